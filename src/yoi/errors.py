@@ -1,0 +1,236 @@
+"""One error root. Every error carries a stable `code`, a message that names the fix, and fields.
+
+    YoiError
+    ├── UrlRefused            a URL that policy will not parse
+    ├── PermissionDenied      an action that lacks one of the two keys
+    ├── ManifestError         plugin.toml is not acceptable
+    ├── PackageError          an archive, folder, digest or store is not acceptable
+    ├── EnablementError       the operator's configuration is not acceptable
+    ├── ConfigError           values that do not fit a plugin's config schema
+    ├── ConnectionFailure     a dial, handshake or live socket failed
+    ├── SandboxError          the guest or its engine failed
+    │   ├── GuestTrapped      the instance is gone and must be replaced
+    │   └── GuestRefused      the guest answered, and its answer is refused
+    ├── ServiceError          a service cannot do what was asked in its state
+    ├── ControlError          the running host could not be reached or refused
+    └── UsageError            a command line that cannot be carried out
+
+Codes are `family.reason`, never reused and never renamed; `CODES` is the whole list, from which
+docs/reference/errors.md is generated. Messages may hold text from strangers, so they are escaped
+and bounded here, when the error is built, not when it is printed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from yoi.display import printable
+
+_MESSAGE_CHARS = 1024
+
+
+class YoiError(Exception):
+    """The root of every error Yoi raises.
+
+    `code` is stable and listed in `CODES`; `hint` is the next thing to do (a manifest line or a
+    command); `fields` hold what a caller would branch on.
+    """
+
+    family: ClassVar[str] = "yoi"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None, **fields: Any) -> None:
+        if code not in CODES:
+            raise LookupError(f"unlisted error code: {code}")
+        self.code = code
+        self.message = printable(message, _MESSAGE_CHARS)
+        self.hint = (
+            None
+            if hint is None
+            else "\n".join(printable(line, _MESSAGE_CHARS) for line in hint.splitlines())
+        )
+        self.fields: Mapping[str, Any] = fields
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.code}]"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code!r}, {self.message!r})"
+
+
+class UrlRefused(YoiError):
+    """A URL or target that policy refuses to parse; it is never dialled."""
+
+    family = "url"
+
+
+class PermissionDenied(YoiError):
+    """An action that the manifest did not ask for, the operator did not grant, or both."""
+
+    family = "denied"
+
+
+class ManifestError(YoiError):
+    """plugin.toml is malformed, unknown or inconsistent; `fields["at"]` is a dotted path."""
+
+    family = "manifest"
+
+
+class PackageError(YoiError):
+    """An archive, source folder, digest or store cannot be accepted."""
+
+    family = "package"
+
+
+class EnablementError(YoiError):
+    """The operator's yoi.toml names something that cannot be enabled as written."""
+
+    family = "enablement"
+
+
+class ConfigError(YoiError):
+    """An operator's value does not fit the plugin's config schema."""
+
+    family = "config"
+
+
+class ConnectionFailure(YoiError):
+    """A dial, a handshake or a live socket failed."""
+
+    family = "connection"
+
+
+class SandboxError(YoiError):
+    """The engine or a guest failed."""
+
+    family = "sandbox"
+
+
+class GuestTrapped(SandboxError):
+    """The guest's Store is gone: it trapped, ran out of time or memory, or broke its contract."""
+
+
+class GuestRefused(SandboxError):
+    """The guest is alive, but its answer was refused."""
+
+
+class ServiceError(YoiError):
+    """A service cannot do what was asked in the state it is in."""
+
+    family = "service"
+
+
+class ControlError(YoiError):
+    """The running host could not be reached, or refused the request."""
+
+    family = "control"
+    exit_status = 3
+
+
+class UsageError(YoiError):
+    """The command line cannot be carried out as written."""
+
+    family = "usage"
+    exit_status = 2
+
+
+CODES: dict[str, str] = {
+    # url
+    "url.malformed": "not a URL the WHATWG parser accepts",
+    "url.scheme": "the scheme is not one this action may use",
+    "url.userinfo": "a user name or password stands in the URL",
+    "url.fragment": "a WebSocket URL has a fragment",
+    "url.ambiguous": "other software could read this URL differently",
+    "url.too_long": "the URL is longer than the bound",
+    "url.target": "a permission target cannot be parsed",
+    # denied
+    "denied.not_requested": "the manifest does not ask for this",
+    "denied.not_granted": "the operator has not granted this",
+    "denied.address": "the name leads to an address that is not public",
+    "denied.unsupported": "this host does not carry out this kind of command",
+    # manifest
+    "manifest.toml": "plugin.toml is not TOML",
+    "manifest.unknown_key": "a key that does not exist",
+    "manifest.type": "a value of the wrong type",
+    "manifest.missing": "a required key or file is missing",
+    "manifest.value": "a value outside what is allowed",
+    "manifest.schema_version": "a schema version this Yoi does not know",
+    "manifest.world": "a runtime or world this Yoi does not run",
+    "manifest.reference": "a name that refers to nothing in the manifest",
+    "manifest.duplicate": "the same name twice",
+    "manifest.too_large": "plugin.toml or a list in it is over its bound",
+    # package
+    "package.malformed": "the archive is not one Yoi can read",
+    "package.traversal": "a path or link that leaves the package",
+    "package.duplicate": "the same path or identity twice",
+    "package.bounds": "a size or count over its bound",
+    "package.unsupported": "an archive feature Yoi does not accept",
+    "package.io": "the file or folder could not be read or written",
+    "package.exists": "the output exists already",
+    "package.missing": "no such package",
+    "package.ambiguous": "more than one package answers to that name",
+    "package.digest": "the content does not have the expected digest",
+    # enablement
+    "enablement.toml": "yoi.toml is not TOML",
+    "enablement.malformed": "yoi.toml has a key or value that is not allowed",
+    "enablement.missing": "an enabled package cannot be found",
+    "enablement.version": "the package has another version than the enabled one",
+    "enablement.digest": "the package has another digest than the enabled one",
+    "enablement.grant": "the grants are bound to another package",
+    "enablement.surface": "a surface the package does not declare",
+    "enablement.duplicate": "two enabled entries have the same instance name",
+    # config
+    "config.schema": "a config schema that is not in the supported subset",
+    "config.value": "an operator's value does not fit the plugin's schema",
+    # connection
+    "connection.dns": "the name could not be resolved",
+    "connection.refused": "no address could be connected",
+    "connection.tls": "TLS failed or the certificate does not match",
+    "connection.handshake": "the server did not accept the WebSocket handshake",
+    "connection.redirect": "the server answered with a redirect, which is refused",
+    "connection.timeout": "a bound on time ran out",
+    "connection.protocol": "the peer broke the WebSocket protocol",
+    "connection.too_big": "a message is over the bound",
+    "connection.flood": "more control frames or fragments than the bound",
+    "connection.lost": "the transport ended without a close frame",
+    "connection.idle": "the peer stopped answering pings",
+    "connection.overflow": "the plugin did not read in time and the grace ran out",
+    "connection.not_open": "the connection is not open",
+    "connection.session_ended": "the session the message belongs to has ended",
+    "connection.send_failed": "the message could not be written",
+    # sandbox
+    "sandbox.engine": "the WebAssembly engine refused its configuration",
+    "sandbox.runner_missing": "the Python runner is neither shipped nor buildable here",
+    "sandbox.compile": "the component could not be compiled within the bounds",
+    "sandbox.world": "the component does not fit the world it names",
+    "sandbox.load": "the plugin's code could not be loaded",
+    "sandbox.start": "the plugin's start() failed",
+    "sandbox.deadline": "the guest used up its time",
+    "sandbox.memory": "the guest asked for more memory than its bound",
+    "sandbox.stack": "the guest's stack overflowed",
+    "sandbox.trap": "the guest trapped",
+    "sandbox.host_calls": "the guest made more host calls than its bound",
+    "sandbox.gone": "the instance has been discarded",
+    "sandbox.answer_malformed": "the guest's answer does not have the agreed shape",
+    "sandbox.answer_too_large": "the guest's answer is over the bound",
+    "sandbox.exception": "the plugin's handler raised",
+    # service
+    "service.queue_full": "the ingress queue is full",
+    "service.not_running": "the service is not running",
+    "service.stopping": "the service is stopping",
+    "service.quarantined": "the service failed too often and waits for a person",
+    "service.invalid_event": "the event does not fit the ingress",
+    "service.unknown": "no such service",
+    "service.transition": "a state change that the lifecycle does not allow",
+    "service.dead_letter": "an event was given up after its last attempt",
+    "service.command_malformed": "an output command does not have the agreed shape",
+    "service.rate": "more than the granted rate",
+    # control
+    "control.unreachable": "no running host answers on the control socket",
+    "control.refused": "the running host refused the request",
+    "control.in_use": "another host already runs in this workspace",
+    # usage
+    "usage.arguments": "the arguments do not go together",
+    "usage.aborted": "the person said no",
+    "usage.internal": "a defect in Yoi; the report says what to send",
+}

@@ -1,0 +1,118 @@
+"""Every bound in Yoi, in one place: its unit is in its name, its reason beside it.
+
+docs/reference/limits.md is generated from this file. A bound is never repeated elsewhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def bound(default: int | float, why: str) -> Any:
+    """Return a dataclass field with its reason attached (read by the docs generator)."""
+    return field(default=default, metadata={"why": why})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of one host. Every value is positive; a smaller one is always safe."""
+
+    # packages
+    manifest_bytes: int = bound(64 * KIB, "a person must be able to read it")
+    manifest_list_items: int = bound(64, "tools, targets, connections: what a review can show")
+    package_bytes: int = bound(16 * MIB, "the ancestor's bound; a Python plugin is kilobytes")
+    package_entries: int = bound(512, "the ancestor's bound")
+    package_file_bytes: int = bound(8 * MIB, "the ancestor's bound")
+    package_expanded_bytes: int = bound(64 * MIB, "the ancestor's bound; stops archive bombs")
+    package_path_bytes: int = bound(1024, "longer than any file system needs")
+    store_packages: int = bound(128, "discovery reads each one")
+    config_bytes: int = bound(64 * KIB, "what start() receives")
+    name_bytes: int = bound(128, "ids and names; the ancestor's bound")
+    description_chars: int = bound(1024, "one paragraph on a screen")
+    schema_depth: int = bound(16, "nested JSON Schema; no real config is deeper")
+
+    # permissions
+    url_chars: int = bound(8192, "servers refuse longer request lines")
+    target_prefixes: int = bound(32, "path prefixes of one target")
+
+    # ingress and services
+    queue_events: int = bound(1024, "frames waiting for one plugin")
+    queue_bytes: int = bound(8 * MIB, "bytes waiting for one plugin")
+    queue_lifecycle_events: int = bound(32, "reserved room: open, close and gap are never dropped")
+    event_attempts: int = bound(3, "then it becomes a dead letter")
+    dead_letters: int = bound(64, "kept in memory per service, oldest dropped first")
+    dead_letter_bytes: int = bound(1 * MIB, "of payload kept per service")
+    batch_events: int = bound(64, "events in one guest call; more gains nothing measurable")
+    batch_bytes: int = bound(1 * MIB, "text in one guest call")
+    batch_slice_ms: int = bound(5, "the runner starts no further event of a batch after this")
+    dispatch_ms: int = bound(1_000, "default deadline of one event")
+    dispatch_max_ms: int = bound(30_000, "the longest deadline a manifest may ask for")
+    start_ms: int = bound(5_000, "start(), which may import much of the standard library")
+    load_ms: int = bound(10_000, "reading and compiling the plugin's own source")
+    tool_ms: int = bound(5_000, "one tool call")
+    stop_ms: int = bound(1_000, "stop(): the host does not wait for a stuck guest")
+    drain_ms: int = bound(5_000, "how long a shutdown lets queued events finish")
+    restart_first_ms: int = bound(500, "backoff before the first restart")
+    restart_max_ms: int = bound(60_000, "longest backoff between restarts")
+    restarts_until_quarantine: int = bound(5, "failures in a row; more than event_attempts")
+    restart_reset_events: int = bound(100, "good events that forgive earlier failures")
+    services: int = bound(1000, "plugins on one host")
+
+    # output commands
+    commands_per_event: int = bound(64, "more is a flood")
+    command_payload_bytes: int = bound(1 * MIB, "one command; also bounded by its target")
+    command_results: int = bound(64, "recent results kept for status")
+    diagnostics: int = bound(128, "recent diagnostics kept per service")
+    message_chars: int = bound(512, "a diagnostic's message")
+    send_per_second: int = bound(100_000, "frames a plugin may send on one connection")
+    send_buffer_bytes: int = bound(8 * MIB, "unsent bytes per connection; then the send fails")
+
+    # connections
+    message_bytes: int = bound(1 * MIB, "default size of one incoming message")
+    message_max_bytes: int = bound(16 * MIB, "the most a grant may allow; real servers send 4 MiB")
+    fragments_per_message: int = bound(1024, "more is an attack")
+    empty_fragments: int = bound(16, "consecutive; RFC 6455 sets no limit, so we do")
+    control_frames_per_second: int = bound(100, "a ping flood; RFC 6455 sets no limit")
+    handshake_bytes: int = bound(16 * KIB, "response headers")
+    handshake_ms: int = bound(10_000, "from connect to 101")
+    connect_ms: int = bound(10_000, "TCP and TLS")
+    resolve_ms: int = bound(5_000, "DNS")
+    close_ms: int = bound(2_000, "waiting for the peer's close frame")
+    ping_ms: int = bound(20_000, "keepalive interval")
+    pong_ms: int = bound(20_000, "then the transport is dead")
+    pause_grace_ms: int = bound(10_000, "reading paused for a slow plugin; then close and gap")
+    backoff_first_ms: int = bound(500, "first reconnect, full jitter")
+    backoff_max_ms: int = bound(60_000, "longest reconnect, full jitter")
+    connections_per_plugin: int = bound(16, "declared connections of one package")
+    connections: int = bound(2000, "on one host")
+    handshake_headers: int = bound(16, "plain headers a manifest may add")
+    header_bytes: int = bound(1024, "one header value")
+    subprotocols: int = bound(8, "offered in one handshake")
+    close_reason_bytes: int = bound(123, "RFC 6455 5.5.1")
+
+    # sandbox
+    guest_memory_bytes: int = bound(64 * MIB, "CPython needs 22 MiB to start")
+    guest_memory_max_bytes: int = bound(512 * MIB, "the most a grant may allow")
+    guest_tables: int = bound(200_000, "table elements; CPython's own table is about 20,000")
+    guest_stack_bytes: int = bound(512 * KIB, "wasm stack; threads have four times that")
+    thread_stack_bytes: int = bound(4 * MIB, "guest stack plus host frames, with a wide margin")
+    epoch_tick_ms: int = bound(5, "how late a deadline may be noticed")
+    answer_bytes: int = bound(4 * MIB, "one guest answer; 64 events of 64 KiB")
+    log_bytes: int = bound(16 * KIB, "stdout, stderr and log lines of one dispatch")
+    log_line_chars: int = bound(1024, "one line of guest output")
+    host_calls_per_dispatch: int = bound(10_000, "imports in one guest call")
+    guest_threads: int = bound(32, "worker threads that run guests")
+    compile_seconds: int = bound(120, "CPU time of the compiler child")
+    compile_memory_bytes: int = bound(3 * 1024 * MIB, "address space of the compiler child")
+    compile_input_bytes: int = bound(32 * MIB, "a component")
+
+    # control socket
+    control_request_bytes: int = bound(1 * MIB, "one request line")
+    control_response_bytes: int = bound(16 * MIB, "one answer")
+    control_clients: int = bound(32, "at once")
+    control_ms: int = bound(10_000, "one request")
+
+
+LIMITS = Limits()

@@ -1,0 +1,173 @@
+"""Output commands: what a plugin asks the host to do. Parsed strictly, executed by the host alone.
+
+A malformed envelope refuses the whole answer (S7); whether a well-formed command may be carried
+out is decided per command by the gate (core/gate.py), never here.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+from yoi.errors import GuestRefused
+from yoi.limits import LIMITS
+
+
+class CommandKind(StrEnum):
+    """The kinds this host knows. Anything else is well-formed but unsupported."""
+
+    WEBSOCKET_SEND = "websocket_send"
+    DIAGNOSTIC_STATUS_UPDATE = "diagnostic_status_update"
+
+
+class OutputCommand(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One command envelope (ancestor 5.4): all fields required, unknown fields refused."""
+
+    correlation_id: str
+    source_event_id: str
+    command_id: str
+    kind: str
+    payload: dict[str, Any]
+    requested_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketSend:
+    """Send one message on a connection of this plugin.
+
+    `session` is "source" (the session the event came from) or "current" (whichever is open).
+    `connection` None means the source event's own; `url` is the ancestor's way to name one.
+    """
+
+    text: str | None
+    data: bytes | None
+    connection: str | None
+    url: str | None
+    session: Literal["source", "current"]
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosticStatusUpdate:
+    """Replace the status a person sees for this plugin, or record a message."""
+
+    message: str | None
+    status: Mapping[str, Any] | str | None
+
+
+CommandPayload = WebSocketSend | DiagnosticStatusUpdate
+
+
+def _malformed(message: str) -> GuestRefused:
+    return GuestRefused("service.command_malformed", message)
+
+
+def _plain_id(value: str, name: str) -> str:
+    if not 1 <= len(value.encode()) <= LIMITS.name_bytes or not value.isprintable():
+        raise _malformed(
+            f"{name} must be 1 to {LIMITS.name_bytes} bytes without control characters"
+        )
+    return value
+
+
+def parse_envelopes(raw: Any, event_id: str) -> list[OutputCommand]:
+    """Return the commands in `raw`, a decoded `output_commands` value for the event `event_id`.
+
+    Raises GuestRefused (`service.command_malformed`): not an array, too many, an unknown or missing
+    field, a forged `source_event_id`, a repeated `command_id`, a time that is not RFC 3339.
+    """
+    if not isinstance(raw, list):
+        raise _malformed("output_commands must be an array")
+    if len(raw) > LIMITS.commands_per_event:
+        raise _malformed(f"more than {LIMITS.commands_per_event} output commands for one event")
+    commands: list[OutputCommand] = []
+    seen: set[str] = set()
+    for item in raw:
+        try:
+            command = msgspec.convert(item, OutputCommand)
+        except msgspec.ValidationError as exc:
+            raise _malformed(f"output command: {exc}") from None
+        _plain_id(command.correlation_id, "correlation_id")
+        _plain_id(command.command_id, "command_id")
+        _plain_id(command.kind, "kind")
+        if command.source_event_id != event_id:
+            raise _malformed("source_event_id is not the event being answered")
+        if command.command_id in seen:
+            raise _malformed(f"command_id {command.command_id!r} appears twice")
+        seen.add(command.command_id)
+        try:
+            moment = datetime.fromisoformat(command.requested_at)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise _malformed("requested_at must be an RFC 3339 time with an offset")
+        commands.append(command)
+    return commands
+
+
+def parse_payload(kind: str, payload: Mapping[str, Any]) -> CommandPayload | None:
+    """Return the typed payload of a known `kind`, or None for a kind this host does not know.
+
+    Raises GuestRefused (`service.command_malformed`) when the payload of a known kind does not fit.
+    """
+    if kind == CommandKind.WEBSOCKET_SEND:
+        return _websocket_send(payload)
+    if kind == CommandKind.DIAGNOSTIC_STATUS_UPDATE:
+        return _status_update(payload)
+    return None
+
+
+def _only(payload: Mapping[str, Any], allowed: frozenset[str], kind: str) -> None:
+    for key in payload:
+        if key not in allowed:
+            raise _malformed(f"{kind} has no field {key!r}")
+
+
+_SEND_FIELDS = frozenset({"connection", "url", "session", "text", "data"})
+
+
+def _text_or_none(payload: Mapping[str, Any], key: str) -> str | None:
+    value = payload.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _malformed(f"{key} must be a string")
+    return value
+
+
+def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
+    _only(payload, _SEND_FIELDS, "websocket_send")
+    text, data = _text_or_none(payload, "text"), _text_or_none(payload, "data")
+    if (text is None) == (data is None):
+        raise _malformed("websocket_send needs either text or data (base64)")
+    session = payload.get("session", "source")
+    if session not in ("source", "current"):
+        raise _malformed('session must be "source" or "current"')
+    raw: bytes | None = None
+    if data is not None:
+        try:
+            raw = base64.b64decode(data, validate=True)
+        except binascii.Error:
+            raise _malformed("data must be base64") from None
+    return WebSocketSend(
+        text=text,
+        data=raw,
+        connection=_text_or_none(payload, "connection"),
+        url=_text_or_none(payload, "url"),
+        session=session,
+    )
+
+
+def _status_update(payload: Mapping[str, Any]) -> DiagnosticStatusUpdate:
+    _only(payload, frozenset({"message", "status"}), "diagnostic_status_update")
+    message = _text_or_none(payload, "message")
+    status = payload.get("status")
+    if status is not None and not isinstance(status, (str, dict)):
+        raise _malformed("status must be a string or an object")
+    if message is None and status is None:
+        raise _malformed("diagnostic_status_update needs message or status")
+    if len(msgspec.json.encode(payload)) > LIMITS.config_bytes:
+        raise _malformed(f"status is over {LIMITS.config_bytes} bytes")
+    return DiagnosticStatusUpdate(message=message, status=status)

@@ -1,0 +1,65 @@
+"""Diagnostics: the one shape in which a person, a script and a log learn what happened."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from yoi.display import printable
+from yoi.errors import CODES
+from yoi.limits import LIMITS
+
+Severity = Literal["info", "warning", "error"]
+
+
+class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened. `code` is listed in `yoi.errors.CODES` or in `NOTICES`."""
+
+    at: str
+    code: str
+    severity: Severity
+    scope: str
+    message: str
+    hint: str | None = None
+    fields: dict[str, Any] = {}
+
+
+NOTICES: dict[str, str] = {
+    "notice.lifecycle": "a service changed its state",
+    "notice.connected": "a connection is open",
+    "notice.closed": "a connection closed",
+    "notice.reconnecting": "a connection will be dialled again",
+    "notice.gap": "frames may be missing in the stated interval",
+    "notice.paused": "reading is paused because the plugin is slow",
+    "notice.resumed": "reading goes on",
+    "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
+    "notice.status": "the plugin reported its status",
+    "notice.log": "the plugin printed or logged something",
+    "notice.restart": "the plugin will be restarted",
+    "notice.retry": "an event will be delivered again",
+    "notice.dropped": "an event was dropped by the overflow policy",
+    "notice.effect_unknown": "an effect was interrupted and is not repeated",
+}
+
+
+def diagnostic(
+    at: str,
+    code: str,
+    scope: str,
+    message: str,
+    *,
+    severity: Severity = "info",
+    hint: str | None = None,
+    **fields: Any,
+) -> Diagnostic:
+    """Return a diagnostic with its message escaped and bounded; an unlisted code is a defect."""
+    if code not in CODES and code not in NOTICES:
+        raise LookupError(f"unlisted diagnostic code: {code}")
+    return Diagnostic(
+        at=at,
+        code=code,
+        severity=severity,
+        scope=scope,
+        message=printable(message, LIMITS.message_chars),
+        hint=None if hint is None else printable(hint, LIMITS.message_chars),
+        fields=fields,
+    )

@@ -1,0 +1,124 @@
+"""Ingress events: what a plugin hears.
+
+Two shapes hold the same promise (S6): `TextFrame`, lean, for the one kind that arrives by the
+ten thousand; `IngressEvent` for everything else. Both have an id, a source, an ingress name, a
+creation time and an attempt count.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from yoi.types import SessionId, rfc3339
+
+
+class EventKind(StrEnum):
+    """The kinds a connection can deliver; the values are the wire names of the ancestor."""
+
+    TEXT = "websocket_text"
+    BINARY = "websocket_binary"
+    OPEN = "websocket_open"
+    CLOSE = "websocket_close"
+    ERROR = "websocket_error"
+    GAP = "websocket_gap"
+    SEND_FAILED = "websocket_send_failed"
+    DENIED = "command_denied"
+
+
+LIFECYCLE_KINDS = frozenset(
+    {
+        EventKind.OPEN,
+        EventKind.CLOSE,
+        EventKind.GAP,
+        EventKind.ERROR,
+        EventKind.SEND_FAILED,
+        EventKind.DENIED,
+    }
+)
+"""Kinds that use the queue's reserved room: a full queue never loses them silently."""
+
+
+@dataclass(slots=True)
+class TextFrame:
+    """One text frame of one session. `seq` counts the session's delivered frames from 1."""
+
+    ingress: str
+    connection: str
+    session: SessionId
+    seq: int
+    text: str
+    received_ms: int
+    size: int
+    attempt: int = 1
+
+    @property
+    def event_id(self) -> str:
+        """Return the id that answers must name; unique for ever (the session id is random)."""
+        return f"{self.session}.{self.seq}"
+
+    @property
+    def kind(self) -> str:
+        """Return `websocket_text`."""
+        return EventKind.TEXT
+
+    def as_event(self) -> "IngressEvent":
+        """Return the same event in its public JSON shape."""
+        return IngressEvent(
+            kind=EventKind.TEXT,
+            source=f"websocket:{self.connection}",
+            ingress_name=self.ingress,
+            payload={
+                "connection": self.connection,
+                "session": self.session,
+                "seq": self.seq,
+                "text": self.text,
+            },
+            created_at=rfc3339(datetime.fromtimestamp(self.received_ms / 1000, UTC)),
+            attempt=self.attempt,
+            correlation_id=self.event_id,
+        )
+
+
+class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An event in the public JSON shape (reference: ancestor 5.3; WIT `handle-ingress`)."""
+
+    kind: str
+    source: str
+    ingress_name: str
+    payload: dict[str, Any]
+    created_at: str
+    attempt: int = 1
+    correlation_id: str
+
+    @property
+    def event_id(self) -> str:
+        """Return the id that answers must name."""
+        return self.correlation_id
+
+    @property
+    def ingress(self) -> str:
+        """Return the ingress name."""
+        return self.ingress_name
+
+    @property
+    def connection(self) -> str | None:
+        """Return the connection this event came from, where it came from one."""
+        value = self.payload.get("connection")
+        return value if isinstance(value, str) else None
+
+    @property
+    def session(self) -> SessionId | None:
+        """Return the session this event came from, where it came from one."""
+        value = self.payload.get("session")
+        return SessionId(value) if isinstance(value, str) else None
+
+    @property
+    def size(self) -> int:
+        """Return the encoded size in bytes, for the queue's account."""
+        return len(msgspec.json.encode(self))
+
+
+QueuedEvent = TextFrame | IngressEvent

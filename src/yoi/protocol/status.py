@@ -1,0 +1,91 @@
+"""Status records (S9, W6): the JSON a person or a script gets for services and connections."""
+
+from typing import Any
+
+import msgspec
+
+from yoi.protocol.diagnostics import Diagnostic
+
+
+class ConnectionStatus(msgspec.Struct, kw_only=True):
+    """One host-owned connection. Times are RFC 3339; `url` has no query, it may hold secrets."""
+
+    name: str
+    ingress: str
+    url: str
+    state: str
+    session: str | None = None
+    subprotocol: str | None = None
+    address: str | None = None
+    connected_since: str | None = None
+    last_frame_at: str | None = None
+    last_error: str | None = None
+    last_error_code: str | None = None
+    close_code: int | None = None
+    close_reason: str | None = None
+    next_dial_at: str | None = None
+    reading_paused: bool = False
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    binary_ignored: int = 0
+    queue_drops: int = 0
+    send_failures: int = 0
+    reconnects: int = 0
+    gaps: int = 0
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """What happened to events and commands since the service was enabled on this host."""
+
+    enqueued: int = 0
+    dispatched: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    retried: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    dead: int = 0
+    commands_done: int = 0
+    commands_denied: int = 0
+    commands_failed: int = 0
+    commands_unknown: int = 0
+    restarts: int = 0
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one output command. `status` is done, denied, unsupported, failed, unknown."""
+
+    command_id: str
+    source_event_id: str
+    kind: str
+    status: str
+    code: str | None
+    message: str
+    at: str
+
+
+class ServiceStatus(msgspec.Struct, kw_only=True):
+    """One enabled plugin as it runs on this host."""
+
+    name: str
+    reference: str
+    version: str
+    digest: str
+    runtime: str
+    lifecycle: str
+    plugin_status: Any = None
+    queue_depth: int = 0
+    queue_capacity: int = 0
+    queue_bytes: int = 0
+    queue_bytes_capacity: int = 0
+    dead_letters: int = 0
+    last_error: str | None = None
+    last_error_code: str | None = None
+    restart_at: str | None = None
+    counters: Counters
+    commands: list[CommandResult] = []
+    connections: list[ConnectionStatus] = []
+    diagnostics: list[Diagnostic] = []
