@@ -20,10 +20,12 @@ docs/reference/errors.md is generated. Messages may hold text from strangers, so
 and bounded here, when the error is built, not when it is printed.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from yoi.display import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MESSAGE_CHARS = 1024
 

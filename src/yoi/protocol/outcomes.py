@@ -7,7 +7,7 @@ from yoi.protocol.commands import OutputCommand
 
 @dataclass(slots=True)
 class Reply:
-    """Exactly one text, for the session the event came from: the lean form of one websocket_send."""
+    """Exactly one text for the session the event came from: a websocket_send in its lean form."""
 
     text: str
 
