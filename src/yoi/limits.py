@@ -40,6 +40,9 @@ class Limits:
     # ingress and services
     queue_events: int = bound(1024, "frames waiting for one plugin")
     queue_bytes: int = bound(8 * MIB, "bytes waiting for one plugin")
+    queue_overdraft_bytes: int = bound(
+        2 * MIB, "frames that were already read when reading paused; beyond it the socket closes"
+    )
     queue_lifecycle_events: int = bound(32, "reserved room: open, close and gap are never dropped")
     event_attempts: int = bound(3, "then it becomes a dead letter")
     dead_letters: int = bound(64, "kept in memory per service, oldest dropped first")

@@ -25,6 +25,10 @@ class Clock(Protocol):
         """Return the current UTC time."""
         ...
 
+    def wall_ms(self) -> int:
+        """Return the current UTC time as whole milliseconds since 1970 (cheaper than `wall`)."""
+        ...
+
 
 class SystemClock:
     """The real clock."""
@@ -36,6 +40,15 @@ class SystemClock:
     def wall(self) -> datetime:
         """Return the current UTC time."""
         return datetime.now(UTC)
+
+    def wall_ms(self) -> int:
+        """Return `time.time()` in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+
+def rfc3339_ms(moment_ms: int) -> str:
+    """Return milliseconds since 1970 as RFC 3339 UTC."""
+    return rfc3339(datetime.fromtimestamp(moment_ms / 1000, UTC))
 
 
 def rfc3339(moment: datetime) -> str:

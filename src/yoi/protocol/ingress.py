@@ -6,13 +6,12 @@ creation time and an attempt count.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from yoi.types import SessionId, rfc3339
+from yoi.types import SessionId, rfc3339_ms
 
 
 class EventKind(StrEnum):
@@ -76,7 +75,7 @@ class TextFrame:
                 "seq": self.seq,
                 "text": self.text,
             },
-            created_at=rfc3339(datetime.fromtimestamp(self.received_ms / 1000, UTC)),
+            created_at=rfc3339_ms(self.received_ms),
             attempt=self.attempt,
             correlation_id=self.event_id,
         )

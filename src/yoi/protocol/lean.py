@@ -13,7 +13,8 @@ Host to runner, `dispatch(batch)`:
 Runner to host:
 
     [outcome, ...] "\n" body                one outcome per event, in order; fewer than were given
-                                            when the slice ran out, never none
+                                            when the slice ran out or a handler raised (the runner
+                                            stops there, so a retry keeps the order), never none
     outcome = null                          no commands
             | length                        one text, for the session the event came from
             | [[command_id, kind, payload], ...]    command_id null: the host makes one

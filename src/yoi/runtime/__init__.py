@@ -1,1 +1,1 @@
-
+"""The room that joins sandbox, connections and packages into running services."""

@@ -18,6 +18,10 @@ class ManualClock:
         """Return the start moment plus the seconds advanced so far."""
         return self._start + timedelta(seconds=self._elapsed)
 
+    def wall_ms(self) -> int:
+        """Return `wall()` as milliseconds since 1970."""
+        return round(self.wall().timestamp() * 1000)
+
     def advance(self, seconds: float) -> None:
         """Move both times forward by `seconds` (not negative)."""
         if seconds < 0:

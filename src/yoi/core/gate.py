@@ -1,0 +1,192 @@
+"""The command gate: decides, per command, whether what a plugin asked for may be done.
+
+The envelope was parsed before (protocol/commands.py); a malformed one never gets here. The gate
+asks the two keys (manifest and grant) for each command, applies the rate, and returns what the
+runtime shall do. It does nothing itself.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from yoi.errors import GuestRefused
+from yoi.limits import LIMITS, Limits
+from yoi.permissions import Decision
+from yoi.protocol.commands import (
+    DiagnosticStatusUpdate,
+    OutputCommand,
+    WebSocketSend,
+    parse_payload,
+)
+from yoi.protocol.ingress import QueuedEvent
+from yoi.protocol.outcomes import Reply
+from yoi.types import SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write one message on `connection`; `session` None means whichever session is open."""
+
+    connection: str
+    session: SessionId | None
+    text: str | None
+    data: bytes | None
+    command_id: str
+    kind: str = "websocket_send"
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    """Show `update` as the plugin's own words about itself."""
+
+    update: DiagnosticStatusUpdate
+    command_id: str
+    kind: str = "diagnostic_status_update"
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Do nothing, and say why to the operator and the plugin."""
+
+    status: str
+    """`denied`, `unsupported` or `failed`: the status of the command's result."""
+    code: str
+    message: str
+    hint: str | None
+    command_id: str
+    kind: str
+
+
+Effect = Send | SetStatus | Refuse
+
+
+@dataclass(slots=True)
+class Port:
+    """One connection as the gate knows it: its name, its URLs, and who says whether it may be used.
+
+    `authorise` asks manifest and grant now; the runtime replaces ports when policy changes.
+    """
+
+    name: str
+    urls: frozenset[str]
+    authorise: Callable[[], Decision]
+    tokens: float = 0.0
+    refilled_at: float = 0.0
+
+
+class CommandGate:
+    """See the module docstring. One per service; it belongs to the event loop."""
+
+    def __init__(self, ports: Mapping[str, Port], now: float, limits: Limits = LIMITS) -> None:
+        self._ports = dict(ports)
+        self._limits = limits
+        self._rate = float(limits.send_per_second)
+        for port in self._ports.values():
+            port.tokens, port.refilled_at = self._rate, now
+
+    def judge_reply(self, reply: Reply, event: QueuedEvent, now: float) -> Effect:
+        """Return the effect of the lean answer: one text to the session the event came from."""
+        command_id = f"{event.event_id}:0"
+        if event.connection is None:
+            return self._no_connection(command_id)
+        return self._send(event.connection, event.session, reply.text, None, command_id, now)
+
+    def judge(self, command: OutputCommand, event: QueuedEvent, now: float) -> Effect:
+        """Return the effect of one command that answers `event`."""
+        try:
+            payload = parse_payload(command.kind, command.payload)
+        except GuestRefused as exc:
+            return Refuse("failed", exc.code, exc.message, None, command.command_id, command.kind)
+        if payload is None:
+            return Refuse(
+                "unsupported",
+                "denied.unsupported",
+                f"this host does not carry out {command.kind!r} commands",
+                "use websocket_send or diagnostic_status_update",
+                command.command_id,
+                command.kind,
+            )
+        if isinstance(payload, DiagnosticStatusUpdate):
+            return SetStatus(payload, command.command_id)
+        name = self._connection_of(payload, event)
+        if name is None:
+            return self._no_connection(command.command_id)
+        # "source" means the session that asked; on another connection there is no such session.
+        same = name == event.connection
+        session = event.session if payload.session == "source" and same else None
+        return self._send(name, session, payload.text, payload.data, command.command_id, now)
+
+    def _connection_of(self, payload: WebSocketSend, event: QueuedEvent) -> str | None:
+        if payload.connection is not None:
+            return payload.connection
+        if payload.url is None:
+            return event.connection
+        for port in self._ports.values():
+            if payload.url in port.urls:
+                return port.name
+        # The URL itself is the name of what was asked for: the refusal must show it.
+        return payload.url
+
+    def _send(
+        self,
+        name: str,
+        session: SessionId | None,
+        text: str | None,
+        data: bytes | None,
+        command_id: str,
+        now: float,
+    ) -> Effect:
+        port = self._ports.get(name)
+        if port is None:
+            return Refuse(
+                "denied",
+                "denied.not_requested",
+                f"the manifest declares no connection {name!r}, so nothing can be sent there",
+                "declare it in plugin.toml under [[connections]], then enable the plugin again",
+                command_id,
+                "websocket_send",
+            )
+        decision = port.authorise()
+        if not decision.allowed:
+            return Refuse(
+                "denied",
+                decision.code or "denied.not_granted",
+                decision.message or "",
+                decision.hint,
+                command_id,
+                "websocket_send",
+            )
+        size = len(text) if text is not None else len(data or b"")
+        if size > self._limits.command_payload_bytes:
+            return self._failed("sandbox.answer_too_large", "the message is too long", command_id)
+        if not self._within_rate(port, now):
+            return self._failed(
+                "service.rate",
+                f"more than {self._limits.send_per_second} messages per second on {name!r}",
+                command_id,
+            )
+        return Send(name, session, text, data, command_id)
+
+    def _within_rate(self, port: Port, now: float) -> bool:
+        if port.tokens < 1.0:
+            earned = (now - port.refilled_at) * self._rate
+            port.tokens = min(self._rate, port.tokens + earned)
+            port.refilled_at = now
+            if port.tokens < 1.0:
+                return False
+        port.tokens -= 1.0
+        return True
+
+    @staticmethod
+    def _failed(code: str, message: str, command_id: str) -> Refuse:
+        return Refuse("failed", code, message, None, command_id, "websocket_send")
+
+    @staticmethod
+    def _no_connection(command_id: str) -> Refuse:
+        return Refuse(
+            "failed",
+            "service.command_malformed",
+            "the event came from no connection, so the send must name one",
+            'add connection = "..." to the websocket_send',
+            command_id,
+            "websocket_send",
+        )

@@ -1,0 +1,45 @@
+"""The client of the control socket, blocking, for the command line and scripts."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from yoi.errors import CODES, ControlError
+from yoi.limits import LIMITS
+from yoi.runtime.control_wire import Answer, Request, socket_path
+
+
+def call(workspace: Path, method: str, **params: Any) -> Any:
+    """Return what the running host of `workspace` answers to `method`.
+
+    Raises ControlError: `control.unreachable` when no host runs, otherwise the host's own code.
+    """
+    path = socket_path(workspace)
+    line = msgspec.json.encode(Request(method, params)) + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(LIMITS.control_ms / 1000)
+            sock.connect(str(path))
+            sock.sendall(line)
+            with sock.makefile("rb") as answers:
+                raw = answers.readline(LIMITS.control_response_bytes + 1)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ControlError(
+            "control.unreachable",
+            f"no host is running in {workspace}",
+            hint="start one with: yoi serve",
+        ) from None
+    except OSError as exc:
+        raise ControlError(
+            "control.unreachable", f"the running host did not answer: {exc.strerror or exc}"
+        ) from None
+    try:
+        answer = msgspec.json.decode(raw, type=Answer)
+    except msgspec.DecodeError:
+        raise ControlError("control.unreachable", "the running host hung up") from None
+    if answer.error is not None:
+        code = answer.error.code if answer.error.code in CODES else "control.refused"
+        raise ControlError(code, answer.error.message, hint=answer.error.hint)
+    return answer.ok

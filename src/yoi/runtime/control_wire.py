@@ -1,0 +1,52 @@
+"""The control protocol: one JSON object per line over a Unix socket with mode 0600.
+
+    request   {"method": "service.status", "params": {"name": "echo"}}
+    answer    {"ok": ...}  or  {"error": {"code", "message", "hint"}}
+
+Only the account that runs the host can connect. There is no network form of it.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_UNIX_PATH_BYTES = 100  # Linux allows 107, macOS 103
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """One request."""
+
+    method: str
+    params: dict[str, Any] = {}
+
+
+class Failure(msgspec.Struct):
+    """Why a request was refused."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """One answer: exactly one of the two is set."""
+
+    ok: Any = None
+    error: Failure | None = None
+
+
+def socket_path(workspace: Path) -> Path:
+    """Return where the host of `workspace` listens.
+
+    It is inside the workspace where the path is short enough for a Unix socket, otherwise in the
+    account's private runtime directory under a name derived from the workspace.
+    """
+    path = workspace.resolve() / ".yoi" / "run" / "control.sock"
+    if len(os.fsencode(path)) <= _UNIX_PATH_BYTES:
+        return path
+    name = hashlib.sha256(os.fsencode(workspace.resolve())).hexdigest()[:24]
+    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/yoi-{os.getuid()}"
+    return Path(base) / "yoi" / f"{name}.sock"

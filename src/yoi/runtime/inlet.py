@@ -1,0 +1,232 @@
+"""The sink of one connection: turns what the driver reports into ingress events and diagnostics."""
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.errors import YoiError
+from yoi.protocol.diagnostics import Severity
+from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
+from yoi.runtime.ledger import Ledger
+from yoi.types import Clock, SessionId, rfc3339_ms
+
+
+class Valve(Protocol):
+    """How an inlet slows or drops its connection."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+        ...
+
+    def overflow(self) -> None:
+        """Close the session because the plugin does not keep up; reconnect later."""
+        ...
+
+
+class Inlet:
+    """One connection's way into the queue (a `yoi.connections.ConnectionSink`).
+
+    `deliver` are the event kinds the plugin hears; everything is in the diagnostics regardless.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ingress: str,
+        deliver: frozenset[EventKind],
+        overflow: Overflow,
+        queue: IngressQueue,
+        ledger: Ledger,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self.drops = 0
+        self.binary_ignored = 0
+        self.gaps = 0
+        self._name = name
+        self._ingress = ingress
+        self._deliver = deliver
+        self._overflow = overflow
+        self._queue = queue
+        self._ledger = ledger
+        self._clock = clock
+        self._wake = wake
+        self._valve: Valve | None = None
+        self._seq = 0
+        self._text = EventKind.TEXT in deliver
+        self._lost = 0
+        self._lost_since_ms = 0
+
+    def attach(self, valve: Valve) -> None:
+        """Give the inlet its connection; before this nothing can arrive."""
+        self._valve = valve
+
+    # -- what the driver calls ----------------------------------------------------------------
+
+    def opened(self, session: SessionId, subprotocol: str | None, address: str) -> None:
+        """A session has begun."""
+        self._seq = 0
+        self._note("notice.connected", f"{self._name} is open", session=session, address=address)
+        self._event(EventKind.OPEN, session, {"subprotocol": subprotocol})
+
+    def text(self, session: SessionId, text: str, size: int) -> None:
+        """One text frame; called for every one, so kept short."""
+        if not self._text:
+            return
+        self._seq = seq = self._seq + 1
+        frame = TextFrame(
+            self._ingress, self._name, session, seq, text, self._clock.wall_ms(), size
+        )
+        offered = self._queue.offer(frame, self._overflow)
+        if offered is Offered.ACCEPTED:
+            self._ledger.counters.enqueued += 1
+            if self._lost:
+                self._report_loss(session)
+        else:
+            self._full(offered, session)
+        self._wake()
+
+    def binary(self, session: SessionId, data: bytes) -> None:
+        """One binary frame: delivered where declared, otherwise a diagnostic (W5)."""
+        if EventKind.BINARY not in self._deliver:
+            self.binary_ignored += 1
+            if self.binary_ignored == 1:
+                self._note(
+                    "notice.binary_ignored",
+                    f'{self._name} sent binary; add "binary" to deliver to receive it',
+                    severity="warning",
+                    session=session,
+                )
+            return
+        self._seq += 1
+        self._event(
+            EventKind.BINARY,
+            session,
+            {"seq": self._seq, "data": base64.b64encode(data).decode("ascii")},
+            event_id=f"{session}.{self._seq}",
+        )
+
+    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
+        """The session is over; no frame of it follows."""
+        if self._lost:
+            self._report_loss(session)
+        self._note(
+            "notice.closed",
+            f"{self._name} closed with {code} {reason}".rstrip(),
+            session=session,
+            close_code=code,
+        )
+        self._event(EventKind.CLOSE, session, {"code": code, "reason": reason, "clean": clean})
+
+    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
+        """Frames may be missing between the two moments."""
+        self._gap(session, since_ms, until_ms, why, None)
+
+    def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
+        """A dial or a session failed."""
+        self._ledger.error(
+            error,
+            severity="warning" if retry_in_ms is not None else "error",
+            scope=f"connection:{self._name}",
+            retry_in_ms=None if retry_in_ms is None else round(retry_in_ms),
+        )
+        self._event(EventKind.ERROR, None, {"code": error.code, "message": error.message})
+
+    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Something a person may want to know."""
+        self._note(code, message, **fields)
+
+    # -- what the service calls ---------------------------------------------------------------
+
+    def tell(self, kind: EventKind, session: SessionId | None, payload: dict[str, Any]) -> None:
+        """Queue an event about this connection, where the manifest asks for its kind."""
+        self._event(kind, session, payload)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _full(self, offered: Offered, session: SessionId) -> None:
+        if offered is Offered.PAUSE:
+            self._ledger.counters.enqueued += 1
+            if self._valve is not None:
+                self._valve.pause()
+            return
+        self.drops += 1
+        self._ledger.counters.dropped += 1
+        if offered is Offered.DROPPED_OLDEST:
+            self._ledger.counters.enqueued += 1
+        if not self._lost:
+            self._lost_since_ms = self._clock.wall_ms()
+            self._ledger.note(
+                "notice.dropped",
+                f"the queue of {self._ingress} is full: {offered.value} ({self._overflow})",
+                severity="warning",
+                scope=f"connection:{self._name}",
+                session=session,
+            )
+        self._lost += 1
+        if offered is Offered.DISCONNECT and self._valve is not None:
+            self._valve.overflow()
+
+    def _report_loss(self, session: SessionId) -> None:
+        lost, self._lost = self._lost, 0
+        self._gap(session, self._lost_since_ms, self._clock.wall_ms(), "overflow", lost)
+
+    def _gap(
+        self, session: SessionId | None, since_ms: int, until_ms: int, why: str, count: int | None
+    ) -> None:
+        self.gaps += 1
+        payload = {
+            "since": rfc3339_ms(since_ms),
+            "until": rfc3339_ms(until_ms),
+            "since_ms": since_ms,
+            "until_ms": until_ms,
+            "why": why,
+            "count": count,
+        }
+        self._note(
+            "notice.gap",
+            f"frames of {self._name} may be missing for {until_ms - since_ms} ms ({why})",
+            severity="warning",
+            **payload,
+        )
+        self._event(EventKind.GAP, session, payload)
+
+    def _event(
+        self,
+        kind: EventKind,
+        session: SessionId | None,
+        payload: dict[str, Any],
+        event_id: str | None = None,
+    ) -> None:
+        if kind not in self._deliver:
+            return
+        payload["connection"] = self._name
+        payload["session"] = session
+        event = IngressEvent(
+            kind=kind,
+            source=f"websocket:{self._name}",
+            ingress_name=self._ingress,
+            payload=payload,
+            created_at=rfc3339_ms(self._clock.wall_ms()),
+            correlation_id=event_id or f"{session or 'host'}.{secrets.token_hex(6)}",
+        )
+        offered = self._queue.offer(event, self._overflow)
+        if offered is Offered.ACCEPTED:
+            self._ledger.counters.enqueued += 1
+        elif kind is EventKind.BINARY and session is not None:
+            self._full(offered, session)
+        else:
+            self._ledger.counters.rejected += 1
+            self._note(
+                "service.queue_full",
+                f"no room for the {kind} event of {self._name}",
+                severity="error",
+            )
+        self._wake()
+
+    def _note(self, code: str, message: str, severity: Severity = "info", **fields: Any) -> None:
+        self._ledger.note(
+            code, message, severity=severity, scope=f"connection:{self._name}", **fields
+        )

@@ -1,0 +1,160 @@
+"""What a person can see of one service: counters, diagnostics, command results, dead letters."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from yoi.errors import ServiceError, YoiError
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
+from yoi.protocol.ingress import QueuedEvent
+from yoi.protocol.status import CommandResult, Counters
+from yoi.types import Clock, rfc3339, rfc3339_ms
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that was given up, and why."""
+
+    event: QueuedEvent
+    code: str
+    message: str
+    at_ms: int
+
+
+class Ledger:
+    """Bounded records of one service. `listen` hears each diagnostic as it is made."""
+
+    def __init__(
+        self,
+        service: str,
+        clock: Clock,
+        listen: Callable[[Diagnostic], None],
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.counters = Counters()
+        self._service = service
+        self._clock = clock
+        self._listen = listen
+        self._limits = limits
+        self._diagnostics: deque[Diagnostic] = deque(maxlen=limits.diagnostics)
+        # Results are kept as tuples: one is made per frame, and most are never looked at.
+        self._results: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
+            maxlen=limits.command_results
+        )
+        self._dead: deque[DeadLetter] = deque()
+        self._dead_bytes = 0
+
+    def note(
+        self,
+        code: str,
+        message: str,
+        *,
+        severity: Severity = "info",
+        scope: str | None = None,
+        hint: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Record a diagnostic; `scope` defaults to the service."""
+        entry = diagnostic(
+            rfc3339(self._clock.wall()),
+            code,
+            f"service:{self._service}" if scope is None else scope,
+            message,
+            severity=severity,
+            hint=hint,
+            **fields,
+        )
+        self._diagnostics.append(entry)
+        self._listen(entry)
+
+    def error(
+        self,
+        error: YoiError,
+        *,
+        severity: Severity = "error",
+        scope: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Record `error` as a diagnostic."""
+        self.note(
+            error.code,
+            error.message,
+            severity=severity,
+            scope=scope,
+            hint=error.hint,
+            **{**error.fields, **fields},
+        )
+
+    def command(
+        self,
+        command_id: str,
+        event_id: str,
+        kind: str,
+        status: str,
+        code: str | None = None,
+        message: str = "",
+    ) -> None:
+        """Record what became of one output command."""
+        self._results.append(
+            (command_id, event_id, kind, status, code, message, self._clock.wall_ms())
+        )
+
+    def bury(self, event: QueuedEvent, code: str, message: str) -> None:
+        """Keep `event` as a dead letter; the oldest ones make room within the bounds."""
+        self.counters.dead += 1
+        self._dead.append(DeadLetter(event, code, message, self._clock.wall_ms()))
+        self._dead_bytes += event.size
+        while len(self._dead) > 1 and (
+            len(self._dead) > self._limits.dead_letters
+            or self._dead_bytes > self._limits.dead_letter_bytes
+        ):
+            self._dead_bytes -= self._dead.popleft().event.size
+        self.note(
+            "service.dead_letter",
+            f"event {event.event_id} was given up after attempt {event.attempt}: {message}",
+            severity="error",
+            hint=f"yoi service dead-letters {self._service}",
+            event_id=event.event_id,
+            cause=code,
+        )
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """Return the dead letters, oldest first."""
+        return tuple(self._dead)
+
+    def exhume(self, event_id: str) -> DeadLetter:
+        """Remove and return the dead letter `event_id`; ServiceError `service.unknown` if absent."""
+        for letter in self._dead:
+            if letter.event.event_id == event_id:
+                self._dead.remove(letter)
+                self._dead_bytes -= letter.event.size
+                return letter
+        raise ServiceError(
+            "service.unknown",
+            f"there is no dead letter {event_id!r}",
+            hint=f"yoi service dead-letters {self._service}",
+        )
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """Return the recent diagnostics, oldest first."""
+        return list(self._diagnostics)
+
+    @property
+    def results(self) -> list[CommandResult]:
+        """Return the recent command results, oldest first."""
+        return [
+            CommandResult(
+                command_id=command_id,
+                source_event_id=event_id,
+                kind=kind,
+                status=status,
+                code=code,
+                message=message,
+                at=rfc3339_ms(at_ms),
+            )
+            for command_id, event_id, kind, status, code, message, at_ms in self._results
+        ]

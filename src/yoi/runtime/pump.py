@@ -1,0 +1,279 @@
+"""The pump of one service: takes events from the queue, has the guest handle them, acts on answers.
+
+All of it runs on the event loop but for `_turn`, which runs on a worker thread and touches only
+the guest and its own arguments. One batch is out at a time: dispatch is serial (S3).
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from yoi.core.gate import CommandGate, Effect, Refuse, Send, SetStatus
+from yoi.core.ingress_queue import IngressQueue
+from yoi.errors import ConnectionFailure, GuestTrapped, SandboxError, YoiError
+from yoi.limits import Limits
+from yoi.protocol.commands import DiagnosticStatusUpdate
+from yoi.protocol.ingress import QueuedEvent
+from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
+from yoi.runtime.hop import Mailbox, Turns
+from yoi.runtime.ledger import Ledger
+from yoi.types import Clock
+
+
+class Handler(Protocol):
+    """The part of a sandbox guest that the pump uses; blocking, worker threads only."""
+
+    def dispatch(self, events: Sequence[QueuedEvent], budget_ms: int) -> list[Outcome]:
+        """Return the outcomes of a prefix of `events`, at least one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IngressRules:
+    """How events of one ingress are dispatched."""
+
+    deadline_ms: int
+    attempts: int
+
+
+class PumpOwner(Protocol):
+    """What the pump reports to: the service."""
+
+    def send(self, effect: Send) -> None:
+        """Write one message; raises ConnectionFailure at once."""
+        ...
+
+    def show_status(self, update: DiagnosticStatusUpdate) -> None:
+        """Show the plugin's own words."""
+        ...
+
+    def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
+        """Let the plugin know that a command of its answer to `event` came to nothing."""
+        ...
+
+    def handled(self, count: int) -> None:
+        """`count` events were handled well."""
+        ...
+
+    def room(self) -> None:
+        """Events left the queue: paused connections may read again."""
+        ...
+
+    def collect_output(self) -> None:
+        """Fetch what the guest printed during the last call."""
+        ...
+
+    def guest_lost(self, error: YoiError) -> None:
+        """The instance is gone; the pump stands still until `attach`."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing is queued or in flight."""
+        ...
+
+
+class Pump:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        key: str,
+        queue: IngressQueue,
+        rules: Mapping[str, IngressRules],
+        gate: CommandGate,
+        ledger: Ledger,
+        owner: PumpOwner,
+        turns: Turns,
+        mailbox: Mailbox,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._key = key
+        self._queue = queue
+        self._rules = rules
+        self._gate = gate
+        self._ledger = ledger
+        self._owner = owner
+        self._turns = turns
+        self._mailbox = mailbox
+        self._loop = loop
+        self._clock = clock
+        self._limits = limits
+        self._handler: Handler | None = None
+        self._scheduled = False
+
+    def attach(self, handler: Handler) -> None:
+        """Use `handler` from now on."""
+        self._handler = handler
+        self.wake()
+
+    def detach(self) -> None:
+        """Hand nothing more to the guest; what is out settles when it comes back."""
+        self._handler = None
+
+    def wake(self) -> None:
+        """Look at the queue in this loop turn, after everything already read has been queued."""
+        if self._scheduled or self._handler is None or self._queue.busy:
+            return
+        self._scheduled = True
+        self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._scheduled = False
+        handler = self._handler
+        if handler is None or self._queue.busy:
+            return
+        events = self._queue.take(self._limits.batch_events, self._limits.batch_bytes)
+        if not events:
+            self._owner.idle()
+            return
+        budget_ms = self._rules[events[0].ingress].deadline_ms
+        self._turns.submit(self._key, lambda: self._turn(handler, events, budget_ms))
+
+    def _turn(self, handler: Handler, events: list[QueuedEvent], budget_ms: int) -> None:
+        result: list[Outcome] | YoiError
+        try:
+            result = handler.dispatch(events, budget_ms)
+        except YoiError as exc:
+            result = exc
+        except BaseException as exc:
+            # A defect of ours, or a thread being torn down: never let a batch vanish.
+            result = GuestTrapped("sandbox.trap", f"dispatch failed: {type(exc).__name__}: {exc}")
+        self._mailbox.post(self._settle, handler, events, result)
+
+    def _settle(
+        self, handler: Handler, events: list[QueuedEvent], result: list[Outcome] | YoiError
+    ) -> None:
+        self._owner.collect_output()
+        if isinstance(result, YoiError):
+            self._failed(handler, events, result)
+        else:
+            self._answered(events, result)
+        self._owner.room()
+        self.wake()
+
+    def _answered(self, events: list[QueuedEvent], outcomes: list[Outcome]) -> None:
+        counters, now = self._ledger.counters, self._clock.monotonic()
+        counters.dispatched += len(outcomes)
+        good = settled = 0
+        for event, outcome in zip(events, outcomes, strict=False):
+            if isinstance(outcome, Reply):
+                good += 1
+                self._perform(self._gate.judge_reply(outcome, event, now), event)
+            elif isinstance(outcome, Commands):
+                good += 1
+                for command in outcome.commands:
+                    self._perform(self._gate.judge(command, event, now), event)
+            elif isinstance(outcome, HandlerFailed):
+                counters.failed += 1
+                self._ledger.note(
+                    "sandbox.exception",
+                    f"{outcome.kind}: {outcome.message}",
+                    severity="error",
+                    event_id=event.event_id,
+                    trace=outcome.trace,
+                )
+                if self._may_retry(event):
+                    # Only the last outcome of an answer can be retried in order.
+                    if settled == len(outcomes) - 1:
+                        self._retry(event)
+                        break
+                    self._ledger.bury(event, "sandbox.exception", outcome.message)
+                else:
+                    self._ledger.bury(event, "sandbox.exception", outcome.message)
+            else:
+                self._refused(event, outcome)
+            settled += 1
+        self._queue.settle(settled)
+        self._queue.give_back()
+        if good:
+            counters.succeeded += good
+            self._owner.handled(good)
+
+    def _refused(self, event: QueuedEvent, outcome: AnswerRefused) -> None:
+        self._ledger.counters.failed += 1
+        self._ledger.bury(event, outcome.code, outcome.message)
+
+    def _failed(self, handler: Handler, events: list[QueuedEvent], error: YoiError) -> None:
+        counters = self._ledger.counters
+        counters.dispatched += len(events)
+        counters.failed += 1
+        if error.code == "sandbox.deadline":
+            counters.timed_out += 1
+        if len(events) > 1:
+            # Nobody knows which event it was: each is delivered again, alone.
+            for event in events:
+                event.attempt += 1
+            counters.retried += len(events)
+            self._queue.give_back()
+        elif isinstance(error, GuestTrapped) and self._may_retry(events[0]):
+            self._retry(events[0])
+            self._queue.give_back()
+        else:
+            self._ledger.bury(events[0], error.code, error.message)
+            self._queue.settle(1)
+        if isinstance(error, GuestTrapped) and self._handler is handler:
+            self._handler = None
+            self._owner.guest_lost(error)
+        elif isinstance(error, SandboxError):
+            self._ledger.error(error)
+
+    def _may_retry(self, event: QueuedEvent) -> bool:
+        return event.attempt < self._rules[event.ingress].attempts
+
+    def _retry(self, event: QueuedEvent) -> None:
+        event.attempt += 1
+        self._ledger.counters.retried += 1
+        self._ledger.note(
+            "notice.retry",
+            f"event {event.event_id} will be delivered again, attempt {event.attempt}",
+            severity="warning",
+            event_id=event.event_id,
+        )
+
+    def _perform(self, effect: Effect, event: QueuedEvent) -> None:
+        counters, ledger = self._ledger.counters, self._ledger
+        if isinstance(effect, Send):
+            try:
+                self._owner.send(effect)
+            except ConnectionFailure as exc:
+                counters.commands_failed += 1
+                ledger.command(
+                    effect.command_id, event.event_id, effect.kind, "failed", exc.code, exc.message
+                )
+                ledger.error(exc, severity="warning", command_id=effect.command_id)
+                self._owner.tell_plugin(event, effect, exc.code, exc.message)
+                return
+        elif isinstance(effect, SetStatus):
+            self._owner.show_status(effect.update)
+        elif isinstance(effect, Refuse):
+            self._refuse(effect, event)
+            return
+        counters.commands_done += 1
+        ledger.command(effect.command_id, event.event_id, effect.kind, "done")
+
+    def _refuse(self, effect: Refuse, event: QueuedEvent) -> None:
+        counters = self._ledger.counters
+        if effect.status == "failed":
+            counters.commands_failed += 1
+        else:
+            counters.commands_denied += 1
+        self._ledger.command(
+            effect.command_id,
+            event.event_id,
+            effect.kind,
+            effect.status,
+            effect.code,
+            effect.message,
+        )
+        self._ledger.note(
+            effect.code,
+            effect.message,
+            severity="error",
+            hint=effect.hint,
+            command_id=effect.command_id,
+            event_id=event.event_id,
+        )
+        self._owner.tell_plugin(event, effect, effect.code, effect.message)

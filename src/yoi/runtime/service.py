@@ -1,0 +1,507 @@
+"""One enabled plugin as it runs: its lifecycle, its guest, its queue and its connections.
+
+Everything here runs on the event loop; guest calls go through `on_worker` and the pump.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from yoi.core.gate import CommandGate, Effect, Port, Send
+from yoi.core.ingress_queue import IngressQueue, Lane, Overflow
+from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
+from yoi.errors import ConnectionFailure, GuestTrapped, SandboxError, ServiceError, YoiError
+from yoi.limits import Limits
+from yoi.permissions import Decision
+from yoi.protocol.commands import DiagnosticStatusUpdate
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.outcomes import Outcome
+from yoi.protocol.status import ConnectionStatus, ServiceStatus
+from yoi.runtime.hop import Mailbox, Turns, on_worker
+from yoi.runtime.inlet import Inlet
+from yoi.runtime.ledger import DeadLetter, Ledger
+from yoi.runtime.pump import IngressRules, Pump
+from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
+
+_OURS_CLOSE = 1001
+_FEEDBACK = frozenset({EventKind.SEND_FAILED, EventKind.DENIED})
+
+
+class Instance(Protocol):
+    """A sandbox guest (`yoi.sandbox.Guest`): blocking, worker threads only."""
+
+    def start(self, config_json: str, budget_ms: int) -> dict[str, Any]: ...
+    def dispatch(self, events: Sequence[QueuedEvent], budget_ms: int) -> list[Outcome]: ...
+    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str: ...
+    def status(self, budget_ms: int) -> dict[str, Any]: ...
+    def stop(self, budget_ms: int) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+    def take_output(self) -> Sequence[Any]: ...
+
+
+class Link(Protocol):
+    """A host-owned connection (`yoi.connections.HostConnection`)."""
+
+    def start(self) -> None: ...
+    def send_text(self, session: SessionId | None, text: str) -> None: ...
+    def send_binary(self, session: SessionId | None, data: bytes) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def overflow(self) -> None: ...
+    async def close(self, code: int, reason: str) -> None: ...
+    def status(self) -> ConnectionStatus: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """What the service needs to know of one declared connection."""
+
+    name: str
+    ingress: str
+    urls: frozenset[str]
+    deliver: frozenset[EventKind]
+    overflow: Overflow
+    authorise: Callable[[], Decision]
+    open: Callable[[Inlet], Link]
+    """Make the connection for this inlet; nothing is dialled before `Link.start`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Everything a service is made of, already resolved and authorised."""
+
+    name: InstanceName
+    reference: str
+    version: str
+    digest: str
+    runtime: str
+    config: Mapping[str, Any] | None
+    load: Callable[[], Instance]
+    """Make a fresh instance; blocking, run on a worker thread."""
+    lanes: tuple[Lane, ...]
+    rules: Mapping[str, IngressRules]
+    outlets: tuple[Outlet, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the host lends to each service."""
+
+    turns: Turns
+    mailbox: Mailbox
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    rng: Callable[[], float]
+    listen: Callable[[Diagnostic], None]
+    limits: Limits
+
+
+class Service:
+    """See the module docstring."""
+
+    def __init__(self, blueprint: Blueprint, around: Surroundings) -> None:
+        self.name = blueprint.name
+        self._print = blueprint
+        self._around = around
+        self._limits = around.limits
+        self._ledger = Ledger(blueprint.name, around.clock, around.listen, around.limits)
+        self._life = ServiceLifecycle(around.rng, around.limits)
+        self._queue = IngressQueue(blueprint.lanes, around.limits)
+        gate = CommandGate(
+            {o.name: Port(o.name, o.urls, o.authorise) for o in blueprint.outlets},
+            around.clock.monotonic(),
+            around.limits,
+        )
+        self._pump = Pump(
+            blueprint.name,
+            self._queue,
+            blueprint.rules,
+            gate,
+            self._ledger,
+            self,
+            around.turns,
+            around.mailbox,
+            around.loop,
+            around.clock,
+            around.limits,
+        )
+        self._inlets: dict[str, Inlet] = {}
+        self._links: dict[str, Link] = {}
+        self._instance: Instance | None = None
+        self._plugin_status: Any = None
+        self._restart: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._drained = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- for the host -------------------------------------------------------------------------
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Return the state."""
+        return self._life.state
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """Return what this service was made of."""
+        return self._print
+
+    async def start(self) -> None:
+        """Load the plugin, call its start(), then dial. Failures are recorded, never raised."""
+        self._life.start()
+        await self._bring_up()
+
+    async def restart(self) -> None:
+        """Replace the instance because a person asked; queue and connections stay."""
+        if self._life.state in (Lifecycle.STARTING, Lifecycle.STOPPING):
+            raise ServiceError(
+                "service.not_running", f"{self.name} is {self._life.state}; try again shortly"
+            )
+        self._cancel_restart()
+        if self._life.state is Lifecycle.RUNNING:
+            await self._retire_instance()
+            self._life.stop()
+            self._life.stopped()
+        self._note_state("restart asked for by a person")
+        self._life.release()
+        await self._bring_up()
+
+    async def stop(self, *, reason: str = "stopping") -> None:
+        """Drain what is queued (bounded), close the connections, stop the guest."""
+        if self._life.state in (Lifecycle.STOPPING, Lifecycle.STOPPED):
+            return
+        running = self._life.state is Lifecycle.RUNNING
+        self._cancel_restart()
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+            running = self._life.state is Lifecycle.RUNNING
+        if running:
+            for link in self._links.values():
+                link.pause()
+            await self._drain()
+        self._cancel_restart()
+        self._life.stop()
+        self._note_state(reason)
+        await asyncio.gather(
+            *(link.close(_OURS_CLOSE, "going away") for link in self._links.values()),
+            return_exceptions=True,
+        )
+        await self._retire_instance()
+        left = self._queue.clear()
+        if left:
+            self._ledger.counters.dropped += left
+            self._ledger.note(
+                "notice.dropped",
+                f"{left} events were still queued when the service stopped",
+                severity="warning",
+                count=left,
+            )
+        self._links.clear()
+        self._life.stopped()
+        self._note_state(reason)
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Return a tool's output: decoded JSON. Serialized with everything else of the plugin."""
+        instance = self._running()
+        work = msgspec.json.encode(arguments).decode()
+        try:
+            answer = await self._in_guest(
+                lambda: instance.call_tool(name, work, self._limits.tool_ms)
+            )
+        except GuestTrapped as exc:
+            self.guest_lost(exc)
+            raise
+        finally:
+            self.collect_output()
+        return msgspec.json.decode(answer)
+
+    async def ask_status(self) -> None:
+        """Refresh the plugin's own status, where it is running and not busy."""
+        instance = self._instance
+        if instance is None or self._life.state is not Lifecycle.RUNNING or self._queue.busy:
+            return
+        try:
+            self._plugin_status = await self._in_guest(
+                lambda: instance.status(self._limits.stop_ms)
+            )
+        except GuestTrapped as exc:
+            self.guest_lost(exc)
+        except SandboxError as exc:
+            self._ledger.error(exc)
+        finally:
+            self.collect_output()
+
+    def status(self) -> ServiceStatus:
+        """Return what a person sees (S9); no guest is asked."""
+        events, size = self._queue.capacity
+        error = self._life.last_error
+        restart_at = self._life.restart_at
+        clock = self._around.clock
+        counters = msgspec.structs.replace(self._ledger.counters)
+        counters.restarts = self._life.restarts
+        return ServiceStatus(
+            name=self.name,
+            reference=self._print.reference,
+            version=self._print.version,
+            digest=self._print.digest,
+            runtime=self._print.runtime,
+            lifecycle=self._life.state,
+            plugin_status=self._plugin_status,
+            queue_depth=self._queue.depth,
+            queue_capacity=events,
+            queue_bytes=self._queue.bytes,
+            queue_bytes_capacity=size,
+            dead_letters=len(self._ledger.dead_letters),
+            last_error=None if error is None else error.message,
+            last_error_code=None if error is None else error.code,
+            restart_at=None
+            if restart_at is None
+            else rfc3339_ms(clock.wall_ms() + round((restart_at - clock.monotonic()) * 1000)),
+            counters=counters,
+            commands=self._ledger.results,
+            connections=[self._connection_status(name) for name in sorted(self._links)],
+            diagnostics=self._ledger.diagnostics,
+        )
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """Return the events that were given up."""
+        return self._ledger.dead_letters
+
+    def replay(self, event_id: str) -> None:
+        """Queue a dead letter again, as its first attempt."""
+        self._running()
+        letter = self._ledger.exhume(event_id)
+        letter.event.attempt = 1
+        # A person asks for one event at a time: it goes in whatever the lane's policy is.
+        self._queue.offer(letter.event, Overflow.PAUSE)
+        self._ledger.counters.enqueued += 1
+        self._pump.wake()
+
+    # -- for the pump -------------------------------------------------------------------------
+
+    def send(self, effect: Send) -> None:
+        """Write one message; raises ConnectionFailure at once."""
+        link = self._links.get(effect.connection)
+        if link is None:
+            raise ConnectionFailure(
+                "connection.not_open", f"{effect.connection} is not open", name=effect.connection
+            )
+        if effect.text is not None:
+            link.send_text(effect.session, effect.text)
+        elif effect.data is not None:
+            link.send_binary(effect.session, effect.data)
+
+    def show_status(self, update: DiagnosticStatusUpdate) -> None:
+        """Show the plugin's own words, marked as its own."""
+        if update.status is not None:
+            self._plugin_status = update.status
+        if update.message is not None:
+            self._ledger.note("notice.status", update.message)
+
+    def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
+        """Queue a feedback event; never about feedback, or the two would talk for ever."""
+        if event.kind in _FEEDBACK or event.connection is None:
+            return
+        inlet = self._inlets.get(event.connection)
+        if inlet is None:
+            return
+        denied = code.startswith("denied.")
+        inlet.tell(
+            EventKind.DENIED if denied else EventKind.SEND_FAILED,
+            event.session,
+            {"command_id": effect.command_id, "command": effect.kind, "code": code,
+             "message": message},
+        )  # fmt: skip
+
+    def handled(self, count: int) -> None:
+        """Count good events towards forgiving earlier failures."""
+        self._life.succeeded(count)
+
+    def room(self) -> None:
+        """Let paused connections read again where their lane has room."""
+        lanes = self._queue.resumable()
+        if lanes:
+            for outlet in self._print.outlets:
+                if outlet.ingress in lanes and outlet.name in self._links:
+                    self._links[outlet.name].resume()
+
+    def collect_output(self) -> None:
+        """Put what the guest printed into the diagnostics."""
+        if self._instance is not None:
+            for line in self._instance.take_output():
+                self._ledger.note("notice.log", line.text, severity=line.severity)
+
+    def guest_lost(self, error: YoiError) -> None:
+        """Discard the instance; restart after a backoff, or quarantine."""
+        instance, self._instance = self._instance, None
+        self._pump.detach()
+        self._drained.set()
+        if instance is not None:
+            self._close_instance(instance)
+        self._ledger.error(error)
+        if self._life.state not in (Lifecycle.RUNNING, Lifecycle.STARTING):
+            return
+        now = self._around.clock.monotonic()
+        decision = self._life.fail(error, now)
+        if isinstance(decision, Quarantine):
+            self._quarantine(decision)
+            return
+        delay = max(0.0, decision.at - now)
+        self._ledger.note(
+            "notice.restart",
+            f"{self.name} will be restarted in {delay:.1f} s",
+            severity="warning",
+            delay_ms=round(delay * 1000),
+        )
+        self._restart = self._around.loop.call_later(delay, self._restart_due)
+
+    def idle(self) -> None:
+        """Nothing is queued or in flight."""
+        self._drained.set()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    async def _bring_up(self) -> None:
+        self._starting = asyncio.ensure_future(self._load_and_start())
+        try:
+            await self._starting
+        finally:
+            self._starting = None
+
+    async def _load_and_start(self) -> None:
+        config = msgspec.json.encode(self._print.config).decode()
+        limits = self._limits
+
+        def load() -> tuple[Instance, dict[str, Any]]:
+            instance = self._print.load()
+            try:
+                return instance, instance.start(config, limits.start_ms)
+            except BaseException:
+                instance.close()
+                raise
+
+        try:
+            self._instance, self._plugin_status = await self._in_guest(load)
+        except YoiError as exc:
+            self.guest_lost(exc)
+            return
+        self.collect_output()
+        self._life.started()
+        self._note_state("start() returned")
+        self._open_links()
+        self._pump.attach(self._instance)
+
+    def _open_links(self) -> None:
+        for outlet in self._print.outlets:
+            if outlet.name in self._links:
+                continue
+            inlet = Inlet(
+                outlet.name,
+                outlet.ingress,
+                outlet.deliver,
+                outlet.overflow,
+                self._queue,
+                self._ledger,
+                self._around.clock,
+                self._pump.wake,
+            )
+            link = outlet.open(inlet)
+            inlet.attach(link)
+            self._inlets[outlet.name] = inlet
+            self._links[outlet.name] = link
+            link.start()
+
+    def _quarantine(self, decision: Quarantine) -> None:
+        self._ledger.note(
+            "service.quarantined",
+            f"{self.name} failed {decision.failures} times in a row and will not be restarted",
+            severity="error",
+            hint=f"yoi service restart {self.name}",
+        )
+        links, self._links = list(self._links.values()), {}
+        for link in links:
+            self._spawn(link.close(_OURS_CLOSE, "going away"))
+
+    def _restart_due(self) -> None:
+        self._restart = None
+        if self._life.state is Lifecycle.FAILED:
+            self._life.start()
+            self._spawn(self._bring_up())
+
+    def _cancel_restart(self) -> None:
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+
+    async def _drain(self) -> None:
+        if not self._queue.depth:
+            return
+        self._drained.clear()
+        self._pump.wake()
+        try:
+            async with asyncio.timeout(self._limits.drain_ms / 1000):
+                while self._queue.depth and self._life.state is Lifecycle.RUNNING:
+                    self._drained.clear()
+                    await self._drained.wait()
+        except TimeoutError:
+            self._ledger.note(
+                "notice.dropped", "the queue did not drain in time", severity="warning"
+            )
+
+    async def _retire_instance(self) -> None:
+        self._pump.detach()
+        instance, self._instance = self._instance, None
+        if instance is None:
+            return
+
+        def retire() -> None:
+            try:
+                instance.stop(self._limits.stop_ms)
+            finally:
+                instance.close()
+
+        try:
+            await self._in_guest(retire)
+        except SandboxError as exc:
+            self._ledger.error(exc, severity="warning")
+
+    def _close_instance(self, instance: Instance) -> None:
+        self._around.turns.submit(self.name, instance.close)
+
+    async def _in_guest(self, work: Callable[[], Any]) -> Any:
+        return await on_worker(self._around.turns, self._around.mailbox, self.name, work)
+
+    def _running(self) -> Instance:
+        if self._instance is None or self._life.state is not Lifecycle.RUNNING:
+            quarantined = self._life.state is Lifecycle.QUARANTINED
+            raise ServiceError(
+                "service.quarantined" if quarantined else "service.not_running",
+                f"{self.name} is {self._life.state}",
+                hint=f"yoi service restart {self.name}",
+                state=self._life.state,
+            )
+        return self._instance
+
+    def _connection_status(self, name: str) -> ConnectionStatus:
+        status = self._links[name].status()
+        inlet = self._inlets[name]
+        status.queue_drops = inlet.drops
+        status.binary_ignored = inlet.binary_ignored
+        status.gaps = inlet.gaps
+        return status
+
+    def _note_state(self, why: str) -> None:
+        self._ledger.note(
+            "notice.lifecycle", f"{self.name} is {self._life.state}: {why}", state=self._life.state
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._around.loop.create_task(work)
+        # The loop knows its tasks only weakly.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,230 @@
+"""S5: the queue is bounded by count and bytes, keeps order, and never loses what it accepted."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from yoi.core.ingress_queue import (
+    EVENT_OVERHEAD_BYTES,
+    IngressQueue,
+    Lane,
+    Offered,
+    Overflow,
+)
+from yoi.limits import Limits
+from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
+from yoi.types import SessionId
+
+
+def frame(seq: int, size: int = 10, ingress: str = "events", attempt: int = 1) -> TextFrame:
+    return TextFrame(ingress, "gateway", SessionId("s"), seq, "x" * size, 0, size, attempt)
+
+
+def lifecycle(kind: EventKind = EventKind.CLOSE, ingress: str = "events") -> IngressEvent:
+    return IngressEvent(
+        kind=kind,
+        source="websocket:gateway",
+        ingress_name=ingress,
+        payload={},
+        created_at="2026-01-01T00:00:00.000Z",
+        correlation_id="c",
+    )
+
+
+def queue(overflow: Overflow = Overflow.PAUSE, events: int = 4, size: int = 1 << 20):
+    return IngressQueue([Lane("events", overflow, events, size)])
+
+
+def test_events_leave_in_the_order_they_came():
+    q = queue(events=100)
+    for seq in range(5):
+        assert q.offer(frame(seq)) is Offered.ACCEPTED
+    assert [e.seq for e in q.take(3, 1000)] == [0, 1, 2]
+    q.settle(3)
+    assert [e.seq for e in q.take(3, 1000)] == [3, 4]
+
+
+def test_an_unsettled_rest_goes_back_to_the_front():
+    q = queue(events=100)
+    for seq in range(4):
+        q.offer(frame(seq))
+    q.take(4, 1000)
+    q.settle(1)
+    q.give_back()
+    assert [e.seq for e in q.take(4, 1000)] == [1, 2, 3]
+
+
+def test_taking_twice_is_a_defect():
+    q = queue()
+    q.offer(frame(1))
+    q.take(1, 100)
+    with pytest.raises(RuntimeError):
+        q.take(1, 100)
+
+
+def test_a_retried_event_travels_alone():
+    q = queue(events=100)
+    for event in (frame(1), frame(2, attempt=2), frame(3)):
+        q.offer(event)
+    batches = []
+    while taken := q.take(64, 1 << 20):
+        batches.append([e.seq for e in taken])
+        q.settle(len(taken))
+    assert batches == [[1], [2], [3]]
+
+
+def test_a_batch_never_mixes_ingresses():
+    q = IngressQueue([Lane("a"), Lane("b")])
+    for seq, ingress in enumerate("aab"):
+        q.offer(frame(seq, ingress=ingress))
+    assert [e.seq for e in q.take(64, 1 << 20)] == [0, 1]
+
+
+def test_a_batch_is_bounded_by_bytes_but_one_event_always_passes():
+    q = queue(events=100)
+    for seq in range(3):
+        q.offer(frame(seq, size=400))
+    assert len(q.take(64, 1000)) == 2
+    q.settle(2)
+    assert len(q.take(64, 10)) == 1
+
+
+def test_pause_asks_to_stop_reading_and_accepts_what_was_already_read():
+    q = queue(Overflow.PAUSE, events=4)
+    answers = [q.offer(frame(seq)) for seq in range(10)]
+    assert answers == [Offered.ACCEPTED] * 2 + [Offered.PAUSE] * 8
+    assert q.depth == 10
+
+
+def test_pause_gives_up_when_the_overdraft_is_used():
+    limits = Limits(queue_overdraft_bytes=2000)
+    q = IngressQueue([Lane("events", Overflow.PAUSE, 4, 1000)], limits)
+    answers = [q.offer(frame(seq, size=300)) for seq in range(20)]
+    assert answers[-1] is Offered.DISCONNECT
+    assert q.bytes <= 3000
+    assert q.lane("events").dropped > 0
+
+
+def test_reading_resumes_once_there_is_room():
+    q = queue(Overflow.PAUSE, events=8)
+    for seq in range(8):
+        q.offer(frame(seq))
+    assert q.resumable() == []
+    q.take(64, 1 << 20)
+    q.settle(8)
+    assert q.resumable() == ["events"]
+    assert q.resumable() == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected", "kept"),
+    [
+        (Overflow.DROP_NEWEST, Offered.REFUSED, [0, 1, 2, 3]),
+        (Overflow.DROP_OLDEST, Offered.DROPPED_OLDEST, [1, 2, 3, 4]),
+        (Overflow.DISCONNECT, Offered.DISCONNECT, [0, 1, 2, 3]),
+    ],
+)
+def test_overflow_policies(policy, expected, kept):
+    q = queue(policy, events=4)
+    for seq in range(4):
+        assert q.offer(frame(seq)) is Offered.ACCEPTED
+    assert q.offer(frame(4)) is expected
+    assert q.lane("events").dropped == 1
+    assert [e.seq for e in q.take(64, 1 << 20)] == kept
+
+
+def test_drop_oldest_spares_lifecycle_events():
+    q = queue(Overflow.DROP_OLDEST, events=2)
+    q.offer(lifecycle(EventKind.OPEN))
+    q.offer(frame(1))
+    q.offer(frame(2))
+    assert [e.kind for e in q.take(64, 1 << 20)] == [EventKind.OPEN, EventKind.TEXT]
+
+
+def test_lifecycle_events_have_room_of_their_own():
+    q = queue(Overflow.DROP_NEWEST, events=2)
+    for seq in range(5):
+        q.offer(frame(seq))
+    assert q.offer(lifecycle()) is Offered.ACCEPTED
+
+
+def test_lifecycle_room_is_bounded_too():
+    q = IngressQueue([Lane("events")], Limits(queue_lifecycle_events=2))
+    answers = [q.offer(lifecycle()) for _ in range(3)]
+    assert answers == [Offered.ACCEPTED, Offered.ACCEPTED, Offered.REFUSED]
+
+
+def test_one_lane_cannot_use_the_room_of_another():
+    q = IngressQueue(
+        [Lane("noisy", Overflow.DROP_NEWEST, 2), Lane("quiet", Overflow.DROP_NEWEST, 2)]
+    )
+    for seq in range(10):
+        q.offer(frame(seq, ingress="noisy"))
+    assert q.offer(frame(11, ingress="quiet")) is Offered.ACCEPTED
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Whatever happens, accepted events come out once, in order, within the bounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = Limits(queue_overdraft_bytes=5_000, queue_lifecycle_events=3)
+        self.lane = Lane("events", Overflow.PAUSE, 6, 6 * (EVENT_OVERHEAD_BYTES + 50))
+        self.q = IngressQueue([self.lane], self.limits)
+        self.seq = 0
+        self.expected: list[int] = []
+        self.out: list[int] = []
+
+    @rule(size=st.integers(0, 600), policy=st.sampled_from(Overflow))
+    def offer(self, size: int, policy: Overflow) -> None:
+        self.seq += 1
+        waiting_before = self.q.waiting
+        offered = self.q.offer(frame(self.seq, size), policy)
+        if offered in (Offered.ACCEPTED, Offered.PAUSE):
+            self.expected.append(self.seq)
+        elif offered is Offered.DROPPED_OLDEST:
+            gone = waiting_before + 1 - self.q.waiting
+            first_waiting = len(self.expected) - waiting_before
+            del self.expected[first_waiting : first_waiting + gone]
+            self.expected.append(self.seq)
+
+    @precondition(lambda self: not self.q.busy)
+    @rule(most=st.integers(1, 5))
+    def take(self, most: int) -> None:
+        self.q.take(most, 2_000)
+
+    @precondition(lambda self: self.q.busy)
+    @rule(keep=st.integers(0, 5))
+    def finish(self, keep: int) -> None:
+        flying = self.q.depth - self.q.waiting
+        done = min(keep, flying)
+        self.out.extend(self.expected[:done])
+        del self.expected[:done]
+        self.q.settle(done)
+        self.q.give_back()
+
+    @rule()
+    def resume(self) -> None:
+        self.q.resumable()
+
+    @invariant()
+    def accounted(self) -> None:
+        assert self.q.depth == len(self.expected)
+        assert self.out == sorted(self.out)
+        assert 0 <= self.q.bytes <= self.lane.max_bytes + self.limits.queue_overdraft_bytes
+        if not self.expected:
+            assert self.q.bytes == 0
+
+    def teardown(self) -> None:
+        if self.q.busy:
+            self.q.give_back()
+        rest = []
+        while taken := self.q.take(64, 1 << 20):
+            rest += [e.seq for e in taken]
+            self.q.settle(len(taken))
+        assert rest == self.expected
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
