@@ -3,6 +3,7 @@
     YoiError
     ├── UrlRefused            a URL that policy will not parse
     ├── PermissionDenied      an action that lacks one of the two keys
+    ├── PermissionMalformed   a permission that cannot be parsed
     ├── ManifestError         plugin.toml is not acceptable
     ├── PackageError          an archive, folder, digest or store is not acceptable
     ├── EnablementError       the operator's configuration is not acceptable
@@ -70,6 +71,12 @@ class PermissionDenied(YoiError):
     """An action that the manifest did not ask for, the operator did not grant, or both."""
 
     family = "denied"
+
+
+class PermissionMalformed(YoiError):
+    """A permission in a manifest or grant cannot be parsed; `fields["at"]` is a dotted path."""
+
+    family = "permission"
 
 
 class ManifestError(YoiError):
@@ -141,7 +148,7 @@ CODES: dict[str, str] = {
     "url.malformed": "not a URL the WHATWG parser accepts",
     "url.scheme": "the scheme is not one this action may use",
     "url.userinfo": "a user name or password stands in the URL",
-    "url.fragment": "a WebSocket URL has a fragment",
+    "url.fragment": "the URL has a fragment, which is never sent",
     "url.ambiguous": "other software could read this URL differently",
     "url.too_long": "the URL is longer than the bound",
     "url.target": "a permission target cannot be parsed",
@@ -150,6 +157,8 @@ CODES: dict[str, str] = {
     "denied.not_granted": "the operator has not granted this",
     "denied.address": "the name leads to an address that is not public",
     "denied.unsupported": "this host does not carry out this kind of command",
+    # permission
+    "permission.malformed": "a permission, or a list of them, cannot be parsed",
     # manifest
     "manifest.toml": "plugin.toml is not TOML",
     "manifest.unknown_key": "a key that does not exist",
@@ -172,6 +181,7 @@ CODES: dict[str, str] = {
     "package.missing": "no such package",
     "package.ambiguous": "more than one package answers to that name",
     "package.digest": "the content does not have the expected digest",
+    "package.source": "the plugin's Python source cannot be used as it is",
     # enablement
     "enablement.toml": "yoi.toml is not TOML",
     "enablement.malformed": "yoi.toml has a key or value that is not allowed",

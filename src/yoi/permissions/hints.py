@@ -1,0 +1,49 @@
+"""The exact TOML lines that would allow what was denied."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from yoi.permissions.permission import Permission
+from yoi.permissions.targets import TargetKind, UrlTarget
+from yoi.permissions.url import DEFAULT_PORTS
+
+if TYPE_CHECKING:
+    from yoi.permissions.url import Url
+
+_PREFIX_CHARS = 200
+
+
+def permission_line(permission: Permission) -> str:
+    """Return the inline table, e.g. `{ kind = "tool", name = "post" }`."""
+    return _inline(permission.to_table())
+
+
+def target_line(target: UrlTarget) -> str:
+    """Return the target as one inline table."""
+    return _inline(target.to_table())
+
+
+def target_for(url: "Url", kind: TargetKind, method: str = "") -> UrlTarget:
+    """Return the narrowest target that names `url`: its host, its port, its path."""
+    table: dict[str, Any] = {"scheme": url.scheme, "host": url.bracketed_host}
+    if url.port != DEFAULT_PORTS[url.scheme]:
+        table["port"] = url.port
+    if kind is TargetKind.REQUEST:
+        table["methods"] = [method]
+    table["path_prefixes"] = [_prefix(url.path)]
+    return UrlTarget.parse(table, kind)
+
+
+def _prefix(path: str) -> str:
+    """Return `path`, or as many of its whole first segments as fit on a line."""
+    prefix = path
+    if len(path) > _PREFIX_CHARS:
+        prefix = path[: path.rfind("/", 0, _PREFIX_CHARS)] or "/"
+    first_empty = prefix.find("//")
+    return prefix if first_empty < 0 else prefix[:first_empty] or "/"
+
+
+def _inline(table: dict[str, Any]) -> str:
+    # Values are ASCII words, numbers and lists of both; JSON's strings are TOML's basic strings.
+    pairs = ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
+    return f"{{ {pairs} }}"

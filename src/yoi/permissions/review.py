@@ -1,0 +1,184 @@
+"""The review: what is asked for beside what is given, target by target, in plain words."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from yoi.permissions.targets import TargetKind, UrlTarget, in_words
+
+if TYPE_CHECKING:
+    from yoi.permissions.permission import Permission
+    from yoi.permissions.sets import PermissionSet
+
+
+class ReviewState(StrEnum):
+    """How one row stands; being broad is beside this, because any row may be."""
+
+    COVERED = "covered"
+    PARTLY_COVERED = "partly_covered"
+    GRANT_ONLY = "grant_only"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRow:
+    """One permission or target: a bounded, escaped label and what a person should know."""
+
+    label: str
+    kind: str
+    """`permission`, `websocket` or `request`."""
+    requested: bool
+    granted: bool
+    state: ReviewState
+    broad: tuple[str, ...]
+    """Why it is broad access, one sentence each; empty when it is not."""
+    explanation: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        return {
+            "label": self.label,
+            "kind": self.kind,
+            "requested": self.requested,
+            "granted": self.granted,
+            "state": self.state.value,
+            "broad": list(self.broad),
+            "explanation": self.explanation,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Every row: first what the manifest asks for, then what only the grant has."""
+
+    rows: tuple[ReviewRow, ...]
+
+    @property
+    def broad(self) -> tuple[ReviewRow, ...]:
+        """The rows to show apart from ordinary grants."""
+        return tuple(row for row in self.rows if row.broad)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for is granted, and nothing else."""
+        return all(row.state is ReviewState.COVERED for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `{"complete": bool, "broad": bool, "rows": [...]}`."""
+        return {
+            "complete": self.complete,
+            "broad": bool(self.broad),
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def review(requested: "PermissionSet", granted: "PermissionSet") -> Review:
+    """Return the review of `requested` against `granted` (an empty set before any approval)."""
+    rows = [_permission(one, granted) for one in requested.permissions]
+    rows += [
+        _permission_without_request(one, requested)
+        for one in granted.permissions
+        if not requested.has(one)
+    ]
+    for kind in TargetKind:
+        asked, given = _lists(requested, kind), _lists(granted, kind)
+        rows += [_target(one, given) for one in asked]
+        rows += [
+            _row_for(
+                one,
+                ReviewState.GRANT_ONLY,
+                "granted, but the manifest asks for nothing there: it has no effect",
+            )
+            for one in given
+            if not any(one.meets(other) for other in asked)
+        ]
+    return Review(tuple(rows))
+
+
+def _lists(side: "PermissionSet", kind: TargetKind) -> tuple[UrlTarget, ...]:
+    return side.websocket if kind is TargetKind.WEBSOCKET else side.request
+
+
+def _permission(wanted: "Permission", granted: "PermissionSet") -> ReviewRow:
+    given = granted.has(wanted)
+    part = not given and any(wanted.covers(one) for one in granted.permissions)
+    if given:
+        state, words = ReviewState.COVERED, f"it may {wanted.meaning}"
+    elif part:
+        state, words = ReviewState.PARTLY_COVERED, f"it asks to {wanted.meaning}; granted in part"
+    else:
+        state, words = ReviewState.DENIED, f"it asks to {wanted.meaning}; not granted"
+    return ReviewRow(
+        label=wanted.label,
+        kind="permission",
+        requested=True,
+        granted=given or part,
+        state=state,
+        broad=wanted.broad,
+        explanation=words,
+    )
+
+
+def _permission_without_request(one: "Permission", requested: "PermissionSet") -> ReviewRow:
+    held = any(one.covers(wanted) for wanted in requested.permissions)
+    effect = (
+        "granted more widely than the manifest asks: only what it asks for has effect"
+        if held
+        else "granted, but the manifest does not ask for it: it has no effect"
+    )
+    return ReviewRow(
+        label=one.label,
+        kind="permission",
+        requested=False,
+        granted=True,
+        state=ReviewState.GRANT_ONLY,
+        broad=one.broad,
+        explanation=effect,
+    )
+
+
+def _target(wanted: UrlTarget, given: tuple[UrlTarget, ...]) -> ReviewRow:
+    meeting = [one for one in given if one.meets(wanted)]
+    if not meeting:
+        return _row_for(
+            wanted, ReviewState.DENIED, "asked for, not granted: every attempt is refused"
+        )
+    limits = _missing(wanted, meeting)
+    if limits:
+        return _row_for(wanted, ReviewState.PARTLY_COVERED, "granted in part: " + "; ".join(limits))
+    wider = [one for one in meeting if not _covers(one, [wanted])]
+    words = "granted as asked"
+    if wider:
+        words = f"granted, and the grant is wider ({wider[0].label}): the manifest holds it to this"
+    return _row_for(wanted, ReviewState.COVERED, words)
+
+
+def _missing(wanted: UrlTarget, given: list[UrlTarget]) -> list[str]:
+    """Return what of `wanted` the grants leave out, in words; empty when they cover it."""
+    missing = []
+    if not _covers(wanted, given):
+        missing.append("only within " + ", or ".join(one.label for one in given[:3]))
+    most = max(one.max_message_bytes for one in given)
+    if most < wanted.max_message_bytes:
+        missing.append(f"messages only up to {in_words(most)}")
+    if wanted.private and not any(one.private for one in given):
+        missing.append("only where the name leads to a public address")
+    return missing
+
+
+def _covers(wanted: UrlTarget, given: list[UrlTarget]) -> bool:
+    return all(
+        any(one.covers_reach(wanted.host, reach) for one in given) for reach in wanted.reaches()
+    )
+
+
+def _row_for(target: UrlTarget, state: ReviewState, explanation: str) -> ReviewRow:
+    return ReviewRow(
+        label=target.label,
+        kind=target.kind.value,
+        requested=state is not ReviewState.GRANT_ONLY,
+        granted=state is not ReviewState.DENIED,
+        state=state,
+        broad=target.broad,
+        explanation=explanation,
+    )
