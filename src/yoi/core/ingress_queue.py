@@ -46,7 +46,7 @@ class Offered(Enum):
 
 @dataclass(slots=True)
 class Lane:
-    """One ingress: its bounds, policy and account. `depth` and `bytes` include what is in flight."""
+    """One ingress: bounds, policy and account. `depth` and `bytes` include what is in flight."""
 
     name: str
     overflow: Overflow = Overflow.PAUSE
@@ -107,7 +107,7 @@ class IngressQueue:
         return self._lanes[name]
 
     def offer(self, event: QueuedEvent, overflow: Overflow | None = None) -> Offered:
-        """Queue `event` or say why not; `overflow` overrides the lane's policy (a connection's own).
+        """Queue `event` or say why not; `overflow` is a connection's own policy.
 
         A lifecycle event is accepted while its reserved room lasts, whatever the lane holds.
         """

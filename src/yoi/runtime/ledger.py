@@ -126,7 +126,7 @@ class Ledger:
         return tuple(self._dead)
 
     def exhume(self, event_id: str) -> DeadLetter:
-        """Remove and return the dead letter `event_id`; ServiceError `service.unknown` if absent."""
+        """Remove and return the dead letter `event_id`, or raise ServiceError."""
         for letter in self._dead:
             if letter.event.event_id == event_id:
                 self._dead.remove(letter)

@@ -75,6 +75,8 @@ class Blueprint:
     """Everything a service is made of, already resolved and authorised."""
 
     name: InstanceName
+    fingerprint: str
+    """Changes with anything that needs a new service: digest, grants, config."""
     reference: str
     version: str
     digest: str

@@ -1,0 +1,139 @@
+"""S7, P4, W4: the gate decides per command, asks both keys each time, and bounds the rate."""
+
+from yoi.core.gate import CommandGate, Port, Refuse, Send, SetStatus
+from yoi.limits import Limits
+from yoi.permissions import Decision
+from yoi.protocol.commands import OutputCommand
+from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
+from yoi.protocol.outcomes import Reply
+from yoi.types import SessionId
+
+EVENT = TextFrame("events", "gateway", SessionId("s1"), 1, "hi", 0, 2)
+YES = Decision(allowed=True)
+NO = Decision(allowed=False, code="denied.not_granted", message="no", hint="yoi plugin enable x")
+
+
+def gate(authorise=lambda: YES, **limits) -> CommandGate:
+    return CommandGate(
+        {
+            "gateway": Port("gateway", frozenset({"wss://a.example/ws"}), authorise),
+            "other": Port("other", frozenset({"wss://b.example/ws"}), lambda: YES),
+        },
+        now=0.0,
+        limits=Limits(**limits),
+    )
+
+
+def send(**payload) -> OutputCommand:
+    return OutputCommand(
+        correlation_id="c",
+        source_event_id=EVENT.event_id,
+        command_id="c1",
+        kind="websocket_send",
+        payload=payload,
+        requested_at="2026-01-01T00:00:00Z",
+    )
+
+
+def test_a_reply_goes_to_the_session_that_asked():
+    effect = gate().judge_reply(Reply("yes"), EVENT, 0.0)
+    assert effect == Send("gateway", SessionId("s1"), "yes", None, "s1.1:0")
+
+
+def test_current_means_whichever_session_is_open():
+    effect = gate().judge(send(text="x", session="current"), EVENT, 0.0)
+    assert isinstance(effect, Send)
+    assert effect.session is None
+
+
+def test_a_session_never_crosses_connections():
+    effect = gate().judge(send(text="x", connection="other"), EVENT, 0.0)
+    assert isinstance(effect, Send)
+    assert (effect.connection, effect.session) == ("other", None)
+
+
+def test_the_ancestors_url_form_finds_its_connection():
+    effect = gate().judge(send(text="x", url="wss://b.example/ws"), EVENT, 0.0)
+    assert isinstance(effect, Send)
+    assert effect.connection == "other"
+
+
+def test_an_undeclared_connection_or_url_is_denied_with_a_hint():
+    for payload in ({"connection": "nope"}, {"url": "wss://evil.example/"}):
+        effect = gate().judge(send(text="x", **payload), EVENT, 0.0)
+        assert isinstance(effect, Refuse)
+        assert (effect.status, effect.code) == ("denied", "denied.not_requested")
+        assert "connections" in effect.hint
+
+
+def test_permission_is_asked_for_each_send():
+    answers = [YES, NO, YES]
+    judge = gate(lambda: answers.pop(0))
+    effects = [judge.judge_reply(Reply("x"), EVENT, 0.0) for _ in range(3)]
+    assert [type(e) for e in effects] == [Send, Refuse, Send]
+    assert effects[1].hint == "yoi plugin enable x"
+
+
+def test_binary_is_base64_and_decoded_once():
+    effect = gate().judge(send(data="AAH/"), EVENT, 0.0)
+    assert isinstance(effect, Send)
+    assert effect.data == b"\x00\x01\xff"
+
+
+def test_payloads_that_do_not_fit_fail_alone():
+    for payload in (
+        {},
+        {"text": "x", "data": "AA=="},
+        {"text": 1},
+        {"data": "not base64"},
+        {"text": "x", "session": "any"},
+        {"text": "x", "headers": {}},
+    ):
+        effect = gate().judge(send(**payload), EVENT, 0.0)
+        assert isinstance(effect, Refuse), payload
+        assert (effect.status, effect.code) == ("failed", "service.command_malformed")
+
+
+def test_an_event_without_a_connection_must_name_one():
+    event = IngressEvent(
+        kind=EventKind.ERROR,
+        source="host",
+        ingress_name="events",
+        payload={},
+        created_at="2026-01-01T00:00:00Z",
+        correlation_id="e",
+    )
+    effect = gate().judge_reply(Reply("x"), event, 0.0)
+    assert isinstance(effect, Refuse)
+    assert "connection" in effect.hint
+
+
+def test_the_send_rate_is_bounded_and_recovers():
+    judge = gate(send_per_second=10)
+    effects = [judge.judge_reply(Reply("x"), EVENT, 0.0) for _ in range(15)]
+    assert [type(e) for e in effects] == [Send] * 10 + [Refuse] * 5
+    assert effects[-1].code == "service.rate"
+    assert isinstance(judge.judge_reply(Reply("x"), EVENT, 0.1), Send)
+    assert isinstance(judge.judge_reply(Reply("x"), EVENT, 0.1), Refuse)
+
+
+def test_a_message_over_its_bound_is_refused():
+    effect = gate(command_payload_bytes=4).judge_reply(Reply("12345"), EVENT, 0.0)
+    assert isinstance(effect, Refuse)
+    assert effect.code == "sandbox.answer_too_large"
+
+
+def test_status_updates_need_no_grant():
+    command = send()
+    command.kind, command.payload = "diagnostic_status_update", {"status": {"ok": True}}
+    effect = gate(lambda: NO).judge(command, EVENT, 0.0)
+    assert isinstance(effect, SetStatus)
+    assert effect.update.status == {"ok": True}
+
+
+def test_an_unknown_kind_is_unsupported():
+    command = send()
+    command.kind = "host_request_dispatch"
+    effect = gate().judge(command, EVENT, 0.0)
+    assert isinstance(effect, Refuse)
+    assert (effect.status, effect.code) == ("unsupported", "denied.unsupported")

@@ -1,0 +1,215 @@
+"""Small stand-ins for the sandbox and the driver, so that the runtime's rules are tested alone.
+
+The same rules run against the real parts in test_frame_path.py.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from yoi.core.ingress_queue import Lane, Overflow
+from yoi.errors import ConnectionFailure
+from yoi.limits import LIMITS, Limits
+from yoi.permissions import Decision
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.outcomes import NO_COMMANDS, Outcome
+from yoi.protocol.status import ConnectionStatus
+from yoi.runtime.hop import Mailbox
+from yoi.runtime.pump import IngressRules
+from yoi.runtime.service import Blueprint, Outlet, Service, Surroundings
+from yoi.testing import ManualClock
+from yoi.types import InstanceName, SessionId
+
+ALLOWED = Decision(allowed=True)
+
+
+class InlineTurns:
+    """Runs each turn in its own loop step: serial, and nothing to wait for."""
+
+    def __init__(self) -> None:
+        self.held: deque[Callable[[], None]] | None = None
+
+    def submit(self, key: str, turn: Callable[[], None]) -> None:
+        if self.held is not None:
+            self.held.append(turn)
+        else:
+            asyncio.get_running_loop().call_soon(turn)
+
+    def hold(self) -> None:
+        self.held = deque()
+
+    def release(self) -> None:
+        held, self.held = self.held or deque(), None
+        for turn in held:
+            asyncio.get_running_loop().call_soon(turn)
+
+
+class FakeInstance:
+    """Answers with `answer(event)`, which may raise; records what it saw."""
+
+    def __init__(self, answer: Callable[[QueuedEvent], Outcome] = lambda _: NO_COMMANDS) -> None:
+        self.answer = answer
+        self.seen: list[tuple[str, int]] = []
+        self.batches: list[int] = []
+        self.calls: list[str] = []
+
+    def start(self, config_json: str, budget_ms: int) -> dict[str, Any]:
+        self.calls.append("start")
+        return {"state": "ready"}
+
+    def dispatch(self, events: Sequence[QueuedEvent], budget_ms: int) -> list[Outcome]:
+        self.batches.append(len(events))
+        outcomes = []
+        for event in events:
+            self.seen.append((event.event_id, event.attempt))
+            outcomes.append(self.answer(event))
+        return outcomes
+
+    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
+        return '{"summary": "done"}'
+
+    def status(self, budget_ms: int) -> dict[str, Any]:
+        return {"state": "well"}
+
+    def stop(self, budget_ms: int) -> dict[str, Any]:
+        self.calls.append("stop")
+        return {}
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def take_output(self) -> list[Any]:
+        return []
+
+
+class FakeLink:
+    """A connection that is open when told so."""
+
+    def __init__(self, inlet: Any) -> None:
+        self.inlet = inlet
+        self.session: SessionId | None = None
+        self.sent: list[tuple[SessionId | None, Any]] = []
+        self.log: list[str] = []
+        self._count = 0
+
+    def start(self) -> None:
+        self.log.append("start")
+
+    def open(self) -> SessionId:
+        self._count += 1
+        self.session = SessionId(f"session{self._count}")
+        self.inlet.opened(self.session, None, "127.0.0.1")
+        return self.session
+
+    def receive(self, text: str) -> None:
+        assert self.session is not None
+        self.inlet.text(self.session, text, len(text))
+
+    def end(self, code: int = 1006) -> None:
+        assert self.session is not None
+        session, self.session = self.session, None
+        self.inlet.closed(session, code, "", False)
+
+    def _send(self, session: SessionId | None, payload: Any) -> None:
+        if self.session is None:
+            raise ConnectionFailure("connection.not_open", "not open")
+        if session not in (None, self.session):
+            raise ConnectionFailure("connection.session_ended", "that session has ended")
+        self.sent.append((session, payload))
+
+    send_text = _send
+    send_binary = _send
+
+    def pause(self) -> None:
+        self.log.append("pause")
+
+    def resume(self) -> None:
+        self.log.append("resume")
+
+    def overflow(self) -> None:
+        self.log.append("overflow")
+
+    async def close(self, code: int, reason: str) -> None:
+        self.log.append(f"close {code}")
+
+    def status(self) -> ConnectionStatus:
+        return ConnectionStatus(name="gateway", ingress="events", url="ws://x/", state="open")
+
+
+class Bench:
+    """One service with fakes all round."""
+
+    def __init__(
+        self,
+        instances: Sequence[FakeInstance],
+        *,
+        overflow: Overflow = Overflow.PAUSE,
+        max_events: int = 64,
+        authorise: Callable[[], Decision] = lambda: ALLOWED,
+        limits: Limits = LIMITS,
+        deliver: frozenset[EventKind] = frozenset(EventKind),
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = ManualClock()
+        self.turns = InlineTurns()
+        self.diagnostics: list[Diagnostic] = []
+        self.links: list[FakeLink] = []
+        self._instances = deque(instances)
+
+        def open_link(inlet: Any) -> FakeLink:
+            self.links.append(FakeLink(inlet))
+            return self.links[-1]
+
+        self.blueprint = Blueprint(
+            name=InstanceName("echo"),
+            fingerprint="1",
+            reference="project:echo",
+            version="0.1.0",
+            digest="sha256:" + "0" * 64,
+            runtime="python",
+            config=None,
+            load=self._load,
+            lanes=(Lane("events", overflow, max_events),),
+            rules={"events": IngressRules(deadline_ms=100, attempts=3)},
+            outlets=(
+                Outlet(
+                    "gateway",
+                    "events",
+                    frozenset({"ws://x/"}),
+                    deliver,
+                    overflow,
+                    authorise,
+                    open_link,
+                ),
+            ),
+        )
+        self.around = Surroundings(
+            self.turns,
+            Mailbox(self.loop),
+            self.loop,
+            self.clock,
+            lambda: 0.5,
+            self.diagnostics.append,
+            limits,
+        )
+        self.service = Service(self.blueprint, self.around)
+
+    def _load(self) -> FakeInstance:
+        instance = self._instances.popleft()
+        if isinstance(instance, BaseException):
+            raise instance
+        return instance
+
+    @property
+    def link(self) -> FakeLink:
+        return self.links[-1]
+
+    async def settle(self) -> None:
+        """Let everything that is due happen: the loop is never waited for by time."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    def codes(self) -> list[str]:
+        return [d.code for d in self.diagnostics]

@@ -1,0 +1,317 @@
+"""S3-S9 on the runtime's side: serial dispatch, retries, dead letters, restarts, refusals."""
+
+import asyncio
+
+import pytest
+
+from tests.runtime.fakes import ALLOWED, Bench, FakeInstance
+from yoi.core.ingress_queue import Overflow
+from yoi.core.lifecycle import Lifecycle
+from yoi.errors import GuestRefused, GuestTrapped, ServiceError
+from yoi.limits import Limits
+from yoi.permissions import Decision
+from yoi.protocol.commands import OutputCommand
+from yoi.protocol.ingress import EventKind, TextFrame
+from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, HandlerFailed, Reply
+
+
+def echo(event):
+    return Reply(event.text) if isinstance(event, TextFrame) else NO_COMMANDS
+
+
+def command(event, kind, payload, command_id="c1"):
+    return OutputCommand(
+        correlation_id="x",
+        source_event_id=event.event_id,
+        command_id=command_id,
+        kind=kind,
+        payload=payload,
+        requested_at="2026-01-01T00:00:00Z",
+    )
+
+
+async def running(*instances, **options) -> Bench:
+    bench = Bench(instances, **options)
+    await bench.service.start()
+    bench.link.open()
+    await bench.settle()
+    return bench
+
+
+async def test_each_text_frame_is_answered_in_order_on_its_session():
+    """W2, W4."""
+    bench = await running(FakeInstance(echo))
+    for text in "abc":
+        bench.link.receive(text)
+    await bench.settle()
+    assert [text for _, text in bench.link.sent] == ["a", "b", "c"]
+    assert {session for session, _ in bench.link.sent} == {"session1"}
+    assert bench.service.status().queue_depth == 0
+
+
+async def test_dispatch_is_serial_and_batches_what_waited():
+    """S3, S5."""
+    instance = FakeInstance(echo)
+    bench = await running(instance)
+    instance.batches.clear()
+    bench.turns.hold()
+    bench.link.receive("a")
+    await bench.settle()
+    for text in "bcd":
+        bench.link.receive(text)
+    await bench.settle()
+    assert len(bench.turns.held) == 1
+    bench.turns.release()
+    await bench.settle()
+    assert instance.batches == [1, 3]
+
+
+async def test_an_answer_for_an_ended_session_is_refused_and_the_plugin_told():
+    """DESIGN 5: an acknowledgement belongs on the socket that asked."""
+    instance = FakeInstance(echo)
+    bench = await running(instance)
+    bench.turns.hold()
+    bench.link.receive("late")
+    await bench.settle()
+    bench.link.end()
+    bench.link.open()
+    bench.turns.release()
+    await bench.settle()
+    assert bench.link.sent == []
+    status = bench.service.status()
+    assert status.counters.commands_failed == 1
+    assert status.commands[-1].code == "connection.session_ended"
+    assert "connection.session_ended" in bench.codes()
+
+
+async def test_a_denied_send_names_the_hint_and_sends_nothing():
+    """S7, P4."""
+    denied = Decision(
+        allowed=False,
+        code="denied.not_granted",
+        message="not granted",
+        hint="yoi plugin enable echo",
+    )
+    bench = await running(FakeInstance(echo), authorise=lambda: denied)
+    bench.link.receive("a")
+    await bench.settle()
+    assert bench.link.sent == []
+    refused = [d for d in bench.diagnostics if d.code == "denied.not_granted"]
+    assert refused[0].hint == "yoi plugin enable echo"
+    assert bench.service.status().counters.commands_denied == 1
+
+
+async def test_feedback_about_feedback_is_never_sent():
+    """A plugin that answers a refusal with the same mistake does not loop."""
+    instance = FakeInstance(
+        lambda event: Commands(
+            [command(event, "websocket_send", {"text": "x", "connection": "no"})]
+        )
+    )
+    bench = await running(instance)
+    await bench.settle()
+    kinds = [d.code for d in bench.diagnostics if d.code == "denied.not_requested"]
+    assert len(kinds) == 2  # the open event, and the one feedback about it
+
+
+async def test_one_bad_command_does_not_stop_the_others():
+    """S7: authorisation is decided per command."""
+
+    def answer(event):
+        if not isinstance(event, TextFrame):
+            return NO_COMMANDS
+        return Commands(
+            [
+                command(event, "launch_missiles", {}, "c1"),
+                command(event, "websocket_send", {"text": "fine"}, "c2"),
+                command(event, "websocket_send", {"text": 1}, "c3"),
+                command(event, "diagnostic_status_update", {"status": {"mood": "good"}}, "c4"),
+            ]
+        )
+
+    bench = await running(FakeInstance(answer))
+    bench.link.receive("a")
+    await bench.settle()
+    status = bench.service.status()
+    assert [text for _, text in bench.link.sent] == ["fine"]
+    assert [r.status for r in status.commands] == ["unsupported", "done", "failed", "done"]
+    assert status.plugin_status == {"mood": "good"}
+
+
+async def test_a_refused_answer_does_nothing_and_becomes_a_dead_letter():
+    """S7: a malformed answer is refused whole."""
+    bench = await running(
+        FakeInstance(
+            lambda e: (
+                AnswerRefused("service.command_malformed", "bad")
+                if isinstance(e, TextFrame)
+                else NO_COMMANDS
+            )
+        )
+    )
+    bench.link.receive("a")
+    await bench.settle()
+    assert [letter.code for letter in bench.service.dead_letters] == ["service.command_malformed"]
+    assert bench.service.lifecycle is Lifecycle.RUNNING
+
+
+async def test_a_raising_handler_is_tried_three_times_in_order():
+    """S5: attempt counts, bounded retry, then a dead letter; later events wait their turn."""
+    instance = FakeInstance()
+
+    def dispatch(events, budget_ms):
+        outcomes = []
+        for event in events:
+            instance.seen.append((getattr(event, "text", "-"), event.attempt))
+            if getattr(event, "text", "") == "bad":
+                return [*outcomes, HandlerFailed("ValueError", "no", "")]
+            outcomes.append(echo(event))
+        return outcomes
+
+    instance.dispatch = dispatch
+    bench = await running(instance)
+    bench.turns.hold()
+    for text in ("a", "bad", "c"):
+        bench.link.receive(text)
+    await bench.settle()
+    bench.turns.release()
+    await bench.settle()
+    assert [seen for seen in instance.seen if seen[0] == "bad"] == [
+        ("bad", 1),
+        ("bad", 2),
+        ("bad", 3),
+    ]
+    assert [text for _, text in bench.link.sent] == ["a", "c"]
+    assert [letter.event.text for letter in bench.service.dead_letters] == ["bad"]
+
+
+async def test_a_trap_restarts_the_plugin_and_isolates_the_culprit():
+    """S8: the event that traps is found, the others are handled once more and answered once."""
+
+    def poison(event):
+        if getattr(event, "text", "") == "poison":
+            raise GuestTrapped("sandbox.trap", "unreachable")
+        return echo(event)
+
+    instances = [FakeInstance(poison) for _ in range(5)]
+    bench = Bench(instances, limits=Limits(restart_first_ms=1, restart_max_ms=1))
+    await bench.service.start()
+    bench.link.open()
+    await bench.settle()
+    bench.turns.hold()
+    for text in ("a", "poison", "c"):
+        bench.link.receive(text)
+    await bench.settle()
+    bench.turns.release()
+    async with asyncio.timeout(5):
+        while len(bench.link.sent) < 2 or not bench.service.dead_letters:
+            await asyncio.sleep(0.001)
+    assert [text for _, text in bench.link.sent] == ["a", "c"]
+    assert [letter.event.text for letter in bench.service.dead_letters] == ["poison"]
+    assert bench.links == [bench.link], "the connection outlives the instance"
+    await bench.service.stop()
+
+
+async def test_a_plugin_that_cannot_start_is_quarantined_and_can_be_released():
+    """S8: backoff, then quarantine, then a person."""
+    broken = [GuestRefused("sandbox.start", "no") for _ in range(5)]
+    bench = Bench(
+        [*broken, FakeInstance(echo)], limits=Limits(restart_first_ms=1, restart_max_ms=1)
+    )
+    await bench.service.start()
+    async with asyncio.timeout(5):
+        while bench.service.lifecycle is not Lifecycle.QUARANTINED:
+            await asyncio.sleep(0.001)
+    assert bench.codes().count("notice.restart") == 4
+    with pytest.raises(ServiceError) as refused:
+        await bench.service.call_tool("t", {})
+    assert refused.value.code == "service.quarantined"
+    await bench.service.restart()
+    assert bench.service.lifecycle is Lifecycle.RUNNING
+
+
+async def test_a_full_queue_pauses_reading_and_resumes():
+    bench = await running(FakeInstance(echo), max_events=8)
+    bench.turns.hold()
+    for n in range(8):
+        bench.link.receive(str(n))
+        await bench.settle()
+    assert "pause" in bench.link.log
+    bench.turns.release()
+    await bench.settle()
+    assert "resume" in bench.link.log
+    assert [text for _, text in bench.link.sent] == [str(n) for n in range(8)]
+
+
+@pytest.mark.parametrize("overflow", [Overflow.DROP_NEWEST, Overflow.DROP_OLDEST])
+async def test_dropped_frames_are_counted_and_reported_as_a_gap(overflow):
+    """W3: no frame is lost silently."""
+    instance = FakeInstance(echo)
+    bench = await running(instance, overflow=overflow, max_events=4)
+    bench.turns.hold()
+    for n in range(10):
+        bench.link.receive(str(n))
+        await bench.settle()
+    bench.turns.release()
+    await bench.settle()
+    bench.link.receive("after")
+    await bench.settle()
+    answered = len(bench.link.sent)
+    gaps = [d for d in bench.diagnostics if d.code == "notice.gap"]
+    assert sum(gap.fields["count"] for gap in gaps) + answered == 11
+    assert bench.service.status().counters.dropped == sum(gap.fields["count"] for gap in gaps)
+
+
+async def test_stop_drains_then_closes_then_stops_the_guest():
+    """W8: clean shutdown."""
+    instance = FakeInstance(echo)
+    bench = await running(instance)
+    for text in "ab":
+        bench.link.receive(text)
+    link = bench.link
+    await bench.service.stop()
+    assert [text for _, text in link.sent] == ["a", "b"]
+    assert link.log[-1] == "close 1001"
+    assert instance.calls == ["start", "stop", "close"]
+    assert bench.service.lifecycle is Lifecycle.STOPPED
+
+
+async def test_a_dead_letter_can_be_replayed():
+    state = {"fail": True}
+
+    def answer(event):
+        if isinstance(event, TextFrame) and state["fail"]:
+            return AnswerRefused("sandbox.answer_malformed", "bad")
+        return echo(event)
+
+    bench = await running(FakeInstance(answer))
+    bench.link.receive("again")
+    await bench.settle()
+    (letter,) = bench.service.dead_letters
+    state["fail"] = False
+    bench.service.replay(letter.event.event_id)
+    await bench.settle()
+    assert [text for _, text in bench.link.sent] == ["again"]
+    assert bench.service.dead_letters == ()
+    with pytest.raises(ServiceError):
+        bench.service.replay(letter.event.event_id)
+
+
+async def test_only_declared_kinds_are_delivered_but_all_are_seen():
+    """W3, W5."""
+    instance = FakeInstance(echo)
+    bench = await running(instance, deliver=frozenset({EventKind.TEXT}))
+    bench.link.inlet.binary(bench.link.session, b"\x00")
+    bench.link.end()
+    await bench.settle()
+    assert instance.seen == []
+    assert {"notice.connected", "notice.closed", "notice.binary_ignored"} <= set(bench.codes())
+
+
+async def test_tools_are_serialized_with_events():
+    bench = await running(FakeInstance(echo))
+    assert await bench.service.call_tool("t", {"a": 1}) == {"summary": "done"}
+
+
+def test_the_allowed_decision_is_allowed():
+    assert ALLOWED.allowed
