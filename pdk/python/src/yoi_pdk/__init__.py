@@ -1,0 +1,51 @@
+"""Write Yoi plugins in Python.
+
+A plugin is a class:
+
+    from yoi_pdk import Context, Plugin, Reply, TextEvent
+
+    class Echo(Plugin):
+        def on_text(self, event: TextEvent, ctx: Context) -> Reply:
+            return event.reply(event.text)
+
+It decides; the host acts. It has no socket, no file and no network, and needs none: messages are
+delivered to it, and what it returns is carried out by the host, within what the operator granted.
+Test it with plain pytest: see `yoi_pdk.testing`.
+"""
+
+from yoi_pdk.commands import Command, Reply, Send, Status
+from yoi_pdk.context import Context
+from yoi_pdk.events import (
+    BinaryEvent,
+    CloseEvent,
+    DeniedEvent,
+    ErrorEvent,
+    Event,
+    GapEvent,
+    OpenEvent,
+    SendFailedEvent,
+    TextEvent,
+)
+from yoi_pdk.plugin import Answer, Plugin
+from yoi_pdk.tools import ToolCall, ToolResult
+
+__all__ = [
+    "Answer",
+    "BinaryEvent",
+    "CloseEvent",
+    "Command",
+    "Context",
+    "DeniedEvent",
+    "ErrorEvent",
+    "Event",
+    "GapEvent",
+    "OpenEvent",
+    "Plugin",
+    "Reply",
+    "Send",
+    "SendFailedEvent",
+    "Status",
+    "TextEvent",
+    "ToolCall",
+    "ToolResult",
+]

@@ -1,0 +1,104 @@
+"""Checking what handlers return. Used by the runner inside the sandbox and by `yoi_pdk.testing`."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from yoi_pdk.commands import Command, Reply
+from yoi_pdk.limits import COMMAND_PAYLOAD_BYTES, COMMANDS_PER_EVENT, STATUS_BYTES
+from yoi_pdk.tools import ToolResult
+
+
+def commands(answer: Any, handler: str) -> list[Command]:
+    """Return the commands in what `handler` returned.
+
+    Raises TypeError for anything that is not None, a command or an iterable of commands, and
+    ValueError for too many, too large, or the same id twice; each names the fix.
+    """
+    if answer is None:
+        return []
+    if isinstance(answer, Command):
+        found = [answer]
+    else:
+        found = _several(answer, handler)
+    seen: set[str] = set()
+    for command in found:
+        command_id = getattr(command, "id", None)
+        if command_id is not None:
+            if command_id in seen:
+                raise ValueError(f"{handler} returned two commands with the id {command_id!r}")
+            seen.add(command_id)
+        for value in (getattr(command, "text", None), getattr(command, "data", None)):
+            size = 0 if value is None else len(value.encode() if isinstance(value, str) else value)
+            if size > COMMAND_PAYLOAD_BYTES:
+                raise ValueError(
+                    f"{handler} returned a message of {size} bytes; "
+                    f"the bound is {COMMAND_PAYLOAD_BYTES}"
+                )
+    return found
+
+
+def _several(answer: Any, handler: str) -> list[Command]:
+    if isinstance(answer, str):
+        raise TypeError(f"{handler} returned a str: return event.reply(...) to send it")
+    if hasattr(answer, "__await__"):
+        raise TypeError(f"{handler} is async: handlers are plain functions, write `def {handler}`")
+    if isinstance(answer, (bytes, dict)) or not isinstance(answer, Iterable):
+        raise TypeError(
+            f"{handler} returned {_article(answer)}: "
+            "return None, one command, or a list of commands such as [event.reply(...)]"
+        )
+    found: list[Command] = []
+    for item in answer:
+        if not isinstance(item, Command):
+            raise TypeError(
+                f"{handler} returned {_article(item)} among its commands: "
+                "each must be event.reply(...), Send(...) or Status(...)"
+            )
+        found.append(item)
+        if len(found) > COMMANDS_PER_EVENT:
+            raise ValueError(
+                f"{handler} returned more than {COMMANDS_PER_EVENT} commands for one event"
+            )
+    return found
+
+
+def tool_result(answer: Any) -> ToolResult:
+    """Return what `on_tool` returned as a ToolResult; raises TypeError naming the fix."""
+    if isinstance(answer, ToolResult):
+        return answer
+    if isinstance(answer, str):
+        return ToolResult(answer)
+    if isinstance(answer, dict):
+        return ToolResult("ok", answer)
+    if hasattr(answer, "__await__"):
+        raise TypeError("on_tool is async: handlers are plain functions, write `def on_tool`")
+    raise TypeError(
+        f"on_tool returned {_article(answer)}: return a str, a dict or ToolResult(summary, content)"
+    )
+
+
+def status_object(answer: Any) -> dict[str, Any]:
+    """Return what `status()` returned; raises TypeError or ValueError naming the fix."""
+    if answer is None:
+        return {}
+    if not isinstance(answer, dict):
+        raise TypeError(f"status() returned {_article(answer)}: return a dict")
+    size = len(json.dumps(answer).encode())
+    if size > STATUS_BYTES:
+        raise ValueError(f"status() returned {size} bytes of JSON; the bound is {STATUS_BYTES}")
+    return answer
+
+
+def lean(found: list[Command]) -> str | None:
+    """Return the text of an answer that is exactly one plain reply, else None."""
+    if len(found) == 1 and type(found[0]) is Reply:
+        return found[0].text
+    return None
+
+
+def _article(value: Any) -> str:
+    name = type(value).__name__
+    if value is None:
+        return "None"
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"

@@ -1,0 +1,186 @@
+"""Output commands: what a handler returns to ask the host to act.
+
+A command is only a request. The host checks each one against the manifest and the operator's
+grants when it carries it out; one that is refused comes back as a `DeniedEvent`.
+"""
+
+import base64
+import json
+from typing import Any, Literal
+
+from yoi_pdk.limits import ID_BYTES, STATUS_BYTES
+
+
+class Command:
+    """The base of all commands: `Reply`, `Send`, `Status`."""
+
+    __slots__ = ()
+
+    def wire(self) -> list[Any]:
+        """Return `[command_id or None, kind, payload]`, the form the host reads."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether `other` is the same kind of command with the same values."""
+        return (
+            type(other) is type(self) and isinstance(other, Command) and other.wire() == self.wire()
+        )
+
+    def __hash__(self) -> int:
+        """Return a hash that agrees with `==`."""
+        return hash(json.dumps(self.wire(), sort_keys=True))
+
+
+class Reply(Command):
+    """Send one text message on the session the event came from. Made by `event.reply(text)`."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        if text.__class__ is not str:
+            text = _text("reply()", text)
+        self.text = text
+
+    def wire(self) -> list[Any]:
+        """Return `[None, "websocket_send", {"text": ...}]`."""
+        return [None, "websocket_send", {"text": self.text}]
+
+    def __repr__(self) -> str:
+        """Return the call that makes this command."""
+        return f"Reply({self.text!r})"
+
+
+class Send(Command):
+    """Send one message on a connection of this plugin.
+
+    Give exactly one of `text` (str) and `data` (bytes, a binary message). `connection` is a name
+    from `[[connections]]`; left out, it is the connection the event came from. `url` names a
+    connection by its URL instead. `session="source"` (default) sends only if the session the event
+    came from is still open, because an acknowledgement belongs on the socket that asked;
+    `"current"` sends on whichever session is open. `id` is yours to recognise the command in
+    `DeniedEvent` and `SendFailedEvent`; it must be unique within one answer.
+    """
+
+    __slots__ = ("connection", "data", "id", "session", "text", "url")
+
+    def __init__(
+        self,
+        text: str | None = None,
+        *,
+        data: bytes | None = None,
+        connection: str | None = None,
+        url: str | None = None,
+        session: 'Literal["source", "current"]' = "source",
+        id: str | None = None,
+    ) -> None:
+        if (text is None) == (data is None):
+            raise TypeError("Send needs either text or data: Send('hello') or Send(data=b'...')")
+        if text is not None and type(text) is not str:
+            text = _text("Send", text)
+        if data is not None and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"Send(data=...) takes bytes, not {type(data).__name__}")
+        if session not in ("source", "current"):
+            raise ValueError('session must be "source" or "current"')
+        if connection is not None and url is not None:
+            raise TypeError("Send takes a connection or a url, not both")
+        self.text = text
+        self.data = None if data is None else bytes(data)
+        self.connection = _name("connection", connection)
+        self.url = url
+        self.session = session
+        self.id = _name("id", id)
+
+    def wire(self) -> list[Any]:
+        """Return `[id, "websocket_send", payload]`; binary data in base64."""
+        payload: dict[str, Any] = {}
+        if self.text is not None:
+            payload["text"] = self.text
+        if self.data is not None:
+            payload["data"] = base64.b64encode(self.data).decode("ascii")
+        if self.connection is not None:
+            payload["connection"] = self.connection
+        if self.url is not None:
+            payload["url"] = self.url
+        if self.session != "source":
+            payload["session"] = self.session
+        return [self.id, "websocket_send", payload]
+
+    def __repr__(self) -> str:
+        """Return the call that makes this command."""
+        shown = [repr(self.text)] if self.text is not None else [f"data={self.data!r}"]
+        shown += [
+            f"{name}={value!r}"
+            for name in ("connection", "url", "session", "id")
+            if (value := getattr(self, name)) not in (None, "source")
+        ]
+        return f"Send({', '.join(shown)})"
+
+
+class Status(Command):
+    """Show a person how the plugin is doing: `Status("connected as bot")`, `Status(status={...})`.
+
+    `message` is one line for people; `status` (a string or JSON object, at most 64 KiB) replaces
+    what `yoi service status` shows. No grant is needed.
+    """
+
+    __slots__ = ("id", "message", "status")
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: dict[str, Any] | str | None = None,
+        id: str | None = None,
+    ) -> None:
+        if message is None and status is None:
+            raise TypeError("Status needs a message or a status")
+        if message is not None and not isinstance(message, str):
+            raise TypeError(f"Status(message) takes a str, not {type(message).__name__}")
+        if status is not None:
+            if not isinstance(status, (str, dict)):
+                raise TypeError(
+                    f"Status(status=...) takes a dict or str, not {type(status).__name__}"
+                )
+            if len(json.dumps(status).encode()) > STATUS_BYTES:
+                raise ValueError(f"a status may have at most {STATUS_BYTES} bytes as JSON")
+        self.message = message
+        self.status = status
+        self.id = _name("id", id)
+
+    def wire(self) -> list[Any]:
+        """Return `[id, "diagnostic_status_update", payload]`."""
+        payload: dict[str, Any] = {}
+        if self.message is not None:
+            payload["message"] = self.message
+        if self.status is not None:
+            payload["status"] = self.status
+        return [self.id, "diagnostic_status_update", payload]
+
+    def __repr__(self) -> str:
+        """Return the call that makes this command."""
+        if self.status is None:
+            return f"Status({self.message!r})"
+        return f"Status({self.message!r}, status={self.status!r})"
+
+
+def _text(where: str, value: Any) -> str:
+    """Return `value` as a plain str, or raise the TypeError that names the fix."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray)):
+        fix = "decode it, or use Send(data=...) for a binary message"
+    elif isinstance(value, (dict, list)):
+        fix = "use json.dumps(...)"
+    else:
+        fix = "use str(...)"
+    raise TypeError(f"{where} takes a str, not {type(value).__name__}: {fix}")
+
+
+def _name(what: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    if not 1 <= len(value.encode()) <= ID_BYTES or not value.isprintable():
+        raise ValueError(f"{what} must be 1 to {ID_BYTES} bytes without control characters")
+    return value

@@ -1,0 +1,262 @@
+"""Events: what a plugin hears. Each is made by the host, handled once, and answered with commands."""
+
+import base64
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any, ClassVar
+
+from yoi_pdk.commands import Reply
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class TextEvent:
+    """One text message that arrived on a connection.
+
+    `text` is the message as it came; `json()` parses it. `seq` counts the session's delivered
+    messages from 1.
+    """
+
+    __slots__ = ("_source", "seq", "text")
+
+    kind: ClassVar[str] = "websocket_text"
+
+    def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
+        self._source = source
+        self.seq = seq
+        self.text = text
+
+    def reply(self, text: str) -> Reply:
+        """Return the command that answers with `text` on the session this message came from."""
+        return Reply(text)
+
+    def json(self) -> Any:
+        """Return the message parsed as JSON; raises ValueError when it is not JSON."""
+        return json.loads(self.text)
+
+    @property
+    def ingress(self) -> str:
+        """The ingress this message was delivered to."""
+        return self._source[0]
+
+    @property
+    def connection(self) -> str:
+        """The name of the connection the message arrived on."""
+        return self._source[1]
+
+    @property
+    def session(self) -> str:
+        """The session: one stretch of the connection from open to close. Never reused."""
+        return self._source[2]
+
+    @property
+    def received_at(self) -> datetime:
+        """When the host received the message, in UTC, with milliseconds."""
+        return _EPOCH + timedelta(milliseconds=self._source[3])
+
+    @property
+    def attempt(self) -> int:
+        """1 at first; more when an earlier delivery of the same message failed."""
+        return self._source[4]
+
+    @property
+    def id(self) -> str:
+        """The event's id, unique for ever; the same on every attempt."""
+        return f"{self._source[2]}.{self.seq}"
+
+    def __repr__(self) -> str:
+        """Return a short description for logs."""
+        text = self.text if len(self.text) <= 60 else self.text[:60] + "…"
+        return f"<TextEvent {self.connection} {self.seq}: {text!r}>"
+
+
+class Event:
+    """Any event but a text message. `payload` is its JSON as the host sent it."""
+
+    __slots__ = ("_created_at", "attempt", "id", "ingress", "kind", "payload", "source")
+
+    def __init__(
+        self,
+        kind: str,
+        payload: dict[str, Any],
+        *,
+        ingress: str,
+        source: str,
+        created_at: str,
+        attempt: int,
+        id: str,
+    ) -> None:
+        self.kind = kind
+        self.payload = payload
+        self.ingress = ingress
+        self.source = source
+        self._created_at = created_at
+        self.attempt = attempt
+        self.id = id
+
+    def reply(self, text: str) -> Reply:
+        """Return the command that sends `text` on the session this event belongs to."""
+        return Reply(text)
+
+    @property
+    def connection(self) -> str | None:
+        """The name of the connection this event is about, if it is about one."""
+        return _str_or_none(self.payload.get("connection"))
+
+    @property
+    def session(self) -> str | None:
+        """The session this event belongs to, if it belongs to one."""
+        return _str_or_none(self.payload.get("session"))
+
+    @property
+    def created_at(self) -> datetime:
+        """When the host made the event, in UTC."""
+        return datetime.fromisoformat(self._created_at)
+
+    def __repr__(self) -> str:
+        """Return a short description for logs."""
+        return f"<{type(self).__name__} {self.kind} {self.connection or self.source}>"
+
+
+class OpenEvent(Event):
+    """A connection is open: a new session begins."""
+
+    __slots__ = ()
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol the server chose, if any."""
+        return _str_or_none(self.payload.get("subprotocol"))
+
+
+class CloseEvent(Event):
+    """A session ended. The host dials again by itself."""
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> int | None:
+        """The close code; None when the connection was lost without a close frame."""
+        return _int_or_none(self.payload.get("code"))
+
+    @property
+    def reason(self) -> str:
+        """The reason the peer gave; untrusted text, often empty."""
+        return _str_or_none(self.payload.get("reason")) or ""
+
+    @property
+    def clean(self) -> bool:
+        """Whether both sides said goodbye."""
+        return self.payload.get("clean") is True
+
+
+class GapEvent(Event):
+    """Messages may be missing: fetch what you need from the service's own API."""
+
+    __slots__ = ()
+
+    @property
+    def since(self) -> datetime | None:
+        """The start of the interval in which messages may be missing."""
+        return _time_or_none(self.payload.get("since"))
+
+    @property
+    def until(self) -> datetime | None:
+        """The end of that interval."""
+        return _time_or_none(self.payload.get("until"))
+
+    @property
+    def reason(self) -> str:
+        """Why there is a gap."""
+        return _str_or_none(self.payload.get("reason")) or ""
+
+
+class BinaryEvent(Event):
+    """One binary message, on a connection whose manifest entry asks for `binary`."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> bytes:
+        """The message."""
+        return base64.b64decode(self.payload["data"])
+
+
+class _Failure(Event):
+    __slots__ = ()
+
+    @property
+    def code(self) -> str:
+        """A stable error code, such as `connection.refused`."""
+        return _str_or_none(self.payload.get("code")) or ""
+
+    @property
+    def message(self) -> str:
+        """The same in words."""
+        return _str_or_none(self.payload.get("message")) or ""
+
+
+class ErrorEvent(_Failure):
+    """A connection could not be opened or broke. The host dials again by itself."""
+
+    __slots__ = ()
+
+
+class SendFailedEvent(_Failure):
+    """A send that was allowed could not be carried out: the session ended, or the buffer is full."""
+
+    __slots__ = ()
+
+    @property
+    def command_id(self) -> str:
+        """The `id` of the command."""
+        return _str_or_none(self.payload.get("command_id")) or ""
+
+
+class DeniedEvent(_Failure):
+    """The host refused a command: the manifest does not ask for it or the operator did not grant it."""
+
+    __slots__ = ()
+
+    @property
+    def command_id(self) -> str:
+        """The `id` of the command."""
+        return _str_or_none(self.payload.get("command_id")) or ""
+
+
+KINDS: "dict[str, type[Event]]" = {
+    "websocket_open": OpenEvent,
+    "websocket_close": CloseEvent,
+    "websocket_gap": GapEvent,
+    "websocket_binary": BinaryEvent,
+    "websocket_error": ErrorEvent,
+    "websocket_send_failed": SendFailedEvent,
+    "command_denied": DeniedEvent,
+}
+"""The class of each kind. A kind that is not here arrives as a plain `Event`."""
+
+
+def event_from_json(value: dict[str, Any]) -> Event:
+    """Return the event in its public JSON shape as an object of its kind's class."""
+    kind = value["kind"]
+    return KINDS.get(kind, Event)(
+        kind,
+        value["payload"],
+        ingress=value["ingress_name"],
+        source=value["source"],
+        created_at=value["created_at"],
+        attempt=value["attempt"],
+        id=value["correlation_id"],
+    )
+
+
+def _str_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _int_or_none(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _time_or_none(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else None

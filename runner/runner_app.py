@@ -1,0 +1,51 @@
+"""The component: exports of wit/runner. Imported while it is built; what is made here is kept."""
+
+import json
+import sys
+
+from wit_world.imports import host
+from yoi_runner.session import Session
+from yoi_runner.stdlib import StdlibFinder
+
+
+def _log(level: str, message: str) -> None:
+    host.call("log", json.dumps({"level": level, "message": message[:4096]}))
+
+
+_STDLIB = StdlibFinder()
+_SESSION = Session(_STDLIB, _log)
+
+
+class WitWorld:
+    """componentize-py makes one object per call, so nothing is kept in it."""
+
+    __slots__ = ()
+
+    load = staticmethod(_SESSION.load)
+    handle_tool = staticmethod(_SESSION.handle_tool)
+    status = staticmethod(_SESSION.status)
+    stop = staticmethod(_SESSION.stop)
+
+    @staticmethod
+    def dispatch(batch: str) -> str:
+        raise RuntimeError("dispatch before start")  # the host broke the order: a trap is right
+
+    @staticmethod
+    def start(config: str) -> str:
+        answer = _SESSION.start(config)
+        if _SESSION.started:
+            WitWorld.dispatch = staticmethod(_SESSION.dispatcher())
+        return answer
+
+
+def _prepare() -> None:
+    """Keep the library in memory and forget the files: the sandbox has none."""
+    _STDLIB.collect([root for root in sys.path if root.startswith("/python")])
+    sys.path.clear()
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"
+    ]
+    sys.meta_path.append(_STDLIB)
+
+
+_prepare()

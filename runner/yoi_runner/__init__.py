@@ -1,0 +1,1 @@
+"""The guest side of the Python runner: runs inside WebAssembly, beside the plugin it serves."""

@@ -1,0 +1,100 @@
+"""One plugin in its runner: load, start, tools, status, stop. The hot path is in dispatch.py."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from yoi_pdk import Context, Plugin, ToolCall
+from yoi_pdk.answers import status_object, tool_result
+from yoi_runner.dispatch import make_dispatch
+from yoi_runner.failures import failure
+from yoi_runner.package import PackageFinder
+from yoi_runner.stdlib import StdlibFinder
+
+
+class Session:
+    """The life of one plugin. No method raises: a failure is an answer."""
+
+    def __init__(self, stdlib: StdlibFinder, log: Callable[[str, str], None]) -> None:
+        self._stdlib = stdlib
+        self._ctx = Context("plugin", log)
+        self._entry: type[Plugin] | None = None
+        self._plugin: Plugin | None = None
+
+    def load(self, source: str) -> str:
+        """Import the plugin's entry class from the files in `source`."""
+        return _guarded(lambda: self._load(json.loads(source)))
+
+    def start(self, config: str) -> str:
+        """Make the plugin, call its `start`, answer its status."""
+        return _guarded(lambda: self._start(json.loads(config)))
+
+    def dispatcher(self) -> Callable[[str], str]:
+        """Return the function that handles batches for the started plugin."""
+        return make_dispatch(self._started(), self._ctx)
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` succeeded."""
+        return self._plugin is not None
+
+    def handle_tool(self, call: str) -> str:
+        """Answer one tool call."""
+        return _guarded(lambda: self._tool(json.loads(call)))
+
+    def status(self) -> str:
+        """Answer the plugin's own status."""
+        return _guarded(lambda: status_object(self._started().status()))
+
+    def stop(self) -> str:
+        """Call the plugin's `stop`."""
+        return _guarded(self._stop)
+
+    def _load(self, source: dict[str, Any]) -> dict[str, Any]:
+        if self._entry is not None:
+            raise RuntimeError("a package is loaded already")
+        finder = PackageFinder(source["files"])
+        for name in sorted(finder.top_level):
+            if name in self._stdlib or name in sys.builtin_module_names or name in sys.modules:
+                raise ImportError(f"{name} is the name of a module of Python: rename yours")
+        sys.meta_path.append(finder)
+        module_name, _, class_name = source["entry"].partition(":")
+        __import__(module_name)
+        entry = getattr(sys.modules[module_name], class_name, None)
+        if entry is None:
+            raise ImportError(f"entry: {module_name} has no class {class_name}")
+        if not (isinstance(entry, type) and issubclass(entry, Plugin)):
+            raise TypeError(f"entry: {class_name} is not a subclass of yoi_pdk.Plugin")
+        self._entry = entry
+        self._ctx.name = str(source.get("name") or "plugin")
+        return {}
+
+    def _start(self, config: Any) -> dict[str, Any]:
+        if self._entry is None:
+            raise RuntimeError("load comes before start")
+        plugin = self._entry()
+        self._ctx.config = {} if config is None else config
+        plugin.start(self._ctx, self._ctx.config)
+        self._plugin = plugin
+        return status_object(plugin.status())
+
+    def _tool(self, call: dict[str, Any]) -> dict[str, Any]:
+        plugin = self._started()
+        return tool_result(plugin.on_tool(ToolCall(call["name"], call["input"]), self._ctx)).wire()
+
+    def _stop(self) -> dict[str, Any]:
+        self._started().stop()
+        return {}
+
+    def _started(self) -> Plugin:
+        if self._plugin is None:
+            raise RuntimeError("the plugin is not started")
+        return self._plugin
+
+
+def _guarded(work: Callable[[], dict[str, Any]]) -> str:
+    try:
+        return json.dumps({"ok": work()})
+    except BaseException as exc:
+        return json.dumps({"error": failure(exc)})
