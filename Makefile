@@ -1,19 +1,41 @@
-# Every target sets up .venv by itself.
-PYTHON ?= python3
+# Every target sets up .venv by itself. The stamp names what was installed, so a second run needs
+# no network, and a change of the dependencies, or a moved checkout, installs again.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell \
+	command -v $(p) >/dev/null && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $(p))))
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+PIP := -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
+KEY := $(shell { pwd; cat pyproject.toml hatch_build.py pdk/python/pyproject.toml; } | cksum | tr -d ' ')
+STAMP := $(VENV)/.installed-$(KEY)
+BENCH_STAMP := $(BENCH_VENV)/.installed-$(KEY)
 
+.DELETE_ON_ERROR:
 .PHONY: demo test check bench compliance format clean
 
-$(STAMP): pyproject.toml hatch_build.py
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev -e . -e pdk/python
-	touch $@
+# --group needs pip 25.1. pip itself is upgraded first, and only where it is older.
+define set_up
+	@test -n "$(PYTHON)" || { echo "Yoi needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@{ $(1)/bin/python -m pip --version && grep -qF "$(CURDIR)/" $(1)/bin/pip; } >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear $(1) || { \
+		echo "could not make $(1); on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setting up $(1) (once)" >&2
+	$(1)/bin/python -c 'import pip; raise SystemExit(tuple(map(int, pip.__version__.split(".")[:2])) < (25, 1))' \
+		|| $(1)/bin/python $(PIP) --upgrade "pip>=25.1"
+	$(1)/bin/python $(PIP) $(2)
+	@rm -f $(1)/.installed*
+	@touch $(3)
+endef
+
+$(STAMP):
+	$(call set_up,$(VENV),--group dev -e . -e pdk/python,$@)
+
+$(BENCH_STAMP):
+	$(call set_up,$(BENCH_VENV),--group bench,$@)
 
 demo: $(STAMP)
-	$(BIN)/yoi demo
+	@$(BIN)/yoi demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -25,9 +47,15 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/docs
 
+# Minutes. Each script ends with one line of JSON.
+bench: $(STAMP) $(BENCH_STAMP)
+	BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python benchmarks/frame_path.py
+	$(BIN)/python benchmarks/plugin_cost.py
+	$(BIN)/python benchmarks/many_services.py
+
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BENCH_VENV) benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""What every benchmark shares: the machine in words, C instruments, pinned processes, tables."""
