@@ -1,1 +1,70 @@
+"""Packages: what a plugin is before anybody lets it run. Inventory only; nothing is executed."""
 
+from yoi.packages.connections import ConnectionDecl, Deliver, OnFull
+from yoi.packages.declarations import (
+    INSTANCE_WORLD,
+    TOOL_WORLD,
+    ComponentRuntime,
+    HookDecl,
+    IngressDecl,
+    PythonRuntime,
+    RuntimeDecl,
+    RuntimeKind,
+    ServiceDecl,
+    ToolDecl,
+)
+from yoi.packages.digest import is_digest, package_digest
+from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
+from yoi.packages.folder import LeftOut
+from yoi.packages.manifest import MANIFEST_NAME, Manifest
+from yoi.packages.package import SUFFIX, Package, read_package
+from yoi.packages.resolve import (
+    Resolution,
+    ResolvedPlugin,
+    check_binding,
+    resolve,
+    resolve_entry,
+)
+from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
+from yoi.packages.source import PythonEntry
+from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store
+
+__all__ = [
+    "INSTANCE_WORLD",
+    "MANIFEST_NAME",
+    "SUFFIX",
+    "TOOL_WORLD",
+    "ComponentRuntime",
+    "ConnectionDecl",
+    "Deliver",
+    "Diagnosis",
+    "EnabledEntry",
+    "Enablement",
+    "HookDecl",
+    "IngressDecl",
+    "Inventory",
+    "LeftOut",
+    "Manifest",
+    "OnFull",
+    "Package",
+    "PythonEntry",
+    "PythonRuntime",
+    "Resolution",
+    "ResolvedPlugin",
+    "RuntimeDecl",
+    "RuntimeKind",
+    "SchemaProblem",
+    "ServiceDecl",
+    "Store",
+    "ToolDecl",
+    "Unreadable",
+    "add_to_store",
+    "check_binding",
+    "is_digest",
+    "package_digest",
+    "read_package",
+    "resolve",
+    "resolve_entry",
+    "schema_problems",
+    "validate_config",
+]

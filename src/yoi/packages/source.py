@@ -1,0 +1,100 @@
+"""Look at a Python plugin's source without running it: does the entry exist, does it parse?"""
+
+import ast
+import keyword
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yoi.errors import PackageError
+from yoi.limits import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class PythonEntry:
+    """`module:Class`, where the module is a `.py` file of the package."""
+
+    module: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "PythonEntry":
+        """Return the entry in `text`. Raises ValueError when it is not `module:Class`."""
+        module, colon, name = text.partition(":")
+        parts = [*module.split("."), name]
+        if not colon or any(
+            not part.isidentifier() or not part.isascii() or keyword.iskeyword(part)
+            for part in parts
+        ):
+            raise ValueError('must be "module:Class", for example "plugin:Echo"')
+        return cls(module, name)
+
+    @property
+    def candidates(self) -> tuple[str, str]:
+        """Return the two paths at which the module may be."""
+        path = self.module.replace(".", "/")
+        return f"{path}.py", f"{path}/__init__.py"
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
+
+
+def source_problems(entry: PythonEntry, files: "Mapping[str, bytes]") -> list[PackageError]:
+    """Return what a static look finds wrong with the entry module; the source is never executed.
+
+    The host's own Python reads it, so syntax newer than the host's is reported too.
+    """
+    path = next(path for path in entry.candidates if path in files)
+    content = files[path]
+    if len(content) > LIMITS.python_source_bytes:
+        return [
+            PackageError(
+                "package.bounds",
+                f"{path} is over {LIMITS.python_source_bytes} bytes, too much for one module",
+                hint="split the module",
+                at=path,
+            )
+        ]
+    try:
+        # Escapes that Python only warns about are the author's business, not an error here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(content, filename=path)
+    except SyntaxError as exc:
+        return [
+            PackageError(
+                "package.source",
+                f"{path}, line {exc.lineno or 1}: {exc.msg}",
+                hint="correct the syntax; the plugin would fail when it is loaded",
+                at=path,
+                line=exc.lineno or 1,
+            )
+        ]
+    except (RecursionError, MemoryError, ValueError) as exc:
+        return [PackageError("package.source", f"{path} cannot be read: {exc}", at=path)]
+    if entry.name not in _top_level_names(tree):
+        return [
+            PackageError(
+                "package.source",
+                f"{path} does not define {entry.name}",
+                hint=f"define class {entry.name} at the top level of {path}, "
+                "or name another class in runtime.entry",
+                at=path,
+            )
+        ]
+    return []
+
+
+def _top_level_names(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name) for alias in node.names)
+    return names

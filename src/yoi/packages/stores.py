@@ -1,0 +1,200 @@
+"""Stores: the folders in which packages are looked for, and how one gets in."""
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yoi.display import printable
+from yoi.errors import PackageError, YoiError
+from yoi.limits import LIMITS
+from yoi.packages.folder import io_error
+from yoi.packages.package import SUFFIX, Package, read_file, read_package
+from yoi.packages.writer import build_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of `.yoi-plugin` archives under one source name; it need not exist."""
+
+    source: str
+    path: Path
+
+    @classmethod
+    def project(cls, workspace: Path) -> "Store":
+        """Return the store of a workspace: `.yoi/plugins` below it."""
+        return cls("project", workspace / ".yoi" / "plugins")
+
+    @classmethod
+    def user(cls, environ: "Mapping[str, str]", home: Path) -> "Store":
+        """Return the person's own store, below XDG_DATA_HOME or `~/.local/share`.
+
+        A relative XDG_DATA_HOME is ignored, as the XDG specification asks.
+        """
+        data = Path(environ.get("XDG_DATA_HOME") or "")
+        base = data if data.is_absolute() else home / ".local" / "share"
+        return cls("user", base / "yoi" / "plugins")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An archive in a store that could not be taken in, and why."""
+
+    source: str
+    path: Path
+    error: YoiError
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the stores hold. Looking reads files; it runs, opens and starts nothing (P2)."""
+
+    packages: tuple[Package, ...]
+    unreadable: tuple[Unreadable, ...]
+
+    @classmethod
+    def of(cls, *stores: Store) -> "Inventory":
+        """Return the packages in `stores`, in that order and by file name within one.
+
+        Two archives with the same id in one store are both unreadable (`package.duplicate`): which
+        one would run must never depend on their file names.
+        """
+        packages: list[Package] = []
+        unreadable: list[Unreadable] = []
+        for store in stores:
+            found, faults = _look(store)
+            packages += found
+            unreadable += faults
+        return cls(tuple(packages), tuple(unreadable))
+
+    def find(self, reference: str) -> Package:
+        """Return the package named by `project:echo`, or by `echo` where that names only one.
+
+        Raises PackageError: `package.missing`, `package.ambiguous`.
+        """
+        found = [one for one in self.packages if reference in (one.reference, one.id)]
+        shown = printable(reference, LIMITS.name_bytes)
+        if not found:
+            raise PackageError(
+                "package.missing",
+                f'no package answers to "{shown}"',
+                hint="see what there is with: yoi plugin list",
+            )
+        if len(found) > 1:
+            raise PackageError(
+                "package.ambiguous",
+                f'"{shown}" is in more than one store',
+                hint="name one of: " + ", ".join(one.reference for one in found),
+            )
+        return found[0]
+
+
+def _look(store: Store) -> tuple[list[Package], list[Unreadable]]:
+    unreadable: list[Unreadable] = []
+    try:
+        names = sorted(name for name in os.listdir(store.path) if name.endswith(SUFFIX))
+    except FileNotFoundError:
+        return [], []
+    except OSError as exc:
+        return [], [Unreadable(store.source, store.path, io_error(exc, f"the store {store.path}"))]
+    names = [name for name in names if not name.startswith(".")]
+    if len(names) > LIMITS.store_packages:
+        error = PackageError(
+            "package.bounds",
+            f"the store {store.path} has more than {LIMITS.store_packages} packages; "
+            "the rest is not looked at",
+        )
+        unreadable.append(Unreadable(store.source, store.path, error))
+        names = names[: LIMITS.store_packages]
+    by_id: dict[str, list[Package]] = {}
+    for name in names:
+        path = store.path / name
+        try:
+            package = _member(store, path)
+        except YoiError as exc:
+            unreadable.append(Unreadable(store.source, path, exc))
+        else:
+            by_id.setdefault(package.id, []).append(package)
+    packages = [found[0] for found in by_id.values() if len(found) == 1]
+    for found in by_id.values():
+        if len(found) > 1:
+            unreadable += [_duplicate(package, found) for package in found]
+    return packages, unreadable
+
+
+def _member(store: Store, path: Path) -> Package:
+    """Read one archive of a store, which must really be a file in that store."""
+    if path.is_symlink() and not path.resolve().is_relative_to(store.path.resolve()):
+        raise PackageError(
+            "package.traversal",
+            f"{path.name} is a link that leaves the store",
+            hint="copy the archive itself into the store",
+        )
+    if path.is_dir():
+        raise PackageError("package.unsupported", f"{path.name} is a folder, not an archive")
+    return read_package(path, store.source)
+
+
+def _duplicate(package: Package, found: list[Package]) -> Unreadable:
+    names = ", ".join(one.path.name for one in found)
+    error = PackageError(
+        "package.duplicate",
+        f"{package.reference} is in the store more than once: {names}",
+        hint="remove all but one",
+    )
+    return Unreadable(package.source, package.path, error)
+
+
+def add_to_store(package_path: Path, store: Store) -> Package:
+    """Put the archive or folder at `package_path` into `store` and return it as read from there.
+
+    It is checked first and written in one step as `<id>.yoi-plugin`, so an interrupted copy leaves
+    nothing; an older version of the same package under that name is replaced (and what was enabled
+    by its digest stays disabled until it is reviewed). Raises PackageError, ManifestError.
+    """
+    package = read_package(package_path)
+    target = store.path / f"{package.id}{SUFFIX}"
+    for other in Inventory.of(store).packages:
+        if (other.id == package.id) != (other.path.name.casefold() == target.name.casefold()):
+            raise PackageError(
+                "package.duplicate",
+                f"the store has {other.reference} as {other.path.name} already",
+                hint=f"remove {other.path} first",
+            )
+    data = build_archive(package.files)
+    try:
+        store.path.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or read_file(target, LIMITS.package_bytes) != data:
+            write_atomically(target, data, 0o644)
+    except OSError as exc:
+        raise io_error(exc, str(target)) from None
+    return read_package(target, store.source)
+
+
+def write_atomically(path: Path, data: bytes, mode: int) -> None:
+    """Replace `path` by a file with `data` in one step, durable before it is visible.
+
+    A link at `path` is replaced, never written through. Raises OSError; then nothing has changed.
+    """
+    fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
