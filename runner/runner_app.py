@@ -46,6 +46,8 @@ def _prepare() -> None:
         finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"
     ]
     sys.meta_path.append(_STDLIB)
+    # Its state would be in the snapshot, so every instance would draw the same numbers.
+    sys.modules.pop("random", None)
 
 
 _prepare()

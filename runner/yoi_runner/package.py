@@ -117,9 +117,5 @@ class _Resources:
     def contents(self) -> list[str]:
         start = len(self._folder)
         return sorted(
-            {
-                path[start:].split("/")[0]
-                for path in self._files
-                if path.startswith(self._folder)
-            }
+            {path[start:].split("/")[0] for path in self._files if path.startswith(self._folder)}
         )

@@ -48,7 +48,9 @@ class StdlibFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             return
         with open(path, "rb") as file:
             source = file.read()
-        code = compile(source, f"<stdlib>/{'/'.join(parts)}.py", "exec", dont_inherit=True, optimize=2)
+        code = compile(
+            source, f"<stdlib>/{'/'.join(parts)}.py", "exec", dont_inherit=True, optimize=2
+        )
         self._code[name] = marshal.dumps(code)
         if is_package:
             self._packages.add(name)
