@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from yoi.errors import ServiceError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
-from yoi.protocol.ingress import QueuedEvent
+from yoi.protocol.ingress import QueuedEvent, TextFrame
 from yoi.protocol.status import CommandResult, Counters
 from yoi.types import Clock, rfc3339, rfc3339_ms
 
@@ -21,6 +23,20 @@ class DeadLetter:
     code: str
     message: str
     at_ms: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a person or a script reads; the event is in its public shape."""
+        event = self.event.as_event() if isinstance(self.event, TextFrame) else self.event
+        return {
+            "event_id": self.event.event_id,
+            "kind": str(self.event.kind),
+            "ingress": self.event.ingress,
+            "attempt": self.event.attempt,
+            "code": self.code,
+            "message": self.message,
+            "at": rfc3339_ms(self.at_ms),
+            "event": msgspec.to_builtins(event),
+        }
 
 
 class Ledger:

@@ -1,0 +1,135 @@
+"""The control socket: private, bounded, and every refusal is typed."""
+
+import asyncio
+import socket
+import stat
+
+import pytest
+
+from yoi.errors import ControlError, ServiceError
+from yoi.limits import Limits
+from yoi.runtime import control_client
+from yoi.runtime.control import ControlServer
+from yoi.runtime.control_wire import socket_path
+
+
+@pytest.fixture
+async def server(tmp_path):
+    async def echo(params):
+        return params
+
+    async def refuse(params):
+        raise ServiceError("service.unknown", "no service", hint="yoi service list")
+
+    async def clumsy(params):
+        return params["missing"]
+
+    server = ControlServer(
+        tmp_path,
+        {"echo": echo, "refuse": refuse, "clumsy": clumsy},
+        Limits(control_clients=2, control_request_bytes=4096),
+    )
+    await server.start()
+    yield server
+    await server.close()
+
+
+async def call(workspace, method, **params):
+    return await asyncio.to_thread(control_client.call, workspace, method, **params)
+
+
+async def test_a_call_is_answered(server, tmp_path):
+    assert await call(tmp_path, "echo", a=[1, "é"]) == {"a": [1, "é"]}
+
+
+async def test_the_socket_is_private(server, tmp_path):
+    path = socket_path(tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_the_hosts_own_error_reaches_the_client(server, tmp_path):
+    with pytest.raises(ControlError) as refused:
+        await call(tmp_path, "refuse")
+    assert (refused.value.code, refused.value.hint) == ("service.unknown", "yoi service list")
+
+
+@pytest.mark.parametrize("method", ["clumsy", "no.such.method"])
+async def test_a_bad_request_is_refused_and_the_server_lives(server, tmp_path, method):
+    with pytest.raises(ControlError) as refused:
+        await call(tmp_path, method)
+    assert refused.value.code == "control.refused"
+    assert await call(tmp_path, "echo") == {}
+
+
+@pytest.mark.parametrize("line", [b"not json\n", b"[]\n", b'{"method": 1}\n', b'{"x": 1}\n'])
+async def test_garbage_gets_a_typed_answer(server, tmp_path, line):
+    reader, writer = await asyncio.open_unix_connection(str(socket_path(tmp_path)))
+    writer.write(line)
+    answer = await reader.readline()
+    assert b"control.refused" in answer
+    writer.close()
+
+
+async def test_an_endless_line_is_cut_off(server, tmp_path):
+    reader, writer = await asyncio.open_unix_connection(str(socket_path(tmp_path)))
+    writer.write(b"x" * 100_000)
+    assert await reader.read() == b""
+    writer.close()
+    assert await call(tmp_path, "echo") == {}
+
+
+async def test_clients_are_bounded(server, tmp_path):
+    path = str(socket_path(tmp_path))
+    idle = [await asyncio.open_unix_connection(path) for _ in range(2)]
+    while len(server._clients) < 2:
+        await asyncio.sleep(0)
+    reader, writer = await asyncio.open_unix_connection(path)
+    assert await reader.read() == b""
+    for _, held in [*idle, (reader, writer)]:
+        held.close()
+
+
+async def test_a_second_host_in_the_same_workspace_is_refused(server, tmp_path):
+    with pytest.raises(ControlError) as refused:
+        await asyncio.to_thread(lambda: asyncio.run(ControlServer(tmp_path, {}).start()))
+    assert refused.value.code == "control.in_use"
+    assert await call(tmp_path, "echo") == {}
+
+
+async def test_a_socket_left_by_a_dead_host_is_replaced(tmp_path):
+    path = socket_path(tmp_path)
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    server = ControlServer(tmp_path, {})
+    await server.start()
+    await server.close()
+    assert not path.exists()
+
+
+def test_no_host_means_a_typed_error_that_names_the_next_command(tmp_path):
+    with pytest.raises(ControlError) as refused:
+        control_client.call(tmp_path, "echo")
+    assert refused.value.code == "control.unreachable"
+    assert refused.value.hint == "start one with: yoi serve"
+    assert refused.value.exit_status == 3
+
+
+def test_a_long_workspace_path_still_has_a_socket(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    deep = tmp_path / ("d" * 120)
+    assert len(str(socket_path(deep))) < 108 or socket_path(deep).parent.name == "yoi"
+    assert socket_path(deep) != socket_path(tmp_path / ("e" * 120))
+
+
+def test_a_silent_server_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    path = socket_path(tmp_path)
+    path.parent.mkdir(parents=True)
+    monkeypatch.setattr(control_client, "LIMITS", Limits(control_ms=50))
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(ControlError) as refused:
+            control_client.call(tmp_path, "echo")
+    assert refused.value.code == "control.unreachable"
