@@ -152,10 +152,12 @@ def may_dial(ip: IPAddress, url: "Url", private_addresses: bool) -> bool:
         return False
     if kind is AddressClass.PUBLIC:
         return True
-    return private_addresses and not _never(ip, kind)
+    return private_addresses and not undialable(ip)
 
 
-def _never(ip: IPAddress, kind: AddressClass) -> bool:
+def undialable(ip: IPAddress) -> bool:
+    """Return whether `ip` is, or carries, an address that no grant can open."""
+    kind = classify(ip)
     if kind in _NEVER:
         return True
     if kind in _EMBEDS_LOW_32 and int(ip) != 0:

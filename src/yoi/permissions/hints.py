@@ -1,4 +1,4 @@
-"""The exact TOML lines that would allow what was denied."""
+"""The manifest lines that would allow what was denied."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 _PREFIX_CHARS = 200
 
 
-def permission_line(permission: Permission) -> str:
-    """Return the inline table, e.g. `{ kind = "tool", name = "post" }`."""
-    return _inline(permission.to_table())
+def permission_lines(permission: Permission) -> str:
+    """Return the item that the manifest's `permissions` list needs."""
+    pairs = ", ".join(_pairs(permission.to_table()))
+    return f"add to permissions in plugin.toml: {{ {pairs} }}"
 
 
-def target_line(target: UrlTarget) -> str:
-    """Return the target as one inline table."""
-    return _inline(target.to_table())
+def target_lines(target: UrlTarget) -> str:
+    """Return the manifest's `[[websocket]]` or `[[request]]` block for `target`."""
+    block = [f"[[{target.kind.value}]]", *_pairs(target.to_table())]
+    return "\n".join(["add to plugin.toml:", *block])
 
 
 def target_for(url: "Url", kind: TargetKind, method: str = "") -> UrlTarget:
@@ -43,7 +45,6 @@ def _prefix(path: str) -> str:
     return prefix if first_empty < 0 else prefix[:first_empty] or "/"
 
 
-def _inline(table: dict[str, Any]) -> str:
-    # Values are ASCII words, numbers and lists of both; JSON's strings are TOML's basic strings.
-    pairs = ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
-    return f"{{ {pairs} }}"
+def _pairs(table: dict[str, Any]) -> list[str]:
+    # Values are words, numbers and lists of both; JSON's strings are TOML's basic strings.
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]

@@ -43,6 +43,48 @@ class Host:
         return printable(f"{self.name} ({readable})", 2 * _MAX_NAME)
 
 
+@dataclass(frozen=True, slots=True)
+class HostPattern:
+    """Any host, the subdomains of one domain, or exactly one host."""
+
+    exact: Host | None
+    domain: Host | None
+
+    def allows(self, host: str) -> bool:
+        """Return whether the canonical `host` is one this pattern names."""
+        if self.exact is not None:
+            return host == self.exact.name
+        return self.domain is None or host.endswith("." + self.domain.name)
+
+    def covers(self, other: "HostPattern") -> bool:
+        """Return whether every host of `other` is one of this."""
+        if self.exact is not None:
+            return other.exact is not None and other.exact.name == self.exact.name
+        if self.domain is None:
+            return True
+        if other.exact is not None:
+            return other.exact.ip is None and self.allows(other.exact.name)
+        if other.domain is None:
+            return False
+        return other.domain.name == self.domain.name or self.allows(other.domain.name)
+
+    def meets(self, other: "HostPattern") -> bool:
+        """Return whether some host is one of both."""
+        return self.covers(other) or other.covers(self)
+
+    def __str__(self) -> str:
+        if self.exact is not None:
+            return self.exact.header
+        return "*" if self.domain is None else f"*.{self.domain.name}"
+
+    @property
+    def display(self) -> str:
+        """The pattern for a person: punycode beside Unicode."""
+        if self.exact is not None:
+            return self.exact.display
+        return "*" if self.domain is None else f"*.{self.domain.display}"
+
+
 def canonical_host(raw: str, whatwg: str) -> Host:
     """Return the host written as `raw`, given what the WHATWG parser made of it.
 

@@ -51,7 +51,7 @@ _MEANING = {
     PermissionKind.SERVICE: "run the service {name} for as long as the host runs",
     PermissionKind.INGRESS: "receive outside events on {name}",
     PermissionKind.EXTERNAL_WRITE: "offer tools that change things outside this machine",
-    PermissionKind.HOST_API: "ask the host for {name} calls, within the targets below",
+    PermissionKind.HOST_API: "make {name} calls through the host, to its targets only",
     PermissionKind.CONNECTION: (
         "keep the connection {name} open all the time: the host reconnects it by itself"
     ),

@@ -58,6 +58,10 @@ class PermissionSet:
             tuple(dict.fromkeys(t for t in targets if t.kind is TargetKind.REQUEST)),
         )
 
+    def targets(self, kind: TargetKind) -> tuple[UrlTarget, ...]:
+        """Return the targets of one kind."""
+        return self.websocket if kind is TargetKind.WEBSOCKET else self.request
+
     def has(self, wanted: Permission) -> bool:
         """Return whether a permission here is, or holds, `wanted`."""
         return any(mine.covers(wanted) for mine in self.permissions)

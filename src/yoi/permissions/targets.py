@@ -9,8 +9,8 @@ from yoi.display import printable
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS, MIB
 from yoi.permissions import shapes
-from yoi.permissions.addresses import AddressClass, classify
-from yoi.permissions.hosts import Host
+from yoi.permissions.addresses import AddressClass, classify, undialable
+from yoi.permissions.hosts import Host, HostPattern
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 
 if TYPE_CHECKING:
@@ -44,48 +44,6 @@ _KEYS = {
     ),
     TargetKind.REQUEST: ("scheme", "host", "port", "methods", "path_prefixes", "addresses"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HostPattern:
-    """Any host, the subdomains of one domain, or exactly one host."""
-
-    exact: Host | None
-    domain: Host | None
-
-    def allows(self, host: str) -> bool:
-        """Return whether the canonical `host` is one this pattern names."""
-        if self.exact is not None:
-            return host == self.exact.name
-        return self.domain is None or host.endswith("." + self.domain.name)
-
-    def covers(self, other: "HostPattern") -> bool:
-        """Return whether every host of `other` is one of this."""
-        if self.exact is not None:
-            return other.exact is not None and other.exact.name == self.exact.name
-        if self.domain is None:
-            return True
-        if other.exact is not None:
-            return other.exact.ip is None and self.allows(other.exact.name)
-        if other.domain is None:
-            return False
-        return other.domain.name == self.domain.name or self.allows(other.domain.name)
-
-    def meets(self, other: "HostPattern") -> bool:
-        """Return whether some host is one of both."""
-        return self.covers(other) or other.covers(self)
-
-    def __str__(self) -> str:
-        if self.exact is not None:
-            return self.exact.header
-        return "*" if self.domain is None else f"*.{self.domain.name}"
-
-    @property
-    def display(self) -> str:
-        """The pattern for a person: punycode beside Unicode."""
-        if self.exact is not None:
-            return self.exact.display
-        return "*" if self.domain is None else f"*.{self.domain.display}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +109,7 @@ class UrlTarget:
             and url.port == (self.port or DEFAULT_PORTS[url.scheme])
             and self.host.allows(url.host)
             and (self.kind is TargetKind.WEBSOCKET or method in self.methods)
-            and (
-                not self.path_prefixes
-                or any(_within(url.path, prefix) for prefix in self.path_prefixes)
-            )
+            and any(_within(url.path, prefix) for prefix in self._prefixes)
         )
 
     @property
@@ -176,6 +131,11 @@ class UrlTarget:
         return classify(host.ip) is not AddressClass.PUBLIC
 
     @property
+    def any_path(self) -> bool:
+        """Whether every path of the host is included."""
+        return not self.path_prefixes or "/" in self.path_prefixes
+
+    @property
     def broad(self) -> tuple[str, ...]:
         """Why this is broad access, one plain sentence each; empty for an ordinary target."""
         reasons = []
@@ -187,10 +147,12 @@ class UrlTarget:
         if self.host.exact is None and self.host.domain is None:
             reasons.append("any host on the internet: what the plugin knows can be sent anywhere")
         elif self.host.domain is not None:
+            whole = "a whole top-level domain, " if "." not in self.host.domain.name else ""
             reasons.append(
-                f"every subdomain of {self.host.domain.display}: whoever can create one is included"
+                f"{whole}every subdomain of {self.host.domain.display}: "
+                "whoever can create one is included"
             )
-        if not self.path_prefixes or "/" in self.path_prefixes:
+        if self.any_path:
             reasons.append("any path on the host")
         if self.private:
             reasons.append(self._private_words())
@@ -226,7 +188,7 @@ class UrlTarget:
         for scheme in self.kind.schemes if self.scheme == "*" else (self.scheme,):
             port = self.port or DEFAULT_PORTS[scheme]
             for method in self.methods or ("",):
-                for prefix in self.path_prefixes or ("",):
+                for prefix in self._prefixes:
                     yield Reach(scheme, port, method, prefix)
 
     def covers_reach(self, host: HostPattern, reach: Reach) -> bool:
@@ -234,13 +196,7 @@ class UrlTarget:
         return (
             self._meets_reach(reach)
             and self.host.covers(host)
-            and (
-                not self.path_prefixes
-                or (
-                    bool(reach.prefix)
-                    and any(_within(reach.prefix, mine) for mine in self.path_prefixes)
-                )
-            )
+            and any(_within(reach.prefix, mine) for mine in self._prefixes)
         )
 
     def meets(self, other: "UrlTarget") -> bool:
@@ -250,17 +206,17 @@ class UrlTarget:
             and self.host.meets(other.host)
             and any(
                 self._meets_reach(reach)
-                and (
-                    not self.path_prefixes
-                    or not reach.prefix
-                    or any(
-                        _within(reach.prefix, mine) or _within(mine, reach.prefix)
-                        for mine in self.path_prefixes
-                    )
+                and any(
+                    _within(reach.prefix, mine) or _within(mine, reach.prefix)
+                    for mine in self._prefixes
                 )
                 for reach in other.reaches()
             )
         )
+
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        return ("/",) if self.any_path else self.path_prefixes
 
     def _meets_reach(self, reach: Reach) -> bool:
         return (
@@ -329,9 +285,16 @@ def _one_host(written: str, at: str) -> Host:
     if written.startswith("[") and not written.endswith("]"):
         raise _refuse(f"{at}: write the port in 'port', and IPv6 as [2001:db8::1]", at)
     try:
-        return Url.parse(f"wss://{written}/").host_value
+        host = Url.parse(f"wss://{written}/").host_value
     except UrlRefused as refused:
         raise _refuse(f"{at}: {refused.message}", at) from None
+    if host.ip is not None and undialable(host.ip):
+        raise _refuse(
+            f"{at}: no server can be reached at {host.header} ({classify(host.ip)}); "
+            "for this machine write 127.0.0.1, [::1] or localhost",
+            at,
+        )
+    return host
 
 
 def _port(value: object, at: str) -> int | None:

@@ -6,8 +6,10 @@ and the certificate name can only be what policy saw.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from ada_url import URL
 
@@ -33,6 +35,8 @@ _BLANK = re.compile(r"[\x00-\x20\x7f]")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Encoded once or more often: '/', '\' and '.' decoded by a server would change the segments.
 _HIDDEN_SEPARATOR = re.compile(r"%(?:25)*(?:2[fF]|5[cC])")
+# Bytes that are never UTF-8: old decoders read %c0%af as '/'.
+_OVERLONG = re.compile(r"%(?:25)*[cC][01]")
 _HIDDEN_CONTROL = re.compile(r"%(?:25)*(?:[01][0-9A-Fa-f]|7[fF])")
 _ENCODED_DOT = re.compile(r"%(?:25)*2[eE]")
 
@@ -223,12 +227,26 @@ def _check_path(text: str, scheme: str, authority: str, path: str) -> None:
         )
     if _HIDDEN_CONTROL.search(raw):
         raise UrlRefused("url.ambiguous", "the path has an encoded control character; remove it")
-    for segment in _ENCODED_DOT.sub(".", raw).split("/"):
-        if segment.partition(";")[0] in (".", ".."):
+    if _OVERLONG.search(raw):
+        raise UrlRefused("url.ambiguous", "the path has bytes that are not UTF-8; remove them")
+    plain = _ENCODED_DOT.sub(".", raw)
+    if _has_dot_segment(plain):
+        instead = "remove it" if _has_dot_segment(path) else f"write {printable(path, 200)}"
+        raise UrlRefused("url.ambiguous", f"the path has a '.' or '..' segment; {instead}")
+    decoded = unquote(plain)
+    if not decoded.isascii():
+        folded = unicodedata.normalize("NFKC", decoded)
+        same = folded.count("/") == decoded.count("/") and "\\" not in folded
+        if not same or _has_dot_segment(folded):
             raise UrlRefused(
                 "url.ambiguous",
-                f"the path has a '.' or '..' segment; write {printable(path, 200)}",
+                "the path has a character that some servers turn into '/', '\\' or '.'; remove it",
             )
+
+
+def _has_dot_segment(path: str) -> bool:
+    # Servers that know path parameters read `..;x` as `..`.
+    return any(segment.partition(";")[0] in (".", "..") for segment in path.split("/"))
 
 
 def _too_long(chars: int) -> UrlRefused:

@@ -81,7 +81,7 @@ def review(requested: "PermissionSet", granted: "PermissionSet") -> Review:
         if not requested.has(one)
     ]
     for kind in TargetKind:
-        asked, given = _lists(requested, kind), _lists(granted, kind)
+        asked, given = requested.targets(kind), granted.targets(kind)
         rows += [_target(one, given) for one in asked]
         rows += [
             _row_for(
@@ -93,10 +93,6 @@ def review(requested: "PermissionSet", granted: "PermissionSet") -> Review:
             if not any(one.meets(other) for other in asked)
         ]
     return Review(tuple(rows))
-
-
-def _lists(side: "PermissionSet", kind: TargetKind) -> tuple[UrlTarget, ...]:
-    return side.websocket if kind is TargetKind.WEBSOCKET else side.request
 
 
 def _permission(wanted: "Permission", granted: "PermissionSet") -> ReviewRow:
