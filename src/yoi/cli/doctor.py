@@ -1,0 +1,5 @@
+"""placeholder while the framework is tried."""
+
+
+def doctor() -> None:
+    """Placeholder."""

@@ -1,0 +1,66 @@
+"""Printing what went wrong: the message, its stable code, and the next thing to do."""
+
+from typing import Any
+
+import typer
+
+from yoi.cli.exits import Exit, exit_for
+from yoi.cli.output import document, error_console, plain, shown
+from yoi.display import printable
+from yoi.errors import UsageError, YoiError
+
+
+def report(error: YoiError, *, as_json: bool) -> Exit:
+    """Print `error` (JSON on stdout, words on stderr) and return its exit status."""
+    if as_json:
+        print(document({"error": to_json(error)}))
+    else:
+        _print_words(error)
+    return exit_for(error)
+
+
+def to_json(error: YoiError) -> dict[str, Any]:
+    """Return `error` as JSON values."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "fields": plain(dict(error.fields)),
+    }
+
+
+def from_typer(error: typer.TyperException, command: str) -> UsageError:
+    """Return what the argument parser refused, as one of ours."""
+    return UsageError("usage.arguments", error.format_message(), hint=f"{command} --help")
+
+
+def defect(error: Exception) -> YoiError:
+    """Return an unexpected exception as an error that says what to send."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = ""
+    if frame is not None:
+        module = frame.tb_frame.f_globals.get("__name__", "?")
+        where = f" in {module}, line {frame.tb_lineno}"
+    return YoiError(
+        "usage.internal",
+        f"a defect in Yoi: {type(error).__name__}{where}: {printable(str(error), 300)}",
+        hint="run it again with YOI_TRACEBACK=1 and report what it prints",
+    )
+
+
+def _print_words(error: YoiError) -> None:
+    screen = error_console()
+    line = shown("error: ", style="bold red")
+    line.append_text(shown(error.message, 2048, style=""))
+    line.append_text(shown(f"  [{error.code}]", style="dim"))
+    screen.print(line, soft_wrap=True)
+    at = error.fields.get("at")
+    if at and str(at) not in error.message:
+        screen.print(shown(f"  at: {at}"), soft_wrap=True)
+    if error.hint:
+        # A hint is something to copy: it is never wrapped.
+        for index, row in enumerate(error.hint.splitlines()):
+            screen.print(shown(("  hint: " if index == 0 else "        ") + row, 2048, "cyan"),
+                         soft_wrap=True)  # fmt: skip

@@ -1,0 +1,110 @@
+"""Where a command's answer goes: words and tables for people, one JSON document for programs.
+
+Strings from packages, gateways and guests pass through `shown`; no string is ever read as markup.
+JSON is written in ASCII, so that a C1 or bidi character inside it cannot act on a terminal either.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from yoi.display import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+_PIPE_COLUMNS = 100
+"""Width where no terminal states one, so that what a pipe gets does not depend on the machine."""
+
+
+class Output:
+    """The two faces of one command's answer; `command` is repeated in the JSON."""
+
+    def __init__(self, command: str, as_json: bool) -> None:
+        self.command = command
+        self.as_json = as_json
+
+    def show(self, data: Mapping[str, Any], render: "Callable[[], RenderableType]") -> None:
+        """Print the answer: `data` for programs, what `render` returns for people."""
+        if self.as_json:
+            print(document({"command": self.command, **data}))
+        else:
+            console().print(render())
+
+    def line(self, data: Mapping[str, Any], render: "Callable[[], RenderableType]") -> None:
+        """Print one answer of several: a JSON object on one line, or what `render` returns."""
+        if self.as_json:
+            print(json_line(data), flush=True)
+        else:
+            console().print(render())
+
+    def note(self, words: str, style: str = "dim") -> None:
+        """Tell a person something beside the answer, on stderr; programs are not told."""
+        if not self.as_json:
+            error_console().print(shown(words, style=style))
+
+    @contextmanager
+    def working(self, words: str) -> "Iterator[None]":
+        """Show that something slow is under way: a spinner on a terminal, else one line."""
+        if self.as_json:
+            yield
+            return
+        screen = error_console()
+        if screen.is_terminal:
+            with screen.status(shown(words)):
+                yield
+        else:
+            screen.print(shown(words + " ...", style="dim"))
+            yield
+
+
+def shown(value: object, max_chars: int = 512, style: str = "") -> "Text":
+    """Return `value` as text for a screen: escaped, on one line, never markup."""
+    from rich.text import Text
+
+    return Text(printable(str(value), max_chars), style=style)
+
+
+def document(data: Any) -> str:
+    """Return `data` as an indented, ASCII-only JSON document."""
+    return json.dumps(plain(data), indent=2, ensure_ascii=True)
+
+
+def json_line(data: Any) -> str:
+    """Return `data` as ASCII-only JSON on one line."""
+    return json.dumps(plain(data), ensure_ascii=True)
+
+
+def plain(data: Any) -> Any:
+    """Return `data` as JSON values; what JSON has no form for becomes its `str`."""
+    return msgspec.to_builtins(data, str_keys=True, enc_hook=str)
+
+
+def console() -> "Console":
+    """Return a console on stdout with colours only on a terminal, and no markup."""
+    return _console(to_stderr=False)
+
+
+def error_console() -> "Console":
+    """Return a console on stderr, likewise."""
+    return _console(to_stderr=True)
+
+
+def _console(*, to_stderr: bool) -> "Console":
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    sized = stream.isatty() or "COLUMNS" in os.environ
+    return Console(
+        file=stream,
+        width=None if sized else _PIPE_COLUMNS,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )

@@ -1,0 +1,69 @@
+"""`yoi serve`: run the services of a workspace, and say what happens as it happens."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yoi.cli.options import JsonLines, Workspace, workspace_folder
+from yoi.cli.output import Output, shown
+
+if TYPE_CHECKING:
+    from yoi.protocol.diagnostics import Diagnostic
+    from yoi.runtime.host import PluginHost
+
+_QUIET = frozenset({"notice.log"})
+
+
+def serve(
+    workspace: Workspace = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
+    ] = False,
+    as_json: JsonLines = False,
+) -> int:
+    """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0."""
+    folder = workspace_folder(workspace)
+    output = Output("serve", as_json)
+    printer = Printer(output, folder, frozenset() if verbose else _QUIET)
+    with output.working("loading the sandbox"):
+        # Importing the engine is most of the start.
+        from yoi.runtime.serve import serve as run
+    return run(folder, on_ready=printer.ready, listen=printer.tell)
+
+
+class Printer:
+    """Prints the lines of a running host; codes in `hidden` are left to `yoi service status`."""
+
+    def __init__(self, output: Output, workspace: Path, hidden: frozenset[str]) -> None:
+        self._output = output
+        self._workspace = workspace
+        self._hidden = hidden
+
+    def ready(self, host: "PluginHost") -> None:
+        """Print one line that says the host is up, with what runs."""
+        names = [service.name for service in host.services]
+        running = [s.name for s in host.services if s.lifecycle == "running"]
+        words = f"ready: {len(running)} of {len(names)} services running in {self._workspace}"
+        self._output.line(
+            {
+                "event": "ready",
+                "workspace": str(self._workspace),
+                "services": names,
+                "running": running,
+            },
+            lambda: shown(words, style="bold green" if running == names else "bold yellow"),
+        )
+        if not names:
+            self._output.note("nothing is enabled here; try: yoi plugin list")
+
+    def tell(self, entry: "Diagnostic") -> None:
+        """Print one diagnostic, and its hint on a line of its own."""
+        from yoi.cli.service_view import diagnostic_line
+
+        if self._output.as_json:
+            self._output.line({"event": "diagnostic", "diagnostic": entry}, lambda: "")
+        elif entry.code not in self._hidden:
+            self._output.line({}, lambda: diagnostic_line(entry))
+            if entry.hint:
+                self._output.line({}, lambda: shown(f"    hint: {entry.hint}", 1024, "cyan"))

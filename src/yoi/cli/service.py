@@ -1,0 +1,200 @@
+"""`yoi service`: what runs in the host of a workspace, asked over its control socket."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
+from yoi.cli.output import Output
+from yoi.errors import ControlError, UsageError
+
+app = typer.Typer(help="See and steer the services of the running host.", rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `yoi service list`.")]
+
+
+@app.command("list")
+def list_(workspace: Workspace = None, as_json: Json = False) -> None:
+    """List the services of the running host."""
+    from yoi.cli import service_view
+
+    folder = workspace_folder(workspace)
+    host = ask(folder, "host.status")
+    statuses = service_view.parse_all(ask(folder, "service.list"))
+    Output("service list", as_json).show(
+        {"workspace": str(folder), "host": host, "services": statuses},
+        lambda: service_view.overview(statuses),
+    )
+
+
+@app.command("status")
+def status(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Show one service: lifecycle, queue, counters, connections, what was refused."""
+    from yoi.cli import service_view
+
+    current = service_view.parse(ask(workspace_folder(workspace), "service.status", name=name))
+    Output("service status", as_json).show(
+        {"service": current}, lambda: service_view.details(current)
+    )
+
+
+@app.command("watch")
+def watch(
+    workspace: Workspace = None,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often to look.")
+    ] = 1.0,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after N looks.")
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Follow the services of the running host until interrupted."""
+    from yoi.cli import service_view
+    from yoi.cli.watching import follow
+
+    folder = workspace_folder(workspace)
+
+    def look() -> Any:
+        return service_view.parse_all(ask(folder, "service.list"))
+
+    follow(look, service_view.overview, Output("service watch", as_json), every, count)
+
+
+@app.command("restart")
+def restart(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Replace a service's instance; also releases it from quarantine."""
+    _act("restart", name, workspace, as_json)
+
+
+@app.command("stop")
+def stop(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Drain and stop a service until it is restarted or the host is."""
+    _act("stop", name, workspace, as_json)
+
+
+@app.command("dead-letters")
+def dead_letters(
+    name: Name,
+    event_id: Annotated[
+        str | None, typer.Argument(metavar="[EVENT_ID]", help="Show this event in full.")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """List the events that were given up, or show one of them in full."""
+    from yoi.cli import service_view
+
+    letters = service_view.parse_letters(
+        ask(workspace_folder(workspace), "service.dead_letters", name=name)
+    )
+    output = Output("service dead-letters", as_json)
+    if event_id is None:
+        output.show(
+            {"name": name, "dead_letters": letters},
+            lambda: service_view.letter_table(name, letters),
+        )
+        return
+    for letter in letters:
+        if letter.event_id == event_id:
+            output.show({"name": name, "dead_letter": letter}, lambda: service_view.letter(letter))
+            return
+    raise UsageError(
+        "usage.arguments",
+        f"{name} has no dead letter {event_id!r}",
+        hint=f"yoi service dead-letters {name}",
+    )
+
+
+@app.command("replay")
+def replay(
+    name: Name,
+    event_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[EVENT_ID]...", help="Which events.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every dead letter, oldest first.")] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Deliver dead letters again, each as its first attempt."""
+    from yoi.cli import service_view
+
+    folder = workspace_folder(workspace)
+    if bool(event_ids) == every:
+        raise UsageError(
+            "usage.arguments",
+            "name the events to replay, or say --all",
+            hint=f"yoi service dead-letters {name}",
+        )
+    wanted = event_ids or [
+        letter.event_id
+        for letter in service_view.parse_letters(ask(folder, "service.dead_letters", name=name))
+    ]
+    for event_id in wanted:
+        ask(folder, "service.replay", name=name, event_id=event_id)
+    Output("service replay", as_json).show(
+        {"name": name, "replayed": wanted}, lambda: service_view.replayed(name, wanted)
+    )
+
+
+@app.command("call")
+def call(
+    name: Name,
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="A tool of the plugin.")],
+    arguments: Annotated[
+        str, typer.Argument(metavar="[JSON]", help="The tool's input, a JSON object.")
+    ] = "{}",
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Call a tool of a running plugin once, and print what it returns."""
+    from yoi.cli import service_view
+
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise UsageError(
+            "usage.arguments",
+            "the tool's input must be a JSON object",
+            hint=f'yoi service call {name} {tool} \'{{"key": "value"}}\'',
+        )
+    answer = ask(workspace_folder(workspace), "service.call", name=name, tool=tool, input=value)
+    Output("service call", as_json).show(
+        {"name": name, "tool": tool, "output": answer}, lambda: service_view.tool_output(answer)
+    )
+
+
+def ask(workspace: Path, method: str, **params: Any) -> Any:
+    """Return the running host's answer; raises ControlError."""
+    from yoi.runtime.control_client import call
+
+    return call(workspace, method, **params)
+
+
+def host_runs(workspace: Path) -> bool:
+    """Return whether a host answers in `workspace`."""
+    try:
+        ask(workspace, "host.status")
+    except ControlError as exc:
+        if exc.code == "control.unreachable":
+            return False
+        raise
+    return True
+
+
+def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:
+    from yoi.cli import service_view
+
+    folder = workspace_folder(workspace)
+    output = Output(f"service {verb}", as_json)
+    with output.working(f"{verb} {name}"):
+        ask(folder, f"service.{verb}", name=name)
+        current = service_view.parse(ask(folder, "service.status", name=name))
+    output.show(
+        {"name": name, "lifecycle": current.lifecycle, "last_error": current.last_error},
+        lambda: service_view.now_is(current),
+    )

@@ -1,0 +1,270 @@
+"""Services as tables and lines for people. What the host answers is parsed before it is shown."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from yoi.cli.layout import lines, moment, pairs, size, table
+from yoi.cli.output import plain, shown
+from yoi.errors import ControlError
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.protocol.status import ConnectionStatus, Counters, ServiceStatus
+
+_SHOWN_REFUSALS = 10
+_PAYLOAD_LINES = 400
+_GOOD = {"running": "green", "open": "green", "starting": "yellow", "connecting": "yellow"}
+_BAD = frozenset({"failed", "quarantined"})
+
+
+class DeadLetterView(msgspec.Struct):
+    """One event that was given up, as the control socket tells it."""
+
+    event_id: str
+    kind: str
+    ingress: str
+    attempt: int
+    code: str
+    message: str
+    at: str
+    event: Any = None
+
+
+def parse(answer: Any) -> ServiceStatus:
+    """Return the status in a control answer; raises ControlError where it does not fit."""
+    return _converted(answer, ServiceStatus)
+
+
+def parse_all(answer: Any) -> list[ServiceStatus]:
+    """Return every status in a control answer."""
+    return _converted(answer, list[ServiceStatus])
+
+
+def parse_letters(answer: Any) -> list[DeadLetterView]:
+    """Return the dead letters in a control answer."""
+    return _converted(answer, list[DeadLetterView])
+
+
+def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
+    """Return one row per service."""
+    if not statuses:
+        return Group(
+            Text("no services: nothing is enabled in this workspace"),
+            Text("  hint: yoi plugin list", style="cyan"),
+        )
+    grid = table("service", "state", "plugin", "open", ">queue", ">in", ">out", ">refused", "error")
+    for one in statuses:
+        links = one.connections
+        grid.add_row(
+            shown(one.name, style="bold"),
+            _state(one.lifecycle),
+            shown(f"{one.reference} {one.version}"),
+            shown(f"{sum(link.state == 'open' for link in links)}/{len(links)}"),
+            shown(f"{one.queue_depth}/{one.queue_capacity}"),
+            shown(sum(link.frames_in for link in links)),
+            shown(sum(link.frames_out for link in links)),
+            shown(one.counters.commands_denied),
+            shown(one.last_error_code or ""),
+        )
+    return grid
+
+
+def details(one: ServiceStatus) -> RenderableType:
+    """Return everything a person asks first about one service."""
+    head = Text.assemble(shown(one.name, style="bold"), "  ", _state(one.lifecycle))
+    rows: list[tuple[str, Text]] = [
+        ("plugin", shown(f"{one.reference} {one.version}")),
+        ("digest", shown(one.digest)),
+        ("runtime", shown(one.runtime)),
+        ("queue", shown(
+            f"{one.queue_depth} of {one.queue_capacity} events, "
+            f"{size(one.queue_bytes)} of {size(one.queue_bytes_capacity)}")),
+        ("events", _counters(one.counters, _EVENTS)),
+        ("commands", _counters(one.counters, _COMMANDS)),
+        ("restarts", shown(one.counters.restarts)),
+    ]  # fmt: skip
+    if one.plugin_status is not None:
+        rows.append(("it says", shown(json.dumps(plain(one.plugin_status), ensure_ascii=False))))
+    if one.dead_letters:
+        rows.append(("dead letters", shown(
+            f"{one.dead_letters}  (yoi service dead-letters {one.name})", style="yellow")))  # fmt: skip
+    if one.last_error is not None:
+        rows.append(("last error", shown(f"{one.last_error} [{one.last_error_code}]", style="red")))
+    if one.restart_at is not None:
+        rows.append(("restarts at", shown(moment(one.restart_at))))
+    parts: list[RenderableType] = [head, pairs(rows)]
+    if one.connections:
+        parts += ["", _connections(one.connections)]
+        parts += [note for link in one.connections for note in _link_notes(link)]
+    parts += _refusals(one)
+    return lines(parts)
+
+
+def now_is(one: ServiceStatus) -> RenderableType:
+    """Return one line that says which state a service is in after a command."""
+    line = Text.assemble(shown(one.name, style="bold"), " is ", _state(one.lifecycle))
+    if one.lifecycle in _BAD and one.last_error is not None:
+        line.append_text(shown(f": {one.last_error} [{one.last_error_code}]"))
+    return line
+
+
+def letter_table(name: str, letters: Sequence[DeadLetterView]) -> RenderableType:
+    """Return the dead letters and how to go on with them."""
+    if not letters:
+        return shown(f"{name} has no dead letters")
+    grid = table("event", "kind", "ingress", ">attempt", "given up", "why")
+    for one in letters:
+        grid.add_row(
+            shown(one.event_id),
+            shown(one.kind),
+            shown(one.ingress),
+            shown(one.attempt),
+            shown(moment(one.at)),
+            shown(f"{one.message} [{one.code}]"),
+        )
+    return lines(
+        [
+            grid,
+            shown(f"  see one:     yoi service dead-letters {name} EVENT", style="cyan"),
+            shown(f"  deliver one: yoi service replay {name} EVENT", style="cyan"),
+        ]
+    )
+
+
+def letter(one: DeadLetterView) -> RenderableType:
+    """Return one dead letter in full, its payload as escaped JSON."""
+    rows = [
+        ("event", shown(one.event_id)),
+        ("kind", shown(one.kind)),
+        ("ingress", shown(one.ingress)),
+        ("attempt", shown(one.attempt)),
+        ("given up", shown(moment(one.at))),
+        ("why", shown(f"{one.message} [{one.code}]")),
+    ]
+    body = json.dumps(plain(one.event), indent=2, ensure_ascii=True).splitlines()
+    parts: list[RenderableType] = [pairs(rows), ""]
+    parts += [shown(row, 2048) for row in body[:_PAYLOAD_LINES]]
+    if len(body) > _PAYLOAD_LINES:
+        parts.append(shown(f"... {len(body) - _PAYLOAD_LINES} more lines: add --json", style="dim"))
+    return lines(parts)
+
+
+def replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
+    """Return what was queued again."""
+    what = "1 event" if len(event_ids) == 1 else f"{len(event_ids)} events"
+    return shown(f"{what} queued again for {name}")
+
+
+def tool_output(value: Any) -> RenderableType:
+    """Return a tool's output: its summary and content where it has them, else its JSON."""
+    if isinstance(value, dict) and isinstance(value.get("summary"), str):
+        content = value.get("content")
+        parts: list[RenderableType] = [shown(value["summary"], style="bold")]
+        if isinstance(content, str):
+            parts += [shown(row, 2048) for row in content.splitlines()[:_PAYLOAD_LINES]]
+        return lines(parts)
+    body = json.dumps(plain(value), indent=2, ensure_ascii=True).splitlines()
+    return lines([shown(row, 2048) for row in body[:_PAYLOAD_LINES]])
+
+
+_EVENTS = ("enqueued", "succeeded", "failed", "timed_out", "retried", "rejected", "dropped", "dead")
+_COMMANDS = ("commands_done", "commands_denied", "commands_failed", "commands_unknown")
+_ALWAYS = frozenset({"enqueued", "succeeded", "failed", "commands_done", "commands_denied"})
+
+
+def _counters(counters: Counters, names: Sequence[str]) -> Text:
+    """Return the counters in words; rare ones only when they count something."""
+    parts = []
+    for name in names:
+        count = getattr(counters, name)
+        if count or name in _ALWAYS:
+            parts.append(f"{count} {name.removeprefix('commands_').replace('_', ' ')}")
+    return Text(", ".join(parts))
+
+
+def _connections(links: Sequence[ConnectionStatus]) -> Table:
+    grid = table(
+        "connection", "state", "since", "last frame", ">in", ">out", ">redials", ">gaps", "closed"
+    )
+    for link in links:
+        closed = "" if link.close_code is None else f"{link.close_code} {link.close_reason or ''}"
+        grid.add_row(
+            shown(link.name, style="bold"),
+            _state("paused" if link.reading_paused and link.state == "open" else link.state),
+            shown(moment(link.connected_since)),
+            shown(moment(link.last_frame_at)),
+            shown(link.frames_in),
+            shown(link.frames_out),
+            shown(link.reconnects),
+            shown(link.gaps),
+            shown(closed.strip()),
+        )
+    return grid
+
+
+def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
+    """Return the lines about one connection that need more room than a cell."""
+    notes = [
+        shown(f"  {link.name} -> {link.url}" + (f" at {link.address}" if link.address else ""))
+    ]
+    if link.last_error is not None:
+        notes.append(shown(f"    {link.last_error} [{link.last_error_code}]", style="red"))
+    if link.next_dial_at is not None:
+        notes.append(shown(f"    next dial at {moment(link.next_dial_at)}"))
+    odd = [
+        f"{count} {words}"
+        for count, words in (
+            (link.queue_drops, "frames dropped at the queue"),
+            (link.send_failures, "sends failed"),
+            (link.binary_ignored, "binary frames ignored"),
+        )
+        if count
+    ]
+    if odd:
+        notes.append(shown("    " + ", ".join(odd), style="yellow"))
+    return list(notes)
+
+
+def _refusals(one: ServiceStatus) -> list[RenderableType]:
+    """Return the last warnings and errors, each with what to do about it."""
+    recent = [entry for entry in one.diagnostics if entry.severity != "info"][-_SHOWN_REFUSALS:]
+    if not recent:
+        return []
+    parts: list[RenderableType] = ["", shown("recent trouble", style="bold")]
+    for entry in recent:
+        parts.append(diagnostic_line(entry))
+        if entry.hint:
+            parts.append(shown(f"    hint: {entry.hint}", style="cyan"))
+    return parts
+
+
+def diagnostic_line(entry: Diagnostic) -> Text:
+    """Return one diagnostic on one line."""
+    style = {"error": "red", "warning": "yellow"}.get(entry.severity, "")
+    return Text.assemble(
+        shown(moment(entry.at), style="dim"),
+        " ",
+        shown(entry.scope, style="bold"),
+        " ",
+        shown(entry.message, 1024, style),
+        shown(f" [{entry.code}]", style="dim"),
+    )
+
+
+def _state(state: str) -> Text:
+    return shown(state, style="bold red" if state in _BAD else _GOOD.get(state, ""))
+
+
+def _converted(answer: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as exc:
+        raise ControlError(
+            "control.refused",
+            f"the running host answered in a form this Yoi does not know: {exc}",
+            hint="restart the host with this version: yoi serve",
+        ) from None

@@ -1,0 +1,37 @@
+"""Looking at something again and again: a live screen on a terminal, one answer a look elsewhere."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from yoi.cli.output import Output, console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+T = TypeVar("T")
+
+
+def follow(
+    look: Callable[[], T],
+    render: "Callable[[T], RenderableType]",
+    output: Output,
+    every: float,
+    count: int | None,
+) -> None:
+    """Show what `look` returns every `every` seconds, `count` times or until interrupted."""
+    looks = iter(range(count)) if count is not None else iter(int, 1)
+    screen = console()
+    if output.as_json or not screen.is_terminal:
+        for number in looks:
+            if number or count is None:
+                time.sleep(every)
+            value = look()
+            output.line({"services": value}, lambda value=value: render(value))  # type: ignore[misc]
+        return
+    from rich.live import Live
+
+    with Live(console=screen, auto_refresh=False, screen=False) as live:
+        for _ in looks:
+            live.update(render(look()), refresh=True)
+            time.sleep(every)

@@ -1,0 +1,103 @@
+"""What every command line test needs: run a command in process, serve a control socket, golden files."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yoi.cli.main import run
+from yoi.runtime.control import ControlServer
+
+GOLDEN = Path(__file__).parent / "golden"
+
+Method = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command line did."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch, tmp_path):
+    for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "YOI_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def yoi(capsys) -> Callable[..., Ran]:
+    """Run `yoi` with these arguments in this process."""
+
+    def call(*arguments: str | Path) -> Ran:
+        status = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ran(int(status), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Path:
+    """An empty workspace that is also the current directory."""
+    folder = tmp_path / "ws"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def golden(tmp_path) -> Callable[[str, str], None]:
+    """Compare text with a golden file; YOI_UPDATE_GOLDEN=1 writes it instead."""
+
+    def check(name: str, text: str) -> None:
+        text = text.replace(str(tmp_path), "TMP")
+        text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+        path = GOLDEN / name
+        if os.environ.get("YOI_UPDATE_GOLDEN"):
+            path.write_text(text)
+        assert text == path.read_text()
+
+    return check
+
+
+@contextmanager
+def control_server(workspace: Path, methods: Mapping[str, Method]) -> Iterator[None]:
+    """Serve the real control socket of `workspace` from a thread."""
+    ready, stop = threading.Event(), []
+
+    async def main() -> None:
+        server = ControlServer(workspace, methods)
+        await server.start()
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stop.append(lambda: loop.call_soon_threadsafe(done.set))
+        ready.set()
+        await done.wait()
+        await server.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield
+    finally:
+        stop[0]()
+        thread.join(10)
+
+
+@pytest.fixture
+def serving() -> Callable[[Path, Mapping[str, Method]], Any]:
+    """Return `control_server`."""
+    return control_server
