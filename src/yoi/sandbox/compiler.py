@@ -1,0 +1,88 @@
+"""Turn component bytes into cached native code, in a child process with bounds."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from yoi.errors import SandboxError
+from yoi.limits import MIB, Limits
+from yoi.sandbox.cache import CodeCache
+from yoi.sandbox.compile_child import INVALID
+
+_CODE_FACTOR = 16
+"""Native code is at most this many times its component, or the child is stopped (2 is usual)."""
+
+
+class Compiler:
+    """Compile each component once; one at a time, because a compiler takes every core."""
+
+    def __init__(self, cache: CodeCache, limits: Limits) -> None:
+        self._cache = cache
+        self._limits = limits
+        self._lock = threading.Lock()
+
+    def compiled(self, component: bytes) -> Path:
+        """Return the path of native code for `component`, from the cache where it is there.
+
+        Takes seconds when it is not. Raises SandboxError (`sandbox.compile`): not a component, or
+        over a bound of CPU time, memory or size.
+        """
+        if len(component) > self._limits.compile_input_bytes:
+            raise SandboxError(
+                "sandbox.compile",
+                f"the component has {len(component)} bytes; the bound is "
+                f"{self._limits.compile_input_bytes}",
+            )
+        digest = hashlib.sha256(component).hexdigest()
+        found = self._cache.find(digest)
+        if found is not None:
+            return found
+        with self._lock:
+            found = self._cache.find(digest)
+            if found is not None:
+                return found
+            with self._cache.new_file() as source, self._cache.new_file() as target:
+                source.write_bytes(component)
+                self._run_child(source, target, len(component))
+                return self._cache.adopt(digest, target)
+
+    def _run_child(self, source: Path, target: Path, size: int) -> None:
+        limits = self._limits
+        command = [
+            sys.executable, "-I", "-m", "yoi.sandbox.compile_child",
+            str(source), str(target), str(limits.guest_stack_bytes), str(limits.compile_seconds),
+            str(limits.compile_memory_bytes), str(_CODE_FACTOR * size + 16 * MIB),
+        ]  # fmt: skip
+        try:
+            # Wall time too: a child that waits uses no CPU time.
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"PATH": os.defpath},
+                timeout=2 * limits.compile_seconds,
+                check=False,
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired:
+            raise _over("time") from None
+        except OSError as exc:
+            raise SandboxError(
+                "sandbox.compile", f"the compiler child could not be started: {exc.strerror}"
+            ) from None
+        if done.returncode == 0:
+            return
+        if done.returncode == INVALID:
+            reason = done.stdout.decode("utf-8", "replace").strip()
+            raise SandboxError("sandbox.compile", f"not a component Yoi can run: {reason}")
+        if done.returncode < 0:
+            raise _over(f"CPU time, memory or size (signal {-done.returncode})")
+        raise _over(f"memory or size (exit status {done.returncode})")
+
+
+def _over(what: str) -> SandboxError:
+    return SandboxError("sandbox.compile", f"compiling the component went over its bound of {what}")

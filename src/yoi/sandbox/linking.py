@@ -1,0 +1,89 @@
+"""Build the linker of a component: every import defined, nothing else reachable."""
+
+from collections.abc import Callable
+from typing import Any
+
+from wasmtime import Engine, WasmtimeError
+from wasmtime.component import (
+    Component,
+    ComponentInstanceType,
+    FuncType,
+    Linker,
+    ResourceType,
+    String,
+)
+
+from yoi.errors import SandboxError
+from yoi.limits import Limits
+from yoi.sandbox import wasi
+from yoi.sandbox.binding import Binding
+from yoi.sandbox.state import GuestState, current
+
+
+def build_linker(
+    engine: Engine,
+    component: Component,
+    binding: Binding,
+    limits: Limits,
+    host: Callable[[str], Callable[..., Any] | None],
+) -> Linker:
+    """Return a linker that satisfies `component`.
+
+    `wasi:` imports are granted or refused by `yoi.sandbox.wasi`; for any other function `host`
+    returns its handler by `interface@version#function`, or None. Raises SandboxError
+    (`sandbox.world`) for an import that is not part of the world.
+    """
+    linker = Linker(engine)
+    types = wasi.Types()
+    granted = wasi.grants(types)
+    left = limits.component_imports
+    try:
+        with linker.root() as root:
+            for interface, extern in component.type.imports(engine).items():
+                instance = extern.ty
+                if not isinstance(instance, ComponentInstanceType):
+                    raise _foreign(interface)
+                items = instance.exports(engine)
+                left -= len(items)
+                if left < 0:
+                    raise SandboxError(
+                        "sandbox.world", f"more than {limits.component_imports} imported items"
+                    )
+                base = interface.partition("@")[0]
+                is_wasi = interface.startswith("wasi:")
+                with root.add_instance(interface) as target:
+                    for name, item in items.items():
+                        ty = item.ty
+                        if isinstance(ty, ResourceType):
+                            if not is_wasi:
+                                raise _foreign(f"{interface}#{name}")
+                            target.add_resource(
+                                name, ResourceType.host(types.id_of(name)), _dropped
+                            )
+                        elif isinstance(ty, FuncType):
+                            result = ty.result
+                            if is_wasi:
+                                handler = wasi.handler_for(f"{base}#{name}", result, granted)
+                            else:
+                                found = host(f"{interface}#{name}")
+                                if found is None or not isinstance(result, String):
+                                    raise _foreign(f"{interface}#{name}")
+                                handler = found
+                            binding.add_import(target, name, result, handler)
+    except WasmtimeError as exc:
+        raise SandboxError("sandbox.world", f"the imports cannot be linked: {exc}") from None
+    return linker
+
+
+def _foreign(name: str) -> SandboxError:
+    return SandboxError(
+        "sandbox.world",
+        f"the component imports {name}, which no Yoi host offers",
+        hint="build it for the world yoi:plugin/instance@1.0.0",
+    )
+
+
+def _dropped(_store: Any, rep: int) -> None:
+    state: GuestState | None = current.state
+    if state is not None:
+        state.drop_handle(rep)

@@ -1,0 +1,108 @@
+"""What the host knows about one guest while it runs: its budget, its counts and its handles."""
+
+import threading
+import time
+from typing import Protocol
+
+from yoi.limits import Limits
+from yoi.sandbox.output import Output
+
+
+class HostCalls(Protocol):
+    """What a plugin may ask of the host; given to each Guest by the runtime.
+
+    Called on the guest's thread, inside the guest's budget. Returns JSON: `{"ok": ...}` or
+    `{"error": {"code", "message"}}`. A denial is a value, never an exception.
+    """
+
+    def __call__(self, op: str, argument: str) -> str:
+        """Carry out `op` with the JSON `argument` and return the JSON answer."""
+        ...
+
+
+class Stop(Exception):
+    """An import ends the guest's turn; `code` is the sandbox code of the reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class GuestState:
+    """Counters of one guest. Only the thread that holds the guest's lock touches it."""
+
+    __slots__ = (
+        "_next_rep",
+        "calls",
+        "deadline",
+        "failure",
+        "handles",
+        "host_calls",
+        "limits",
+        "output",
+        "timers",
+    )
+
+    def __init__(self, limits: Limits, host_calls: HostCalls) -> None:
+        self.limits = limits
+        self.host_calls = host_calls
+        self.output = Output(limits)
+        self.deadline = 0.0
+        self.calls = 0
+        self.handles = 0
+        self.failure: BaseException | None = None
+        self.timers: dict[int, float] = {}
+        self._next_rep = 16  # lower numbers are the standard streams and the network
+
+    def begin(self, deadline: float) -> None:
+        """Start a turn that ends at `deadline` (monotonic seconds), whatever the guest calls."""
+        self.deadline = deadline
+        self.calls = 0
+        self.failure = None
+
+    def count_call(self) -> None:
+        """Count one import; raises Stop at the bound."""
+        self.calls += 1
+        if self.calls > self.limits.host_calls_per_dispatch:
+            raise Stop(
+                "sandbox.host_calls",
+                f"more than {self.limits.host_calls_per_dispatch} host calls in one turn",
+            )
+
+    def count_handle(self) -> None:
+        """Count one host resource given to the guest; raises Stop at the bound."""
+        self.handles += 1
+        if self.handles > self.limits.guest_handles:
+            raise Stop("sandbox.host_calls", f"more than {self.limits.guest_handles} open handles")
+
+    def new_timer(self, due: float) -> int:
+        """Return the number of a new timer that is due at `due` (monotonic seconds)."""
+        rep = self._next_rep = self._next_rep % 0x7FFFFFFF + 16
+        self.timers[rep] = due
+        return rep
+
+    def drop_handle(self, rep: int) -> None:
+        """Forget a host resource that the guest gave back."""
+        self.handles -= 1
+        self.timers.pop(rep, None)
+
+    def check_deadline(self) -> None:
+        """End the turn if its budget is spent: host calls draw on it like the guest's own work."""
+        if time.monotonic() > self.deadline:
+            raise Stop("sandbox.deadline", "the guest used up its time inside a host call")
+
+    def sleep_until(self, due: float) -> None:
+        """Wait until `due`, or end the turn when its budget ends first."""
+        now = time.monotonic()
+        if due > now:
+            time.sleep(max(0.0, min(due, self.deadline) - now))
+        if due > self.deadline:
+            raise Stop("sandbox.deadline", "the guest slept through its budget")
+
+
+class _Current(threading.local):
+    state: GuestState | None = None
+
+
+current = _Current()
+"""The guest that runs on this thread: how an import finds out who calls."""
