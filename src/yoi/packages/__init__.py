@@ -13,10 +13,14 @@ from yoi.packages.declarations import (
     ServiceDecl,
     ToolDecl,
 )
+from yoi.packages.difference import Difference, difference
 from yoi.packages.digest import is_digest, package_digest
+from yoi.packages.edits import remove_enablement, write_enablement
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.folder import LeftOut
+from yoi.packages.inspection import Finding, Inspection, Status, Surface, inspect
 from yoi.packages.manifest import MANIFEST_NAME, Manifest
+from yoi.packages.pack import PackResult, pack
 from yoi.packages.package import SUFFIX, Package, read_package
 from yoi.packages.resolve import (
     Resolution,
@@ -38,14 +42,18 @@ __all__ = [
     "ConnectionDecl",
     "Deliver",
     "Diagnosis",
+    "Difference",
     "EnabledEntry",
     "Enablement",
+    "Finding",
     "HookDecl",
     "IngressDecl",
+    "Inspection",
     "Inventory",
     "LeftOut",
     "Manifest",
     "OnFull",
+    "PackResult",
     "Package",
     "PythonEntry",
     "PythonRuntime",
@@ -55,16 +63,23 @@ __all__ = [
     "RuntimeKind",
     "SchemaProblem",
     "ServiceDecl",
+    "Status",
     "Store",
+    "Surface",
     "ToolDecl",
     "Unreadable",
     "add_to_store",
     "check_binding",
+    "difference",
+    "inspect",
     "is_digest",
+    "pack",
     "package_digest",
     "read_package",
+    "remove_enablement",
     "resolve",
     "resolve_entry",
     "schema_problems",
     "validate_config",
+    "write_enablement",
 ]

@@ -36,7 +36,12 @@ class PythonRuntime:
     kind: ClassVar[Literal[RuntimeKind.PYTHON]] = RuntimeKind.PYTHON
     world: ClassVar[str] = INSTANCE_WORLD
     runner: str
-    entry: PythonEntry
+    entry_point: PythonEntry
+
+    @property
+    def entry(self) -> str:
+        """Return the entry as it is written: `module:Class`."""
+        return str(self.entry_point)
 
     @property
     def label(self) -> str:
@@ -122,7 +127,7 @@ def parse_runtime(manifest: Table) -> RuntimeDecl | None:
     kind = table.text("kind")
     if kind == RuntimeKind.PYTHON:
         _refuse(table, ("abi", "component", "world"), 'kind = "python"')
-        return PythonRuntime(runner=_runner(table), entry=_entry(table))
+        return PythonRuntime(runner=_runner(table), entry_point=_entry(table))
     if kind == RuntimeKind.COMPONENT:
         _refuse(table, ("abi", "entry", "runner"), 'kind = "wasm-component"')
         world = table.text("world")

@@ -83,7 +83,7 @@ class Manifest:
     def check_files(self, paths: "Collection[str]") -> None:
         """Raise ManifestError (`manifest.missing`) when a file the manifest names is not there."""
         if isinstance(self.runtime, PythonRuntime):
-            module, package = self.runtime.entry.candidates
+            module, package = self.runtime.entry_point.candidates
             if module not in paths and package not in paths:
                 raise _fault(
                     "missing", "runtime.entry", f"names {module}, which is not a file here"
@@ -219,7 +219,8 @@ def _requested(
             implied.append(Permission(kind.SURFACE, surface))
     if any(tool.external_write for tool in tools):
         implied.append(Permission(kind.EXTERNAL_WRITE))
-    if written.websocket or connections:
+    # Only written targets are for the pull API; a declared connection needs its own permission.
+    if written.websocket:
         implied.append(Permission(kind.HOST_API, "websocket"))
     if written.request:
         implied.append(Permission(kind.HOST_API, "request"))

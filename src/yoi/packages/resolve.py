@@ -56,16 +56,7 @@ def resolve_entry(inventory: "Inventory", entry: EnabledEntry) -> ResolvedPlugin
     """Return the plugin that `entry` enables. Raises EnablementError or ConfigError."""
     package = _package(inventory, entry)
     check_binding(package, entry)
-    declared = package.manifest.surfaces
-    surfaces = declared if entry.surfaces is None else entry.surfaces
-    undeclared = sorted(surfaces - declared)
-    if undeclared:
-        raise EnablementError(
-            "enablement.surface",
-            f'"{entry.name}" enables the surface {undeclared[0]}, which {entry.reference} does not '
-            "declare",
-            hint=f"remove it from the surfaces of {entry.reference} in yoi.toml",
-        )
+    surfaces = check_surfaces(package, entry)
     config = validate_config(package.manifest.config_schema, entry.config)
     return ResolvedPlugin(
         name=entry.name,
@@ -121,3 +112,18 @@ def check_binding(package: "Package", entry: EnabledEntry) -> None:
             expected=entry.version,
             found=package.manifest.version,
         )
+
+
+def check_surfaces(package: "Package", entry: EnabledEntry) -> frozenset[str]:
+    """Return the surfaces to use. Raises EnablementError for one the package does not declare."""
+    declared = package.manifest.surfaces
+    surfaces = declared if entry.surfaces is None else entry.surfaces
+    undeclared = sorted(surfaces - declared)
+    if undeclared:
+        raise EnablementError(
+            "enablement.surface",
+            f'"{entry.name}" enables the surface {undeclared[0]}, which {entry.reference} does not '
+            "declare",
+            hint=f"remove it from the surfaces of {entry.reference} in yoi.toml",
+        )
+    return surfaces
