@@ -1,4 +1,4 @@
-"""What every command line test needs: run a command in process, serve a control socket, golden files."""
+"""Run a command in this process, serve a control socket, compare with golden files."""
 
 import asyncio
 import os

@@ -30,7 +30,7 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
 
 
 @app.command("status")
-def status(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+def status_(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
     """Show one service: lifecycle, queue, counters, connections, what was refused."""
     from yoi.cli import service_view
 
@@ -97,15 +97,14 @@ def dead_letters(
             lambda: service_view.letter_table(name, letters),
         )
         return
-    for letter in letters:
-        if letter.event_id == event_id:
-            output.show({"name": name, "dead_letter": letter}, lambda: service_view.letter(letter))
-            return
-    raise UsageError(
-        "usage.arguments",
-        f"{name} has no dead letter {event_id!r}",
-        hint=f"yoi service dead-letters {name}",
-    )
+    found = next((letter for letter in letters if letter.event_id == event_id), None)
+    if found is None:
+        raise UsageError(
+            "usage.arguments",
+            f"{name} has no dead letter {event_id!r}",
+            hint=f"yoi service dead-letters {name}",
+        )
+    output.show({"name": name, "dead_letter": found}, lambda: service_view.letter(found))
 
 
 @app.command("replay")

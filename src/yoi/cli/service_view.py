@@ -36,17 +36,20 @@ class DeadLetterView(msgspec.Struct):
 
 def parse(answer: Any) -> ServiceStatus:
     """Return the status in a control answer; raises ControlError where it does not fit."""
-    return _converted(answer, ServiceStatus)
+    status: ServiceStatus = _converted(answer, ServiceStatus)
+    return status
 
 
 def parse_all(answer: Any) -> list[ServiceStatus]:
     """Return every status in a control answer."""
-    return _converted(answer, list[ServiceStatus])
+    statuses: list[ServiceStatus] = _converted(answer, list[ServiceStatus])
+    return statuses
 
 
 def parse_letters(answer: Any) -> list[DeadLetterView]:
     """Return the dead letters in a control answer."""
-    return _converted(answer, list[DeadLetterView])
+    letters: list[DeadLetterView] = _converted(answer, list[DeadLetterView])
+    return letters
 
 
 def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
@@ -90,8 +93,8 @@ def details(one: ServiceStatus) -> RenderableType:
     if one.plugin_status is not None:
         rows.append(("it says", shown(json.dumps(plain(one.plugin_status), ensure_ascii=False))))
     if one.dead_letters:
-        rows.append(("dead letters", shown(
-            f"{one.dead_letters}  (yoi service dead-letters {one.name})", style="yellow")))  # fmt: skip
+        where = f"yoi service dead-letters {one.name}"
+        rows.append(("dead letters", shown(f"{one.dead_letters}  ({where})", style="yellow")))
     if one.last_error is not None:
         rows.append(("last error", shown(f"{one.last_error} [{one.last_error_code}]", style="red")))
     if one.restart_at is not None:

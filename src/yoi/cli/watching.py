@@ -1,4 +1,4 @@
-"""Looking at something again and again: a live screen on a terminal, one answer a look elsewhere."""
+"""Looking again and again: a live screen on a terminal, one answer a look elsewhere."""
 
 import time
 from collections.abc import Callable
