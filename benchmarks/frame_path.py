@@ -70,7 +70,7 @@ def _discord(loop: str) -> Case:
 CASES = {
     "yoi": Case(
         "raw",
-        lambda http, ws: [sys.executable, HERE / "sut_frame_path.py", str(ws)],
+        lambda http, ws: [sys.executable, HERE / "sut_serve.py", str(ws)],
     ),
     "C echo (the floor)": Case("raw", lambda http, ws: [build("floor"), str(ws)]),
     "picows + uvloop, no sandbox": Case(

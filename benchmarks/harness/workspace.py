@@ -1,0 +1,39 @@
+"""A workspace in which the benchmark's plugin is reviewed, granted and enabled, n times."""
+
+from pathlib import Path
+
+import tomlkit
+
+from harness.instruments import HERE
+from yoi.packages import Store, add_to_store, read_package
+
+PLUGIN = HERE / "plugin"
+
+
+def plugin_files(port: int) -> dict[str, bytes]:
+    """Return the plugin's package, dialling loopback `port`."""
+    files = {path.name: path.read_bytes() for path in PLUGIN.glob("plugin.*")}
+    files["plugin.toml"] = files["plugin.toml"].replace(b"PORT", str(port).encode())
+    return files
+
+
+def write_workspace(folder: Path, port: int, instances: int) -> None:
+    """Write a workspace below `folder` with `instances` services, each dialling `port`."""
+    source = folder / "source"
+    source.mkdir(parents=True)
+    for name, data in plugin_files(port).items():
+        (source / name).write_bytes(data)
+    package = add_to_store(source, Store.project(folder))
+    assert package.digest == read_package(source).digest
+    identity = {
+        "id": package.reference,
+        "version": package.manifest.version,
+        "digest": package.digest,
+    }
+    requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
+    entries = [
+        {**identity, "name": f"bench-{index}", "grants": {**identity, **requested}}
+        for index in range(instances)
+    ]
+    toml = tomlkit.dumps({"plugins": {"enabled": entries}})
+    (folder / ".yoi" / "yoi.toml").write_text(toml)
