@@ -14,6 +14,10 @@
     │   └── GuestRefused      the guest answered, and its answer is refused
     ├── ServiceError          a service cannot do what was asked in its state
     ├── ControlError          the running host could not be reached or refused
+    ├── ProtocolMalformed     bytes that are not a message of a protocol of ours
+    ├── JournalError          a journal could not be read or written as asked
+    ├── WorkerError           a worker cannot do what was asked in its state
+    ├── ModelError            a model call failed
     └── UsageError            a command line that cannot be carried out
 
 Codes are `family.reason`, never reused and never renamed; `CODES` is the whole list, from which
@@ -136,6 +140,30 @@ class ControlError(YoiError):
     exit_status = 3
 
 
+class ProtocolMalformed(YoiError):
+    """Bytes that are not a message of the protocol they should belong to."""
+
+    family = "protocol"
+
+
+class JournalError(YoiError):
+    """A journal could not be opened, read or written as asked; nothing was half written."""
+
+    family = "journal"
+
+
+class WorkerError(YoiError):
+    """A worker cannot do what was asked, in its state or within its bounds."""
+
+    family = "worker"
+
+
+class ModelError(YoiError):
+    """A model call failed; `fields["retryable"]` says whether asking again may help."""
+
+    family = "model"
+
+
 class UsageError(YoiError):
     """The command line cannot be carried out as written."""
 
@@ -207,6 +235,7 @@ CODES: dict[str, str] = {
     "connection.lost": "the transport ended without a close frame",
     "connection.idle": "the peer stopped answering pings",
     "connection.overflow": "the plugin did not read in time and the grace ran out",
+    "connection.fatal_close": "the server closed with a code the manifest declares fatal",
     "connection.not_open": "the connection is not open",
     "connection.session_ended": "the session the message belongs to has ended",
     "connection.send_failed": "the message could not be written",
@@ -241,6 +270,39 @@ CODES: dict[str, str] = {
     "control.unreachable": "no running host answers on the control socket",
     "control.refused": "the running host refused the request",
     "control.in_use": "another host already runs in this workspace",
+    # protocol
+    "protocol.malformed": "bytes that are not a message of this protocol",
+    # journal
+    "journal.name": "a log's name is not a safe id",
+    "journal.full": "the log is at its bound",
+    "journal.too_large": "a record, or a batch of them, is over its bound",
+    "journal.conflict": "another writer has appended to this log",
+    "journal.closed": "the journal is closed",
+    "journal.io": "the journal's file could not be read or written",
+    "journal.format": "the journal's file is of another kind or a newer version",
+    # worker
+    "worker.unknown": "no such worker",
+    "worker.duplicate": "two workers, or two tools of one worker, with the same name",
+    "worker.profile": "a worker's profile cannot be used as written",
+    "worker.transition": "a state change that a worker does not make",
+    "worker.stopped": "the worker has stopped",
+    "worker.queue_full": "too many inputs wait for this worker",
+    "worker.input": "an input is empty or over its bound",
+    "worker.no_approval": "no tool call of that id waits for a decision",
+    "worker.not_paused": "the worker is not paused",
+    "worker.not_running": "the worker has no run to cancel",
+    "worker.history_invalid": "a stored history breaks the rules of its items",
+    "worker.history_full": "the history is at its bound; compact it",
+    "worker.tool": "a tool's definition cannot be used",
+    "worker.tool_call": "a tool call was refused or failed",
+    "worker.notify_rate": "more notifications than the granted rate",
+    "worker.secret": "a secret that a profile names is not there",
+    # model
+    "model.provider": "the model's provider failed or could not be reached",
+    "model.rejected": "the provider refused the request",
+    "model.output": "the model's answer cannot be used",
+    "model.timeout": "the model did not answer in time",
+    "model.unknown": "no such model, or its provider's library is not installed",
     # usage
     "usage.arguments": "the arguments do not go together",
     "usage.aborted": "the person said no",

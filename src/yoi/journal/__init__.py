@@ -1,0 +1,1 @@
+"""Append-only, bounded logs behind one small interface."""
