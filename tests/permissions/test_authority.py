@@ -1,12 +1,6 @@
 """Two keys (P4, P5): declared AND granted, with the lines that would allow what was denied."""
 
-import tomllib
-
-import pytest
-
-from yoi.errors import PermissionDenied
-from yoi.limits import MIB
-from yoi.permissions import Authority, Permission, PermissionKind, PermissionSet, Url
+from yoi.permissions import Authority, PermissionSet, Url
 
 GATEWAY = {"scheme": "wss", "host": "gateway.example.com", "path_prefixes": ["/ws"]}
 CONNECTION = {"kind": "connection", "name": "gateway"}

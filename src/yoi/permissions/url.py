@@ -190,8 +190,16 @@ def _split(text: object, schemes: "Collection[str]") -> tuple[str, str]:
 
 def _split_port(authority: str) -> tuple[str, str]:
     """Return the raw host and the raw port ('' when none is written)."""
-    host, colon, port = authority.rpartition(":")
-    if not colon or authority.endswith("]"):
+    if authority.startswith("["):
+        inside, bracket, rest = authority.partition("]")
+        host, colon, port = inside + bracket, rest[:1], rest[1:]
+        if rest and colon != ":":
+            raise UrlRefused(
+                "url.malformed", "after an IPv6 address comes ':port' or '/'; write [2001:db8::1]"
+            )
+    else:
+        host, colon, port = authority.rpartition(":")
+    if not colon:
         return authority, ""
     if port.isascii() and port.isdigit() and int(port[:16]) > 65535:
         raise UrlRefused("url.malformed", "the port is over 65535; write 1 to 65535")
@@ -203,7 +211,7 @@ def _split_port(authority: str) -> tuple[str, str]:
             f"the port {printable(port, 20)!r} is not a plain number; write 1 to 65535 without "
             "leading zeros, or leave the ':' out",
         )
-    if ":" in host and not host.startswith("["):
+    if ":" in host and host[0] != "[":
         raise UrlRefused("url.malformed", "an IPv6 address stands in brackets: [2001:db8::1]")
     return host, port
 
@@ -231,7 +239,11 @@ def _check_path(text: str, scheme: str, authority: str, path: str) -> None:
         raise UrlRefused("url.ambiguous", "the path has bytes that are not UTF-8; remove them")
     plain = _ENCODED_DOT.sub(".", raw)
     if _has_dot_segment(plain):
-        instead = "remove it" if _has_dot_segment(path) else f"write {printable(path, 200)}"
+        instead = (
+            "remove it"
+            if _has_dot_segment(_ENCODED_DOT.sub(".", path))
+            else f"write {printable(path, 200)}"
+        )
         raise UrlRefused("url.ambiguous", f"the path has a '.' or '..' segment; {instead}")
     decoded = unquote(plain)
     if not decoded.isascii():
