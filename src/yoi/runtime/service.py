@@ -336,7 +336,12 @@ class Service:
         """Put what the guest printed into the diagnostics."""
         if self._instance is not None:
             for line in self._instance.take_output():
-                self._ledger.note("notice.log", line.text, severity=line.severity)
+                self._ledger.note(
+                    "notice.log",
+                    line.text,
+                    severity="info" if line.level == "debug" else line.level,
+                    stream=line.stream,
+                )
 
     def guest_lost(self, error: YoiError) -> None:
         """Discard the instance; restart after a backoff, or quarantine."""

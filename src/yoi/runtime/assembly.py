@@ -1,0 +1,145 @@
+"""Turns a resolved plugin into the blueprint of its service: where the rooms meet."""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yoi.connections import ConnectionPlan, Connector, HostConnection
+from yoi.core.ingress_queue import Lane, Overflow
+from yoi.errors import SandboxError
+from yoi.limits import Limits
+from yoi.packages import (
+    INSTANCE_WORLD,
+    MANIFEST_NAME,
+    ComponentRuntime,
+    ConnectionDecl,
+    Deliver,
+    PythonRuntime,
+    ResolvedPlugin,
+)
+from yoi.permissions import permission_hash
+from yoi.protocol.ingress import EventKind
+from yoi.runtime.inlet import Inlet
+from yoi.runtime.pump import IngressRules
+from yoi.runtime.service import Blueprint, Instance, Link, Outlet
+from yoi.sandbox import Sandbox
+from yoi.types import Clock
+
+_KINDS = {
+    Deliver.TEXT: EventKind.TEXT,
+    Deliver.BINARY: EventKind.BINARY,
+    Deliver.OPEN: EventKind.OPEN,
+    Deliver.CLOSE: EventKind.CLOSE,
+    Deliver.ERROR: EventKind.ERROR,
+    Deliver.GAP: EventKind.GAP,
+    Deliver.SEND_FAILED: EventKind.SEND_FAILED,
+    Deliver.DENIED: EventKind.DENIED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Makes blueprints from resolved plugins; holds what every service shares."""
+
+    sandbox: Sandbox
+    connector: Connector
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    limits: Limits
+    rng: Callable[[], float] = random.random
+
+    def blueprint(self, plugin: ResolvedPlugin) -> Blueprint:
+        """Return the blueprint of `plugin`. Nothing is compiled, loaded or dialled here."""
+        manifest = plugin.package.manifest
+        return Blueprint(
+            name=plugin.name,
+            fingerprint=_fingerprint(plugin),
+            reference=plugin.reference,
+            version=manifest.version,
+            digest=plugin.package.digest,
+            runtime="none" if manifest.runtime is None else manifest.runtime.label,
+            config=plugin.config,
+            load=self._loader(plugin),
+            lanes=tuple(
+                Lane(i.name, Overflow(i.on_full), i.queue_events, i.queue_bytes)
+                for i in manifest.ingresses
+            ),
+            rules={
+                i.name: IngressRules(deadline_ms=i.deadline_ms, attempts=i.attempts)
+                for i in manifest.ingresses
+            },
+            outlets=tuple(self._outlet(plugin, c) for c in manifest.connections),
+        )
+
+    def _outlet(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
+        authority = plugin.authority
+        url = decl.url
+        plan = ConnectionPlan(
+            name=decl.name,
+            ingress=decl.ingress,
+            url=url,
+            subprotocols=decl.subprotocols,
+            headers=decl.headers,
+            origin=decl.origin,
+            ping_ms=decl.ping_ms,
+            pong_ms=decl.pong_ms,
+            pause_grace_ms=decl.pause_grace_ms,
+            backoff_first_ms=decl.backoff_first_ms,
+            backoff_max_ms=decl.backoff_max_ms,
+            fatal_close_codes=decl.fatal_close_codes,
+            authorise=lambda dialled: authority.connection(decl.name, dialled),
+        )
+
+        def open_connection(inlet: Inlet) -> Link:
+            return HostConnection(
+                plan,
+                inlet,
+                clock=self.clock,
+                rng=self.rng,
+                connector=self.connector,
+                limits=self.limits,
+            )
+
+        return Outlet(
+            name=decl.name,
+            ingress=decl.ingress,
+            urls=frozenset({url.href}),
+            deliver=frozenset(_KINDS[kind] for kind in decl.deliver),
+            overflow=Overflow(decl.on_full),
+            authorise=lambda: authority.connection(decl.name, url),
+            open=open_connection,
+        )
+
+    def _loader(self, plugin: ResolvedPlugin) -> Callable[[], Instance]:
+        runtime = plugin.package.manifest.runtime
+        files = plugin.package.files
+        sandbox, name = self.sandbox, plugin.name
+        if isinstance(runtime, PythonRuntime):
+            sources = {path: data for path, data in files.items() if path != MANIFEST_NAME}
+            return lambda: sandbox.load_python(sources, runtime.entry, name=name)
+        if isinstance(runtime, ComponentRuntime) and runtime.world == INSTANCE_WORLD:
+            component = files[runtime.component]
+            return lambda: sandbox.load_component(component, name=name)
+        return lambda: _not_runnable(plugin)
+
+
+def _not_runnable(plugin: ResolvedPlugin) -> Instance:
+    runtime = plugin.package.manifest.runtime
+    what = "has no [runtime]" if runtime is None else f"is built for {runtime.world}"
+    raise SandboxError(
+        "sandbox.world",
+        f'{plugin.reference} {what}; a service needs kind = "python" or {INSTANCE_WORLD}',
+    )
+
+
+def _fingerprint(plugin: ResolvedPlugin) -> str:
+    parts = [
+        plugin.reference,
+        plugin.package.digest,
+        permission_hash(plugin.granted),
+        json.dumps(plugin.config, sort_keys=True, default=str),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,183 @@
+"""`yoi serve`: one process that runs the services of a workspace until it is told to stop."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from yoi.connections import SocketConnector
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.runtime.assembly import Assembler
+from yoi.runtime.control import ControlServer
+from yoi.runtime.hop import Mailbox
+from yoi.runtime.host import Applied, PluginHost
+from yoi.runtime.paths import cache_dir
+from yoi.runtime.service import Surroundings
+from yoi.runtime.workspace import read_plan
+from yoi.sandbox import Sandbox, Scheduler
+from yoi.types import Clock, SystemClock, rfc3339
+
+_RNG = random.random
+
+Listen = Callable[[Diagnostic], None]
+Ready = Callable[[PluginHost], None]
+
+
+def serve(workspace: Path, *, on_ready: Ready, listen: Listen) -> int:
+    """Run the services of `workspace` until SIGTERM or SIGINT; return the exit status.
+
+    `on_ready` is called once every enabled plugin was started or has failed visibly; `listen` hears
+    each diagnostic. A second signal while draining ends the process at once.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(workspace, on_ready, listen, SystemClock(), LIMITS))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    workspace: Path, on_ready: Ready, listen: Listen, clock: Clock, limits: Limits
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    _on_signals(loop, stop)
+    async with Runtime(workspace, listen, clock, limits) as runtime:
+        await runtime.reload()
+        on_ready(runtime.host)
+        await stop.wait()
+    return 0
+
+
+class Runtime:
+    """Everything `yoi serve` needs, opened and closed in order: control socket, sandbox, services."""
+
+    def __init__(self, workspace: Path, listen: Listen, clock: Clock, limits: Limits) -> None:
+        self._workspace = workspace
+        self._listen = listen
+        self._clock = clock
+        self._limits = limits
+        self._started_at = rfc3339(clock.wall())
+        self._control = ControlServer(workspace, self._methods(), limits)
+
+    async def __aenter__(self) -> "Runtime":
+        # First the socket: it is also the lock that keeps two hosts out of one workspace.
+        await self._control.start()
+        try:
+            loop = asyncio.get_running_loop()
+            self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir() / "code")
+            self._scheduler = Scheduler(self._limits)
+            self.host = PluginHost(
+                Surroundings(
+                    turns=self._scheduler,
+                    mailbox=Mailbox(loop),
+                    loop=loop,
+                    clock=self._clock,
+                    rng=_RNG,
+                    listen=self._listen,
+                    limits=self._limits,
+                )
+            )
+            self._assembler = Assembler(
+                sandbox=self._sandbox,
+                connector=SocketConnector(clock=self._clock, limits=self._limits),
+                loop=loop,
+                clock=self._clock,
+                limits=self._limits,
+                rng=_RNG,
+            )
+        except BaseException:
+            await self._control.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.host.stop()
+        finally:
+            await self._control.close()
+            await asyncio.to_thread(self._scheduler.close)
+            await asyncio.to_thread(self._sandbox.close)
+
+    async def reload(self) -> Applied:
+        """Read the workspace again and run exactly what it enables."""
+        plan = await asyncio.to_thread(read_plan, self._workspace, self._clock)
+        for problem in plan.diagnostics:
+            self._listen(problem)
+        return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
+
+    def _methods(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
+        return {
+            "host.status": self._host_status,
+            "host.reload": self._host_reload,
+            "service.list": self._list,
+            "service.status": self._status,
+            "service.restart": self._restart,
+            "service.stop": self._stop,
+            "service.dead_letters": self._dead_letters,
+            "service.replay": self._replay,
+            "service.call": self._call,
+        }
+
+    async def _host_status(self, params: dict[str, Any]) -> Any:
+        return {
+            "pid": os.getpid(),
+            "workspace": str(self._workspace),
+            "started_at": self._started_at,
+            "services": len(self.host.services),
+        }
+
+    async def _host_reload(self, params: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(await self.reload())
+
+    async def _list(self, params: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(await self.host.statuses())
+
+    async def _status(self, params: dict[str, Any]) -> Any:
+        service = self.host.service(params["name"])
+        await service.ask_status()
+        return msgspec.to_builtins(service.status())
+
+    async def _restart(self, params: dict[str, Any]) -> Any:
+        service = self.host.service(params["name"])
+        await service.restart()
+        return msgspec.to_builtins(service.status())
+
+    async def _stop(self, params: dict[str, Any]) -> Any:
+        service = self.host.service(params["name"])
+        await service.stop(reason="stopped by a person")
+        return msgspec.to_builtins(service.status())
+
+    async def _dead_letters(self, params: dict[str, Any]) -> Any:
+        return [letter.to_json() for letter in self.host.service(params["name"]).dead_letters]
+
+    async def _replay(self, params: dict[str, Any]) -> Any:
+        self.host.service(params["name"]).replay(params["event_id"])
+        return {"replayed": params["event_id"]}
+
+    async def _call(self, params: dict[str, Any]) -> Any:
+        return await self.host.service(params["name"]).call_tool(
+            params["tool"], params.get("input", {})
+        )
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(130)  # asked twice: the person does not want to wait for the drain
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
