@@ -1,9 +1,11 @@
 """The component: exports of wit/runner. Imported while it is built; what is made here is kept."""
 
+import gc
 import json
 import sys
 
 from wit_world.imports import host
+from yoi_runner import fast_json
 from yoi_runner.session import Session
 from yoi_runner.stdlib import StdlibFinder
 
@@ -34,6 +36,7 @@ class WitWorld:
     def start(config: str) -> str:
         answer = _SESSION.start(config)
         if _SESSION.started:
+            gc.freeze()
             WitWorld.dispatch = staticmethod(_SESSION.dispatcher())
         return answer
 
@@ -48,6 +51,10 @@ def _prepare() -> None:
     sys.meta_path.append(_STDLIB)
     # Its state would be in the snapshot, so every instance would draw the same numbers.
     sys.modules.pop("random", None)
+    fast_json.install()
+    # Everything made so far lives for ever: the collector need not look at it, nor touch its pages.
+    gc.collect()
+    gc.freeze()
 
 
 _prepare()

@@ -9,7 +9,6 @@ import importlib.machinery
 import importlib.util
 import marshal
 import os
-import sys
 from types import CodeType, ModuleType
 
 # Cannot work here, or only serve development.

@@ -17,10 +17,7 @@ def commands(answer: Any, handler: str) -> list[Command]:
     """
     if answer is None:
         return []
-    if isinstance(answer, Command):
-        found = [answer]
-    else:
-        found = _several(answer, handler)
+    found = [answer] if isinstance(answer, Command) else _several(answer, handler)
     seen: set[str] = set()
     for command in found:
         command_id = getattr(command, "id", None)

@@ -1,13 +1,13 @@
-"""Events: what a plugin hears. Each is made by the host, handled once, and answered with commands."""
+"""Events: what a plugin hears. Each is made by the host and answered with commands."""
 
 import base64
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from yoi_pdk.commands import Reply
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TextEvent:
@@ -135,9 +135,9 @@ class CloseEvent(Event):
     __slots__ = ()
 
     @property
-    def code(self) -> int | None:
-        """The close code; None when the connection was lost without a close frame."""
-        return _int_or_none(self.payload.get("code"))
+    def code(self) -> int:
+        """The close code; 1006 when the connection was lost without a close frame."""
+        return _int_or_none(self.payload.get("code")) or 1006
 
     @property
     def reason(self) -> str:
@@ -166,9 +166,14 @@ class GapEvent(Event):
         return _time_or_none(self.payload.get("until"))
 
     @property
-    def reason(self) -> str:
-        """Why there is a gap."""
-        return _str_or_none(self.payload.get("reason")) or ""
+    def why(self) -> str:
+        """Why there is a gap, such as `overflow`."""
+        return _str_or_none(self.payload.get("why")) or ""
+
+    @property
+    def count(self) -> int | None:
+        """How many messages are missing, where the host knows it."""
+        return _int_or_none(self.payload.get("count"))
 
 
 class BinaryEvent(Event):
@@ -202,9 +207,7 @@ class ErrorEvent(_Failure):
     __slots__ = ()
 
 
-class SendFailedEvent(_Failure):
-    """A send that was allowed could not be carried out: the session ended, or the buffer is full."""
-
+class _CommandFailure(_Failure):
     __slots__ = ()
 
     @property
@@ -212,16 +215,22 @@ class SendFailedEvent(_Failure):
         """The `id` of the command."""
         return _str_or_none(self.payload.get("command_id")) or ""
 
+    @property
+    def command(self) -> str:
+        """The kind of the command, such as `websocket_send`."""
+        return _str_or_none(self.payload.get("command")) or ""
 
-class DeniedEvent(_Failure):
-    """The host refused a command: the manifest does not ask for it or the operator did not grant it."""
+
+class SendFailedEvent(_CommandFailure):
+    """An allowed send could not be carried out: the session ended, or the buffer is full."""
 
     __slots__ = ()
 
-    @property
-    def command_id(self) -> str:
-        """The `id` of the command."""
-        return _str_or_none(self.payload.get("command_id")) or ""
+
+class DeniedEvent(_CommandFailure):
+    """The host refused a command: the manifest does not ask for it, or no grant allows it."""
+
+    __slots__ = ()
 
 
 KINDS: "dict[str, type[Event]]" = {

@@ -1,4 +1,4 @@
-"""The host's bounds that a plugin can meet. The host checks them again; these only explain sooner."""
+"""The host's bounds that a plugin can meet. The host checks them again."""
 
 COMMANDS_PER_EVENT = 64
 """Output commands in one answer."""

@@ -1,1 +1,230 @@
-"""x"""
+"""Test a plugin with plain pytest: no Yoi, no sandbox, no network.
+
+    from yoi_pdk.testing import PluginHarness
+    from plugin import Echo
+
+    def test_echo():
+        plugin = PluginHarness(Echo, config={"prefix": "> "})
+        assert plugin.text("hi") == [Reply("> hi")]
+
+The harness checks answers as the host does and raises what the host would refuse. It does not
+check permissions: those are the operator's decision.
+"""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from yoi_pdk.answers import commands, status_object, tool_result
+from yoi_pdk.commands import Command, Reply
+from yoi_pdk.context import Context
+from yoi_pdk.events import (
+    BinaryEvent,
+    CloseEvent,
+    DeniedEvent,
+    ErrorEvent,
+    Event,
+    GapEvent,
+    OpenEvent,
+    SendFailedEvent,
+    TextEvent,
+    event_from_json,
+)
+from yoi_pdk.plugin import Plugin
+from yoi_pdk.tools import ToolCall, ToolResult
+
+__all__ = [
+    "PluginHarness",
+    "binary_event",
+    "close_event",
+    "denied_event",
+    "error_event",
+    "gap_event",
+    "open_event",
+    "send_failed_event",
+    "text_event",
+]
+
+P = TypeVar("P", bound=Plugin)
+
+_NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_NOON_MS = int(_NOON.timestamp() * 1000)
+
+
+def text_event(
+    text: str,
+    *,
+    connection: str = "gateway",
+    ingress: str = "events",
+    session: str = "session-1",
+    seq: int = 1,
+    attempt: int = 1,
+) -> TextEvent:
+    """Return a text message as the host would deliver it."""
+    return TextEvent((ingress, connection, session, _NOON_MS, attempt), seq, text)
+
+
+def open_event(subprotocol: str | None = None, **about: Any) -> OpenEvent:
+    """Return the event of a connection that has opened.
+
+    `about` of this and the next functions: connection, ingress, session, attempt.
+    """
+    return _made(OpenEvent, "websocket_open", {"subprotocol": subprotocol}, **about)
+
+
+def close_event(
+    code: int = 1000, reason: str = "", *, clean: bool = True, **about: Any
+) -> CloseEvent:
+    """Return the event of a session that has ended."""
+    payload = {"code": code, "reason": reason, "clean": clean}
+    return _made(CloseEvent, "websocket_close", payload, **about)
+
+
+def gap_event(
+    why: str = "disconnected", *, seconds: float = 10, count: int | None = None, **about: Any
+) -> GapEvent:
+    """Return the event of a gap that is `seconds` long."""
+    since, until = _NOON - timedelta(seconds=seconds), _NOON
+    payload = {
+        "since": _rfc3339(since),
+        "until": _rfc3339(until),
+        "since_ms": int(since.timestamp() * 1000),
+        "until_ms": _NOON_MS,
+        "why": why,
+        "count": count,
+    }
+    return _made(GapEvent, "websocket_gap", payload, **about)
+
+
+def binary_event(data: bytes, *, seq: int = 1, **about: Any) -> BinaryEvent:
+    """Return a binary message as the host would deliver it."""
+    payload = {"seq": seq, "data": base64.b64encode(data).decode("ascii")}
+    return _made(BinaryEvent, "websocket_binary", payload, **about)
+
+
+def error_event(
+    code: str = "connection.refused", message: str = "no address could be connected", **about: Any
+) -> ErrorEvent:
+    """Return the event of a connection that failed."""
+    return _made(ErrorEvent, "websocket_error", {"code": code, "message": message}, **about)
+
+
+def send_failed_event(
+    command_id: str,
+    code: str = "connection.session_ended",
+    message: str = "the session the message belongs to has ended",
+    **about: Any,
+) -> SendFailedEvent:
+    """Return the event of an allowed send that could not be carried out."""
+    payload = {"command_id": command_id, "command": "websocket_send", "code": code}
+    payload["message"] = message
+    return _made(SendFailedEvent, "websocket_send_failed", payload, **about)
+
+
+def denied_event(
+    command_id: str,
+    code: str = "denied.not_granted",
+    message: str = "the operator has not granted this",
+    **about: Any,
+) -> DeniedEvent:
+    """Return the event of a command that the host refused."""
+    payload = {"command_id": command_id, "command": "websocket_send", "code": code}
+    payload["message"] = message
+    return _made(DeniedEvent, "command_denied", payload, **about)
+
+
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+def _made(
+    cls: type[AnyEvent],
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    connection: str = "gateway",
+    ingress: str = "events",
+    session: str | None = "session-1",
+    attempt: int = 1,
+) -> AnyEvent:
+    event = event_from_json(
+        {
+            "kind": kind,
+            "source": f"websocket:{connection}",
+            "ingress_name": ingress,
+            "payload": {**payload, "connection": connection, "session": session},
+            "created_at": _rfc3339(_NOON),
+            "attempt": attempt,
+            "correlation_id": f"{session or 'host'}.{kind}",
+        }
+    )
+    assert isinstance(event, cls)
+    return event
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class PluginHarness(Generic[P]):
+    """One started plugin. `plugin` is your object, `logs` what it logged as (level, message)."""
+
+    def __init__(
+        self, plugin: type[P], config: dict[str, Any] | None = None, *, name: str = "test"
+    ) -> None:
+        if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
+            raise TypeError("PluginHarness takes the class, a subclass of yoi_pdk.Plugin")
+        self.logs: list[tuple[str, str]] = []
+        self.ctx = Context(name, lambda level, message: self.logs.append((level, message)))
+        self._seq = 0
+        # A round trip through JSON: the host can deliver nothing else.
+        self.ctx.config = json.loads(json.dumps(config or {}))
+        self.plugin = plugin()
+        self.plugin.start(self.ctx, dict(self.ctx.config))
+        status_object(self.plugin.status())
+
+    def text(self, message: str | TextEvent) -> list[Command]:
+        """Deliver one text message; return the commands, in order."""
+        if isinstance(message, str):
+            self._seq += 1
+            message = text_event(message, seq=self._seq)
+        return self._checked(self.plugin.on_text(message, self.ctx), "on_text")
+
+    def json(self, message: Any) -> list[Command]:
+        """Deliver `message` written as JSON; return the commands, in order."""
+        return self.text(json.dumps(message))
+
+    def replies(self, message: Any) -> list[str]:
+        """Deliver a str as it is, anything else as JSON; return the texts it is replied with.
+
+        Raises AssertionError when a command is not a reply.
+        """
+        found = self.text(message) if isinstance(message, str) else self.json(message)
+        others = [command for command in found if not isinstance(command, Reply)]
+        assert not others, f"not a reply: {others}"
+        return [command.text for command in found if isinstance(command, Reply)]
+
+    def event(self, event: Event | TextEvent) -> list[Command]:
+        """Deliver any event; return the commands, in order."""
+        if isinstance(event, TextEvent):
+            return self.text(event)
+        return self._checked(self.plugin.on_event(event, self.ctx), "on_event")
+
+    def tool(self, name: str, input: dict[str, Any] | None = None) -> ToolResult:
+        """Call a tool; return its result."""
+        call = ToolCall(name, json.loads(json.dumps(input or {})))
+        return tool_result(self.plugin.on_tool(call, self.ctx))
+
+    def status(self) -> dict[str, Any]:
+        """Return the plugin's status."""
+        return status_object(self.plugin.status())
+
+    def stop(self) -> None:
+        """Call the plugin's `stop`."""
+        self.plugin.stop()
+
+    def _checked(self, answer: Any, handler: str) -> list[Command]:
+        found = commands(answer, handler)
+        # What cannot be written as UTF-8 JSON cannot leave the sandbox.
+        json.dumps([command.wire() for command in found], ensure_ascii=False).encode()
+        return found
