@@ -217,9 +217,9 @@ def _target(table: Table, url: Url) -> UrlTarget:
     try:
         if not table.has("target"):
             return own_target(url)
-        return UrlTarget.parse(table.raw("target"), TargetKind.WEBSOCKET, "target")
+        return UrlTarget.parse(table.raw("target"), TargetKind.WEBSOCKET, table.path("target"))
     except UrlRefused as exc:
-        raise table.fault("value", "target", exc.message) from None
+        raise table.foreign(exc, "target") from None
 
 
 def _url(table: Table) -> Url:

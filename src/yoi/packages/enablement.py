@@ -91,7 +91,7 @@ class Enablement:
             document = parse_toml(toml)
         except TomlFault as exc:
             raise EnablementError(
-                "enablement.toml", f"{path.name}, {exc.message}", at="", line=exc.line
+                "enablement.toml", f"{path.name}: {exc.message}", at="", line=exc.line
             ) from None
         plugins = Table(document.get("plugins", {}), "plugins", frozenset({"enabled"}), _fault)
         rows = plugins.raw("enabled") if plugins.has("enabled") else []
@@ -130,7 +130,7 @@ def parse_reference(text: str) -> tuple[str, str] | None:
 
 
 def _fault(kind: FaultKind, at: str, message: str) -> EnablementError:
-    return EnablementError("enablement.malformed", f"yoi.toml: {at} {message}", at=at, kind=kind)
+    return EnablementError("enablement.malformed", f"yoi.toml: {at}: {message}", at=at, kind=kind)
 
 
 def _duplicate(name: str) -> EnablementError:
@@ -195,7 +195,7 @@ def _grants(table: Table, reference: str, version: str, digest: Digest) -> Permi
         if grants.text(key, 2 * LIMITS.name_bytes) != expected:
             raise EnablementError(
                 "enablement.grant",
-                f"yoi.toml: {grants.path(key)} is not the entry's own {key}: these grants were "
+                f"yoi.toml: {grants.path(key)}: is not the entry's own {key}: these grants were "
                 "given to another package",
                 hint="review and grant again with: yoi plugin enable " + reference,
                 at=grants.path(key),
@@ -208,6 +208,4 @@ def _grants(table: Table, reference: str, version: str, digest: Digest) -> Permi
             grants.at,
         )
     except (PermissionMalformed, UrlRefused) as exc:
-        raise EnablementError(
-            "enablement.malformed", f"yoi.toml: {exc.message}", at=exc.fields.get("at", grants.at)
-        ) from None
+        raise grants.foreign(exc, "permissions") from None

@@ -76,7 +76,7 @@ class Manifest:
             document = parse_toml(toml)
         except TomlFault as exc:
             raise ManifestError(
-                "manifest.toml", f"{MANIFEST_NAME}, {exc.message}", at="", line=exc.line
+                "manifest.toml", f"{MANIFEST_NAME}: {exc.message}", at="", line=exc.line
             ) from None
         return _manifest(Table(document, "", _KEYS, _fault))
 
@@ -97,7 +97,7 @@ class Manifest:
 
 def _fault(kind: FaultKind, at: str, message: str) -> ManifestError:
     where = f"{MANIFEST_NAME}: {at}" if at else MANIFEST_NAME
-    return ManifestError(f"manifest.{kind}", f"{where} {message}", at=at)
+    return ManifestError(f"manifest.{kind}", f"{where}: {message}", at=at)
 
 
 def _missing_file(at: str, path: str) -> ManifestError:
@@ -130,7 +130,7 @@ def _manifest(table: Table) -> Manifest:
         connections += connections_of_sources(ingress_table, ingress.route, taken)
     if len(connections) > LIMITS.connections_per_plugin:
         raise table.fault(
-            "too_large", "connections", f"are more than {LIMITS.connections_per_plugin}"
+            "too_large", "connections", f"there are more than {LIMITS.connections_per_plugin}"
         )
     implied = {
         "hook": bool(hooks),
@@ -204,9 +204,7 @@ def _requested(
             table.items("permissions"), table.items("websocket"), table.items("request")
         )
     except (PermissionMalformed, UrlRefused) as exc:
-        raise ManifestError(
-            "manifest.value", f"{MANIFEST_NAME}: {exc.message}", at=exc.fields.get("at", "")
-        ) from None
+        raise table.foreign(exc, "permissions") from None
     kind = PermissionKind
     implied = [
         *(Permission(kind.TOOL, tool.name) for tool in tools),
@@ -233,6 +231,6 @@ def _requested(
         raise table.fault(
             "too_large",
             "permissions",
-            f"and declarations ask for more than {most} things, which nobody could review",
+            f"these and the declarations ask for more than {most} things: nobody could review that",
         )
     return requested

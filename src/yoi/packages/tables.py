@@ -46,20 +46,24 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        reason = str(exc)
-        place = _PLACE.search(reason)
-        if place is None:
-            line = text.count("\n") + 1
-            reason = reason.replace(" (at end of document)", ", at the end of the file")
-        else:
-            line = int(place[1])
-            reason = reason.replace(f" {place[0]}", f", column {place[2]}")
-        raise TomlFault(f"line {line}: {reason}", line) from None
+        raise _toml_fault(str(exc), text) from None
     except RecursionError:
         raise TomlFault("values are nested too deeply", None) from None
-    except ValueError as exc:
-        # An integer of thousands of digits: int() refuses it, not the TOML grammar.
-        raise TomlFault(f"a value cannot be read: {exc}", None) from None
+    except ValueError:
+        # int() refuses thousands of digits; the TOML grammar does not.
+        raise TomlFault("a number has too many digits", None) from None
+
+
+def _toml_fault(reason: str, text: str) -> TomlFault:
+    """Return the parser's complaint with its place in front."""
+    place = _PLACE.search(reason)
+    if place is None:
+        line = text.count("\n") + 1
+        return TomlFault(
+            f"line {line}: {reason.partition(' (at ')[0]} at the end of the file", line
+        )
+    line = int(place[1])
+    return TomlFault(f"line {line}, column {place[2]}: {reason[: place.start()].strip()}", line)
 
 
 def is_safe_id(text: str) -> bool:
@@ -96,6 +100,11 @@ class Table:
     def fault(self, kind: FaultKind, key: str, message: str) -> YoiError:
         """Return the error that says what is wrong with the value at `key`."""
         return self._fault(kind, self.path(key), message)
+
+    def foreign(self, error: YoiError, key: str) -> YoiError:
+        """Return another room's `error` about the value at `key` as one of this document."""
+        at = error.fields.get("at", self.path(key))
+        return self._fault("value", at, error.message.removeprefix(at).lstrip(": "))
 
     def raw(self, key: str) -> Any:
         """Return the value at `key` as it was parsed, or None."""
@@ -168,6 +177,8 @@ class Table:
 
     def items(self, key: str) -> list[Any]:
         """Return the list at `key` (empty when absent), bounded."""
+        if isinstance(self._value.get(key), dict):
+            raise self.fault("type", key, f"must be a list, not a table; write [[{key}]]")
         value: list[Any] = self._typed(key, list, False) or []
         if len(value) > LIMITS.manifest_list_items:
             raise self.fault(
