@@ -12,8 +12,12 @@ check permissions: those are the operator's decision.
 """
 
 import base64
+import importlib
 import json
+import sys
+import tomllib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from yoi_pdk.answers import commands, status_object, tool_result
@@ -41,6 +45,7 @@ __all__ = [
     "denied_event",
     "error_event",
     "gap_event",
+    "load_plugin",
     "open_event",
     "send_failed_event",
     "text_event",
@@ -228,3 +233,30 @@ class PluginHarness(Generic[P]):
         # What cannot be written as UTF-8 JSON cannot leave the sandbox.
         json.dumps([command.wire() for command in found], ensure_ascii=False).encode()
         return found
+
+
+def load_plugin(folder: Path) -> type[Plugin]:
+    """Return the class that `folder`/plugin.toml names as its entry, imported from `folder`.
+
+    Modules of the same names that came from another folder are imported anew, so the tests of
+    several plugins can run together. Raises ImportError or TypeError as the sandbox would.
+    """
+    folder = folder.resolve()
+    manifest = tomllib.loads((folder / "plugin.toml").read_text(encoding="utf-8"))
+    module_name, _, class_name = str(manifest["runtime"]["entry"]).partition(":")
+    own = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    own = {name for name in own if not name.startswith(("test", "conftest"))}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        if not (getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        importlib.invalidate_caches()
+        found = getattr(importlib.import_module(module_name), class_name, None)
+    finally:
+        sys.path.remove(str(folder))
+    if found is None:
+        raise ImportError(f"entry: {module_name} has no class {class_name}")
+    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        raise TypeError(f"entry: {class_name} is not a subclass of yoi_pdk.Plugin")
+    return found
