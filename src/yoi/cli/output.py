@@ -52,16 +52,25 @@ class Output:
     @contextmanager
     def working(self, words: str) -> "Iterator[None]":
         """Show that something slow is under way: a spinner on a terminal, else one line."""
+        screen = error_console()
         if self.as_json:
             yield
-            return
-        screen = error_console()
-        if screen.is_terminal:
+        elif screen.is_terminal:
             with screen.status(shown(words)):
                 yield
         else:
             screen.print(shown(words + " ...", style="dim"))
             yield
+
+    @contextmanager
+    def glancing(self, words: str) -> "Iterator[None]":
+        """Show a spinner for something that is mostly quick; nothing without a terminal."""
+        screen = error_console()
+        if self.as_json or not screen.is_terminal:
+            yield
+        else:
+            with screen.status(shown(words)):
+                yield
 
 
 def shown(value: object, max_chars: int = 512, style: str = "") -> "Text":

@@ -1,10 +1,176 @@
-"""`yoi plugin`: write, check, review and enable plugins."""
+"""`yoi plugin`: the commands that look at packages and make them. Enabling is in `enabling`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yoi.cli import enabling
+from yoi.cli.exits import Exit
+from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.output import Output
+
+if TYPE_CHECKING:
+    from yoi.packages import Enablement, Inspection, Inventory, Package
+
 app = typer.Typer(help="Write, check, review and enable plugins.", rich_markup_mode=None)
+app.command("enable")(enabling.enable)
+app.command("disable")(enabling.disable)
+
+SAFETY = {
+    "no_network": True,
+    "no_plugin_execution": True,
+    "no_enablement_config_mutation": True,
+    "no_secrets_generated": True,
+}
+"""What these commands never do; said in their JSON as the ancestor did."""
 
 
-@app.command("x")
-def x() -> None:
-    pass
+@app.command("list")
+def list_(workspace: Workspace = None, as_json: Json = False) -> None:
+    """List the packages in the stores, what is enabled, and what is wrong with either."""
+    from yoi.cli import plugin_view
+    from yoi.packages import Enablement
+    from yoi.runtime.workspace import inventory, operator_file
+
+    folder = workspace_folder(workspace)
+    items = listing(inventory(folder), Enablement.load(operator_file(folder)))
+    Output("plugin list", as_json).show(
+        {"workspace": str(folder), "items": items}, lambda: plugin_view.overview(items)
+    )
+
+
+@app.command("show")
+def show(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="project:ID, user:ID, ID, or a path.")
+    ],
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Show one package: what it is, what it asks for, what it was granted."""
+    from yoi.cli import plugin_view
+    from yoi.cli.layout import lines
+    from yoi.cli.sources import find_package, runs_in
+    from yoi.packages import Enablement
+    from yoi.runtime.workspace import inventory, operator_file
+
+    folder = workspace_folder(workspace)
+    package = find_package(reference, inventory(folder))
+    found = inspections(package, Enablement.load(operator_file(folder)))
+    Output("plugin show", as_json).show(
+        {"items": [one.to_json() for one in found]},
+        lambda: lines(plugin_view.inspection(one, runs_in(package)) for one in found),
+    )
+
+
+@app.command("check")
+def check(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A package file or a folder.")],
+    as_json: Json = False,
+) -> int:
+    """Check a package without running it: manifest, files, source, schemas, what it asks for."""
+    from yoi.cli import checking
+
+    answer = checking.check(path)
+    Output("plugin check", as_json).show(
+        {**answer.to_json(), "safety": SAFETY}, lambda: checking.render(answer)
+    )
+    return Exit.OK if answer.sound else Exit.FAILED
+
+
+@app.command("pack")
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The plugin's source folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Default: beside DIR."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a .yoi-plugin file; the same files always give the same bytes."""
+    from yoi import packages
+    from yoi.cli import plugin_view
+
+    result = packages.pack(folder, output, replace=force)
+    package = result.package
+    Output("plugin pack", as_json).show(
+        {
+            "status": "packed",
+            "input_path": str(folder),
+            "output_path": str(result.path),
+            "size": result.size,
+            "package": {
+                "id": package.id,
+                "version": package.manifest.version,
+                "digest": package.digest,
+                "entries": sorted(package.files),
+            },
+            "left_out": [{"path": one.path, "reason": one.reason} for one in package.left_out],
+            "safety": SAFETY,
+        },
+        lambda: plugin_view.packed(result),
+    )
+
+
+def listing(inventory: "Inventory", enablement: "Enablement") -> list[dict[str, Any]]:
+    """Return one item per package and entry, and one for each that is missing or unreadable."""
+    from yoi.packages import Finding
+
+    items = [
+        one.to_json() for package in inventory.packages for one in inspections(package, enablement)
+    ]
+    present = {package.reference for package in inventory.packages}
+    for entry in enablement.entries:
+        if entry.reference not in present:
+            items.append(
+                {
+                    "reference": entry.reference,
+                    "instance": entry.name,
+                    "status": "missing",
+                    "version": entry.version,
+                    "digest": entry.digest,
+                    "diagnostics": [_missing(inventory, entry)],
+                }
+            )
+    for broken in enablement.diagnostics:
+        items.append(
+            {
+                "reference": broken.reference or broken.name,
+                "instance": broken.name,
+                "status": "rejected",
+                "diagnostics": [Finding.of(broken.error).to_json()],
+            }
+        )
+    for unreadable in inventory.unreadable:
+        items.append(
+            {
+                "reference": None,
+                "instance": None,
+                "status": "rejected",
+                "source": unreadable.source,
+                "path": str(unreadable.path),
+                "diagnostics": [Finding.of(unreadable.error).to_json()],
+            }
+        )
+    return items
+
+
+def inspections(package: "Package", enablement: "Enablement") -> "list[Inspection]":
+    """Return the package under each entry that enables it, or not enabled."""
+    from yoi.packages import inspect
+
+    entries = [entry for entry in enablement.entries if entry.reference == package.reference]
+    return [inspect(package, entry) for entry in entries] or [inspect(package, None)]
+
+
+def _missing(inventory: "Inventory", entry: Any) -> dict[str, Any]:
+    from yoi.errors import YoiError
+    from yoi.packages import Finding, resolve_entry
+
+    try:
+        resolve_entry(inventory, entry)
+    except YoiError as exc:
+        return Finding.of(exc).to_json()
+    raise AssertionError("an entry without a package cannot be resolved")

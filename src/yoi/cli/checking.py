@@ -1,0 +1,139 @@
+"""`yoi plugin check`: what is wrong with a package, found without running any of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from yoi.cli.layout import lines
+from yoi.cli.output import shown
+from yoi.cli.plugin_view import findings_block, identity, review_block
+from yoi.errors import YoiError
+from yoi.packages import (
+    EnabledEntry,
+    Finding,
+    Inspection,
+    Package,
+    inspect,
+    read_package,
+    validate_config,
+)
+from yoi.types import InstanceName
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` found. `inspected` is None where the package could not even be read."""
+
+    path: Path
+    inspected: Inspection | None
+    findings: tuple[Finding, ...]
+    config_needed: str
+    """Why it cannot start without configuration; empty when it can."""
+
+    @property
+    def sound(self) -> bool:
+        """Return whether nothing is wrong."""
+        return not self.findings
+
+    @property
+    def status(self) -> str:
+        """Return the ancestor's word."""
+        return "active" if self.sound else "rejected"
+
+    @property
+    def next_steps(self) -> list[str]:
+        """Return the commands a person would run now."""
+        if not self.sound:
+            return [f"fix what is listed, then: yoi plugin check {self.path}"]
+        wanted = " --config KEY=VALUE" if self.config_needed else ""
+        return [
+            *([f"yoi plugin pack {self.path}"] if self.path.is_dir() else []),
+            f"yoi plugin enable {self.path}{wanted}",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ancestor's shape, with the review beside it."""
+        inspected = self.inspected
+        return {
+            "status": self.status,
+            "input_path": str(self.path),
+            "input_kind": "directory" if self.path.is_dir() else "package",
+            "package": None if inspected is None else _package_json(inspected.package),
+            "diagnostics": [finding.to_json() for finding in self.findings],
+            "static_inspection": None
+            if inspected is None
+            else {"status": self.status, "diagnostics": len(self.findings)},
+            "surfaces": [] if inspected is None else [s.to_json() for s in inspected.surfaces],
+            "review": None if inspected is None else inspected.review.to_json(),
+            "config_needed": self.config_needed or None,
+            "next_steps": self.next_steps,
+        }
+
+
+def check(path: Path) -> Checked:
+    """Return what is wrong with the package at `path`; a fault is a finding, none is raised."""
+    try:
+        package = read_package(path)
+    except YoiError as exc:
+        return Checked(path, None, (Finding.of(exc),), "")
+    needed = ""
+    try:
+        validate_config(package.manifest.config_schema, {})
+    except YoiError as exc:
+        needed = exc.message
+    inspected = inspect(package, None)
+    # As it would be with everything granted: what a person would be asked to approve.
+    granted = inspect(
+        package,
+        EnabledEntry(
+            reference=package.reference,
+            name=InstanceName(package.id),
+            version=package.manifest.version,
+            digest=package.digest,
+            granted=package.manifest.requested,
+        ),
+    )
+    return Checked(path, granted, inspected.findings, needed)
+
+
+def render(checked: Checked) -> "RenderableType":
+    """Return the findings, or what the package is and asks for."""
+    from yoi.cli.sources import runs_in
+
+    parts: list[RenderableType] = []
+    if checked.inspected is not None:
+        package = checked.inspected.package
+        parts += [identity(package, runs_in(package)), ""]
+        if checked.sound:
+            parts += [review_block(checked.inspected.review, checked.inspected.surfaces), ""]
+    if checked.sound:
+        parts.append(Text("nothing is wrong with it", style="green"))
+    else:
+        parts.append(shown(f"{checked.path} cannot be used", 1024, "bold red"))
+        parts += findings_block(checked.findings)
+    if checked.config_needed:
+        parts.append(shown(f"  it needs configuration: {checked.config_needed}", 1024, "yellow"))
+    parts += [shown(f"  next: {step}", 2048, "cyan") for step in checked.next_steps]
+    return lines(parts)
+
+
+def _package_json(package: Package) -> dict[str, Any]:
+    manifest = package.manifest
+    return {
+        "reference": package.reference,
+        "package": package.id,
+        "source": package.source,
+        "version": manifest.version,
+        "schema_version": 1,
+        "digest": package.digest,
+        "package_path": str(package.path),
+        "entries": sorted(package.files),
+        "surfaces": sorted(manifest.surfaces),
+        "tools": [tool.name for tool in manifest.tools],
+        "permissions": [permission.label for permission in manifest.requested.permissions],
+    }

@@ -1,0 +1,247 @@
+"""What `yoi doctor` looks at. Each check reports; none changes anything but the runner's cache."""
+
+import contextlib
+import importlib.metadata
+import os
+import resource
+import stat
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from yoi.errors import ControlError, YoiError
+from yoi.limits import LIMITS
+
+Level = Literal["ok", "warn", "fail"]
+
+_OLDEST_PYTHON = (3, 11)
+_BUILT_AFTER = 1_767_225_600  # 2026-01-01: a clock before this release makes TLS fail
+_SPARE_FILES = 128
+"""Files a host has open besides its sockets: code cache, logs, the control socket's clients."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of the report; `fix` is empty where there is nothing to do."""
+
+    name: str
+    level: Level
+    message: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is being checked."""
+
+    workspace: Path
+    progress: Callable[[str], None]
+    """Told what takes long."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the workspace's own folder, which need not exist."""
+        return self.workspace / ".yoi"
+
+
+def python(place: Place) -> list[Finding]:
+    """Report the interpreter."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < _OLDEST_PYTHON:
+        return [Finding("python", "fail", f"{version} is too old", "use Python 3.11 or newer")]
+    return [Finding("python", "ok", f"{version} ({sys.executable})")]
+
+
+def event_loop(place: Place) -> list[Finding]:
+    """Report whether the fast event loop is there."""
+    try:
+        version = importlib.metadata.version("uvloop")
+        import uvloop  # noqa: F401
+    except (ImportError, importlib.metadata.PackageNotFoundError):
+        return [Finding("event loop", "fail", "uvloop is missing", "pip install uvloop")]
+    return [Finding("event loop", "ok", f"uvloop {version}")]
+
+
+def sandbox(place: Place) -> list[Finding]:
+    """Report whether the engine starts and the Python runner loads; prepares the runner."""
+    from yoi.runtime.paths import cache_dir
+    from yoi.sandbox import Sandbox, runner_version
+
+    folder = cache_dir()
+    try:
+        box = Sandbox(LIMITS, folder)
+    except YoiError as exc:
+        return [_failed("engine", exc)]
+    findings = [Finding("engine", "ok", f"wasmtime {importlib.metadata.version('wasmtime')}")]
+    began = time.monotonic()
+    try:
+        box.warm_up(place.progress)
+        took = time.monotonic() - began
+        findings.append(
+            Finding("runner", "ok", f"{runner_version().label}, loaded in {took:.1f} s")
+        )
+    except YoiError as exc:
+        findings.append(_failed("runner", exc))
+    finally:
+        box.close()
+    findings.append(_private("code cache", folder / "code"))
+    return findings
+
+
+def workspace(place: Place) -> list[Finding]:
+    """Report whether others could change what runs here."""
+    findings = []
+    for path in (
+        place.workspace,
+        place.folder,
+        place.folder / "yoi.toml",
+        place.folder / "plugins",
+    ):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            continue
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            findings.append(
+                Finding(
+                    "workspace",
+                    "fail",
+                    f"everyone on this machine may write {path}: they could grant themselves "
+                    "anything",
+                    f"chmod o-w {path}",
+                )
+            )
+    if not os.access(place.workspace, os.W_OK):
+        findings.append(
+            Finding("workspace", "warn", f"you may not write {place.workspace}", "use another -w")
+        )
+    return findings or [Finding("workspace", "ok", str(place.workspace))]
+
+
+def plugins(place: Place) -> list[Finding]:
+    """Report packages that cannot be read, and enabled plugins that will not run."""
+    from yoi.packages import Enablement, resolve
+    from yoi.runtime.workspace import inventory, operator_file
+
+    found = inventory(place.workspace)
+    findings = [
+        Finding("store", "warn", f"{one.path.name}: {one.error.message}", one.error.hint or "")
+        for one in found.unreadable
+    ]
+    findings.append(Finding("store", "ok", f"{len(found.packages)} packages can be read"))
+    try:
+        resolution = resolve(found, Enablement.load(operator_file(place.workspace)))
+    except YoiError as exc:
+        return [*findings, _failed("enabled", exc)]
+    for problem in resolution.diagnostics:
+        hint = problem.error.hint or ""
+        findings.append(
+            Finding("enabled", "warn", f"{problem.name}: {problem.error.message}", hint)
+        )
+    findings.append(Finding("enabled", "ok", f"{len(resolution.plugins)} plugins can run"))
+    return findings
+
+
+def control_socket(place: Place) -> list[Finding]:
+    """Report whether a host runs here, and that only this account can steer it."""
+    from yoi.runtime.control_client import call
+    from yoi.runtime.control_wire import socket_path
+
+    path = socket_path(place.workspace)
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return [Finding("host", "ok", "no host is running in this workspace")]
+    if stat.S_IMODE(mode) & 0o077:
+        return [
+            Finding(
+                "host", "fail", f"others may use the control socket {path}", f"chmod 600 {path}"
+            )
+        ]
+    try:
+        status = call(place.workspace, "host.status")
+    except ControlError as exc:
+        if exc.code == "control.unreachable":
+            stale = "a socket is left from a host that is gone; the next `yoi serve` replaces it"
+            return [Finding("host", "ok", stale)]
+        return [_failed("host", exc)]
+    pid = status.get("pid") if isinstance(status, dict) else "?"
+    return [Finding("host", "ok", f"a host is running (process {pid})")]
+
+
+def clock(place: Place) -> list[Finding]:
+    """Report a clock that would make certificates look wrong."""
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if now < _BUILT_AFTER:
+        return [Finding("clock", "fail", f"{shown} is in the past: TLS will fail", "set the clock")]
+    return [Finding("clock", "ok", shown)]
+
+
+def open_files(place: Place) -> list[Finding]:
+    """Report whether the bound on connections fits the account's bound on open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = LIMITS.connections + _SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return [Finding("open files", "ok", "no limit" if soft < 0 else str(soft))]
+    fits = max(0, soft - _SPARE_FILES)
+    return [
+        Finding(
+            "open files",
+            "warn",
+            f"{soft} are enough for about {fits} connections; the bound is {LIMITS.connections}",
+            f"ulimit -n {wanted}"
+            + ("" if hard < 0 or hard >= wanted else " (as an administrator)"),
+        )
+    ]
+
+
+def certificates(place: Place) -> list[Finding]:
+    """Report whether there are root certificates to verify `wss` with."""
+    import ssl
+
+    count = 0
+    with contextlib.suppress(ssl.SSLError, OSError):
+        count = ssl.create_default_context().cert_store_stats()["x509_ca"]
+    paths = ssl.get_default_verify_paths()
+    if count or (paths.capath and any(Path(paths.capath).iterdir())):
+        return [Finding("certificates", "ok", f"{count or 'a folder of'} root certificates")]
+    return [
+        Finding(
+            "certificates",
+            "warn",
+            "no root certificates: every wss connection will be refused",
+            "install ca-certificates, or set SSL_CERT_FILE",
+        )
+    ]
+
+
+CHECKS: tuple[Callable[[Place], list[Finding]], ...] = (
+    python,
+    event_loop,
+    sandbox,
+    workspace,
+    plugins,
+    control_socket,
+    clock,
+    open_files,
+    certificates,
+)
+
+
+def _private(name: str, folder: Path) -> Finding:
+    try:
+        found = folder.stat()
+    except OSError as exc:
+        return Finding(name, "warn", f"{folder}: {exc.strerror}", "set XDG_CACHE_HOME")
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        return Finding(name, "fail", f"others may read or change {folder}", f"chmod 700 {folder}")
+    return Finding(name, "ok", str(folder))
+
+
+def _failed(name: str, error: YoiError) -> Finding:
+    return Finding(name, "fail", f"{error.message} [{error.code}]", error.hint or "")

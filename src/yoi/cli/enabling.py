@@ -1,0 +1,323 @@
+"""`yoi plugin enable` and `disable`: the review, the question, the grant."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.output import Output, console, shown
+from yoi.cli.service import ask
+from yoi.errors import ControlError, PackageError, UsageError, YoiError
+from yoi.types import InstanceName
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from yoi.packages import EnabledEntry, Package
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be written, beside what is there now."""
+
+    package: "Package"
+    entry: "EnabledEntry"
+    before: "EnabledEntry | None"
+    copies: Path | None
+    """The path to copy into the workspace's store first, where a path was named."""
+
+    @property
+    def changes(self) -> bool:
+        """Return whether anything would be different."""
+        return self.before != self.entry or self.copies is not None
+
+
+def enable(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="project:ID, user:ID, ID, or a path.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--as", "--name", metavar="NAME", help="The instance's name (default: ID)."),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", "-c", metavar="KEY=VALUE", help="A value for the plugin."),
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config-file", metavar="FILE", help="Values as TOML or JSON."),
+    ] = None,
+    grant_requested: Annotated[
+        bool, typer.Option("--grant-requested", help="Grant exactly what it asks for.")
+    ] = False,
+    grant: Annotated[
+        Path | None,
+        typer.Option("--grant", metavar="FILE", help="Grant what this TOML file says."),
+    ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask; needs --grant-requested or --grant FILE."),
+    ] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Review a plugin, grant what it may do, and switch it on."""
+    from yoi.cli.grants import read_config, read_grant
+    from yoi.packages import EnabledEntry, validate_config, write_enablement
+    from yoi.runtime.workspace import operator_file
+
+    _check_flags(yes=yes, explicit=grant_requested or grant is not None, as_json=as_json)
+    if grant_requested and grant is not None:
+        raise UsageError("usage.arguments", "--grant-requested and --grant exclude each other")
+    folder = workspace_folder(workspace)
+    output = Output("plugin enable", as_json)
+    package, copies = _package(reference, folder)
+    instance = _instance_name(name or package.id)
+    before = _before(folder, instance)
+    values = dict(before.config) if before is not None else {}
+    values |= read_config(config or [], config_file, package.manifest.config_schema)
+    validate_config(package.manifest.config_schema, values)
+    requested = package.manifest.requested
+    proposal = Proposal(
+        package,
+        EnabledEntry(
+            reference=f"project:{package.id}" if copies is not None else package.reference,
+            name=instance,
+            version=package.manifest.version,
+            digest=package.digest,
+            surfaces=None if before is None else before.surfaces,
+            config=values,
+            granted=requested if grant is None else read_grant(grant),
+        ),
+        before,
+        copies,
+    )
+    _refuse_unsound(proposal)
+    if not as_json:
+        console().print(_review(proposal, folder))
+    if not yes:
+        _confirm(f"Enable {instance} with these grants?")
+    if copies is not None:
+        output.note(f"copied to {_copy(copies, proposal, folder)}")
+    write_enablement(operator_file(folder), proposal.entry)
+    host = reload_host(folder)
+    output.show(
+        {
+            "reference": proposal.entry.reference,
+            "instance": instance,
+            "version": proposal.entry.version,
+            "digest": proposal.entry.digest,
+            "changed": proposal.changes,
+            "review": _review_of(proposal).to_json(),
+            "difference": _difference_json(proposal),
+            "host": host,
+        },
+        lambda: _done(f"enabled {instance}", host),
+    )
+
+
+def disable(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An instance's name.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Switch a plugin off: its service stops, its connections close, its grants are dropped."""
+    from yoi.packages import remove_enablement
+    from yoi.runtime.workspace import operator_file
+
+    folder = workspace_folder(workspace)
+    output = Output("plugin disable", as_json)
+    entry = _before(folder, _instance_name(name))
+    running = _running(folder, name)
+    output.note(_will_close(name, entry, running), style="")
+    if not yes and running is not None:
+        _check_flags(yes=False, explicit=True, as_json=as_json)
+        _confirm(f"Disable {name}?")
+    remove_enablement(operator_file(folder), name)
+    host = reload_host(folder)
+    output.show({"instance": name, "host": host}, lambda: _done(f"disabled {name}", host))
+
+
+def reload_host(workspace: Path) -> dict[str, Any]:
+    """Tell a host that runs in `workspace` to look again; return what it did, or why not."""
+    try:
+        answer = ask(workspace, "host.reload")
+    except ControlError as exc:
+        if exc.code == "control.unreachable":
+            return {"running": False, "started": [], "stopped": [], "restarted": [], "error": None}
+        return {
+            "running": True,
+            "started": [],
+            "stopped": [],
+            "restarted": [],
+            "error": {"code": exc.code, "message": exc.message, "hint": exc.hint},
+        }
+    return {"running": True, **answer, "error": None}
+
+
+def _check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
+    """Refuse what could approve something nobody has read."""
+    if yes and not explicit:
+        raise UsageError(
+            "usage.arguments",
+            "--yes approves without asking, so it must say what: add --grant-requested or "
+            "--grant FILE",
+        )
+    if not yes and (as_json or not (sys.stdin.isatty() and sys.stderr.isatty())):
+        raise UsageError(
+            "usage.arguments",
+            "nobody can be asked here (no terminal, or --json)",
+            hint="say it on the command line: --yes with --grant-requested or --grant FILE",
+        )
+
+
+def _confirm(question: str) -> None:
+    if not typer.confirm(question, default=False, err=True):
+        raise UsageError("usage.aborted", "nothing was changed")
+
+
+def _package(reference: str, workspace: Path) -> "tuple[Package, Path | None]":
+    """Return the package, and its path where that must be copied into the store first."""
+    from yoi.cli.sources import find_package, is_path
+    from yoi.runtime.workspace import inventory
+
+    package = find_package(reference, inventory(workspace))
+    return package, Path(reference) if is_path(reference) else None
+
+
+def _instance_name(text: str) -> InstanceName:
+    from yoi.packages.tables import is_safe_id
+
+    if not is_safe_id(text):
+        raise UsageError(
+            "usage.arguments",
+            f"{text!r} cannot name an instance: use letters, digits, '-', '_' and '.'",
+        )
+    return InstanceName(text)
+
+
+def _before(workspace: Path, name: str) -> "EnabledEntry | None":
+    from yoi.packages import Enablement
+    from yoi.runtime.workspace import operator_file
+
+    return Enablement.load(operator_file(workspace)).find(name)
+
+
+def _refuse_unsound(proposal: Proposal) -> None:
+    """Raise for a package that could not run whatever is granted."""
+    from yoi.packages import inspect
+
+    for fault in inspect(proposal.package, None).findings:
+        raise PackageError(
+            fault.code if fault.code.startswith("package.") else "package.malformed",
+            fault.message,
+            hint=fault.hint or f"yoi plugin check {proposal.package.path}",
+        )
+
+
+def _review_of(proposal: Proposal) -> Any:
+    from yoi.permissions import review
+
+    return review(proposal.package.manifest.requested, proposal.entry.granted)
+
+
+def _review(proposal: Proposal, workspace: Path) -> "RenderableType":
+    from yoi.cli import plugin_view
+    from yoi.cli.layout import lines
+    from yoi.cli.sources import runs_in
+    from yoi.packages import difference, inspect
+
+    package, before = proposal.package, proposal.before
+    found = _review_of(proposal)
+    parts: list[RenderableType] = [plugin_view.identity(package, runs_in(package))]
+    if proposal.copies is not None:
+        parts.append(shown(f"  It will be copied into {workspace / '.yoi' / 'plugins'}.", 2048))
+    parts += ["", plugin_view.review_block(found, inspect(package, proposal.entry).surfaces)]
+    parts.append(plugin_view.legend(found))
+    if before is not None:
+        if before.reference != proposal.entry.reference:
+            parts.append(
+                shown(f"  {before.name} was {before.reference} until now.", style="bold yellow")
+            )
+        elif before.digest != package.digest:
+            parts.append(
+                shown(
+                    f"  The code changed: {before.version} {before.digest} was approved.",
+                    style="bold yellow",
+                )
+            )
+        parts.append(
+            plugin_view.difference_block(difference(before.granted, proposal.entry.granted))
+        )
+    if proposal.entry.config:
+        parts.append(plugin_view.config_block(proposal.entry.config))
+    return lines([*parts, ""])
+
+
+def _difference_json(proposal: Proposal) -> Any:
+    from yoi.packages import difference
+
+    if proposal.before is None:
+        return None
+    return difference(proposal.before.granted, proposal.entry.granted).to_json()
+
+
+def _copy(path: Path, proposal: Proposal, workspace: Path) -> Path:
+    """Put the package into the store and return its path; it must be what was reviewed."""
+    from yoi.packages import Store, add_to_store
+
+    added = add_to_store(path, Store.project(workspace))
+    if added.digest != proposal.package.digest:
+        raise PackageError(
+            "package.digest",
+            f"{path} changed while it was being reviewed; it is in the store, but not enabled",
+            hint=f"review it again with: yoi plugin enable {added.reference}",
+        )
+    return added.path
+
+
+def _running(workspace: Path, name: str) -> dict[str, Any] | None:
+    try:
+        answer = ask(workspace, "service.status", name=name)
+    except YoiError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any] | None) -> str:
+    if running is None:
+        what = "nothing of it is running"
+    else:
+        links = [str(link.get("name")) for link in running.get("connections", [])]
+        what = f"its service stops ({running.get('lifecycle')})"
+        if links:
+            what += f" and these connections close: {', '.join(links)}"
+    plugin = entry.reference if entry is not None else "a faulty entry"
+    return f"{name} is {plugin}; {what}; its grants are dropped"
+
+
+def _done(words: str, host: dict[str, Any]) -> "RenderableType":
+    from yoi.cli.layout import lines
+
+    parts: list[RenderableType] = [shown(words, style="bold green")]
+    if not host["running"]:
+        parts.append(shown("  no host is running; start one with: yoi serve", style="cyan"))
+    elif host["error"] is not None:
+        error = host["error"]
+        parts.append(
+            shown(
+                f"  the running host could not reload: {error['message']} [{error['code']}]",
+                1024,
+                "bold yellow",
+            )
+        )
+    else:
+        for verb in ("started", "restarted", "stopped"):
+            if host.get(verb):
+                parts.append(shown(f"  the running host {verb}: {', '.join(host[verb])}", 1024))
+    return lines(parts)

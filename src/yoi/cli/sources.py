@@ -1,0 +1,50 @@
+"""From what a person typed to a package: a reference, or a path."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yoi.errors import PackageError, YoiError
+
+if TYPE_CHECKING:
+    from yoi.packages import Inventory, Package
+
+
+def is_path(text: str) -> bool:
+    """Return whether `text` names a file or folder rather than a package in a store."""
+    from yoi.packages import SUFFIX
+
+    return os.sep in text or text in (".", "..") or text.endswith(SUFFIX)
+
+
+def find_package(text: str, inventory: "Inventory") -> "Package":
+    """Return the package that `text` names; raises PackageError, ManifestError."""
+    from yoi.packages import read_package
+
+    if is_path(text):
+        return read_package(Path(text))
+    try:
+        return inventory.find(text)
+    except PackageError as exc:
+        if exc.code == "package.missing" and (Path(text) / "plugin.toml").is_file():
+            raise PackageError(
+                exc.code, exc.message, hint=f"there is a folder of that name: ./{text}"
+            ) from None
+        raise
+
+
+def runs_in(package: "Package") -> str:
+    """Return what the package's code would run in, with our runner's exact version."""
+    from yoi.packages import PythonRuntime
+
+    runtime = package.manifest.runtime
+    if runtime is None:
+        return "nothing: it has no code"
+    if not isinstance(runtime, PythonRuntime):
+        return runtime.label
+    from yoi.sandbox import runner_version
+
+    try:
+        return runner_version().label
+    except YoiError as exc:
+        return f"{runtime.label} ({exc.message})"
