@@ -1,5 +1,6 @@
 """O1: the events' JSON, pinned by golden files, and readers that outlive this version."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import get_args
@@ -142,10 +143,8 @@ def test_an_endless_name_is_refused():
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_never_raise_anything_else(data):
-    try:
+    with contextlib.suppress(ProtocolMalformed):
         ev.decode_event(data)
-    except ProtocolMalformed:
-        pass
 
 
 def test_schema_and_typescript_are_what_the_types_say():

@@ -31,8 +31,8 @@ ErrorCode = Literal[
 ]
 
 
-class Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The base of every payload."""
+class Data(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """The base of every payload. Listeners share it: nobody changes one."""
 
 
 class Segment(Data):
@@ -270,7 +270,7 @@ class SnapshotData(Data):
     left_out: int = 0
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="event", gc=False):
+class _Event(msgspec.Struct, tag_field="event", gc=False):
     """The base of every event; the tag is its name."""
 
 
@@ -491,7 +491,7 @@ class _Head(msgspec.Struct):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _head = msgspec.json.Decoder(_Head)
 
 

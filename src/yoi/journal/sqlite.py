@@ -1,0 +1,361 @@
+"""A journal in one SQLite file: WAL, one writer thread, commits grouped off the event loop.
+
+Which crash it survives is the caller's choice, `Survives`: killing the process never loses or tears
+a commit that returned; losing power does not either under `POWER_LOSS`, at the price of an fsync.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from yoi.errors import JournalError
+from yoi.journal.log import (
+    Append,
+    LogStatus,
+    Record,
+    check_appends,
+    check_fit,
+    check_name,
+)
+from yoi.limits import LIMITS, Limits
+
+_APPLICATION_ID = 0x596F694A  # "YoiJ": another program's database is refused, not altered
+_FORMAT = 1
+_SCHEMA = """
+CREATE TABLE logs (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+  head INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL
+) STRICT;
+CREATE TABLE records (
+  log INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+"""
+_GROUP = 256  # commits in one transaction; each keeps its own outcome
+_NOTHING = LogStatus(head=0, records=0, size_bytes=0)
+
+T = TypeVar("T")
+
+
+class Survives(Enum):
+    """Which end of the machine a commit that returned survives; the value is SQLite's setting."""
+
+    PROCESS_CRASH = "NORMAL"
+    POWER_LOSS = "FULL"
+
+
+@dataclass(slots=True)
+class _Job:
+    """Work for the thread; `writes` says whether it belongs into a transaction."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    writes: bool
+
+
+class SqliteJournal:
+    """A `yoi.journal.log.Journal` in the file `path`. Open it with `SqliteJournal.open`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(limits.journal_waiting)
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @classmethod
+    async def open(
+        cls, path: Path, survives: Survives = Survives.PROCESS_CRASH, limits: Limits = LIMITS
+    ) -> "SqliteJournal":
+        """Return the journal in `path`, made there if it does not exist (mode 0600).
+
+        Raises JournalError: `journal.io`, or `journal.format` when the file is another program's
+        or a newer Yoi's.
+        """
+        journal = cls(limits)
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
+
+        def run() -> None:
+            try:
+                connection = _connect(path, survives, limits)
+            except JournalError as exc:
+                loop.call_soon_threadsafe(_fail, opened, exc)
+                return
+            loop.call_soon_threadsafe(_resolve, opened, None)
+            journal._serve(connection)
+
+        journal._thread = threading.Thread(target=run, name="yoi-journal", daemon=True)
+        journal._thread.start()
+        await opened
+        return journal
+
+    async def commit(self, appends: Sequence[Append]) -> None:
+        """Append all of `appends` or nothing; returns when it is stored."""
+        check_appends(appends, self._limits)
+        await self._do(lambda connection: _commit(connection, appends, self._limits), writes=True)
+
+    async def read(self, log: str, after: int, limit: int) -> list[Record]:
+        """Return the records that follow `after`."""
+        check_name(log, self._limits)
+        return await self._do(
+            lambda connection: _read(connection, log, after, limit, self._limits), writes=False
+        )
+
+    async def status(self, log: str) -> LogStatus:
+        """Return how much `log` holds."""
+        check_name(log, self._limits)
+        return await self._do(lambda connection: _status(connection, log)[1], writes=False)
+
+    async def trim(self, log: str, through: int) -> None:
+        """Drop the records up to `through`."""
+        check_name(log, self._limits)
+        await self._do(lambda connection: _trim(connection, log, through), writes=True)
+
+    async def logs(self) -> list[str]:
+        """Return the names of the logs."""
+        return await self._do(
+            lambda connection: [
+                name for (name,) in connection.execute("SELECT name FROM logs ORDER BY name")
+            ],
+            writes=False,
+        )
+
+    async def close(self) -> None:
+        """Finish what was accepted, then close the file."""
+        thread = self._thread
+        if not self._closing:
+            self._closing = True
+            # Blocks only while the queue is at its bound; the thread is emptying it.
+            await asyncio.to_thread(self._jobs.put, None)
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+        if self._closing:
+            raise JournalError("journal.closed", "the journal is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        try:
+            self._jobs.put_nowait(_Job(work, future, loop, writes))
+        except queue.Full:
+            raise JournalError(
+                "journal.full", f"{self._limits.journal_waiting} commits wait for the disk"
+            ) from None
+        return await future
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        """Run on the thread until closed: take what waits, commit it as one transaction."""
+        try:
+            while (job := self._jobs.get()) is not None:
+                if not job.writes:
+                    _settle([job], [_outcome(job, connection)])
+                    continue
+                group, following = self._gather(job)
+                outcomes = _transact(connection, group)
+                _settle(group, outcomes)
+                if following is not None:
+                    _settle([following], [_outcome(following, connection)])
+        finally:
+            connection.close()
+
+    def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None]:
+        """Return the writes that wait, and the read that ended the group, if one did."""
+        group = [first]
+        while len(group) < _GROUP:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                # Nothing is accepted after the end marker, so the queue has room for it again.
+                self._jobs.put_nowait(None)
+                break
+            if not job.writes:
+                return group, job
+            group.append(job)
+        return group, None
+
+
+def _outcome(job: _Job, connection: sqlite3.Connection) -> Any:
+    try:
+        return job.work(connection)
+    except JournalError as exc:
+        return exc
+    except sqlite3.Error as exc:
+        return _io(exc)
+
+
+def _transact(connection: sqlite3.Connection, group: list[_Job]) -> list[Any]:
+    """Return each job's outcome; a refused one leaves the others as they are."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as exc:
+        return [_io(exc)] * len(group)
+    outcomes: list[Any] = []
+    try:
+        for job in group:
+            connection.execute("SAVEPOINT job")
+            try:
+                outcomes.append(job.work(connection))
+            except JournalError as exc:
+                connection.execute("ROLLBACK TO job")
+                outcomes.append(exc)
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        # A full disk ends the transaction as a whole: nobody is told that anything was stored.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        return [_io(exc)] * len(group)
+    return outcomes
+
+
+def _settle(group: list[_Job], outcomes: list[Any]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for job, outcome in zip(group, outcomes, strict=True):
+        by_loop.setdefault(job.loop, []).append((job.future, outcome))
+    for loop, settled in by_loop.items():
+        # The loop may be gone: its callers with it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(settled: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in settled:
+        if isinstance(outcome, JournalError):
+            _fail(future, outcome)
+        else:
+            _resolve(future, outcome)
+
+
+def _resolve(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], error: JournalError) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _io(exc: Exception) -> JournalError:
+    return JournalError("journal.io", f"the journal could not be used: {exc}")
+
+
+def _connect(path: Path, survives: Survives, limits: Limits) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(
+            path, isolation_level=None, timeout=limits.journal_busy_ms / 1000
+        )
+    except (OSError, sqlite3.Error) as exc:
+        raise _io(exc) from None
+    try:
+        _prepare(connection, path, survives)
+    except sqlite3.Error as exc:
+        connection.close()
+        if isinstance(exc, sqlite3.DatabaseError) and "not a database" in str(exc):
+            raise JournalError("journal.format", f"{path.name} is not a journal") from None
+        raise _io(exc) from None
+    except JournalError:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, survives: Survives) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables == 0 and application == 0:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+    elif application != _APPLICATION_ID or version != _FORMAT:
+        connection.execute("ROLLBACK")
+        raise JournalError(
+            "journal.format", f"{path.name} is not a journal of this version (format {_FORMAT})"
+        )
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {survives.value}")
+
+
+def _status(connection: sqlite3.Connection, log: str) -> tuple[int | None, LogStatus]:
+    row = connection.execute(
+        "SELECT id, head, records, size FROM logs WHERE name = ?", (log,)
+    ).fetchone()
+    if row is None:
+        return None, _NOTHING
+    return row[0], LogStatus(head=row[1], records=row[2], size_bytes=row[3])
+
+
+def _commit(connection: sqlite3.Connection, appends: Sequence[Append], limits: Limits) -> None:
+    for append in appends:
+        log_id, before = _status(connection, append.log)
+        after = check_fit(append, before, limits)
+        if log_id is None:
+            (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
+            if count >= limits.journal_logs:
+                raise JournalError(
+                    "journal.full", f"the journal holds {limits.journal_logs} logs already"
+                )
+            cursor = connection.execute(
+                "INSERT INTO logs (name, head, records, size) VALUES (?, 0, 0, 0)", (append.log,)
+            )
+            log_id = cursor.lastrowid
+        connection.executemany(
+            "INSERT INTO records (log, seq, data) VALUES (?, ?, ?)",
+            [
+                (log_id, seq, bytes(record))
+                for seq, record in enumerate(append.records, before.head + 1)
+            ],
+        )
+        connection.execute(
+            "UPDATE logs SET head = ?, records = ?, size = ? WHERE id = ?",
+            (after.head, after.records, after.size_bytes, log_id),
+        )
+
+
+def _read(
+    connection: sqlite3.Connection, log: str, after: int, limit: int, limits: Limits
+) -> list[Record]:
+    found: list[Record] = []
+    size = 0
+    rows = connection.execute(
+        "SELECT seq, data FROM records WHERE log = (SELECT id FROM logs WHERE name = ?)"
+        " AND seq > ? ORDER BY seq LIMIT ?",
+        (log, after, min(limit, limits.journal_batch)),
+    )
+    for seq, data in rows:
+        size += len(data)
+        if found and size > limits.journal_batch_bytes:
+            break
+        found.append(Record(seq, data))
+    return found
+
+
+def _trim(connection: sqlite3.Connection, log: str, through: int) -> None:
+    log_id, status = _status(connection, log)
+    if log_id is None:
+        return
+    last = min(through, status.head)
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(length(data)), 0) FROM records WHERE log = ? AND seq <= ?",
+        (log_id, last),
+    ).fetchone()
+    connection.execute("DELETE FROM records WHERE log = ? AND seq <= ?", (log_id, last))
+    connection.execute(
+        "UPDATE logs SET records = records - ?, size = size - ? WHERE id = ?",
+        (count, size, log_id),
+    )

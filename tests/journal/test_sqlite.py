@@ -1,0 +1,117 @@
+"""What only a file can get wrong."""
+
+import asyncio
+import sqlite3
+import stat
+
+import pytest
+
+from yoi.errors import JournalError
+from yoi.journal.log import Append, LogBounds, Record
+from yoi.journal.sqlite import SqliteJournal, Survives
+from yoi.limits import Limits
+
+WIDE = LogBounds(records=1000, size_bytes=1_000_000)
+
+
+async def test_what_was_committed_is_there_after_a_restart(tmp_path):
+    path = tmp_path / "deep" / "j.db"
+    journal = await SqliteJournal.open(path, Survives.POWER_LOSS)
+    await journal.commit([Append("a", 0, [b"x", b""], WIDE)])
+    await journal.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    again = await SqliteJournal.open(path)
+    assert await again.read("a", 0, 10) == [Record(1, b"x"), Record(2, b"")]
+    await again.close()
+
+
+async def test_close_finishes_what_was_accepted(tmp_path):
+    journal = await SqliteJournal.open(tmp_path / "j.db")
+    commits = [
+        asyncio.ensure_future(journal.commit([Append("a", n, [b"x"], WIDE)])) for n in range(50)
+    ]
+    await asyncio.sleep(0)  # each commit has been handed over
+    await journal.close()
+    await asyncio.gather(*commits)
+    again = await SqliteJournal.open(tmp_path / "j.db")
+    assert (await again.status("a")).head == 50
+    await again.close()
+
+
+async def test_two_processes_never_interleave(tmp_path):
+    first = await SqliteJournal.open(tmp_path / "j.db")
+    second = await SqliteJournal.open(tmp_path / "j.db")
+    await first.commit([Append("a", 0, [b"first"], WIDE)])
+    with pytest.raises(JournalError) as caught:
+        await second.commit([Append("a", 0, [b"second"], WIDE)])
+    assert caught.value.code == "journal.conflict"
+    await second.commit([Append("a", 1, [b"second"], WIDE)])
+    assert [r.data for r in await first.read("a", 0, 9)] == [b"first", b"second"]
+    await first.close()
+    await second.close()
+
+
+async def test_a_busy_file_is_an_error_and_not_a_hang(tmp_path):
+    path = tmp_path / "j.db"
+    journal = await SqliteJournal.open(path, limits=Limits(journal_busy_ms=10))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError) as caught:
+        await journal.commit([Append("a", 0, [b"x"], WIDE)])
+    assert caught.value.code == "journal.io"
+    other.execute("ROLLBACK")
+    other.close()
+    await journal.commit([Append("a", 0, [b"x"], WIDE)])
+    await journal.close()
+
+
+async def test_foreign_files_are_refused_and_left_alone(tmp_path):
+    text = tmp_path / "notes.db"
+    text.write_bytes(b"these are my notes, and no database at all" * 100)
+    foreign = tmp_path / "foreign.db"
+    other = sqlite3.connect(foreign)
+    other.execute("CREATE TABLE mine (x)")
+    other.commit()
+    other.close()
+    for path in (text, foreign):
+        before = path.read_bytes()
+        with pytest.raises(JournalError) as caught:
+            await SqliteJournal.open(path)
+        assert caught.value.code == "journal.format"
+        assert path.read_bytes() == before
+
+
+async def test_a_newer_format_is_refused(tmp_path):
+    await (await SqliteJournal.open(tmp_path / "j.db")).close()
+    other = sqlite3.connect(tmp_path / "j.db")
+    other.execute("PRAGMA user_version = 99")
+    other.close()
+    with pytest.raises(JournalError) as caught:
+        await SqliteJournal.open(tmp_path / "j.db")
+    assert caught.value.code == "journal.format"
+
+
+async def test_a_folder_in_the_way_is_an_io_error(tmp_path):
+    with pytest.raises(JournalError) as caught:
+        await SqliteJournal.open(tmp_path)
+    assert caught.value.code == "journal.io"
+
+
+async def test_a_slow_disk_refuses_instead_of_queueing_for_ever(tmp_path):
+    path = tmp_path / "j.db"
+    journal = await SqliteJournal.open(path, limits=Limits(journal_waiting=3))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    commits = [
+        asyncio.ensure_future(journal.commit([Append(f"l{n}", 0, [b"x"], WIDE)])) for n in range(20)
+    ]
+    await asyncio.wait(commits, return_when=asyncio.FIRST_COMPLETED)
+    refused = [c for c in commits if c.done()]
+    assert refused
+    assert all(c.exception().code == "journal.full" for c in refused)
+    other.execute("ROLLBACK")
+    other.close()
+    await asyncio.gather(*commits, return_exceptions=True)
+    assert any(c.exception() is None for c in commits)
+    await journal.close()
