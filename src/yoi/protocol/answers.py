@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from yoi.display import printable
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
 from yoi.protocol.commands import parse_envelopes
@@ -44,8 +45,8 @@ def _failed(error: Any) -> HandlerFailed:
     else:
         kind, message = "error", error
     return HandlerFailed(
-        kind=str(kind)[: LIMITS.name_bytes],
-        message=str(message)[: LIMITS.message_chars],
+        kind=printable(str(kind), LIMITS.name_bytes),
+        message=printable(str(message), LIMITS.message_chars),
         trace="",
     )
 

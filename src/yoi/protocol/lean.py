@@ -29,6 +29,7 @@ from typing import Any
 
 import msgspec
 
+from yoi.display import printable
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
 from yoi.protocol.commands import OutputCommand, parse_envelopes
@@ -122,7 +123,7 @@ def _general(entry: Any, event: QueuedEvent, requested_at: str) -> Outcome:
         return HandlerFailed(
             kind=_bounded(entry.get("type"), LIMITS.name_bytes),
             message=_bounded(entry.get("message"), LIMITS.message_chars),
-            trace=_bounded(entry.get("trace"), 4 * LIMITS.message_chars),
+            trace=shown_trace(entry.get("trace")),
         )
     if not isinstance(entry, list):
         return AnswerRefused("sandbox.answer_malformed", "an outcome is neither null, number, list")
@@ -154,4 +155,12 @@ def _general(entry: Any, event: QueuedEvent, requested_at: str) -> Outcome:
 
 
 def _bounded(value: Any, max_chars: int) -> str:
-    return value[:max_chars] if isinstance(value, str) else ""
+    return printable(value, max_chars) if isinstance(value, str) else ""
+
+
+def shown_trace(value: Any) -> str:
+    """Return a guest's traceback with its lines kept, escaped and bounded."""
+    if not isinstance(value, str):
+        return ""
+    lines = value[: 4 * LIMITS.message_chars].split("\n")
+    return "\n".join(printable(line, LIMITS.message_chars) for line in lines)

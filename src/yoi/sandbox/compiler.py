@@ -12,6 +12,7 @@ from yoi.limits import MIB, Limits
 from yoi.sandbox.cache import CodeCache
 from yoi.sandbox.compile_child import INVALID
 
+_HEADER = b"\x00asm\x0d\x00\x01\x00"
 _CODE_FACTOR = 16
 """Native code is at most this many times its component, or the child is stopped (2 is usual)."""
 
@@ -36,6 +37,13 @@ class Compiler:
                 f"the component has {len(component)} bytes; the bound is "
                 f"{self._limits.compile_input_bytes}",
             )
+        if component[:8] != _HEADER:
+            # Also: wasmtime would take WebAssembly text here.
+            raise SandboxError(
+                "sandbox.compile",
+                "these bytes are not a WebAssembly component",
+                hint="a core module becomes one with: wasm-tools component new",
+            )
         digest = hashlib.sha256(component).hexdigest()
         found = self._cache.find(digest)
         if found is not None:
@@ -56,6 +64,7 @@ class Compiler:
             str(source), str(target), str(limits.guest_stack_bytes), str(limits.compile_seconds),
             str(limits.compile_memory_bytes), str(_CODE_FACTOR * size + 16 * MIB),
         ]  # fmt: skip
+        environment = {"PATH": os.defpath, "RUST_BACKTRACE": "0"}
         try:
             # Wall time too: a child that waits uses no CPU time.
             done = subprocess.run(
@@ -63,7 +72,7 @@ class Compiler:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"PATH": os.defpath},
+                env=environment,
                 timeout=2 * limits.compile_seconds,
                 check=False,
                 start_new_session=True,

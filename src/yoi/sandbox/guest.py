@@ -13,6 +13,7 @@ import msgspec
 from wasmtime import Engine, Store, WasmtimeError
 from wasmtime.component import Component, Linker
 
+from yoi.display import printable
 from yoi.errors import GuestRefused, GuestTrapped, SandboxError
 from yoi.limits import Limits
 from yoi.protocol import answers, lean
@@ -307,8 +308,8 @@ class PythonGuest:
             raise GuestRefused(
                 code,
                 f"{error.type}: {error.message}",
-                type=error.type[: self._limits.name_bytes],
-                trace=error.trace[: 4 * self._limits.message_chars],
+                type=printable(error.type, self._limits.name_bytes),
+                trace=lean.shown_trace(error.trace),
             )
         if isinstance(answer.ok, msgspec.UnsetType):
             raise GuestRefused(

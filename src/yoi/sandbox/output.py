@@ -85,7 +85,7 @@ class Output:
 
     def _add(self, stream: str, level: str, text: str, size: int) -> None:
         if len(self._lines) >= self._limits.log_lines:
-            self._dropped += size
+            self._dropped += size + 1
             return
         text = printable(text.rstrip("\r"), self._limits.log_line_chars)
         self._lines.append(LogLine(stream, level, text))

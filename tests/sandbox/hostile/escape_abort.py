@@ -1,0 +1,10 @@
+"""Aborts the process."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os.abort()

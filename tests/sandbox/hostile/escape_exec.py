@@ -1,0 +1,10 @@
+"""Replaces the process."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os.execv("/bin/true", ["true"])

@@ -1,0 +1,10 @@
+"""Ends the process without a word."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os._exit(0)

@@ -1,0 +1,10 @@
+"""Forks."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os.fork()

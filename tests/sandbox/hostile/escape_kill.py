@@ -1,0 +1,10 @@
+"""Kills a process."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os.kill(os.getppid(), 9)

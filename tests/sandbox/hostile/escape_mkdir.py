@@ -1,0 +1,10 @@
+"""Makes a folder."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os.mkdir("/yoi-escape")

@@ -1,0 +1,10 @@
+"""Starts a shell."""
+
+import os
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        os.system("true")

@@ -1,0 +1,10 @@
+"""Answers bytes."""
+
+import yoi_runner.dispatch as dispatch
+from yoi_pdk import Plugin
+
+dispatch._answer = lambda head, bodies: b"[null]\n"
+
+
+class Hostile(Plugin):
+    pass

@@ -1,0 +1,10 @@
+"""The same command id twice."""
+
+import yoi_runner.dispatch as dispatch
+from yoi_pdk import Plugin
+
+dispatch._answer = lambda head, bodies: '[[["a","websocket_send",{}],["a","websocket_send",{}]]]\n'
+
+
+class Hostile(Plugin):
+    pass

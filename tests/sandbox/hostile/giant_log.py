@@ -1,0 +1,9 @@
+"""Logs megabytes."""
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        ctx.log("x" * (2 << 20))
+        raise ValueError("logged")

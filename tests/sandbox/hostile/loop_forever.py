@@ -1,0 +1,9 @@
+"""Never returns."""
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        while True:
+            pass

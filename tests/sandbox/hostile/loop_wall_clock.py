@@ -1,0 +1,11 @@
+"""Loops around another import."""
+
+import time
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        while True:
+            time.time()

@@ -1,0 +1,3 @@
+"""Raises while it is loaded."""
+
+raise KeyboardInterrupt("while it is loaded")

@@ -1,0 +1,8 @@
+"""Raises GeneratorExit."""
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        raise GeneratorExit

@@ -1,0 +1,8 @@
+"""Raises MemoryError."""
+
+from yoi_pdk import Plugin
+
+
+class Hostile(Plugin):
+    def on_text(self, event, ctx):
+        raise MemoryError
