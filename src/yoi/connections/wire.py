@@ -1,0 +1,437 @@
+"""One WebSocket on one asyncio transport. The `websockets` library speaks the protocol; ours are
+the bounds it leaves open, text validity, exact pausing, and one write per turn of the loop.
+"""
+
+import asyncio
+import codecs
+from typing import TYPE_CHECKING, cast
+
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
+
+from yoi.connections.handshake import check_status, refusal
+from yoi.core.connection import End
+from yoi.errors import ConnectionFailure, YoiError
+from yoi.limits import Limits
+from yoi.types import Clock
+
+if TYPE_CHECKING:
+
+    from websockets.client import ClientProtocol
+    from websockets.protocol import Event
+
+    from yoi.connections.connector import WireOwner
+
+# The library parses a chunk whole before we see its frames: this bounds what a flood can cost.
+_CHUNK_BYTES = 16 * 1024
+# Above this much, frames go to the socket at once instead of at the end of the loop's turn.
+_JOIN_BYTES = 256 * 1024
+_FRAME_OVERHEAD = 14
+_Utf8 = codecs.getincrementaldecoder("utf-8")
+
+
+class SocketWire(asyncio.Protocol):
+    """A `yoi.connections.Wire`. It does the handshake first: await `upgraded`, then `attach`.
+
+    Frames written in one turn of the loop leave in one system call, which is what makes the
+    library cheap enough (docs/decisions/0003-websocket-driver.md).
+    """
+
+    def __init__(
+        self, protocol: "ClientProtocol", address: str, *, limits: Limits, clock: Clock
+    ) -> None:
+        self.address = address
+        self.subprotocol: str | None = None
+        self.last_heard = clock.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self.upgraded: asyncio.Future[None] = self._loop.create_future()
+        self._ws = protocol
+        self._limits = limits
+        self._clock = clock
+        self._transport: asyncio.Transport | None = None
+        self._owner: WireOwner | None = None
+        self._head = bytearray()
+        # Reading: bytes and events that wait because reading stopped.
+        self._stopped = True
+        self._reading = False
+        self._deaf = False
+        self._held = b""
+        self._events: list[Event] = []
+        # The message that spans frames.
+        self._opcode: Opcode | None = None
+        self._parts: list[str] = []
+        self._body = bytearray()
+        self._decoder = _Utf8()
+        self._fragments = 0
+        self._empty = 0
+        # Control frames since `_window` (seconds).
+        self._controls = 0
+        self._window = float("-inf")
+        # Writing.
+        self._flushing = False
+        self._queued = 0
+        self._backlog = 0
+        # The end.
+        self._error: YoiError | None = None
+        self._lost = False
+        self._reported = False
+
+    # -- asyncio.Protocol ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the opening handshake."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Read frames, or what is left of the handshake."""
+        self.last_heard = self._clock.monotonic()
+        if self._ws.state is State.CONNECTING:
+            data = self._upgrade(data)
+        if self._held:
+            data = self._held + data
+        self._read(data)
+
+    def eof_received(self) -> bool:
+        """Let the transport close; half-open sockets have no use here."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end, after what was received before it."""
+        self._lost = True
+        self._transport = None
+        if not self.upgraded.done():
+            self.upgraded.set_exception(
+                ConnectionFailure("connection.handshake", "the server hung up in the handshake")
+            )
+        if exc is not None and self._error is None and self._ws.close_rcvd is None:
+            self._error = ConnectionFailure("connection.lost", f"the transport failed: {exc}")
+        self._report_end()
+
+    # -- Wire ------------------------------------------------------------------------------------
+
+    def attach(self, owner: "WireOwner") -> None:
+        """Report to `owner` from here on."""
+        self._owner = owner
+        if self._lost:
+            self._loop.call_soon(self._read_on)
+
+    def send_text(self, text: str) -> int:
+        """Queue one text message."""
+        try:
+            payload = text.encode()
+        except UnicodeEncodeError:
+            raise ConnectionFailure(
+                "connection.send_failed", "the text has a lone surrogate, which is not text"
+            ) from None
+        self._check_writable(len(payload))
+        self._ws.send_text(payload)
+        self._written(len(payload))
+        return len(payload)
+
+    def send_binary(self, data: bytes) -> int:
+        """Queue one binary message."""
+        self._check_writable(len(data))
+        self._ws.send_binary(data)
+        self._written(len(data))
+        return len(data)
+
+    def ping(self) -> None:
+        """Queue a ping."""
+        if self._ws.state is State.OPEN:
+            self._ws.send_ping(b"")
+            self._written(0)
+
+    def pause_reading(self) -> None:
+        """Stop reporting at once, and stop the socket."""
+        self._stopped = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Report again, from the next turn of the loop."""
+        self._stopped = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+        if self._events or self._held or self._lost:
+            # Not here: the caller is in the middle of taking messages out of its queue.
+            self._loop.call_soon(self._read_on)
+
+    def close(self, code: int, reason: str) -> None:
+        """Write a close frame behind what is queued."""
+        if self._ws.state is State.OPEN:
+            self._ws.send_close(code, self._fit(reason))
+            self._flush()
+
+    def drop(self, code: int, reason: str) -> None:
+        """Write a close frame and read on only to see the socket's end."""
+        self._go_deaf()
+        if self._ws.state is State.OPEN:
+            self._ws.fail(code, self._fit(reason))
+        self._flush()
+        if self._transport is not None:
+            self._transport.resume_reading()
+        elif self._lost:
+            self._report_end()
+
+    def abort(self) -> None:
+        """End the socket now."""
+        self._go_deaf()
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._lost:
+            self._report_end()
+
+    # -- the handshake ---------------------------------------------------------------------------
+
+    def _upgrade(self, data: bytes) -> bytes:
+        """Read the response from `data` within its bound; return what follows it."""
+        if self.upgraded.done():
+            return b""
+        budget = self._limits.handshake_bytes - len(self._head)
+        piece, rest = data[:budget], data[budget:]
+        self._head += piece
+        try:
+            check_status(self._head)
+            self._ws.receive_data(piece)
+            if self._ws.handshake_exc is not None:
+                raise refusal(self._ws.handshake_exc)
+            if self._ws.state is State.CONNECTING:
+                if rest or len(self._head) >= self._limits.handshake_bytes:
+                    raise ConnectionFailure(
+                        "connection.handshake",
+                        f"the response headers are over {self._limits.handshake_bytes} bytes",
+                    )
+                return b""
+        except ConnectionFailure as exc:
+            self._go_deaf()
+            self.upgraded.set_exception(exc)
+            return b""
+        self._head = bytearray()
+        self.subprotocol = self._ws.subprotocol
+        self._events += self._ws.events_received()
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self.upgraded.set_result(None)
+        return rest
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        """Report the events that wait, then those in `data`, until reading stops."""
+        if self._deaf:
+            self._held = b""
+            return
+        if self._stopped or self._reading:
+            self._held = data
+            return
+        self._held = b""
+        self._reading = True
+        at = 0
+        try:
+            while self._report() and at < len(data):
+                chunk = data[at : at + _CHUNK_BYTES] if at or len(data) > _CHUNK_BYTES else data
+                at += len(chunk)
+                self._ws.receive_data(chunk)
+                self._events = self._ws.events_received()
+                if self._ws.writes:
+                    self._written(0)  # pongs, or the answer to a close frame
+        finally:
+            self._reading = False
+        if not self._deaf:
+            self._held = data[at:]
+
+    def _read_on(self) -> None:
+        self._read(self._held)
+        if self._lost:
+            self._report_end()
+
+    def _report(self) -> bool:
+        """Report the events that wait; return whether more may be read."""
+        events = self._events
+        if events:
+            at = 0
+            try:
+                for event in events:
+                    if self._stopped or self._deaf:
+                        break
+                    at += 1
+                    self._take(event)
+            except ConnectionFailure as fault:
+                self._fail(fault, fault.fields["close_code"])
+            except Exception as exc:
+                # A defect of the owner must not leave a socket open that nobody reads.
+                self._fail(YoiError("usage.internal", f"a message was not taken: {exc!r}"), 1011)
+                self._loop.call_exception_handler(
+                    {"message": "a message was not taken", "exception": exc, "protocol": self}
+                )
+            self._events = [] if self._deaf else events[at:]
+        if self._deaf or self._stopped:
+            return False
+        if self._ws.parser_exc is not None:
+            self._fail(_fault_of(self._ws.parser_exc), None)
+            return False
+        return True
+
+    def _take(self, event: "Event") -> None:
+        if not isinstance(event, Frame):
+            return  # the handshake's response
+        opcode = event.opcode
+        if opcode is Opcode.TEXT and event.fin:
+            data = event.data
+            try:
+                text = str(data, "utf-8")
+            except UnicodeDecodeError:
+                raise _not_utf8() from None
+            if self._owner is not None:
+                self._owner.on_text(text, len(data))
+        elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._take_data(event)
+        else:
+            self._count_control()
+            if opcode is Opcode.CLOSE:
+                self._go_deaf()
+                if self._owner is not None:
+                    self._owner.on_closing()
+
+    def _take_data(self, frame: Frame) -> None:
+        """Take a binary frame or a fragment; the library has checked order and total size."""
+        if frame.opcode is not Opcode.CONT:
+            self._opcode = frame.opcode
+        self._fragments += 1
+        self._empty = 0 if frame.data else self._empty + 1
+        limits = self._limits
+        if self._fragments > limits.fragments_per_message:
+            raise _flood(f"more than {limits.fragments_per_message} fragments in one message")
+        if self._empty > limits.empty_fragments:
+            raise _flood(f"more than {limits.empty_fragments} empty fragments in a row")
+        self._body += frame.data
+        if self._opcode is Opcode.TEXT:
+            # Bad text is refused as it arrives, not after 16 MiB of it.
+            try:
+                self._parts.append(self._decoder.decode(frame.data, frame.fin))
+            except UnicodeDecodeError:
+                raise _not_utf8() from None
+        if frame.fin:
+            self._message_ended()
+
+    def _message_ended(self) -> None:
+        opcode, body, parts = self._opcode, self._body, self._parts
+        self._opcode, self._body, self._parts = None, bytearray(), []
+        self._fragments = self._empty = 0
+        self._decoder.reset()
+        if self._owner is None:
+            return
+        if opcode is Opcode.TEXT:
+            self._owner.on_text("".join(parts), len(body))
+        else:
+            self._owner.on_binary(bytes(body))
+
+    def _count_control(self) -> None:
+        if self.last_heard - self._window >= 1.0:
+            self._window, self._controls = self.last_heard, 0
+        self._controls += 1
+        bound = self._limits.control_frames_per_second
+        if self._controls > bound:
+            raise _flood(f"more than {bound} control frames in a second")
+
+    def _fail(self, error: YoiError, close_code: int | None) -> None:
+        """Fail the connection (RFC 6455 7.1.7): say why, then read no more."""
+        if self._error is None:
+            self._error = error
+        self.drop(1002 if close_code is None else close_code, error.message)
+        if self._owner is not None:
+            self._owner.on_closing()
+
+    def _go_deaf(self) -> None:
+        self._deaf = True
+        self._stopped = False
+        self._held = b""
+        self._events = []
+        self._body = bytearray()
+        self._parts = []
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def _check_writable(self, size: int) -> None:
+        if self._transport is None or self._ws.state is not State.OPEN:
+            raise ConnectionFailure("connection.session_ended", "the session has ended")
+        if not self._room(size + _FRAME_OVERHEAD):
+            raise ConnectionFailure(
+                "connection.send_failed",
+                f"{self._limits.send_buffer_bytes} bytes are unsent; the peer does not read",
+            )
+
+    def _room(self, size: int) -> bool:
+        bound = self._limits.send_buffer_bytes
+        if self._backlog + self._queued + size > bound and self._transport is not None:
+            self._backlog = self._transport.get_write_buffer_size()
+        return self._backlog + self._queued + size <= bound
+
+    def _written(self, size: int) -> None:
+        """Let what the library wrote leave at the end of this turn of the loop."""
+        self._queued += size + _FRAME_OVERHEAD
+        if self._queued > _JOIN_BYTES:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._queued = 0
+        pieces = self._ws.data_to_send()
+        transport = self._transport
+        if transport is None or not pieces:
+            return
+        # The library's b"" asks for a half-close; the server ends the socket, or we do, whole.
+        transport.write(b"".join(pieces))
+        self._backlog = transport.get_write_buffer_size()
+        if self._backlog > self._limits.send_buffer_bytes:
+            # Only answers to control frames get here: it makes us answer and never reads.
+            if self._error is None:
+                self._error = ConnectionFailure("connection.flood", "the peer reads no answers")
+            transport.abort()
+
+    def _fit(self, reason: str) -> str:
+        cut = reason.encode("utf-8", "replace")[: self._limits.close_reason_bytes]
+        return cut.decode("utf-8", "ignore")
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _report_end(self) -> None:
+        if self._reported or self._owner is None:
+            return
+        if self._stopped and (self._events or self._held):
+            return  # what was received comes first; the pause that holds it back is bounded
+        self._reported = True
+        owner, self._owner = self._owner, None
+        owner.on_ended(self._end())
+
+    def _end(self) -> End:
+        peer, sent, error = self._ws.close_rcvd, self._ws.close_sent, self._error
+        if peer is not None and error is None:
+            return End(int(peer.code), peer.reason, sent is not None)
+        if error is None:
+            error = ConnectionFailure(
+                "connection.lost", "the transport ended without a close frame"
+            )
+        if sent is not None:
+            return End(int(sent.code), "", False, error)
+        return End(int(CloseCode.ABNORMAL_CLOSURE), "", False, error)
+
+
+def _fault_of(exc: Exception) -> ConnectionFailure:
+    """Return what to report for the library's `parser_exc`."""
+    if isinstance(exc, PayloadTooBig):
+        return ConnectionFailure("connection.too_big", f"a message is too big: {exc}")
+    return ConnectionFailure("connection.protocol", f"the peer broke the protocol: {exc}")
+
+
+def _not_utf8() -> ConnectionFailure:
+    return ConnectionFailure("connection.protocol", "text that is not UTF-8", close_code=1007)
+
+
+def _flood(message: str) -> ConnectionFailure:
+    return ConnectionFailure("connection.flood", message, close_code=1008)

@@ -1,0 +1,114 @@
+"""What the tests of this room share: a sink that remembers, plans, and hosts with short bounds."""
+
+import asyncio
+import dataclasses
+import ipaddress
+from dataclasses import dataclass, field
+
+import pytest
+
+from yoi.connections import ConnectionPlan, HostConnection, SocketConnector, SystemResolver
+from yoi.limits import LIMITS
+from yoi.permissions import Decision, Url
+from yoi.types import SystemClock
+
+ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=1 << 20)
+
+# Real time, but little of it: only what fails waits this long.
+QUICK = dataclasses.replace(LIMITS, close_ms=300, connect_ms=3000, handshake_ms=3000)
+
+
+@dataclass
+class Sink:
+    """Remembers every call as a tuple, and lets a test wait for one by its name."""
+
+    calls: asyncio.Queue = field(default_factory=asyncio.Queue)
+    seen: list = field(default_factory=list)
+    on_text: object = None
+
+    def _put(self, *call):
+        self.seen.append(call)
+        self.calls.put_nowait(call)
+
+    def opened(self, session, subprotocol, address):
+        self._put("opened", session, subprotocol, address)
+
+    def text(self, session, text, size):
+        self._put("text", session, text, size)
+        if self.on_text is not None:
+            self.on_text(session, text)
+
+    def binary(self, session, data):
+        self._put("binary", session, data)
+
+    def closed(self, session, code, reason, clean):
+        self._put("closed", session, code, reason, clean)
+
+    def gap(self, session, since_ms, until_ms, why):
+        self._put("gap", session, since_ms, until_ms, why)
+
+    def failed(self, error, retry_in_ms):
+        self._put("failed", error, retry_in_ms)
+
+    def notice(self, code, message, fields):
+        self._put("notice", code, message, fields)
+
+    async def next(self, name):
+        """Return the next call of that name; calls before it are passed over."""
+        async with asyncio.timeout(10):
+            while True:
+                call = await self.calls.get()
+                if call[0] == name:
+                    return call
+
+    def names(self):
+        return [call[0] for call in self.seen if call[0] != "notice"]
+
+
+class FixedResolver:
+    """Answers every name with the same addresses and counts the questions."""
+
+    def __init__(self, *addresses):
+        self.addresses = [ipaddress.ip_address(address) for address in addresses]
+        self.asked = []
+
+    async def resolve(self, host, port):
+        self.asked.append((host, port))
+        return self.addresses
+
+
+def plan_for(url, **changes):
+    values = {
+        "name": "gateway",
+        "ingress": "events",
+        "url": Url.parse(url),
+        "authorise": lambda _: ALLOWED,
+        "backoff_first_ms": 1,
+        "backoff_max_ms": 1,
+    }
+    return ConnectionPlan(**{**values, **changes})
+
+
+@pytest.fixture
+async def connect():
+    """Return a function that starts a connection and yields (host, sink); all are closed after."""
+    hosts = []
+
+    def start(url, *, limits=QUICK, connector=None, resolver=None, sink=None, **changes):
+        sink = sink or Sink()
+        host = HostConnection(
+            plan_for(url, **changes),
+            sink,
+            clock=SystemClock(),
+            rng=lambda: 0.5,
+            connector=connector or SocketConnector(limits=limits),
+            resolver=resolver or SystemResolver(limits),
+            limits=limits,
+        )
+        hosts.append(host)
+        host.start()
+        return host, sink
+
+    yield start
+    for host in hosts:
+        await host.close()
