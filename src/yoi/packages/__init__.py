@@ -32,14 +32,17 @@ from yoi.packages.resolve import (
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import PythonEntry
 from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store
+from yoi.packages.templates import TEMPLATES, Created, create_from_template
 
 __all__ = [
     "INSTANCE_WORLD",
     "MANIFEST_NAME",
     "SUFFIX",
+    "TEMPLATES",
     "TOOL_WORLD",
     "ComponentRuntime",
     "ConnectionDecl",
+    "Created",
     "Deliver",
     "Diagnosis",
     "Difference",
@@ -70,6 +73,7 @@ __all__ = [
     "Unreadable",
     "add_to_store",
     "check_binding",
+    "create_from_template",
     "difference",
     "inspect",
     "is_digest",

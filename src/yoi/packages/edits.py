@@ -289,7 +289,7 @@ def _by_hand(path: "Path", why: str) -> EnablementError:
     return EnablementError(
         "enablement.malformed",
         f"{path.name} cannot be edited for you: {why}",
-        hint="edit its [[plugins.enabled]] entries by hand",
+        hint="keep its [[plugins.enabled]] entries next to each other, or edit them by hand",
     )
 
 

@@ -1,0 +1,25 @@
+"""A service with state that its tools share."""
+
+from collections import deque
+from typing import Any
+
+from yoi_pdk import Context, Plugin, ToolCall, ToolResult
+
+
+class Notes(Plugin):
+    """One object lives as long as the service runs, so plain attributes keep state."""
+
+    def start(self, ctx: Context, config: dict[str, Any]) -> None:
+        """Set up; the host calls this once, before anything else."""
+        self.notes: deque[str] = deque(maxlen=config.get("most", 100))
+
+    def on_tool(self, call: ToolCall, ctx: Context) -> ToolResult:
+        """Answer one call; calls never overlap."""
+        if call.name == "note_add":
+            self.notes.append(call.input["text"])
+            return ToolResult(f"{len(self.notes)} notes kept")
+        return ToolResult(f"{len(self.notes)} notes", {"notes": list(self.notes)})
+
+    def status(self) -> dict[str, Any]:
+        """Shown by `yoi service status`."""
+        return {"notes": len(self.notes)}

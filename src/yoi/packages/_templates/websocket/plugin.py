@@ -1,0 +1,33 @@
+"""Answers every text message. The host owns the connection; this code only decides."""
+
+from typing import Any
+
+from yoi_pdk import CloseEvent, Context, Event, GapEvent, OpenEvent, Plugin, Reply, TextEvent
+
+
+class Echo(Plugin):
+    """One object lives as long as the service runs, so plain attributes keep state."""
+
+    def start(self, ctx: Context, config: dict[str, Any]) -> None:
+        """Remember the operator's settings. No connection is open yet."""
+        self.prefix: str = config.get("prefix", "echo: ")
+        self.answered = 0
+        self.gaps = 0
+
+    def on_text(self, event: TextEvent, ctx: Context) -> Reply:
+        """Answer on the connection the message came from."""
+        self.answered += 1
+        return event.reply(self.prefix + event.text)
+
+    def on_event(self, event: Event, ctx: Context) -> None:
+        """Hear about the connection itself; there is nothing to reconnect here."""
+        if isinstance(event, OpenEvent):
+            ctx.log(f"{event.connection} is open")
+        elif isinstance(event, CloseEvent):
+            ctx.log(f"{event.connection} closed with {event.code}; the host dials again")
+        elif isinstance(event, GapEvent):
+            self.gaps += 1
+
+    def status(self) -> dict[str, Any]:
+        """Shown by `yoi service status`."""
+        return {"answered": self.answered, "gaps": self.gaps}
