@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from yoi.connections import ConnectionPlan, Connector, HostConnection
+from yoi.connections import ConnectionPlan, Connector, HostConnection, Resolver
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.errors import SandboxError
 from yoi.limits import Limits
@@ -46,6 +46,7 @@ class Assembler:
 
     sandbox: Sandbox
     connector: Connector
+    resolver: Resolver
     loop: asyncio.AbstractEventLoop
     clock: Clock
     limits: Limits
@@ -100,6 +101,7 @@ class Assembler:
                 clock=self.clock,
                 rng=self.rng,
                 connector=self.connector,
+                resolver=self.resolver,
                 limits=self.limits,
             )
 

@@ -4,14 +4,14 @@ import asyncio
 import os
 import random
 import signal
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvloop
 
-from yoi.connections import SocketConnector
+from yoi.connections import SystemResolver, default_connector
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.assembly import Assembler
@@ -20,7 +20,7 @@ from yoi.runtime.hop import Mailbox
 from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.service import Surroundings
-from yoi.runtime.workspace import read_plan
+from yoi.runtime.workspace import Plan, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.types import Clock, SystemClock, rfc3339
 
@@ -36,25 +36,20 @@ def serve(workspace: Path, *, on_ready: Ready, listen: Listen) -> int:
     `on_ready` is called once every enabled plugin was started or has failed visibly; `listen` hears
     each diagnostic. A second signal while draining ends the process at once.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(workspace, on_ready, listen, SystemClock(), LIMITS))
+    clock = SystemClock()
+    runtime = Runtime(workspace, lambda: read_plan(workspace, clock), listen, clock, LIMITS)
+    return run(_serve(runtime, on_ready))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Return what `main` returns, run on the loop that hosts use."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
 
 
-async def _serve(
-    workspace: Path, on_ready: Ready, listen: Listen, clock: Clock, limits: Limits
-) -> int:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    _on_signals(loop, stop)
-    async with Runtime(workspace, listen, clock, limits) as runtime:
+async def _serve(runtime: "Runtime", on_ready: Ready) -> int:
+    stop = stop_on_signals()
+    async with runtime:
         await runtime.reload()
         on_ready(runtime.host)
         await stop.wait()
@@ -62,10 +57,21 @@ async def _serve(
 
 
 class Runtime:
-    """Everything `yoi serve` needs, opened and closed in order: control socket, sandbox, services."""
+    """What a serving process needs, opened and closed in order: control socket, sandbox, services.
 
-    def __init__(self, workspace: Path, listen: Listen, clock: Clock, limits: Limits) -> None:
+    `read_plan` says what to run; it is called on a worker thread at each reload.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        read_plan: Callable[[], Plan],
+        listen: Listen,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
         self._workspace = workspace
+        self._read_plan = read_plan
         self._listen = listen
         self._clock = clock
         self._limits = limits
@@ -92,7 +98,8 @@ class Runtime:
             )
             self._assembler = Assembler(
                 sandbox=self._sandbox,
-                connector=SocketConnector(clock=self._clock, limits=self._limits),
+                connector=default_connector(self._limits),
+                resolver=SystemResolver(self._limits),
                 loop=loop,
                 clock=self._clock,
                 limits=self._limits,
@@ -112,8 +119,8 @@ class Runtime:
             await asyncio.to_thread(self._sandbox.close)
 
     async def reload(self) -> Applied:
-        """Read the workspace again and run exactly what it enables."""
-        plan = await asyncio.to_thread(read_plan, self._workspace, self._clock)
+        """Read the plan again and run exactly what it says."""
+        plan = await asyncio.to_thread(self._read_plan)
         for problem in plan.diagnostics:
             self._listen(problem)
         return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
@@ -173,11 +180,15 @@ class Runtime:
         )
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets; the second signal ends the process at once."""
+    stop = asyncio.Event()
+
     def asked() -> None:
         if stop.is_set():
             os._exit(130)  # asked twice: the person does not want to wait for the drain
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop

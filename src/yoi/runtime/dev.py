@@ -1,0 +1,126 @@
+"""`yoi plugin dev`: run a plugin straight from its folder and reload it when a file is saved.
+
+The grant is for this session only. It is bound to the folder and to the hash of what the manifest
+asks for: a save that changes the permissions stops the plugin until the person agrees again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from watchfiles import awatch
+
+from yoi.errors import UsageError, YoiError
+from yoi.limits import LIMITS
+from yoi.packages import Package, ResolvedPlugin, read_package, validate_config
+from yoi.packages.folder import exclusion
+from yoi.permissions import Authority, PermissionSet, permission_hash
+from yoi.protocol.diagnostics import diagnostic
+from yoi.runtime.serve import Listen, Ready, Runtime, run, stop_on_signals
+from yoi.runtime.workspace import Plan
+from yoi.types import Clock, InstanceName, SystemClock, rfc3339
+
+Ask = Callable[[Package, PermissionSet | None], bool]
+"""Shows the review of a package (beside what was agreed to before) and returns the person's word."""
+
+_SETTLE_MS = 100
+"""Editors save in several steps; one reload is enough."""
+
+
+class DevSession:
+    """What the folder may do in this session. Reading it is blocking."""
+
+    def __init__(self, folder: Path, config: dict[str, object], ask: Ask, clock: Clock) -> None:
+        self._folder = folder
+        self._config = config
+        self._ask = ask
+        self._clock = clock
+        self._agreed: PermissionSet | None = None
+        self._refused: str | None = None
+
+    def plan(self) -> Plan:
+        """Return the plugin as it is on disk now, or why it may not run.
+
+        Asks the person where the permissions are not the ones agreed to. A refusal holds until they
+        change again.
+        """
+        try:
+            return Plan((self._resolve(),), ())
+        except YoiError as exc:
+            problem = diagnostic(
+                rfc3339(self._clock.wall()),
+                exc.code,
+                "dev",
+                exc.message,
+                severity="error",
+                hint=exc.hint,
+            )
+            return Plan((), (problem,))
+
+    def _resolve(self) -> ResolvedPlugin:
+        package = read_package(self._folder)
+        manifest = package.manifest
+        requested = manifest.requested
+        wanted = permission_hash(requested)
+        if self._agreed is None or permission_hash(self._agreed) != wanted:
+            if self._refused == wanted or not self._ask(package, self._agreed):
+                self._refused = wanted
+                raise UsageError(
+                    "usage.aborted",
+                    f"{manifest.id} asks for permissions that were not agreed to; it does not run",
+                    hint="change plugin.toml, or start `yoi plugin dev` again",
+                )
+            self._agreed, self._refused = requested, None
+        name = InstanceName(manifest.id)
+        return ResolvedPlugin(
+            name=name,
+            reference=package.reference,
+            package=package,
+            surfaces=manifest.surfaces,
+            config=validate_config(manifest.config_schema, self._config),
+            granted=self._agreed,
+            authority=Authority(requested, self._agreed, plugin=name),
+        )
+
+
+def develop(
+    folder: Path, config: dict[str, object], *, ask: Ask, on_ready: Ready, listen: Listen
+) -> int:
+    """Run the plugin in `folder` until SIGTERM or SIGINT, reloading on save; return the status.
+
+    The control socket is that of the folder as a workspace: `yoi service status --workspace DIR`.
+    Raises UsageError when the person says no at the start, ManifestError or PackageError when the
+    folder cannot be read at the start; later both are diagnostics and the session goes on.
+    """
+    clock = SystemClock()
+    folder = folder.resolve()
+    session = DevSession(folder, config, ask, clock)
+    first = session.plan()
+    if not first.plugins:
+        problem = first.diagnostics[0]
+        raise UsageError(problem.code, problem.message, hint=problem.hint)
+    runtime = Runtime(folder, session.plan, listen, clock, LIMITS)
+    return run(_develop(folder, runtime, on_ready))
+
+
+async def _develop(folder: Path, runtime: Runtime, on_ready: Ready) -> int:
+    stop = stop_on_signals()
+    async with runtime:
+        await runtime.reload()
+        on_ready(runtime.host)
+        async for _ in awatch(
+            folder,
+            watch_filter=lambda _, path: belongs(folder, Path(path)),
+            debounce=_SETTLE_MS,
+            stop_event=stop,
+        ):
+            await runtime.reload()
+    return 0
+
+
+def belongs(folder: Path, path: Path) -> bool:
+    """Return whether a change of `path` can change the package in `folder`."""
+    parts = path.relative_to(folder).parts
+    return not any(
+        exclusion("/".join(parts[: count + 1]), is_folder=count + 1 < len(parts))
+        for count in range(len(parts))
+    )
