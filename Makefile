@@ -52,6 +52,7 @@ bench: $(STAMP) $(BENCH_STAMP)
 	BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python benchmarks/frame_path.py
 	$(BIN)/python benchmarks/plugin_cost.py
 	$(BIN)/python benchmarks/many_services.py
+	$(BIN)/python benchmarks/micro.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

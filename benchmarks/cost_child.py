@@ -1,6 +1,8 @@
 """One measurement of plugin_cost.py in a fresh process. cost_child.py load|idle COUNT [CACHE_DIR]
 
-Prints a JSON list: milliseconds of each load, or MB of RSS per idle instance.
+Prints a JSON list: milliseconds of each load, or, per idle instance, MB of RSS and MB that no other
+process or instance shares. RSS counts a page of the compiled runner's file once for every instance
+that maps it; the second figure is what one more instance takes from the machine.
 """
 
 import gc
@@ -11,7 +13,6 @@ import time
 from pathlib import Path
 
 from harness.guests import make_guest, on_guest_thread, one_frame
-from harness.processes import rss_bytes
 
 from yoi.limits import LIMITS
 from yoi.runtime.paths import cache_dir
@@ -34,15 +35,24 @@ def load(sandbox: Sandbox, count: int) -> list[float]:
     return times
 
 
+def memory_mb() -> tuple[float, float]:
+    """Return RSS and private memory of this process."""
+    sizes = {}
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
+        name, size, _ = line.split()
+        sizes[name] = int(size) * 1024 / 1e6
+    return sizes["Rss:"], sizes["Private_Dirty:"] + sizes["Private_Clean:"]
+
+
 def idle(sandbox: Sandbox, count: int) -> list[float]:
     warm = [answered(sandbox) for _ in range(5)]
     gc.collect()
-    before = rss_bytes(os.getpid())
+    before = memory_mb()
     kept = [answered(sandbox) for _ in range(count)]
     gc.collect()
-    grown = rss_bytes(os.getpid()) - before
+    grown = [(now - then) / count for now, then in zip(memory_mb(), before, strict=True)]
     del warm, kept
-    return [grown / 1e6 / count]
+    return grown
 
 
 def main() -> list[float]:

@@ -4,7 +4,8 @@
 
 Each figure is taken in a process of its own. `load` is Store, instance and the plugin's source up
 to the answer of start(), with the runner compiled already. An idle instance has started and
-answered one frame; its RSS is the process's growth over all instances, divided. `compile` is the
+answered one frame; its RSS is the process's growth over all instances, divided. RSS counts a page
+of the runner's file once for every instance that maps it; `private` does not. `compile` is the
 first load of all where the runner came with the wheel; a checkout builds the runner before that.
 """
 
@@ -37,12 +38,14 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine.in_words(machine.describe()))
     child("load", 1)  # the runner is built and compiled before anything is timed
-    loads, first_ms, rss, compiles, builds = [], [], [], [], []
+    loads, first_ms, rss, private, compiles, builds = [], [], [], [], [], []
     for _ in range(arguments.runs):
         first, *further = child("load", arguments.loads)
         first_ms.append(first)
         loads.append(figures.median(further))
-        rss += child("idle", arguments.instances)
+        resident, own = child("idle", arguments.instances)
+        rss.append(resident)
+        private.append(own)
         with tempfile.TemporaryDirectory(prefix="yoi-bench-") as cache:
             builds += [ms / 1000 for ms in child("load", 1, cache)]
             shutil.rmtree(Path(cache) / "code")
@@ -51,6 +54,7 @@ def main() -> None:
         ["load, p50 ms", figures.spread(loads, 1)],
         ["first load of a process, ms", figures.spread(first_ms, 1)],
         [f"RSS per idle instance over {arguments.instances}, MB", figures.spread(rss, 2)],
+        ["of it private, MB", figures.spread(private, 2)],
         ["first run, runner shipped: compile, s", figures.spread(compiles, 2)],
         ["first run of a checkout: build and compile, s", figures.spread(builds, 2)],
     ]
@@ -59,6 +63,7 @@ def main() -> None:
         {
             "load_p50_ms": round(figures.median(loads), 1),
             "rss_per_instance_mb": round(figures.median(rss), 2),
+            "private_per_instance_mb": round(figures.median(private), 2),
             "compile_s": round(figures.median(compiles), 2),
             "build_and_compile_s": round(figures.median(builds), 2),
             "first_load_ms": round(figures.median(first_ms), 1),

@@ -28,9 +28,10 @@ def one_frame(number: int) -> TextFrame:
     return TextFrame("events", "gateway", SESSION, number, text, 1_700_000_000_000, len(text))
 
 
-def make_guest(sandbox: Sandbox) -> Guest:
-    """Return a started guest of the benchmark's plugin."""
-    files = {path: data for path, data in plugin_files(1).items() if path.endswith(".py")}
+def make_guest(sandbox: Sandbox, files: dict[str, bytes] | None = None) -> Guest:
+    """Return a started guest of `files`; left out, of the benchmark's plugin."""
+    if files is None:
+        files = {path: data for path, data in plugin_files(1).items() if path.endswith(".py")}
     guest = sandbox.load_python(files, "plugin:Answer")
     guest.start("{}", LIMITS.start_ms)
     return guest
