@@ -58,7 +58,7 @@ def _websockets_library(url: Url) -> None:
         return
     read = parse_uri(url.href)
     assert (read.secure, read.host, read.port) == (url.secure, url.host, url.port)
-    assert read.resource_name == url.request_target.removesuffix("?")
+    assert read.resource_name == url.path + (f"?{url.query}" if url.query else "")
     assert read.user_info is None
 
 
