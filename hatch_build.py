@@ -15,6 +15,8 @@ class RunnerHook(BuildHookInterface):
         """Build the runner unless this is an editable install or not a wheel."""
         if self.target_name != "wheel" or version == "editable":
             return
+        # `yoi demo` packs it from source, wherever Yoi is installed.
+        build_data["force_include"]["examples/echo"] = "yoi/_examples/echo"
         root = Path(self.root)
         builder = _load(root / "src/yoi/sandbox/runner_build.py")
         out = root / "src/yoi/sandbox/_runner"

@@ -26,6 +26,40 @@ SAFETY = {
 """What these commands never do; said in their JSON as the ancestor did."""
 
 
+@app.command("new")
+def new(
+    template: Annotated[
+        str, typer.Argument(metavar="TEMPLATE", help="websocket, service or tool.")
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    plugin_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Default: the folder's name.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a plugin from a template; nothing is fetched, run or enabled."""
+    from yoi.cli import plugin_view
+    from yoi.packages import create_from_template
+
+    created = create_from_template(template, destination, plugin_id)
+    steps = [
+        f"yoi plugin check {destination}",
+        f"yoi plugin dev {destination}",
+        f"yoi plugin enable {destination}",
+    ]
+    Output("plugin new", as_json).show(
+        {
+            "template": created.template,
+            "destination": str(created.destination),
+            "id": created.id,
+            "files": list(created.files),
+            "safety": SAFETY,
+            "next_steps": steps,
+        },
+        lambda: plugin_view.created(created, steps),
+    )
+
+
 @app.command("list")
 def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the packages in the stores, what is enabled, and what is wrong with either."""

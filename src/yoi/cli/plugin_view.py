@@ -17,7 +17,7 @@ from yoi.packages import Inspection, Package, Surface
 from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, review
 
 if TYPE_CHECKING:
-    from yoi.packages import Difference, Finding, PackResult
+    from yoi.packages import Created, Difference, Finding, PackResult
 
 _STATUS = {
     "active": "green",
@@ -187,6 +187,17 @@ def overview(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             if fault["hint"]:
                 trouble.append(shown(f"    hint: {fault['hint']}", _LIST_CHARS, "cyan"))
     return lines([grid, *([""] if trouble else []), *trouble])
+
+
+def created(made: "Created", steps: Sequence[str]) -> RenderableType:
+    """Return what was made and what to do with it."""
+    return lines(
+        [
+            Text.assemble("created ", shown(made.destination, 1024, "bold")),
+            *(shown(f"  {path}") for path in made.files),
+            *(shown(f"  next: {step}", 1024, "cyan") for step in steps),
+        ]
+    )
 
 
 def packed(result: "PackResult") -> RenderableType:
