@@ -6,6 +6,7 @@ defaults.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -97,9 +98,9 @@ def _bound_problems(node: "Mapping[str, Any]", at: str) -> "Iterator[SchemaProbl
     ):
         sound = True
         for key in (low_key, high_key):
-            value = node.get(key)
-            if value is None:
+            if key not in node:
                 continue
+            value = node[key]
             if type(value) not in kinds or value != value or (kinds == (int,) and value < 0):
                 sound = False
                 yield SchemaProblem(at, f"{key} must be a number the type can have")
@@ -121,7 +122,7 @@ def _enum_problems(node: "Mapping[str, Any]", at: str) -> "Iterator[SchemaProble
 
 def _object_problems(node: "Mapping[str, Any]", at: str, depth: int) -> "Iterator[SchemaProblem]":
     properties = node.get("properties")
-    if properties is not None:
+    if "properties" in node:
         if not isinstance(properties, dict):
             yield SchemaProblem(at, "properties must be an object")
             properties = None
@@ -138,8 +139,8 @@ def _object_problems(node: "Mapping[str, Any]", at: str, depth: int) -> "Iterato
         for name in required:
             if properties is not None and name not in properties:
                 yield SchemaProblem(at, f'required names "{printable(name, 64)}", not a property')
-    extra = node.get("additionalProperties")
-    if extra is not None and not isinstance(extra, bool):
+    extra = node.get("additionalProperties", True)
+    if not isinstance(extra, bool):
         yield from _node_problems(extra, f"{at}.additionalProperties", depth + 1)
 
 
@@ -168,6 +169,14 @@ def validate_config(
             "config.value", f"config is over {LIMITS.config_bytes} bytes as JSON", at="config"
         )
     return dict(filled)
+
+
+def value_problems(schema: "Mapping[str, Any]", value: Any) -> list[SchemaProblem]:
+    """Return how `value`, decoded JSON, breaks `schema`: an empty list if nothing does.
+
+    At most 16 problems; `at` starts with `$`.
+    """
+    return list(islice(_value_faults(schema, value, "$", 0), _MAX_PROBLEMS))
 
 
 def _plain(value: Any, at: str, depth: int) -> Any:
@@ -261,7 +270,7 @@ def _member_faults(
         child = properties.get(name, extra)
         if child is False:
             known = ", ".join(printable(str(key), 64) for key in properties)
-            yield SchemaProblem(place, f"is not a setting of this plugin (known: {known})")
+            yield SchemaProblem(place, f"is not a known name (known: {known})")
         elif isinstance(child, dict):
             yield from _value_faults(child, item, place, depth + 1)
 
