@@ -14,7 +14,8 @@ from yoi_pdk.events import TextEvent, event_from_json
 from yoi_runner.failures import failure
 
 _scan = json.JSONDecoder().scan_once
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 # Reading the clock costs as much as a small handler, because it is a call into the host. So a
 # plugin that has been quick is asked about the time after four events instead of every one; the
@@ -89,15 +90,17 @@ def _general(answer: Any, handler: str, head: list[Any], bodies: list[str]) -> N
         head.append(len(text))
         bodies.append(text)
     elif found:
-        # Encoded twice, so that a payload that is not JSON is this event's own failure.
-        head.append(json.loads(_encode([command.wire() for command in found])))
+        wired = [command.wire() for command in found]
+        # A payload that is not JSON, or not UTF-8, is this event's own failure.
+        _encode_utf8(wired).encode()
+        head.append(wired)
     else:
         head.append(None)
 
 
 def _answer(head: list[Any], bodies: list[str]) -> str:
     with suppress(BaseException):
-        sys.__stdout__.flush()  # a print without a newline
+        sys.__stdout__.flush()  # type: ignore[union-attr]  # a print without a newline
     try:
         answer = _encode(head) + "\n" + "".join(bodies)
         if not answer.isascii():
@@ -108,7 +111,7 @@ def _answer(head: list[Any], bodies: list[str]) -> str:
 
 
 def _repaired(head: list[Any], bodies: list[str]) -> str:
-    """Return the answer with every reply that cannot leave the sandbox made a failure.
+    """Return the answer with everything that cannot leave the sandbox made a failure.
 
     Python text may hold lone surrogates (`json.loads` makes them); UTF-8 has none.
     """
@@ -116,15 +119,15 @@ def _repaired(head: list[Any], bodies: list[str]) -> str:
     outcomes: list[Any] = []
     kept: list[str] = []
     for entry in head:
-        if type(entry) is not int:
-            outcomes.append(entry)
-            continue
         try:
-            text = next(texts)
-            text.encode()
-            if len(text) != entry:
-                raise TypeError("a reply's text changed after it was returned")
-            kept.append(text)
+            if type(entry) is int:
+                text = next(texts)
+                if type(text) is not str or len(text) != entry:
+                    raise TypeError("a reply's text changed after it was returned")
+                text.encode()
+                kept.append(text)
+            else:
+                _encode(entry)
             outcomes.append(entry)
         except BaseException as exc:
             outcomes.append(failure(exc))

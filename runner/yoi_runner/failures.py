@@ -4,41 +4,54 @@ import linecache
 from typing import Any
 
 _FRAMES = 6
-_TRACE_CHARS = 2000
+_KIND_CHARS = 100
 _MESSAGE_CHARS = 500
+_TRACE_CHARS = 2000
+_NOT_THE_AUTHORS = ("<stdlib>", "<frozen", "/")
 
 
 def failure(exc: BaseException) -> dict[str, Any]:
     """Return {"type", "message", "trace"}: the plugin's frames, innermost last."""
     try:
-        return {"type": _kind(exc), "message": _message(exc), "trace": _trace(exc)}
-    except BaseException:  # a hostile __str__, no memory left, no stack left
+        return {
+            "type": _clean(_kind(exc), _KIND_CHARS),
+            "message": _clean(_message(exc), _MESSAGE_CHARS),
+            "trace": _clean(_trace(exc), _TRACE_CHARS),
+        }
+    except BaseException:  # a hostile type, no memory left, no stack left
         return {"type": "Exception", "message": "the exception cannot be described", "trace": ""}
 
 
+def _clean(text: str, max_chars: int) -> str:
+    """Return `text` bounded and without lone surrogates, which have no UTF-8."""
+    return text[:max_chars].encode("utf-8", "replace").decode("utf-8")
+
+
 def _kind(exc: BaseException) -> str:
-    return str(type(exc).__name__)[:100]
+    return str(type(exc).__name__)
 
 
 def _message(exc: BaseException) -> str:
     if isinstance(exc, SyntaxError):
-        return f"{exc.msg} ({exc.filename}, line {exc.lineno})"[:_MESSAGE_CHARS]
+        return f"{exc.msg} ({exc.filename}, line {exc.lineno})"
     try:
-        return str(exc)[:_MESSAGE_CHARS]
+        return str(exc)
     except BaseException as second:
         return f"its __str__ raised {_kind(second)}"
 
 
 def _trace(exc: BaseException) -> str:
-    frames: list[str] = []
+    frames: list[tuple[Any, int]] = []
     tb = exc.__traceback__
     while tb is not None:
-        code = tb.tb_frame.f_code
-        if not code.co_filename.startswith(("<stdlib>", "/")):
-            line = f"{code.co_filename}:{tb.tb_lineno} in {code.co_qualname}"
-            source = linecache.getline(code.co_filename, tb.tb_lineno, tb.tb_frame.f_globals)
-            frames.append(f"{line}\n    {source.strip()}" if source.strip() else line)
-            if len(frames) > 2 * _FRAMES:
-                del frames[_FRAMES:-_FRAMES]
+        if not tb.tb_frame.f_code.co_filename.startswith(_NOT_THE_AUTHORS):
+            frames.append((tb.tb_frame, tb.tb_lineno))
         tb = tb.tb_next
-    return "\n".join(frames[-_FRAMES:])[:_TRACE_CHARS]
+    return "\n".join(_line(frame, number) for frame, number in frames[-_FRAMES:])
+
+
+def _line(frame: Any, number: int) -> str:
+    code = frame.f_code
+    where = f"{code.co_filename}:{number} in {code.co_qualname}"
+    source = linecache.getline(code.co_filename, number, frame.f_globals).strip()
+    return f"{where}\n    {source[:200]}" if source else where

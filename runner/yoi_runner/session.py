@@ -95,6 +95,8 @@ class Session:
 
 def _guarded(work: Callable[[], dict[str, Any]]) -> str:
     try:
-        return json.dumps({"ok": work()})
-    except BaseException as exc:
+        answer = json.dumps({"ok": work()}, ensure_ascii=False, allow_nan=False)
+        answer.encode()
+        return answer
+    except BaseException as exc:  # also SystemExit and KeyboardInterrupt: the host decides
         return json.dumps({"error": failure(exc)})

@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 # Cannot work here, or only serve development.
 _LEFT_OUT = frozenset(
     {
-        "__phello__", "_pyrepl", "concurrent", "config", "ctypes", "curses", "dbm", "ensurepip",
+        "__phello__", "_pyrepl", "config", "ctypes", "curses", "dbm", "ensurepip",
         "idlelib", "lib2to3", "multiprocessing", "pydoc_data", "site-packages", "sqlite3", "test",
         "tkinter", "turtledemo", "venv", "wsgiref", "xmlrpc",
     }
