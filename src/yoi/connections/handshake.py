@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
+from websockets.frames import Frame, Opcode
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import WebSocketURI
 
@@ -56,6 +57,19 @@ _STATUS_BYTES = 13
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
 
 
+class Client(ClientProtocol):
+    """The library's client, but a close frame between fragments is a close like any other.
+
+    RFC 6455 5.4 lets control frames stand there; the library answers 1002 (Autobahn case 7.1.5).
+    """
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take one frame."""
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 def check_header(name: str, value: str, limits: "Limits") -> None:
     """Raise ValueError unless a manifest may add the header `name: value` to a handshake."""
     if not _TOKEN.match(name):
@@ -75,10 +89,10 @@ def check_subprotocol(name: str, limits: "Limits") -> None:
         raise ValueError(f"{printable(name, 80)!r} is not a subprotocol name")
 
 
-def new_protocol(plan: "ConnectionPlan", max_message_bytes: int) -> ClientProtocol:
+def new_protocol(plan: "ConnectionPlan", max_message_bytes: int) -> Client:
     """Return the sans-I/O client for `plan`, its request already among `data_to_send()`."""
     url = plan.url
-    protocol = ClientProtocol(
+    protocol = Client(
         WebSocketURI(url.secure, url.host, url.port, url.path, url.query),
         origin=None if plan.origin is None else Origin(plan.origin),
         extensions=None,

@@ -17,7 +17,6 @@ from yoi.limits import Limits
 from yoi.types import Clock
 
 if TYPE_CHECKING:
-
     from websockets.client import ClientProtocol
     from websockets.protocol import Event
 
@@ -211,6 +210,8 @@ class SocketWire(asyncio.Protocol):
         self._head = bytearray()
         self.subprotocol = self._ws.subprotocol
         self._events += self._ws.events_received()
+        if self._ws.writes:
+            self._written(0)  # frames may have come with the response, and want an answer
         if self._transport is not None:
             self._transport.pause_reading()
         self.upgraded.set_result(None)

@@ -1,0 +1,110 @@
+"""Run the cases of Autobahn's fuzzing server through Yoi's own driver: echo, case by case.
+
+    python compliance/autobahn_client.py ws://127.0.0.1:PORT
+
+The whole driver is under test: session machine, dialler, wire. Bounds that are policy and not
+protocol are raised so that every case can run: Autobahn sends one message in 65,536 fragments.
+"""
+
+import asyncio
+import dataclasses
+import random
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import uvloop
+
+from yoi.connections import ConnectionPlan, HostConnection, SocketConnector, SystemResolver
+from yoi.errors import YoiError
+from yoi.limits import LIMITS, MIB
+from yoi.permissions import Decision, Url
+from yoi.types import SessionId, SystemClock
+
+AGENT = "yoi"
+BOUNDS = dataclasses.replace(
+    LIMITS, fragments_per_message=1 << 17, send_buffer_bytes=64 * MIB, close_ms=5_000
+)
+ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=16 * MIB)
+
+
+class Echo:
+    """Sends everything back, and remembers the last text and the end."""
+
+    def __init__(self) -> None:
+        self.host: HostConnection | None = None
+        self.ended = asyncio.Event()
+        self.last_text = ""
+
+    def opened(self, session: SessionId, subprotocol: str | None, address: str) -> None:
+        pass
+
+    def text(self, session: SessionId, text: str, size: int) -> None:
+        self.last_text = text
+        self._reply(session, text)
+
+    def binary(self, session: SessionId, data: bytes) -> None:
+        self._reply(session, data)
+
+    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
+        self.ended.set()
+
+    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
+        pass
+
+    def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
+        if error.code == "connection.refused":
+            print(error, file=sys.stderr)
+        self.ended.set()
+
+    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
+        pass
+
+    def _reply(self, session: SessionId, message: str | bytes) -> None:
+        assert self.host is not None
+        try:
+            if isinstance(message, str):
+                self.host.send_text(session, message)
+            else:
+                self.host.send_binary(session, message)
+        except YoiError as exc:
+            # A case may close before its echo; anything else is a defect.
+            if exc.code not in ("connection.session_ended", "connection.not_open"):
+                raise
+
+
+async def run(url: str) -> str:
+    """Connect once, echo until the server ends it, and return the last text."""
+    sink = Echo()
+    sink.host = host = HostConnection(
+        ConnectionPlan(
+            name="autobahn",
+            ingress="none",
+            url=Url.parse(url),
+            authorise=lambda _: ALLOWED,
+            backoff_first_ms=60_000,
+        ),
+        sink,
+        clock=SystemClock(),
+        rng=random.random,
+        connector=SocketConnector(limits=BOUNDS),
+        resolver=SystemResolver(BOUNDS),
+        limits=BOUNDS,
+    )
+    host.start()
+    await sink.ended.wait()
+    await host.close()
+    return sink.last_text
+
+
+async def main(server: str) -> None:
+    count = int(await run(f"{server}/getCaseCount"))
+    for number in range(1, count + 1):
+        print(f"\r{number}/{count}", end="", file=sys.stderr, flush=True)
+        await run(f"{server}/runCase?case={number}&agent={AGENT}")
+    print(file=sys.stderr)
+    await run(f"{server}/updateReports?agent={AGENT}")
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1]))
