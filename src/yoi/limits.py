@@ -32,7 +32,9 @@ class Limits:
     name_bytes: int = bound(128, "ids and names; the ancestor's bound")
     description_chars: int = bound(1024, "one paragraph on a screen")
     schema_depth: int = bound(16, "nested JSON Schema; no real config is deeper")
-    python_source_bytes: int = bound(1 * MIB, "one module; parsing needs a hundred times its size")
+    python_source_bytes: int = bound(
+        128 * KIB, "a module looked at statically: parsing can take seconds"
+    )
     operator_config_bytes: int = bound(1 * MIB, "yoi.toml; many plugins with their grants")
     enabled_plugins: int = bound(1000, "entries in yoi.toml; as many as services")
 
@@ -149,12 +151,15 @@ class Limits:
     tool_arguments_bytes: int = bound(256 * KIB, "arguments of one call")
     tool_output_bytes: int = bound(64 * KIB, "one result in history; the rest is cut, visibly")
     tool_wait_ms: int = bound(60_000, "one call, queueing for the plugin included")
-    answer_text_bytes: int = bound(1 * MIB, "text, thinking and arguments of one model call")
+    answer_text_bytes: int = bound(512 * KIB, "text, thinking and arguments of one model call")
+    answer_replay_bytes: int = bound(512 * KIB, "what a provider needs back: signatures and ids")
     answer_parts: int = bound(256, "parts of one answer")
     llm_call_ms: int = bound(600_000, "one attempt, first byte to last")
     llm_attempts: int = bound(4, "of one model call that has not said anything yet")
     llm_backoff_first_ms: int = bound(500, "before the second attempt, full jitter")
-    llm_backoff_max_ms: int = bound(30_000, "longest wait between attempts, the provider's included")
+    llm_backoff_max_ms: int = bound(
+        30_000, "longest wait between attempts, the provider's included"
+    )
     run_turns: int = bound(50, "default bound of one run; a loop of tool calls costs money")
     run_turns_max: int = bound(1000, "the most a profile may allow")
     run_resumes: int = bound(3, "restarts in a row that resume a run before it waits for a person")

@@ -45,19 +45,14 @@ class PythonEntry:
 def source_problems(entry: PythonEntry, files: "Mapping[str, bytes]") -> list[PackageError]:
     """Return what a static look finds wrong with the entry module; the source is never executed.
 
-    The host's own Python reads it, so syntax newer than the host's is reported too.
+    The host's own Python reads it, so syntax newer than the host's is reported too. A module over
+    `python_source_bytes` is not looked at.
     """
     path = next(path for path in entry.candidates if path in files)
     content = files[path]
     if len(content) > LIMITS.python_source_bytes:
-        return [
-            PackageError(
-                "package.bounds",
-                f"{path} is over {LIMITS.python_source_bytes} bytes, too much for one module",
-                hint="split the module",
-                at=path,
-            )
-        ]
+        # The sandbox finds out, within its own bounds on time and memory.
+        return []
     try:
         # Escapes that Python only warns about are the author's business, not an error here.
         with warnings.catch_warnings():
@@ -75,7 +70,8 @@ def source_problems(entry: PythonEntry, files: "Mapping[str, bytes]") -> list[Pa
         ]
     except (RecursionError, MemoryError, ValueError) as exc:
         return [PackageError("package.source", f"{path} cannot be read: {exc}", at=path)]
-    if entry.name not in _top_level_names(tree):
+    names = _top_level_names(tree)
+    if entry.name not in names and "*" not in names:
         return [
             PackageError(
                 "package.source",
@@ -89,12 +85,18 @@ def source_problems(entry: PythonEntry, files: "Mapping[str, bytes]") -> list[Pa
 
 
 def _top_level_names(tree: ast.Module) -> set[str]:
+    """Return the names the module itself binds, in any branch; `*` when it imports unknown ones."""
     names: set[str] = set()
-    for node in tree.body:
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.ClassDef):
             names.add(node.name)
-        elif isinstance(node, ast.Assign):
-            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update((alias.asname or alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names.update(target.id for target in targets if isinstance(target, ast.Name))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
+            waiting += ast.iter_child_nodes(node)
     return names
