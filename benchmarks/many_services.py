@@ -1,6 +1,6 @@
 """300 services with 300 connections in one `yoi serve`, each answering its own frames.
 
-    python benchmarks/many_services.py [--services 300] [--rate 10] [--seconds 20] [--runs 3]
+    python benchmarks/many_services.py [--services 300] [--rate 5] [--seconds 20] [--runs 3]
 
 The gateway (instruments/many.c) has one core, Yoi the other. Each connection is sent RATE frames a
 second, four unanswered at most. A frame is dropped when its answer does not come back on its own
@@ -55,7 +55,7 @@ def main() -> None:
     """Measure, print the table, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--services", type=int, default=300)
-    parser.add_argument("--rate", type=float, default=10.0, help="frames a second, per connection")
+    parser.add_argument("--rate", type=float, default=5.0, help="frames a second, per connection")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
