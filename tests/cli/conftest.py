@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from yoi.cli.main import run
 from yoi.runtime.control import ControlServer
 
 GOLDEN = Path(__file__).parent / "golden"
+_VOLATILE = re.compile(r"python runner 1 \(CPython [0-9.]+, sources [0-9a-f]+\)")
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -61,7 +63,7 @@ def golden(tmp_path) -> Callable[[str, str], None]:
     """Compare text with a golden file; YOI_UPDATE_GOLDEN=1 writes it instead."""
 
     def check(name: str, text: str) -> None:
-        text = text.replace(str(tmp_path), "TMP")
+        text = _VOLATILE.sub(r"python runner 1 (VERSIONS)", text.replace(str(tmp_path), "TMP"))
         text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
         path = GOLDEN / name
         if os.environ.get("YOI_UPDATE_GOLDEN"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from yoi.cli.layout import lines
+from yoi.cli.layout import lines, whole
 from yoi.cli.output import shown
 from yoi.cli.plugin_view import findings_block, identity, review_block
 from yoi.errors import YoiError
@@ -114,11 +114,12 @@ def render(checked: Checked) -> "RenderableType":
     if checked.sound:
         parts.append(Text("nothing is wrong with it", style="green"))
     else:
-        parts.append(shown(f"{checked.path} cannot be used", 1024, "bold red"))
+        parts.append(whole(shown(f"{checked.path} cannot be used", 1024, "bold red")))
         parts += findings_block(checked.findings)
     if checked.config_needed:
-        parts.append(shown(f"  it needs configuration: {checked.config_needed}", 1024, "yellow"))
-    parts += [shown(f"  next: {step}", 2048, "cyan") for step in checked.next_steps]
+        words = f"  it needs configuration: {checked.config_needed}"
+        parts.append(whole(shown(words, 1024, "yellow")))
+    parts += [whole(shown(f"  next: {step}", 2048, "cyan")) for step in checked.next_steps]
     return lines(parts)
 
 

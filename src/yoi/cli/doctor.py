@@ -39,19 +39,21 @@ def render(findings: "Sequence[Finding]") -> "RenderableType":
     """Return one line per finding, its fix below it, and the count."""
     from rich.text import Text
 
-    from yoi.cli.layout import lines
+    from yoi.cli.layout import lines, whole
 
     parts: list[RenderableType] = []
     for one in findings:
         parts.append(
-            Text.assemble(
-                shown(f"{one.level:<5}", style=_STYLE[one.level]),
-                shown(f"{one.name:<14}", style="bold"),
-                shown(one.message, 1024),
+            whole(
+                Text.assemble(
+                    shown(f"{one.level:<5}", style=_STYLE[one.level]),
+                    shown(f"{one.name:<14}", style="bold"),
+                    shown(one.message, 1024),
+                )
             )
         )
         if one.fix:
-            parts.append(shown(f"     fix: {one.fix}", 1024, "cyan"))
+            parts.append(whole(shown(f"     fix: {one.fix}", 1024, "cyan")))
     count = Counter(finding.level for finding in findings)
     parts += [
         "",

@@ -70,7 +70,7 @@ def enable(
     from yoi.packages import EnabledEntry, validate_config, write_enablement
     from yoi.runtime.workspace import operator_file
 
-    _check_flags(yes=yes, explicit=grant_requested or grant is not None, as_json=as_json)
+    check_flags(yes=yes, explicit=grant_requested or grant is not None, as_json=as_json)
     if grant_requested and grant is not None:
         raise UsageError("usage.arguments", "--grant-requested and --grant exclude each other")
     folder = workspace_folder(workspace)
@@ -100,7 +100,7 @@ def enable(
     if not as_json:
         console().print(_review(proposal, folder))
     if not yes:
-        _confirm(f"Enable {instance} with these grants?")
+        confirm(f"Enable {instance} with these grants?")
     if copies is not None:
         output.note(f"copied to {_copy(copies, proposal, folder)}")
     write_enablement(operator_file(folder), proposal.entry)
@@ -136,8 +136,8 @@ def disable(
     running = _running(folder, name)
     output.note(_will_close(name, entry, running), style="")
     if not yes and running is not None:
-        _check_flags(yes=False, explicit=True, as_json=as_json)
-        _confirm(f"Disable {name}?")
+        check_flags(yes=False, explicit=True, as_json=as_json)
+        confirm(f"Disable {name}?")
     remove_enablement(operator_file(folder), name)
     host = reload_host(folder)
     output.show({"instance": name, "host": host}, lambda: _done(f"disabled {name}", host))
@@ -160,7 +160,7 @@ def reload_host(workspace: Path) -> dict[str, Any]:
     return {"running": True, **answer, "error": None}
 
 
-def _check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
+def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
     """Refuse what could approve something nobody has read."""
     if yes and not explicit:
         raise UsageError(
@@ -176,7 +176,8 @@ def _check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
         )
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
+    """Ask on the terminal; raises UsageError `usage.aborted` unless the answer is yes."""
     if not typer.confirm(question, default=False, err=True):
         raise UsageError("usage.aborted", "nothing was changed")
 
@@ -228,7 +229,7 @@ def _review_of(proposal: Proposal) -> Any:
 
 def _review(proposal: Proposal, workspace: Path) -> "RenderableType":
     from yoi.cli import plugin_view
-    from yoi.cli.layout import lines
+    from yoi.cli.layout import lines, whole
     from yoi.cli.sources import runs_in
     from yoi.packages import difference, inspect
 
@@ -236,7 +237,8 @@ def _review(proposal: Proposal, workspace: Path) -> "RenderableType":
     found = _review_of(proposal)
     parts: list[RenderableType] = [plugin_view.identity(package, runs_in(package))]
     if proposal.copies is not None:
-        parts.append(shown(f"  It will be copied into {workspace / '.yoi' / 'plugins'}.", 2048))
+        store = workspace / ".yoi" / "plugins"
+        parts.append(whole(shown(f"  it will be copied into {store}", 2048)))
     parts += ["", plugin_view.review_block(found, inspect(package, proposal.entry).surfaces)]
     parts.append(plugin_view.legend(found))
     if before is not None:
@@ -246,9 +248,11 @@ def _review(proposal: Proposal, workspace: Path) -> "RenderableType":
             )
         elif before.digest != package.digest:
             parts.append(
-                shown(
-                    f"  The code changed: {before.version} {before.digest} was approved.",
-                    style="bold yellow",
+                whole(
+                    shown(
+                        f"  The code changed: {before.version} {before.digest} was approved.",
+                        style="bold yellow",
+                    )
                 )
             )
         parts.append(

@@ -7,8 +7,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from yoi.cli.output import shown
-
 
 def table(*headers: str) -> Table:
     """Return an empty table; a header that begins with `>` is a right-aligned number."""
@@ -24,14 +22,19 @@ def table(*headers: str) -> Table:
     return grid
 
 
-def pairs(rows: Sequence[tuple[str, Text]]) -> Table:
-    """Return `name  value` rows, indented."""
-    grid = Table(box=None, show_header=False, pad_edge=True, padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(name, value)
-    return grid
+def pairs(rows: Sequence[tuple[str, Text]]) -> Group:
+    """Return `name  value` lines, indented and aligned."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return Group(
+        *(whole(Text.assemble((f"  {name:<{width}}  ", "dim"), value)) for name, value in rows)
+    )
+
+
+def whole(text: Text) -> Text:
+    """Return `text` as one line whatever the width: a command or path must survive copying."""
+    text.no_wrap = True
+    text.overflow = "ignore"
+    return text
 
 
 def lines(parts: Iterable[RenderableType]) -> Group:
@@ -53,8 +56,3 @@ def moment(rfc3339: str | None) -> str:
         return ""
     plain = rfc3339.split(".")[0].removesuffix("Z")
     return plain.replace("T", " ", 1)
-
-
-def bullets(rows: Iterable[str], style: str = "") -> Group:
-    """Return indented lines, each escaped."""
-    return Group(*(shown("  " + row, 1024, style) for row in rows))

@@ -39,10 +39,14 @@ class Output:
 
     def line(self, data: Mapping[str, Any], render: "Callable[[], RenderableType]") -> None:
         """Print one answer of several: a JSON object on one line, or what `render` returns."""
+        from rich.text import Text
+
         if self.as_json:
             print(json_line(data), flush=True)
-        else:
-            console().print(render())
+            return
+        shape = render()
+        # A line of text stays one line, so that a log can be searched.
+        console().print(shape, soft_wrap=isinstance(shape, Text))
 
     def note(self, words: str, style: str = "dim") -> None:
         """Tell a person something beside the answer, on stderr; programs are not told."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yoi.cli import enabling
+from yoi.cli import developing, enabling
 from yoi.cli.exits import Exit
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Write, check, review and enable plugins.", rich_markup_mode=None)
 app.command("enable")(enabling.enable)
 app.command("disable")(enabling.disable)
+app.command("dev")(developing.dev)
 
 SAFETY = {
     "no_network": True,

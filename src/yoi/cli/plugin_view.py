@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from yoi.cli.layout import lines, pairs, size, table
+from yoi.cli.layout import lines, pairs, size, table, whole
 from yoi.cli.output import shown
 from yoi.packages import Inspection, Package, Surface
 from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, review
@@ -50,7 +50,7 @@ def identity(package: Package, runs_in: str) -> RenderableType:
     rows = [
         ("digest", shown(package.digest)),
         ("runs in", shown(runs_in)),
-        ("from", shown(package.path)),
+        ("from", shown(package.path, 1024)),
     ]
     if manifest.description:
         rows.insert(0, ("it says", shown(manifest.description, _LIST_CHARS)))
@@ -123,22 +123,22 @@ def findings_block(findings: "Sequence[Finding]") -> list[RenderableType]:
     parts: list[RenderableType] = []
     for one in findings:
         parts.append(
-            Text.assemble(
-                shown("  ! ", style="bold red"),
-                shown(one.message, _LIST_CHARS),
-                shown(f" [{one.code}]", style="dim"),
+            whole(
+                Text.assemble(
+                    shown("  ! ", style="bold red"),
+                    shown(one.message, _LIST_CHARS),
+                    shown(f" [{one.code}]", style="dim"),
+                )
             )
         )
         if one.hint:
-            parts += [
-                shown(f"    hint: {row}", _LIST_CHARS, "cyan") for row in one.hint.splitlines()
-            ]
+            parts += [_hint(row) for row in one.hint.splitlines()]
     return parts
 
 
 def inspection(one: Inspection, runs_in: str) -> RenderableType:
     """Return all that `show` says about one package under one entry."""
-    state = Text.assemble("  status    ", shown(one.status.value, style=_STATUS[one.status.value]))
+    state = Text.assemble("  status   ", shown(one.status.value, style=_STATUS[one.status.value]))
     if one.instance is not None:
         state.append_text(shown(f", enabled as {one.instance}"))
     parts: list[RenderableType] = [identity(one.package, runs_in), state]
@@ -153,7 +153,7 @@ def inspection(one: Inspection, runs_in: str) -> RenderableType:
             for surface in refused
         ]
     if one.instance is None:
-        parts.append(shown(f"  enable it: yoi plugin enable {one.package.reference}", style="cyan"))
+        parts.append(_next(f"enable it: yoi plugin enable {one.package.reference}"))
     return lines(parts)
 
 
@@ -183,9 +183,9 @@ def overview(items: Sequence[Mapping[str, Any]]) -> RenderableType:
         )
         name = item["reference"] or item["path"]
         for fault in item["diagnostics"][:3]:
-            trouble.append(shown(f"  {name}: {fault['message']} [{fault['code']}]", _LIST_CHARS))
+            trouble.append(whole(shown(f"  {name}: {fault['message']} [{fault['code']}]", 2048)))
             if fault["hint"]:
-                trouble.append(shown(f"    hint: {fault['hint']}", _LIST_CHARS, "cyan"))
+                trouble += [_hint(row) for row in fault["hint"].splitlines()]
     return lines([grid, *([""] if trouble else []), *trouble])
 
 
@@ -193,9 +193,9 @@ def created(made: "Created", steps: Sequence[str]) -> RenderableType:
     """Return what was made and what to do with it."""
     return lines(
         [
-            Text.assemble("created ", shown(made.destination, 1024, "bold")),
+            whole(Text.assemble("created ", shown(made.destination, 1024, "bold"))),
             *(shown(f"  {path}") for path in made.files),
-            *(shown(f"  next: {step}", 1024, "cyan") for step in steps),
+            *(_next(f"next: {step}") for step in steps),
         ]
     )
 
@@ -204,7 +204,7 @@ def packed(result: "PackResult") -> RenderableType:
     """Return what was packed and what was left out."""
     package = result.package
     parts: list[RenderableType] = [
-        Text.assemble("packed ", shown(result.path, style="bold")),
+        whole(Text.assemble("packed ", shown(result.path, 1024, "bold"))),
         pairs(
             [
                 ("package", shown(f"{package.id} {package.manifest.version}")),
@@ -216,8 +216,16 @@ def packed(result: "PackResult") -> RenderableType:
     if package.left_out:
         parts.append(shown("left out", style="bold"))
         parts += [shown(f"  {one.path}  ({one.reason})") for one in package.left_out]
-    parts.append(shown(f"  enable it: yoi plugin enable {result.path}", 2048, "cyan"))
+    parts.append(_next(f"enable it: yoi plugin enable {result.path}"))
     return lines(parts)
+
+
+def _hint(row: str) -> Text:
+    return whole(shown(f"    hint: {row}", _LIST_CHARS, "cyan"))
+
+
+def _next(words: str) -> Text:
+    return whole(shown(f"  {words}", 2048, "cyan"))
 
 
 def _rows(rows: Iterable[ReviewRow]) -> RenderableType:

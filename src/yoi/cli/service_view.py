@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from yoi.cli.layout import lines, moment, pairs, size, table
+from yoi.cli.layout import lines, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.errors import ControlError
 from yoi.protocol.diagnostics import Diagnostic
@@ -241,20 +241,24 @@ def _refusals(one: ServiceStatus) -> list[RenderableType]:
     for entry in recent:
         parts.append(diagnostic_line(entry))
         if entry.hint:
-            parts.append(shown(f"    hint: {entry.hint}", style="cyan"))
+            parts += [
+                whole(shown(f"    hint: {row}", 1024, "cyan")) for row in entry.hint.splitlines()
+            ]
     return parts
 
 
 def diagnostic_line(entry: Diagnostic) -> Text:
     """Return one diagnostic on one line."""
     style = {"error": "red", "warning": "yellow"}.get(entry.severity, "")
-    return Text.assemble(
-        shown(moment(entry.at), style="dim"),
-        " ",
-        shown(entry.scope, style="bold"),
-        " ",
-        shown(entry.message, 1024, style),
-        shown(f" [{entry.code}]", style="dim"),
+    return whole(
+        Text.assemble(
+            shown(moment(entry.at), style="dim"),
+            " ",
+            shown(entry.scope, style="bold"),
+            " ",
+            shown(entry.message, 1024, style),
+            shown(f" [{entry.code}]", style="dim"),
+        )
     )
 
 

@@ -1,0 +1,98 @@
+"""`yoi plugin dev`: the printing and asking part; `yoi.runtime.dev` does the work."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yoi.cli.enabling import check_flags
+from yoi.cli.options import JsonLines
+from yoi.cli.output import Output, console
+from yoi.cli.serve import Printer
+from yoi.errors import UsageError
+
+if TYPE_CHECKING:
+    from yoi.packages import Package
+    from yoi.permissions import PermissionSet
+
+
+def dev(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The plugin's source folder.")],
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", "-c", metavar="KEY=VALUE", help="A value for the plugin."),
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config-file", metavar="FILE", help="Values as TOML or JSON."),
+    ] = None,
+    grant_requested: Annotated[
+        bool, typer.Option("--grant-requested", help="Grant what it asks for at the start.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask at the start; needs --grant-requested.")
+    ] = False,
+    as_json: JsonLines = False,
+) -> int:
+    """Run a plugin from its folder, reloading on save; the grant ends with the session.
+
+    A save that changes what the plugin asks for stops it until you agree again.
+    """
+    from yoi.cli.grants import read_config
+    from yoi.packages import read_package
+
+    check_flags(yes=yes, explicit=grant_requested, as_json=as_json)
+    if not folder.is_dir():
+        raise UsageError(
+            "usage.arguments", f"{folder} is not a folder", hint="yoi plugin new --help"
+        )
+    output = Output("plugin dev", as_json)
+    schema = read_package(folder).manifest.config_schema
+    values = read_config(config or [], config_file, schema)
+    printer = Printer(output, folder, frozenset())
+    with output.glancing("loading the sandbox"):
+        from yoi.runtime.dev import develop
+    return develop(
+        folder,
+        values,
+        ask=Approval(output, granted_at_start=yes).ask,
+        on_ready=printer.ready,
+        listen=printer.tell,
+    )
+
+
+class Approval:
+    """Shows what a folder asks for and takes the answer; called again when that changes."""
+
+    def __init__(self, output: Output, *, granted_at_start: bool) -> None:
+        self._output = output
+        self._given = granted_at_start
+
+    def ask(self, package: "Package", before: "PermissionSet | None") -> bool:
+        """Return whether the person agrees. With nobody to ask, the answer is no."""
+        if not self._output.as_json:
+            console().print(_review(package, before))
+        if self._given:
+            # Given on the command line, once: it cannot speak for a later save.
+            self._given = False
+            return True
+        if self._output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return typer.confirm("Let it do this until this session ends?", default=False, err=True)
+
+
+def _review(package: "Package", before: "PermissionSet | None") -> object:
+    from yoi.cli import plugin_view
+    from yoi.cli.layout import lines
+    from yoi.cli.sources import runs_in
+    from yoi.packages import difference, inspect
+    from yoi.permissions import review
+
+    requested = package.manifest.requested
+    parts = [plugin_view.identity(package, runs_in(package)), ""]
+    if before is not None:
+        parts.append(plugin_view.difference_block(difference(before, requested)))
+    surfaces = inspect(package, None).surfaces
+    parts.append(plugin_view.review_block(review(requested, requested), surfaces))
+    return lines(parts)

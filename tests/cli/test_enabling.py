@@ -1,0 +1,234 @@
+"""`yoi plugin enable` and `disable`: what is asked, what is written, and what never is."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from tests.cli.packages import BROAD, GRANT, MANIFEST, write_plugin
+
+YES = ("--grant-requested", "--yes", "-c", "channel=main")
+
+
+@pytest.fixture
+def relay(workspace):
+    return write_plugin(workspace / "relay", MANIFEST + BROAD)
+
+
+def configuration(workspace):
+    return workspace / ".yoi" / "yoi.toml"
+
+
+def entries(workspace):
+    return tomllib.loads(configuration(workspace).read_text())["plugins"]["enabled"]
+
+
+@pytest.mark.parametrize("form", ["txt", "json"])
+def test_what_is_shown_before_a_grant(form, yoi, workspace, relay, golden):
+    """P5, P6: the review in plain words, broad access in a block of its own."""
+    extra = ["--json"] if form == "json" else []
+    ran = yoi("plugin", "enable", "./relay", *YES, *extra)
+    assert ran.status == 0
+    golden(f"enable.{form}", ran.out)
+
+
+def test_the_entry_is_bound_to_the_exact_package(yoi, workspace, relay):
+    """P3: id, version and digest, in the entry and again in its grants."""
+    yoi("plugin", "enable", "./relay", *YES)
+    (entry,) = entries(workspace)
+    shown = json.loads(yoi("plugin", "show", "relay", "--json").out)["items"][0]
+    assert shown["status"] == "active"
+    for bound in (entry, entry["grants"]):
+        assert (bound["id"], bound["version"]) == ("project:relay", "1.2.0")
+        assert bound["digest"] == shown["digest"]
+    assert entry["config"] == {"channel": "main"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--yes"],
+        ["--grant-requested"],
+        [],
+        ["--json"],
+        ["--json", "--grant-requested"],
+        ["--yes", "--grant-requested", "--grant", "g.toml"],
+        ["--yes", "--grant-requested", "--config", "nonsense"],
+        ["--yes", "--grant-requested", "--as", "../up"],
+        ["--yes", "--grant-requested", "--workspace", "nowhere"],
+    ],
+)
+def test_what_could_approve_unread_is_a_usage_error(arguments, yoi, workspace, relay):
+    ran = yoi("plugin", "enable", "./relay", "-c", "channel=main", *arguments)
+    assert ran.status == 2
+    assert not (workspace / ".yoi").exists()
+
+
+def test_without_a_terminal_the_flags_are_named(yoi, workspace, relay):
+    ran = yoi("plugin", "enable", "./relay", "-c", "channel=main")
+    assert "--yes" in ran.err
+    assert "--grant-requested" in ran.err
+    assert "--grant FILE" in ran.err
+
+
+def test_a_config_that_does_not_fit_writes_nothing(yoi, workspace, relay):
+    for values in ([], ["-c", "channel=x", "-c", "limit=much"], ["-c", "channel=x", "-c", "y=1"]):
+        ran = yoi("plugin", "enable", "./relay", "--grant-requested", "--yes", *values)
+        assert ran.status == 1
+        assert "[config.value]" in ran.err
+    assert not (workspace / ".yoi").exists()
+
+
+def test_values_take_the_type_that_the_schema_says(yoi, workspace, relay):
+    yoi("plugin", "enable", "./relay", "--grant-requested", "--yes", "-c", "channel=5", "-c",
+        "limit=5")  # fmt: skip
+    assert entries(workspace)[0]["config"] == {"channel": "5", "limit": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("c.toml", 'channel = "main"\nlimit = 3\n'),
+                       ("c.json", '{"channel": "main", "limit": 3}')]
+)  # fmt: skip
+def test_values_from_a_file_come_before_those_on_the_line(name, text, yoi, workspace, relay):
+    (workspace / name).write_text(text)
+    yoi("plugin", "enable", "./relay", "--grant-requested", "--yes", "--config-file", name, "-c",
+        "limit=4")  # fmt: skip
+    assert entries(workspace)[0]["config"] == {"channel": "main", "limit": 4}
+
+
+def test_a_broken_package_is_not_enabled(yoi, workspace):
+    write_plugin(workspace / "relay", source="class Relay\n")
+    ran = yoi("plugin", "enable", "./relay", *YES)
+    assert ran.status == 1
+    assert not (workspace / ".yoi").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("permissions = 5", "enablement.malformed"),
+        ("bogus = 1", "enablement.malformed"),
+        ("= nope", "enablement.toml"),
+        ('[[websocket]]\nscheme = "gopher"\nhost = "x"', "enablement.malformed"),
+    ],
+)
+def test_a_grant_file_that_cannot_be_read_grants_nothing(text, code, yoi, workspace, relay):
+    (workspace / "g.toml").write_text(text)
+    ran = yoi("plugin", "enable", "./relay", "--grant", "g.toml", "--yes", "-c", "channel=main")
+    assert ran.status == 1
+    assert f"[{code}]" in ran.err
+    assert not (workspace / ".yoi").exists()
+
+
+def test_comments_in_the_configuration_stay(yoi, workspace, relay):
+    configuration(workspace).parent.mkdir()
+    configuration(workspace).write_text("# mine, keep it\n[other]\nkey = 1  # and this\n")
+    yoi("plugin", "enable", "./relay", *YES)
+    yoi("plugin", "disable", "relay", "--yes")
+    text = configuration(workspace).read_text()
+    assert "# mine, keep it" in text
+    assert "# and this" in text
+
+
+def test_a_changed_package_shows_what_changed(yoi, workspace, relay, golden):
+    """P3: the review of a changed package shows the difference, and old grants do not carry."""
+    (workspace / "g.toml").write_text(GRANT)
+    yoi("plugin", "enable", "./relay", "--grant", "g.toml", "--yes", "-c", "channel=main")
+    write_plugin(relay, MANIFEST.replace('"chat"', '"talk"').replace("1.2.0", "1.3.0"))
+    ran = yoi("plugin", "enable", "./relay", "--grant-requested", "--yes")
+    assert ran.status == 0
+    golden("enable-changed.txt", ran.out)
+    assert entries(workspace)[0]["version"] == "1.3.0"
+    assert entries(workspace)[0]["config"] == {"channel": "main"}
+
+
+def test_a_running_host_is_told(yoi, workspace, relay, serving):
+    calls = []
+
+    async def reload(params):
+        calls.append("reload")
+        return {"started": ["relay"], "stopped": [], "restarted": []}
+
+    with serving(workspace, {"host.reload": reload}):
+        ran = yoi("plugin", "enable", "./relay", *YES)
+    assert calls == ["reload"]
+    assert "the running host started: relay" in ran.out
+
+
+def test_a_host_that_cannot_reload_is_reported(yoi, workspace, relay, serving):
+    with serving(workspace, {}):
+        ran = yoi("plugin", "enable", "./relay", *YES, "--json")
+    assert ran.status == 0
+    assert json.loads(ran.out)["host"]["error"]["code"] == "control.refused"
+
+
+def test_disable_drops_the_entry(yoi, workspace, relay):
+    yoi("plugin", "enable", "./relay", *YES)
+    ran = yoi("plugin", "disable", "relay", "--yes", "--json")
+    assert json.loads(ran.out)["instance"] == "relay"
+    assert tomllib.loads(configuration(workspace).read_text()).get("plugins", {}) in (
+        {},
+        {"enabled": []},
+    )
+    again = yoi("plugin", "disable", "relay", "--yes")
+    assert again.status == 1
+    assert "[enablement.missing]" in again.err
+
+
+def on_a_terminal(workspace, answer, *arguments):
+    """Run `yoi` with a real terminal, answer its question, and return status and screen."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "yoi.cli", *arguments],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=workspace,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(theirs)
+    screen = b""
+    answered = False
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # Linux says EIO once the other side is closed
+            break
+        if not data:
+            break
+        screen += data
+        if b"[y/N]" in screen and not answered:
+            answered = True
+            os.write(ours, answer)
+    os.close(ours)
+    return child.wait(), screen.decode()
+
+
+@pytest.mark.parametrize(("answer", "written"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
+def test_a_person_is_asked_and_only_yes_means_yes(answer, written, workspace, relay):
+    """P3: nothing is written before the answer, and nothing at all after a no."""
+    status, screen = on_a_terminal(
+        workspace, answer, "plugin", "enable", "./relay", "-c", "channel=main"
+    )
+    assert "BROAD ACCESS" in screen
+    assert (status == 0) is written
+    assert configuration(workspace).exists() is written
+    assert (workspace / ".yoi" / "plugins" / "relay.yoi-plugin").exists() is written
+    assert "\x1b[" in screen, "a terminal gets colours"
+
+
+def test_a_package_that_changes_while_it_is_read_is_not_enabled(yoi, workspace, relay, monkeypatch):
+    """What lands in the store must be what was reviewed."""
+    from yoi import packages
+
+    real = packages.add_to_store
+
+    def edited_meanwhile(path, store):
+        write_plugin(relay, MANIFEST.replace("1.2.0", "9.9.9"))
+        return real(path, store)
+
+    monkeypatch.setattr(packages, "add_to_store", edited_meanwhile)
+    ran = yoi("plugin", "enable", "./relay", *YES)
+    assert ran.status == 1
+    assert "[package.digest]" in ran.err
+    assert not configuration(workspace).exists()
