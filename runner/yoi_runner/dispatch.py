@@ -46,14 +46,12 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                 _, ingress, connection, session, seq, received_ms, attempt, lengths = run
                 source = (ingress, connection, session, received_ms, attempt)
             else:
-                lengths = (run[1],)
-                source = None
+                source, seq, lengths = None, 0, (run[1],)
             for length in lengths:
                 end = at + length
                 try:
                     if source is not None:
                         answer = on_text(TextEvent(source, seq, batch[at:end]), ctx)
-                        seq += 1
                         handler = "on_text"
                     else:
                         answer = on_event(event_from_json(_scan(batch[at:end], 0)[0]), ctx)
@@ -67,8 +65,11 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                     else:
                         _general(answer, handler, head, bodies)
                 except BaseException as exc:
+                    # The host may deliver this event again: those behind it must wait their turn.
                     head.append(failure(exc))
+                    return _answer(head, bodies)
                 at = end
+                seq += 1
                 left -= 1
                 if not left:
                     now = monotonic()
