@@ -151,7 +151,7 @@ def test_entries_that_may_be_there(source):
         (b"x = " + b"(" * 5000, "plugin.py"),
         (b"x = " + b"-" * 100_000 + b"1\n", "plugin.py"),
         (b"x = " + b"9" * 5000 + b"\n", "plugin.py"),
-        (b"x" + b".a" * 100_000 + b"\n", "plugin.py"),
+        (b"x" + b".a" * 50_000 + b"\n", "plugin.py"),
     ],
     ids=range(10),
 )
