@@ -1,0 +1,216 @@
+"""The guest's half of the lean codec, against the host's half (yoi.protocol.lean)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yoi_runner import dispatch as module
+from yoi_runner.dispatch import make_dispatch
+
+from yoi.protocol import lean
+from yoi.protocol.ingress import IngressEvent, TextFrame
+from yoi.protocol.outcomes import Commands, HandlerFailed
+from yoi.protocol.outcomes import Reply as HostReply
+from yoi.types import SessionId
+from yoi_pdk import Context, Plugin, Reply, Send, Status
+
+NOW = "2026-01-01T00:00:00.000Z"
+
+
+def frame(text, seq=1, session="s1", received_ms=1_700_000_000_000):
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return TextFrame("events", "gw", SessionId(session), seq, text, received_ms, size)
+
+
+def opened(event_id="s1.open"):
+    return IngressEvent(
+        kind="websocket_open",
+        source="websocket:gw",
+        ingress_name="events",
+        payload={"connection": "gw", "session": "s1", "subprotocol": None},
+        created_at=NOW,
+        correlation_id=event_id,
+    )
+
+
+class Scripted(Plugin):
+    def __init__(self, handler):
+        self.handler = handler
+        self.heard = []
+
+    def on_text(self, event, ctx):
+        self.heard.append((event.id, event.text, event.connection, event.ingress, event.attempt))
+        return self.handler(event)
+
+    def on_event(self, event, ctx):
+        self.heard.append((event.id, type(event).__name__))
+        return self.handler(event)
+
+
+def run(handler, events, slice_ms=1000):
+    plugin = Scripted(handler)
+    dispatch = make_dispatch(plugin, Context("test", print))
+    outcomes = lean.decode_answer(dispatch(lean.encode_batch(events, slice_ms)), events, NOW)
+    return outcomes, plugin.heard
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.lists(TEXTS | st.none(), min_size=1, max_size=12))
+def test_every_event_arrives_as_it_was_and_its_answer_returns(texts):
+    events = [
+        opened(f"o{n}") if text is None else frame(text, n) for n, text in enumerate(texts, 1)
+    ]
+    outcomes, heard = run(
+        lambda event: event.reply(event.text + "!") if hasattr(event, "text") else None, events
+    )
+    assert outcomes == [Commands([]) if text is None else HostReply(text + "!") for text in texts]
+    assert heard == [
+        (f"o{n}", "OpenEvent") if text is None else (f"s1.{n}", text, "gw", "events", 1)
+        for n, text in enumerate(texts, 1)
+    ]
+
+
+def test_runs_of_several_sessions_keep_their_ids():
+    events = [frame("a", 1), frame("b", 2), frame("c", 1, "s2"), frame("d", 9, "s2")]
+    _, heard = run(lambda event: None, events)
+    assert [entry[0] for entry in heard] == ["s1.1", "s1.2", "s2.1", "s2.9"]
+
+
+def test_commands_keep_their_order_ids_and_payloads():
+    events = [frame("x")]
+    [outcome], _ = run(
+        lambda event: [event.reply("a"), Send("b", connection="gw", id="mine"), Status("ok")],
+        events,
+    )
+    assert isinstance(outcome, Commands)
+    assert [(c.command_id, c.kind) for c in outcome.commands] == [
+        ("s1.1:0", "websocket_send"),
+        ("mine", "websocket_send"),
+        ("s1.1:2", "diagnostic_status_update"),
+    ]
+    assert outcome.commands[1].payload == {"text": "b", "connection": "gw"}
+
+
+def test_one_failure_is_one_outcome():
+    def handler(event):
+        if event.text == "bad":
+            raise ValueError("no")
+        return event.reply(event.text)
+
+    outcomes, heard = run(handler, [frame("a", 1), frame("bad", 2), frame("c", 3)])
+    assert [entry[0] for entry in heard] == ["s1.1", "s1.2", "s1.3"]
+    assert [type(outcome) for outcome in outcomes] == [HostReply, HandlerFailed, HostReply]
+    assert isinstance(outcomes[1], HandlerFailed)
+    assert (outcomes[1].kind, outcomes[1].message) == ("ValueError", "no")
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError])
+def test_no_exception_leaves_the_runner(kind):
+    def handler(event):
+        raise kind("out")
+
+    [outcome], _ = run(handler, [frame("x")])
+    assert isinstance(outcome, HandlerFailed)
+    assert outcome.kind == kind.__name__
+
+
+def late(event):
+    reply = event.reply("abc")
+    reply.text = event.text and ["a", "b", "c"]
+    return reply
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda event: event.reply("\ud800"),
+        lambda event: [event.reply("fine"), Status("\ud800")],
+        lambda event: Status(status={"n": float("nan")}),
+        lambda event: Status(status={"n": {1}}) if event else None,
+        lambda event: "text",
+        late,
+        lambda event: (_ for _ in ()).throw(ValueError("\ud800 \x1b[2J")),
+    ],
+)
+def test_what_cannot_leave_is_this_events_failure_alone(handler):
+    def on(event):
+        return handler(event) if event.seq == 2 else event.reply("ok é")
+
+    outcomes, _ = run(on, [frame("a", 1), frame("b", 2), frame("c", 3)])
+    assert outcomes[0] == outcomes[2] == HostReply("ok é")
+    assert isinstance(outcomes[1], HandlerFailed)
+
+
+class Hostile(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def test_an_exception_that_cannot_be_described_is_still_an_outcome():
+    def handler(event):
+        raise Hostile
+
+    [outcome], _ = run(handler, [frame("x")])
+    assert isinstance(outcome, HandlerFailed)
+    assert outcome.message == "its __str__ raised ValueError"
+
+
+class Time:
+    """A clock that each handled event moves on by `step` seconds."""
+
+    def __init__(self, step):
+        self.now, self.step, self.reads = 100.0, step, 0
+
+    def __call__(self):
+        self.reads += 1
+        return self.now
+
+    def handle(self, event):
+        self.now += self.step
+        return Reply(event.text)
+
+
+def timed(monkeypatch, step, count, slice_ms=5, batches=1):
+    clock = Time(step)
+    monkeypatch.setattr(module, "monotonic", clock)
+    plugin = Scripted(clock.handle)
+    dispatch = make_dispatch(plugin, Context("test", print))
+    events = [frame(str(n), n) for n in range(1, count + 1)]
+    handled = 0
+    for _ in range(batches):
+        clock.reads = 0
+        answer = dispatch(lean.encode_batch(events, slice_ms))
+        handled = len(lean.decode_answer(answer, events, NOW))
+    return handled, clock
+
+
+@pytest.mark.parametrize(("step", "handled"), [(0.010, 1), (0.0049, 2), (0.002, 3)])
+def test_the_slice_ends_a_batch_of_slow_events(monkeypatch, step, handled):
+    assert timed(monkeypatch, step, 20)[0] == handled
+
+
+def test_a_batch_always_makes_progress(monkeypatch):
+    assert timed(monkeypatch, 1.0, 3, slice_ms=0)[0] == 1
+
+
+def test_a_quick_plugin_is_asked_about_the_time_less_often(monkeypatch):
+    handled, clock = timed(monkeypatch, 0.000001, 64, batches=2)
+    assert handled == 64
+    assert clock.reads <= 64 / 4 + 2
+
+
+def test_one_event_never_reads_the_clock(monkeypatch):
+    assert timed(monkeypatch, 1.0, 1)[1].reads == 0
+
+
+def test_a_plugin_that_turns_slow_is_stopped_within_four_events(monkeypatch):
+    clock = Time(0.000001)
+    monkeypatch.setattr(module, "monotonic", clock)
+    plugin = Scripted(clock.handle)
+    dispatch = make_dispatch(plugin, Context("test", print))
+    events = [frame(str(n), n) for n in range(1, 65)]
+    dispatch(lean.encode_batch(events, 5))
+    clock.step = 0.1
+    assert len(lean.decode_answer(dispatch(lean.encode_batch(events, 5)), events, NOW)) <= 4
+    assert len(lean.decode_answer(dispatch(lean.encode_batch(events, 5)), events, NOW)) == 1
