@@ -20,7 +20,7 @@ from yoi.runtime.workspace import Plan
 from yoi.types import Clock, InstanceName, SystemClock, rfc3339
 
 Ask = Callable[[Package, PermissionSet | None], bool]
-"""Shows the review of a package (beside what was agreed to before) and returns the person's word."""
+"""Shows the review of a package (beside what was agreed to before) and returns the answer."""
 
 _SETTLE_MS = 100
 """Editors save in several steps; one reload is enough."""

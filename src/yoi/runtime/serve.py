@@ -83,7 +83,7 @@ class Runtime:
         await self._control.start()
         try:
             loop = asyncio.get_running_loop()
-            self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir() / "code")
+            self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir())
             self._scheduler = Scheduler(self._limits)
             self.host = PluginHost(
                 Surroundings(
