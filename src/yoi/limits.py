@@ -28,6 +28,9 @@ class Limits:
     package_expanded_bytes: int = bound(64 * MIB, "the ancestor's bound; stops archive bombs")
     package_path_bytes: int = bound(1024, "longer than any file system needs")
     store_packages: int = bound(128, "discovery reads each one")
+    store_expanded_bytes: int = bound(
+        256 * MIB, "discovery holds the packages of a store in memory"
+    )
     config_bytes: int = bound(64 * KIB, "what start() receives")
     name_bytes: int = bound(128, "ids and names; the ancestor's bound")
     description_chars: int = bound(1024, "one paragraph on a screen")
@@ -130,7 +133,8 @@ class Limits:
     long_turn_ms: int = bound(20, "a turn beyond this counts as long")
     compile_seconds: int = bound(120, "CPU time of the compiler child")
     compile_memory_bytes: int = bound(3 * 1024 * MIB, "address space of the compiler child")
-    compile_input_bytes: int = bound(32 * MIB, "a component")
+    compile_input_bytes: int = bound(40 * MIB, "a component; the Python runner has 28 MiB")
+    compiled_components: int = bound(256, "files in the cache of compiled code, oldest use first")
 
     # journal
     journal_record_bytes: int = bound(4 * MIB, "one record; the largest item with room to spare")

@@ -222,6 +222,7 @@ def test_a_file_that_cannot_be_edited_stays_as_it_is(tmp_path, text):
     "text",
     [
         "[plugins]\n",
+        "[plugins]\nenabled = []\n",
         "# only a comment",
         "[serve]\nport = 1",
         '[[plugins.enabled]]\nid = "broken"\n\n[other]\nx = 1\n',
@@ -243,6 +244,22 @@ def test_files_of_many_shapes_can_be_edited(tmp_path, text):
     after = tomllib.loads(path.read_text())
     assert after.get("other") == before.get("other")
     assert Enablement.load(path).find("echo") is None
+
+
+def test_strangers_text_is_written_as_text(tmp_path):
+    """A version or a setting cannot break out of its string and add a grant."""
+    path = tmp_path / "yoi.toml"
+    hostile = 'x"\n[[plugins.enabled]]\nid = "project:evil"\n# \u202e\x1b[2J'
+    made = entry(version=hostile[:100], config={"a": hostile, 'k"\n]': [hostile]})
+    write_enablement(path, made)
+    assert Enablement.load(path).entries == (made,)
+
+
+def test_what_toml_cannot_hold_is_refused(tmp_path):
+    path = tmp_path / "yoi.toml"
+    with pytest.raises(EnablementError, match="cannot be written as TOML"):
+        write_enablement(path, entry(config={"a": None}))
+    assert not path.exists()
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from yoi.limits import LIMITS
-from yoi.packages import Status, inspect, read_package
+from yoi.packages import Status, eligibility, inspect, read_package
 from yoi.packages.source import PythonEntry, source_problems
 from yoi.permissions import PermissionSet
 
@@ -70,6 +70,17 @@ def test_a_surface_that_is_not_enabled_is_not_eligible(workspace):
     entry = workspace.entry(package, surfaces=frozenset({"tool"}))
     eligible = {one.kind for one in inspect(package, entry).surfaces if one.eligible}
     assert eligible == {"tool"}
+
+
+def test_a_connection_needs_its_ingress_too(workspace):
+    package = workspace.write()
+    requested = package.manifest.requested
+    kept = tuple(one for one in requested.permissions if one.label != "ingress.events")
+    workspace.enable(package, granted=PermissionSet(kept, requested.websocket))
+    (plugin,) = workspace.resolve().plugins
+    refused = {one.kind: one.reason for one in eligibility(plugin) if not one.eligible}
+    assert set(refused) == {"ingress", "connection"}
+    assert "ingress.events" in refused["connection"]
 
 
 def test_a_changed_digest_is_a_finding(workspace):

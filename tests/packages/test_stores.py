@@ -2,13 +2,14 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from yoi.errors import PackageError
 from yoi.limits import LIMITS
-from yoi.packages import Inventory, Store, add_to_store
+from yoi.packages import Inventory, Store, add_to_store, stores
 from yoi.packages.writer import build_archive
 
 TOML = (Path(__file__).parent / "echo.toml").read_text()
@@ -88,6 +89,16 @@ def test_a_store_is_bounded(tmp_path):
     inventory = Inventory.of(store)
     assert len(inventory.unreadable) == LIMITS.store_packages + 1
     assert inventory.unreadable[0].error.code == "package.bounds"
+
+
+def test_a_store_is_bounded_in_memory(tmp_path, monkeypatch):
+    store = Store.project(tmp_path)
+    put(store, "a.yoi-plugin", TOML.replace('"echo"', '"a"', 1))
+    put(store, "b.yoi-plugin", TOML.replace('"echo"', '"b"', 1))
+    monkeypatch.setattr(stores, "LIMITS", replace(LIMITS, store_expanded_bytes=len(TOML) + 99))
+    inventory = Inventory.of(store)
+    assert [one.id for one in inventory.packages] == ["a"]
+    assert codes(inventory) == {"b.yoi-plugin": "package.bounds"}
 
 
 def test_adding_packs_a_folder_and_copies_an_archive(workspace, tmp_path):

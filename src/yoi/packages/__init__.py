@@ -18,7 +18,7 @@ from yoi.packages.digest import is_digest, package_digest
 from yoi.packages.edits import remove_enablement, write_enablement
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.folder import LeftOut
-from yoi.packages.inspection import Finding, Inspection, Status, Surface, inspect
+from yoi.packages.inspection import Finding, Inspection, Status, Surface, eligibility, inspect
 from yoi.packages.manifest import MANIFEST_NAME, Manifest
 from yoi.packages.pack import PackResult, pack
 from yoi.packages.package import SUFFIX, Package, read_package
@@ -28,6 +28,7 @@ from yoi.packages.resolve import (
     check_binding,
     resolve,
     resolve_entry,
+    resolve_package,
 )
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import PythonEntry
@@ -75,6 +76,7 @@ __all__ = [
     "check_binding",
     "create_from_template",
     "difference",
+    "eligibility",
     "inspect",
     "is_digest",
     "pack",
@@ -83,6 +85,7 @@ __all__ = [
     "remove_enablement",
     "resolve",
     "resolve_entry",
+    "resolve_package",
     "schema_problems",
     "validate_config",
     "write_enablement",

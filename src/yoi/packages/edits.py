@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Comment, Item, Table, Whitespace
+from tomlkit.items import AoT, Array, Comment, Item, Table, Whitespace
 
 from yoi.errors import EnablementError, PackageError
 from yoi.limits import LIMITS
@@ -41,17 +41,13 @@ def write_enablement(path: "Path", entry: EnabledEntry) -> None:
         before = _read(path)
         document = _parse(before, path)
         rows = _rows(document)
-        row = next((row for row in rows if _name(row) == entry.name), None)
-        if row is None:
-            row = tomlkit.table()
-            _fill(row, entry)
-            rows.append(row)
-        else:
-            # Comments at the end of an entry are mostly about the next one: they stay last.
-            ending = _detach_ending(row)
-            _fill(row, entry)
-            _attach_ending(row, ending)
-        after = tomlkit.dumps(document)
+        try:
+            _put(rows, entry)
+            after = tomlkit.dumps(document)
+        except TOMLKitError as exc:
+            raise EnablementError(
+                "enablement.malformed", f"the entry cannot be written as TOML: {exc}"
+            ) from None
         _check(before, after, path, entry.name, lambda found: found == entry)
         _replace(path, after)
 
@@ -80,6 +76,19 @@ def remove_enablement(path: "Path", name: str) -> None:
         after = _cut_mark(tomlkit.dumps(document), ending)
         _check(before, after, path, name, lambda found: found is None)
         _replace(path, after)
+
+
+def _put(rows: AoT, entry: EnabledEntry) -> None:
+    row = next((row for row in rows if _name(row) == entry.name), None)
+    if row is None:
+        row = tomlkit.table()
+        _fill(row, entry)
+        rows.append(row)
+    else:
+        # Comments at the end of an entry are mostly about the next one: they stay last.
+        ending = _detach_ending(row)
+        _fill(row, entry)
+        _attach_ending(row, ending)
 
 
 @contextlib.contextmanager
@@ -139,6 +148,10 @@ def _rows(document: tomlkit.TOMLDocument) -> AoT:
     if "enabled" not in plugins:
         plugins["enabled"] = tomlkit.aot()
     rows = plugins["enabled"]
+    if isinstance(rows, Array) and not rows:
+        plugins.remove("enabled")
+        plugins["enabled"] = tomlkit.aot()
+        rows = plugins["enabled"]
     if not isinstance(rows, AoT):
         raise EnablementError(
             "enablement.malformed",

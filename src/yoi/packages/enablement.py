@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yoi.errors import EnablementError, PermissionMalformed, UrlRefused, YoiError
+from yoi.errors import EnablementError, PackageError, PermissionMalformed, UrlRefused, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.digest import is_digest
 from yoi.packages.folder import io_error
@@ -68,16 +68,15 @@ class Enablement:
 
         Raises EnablementError when the file as a whole cannot be read.
         """
-        if not path.exists():
-            return cls(path)
         try:
+            if not path.exists():
+                return cls(path)
             data = read_file(path, LIMITS.operator_config_bytes)
-        except YoiError as exc:
+        except PackageError as exc:
             raise EnablementError("enablement.malformed", exc.message, at="") from None
         except OSError as exc:
-            raise EnablementError(
-                "enablement.malformed", io_error(exc, str(path)).message, at=""
-            ) from None
+            message = io_error(exc, str(path)).message
+            raise EnablementError("enablement.malformed", message, at="") from None
         return cls.parse(data, path)
 
     @classmethod

@@ -16,6 +16,7 @@ from yoi.permissions import Authority, Permission, PermissionKind, PermissionSet
 if TYPE_CHECKING:
     from yoi.packages.enablement import EnabledEntry
     from yoi.packages.package import Package
+    from yoi.packages.resolve import ResolvedPlugin
 
 WASM_MAGIC = b"\0asm"
 
@@ -190,6 +191,11 @@ def tool_problems(tool: ToolDecl) -> list[SchemaProblem]:
     return schema_problems(tool.input_schema)
 
 
+def eligibility(plugin: "ResolvedPlugin") -> tuple[Surface, ...]:
+    """Return every surface of `plugin` with whether manifest, operator and grant all have it."""
+    return _surfaces(plugin.package, plugin.authority, plugin.surfaces)
+
+
 def _surfaces(
     package: "Package", authority: Authority, enabled: frozenset[str]
 ) -> tuple[Surface, ...]:
@@ -230,10 +236,10 @@ def _connections(
 ) -> list[Surface]:
     found = []
     for one in package.manifest.connections:
-        decision = authority.connection(one.name, one.url)
-        reason = "" if decision.allowed else decision.message
-        if "ingress" not in enabled:
-            reason = "the ingress surface is not enabled"
+        needed = [
+            Permission(PermissionKind.SURFACE, "ingress"),
+            Permission(PermissionKind.INGRESS, one.ingress),
+        ]
         details = {
             "ingress": one.ingress,
             "url": one.url.display,
@@ -241,8 +247,13 @@ def _connections(
             "deliver": sorted(one.deliver),
             "on_full": one.on_full.value,
             "subprotocols": list(one.subprotocols),
-            "headers": [name for name, _ in one.headers],
+            "headers": dict(one.headers),
         }
+        # What it delivers goes to its ingress, so both keys are needed there too.
+        ingress = _surface("ingress", one.ingress, needed, authority, enabled, {})
+        decision = authority.connection(one.name, one.url)
+        reason = "" if decision.allowed else decision.message
+        reason = ingress.reason or reason
         found.append(Surface("connection", one.name, not reason, reason, details))
     return found
 

@@ -54,7 +54,14 @@ def resolve(inventory: "Inventory", enablement: Enablement) -> Resolution:
 
 def resolve_entry(inventory: "Inventory", entry: EnabledEntry) -> ResolvedPlugin:
     """Return the plugin that `entry` enables. Raises EnablementError or ConfigError."""
-    package = _package(inventory, entry)
+    return resolve_package(_package(inventory, entry), entry)
+
+
+def resolve_package(package: "Package", entry: EnabledEntry) -> ResolvedPlugin:
+    """Return `package` as `entry` enables it, wherever it was found (a `dir:` one under dev).
+
+    Raises EnablementError or ConfigError.
+    """
     check_binding(package, entry)
     surfaces = check_surfaces(package, entry)
     config = validate_config(package.manifest.config_schema, entry.config)

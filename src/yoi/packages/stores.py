@@ -112,10 +112,19 @@ def _look(store: Store) -> tuple[list[Package], list[Unreadable]]:
         unreadable.append(Unreadable(store.source, store.path, error))
         names = names[: LIMITS.store_packages]
     by_id: dict[str, list[Package]] = {}
+    room = LIMITS.store_expanded_bytes
     for name in names:
         path = store.path / name
         try:
             package = _member(store, path)
+            room -= sum(map(len, package.files.values()))
+            if room < 0:
+                raise PackageError(
+                    "package.bounds",
+                    f"the packages of {store.path} come to more than "
+                    f"{LIMITS.store_expanded_bytes} bytes; {name} is not taken in",
+                    hint="remove packages that are not used",
+                )
         except YoiError as exc:
             unreadable.append(Unreadable(store.source, path, exc))
         else:
