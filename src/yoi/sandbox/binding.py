@@ -51,8 +51,11 @@ class Binding(Protocol):
         """Return the function that sets the Store's deadline in ticks from now."""
         ...
 
-    def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> None:
-        """Define the import `name`, whose result has the wasmtime type `result` (or None)."""
+    def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
+        """Define the import `name`, whose result has the wasmtime type `result` (or None).
+
+        Returns what must live as long as any guest of the linker.
+        """
         ...
 
 

@@ -22,7 +22,8 @@ _KEY_BYTES = 32
 class CodeCache:
     """Compiled components by digest and engine fingerprint, in one private folder."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    def __init__(self, folder: Path, fingerprint: str, max_files: int) -> None:
+        self._max_files = max_files
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.stat()
@@ -54,6 +55,8 @@ class CodeCache:
         except OSError:
             return None
         if secrets.compare_digest(expected, actual):
+            with contextlib.suppress(OSError):
+                os.utime(path)  # used now: forgotten last
             return path
         self.remove(component_digest)
         return None
@@ -84,7 +87,18 @@ class CodeCache:
             path.with_suffix(".mac").unlink(missing_ok=True)
             os.replace(compiled, path)
             os.replace(note, path.with_suffix(".mac"))
+        self._forget_oldest()
         return path
+
+    def _forget_oldest(self) -> None:
+        """Keep the files used last. Removing one that is mapped is safe: its pages stay."""
+        found: list[tuple[float, Path]] = []
+        for path in self._folder.glob("*.cwasm"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime, path))
+        for _, path in sorted(found, reverse=True)[self._max_files :]:
+            path.with_suffix(".mac").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def _mac(self, path: Path, name: str) -> bytes:
         digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=32)

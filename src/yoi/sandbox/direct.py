@@ -60,7 +60,7 @@ class _RawVal(ctypes.Structure):
 _SIZE_AT: int = _StringVal.size.offset
 _DATA_AT: int = _StringVal.data.offset
 _VAL = ctypes.sizeof(ffi.wasmtime_component_val_t)
-_INTEGERS = {
+_INTEGERS: dict[int, Callable[[int], Any]] = {
     0: lambda word: bool(word & 0xFF),
     _U8: lambda word: word & 0xFF,
     4: lambda word: word & 0xFFFF,
@@ -144,19 +144,15 @@ class DirectBinding:
 
         return set_ticks
 
-    def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> None:
+    def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
         encoded = name.encode()
         callback = _callback(handler, _lowering(result))
-        _kept.append(callback)  # wasmtime holds only its address
         error = _add_func(
             linker.ptr(), encoded, len(encoded), ctypes.cast(callback, c_void_p), None, None
         )
         if error:
             raise WasmtimeError(_take_error(error))
-
-
-_kept: list[Any] = []
-"""Callbacks of every linker; linkers are few (one per component) and live as long as the engine."""
+        return callback
 
 
 class _DirectCall:

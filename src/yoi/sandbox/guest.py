@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import msgspec
 from wasmtime import Engine, Store, WasmtimeError
-from wasmtime.component import Component, Linker
 
 from yoi.display import printable
 from yoi.errors import GuestRefused, GuestTrapped, SandboxError
@@ -20,6 +19,7 @@ from yoi.protocol import answers, lean
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Outcome
 from yoi.sandbox.binding import AnswerTooLarge, Binding, CallFailed, StringCall
+from yoi.sandbox.linking import Linked
 from yoi.sandbox.output import LogLine
 from yoi.sandbox.state import GuestState, current
 from yoi.sandbox.threads import require_guest_thread
@@ -96,6 +96,7 @@ class Instance:
             memories=limits.guest_memories,
         )
         self._store: Store | None = store
+        self._linked: Linked | None = None
         self._set_ticks = binding.deadline_setter(store)
 
     @property
@@ -104,7 +105,7 @@ class Instance:
         return self._store is not None and not self._closing
 
     def instantiate(
-        self, linker: Linker, component: Component, exports: Mapping[str, int], budget_ms: int
+        self, linked: Linked, exports: Mapping[str, int], budget_ms: int
     ) -> dict[str, StringCall]:
         """Make the instance and return its `exports` (name -> number of string parameters).
 
@@ -112,10 +113,12 @@ class Instance:
         SandboxError (`sandbox.world`) when an export is missing or has another type.
         """
 
+        self._linked = linked
+
         def make() -> dict[str, StringCall]:
             store = self._require_store()
             try:
-                instance = linker.instantiate(store, component)
+                instance = linked.linker.instantiate(store, linked.component)
             except WasmtimeError as exc:
                 raise CallFailed(str(exc)) from None
             calls: dict[str, StringCall] = {}
@@ -186,6 +189,8 @@ class Instance:
                 "sandbox.answer_too_large",
                 f"the answer has {exc.size} bytes; the bound is {self._limits.answer_bytes}",
             ) from None
+        except UnicodeEncodeError:
+            raise _not_unicode() from None
         except CallFailed as exc:
             failure, state.failure = state.failure, None
             self._drop()
@@ -205,6 +210,10 @@ class Instance:
         store, self._store = self._store, None
         if store is not None:
             store.close()
+
+
+def _not_unicode() -> GuestRefused:
+    return GuestRefused("service.invalid_event", "the text for the guest has lone surrogates")
 
 
 class _Failure(msgspec.Struct):
@@ -270,7 +279,10 @@ class PythonGuest:
         slice_ms = self._limits.batch_slice_ms
         if len(events) > 1:
             budget_ms += slice_ms
-        batch = lean.encode_batch(events, slice_ms)
+        try:
+            batch = lean.encode_batch(events, slice_ms)
+        except UnicodeEncodeError:
+            raise _not_unicode() from None
         answer = self._instance.call(self._dispatch, budget_ms, batch)
         return lean.decode_answer(answer, events, rfc3339(self._clock.wall()))
 
@@ -356,6 +368,8 @@ class ComponentGuest:
                 event.ingress,
                 answers.encode_event(event),
             )
+        except UnicodeEncodeError:
+            raise _not_unicode() from None
         except GuestRefused as exc:
             return [AnswerRefused(exc.code, exc.message)]
         return [answers.decode_ingress(answer, event)]

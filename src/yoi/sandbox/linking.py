@@ -1,6 +1,7 @@
-"""Build the linker of a component: every import defined, nothing else reachable."""
+"""Link a component: every import defined, nothing else reachable."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from wasmtime import Engine, WasmtimeError
@@ -20,25 +21,37 @@ from yoi.sandbox.binding import Binding
 from yoi.sandbox.state import GuestState, current
 
 
-def build_linker(
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Linked:
+    """A compiled component, ready to be instantiated any number of times.
+
+    Guests hold on to it: `imports` are C callbacks of which wasmtime has only the addresses.
+    """
+
+    component: Component
+    linker: Linker
+    imports: list[Any]
+
+
+def link(
     engine: Engine,
     component: Component,
     binding: Binding,
     limits: Limits,
     host: Callable[[str], Callable[..., Any] | None],
-) -> Linker:
-    """Return a linker that satisfies `component`.
+) -> Linked:
+    """Return `component` with a linker that satisfies it.
 
     `wasi:` imports are granted or refused by `yoi.sandbox.wasi`; for any other function `host`
     returns its handler by `interface@version#function`, or None. Raises SandboxError
     (`sandbox.world`) for an import that is not part of the world.
     """
-    linker = Linker(engine)
+    linked = Linked(component, Linker(engine), [])
     types = wasi.Types()
     granted = wasi.grants(types)
     left = limits.component_imports
     try:
-        with linker.root() as root:
+        with linked.linker.root() as root:
             for interface, extern in component.type.imports(engine).items():
                 instance = extern.ty
                 if not isinstance(instance, ComponentInstanceType):
@@ -69,10 +82,10 @@ def build_linker(
                                 if found is None or not isinstance(result, String):
                                     raise _foreign(f"{interface}#{name}")
                                 handler = found
-                            binding.add_import(target, name, result, handler)
+                            linked.imports.append(binding.add_import(target, name, result, handler))
     except WasmtimeError as exc:
         raise SandboxError("sandbox.world", f"the imports cannot be linked: {exc}") from None
-    return linker
+    return linked
 
 
 def _foreign(name: str) -> SandboxError:

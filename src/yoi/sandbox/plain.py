@@ -63,7 +63,7 @@ class PlainBinding:
     def deadline_setter(self, store: Store) -> Callable[[int], None]:
         return store.set_epoch_deadline
 
-    def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> None:
+    def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
         def call(store: Any, *args: Any) -> Any:
             state = current.state
             try:
@@ -79,6 +79,7 @@ class PlainBinding:
                 raise WasmtimeError("host function failed") from None
 
         linker.add_func(name, call)
+        return None
 
 
 def _numbered(store: Any, value: Any) -> Any:

@@ -1,14 +1,15 @@
 """The sandbox of one host: from plugin source or component bytes to a Guest."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 from wasmtime import WasmtimeError
-from wasmtime.component import Component, Linker
+from wasmtime.component import Component
 
 from yoi.errors import SandboxError, YoiError
 from yoi.limits import Limits
@@ -17,7 +18,7 @@ from yoi.sandbox.cache import CodeCache
 from yoi.sandbox.compiler import Compiler
 from yoi.sandbox.engine import ProcessEngine
 from yoi.sandbox.guest import ComponentGuest, Guest, Instance, PythonGuest
-from yoi.sandbox.linking import build_linker
+from yoi.sandbox.linking import Linked, link
 from yoi.sandbox.runner import runner_component
 from yoi.sandbox.state import GuestState, HostCalls
 from yoi.types import Clock
@@ -31,12 +32,6 @@ _OK = '{"ok":{}}'
 def deny_all(op: str, argument: str) -> str:
     """Refuse every host call: the `HostCalls` of a host that offers nothing but the log."""
     return _DENIED
-
-
-@dataclass(frozen=True, slots=True)
-class _Linked:
-    component: Component
-    linker: Linker
 
 
 class Sandbox:
@@ -57,13 +52,15 @@ class Sandbox:
         self._limits = limits
         self._process = ProcessEngine.shared(limits)
         self._cache_dir = cache_dir
-        self._cache = CodeCache(cache_dir / "code", self._process.fingerprint)
+        self._cache = CodeCache(
+            cache_dir / "code", self._process.fingerprint, limits.compiled_components
+        )
         self._compiler = Compiler(self._cache, limits)
         self._binding = binding or bindings.choose()
         self._clock = clock
         self._lock = threading.Lock()
-        self._runner: _Linked | None = None
-        self._foreign: dict[bytes, _Linked] = {}
+        self._runner: Linked | None = None
+        self._foreign: WeakValueDictionary[str, Linked] = WeakValueDictionary()
         self._closed = False
 
     def warm_up(self, progress: Callable[[str], None] | None = None) -> None:
@@ -94,7 +91,7 @@ class Sandbox:
         linked = self._python(None)
         budget = self._limits.load_ms if budget_ms is None else budget_ms
         instance = self._instance(host_calls)
-        calls = instance.instantiate(linked.linker, linked.component, PythonGuest.EXPORTS, budget)
+        calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
             guest.load(files, entry, name, budget)
@@ -121,8 +118,7 @@ class Sandbox:
         linked = self._component(component)
         instance = self._instance(host_calls)
         calls = instance.instantiate(
-            linked.linker,
-            linked.component,
+            linked,
             ComponentGuest.EXPORTS,
             self._limits.load_ms if budget_ms is None else budget_ms,
         )
@@ -144,7 +140,7 @@ class Sandbox:
             GuestState(self._limits, host_calls),
         )
 
-    def _python(self, progress: Callable[[str], None] | None) -> _Linked:
+    def _python(self, progress: Callable[[str], None] | None) -> Linked:
         with self._lock:
             self._require_open()
             if self._runner is None:
@@ -155,8 +151,8 @@ class Sandbox:
                 )
             return self._runner
 
-    def _component(self, component: bytes) -> _Linked:
-        key = component
+    def _component(self, component: bytes) -> Linked:
+        key = hashlib.sha256(component).hexdigest()
         with self._lock:
             self._require_open()
             linked = self._foreign.get(key)
@@ -167,15 +163,14 @@ class Sandbox:
                 linked = self._foreign.setdefault(key, linked)
         return linked
 
-    def _linked(self, data: bytes, host: Callable[[str], Any]) -> _Linked:
+    def _linked(self, data: bytes, host: Callable[[str], Any]) -> Linked:
         path = self._compiler.compiled(data)
         engine = self._process.engine
         try:
             component = Component.deserialize_file(engine, str(path))
         except WasmtimeError as exc:
             raise SandboxError("sandbox.compile", f"compiled code was refused: {exc}") from None
-        linker = build_linker(engine, component, self._binding, self._limits, host)
-        return _Linked(component, linker)
+        return link(engine, component, self._binding, self._limits, host)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -7,6 +7,7 @@ event loop's thread stops the world until its deadline.
 
 import asyncio
 import ctypes
+import faulthandler
 import sys
 import threading
 from collections.abc import Callable
@@ -42,6 +43,10 @@ def require_guest_thread() -> None:
 
     A thread that Yoi did not start is measured once.
     """
+    if not faulthandler.is_enabled():
+        # faulthandler.disable() put back the handlers from before the engine: the next trap would
+        # kill the process. See docs/decisions/sandbox-signals.md.
+        raise RuntimeError("faulthandler was disabled after the engine was made; guests cannot run")
     if getattr(_admitted, "ok", False):
         return
     if threading.current_thread() is threading.main_thread():

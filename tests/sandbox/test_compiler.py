@@ -1,0 +1,91 @@
+"""Foreign components are compiled in a child process with bounds; its end is a typed error."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.sandbox import wat
+from wasmtime import wat2wasm
+
+from yoi.errors import SandboxError
+from yoi.limits import LIMITS, MIB, Limits
+from yoi.sandbox.cache import CodeCache
+from yoi.sandbox.compiler import Compiler
+from yoi.sandbox.engine import ProcessEngine
+
+
+def compiler(folder: Path, limits: Limits = LIMITS) -> Compiler:
+    return Compiler(CodeCache(folder, ProcessEngine.shared(LIMITS).fingerprint, 16), limits)
+
+
+def refusal(folder: Path, data: bytes, limits: Limits = LIMITS) -> SandboxError:
+    with pytest.raises(SandboxError) as refused:
+        compiler(folder, limits).compiled(data)
+    assert refused.value.code == "sandbox.compile"
+    assert not list(folder.glob("new-*")), "nothing half-written stays"
+    assert not list(folder.glob("*.cwasm"))
+    return refused.value
+
+
+@functools.cache
+def heavy() -> bytes:
+    """A component of 1.8 MB that takes a compiler seconds: many loops over many live values."""
+    count, loops = 400, 500
+    body = "".join(
+        f"(local.set {n} (i64.add (local.get {n}) (local.get {(7 * n + 1) % count})))"
+        for n in range(count)
+    )
+    loop = f"(loop {body} (br_if 0 (i32.wrap_i64 (local.get 0))))"
+    values = " ".join(["i64"] * count)
+    return bytes(wat2wasm(f"(component (core module (func (local {values}) {loop * loops})))"))
+
+
+def test_a_component_is_compiled_once(tmp_path: Path) -> None:
+    first = compiler(tmp_path).compiled(wat.component())
+    inode = first.stat().st_ino
+    assert compiler(tmp_path).compiled(wat.component()) == first
+    assert first.stat().st_ino == inode, "found, not compiled again"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00asm",
+        b"(component)",
+        b"MZ" + bytes(64),
+        bytes(wat2wasm("(module)")),
+        wat.component()[:-7],
+        wat.component()[:8] + b"\xff" * 64,
+    ],
+    ids=["empty", "cut", "text", "exe", "core module", "truncated", "garbage"],
+)
+def test_what_is_no_component_is_refused(tmp_path: Path, data: bytes) -> None:
+    refusal(tmp_path, data)
+
+
+def test_the_size_is_bounded(tmp_path: Path) -> None:
+    error = refusal(tmp_path, wat.component(), replace(LIMITS, compile_input_bytes=64))
+    assert "the bound is 64" in error.message
+
+
+def test_the_processor_time_is_bounded(tmp_path: Path) -> None:
+    error = refusal(tmp_path, heavy(), replace(LIMITS, compile_seconds=1))
+    assert "bound" in error.message
+
+
+def test_the_memory_is_bounded(tmp_path: Path) -> None:
+    error = refusal(tmp_path, heavy(), replace(LIMITS, compile_memory_bytes=200 * MIB))
+    assert "bound" in error.message
+
+
+def test_the_child_sees_no_environment_and_no_input(tmp_path: Path) -> None:
+    """The host's secrets are not the compiler's business."""
+    import inspect
+
+    from yoi.sandbox import compiler as module
+
+    source = inspect.getsource(module.Compiler._run_child)
+    assert "env=environment" in source
+    assert "stdin=subprocess.DEVNULL" in source
