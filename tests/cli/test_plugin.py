@@ -107,8 +107,11 @@ def test_list(form, yoi, workspace, golden):
     enabled(yoi, workspace)
     store = workspace / ".yoi" / "plugins"
     (store / "torn.yoi-plugin").write_bytes(b"PK")
-    (workspace / ".yoi" / "yoi.toml").open("a").write(
-        f'\n[[plugins.enabled]]\nid = "project:gone"\nversion = "1"\ndigest = "sha256:{"0" * 64}"\n'
+    file = workspace / ".yoi" / "yoi.toml"
+    file.write_text(
+        file.read_text()
+        + '\n[[plugins.enabled]]\nid = "project:gone"\nversion = "1"\n'
+        + f'digest = "sha256:{"0" * 64}"\n'
     )
     ran = yoi("plugin", "list", *flags(form))
     assert ran.status == 0

@@ -8,11 +8,13 @@ import typer
 
 from yoi.cli.enabling import check_flags
 from yoi.cli.options import JsonLines
-from yoi.cli.output import Output, console
+from yoi.cli.output import Output
 from yoi.cli.serve import Printer
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from yoi.packages import Package
     from yoi.permissions import PermissionSet
 
@@ -71,8 +73,7 @@ class Approval:
 
     def ask(self, package: "Package", before: "PermissionSet | None") -> bool:
         """Return whether the person agrees. With nobody to ask, the answer is no."""
-        if not self._output.as_json:
-            console().print(_review(package, before))
+        self._output.before(lambda: _review(package, before))
         if self._given:
             # Given on the command line, once: it cannot speak for a later save.
             self._given = False
@@ -82,7 +83,7 @@ class Approval:
         return typer.confirm("Let it do this until this session ends?", default=False, err=True)
 
 
-def _review(package: "Package", before: "PermissionSet | None") -> object:
+def _review(package: "Package", before: "PermissionSet | None") -> "RenderableType":
     from yoi.cli import plugin_view
     from yoi.cli.layout import lines
     from yoi.cli.sources import runs_in

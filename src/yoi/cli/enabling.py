@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
-from yoi.cli.output import Output, console, shown
+from yoi.cli.output import Output, shown
 from yoi.cli.service import ask
 from yoi.errors import ControlError, PackageError, UsageError, YoiError
 from yoi.types import InstanceName
@@ -97,8 +97,7 @@ def enable(
         copies,
     )
     _refuse_unsound(proposal)
-    if not as_json:
-        console().print(_review(proposal, folder))
+    output.before(lambda: _review(proposal, folder))
     if not yes:
         confirm(f"Enable {instance} with these grants?")
     if copies is not None:

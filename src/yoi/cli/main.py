@@ -64,8 +64,9 @@ def run(arguments: Sequence[str]) -> int:
         return report(from_typer(exc, _named(arguments)), as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has seen enough. Nothing more may be written, not even at exit.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read us has seen enough (typer makes a SystemExit of a broken pipe, and of nothing
+        # else here). Nothing more may be written, not even at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK

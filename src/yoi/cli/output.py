@@ -35,7 +35,13 @@ class Output:
         if self.as_json:
             print(document({"command": self.command, **data}))
         else:
-            console().print(render())
+            self.before(render)
+
+    def before(self, render: "Callable[[], RenderableType]") -> None:
+        """Print what a person should read before the answer; programs get it in the answer."""
+        if not self.as_json:
+            # Not cropped: lines that must survive copying are longer than the screen.
+            console().print(render(), crop=False)
 
     def line(self, data: Mapping[str, Any], render: "Callable[[], RenderableType]") -> None:
         """Print one answer of several: a JSON object on one line, or what `render` returns."""
@@ -46,12 +52,12 @@ class Output:
             return
         shape = render()
         # A line of text stays one line, so that a log can be searched.
-        console().print(shape, soft_wrap=isinstance(shape, Text))
+        console().print(shape, soft_wrap=isinstance(shape, Text), crop=False)
 
     def note(self, words: str, style: str = "dim") -> None:
         """Tell a person something beside the answer, on stderr; programs are not told."""
         if not self.as_json:
-            error_console().print(shown(words, style=style))
+            error_console().print(shown(words, 2048, style), soft_wrap=True)
 
     @contextmanager
     def working(self, words: str) -> "Iterator[None]":

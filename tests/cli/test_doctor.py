@@ -1,0 +1,122 @@
+"""`yoi doctor`: each check on a place made for it."""
+
+import json
+import resource
+
+import pytest
+
+from yoi.cli import doctor_checks
+from yoi.cli.doctor_checks import CHECKS, Finding, Place
+
+
+@pytest.fixture
+def place(workspace):
+    (workspace / ".yoi").mkdir()
+    return Place(workspace, lambda words: None)
+
+
+def levels(findings):
+    return {finding.level for finding in findings}
+
+
+def test_all_is_well_in_an_empty_workspace(yoi, workspace):
+    """The whole command, sandbox and runner included."""
+    ran = yoi("doctor", "--json")
+    answer = json.loads(ran.out)
+    assert ran.status == 0, answer
+    assert answer["ok"] is True
+    names = {check["name"] for check in answer["checks"]}
+    assert names >= {
+        "python", "event loop", "engine", "runner", "code cache", "workspace", "store", "enabled",
+        "host", "clock", "open files", "certificates",
+    }  # fmt: skip
+
+
+def test_a_failure_exits_1_and_says_the_fix(yoi, workspace, monkeypatch, golden):
+    def broken(place):
+        return [
+            Finding("one", "fail", "it is \x1b[2J[red]broken\u202e", "mend it"),
+            Finding("two", "warn", "it is odd", "look"),
+            Finding("three", "ok", "fine"),
+        ]
+
+    monkeypatch.setattr(doctor_checks, "CHECKS", (broken,))
+    ran = yoi("doctor")
+    assert ran.status == 1
+    golden("doctor.txt", ran.out)
+
+
+@pytest.mark.parametrize("name", [".yoi", ".yoi/yoi.toml"])
+def test_a_workspace_that_others_may_write_fails(place, name):
+    path = place.workspace / name
+    if not path.exists():
+        path.write_text("")
+    path.chmod(0o777)
+    (finding,) = doctor_checks.workspace(place)
+    assert finding.level == "fail"
+    assert finding.fix == f"chmod o-w {path}"
+
+
+def test_a_broken_package_and_a_missing_one_are_warnings(place):
+    store = place.folder / "plugins"
+    store.mkdir()
+    (store / "torn.yoi-plugin").write_bytes(b"PK")
+    (place.folder / "yoi.toml").write_text(
+        f'[[plugins.enabled]]\nid = "project:gone"\nversion = "1"\ndigest = "sha256:{"0" * 64}"\n'
+    )
+    findings = doctor_checks.plugins(place)
+    assert [finding.name for finding in findings if finding.level == "warn"] == ["store", "enabled"]
+
+
+def test_an_unreadable_configuration_fails(place):
+    (place.folder / "yoi.toml").write_text("= nope")
+    assert "fail" in levels(doctor_checks.plugins(place))
+
+
+def test_a_host_is_found(place, serving):
+    async def status(params):
+        return {"pid": 7}
+
+    assert "no host" in doctor_checks.control_socket(place)[0].message
+    with serving(place.workspace, {"host.status": status}):
+        assert "process 7" in doctor_checks.control_socket(place)[0].message
+
+
+def test_a_control_socket_open_to_others_fails(place, serving):
+    from yoi.runtime.control_wire import socket_path
+
+    with serving(place.workspace, {}):
+        socket_path(place.workspace).chmod(0o666)
+        assert levels(doctor_checks.control_socket(place)) == {"fail"}
+
+
+def test_a_stale_socket_is_no_failure(place):
+    import socket
+
+    from yoi.runtime.control_wire import socket_path
+
+    path = socket_path(place.workspace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    path.chmod(0o600)
+    (finding,) = doctor_checks.control_socket(place)
+    assert (finding.level, "replaces it" in finding.message) == ("ok", True)
+    path.unlink()
+
+
+def test_a_clock_in_the_past_fails(place, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert levels(doctor_checks.clock(place)) == {"fail"}
+
+
+@pytest.mark.parametrize(
+    ("soft", "level"), [(256, "warn"), (100_000, "ok"), (resource.RLIM_INFINITY, "ok")]
+)
+def test_few_open_files_are_a_warning(soft, level, place, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft, soft))
+    assert levels(doctor_checks.open_files(place)) == {level}
+
+
+def test_checks_have_distinct_names():
+    assert len({check.__name__ for check in CHECKS}) == len(CHECKS)

@@ -1,0 +1,121 @@
+"""The frame around every command: help, versions, exit statuses, errors, what gets imported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from yoi.cli import main as cli
+from yoi.cli.exits import Exit, exit_for
+from yoi.errors import CODES, ControlError, UsageError, YoiError
+
+
+def every_command():
+    import typer
+
+    def walk(command, words):
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                yield from walk(inner, [*words, name])
+        else:
+            yield words
+
+    return list(walk(typer.main.get_command(cli.app), []))
+
+
+def test_the_commands_of_the_issue_are_there():
+    names = {" ".join(words) for words in every_command()}
+    assert names >= {
+        *(f"plugin {n}" for n in ["new", "check", "pack", "list", "show"]),
+        *(f"plugin {n}" for n in ["enable", "disable", "dev"]),
+        *(f"service {n}" for n in ["list", "status", "restart", "stop", "dead-letters", "replay"]),
+        "serve",
+        "demo",
+        "doctor",
+    }
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_every_command_has_help_and_json(words, yoi):
+    ran = yoi(*words, "--help")
+    assert ran.status == 0
+    assert "--json" in ran.out
+
+
+def test_no_arguments_print_help(yoi):
+    assert yoi().out == yoi("--help").out
+
+
+def test_version(yoi):
+    assert yoi("--version").out.startswith("yoi 0.")
+
+
+def test_help_imports_no_heavy_room():
+    """Startup stays quick: `yoi --help` loads neither the engine nor the network nor rich."""
+    code = (
+        "import sys; from yoi.cli.main import run; run(['--help']); "
+        "print(sorted({'wasmtime', 'asyncio', 'picows', 'tomlkit', 'rich.table', 'ada_url'} "
+        "& set(sys.modules)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["plugin"], ["plugin", "nope"], ["plugin", "show"], ["--nope"]]
+)
+def test_a_wrong_command_line_exits_2_and_names_the_help(arguments, yoi):
+    ran = yoi(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert "--help" in ran.err
+
+
+def test_usage_errors_are_json_where_json_is_asked_for(yoi):
+    ran = yoi("plugin", "show", "--json")
+    assert json.loads(ran.out)["error"]["code"] == "usage.arguments"
+
+
+def test_json_after_a_double_dash_is_not_a_flag(yoi, workspace):
+    assert yoi("plugin", "show", "--", "--json").out == ""
+
+
+def test_a_hostile_argument_is_escaped(yoi):
+    ran = yoi("plugin", "\x1b[2J[red]\u202e")
+    assert "\x1b" not in ran.err
+    assert "\u202e" not in ran.err
+    assert "[red]" in ran.err
+
+
+def test_a_defect_is_reported_without_a_traceback(yoi, workspace, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("boom \x1b[2J")
+
+    monkeypatch.setattr("yoi.runtime.control_client.call", broken)
+    ran = yoi("service", "list")
+    assert ran.status == 70
+    assert "a defect in Yoi: RuntimeError" in ran.err
+    assert "Traceback" not in ran.err
+    assert "\x1b" not in ran.err
+
+
+def test_the_reader_may_stop_reading(workspace):
+    """`yoi ... | head` ends quietly."""
+    ran = subprocess.run(
+        f"{sys.executable} -m yoi.cli plugin --help | true; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "0"
+    assert ran.stderr == ""
+
+
+def test_exit_statuses():
+    assert exit_for(ControlError("control.unreachable", "x")) is Exit.NO_HOST
+    assert exit_for(ControlError("control.refused", "x")) is Exit.FAILED
+    assert exit_for(UsageError("usage.arguments", "x")) is Exit.USAGE
+    assert exit_for(UsageError("usage.aborted", "x")) is Exit.FAILED
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_no_error_exits_0(code):
+    assert exit_for(YoiError(code, "x")) != 0
