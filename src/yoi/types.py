@@ -54,3 +54,31 @@ def rfc3339_ms(moment_ms: int) -> str:
 def rfc3339(moment: datetime) -> str:
     """Return `moment` as RFC 3339 UTC with milliseconds and a `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Secret:
+    """A value that no repr, log or error shows; `reveal` is called where it leaves the host."""
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"<secret {self.name}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
+class SecretSource(Protocol):
+    """Where secrets come from: never the environment, never a plugin."""
+
+    def secret(self, name: str) -> Secret | None:
+        """Return the secret called `name`, or None when there is none."""
+        ...

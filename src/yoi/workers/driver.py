@@ -1,0 +1,483 @@
+"""What drives a worker: one task that takes the next step, commits what happened, and looks again.
+
+    IDLE ──input──▶ RUNNING ──end──▶ IDLE          any ──stop──▶ STOPPED
+      ▲ │              │  ▲
+      │ └───pause───▶ PAUSED (a person's pause, a call that waits for approval, or a fault)
+      └────resume──────┘
+
+Everything it knows is in the history, so a restart goes on from there.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from yoi.errors import JournalError, ModelError, WorkerError, YoiError
+from yoi.journal.log import Journal
+from yoi.limits import LIMITS, Limits
+from yoi.protocol import events as ev
+from yoi.types import Clock
+from yoi.workers import items as it
+from yoi.workers import steps
+from yoi.workers.alerts import Alerts
+from yoi.workers.announce import announcement
+from yoi.workers.bus import Bus
+from yoi.workers.context import ModelInput, model_input
+from yoi.workers.engine import Engine
+from yoi.workers.history import History
+from yoi.workers.items import AnyItem, Stored
+from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
+from yoi.workers.tools import ToolRegistry
+from yoi.workers.transcript import Transcript
+
+T = TypeVar("T")
+
+
+class Phase(StrEnum):
+    """The states of a worker."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+_NEXT: dict[Phase, frozenset[Phase]] = {
+    Phase.IDLE: frozenset({Phase.RUNNING, Phase.PAUSED, Phase.STOPPED}),
+    Phase.RUNNING: frozenset({Phase.IDLE, Phase.PAUSED, Phase.STOPPED}),
+    Phase.PAUSED: frozenset({Phase.IDLE, Phase.RUNNING, Phase.STOPPED}),
+    Phase.STOPPED: frozenset(),
+}
+_STATUS: dict[Phase, ev.StatusName] = {
+    Phase.IDLE: "idle",
+    Phase.RUNNING: "running",
+    Phase.PAUSED: "paused",
+    Phase.STOPPED: "idle",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What a worker is made of. `tools` is asked at the start of each run."""
+
+    name: str
+    instructions: str
+    max_turns: int
+    engine: Engine
+    tools: Callable[[], ToolRegistry]
+    journal: Journal
+    clock: Clock
+    limits: Limits = LIMITS
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    rng: Callable[[], float] = field(default=random.random)
+
+
+class _Interrupted(Exception):
+    """The operation under way was ended by cancel or stop."""
+
+
+class Driver:
+    """See the module docstring. Belongs to the event loop."""
+
+    def __init__(self, setup: WorkerSetup, bus: Bus, alerts: Alerts) -> None:
+        self.phase = Phase.IDLE
+        self.fault: YoiError | None = None
+        self.last_error: str | None = None
+        self.history = History(setup.journal, setup.name, self._announce, setup.limits)
+        self._setup = setup
+        self._bus = bus
+        self._alerts = alerts
+        self._caller = ModelCaller(
+            setup.engine,
+            bus.publish,
+            clock=setup.clock,
+            sleep=setup.sleep,
+            rng=setup.rng,
+            limits=setup.limits,
+        )
+        self._registry = ToolRegistry()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._operation: asyncio.Task[Any] | None = None
+        self._cancelling = False
+        self._stopping = False
+        self._generation = 0
+
+    @property
+    def transcript(self) -> Transcript:
+        """Return what the committed items add up to."""
+        return self.history.transcript
+
+    @property
+    def status(self) -> ev.StatusName:
+        """Return the state as the protocol names it."""
+        return _STATUS[self.phase]
+
+    @property
+    def in_flight(self) -> ev.InFlight | None:
+        """Return what the model is saying now."""
+        return self._caller.inflight.snapshot()
+
+    async def start(self) -> None:
+        """Recover, then drive."""
+        async with self.history.changing:
+            await self.recover()
+        self._task = asyncio.create_task(self._drive(), name=f"worker {self._setup.name}")
+
+    async def stop(self) -> None:
+        """End what is under way, record the interruption, and stop for good; twice is harmless."""
+        self._stopping = True
+        self._interrupt()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self.phase is not Phase.STOPPED:
+            self._transition(Phase.STOPPED)
+            self._bus.publish(ev.Shutdown())
+            await self._setup.engine.close()
+
+    def wake(self) -> None:
+        """Look again: something was committed."""
+        self._wake.set()
+
+    def cancel(self) -> None:
+        """End the open run as soon as its operation lets go."""
+        self._cancelling = True
+        self._interrupt()
+
+    async def commit(self, *items: AnyItem) -> list[Stored]:
+        """Commit `items` under `history.changing`. Raises WorkerError, JournalError."""
+        if self._stopping:
+            raise WorkerError("worker.stopped", f"worker {self._setup.name} has stopped")
+        return await self._store(*items)
+
+    async def recover(self) -> None:
+        """Read the history, record what was interrupted. Call it under `history.changing`."""
+        # What is still under way belongs to the history as it was remembered, not as it is.
+        self._generation += 1
+        self._interrupt()
+        await self.history.load()
+        self._caller.inflight.clear()
+        transcript, now = self.transcript, self._now()
+        self._registry = self._setup.tools()
+        lost: list[AnyItem] = []
+        if transcript.compacting:
+            lost.append(it.CompactionFailed(at_ms=now, error="the worker was restarted"))
+        run = transcript.run
+        if run is not None:
+            lost += [
+                self._result(p.call, _UNKNOWN, "interrupted")
+                for p in run.pending.values()
+                if p.started
+            ]
+            lost.append(it.RunResumed(at_ms=now))
+            # A run that ends the process each time must not do so for ever.
+            if run.resumes >= self._setup.limits.run_resumes and transcript.paused_by is None:
+                lost.append(it.Paused(at_ms=now, by="host: the run was interrupted too often"))
+                self._alerts.add("error", "worker", "the run was interrupted too often; it waits")
+        if lost:
+            await self._store(*lost)
+
+    def configuration(self) -> list[AnyItem]:
+        """Return the item that records a changed configuration, or nothing when it is the same."""
+        self._registry = self._setup.tools()
+        wanted = it.Configured(
+            at_ms=self._now(),
+            engine=self._setup.engine.name,
+            instructions=self._setup.instructions,
+            tools=self._registry.specs,
+            max_turns=self._setup.max_turns,
+        )
+        known = self.transcript.config
+        if known is not None and (
+            known.engine,
+            known.instructions,
+            known.tools,
+            known.max_turns,
+        ) == (
+            wanted.engine,
+            wanted.instructions,
+            wanted.tools,
+            wanted.max_turns,
+        ):
+            return []
+        return [wanted]
+
+    # The loop
+
+    async def _drive(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                if not await self._advance():
+                    await self._wake.wait()
+            except YoiError as exc:
+                self._broken(exc)
+            except Exception as exc:
+                self._broken(WorkerError("worker.transition", f"a defect in Yoi: {exc!r}"))
+
+    async def _advance(self) -> bool:
+        """Take one step; return whether there may be another."""
+        if self.fault is not None:
+            return False
+        if self._cancelling:
+            await self._end_cancelled()
+            return True
+        request: ModelInput | None = None
+        async with self.history.changing:
+            step = steps.next_step(self.transcript)
+            if isinstance(step, steps.Wait):
+                self._rest(paused=step.paused)
+                return False
+            self._go_on()
+            await self._record(step)
+            if isinstance(step, steps.AskModel | steps.Summarise):
+                request = model_input(self.transcript.window)
+        if isinstance(step, steps.RunTool):
+            await self._run_tool(step.pending.call)
+        elif isinstance(step, steps.AskModel) and request is not None:
+            await self._ask_model(request, step.turn)
+        elif request is not None:
+            await self._summarise(request)
+        return True
+
+    async def _record(self, step: steps.Step) -> None:
+        """Commit what `step` says before anything is done about it."""
+        now = self._now()
+        match step:
+            case steps.BeginRun():
+                begin = it.RunStart(at_ms=now, kind=step.kind, takes=step.takes)
+                await self._store(*self.configuration(), begin)
+            case steps.Refuse():
+                await self._store(self._result(step.pending.call, step.message, step.outcome))
+            case steps.Park():
+                await self._store(it.ApprovalAsked(at_ms=now, call_id=step.pending.call.id))
+            case steps.FinishRun():
+                if step.result == "limit_reached":
+                    self._tell_limit()
+                await self._store(it.RunEnd(at_ms=now, result=step.result))
+            case steps.RunTool() if not step.pending.started:
+                await self._store(it.ToolStart(at_ms=now, call_id=step.pending.call.id))
+            case _:
+                pass
+
+    async def _ask_model(self, request: ModelInput, turn: int) -> None:
+        number = self.transcript.llm_calls + 1
+        engine, generation = self._setup.engine.name, self._generation
+        self._bus.publish(ev.TurnStart(ev.TurnStartData(turn=turn)))
+        self._bus.publish(ev.LlmCallStart(ev.LlmCallData(llm_call=number, model=engine)))
+        now = self._now
+        try:
+            answer = await self._interruptible(self._caller.ask(request, number))
+        except _Interrupted:
+            if self._cancelling:
+                end = it.RunEnd(at_ms=now(), result="cancelled")
+                await self._break_off(generation, number, "interrupted", end)
+            return
+        except ModelError as exc:
+            self.last_error = str(exc)
+            end = it.RunEnd(at_ms=now(), result="failed", error=str(exc))
+            await self._break_off(generation, number, "failed", end)
+            return
+        items = answer_items(answer, number, engine, now())
+        if answer.end == "cut":
+            items.append(it.RunEnd(at_ms=now(), result="limit_reached"))
+            self._alerts.add("warning", "model", "the model stopped at its own output bound")
+        if answer.end == "complete":
+            items += self._first_start(answer.parts)
+        await self._store_if(generation, *items)
+
+    def _first_start(self, parts: list[it.Part]) -> list[AnyItem]:
+        """Return the start of the first call when nothing stands before it: one commit fewer."""
+        if self._stopping or self._cancelling or self.transcript.paused_by is not None:
+            return []
+        for part in parts:
+            if isinstance(part, it.Call):
+                spec = steps.tool_spec(self.transcript, part.name)
+                if spec is not None and spec.approval == "auto":
+                    return [it.ToolStart(at_ms=self._now(), call_id=part.id)]
+                return []
+        return []
+
+    async def _break_off(
+        self, generation: int, number: int, finish: it.Finish, end: it.RunEnd
+    ) -> None:
+        """Record an answer that broke off, with what was said so far, and the end of its run."""
+        items: list[AnyItem] = []
+        said = self._caller.inflight.said()
+        if said:
+            items.append(
+                it.Assistant(
+                    at_ms=self._now(),
+                    llm_call=number,
+                    model=self._setup.engine.name,
+                    parts=said,
+                    finish=finish,
+                )
+            )
+        else:
+            self._bus.publish(ev.LlmCallEnd(ev.LlmCallData(llm_call=number)))
+        self._cancelling = False
+        await self._store_if(generation, *items, end)
+
+    async def _run_tool(self, call: it.Call) -> None:
+        generation = self._generation
+        try:
+            done = await self._interruptible(self._registry.carry_out(call))
+        except _Interrupted:
+            result = self._result(call, _UNKNOWN, "interrupted")
+        else:
+            result = it.ToolResult(
+                at_ms=self._now(),
+                call_id=call.id,
+                name=call.name,
+                output=done.output,
+                outcome=done.outcome,
+                cut=done.cut,
+                origin=self._registry.origin(call.name),
+            )
+        await self._store_if(generation, result, *self._next_start(call))
+
+    def _next_start(self, done: it.Call) -> list[AnyItem]:
+        """Return the start of the call after `done`, as in `_first_start`."""
+        run = self.transcript.run
+        if run is None:
+            return []
+        rest = [p.call for p in run.pending.values() if p.call.id != done.id]
+        return self._first_start(list(rest))
+
+    async def _summarise(self, request: ModelInput) -> None:
+        number, generation = self.transcript.llm_calls + 1, self._generation
+        try:
+            answer = await self._interruptible(self._caller.ask(request, number))
+        except (_Interrupted, ModelError) as exc:
+            if self._stopping:
+                return
+            reason = "cancelled" if isinstance(exc, _Interrupted) else str(exc)
+            self._cancelling = False
+            failed = it.CompactionFailed(at_ms=self._now(), error=reason)
+            await self._store_if(generation, failed)
+            return
+        text = "".join(part.text for part in answer.parts if isinstance(part, it.Text)).strip()
+        done: AnyItem = (
+            it.Compaction(at_ms=self._now(), summary=text)
+            if text and answer.end == "complete"
+            else it.CompactionFailed(at_ms=self._now(), error="the model gave no summary")
+        )
+        await self._store_if(generation, *usage_items(answer, number, self._now()), done)
+
+    async def _end_cancelled(self) -> None:
+        async with self.history.changing:
+            self._cancelling = False
+            run = self.transcript.run
+            if self.transcript.compacting:
+                await self._store(it.CompactionFailed(at_ms=self._now(), error="cancelled"))
+            if run is None:
+                return
+            results = [
+                self._result(p.call, "the run was cancelled", "cancelled")
+                for p in run.pending.values()
+            ]
+            await self._store(*results, it.RunEnd(at_ms=self._now(), result="cancelled"))
+
+    # Parts of the loop
+
+    async def _interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns, or raise _Interrupted when cancel or stop ended it."""
+        operation = asyncio.create_task(work)
+        self._operation = operation
+        if self._stopping or self._cancelling:
+            operation.cancel()
+        try:
+            await asyncio.wait([operation])
+        finally:
+            self._operation = None
+        if operation.cancelled():
+            raise _Interrupted
+        return operation.result()
+
+    def _interrupt(self) -> None:
+        if self._operation is not None:
+            self._operation.cancel()
+        self._wake.set()
+
+    async def _store(self, *items: AnyItem) -> list[Stored]:
+        try:
+            return await self.history.commit(items)
+        except JournalError as exc:
+            self._broken(exc)
+            raise
+
+    async def _store_if(self, generation: int, *items: AnyItem) -> None:
+        """Commit what came of an operation, unless the history was read again meanwhile."""
+        async with self.history.changing:
+            if generation == self._generation:
+                await self._store(*items)
+
+    def _announce(self, stored: Stored) -> None:
+        if isinstance(stored.item, it.Assistant | it.RunEnd | it.Compaction | it.CompactionFailed):
+            self._caller.inflight.clear()
+        for event in announcement(stored, self.transcript):
+            self._bus.publish(event)
+
+    def _result(self, call: it.Call, message: str, outcome: it.Outcome) -> it.ToolResult:
+        return it.ToolResult(
+            at_ms=self._now(), call_id=call.id, name=call.name, output=message, outcome=outcome
+        )
+
+    def _tell_limit(self) -> None:
+        if self.transcript.full:
+            self._alerts.add("error", "worker", "the context is at its bound; compact the history")
+        else:
+            self._alerts.add("warning", "worker", "the run reached its bound on turns")
+
+    def _broken(self, error: YoiError) -> None:
+        """Stop trusting what is in memory: a person resumes the worker, which reads it again."""
+        if self.fault is not None:
+            return
+        self.fault = error
+        self.last_error = str(error)
+        self._alerts.add("error", "worker", f"{error}; the worker waits until it is resumed")
+        if self.phase is not Phase.STOPPED:
+            self._rest(paused=True)
+
+    def _rest(self, *, paused: bool) -> None:
+        """Enter IDLE or PAUSED, saying what that does to an open run."""
+        to = Phase.PAUSED if paused else Phase.IDLE
+        if self.phase is to:
+            return
+        run = self.transcript.run
+        if paused and run is not None:
+            if run.pending:
+                self._bus.publish(ev.TurnEnd(ev.TurnEndData(turn=run.turns, result="paused")))
+            self._bus.publish(ev.RunEnd(ev.RunEndData(result="paused")))
+        self._transition(to)
+
+    def _go_on(self) -> None:
+        """Enter RUNNING; a run that waited is said to go on."""
+        if self.phase is Phase.RUNNING:
+            return
+        waited = self.phase is Phase.PAUSED
+        self._transition(Phase.RUNNING)
+        run = self.transcript.run
+        if waited and run is not None:
+            self._bus.publish(ev.InvokeStart(ev.InvokeStartData(kind="wakeup")))
+            if run.pending:
+                self._bus.publish(ev.TurnStart(ev.TurnStartData(turn=run.turns)))
+
+    def _transition(self, to: Phase) -> None:
+        if to not in _NEXT[self.phase]:
+            raise WorkerError(
+                "worker.transition", f"a {self.phase} worker does not become {to}", to=str(to)
+            )
+        self.phase = to
+        if to is not Phase.STOPPED:
+            self._bus.publish(ev.Status(ev.StatusData(status=_STATUS[to])))
+
+    def _now(self) -> int:
+        return self._setup.clock.wall_ms()
+
+
+_UNKNOWN = "interrupted before the result was recorded; whether the call had an effect is unknown"

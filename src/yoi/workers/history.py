@@ -1,0 +1,102 @@
+"""A worker's history: typed items in one log of the journal, checked before they are committed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from yoi.errors import JournalError, WorkerError
+from yoi.journal.log import Append, Journal, LogBounds
+from yoi.limits import LIMITS, Limits
+from yoi.workers.items import AnyItem, Stored, decode_item, encode_item
+from yoi.workers.transcript import Transcript
+
+T = TypeVar("T")
+
+
+class History:
+    """The items of one worker. `transcript` is what the committed ones add up to.
+
+    One commit at a time: `changing` is the lock under which a caller looks at the transcript,
+    decides what follows from it, and commits that. `committed` is called with each item as it
+    becomes part of the transcript, and not for items that `load` finds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        worker: str,
+        committed: Callable[[Stored], None],
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.transcript = Transcript(limits)
+        self.changing = asyncio.Lock()
+        self._journal = journal
+        self._committed = committed
+        self._log = f"worker:{worker}"
+        self._limits = limits
+        self._bounds = LogBounds(records=limits.history_records, size_bytes=limits.history_bytes)
+
+    async def load(self) -> None:
+        """Read the log from its start. Raises WorkerError `worker.history_invalid`."""
+        transcript = Transcript(self._limits)
+        while records := await self._journal.read(
+            self._log, transcript.head, self._limits.journal_batch
+        ):
+            for record in records:
+                if record.seq != transcript.head + 1:
+                    raise WorkerError(
+                        "worker.history_invalid", f"item {transcript.head + 1} is missing"
+                    )
+                transcript.apply(decode_item(record.data), len(record.data))
+        self.transcript = transcript
+
+    async def commit(self, items: Sequence[AnyItem]) -> list[Stored]:
+        """Store `items` as one and return them with their places. Call it under `changing`.
+
+        Raises WorkerError (`worker.history_invalid`, `worker.history_full`) or JournalError;
+        then nothing is stored, except that after `journal.io` only `load` can tell. A caller that
+        is cancelled is cancelled after the items are stored.
+        """
+        assert self.changing.locked()
+        self.transcript.rehearse(items)
+        encoded = [encode_item(item) for item in items]
+        append = Append(self._log, self.transcript.head, encoded, self._bounds)
+        return await finish(self._store(append, items, encoded))
+
+    async def _store(
+        self, append: Append, items: Sequence[AnyItem], encoded: Sequence[bytes]
+    ) -> list[Stored]:
+        try:
+            await self._journal.commit([append])
+        except JournalError as exc:
+            if exc.code == "journal.full":
+                raise WorkerError("worker.history_full", exc.message) from None
+            raise
+        # No await from here on: whoever looks at the worker sees the item and its event together.
+        stored: list[Stored] = []
+        for item, data in zip(items, encoded, strict=True):
+            entry = Stored(self.transcript.apply(item, len(data)), item)
+            self._committed(entry)
+            stored.append(entry)
+        return stored
+
+    async def read(self, after: int, limit: int) -> list[Stored]:
+        """Return up to `limit` items that follow place `after`, from the journal."""
+        records = await self._journal.read(self._log, after, limit)
+        return [Stored(record.seq, decode_item(record.data)) for record in records]
+
+
+async def finish(work: Awaitable[T]) -> T:
+    """Return what `work` returns; a caller cancelled meanwhile is cancelled once it is done."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # looked at: the caller no longer can
+        raise cancelled
+    return task.result()

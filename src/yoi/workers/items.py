@@ -1,0 +1,249 @@
+"""The items of a worker's history: everything that ever happened to it, in the order it happened.
+
+An item is committed before anybody acts on it and is never changed. What the model is asked is a
+function of these items alone (context.py). Each is bounded where it is made; `seq` is its place in
+the worker's log.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from yoi.errors import WorkerError
+from yoi.protocol.events import InvokeKind, Provenance
+
+Approval = Literal["auto", "ask", "deny"]
+Finish = Literal["complete", "cut", "interrupted", "failed"]
+Outcome = Literal["returned", "failed", "refused", "denied", "cancelled", "interrupted"]
+RunOutcome = Literal["finished", "limit_reached", "cancelled", "failed"]
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a tool comes from: `builtin`, or `plugin` with the code that answers its calls."""
+
+    kind: Literal["builtin", "plugin"]
+    service: str = ""
+    plugin_id: str = ""
+    digest: str = ""
+    tool: str = ""
+
+
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as the model sees it, with what the operator decided about it."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+    approval: Approval
+    origin: Origin
+
+
+class Text(msgspec.Struct, frozen=True, tag_field="kind", tag="text", omit_defaults=True):
+    """Text of an answer. `replay` is what its provider needs back, unchanged; never shown."""
+
+    text: str
+    replay: dict[str, Any] | None = None
+
+
+class Thinking(msgspec.Struct, frozen=True, tag_field="kind", tag="thinking", omit_defaults=True):
+    """Thinking of an answer. `replay` as in Text."""
+
+    text: str
+    replay: dict[str, Any] | None = None
+
+
+class Call(msgspec.Struct, frozen=True, tag_field="kind", tag="call", omit_defaults=True):
+    """A tool call of an answer. `arguments` is the model's own JSON text and may be malformed."""
+
+    id: str
+    name: str
+    arguments: str
+    replay: dict[str, Any] | None = None
+
+
+Part = Text | Thinking | Call
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """The base of every item; `at_ms` is the wall clock when it was made."""
+
+    at_ms: int
+
+
+class Configured(Item, frozen=True, tag="configured"):
+    """What the worker is from here on: part of the model's input, so part of its history."""
+
+    engine: str
+    instructions: str
+    tools: list[ToolSpec]
+    max_turns: int
+
+
+class UserInput(Item, frozen=True, tag="user_input"):
+    """A person's message, waiting until a run takes it."""
+
+    text: str
+
+
+class SystemItem(Item, frozen=True, tag="system_item"):
+    """A message from outside, with its provenance, waiting until a run takes it.
+
+    `wakes` says whether it may start a run by itself; `cut` whether the text was over its bound.
+    """
+
+    text: str
+    provenance: Provenance
+    wakes: bool
+    cut: bool = False
+
+
+class RunStart(Item, frozen=True, tag="run_start"):
+    """A run begins with the inputs at the positions `takes`."""
+
+    kind: InvokeKind
+    takes: list[int]
+
+
+class RunResumed(Item, frozen=True, tag="run_resumed"):
+    """The worker was restarted and goes on with the run."""
+
+
+class Assistant(Item, frozen=True, tag="assistant"):
+    """What the model said to one call. Calls in it are only carried out when it is complete."""
+
+    llm_call: int
+    model: str
+    parts: list[Part]
+    finish: Finish
+
+
+class Usage(Item, frozen=True, tag="usage"):
+    """Tokens of one model call, as its provider counted them."""
+
+    llm_call: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int = 0
+
+
+class ToolStart(Item, frozen=True, tag="tool_start"):
+    """The call is handed to its tool. It is never handed over twice: nobody knows the effect."""
+
+    call_id: str
+
+
+class ToolResult(Item, frozen=True, tag="tool_result"):
+    """The one result of a call, or the record that it was refused, cancelled or interrupted."""
+
+    call_id: str
+    name: str
+    output: str
+    outcome: Outcome
+    cut: bool = False
+    origin: Origin | None = None
+
+
+class ApprovalAsked(Item, frozen=True, tag="approval_asked"):
+    """The call waits for a person."""
+
+    call_id: str
+
+
+class ApprovalDecided(Item, frozen=True, tag="approval_decided"):
+    """A person decided."""
+
+    call_id: str
+    approved: bool
+    by: str
+
+
+class RunEnd(Item, frozen=True, tag="run_end"):
+    """The run is over."""
+
+    result: RunOutcome
+    error: str = ""
+
+
+class Paused(Item, frozen=True, tag="paused"):
+    """The worker starts nothing until it is resumed."""
+
+    by: str
+
+
+class Resumed(Item, frozen=True, tag="resumed"):
+    """The worker goes on."""
+
+    by: str
+
+
+class CompactionAsked(Item, frozen=True, tag="compaction_asked"):
+    """The model is asked, with this instruction, to sum up what came before."""
+
+    instruction: str
+
+
+class Compaction(Item, frozen=True, tag="compaction"):
+    """From here on the model reads `summary` instead of everything before. Nothing is deleted."""
+
+    summary: str
+
+
+class CompactionFailed(Item, frozen=True, tag="compaction_failed"):
+    """No summary was made; the model goes on reading everything."""
+
+    error: str
+
+
+AnyItem = (
+    Configured
+    | UserInput
+    | SystemItem
+    | RunStart
+    | RunResumed
+    | Assistant
+    | Usage
+    | ToolStart
+    | ToolResult
+    | ApprovalAsked
+    | ApprovalDecided
+    | RunEnd
+    | Paused
+    | Resumed
+    | CompactionAsked
+    | Compaction
+    | CompactionFailed
+)
+
+
+class Stored(NamedTuple):
+    """An item and its place in the history."""
+
+    seq: int
+    item: AnyItem
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyItem] = msgspec.json.Decoder(AnyItem)
+
+
+def encode_item(item: AnyItem) -> bytes:
+    """Return `item` as it is stored."""
+    return _encoder.encode(item)
+
+
+def decode_item(data: bytes) -> AnyItem:
+    """Return the stored item. Raises WorkerError `worker.history_invalid` for anything else."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise WorkerError(
+            "worker.history_invalid", f"a stored item cannot be read: {exc}"
+        ) from None
+
+
+def public_entry(stored: Stored) -> dict[str, Any]:
+    """Return the item as people and scripts read it: without what only its provider needs."""
+    entry: dict[str, Any] = msgspec.to_builtins(stored.item)
+    for part in entry.get("parts", ()):
+        part.pop("replay", None)
+    return {"seq": stored.seq, **entry}

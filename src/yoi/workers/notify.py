@@ -1,0 +1,165 @@
+"""notify: how a message from outside reaches a worker, and the only way it can (T3).
+
+    a plugin's command ─▶ granted? ─▶ redact, bound ─▶ within the rate? ─▶ system item ─▶ run
+
+Each refusal is an answer to the plugin's command and an alert on the worker; nothing of a refused
+text is kept. The runtime calls `NotifyDesk.notify` when the command gate has let the command pass.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from yoi.errors import PermissionDenied, WorkerError
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.events import Provenance
+from yoi.types import Clock
+from yoi.workers import items as it
+from yoi.workers.profile import NotifyRule
+from yoi.workers.text import clipped
+from yoi.workers.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What a plugin asks: tell `worker` this, about that event. `plugin` is the service's name."""
+
+    worker: str
+    text: str
+    plugin: str
+    plugin_id: str
+    digest: str
+    ingress: str
+    event_id: str
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """The system item's place, and whether it is new: a repeated command id commits nothing."""
+
+    seq: int
+    new: bool
+
+
+class Redactor(Protocol):
+    """Removes what must not enter a history, such as secrets granted to the plugin."""
+
+    def redact(self, plugin: str, text: str) -> str:
+        """Return `text` with each secret replaced by its placeholder."""
+        ...
+
+
+class Notifier(Protocol):
+    """What the runtime calls for a `notify` command."""
+
+    async def notify(self, notification: Notification) -> Notified:
+        """Commit the notification. Raises PermissionDenied, WorkerError or JournalError."""
+        ...
+
+
+class NoRedaction:
+    """A Redactor for hosts that grant no secrets."""
+
+    def redact(self, plugin: str, text: str) -> str:
+        """Return `text`."""
+        return text
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+    told_at: float | None = None
+
+
+class NotifyDesk:
+    """The notifications of one host: checks each against the workers' rules and commits it."""
+
+    def __init__(self, redactor: Redactor, clock: Clock, limits: Limits = LIMITS) -> None:
+        self._redactor = redactor
+        self._clock = clock
+        self._limits = limits
+        self._desks: dict[str, tuple[Worker, Mapping[str, NotifyRule]]] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+
+    def open(self, worker: Worker, rules: Mapping[str, NotifyRule]) -> None:
+        """Let the plugins in `rules` notify `worker`."""
+        self._desks[worker.name] = (worker, rules)
+
+    def close(self, worker: str) -> None:
+        """Let nobody notify `worker` any more."""
+        self._desks.pop(worker, None)
+        for key in [key for key in self._buckets if key[0] == worker]:
+            del self._buckets[key]
+
+    async def notify(self, notification: Notification) -> Notified:
+        """Commit `notification` as a system item of its worker.
+
+        Raises PermissionDenied `denied.not_granted` (also for a worker that does not exist: a
+        plugin learns nothing about workers it may not reach), WorkerError (`worker.notify_rate`,
+        `worker.input`, `worker.queue_full`, `worker.stopped`) or JournalError.
+        """
+        plugin = notification.plugin
+        worker, rule = self._granted(notification)
+        redacted = self._redactor.redact(plugin, notification.text)
+        text, cut = clipped(redacted, self._limits.notify_text_bytes)
+        if not text.strip():
+            raise WorkerError("worker.input", "a notification needs text")
+        self._spend(worker, rule)
+        item = it.SystemItem(
+            at_ms=self._clock.wall_ms(),
+            text=text,
+            provenance=Provenance(
+                plugin=plugin,
+                plugin_id=notification.plugin_id,
+                digest=notification.digest,
+                ingress=notification.ingress,
+                event_id=notification.event_id,
+                command_id=notification.command_id,
+            ),
+            wakes=rule.start_run,
+            cut=cut,
+        )
+        try:
+            seq, new = await worker.accept(item)
+        except WorkerError as exc:
+            if exc.code == "worker.queue_full":
+                self._tell(worker, plugin, "its notifications wait for the worker, no more fit")
+            raise
+        return Notified(seq, new)
+
+    def _granted(self, notification: Notification) -> tuple[Worker, NotifyRule]:
+        plugin = notification.plugin
+        worker, rules = self._desks.get(notification.worker, (None, {}))
+        rule = rules.get(plugin)
+        if worker is None or rule is None:
+            raise PermissionDenied(
+                "denied.not_granted",
+                f"plugin {plugin} may not notify worker {notification.worker}",
+                hint=f'[[workers.notify]] plugin = "{plugin}"   # in that worker\'s profile',
+            )
+        return worker, rule
+
+    def _spend(self, worker: Worker, rule: NotifyRule) -> None:
+        """Take one token of a bucket that holds a minute's worth and refills evenly."""
+        now = self._clock.monotonic()
+        key = (worker.name, rule.plugin)
+        bucket = self._buckets.setdefault(key, _Bucket(float(rule.per_minute), now))
+        refilled = bucket.tokens + (now - bucket.at) * rule.per_minute / 60
+        bucket.tokens, bucket.at = min(float(rule.per_minute), refilled), now
+        if bucket.tokens < 1:
+            self._tell(worker, rule.plugin, f"more than {rule.per_minute} notifications a minute")
+            raise WorkerError(
+                "worker.notify_rate",
+                f"plugin {rule.plugin} notifies worker {worker.name} more than "
+                f"{rule.per_minute} times a minute",
+            )
+        bucket.tokens -= 1
+
+    def _tell(self, worker: Worker, plugin: str, message: str) -> None:
+        """Alert once a minute: a flood of alerts would be one more flood."""
+        bucket, now = self._buckets[(worker.name, plugin)], self._clock.monotonic()
+        if bucket.told_at is None or now - bucket.told_at >= 60:
+            bucket.told_at = now
+            worker.alerts.add("warning", f"notify:{plugin}", f"plugin {plugin}: {message}")

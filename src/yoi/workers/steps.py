@@ -1,0 +1,127 @@
+"""What a worker does next: a pure function of its transcript."""
+
+from dataclasses import dataclass
+
+from yoi.protocol.events import InvokeKind
+from yoi.workers import items as it
+from yoi.workers.items import ToolSpec
+from yoi.workers.transcript import PendingCall, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done until something arrives. `paused` says whether a person is needed."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRun:
+    """Start a run with the inputs at `takes`."""
+
+    kind: InvokeKind
+    takes: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AskModel:
+    """Call the model."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Carry out the call; `spec` is its tool."""
+
+    pending: PendingCall
+    spec: ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Record a result for a call that is not carried out."""
+
+    pending: PendingCall
+    outcome: it.Outcome
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Ask a person about the call, and wait."""
+
+    pending: PendingCall
+
+
+@dataclass(frozen=True, slots=True)
+class Summarise:
+    """Ask the model for the summary that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """End the run."""
+
+    result: it.RunOutcome
+
+
+Step = Wait | BeginRun | AskModel | RunTool | Refuse | Park | Summarise | FinishRun
+
+
+def next_step(transcript: Transcript) -> Step:
+    """Return the one thing to do now."""
+    run = transcript.run
+    if run is not None:
+        for pending in run.pending.values():
+            if pending.started:  # it is under way: a pause waits for it
+                return _call_step(transcript, pending)
+    if transcript.compacting:
+        return Summarise()
+    if transcript.paused_by is not None:
+        return Wait(paused=True)
+    if run is None:
+        return _begin(transcript)
+    for pending in run.pending.values():
+        return _call_step(transcript, pending)
+    if run.answered:
+        return FinishRun("finished")
+    assert transcript.config is not None
+    if run.turns >= transcript.config.max_turns or transcript.full:
+        return FinishRun("limit_reached")
+    return AskModel(run.turns + 1)
+
+
+def _begin(transcript: Transcript) -> Step:
+    """One run takes what waits up to the first message of a person, that one included."""
+    takes: list[int] = []
+    wakes = False
+    for seq, item in transcript.waiting.items():
+        takes.append(seq)
+        if isinstance(item, it.UserInput):
+            return BeginRun("user_send", takes)
+        wakes = wakes or item.wakes
+    return BeginRun("notify", takes) if wakes else Wait(paused=False)
+
+
+def tool_spec(transcript: Transcript, name: str) -> ToolSpec | None:
+    """Return the tool called `name` of the current configuration."""
+    if transcript.config is None:
+        return None
+    return next((spec for spec in transcript.config.tools if spec.name == name), None)
+
+
+def _call_step(transcript: Transcript, pending: PendingCall) -> Step:
+    spec = tool_spec(transcript, pending.call.name)
+    if spec is None:
+        return Refuse(pending, "refused", f"there is no tool called {pending.call.name!r}")
+    if spec.approval == "deny":
+        return Refuse(pending, "denied", "the operator does not allow this tool")
+    if spec.approval == "ask":
+        if not pending.asked:
+            return Park(pending)
+        if pending.approved is None:
+            return Wait(paused=True)
+        if not pending.approved:
+            return Refuse(pending, "denied", "a person did not approve this call")
+    return RunTool(pending, spec)

@@ -1,0 +1,199 @@
+"""The tool registry: what a worker's model may call, and how a call is carried out.
+
+Plugin tools are ordinary tools here. They are reached through `PluginTools`, which the runtime
+implements: it serializes calls on the plugin's instance, holds the deadline, and closes what a call
+opened.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from yoi.errors import WorkerError, YoiError
+from yoi.limits import LIMITS, Limits
+from yoi.packages.schema import schema_problems, value_problems
+from yoi.workers.items import Approval, Call, Origin, Outcome, ToolSpec
+from yoi.workers.text import clipped
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What every provider accepts as a tool's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginTool:
+    """A tool that a running service offers."""
+
+    service: str
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+    plugin_id: str
+    digest: str
+
+
+class PluginTools(Protocol):
+    """The plugins' tools, as the runtime provides them."""
+
+    def tools(self) -> Sequence[PluginTool]:
+        """Return the tools of the services that exist now and are granted."""
+        ...
+
+    async def call(self, service: str, tool: str, arguments: dict[str, Any]) -> Any:
+        """Return the tool's output: decoded JSON, bounded by the runtime.
+
+        Raises YoiError when the call was refused, failed, trapped or ran out of time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """The operator's line for one plugin tool: its name for the model, and who approves."""
+
+    service: str
+    tool: str
+    name: str
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What becomes of a call: its bounded output, and how it ended."""
+
+    output: str
+    outcome: Outcome
+    cut: bool = False
+
+
+ToolFunction = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool: what the model sees, and the function that carries a call out."""
+
+    spec: ToolSpec
+    function: ToolFunction
+
+
+class ToolRegistry:
+    """The tools of one worker, by name."""
+
+    def __init__(self, tools: Iterable[Tool] = (), limits: Limits = LIMITS) -> None:
+        self._limits = limits
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            self.add(tool)
+
+    def add(self, tool: Tool) -> None:
+        """Add `tool`. Raises WorkerError `worker.tool` or `worker.duplicate`."""
+        spec = tool.spec
+        if _NAME.fullmatch(spec.name) is None:
+            raise WorkerError(
+                "worker.tool",
+                f"a tool's name is 1 to 64 letters, digits, '_' or '-', not {spec.name!r}",
+                hint="give it a name in the worker's profile: name = ...",
+            )
+        if spec.name in self._tools:
+            raise WorkerError("worker.duplicate", f"two tools are called {spec.name}")
+        if len(self._tools) >= self._limits.worker_tools:
+            raise WorkerError("worker.tool", f"more than {self._limits.worker_tools} tools")
+        for problem in schema_problems(spec.input_schema):
+            raise WorkerError(
+                "worker.tool", f"tool {spec.name}: its schema: {problem.at} {problem.message}"
+            )
+        if len(msgspec.json.encode(spec.input_schema)) > self._limits.tool_schema_bytes:
+            raise WorkerError(
+                "worker.tool",
+                f"tool {spec.name}: its schema is over {self._limits.tool_schema_bytes} bytes",
+            )
+        self._tools[spec.name] = tool
+
+    @property
+    def specs(self) -> list[ToolSpec]:
+        """Return what the model sees of each tool, by name."""
+        return [self._tools[name].spec for name in sorted(self._tools)]
+
+    def origin(self, name: str) -> Origin | None:
+        """Return where the tool called `name` comes from, or None when there is none."""
+        tool = self._tools.get(name)
+        return None if tool is None else tool.spec.origin
+
+    async def carry_out(self, call: Call) -> ToolOutcome:
+        """Return the outcome of `call`; a tool's failure is an outcome, never an exception.
+
+        Malformed arguments and unknown tools are refused without calling anything.
+        """
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return ToolOutcome(f"there is no tool called {call.name!r} now", "refused")
+        arguments = self._arguments(call, tool.spec)
+        if isinstance(arguments, ToolOutcome):
+            return arguments
+        try:
+            async with asyncio.timeout(self._limits.tool_wait_ms / 1000):
+                value = await tool.function(arguments)
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        except YoiError as exc:
+            return ToolOutcome(f"{exc.message} [{exc.code}]", "failed")
+        except TimeoutError:
+            return ToolOutcome(f"no answer in {self._limits.tool_wait_ms} ms", "failed")
+        except Exception as exc:
+            # A defect in one tool must not end the worker; its type is enough to find it.
+            return ToolOutcome(f"the tool failed: {type(exc).__name__}", "failed")
+        output, cut = clipped(text, self._limits.tool_output_bytes)
+        return ToolOutcome(output, "returned", cut)
+
+    def _arguments(self, call: Call, spec: ToolSpec) -> dict[str, Any] | ToolOutcome:
+        try:
+            value = msgspec.json.decode(call.arguments or "{}")
+        except (msgspec.DecodeError, RecursionError) as exc:
+            return ToolOutcome(f"the arguments are not JSON: {exc}", "refused")
+        problems = value_problems(spec.input_schema, value)
+        if problems:
+            told = "; ".join(f"{problem.at} {problem.message}" for problem in problems)
+            return ToolOutcome(f"the arguments do not fit the tool's schema: {told}", "refused")
+        return dict(value)
+
+
+def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> Tool:
+    """Return the registry's tool for a plugin's, under the operator's name and approval."""
+    description, _ = clipped(tool.description, LIMITS.description_chars)
+    spec = ToolSpec(
+        name=choice.name,
+        description=description,
+        input_schema=tool.input_schema,
+        approval=choice.approval,
+        origin=Origin(
+            kind="plugin",
+            service=tool.service,
+            plugin_id=tool.plugin_id,
+            digest=tool.digest,
+            tool=tool.name,
+        ),
+    )
+
+    async def call(arguments: dict[str, Any]) -> Any:
+        return await plugins.call(tool.service, tool.name, arguments)
+
+    return Tool(spec, call)
+
+
+def chosen_tools(
+    choices: Iterable[ToolChoice], plugins: PluginTools
+) -> tuple[list[Tool], list[ToolChoice]]:
+    """Return the tools that `choices` name, and the choices whose tool no service offers now."""
+    offered = {(tool.service, tool.name): tool for tool in plugins.tools()}
+    found: list[Tool] = []
+    missing: list[ToolChoice] = []
+    for choice in choices:
+        tool = offered.get((choice.service, choice.tool))
+        if tool is None:
+            missing.append(choice)
+        else:
+            found.append(plugin_tool(tool, choice, plugins))
+    return found, missing

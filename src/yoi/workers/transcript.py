@@ -1,0 +1,242 @@
+"""What a worker's items add up to, and the rules that every next item must keep.
+
+Sans I/O: `check` refuses an item that has no place here, `apply` adds one that is committed.
+The same fold reads a stored history and follows a live one, so a restart sees what was there.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from yoi.errors import WorkerError
+from yoi.limits import LIMITS, Limits
+from yoi.workers import items as it
+from yoi.workers.items import AnyItem, Stored
+
+
+@dataclass(slots=True)
+class PendingCall:
+    """A tool call that has no result yet."""
+
+    call: it.Call
+    started: bool = False
+    asked: bool = False
+    approved: bool | None = None
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """The run that has begun and not ended."""
+
+    seq: int
+    kind: str
+    turns: int = 0
+    resumes: int = 0
+    answered: bool = False
+    pending: OrderedDict[str, PendingCall] = field(default_factory=OrderedDict)
+
+
+Waiting = it.UserInput | it.SystemItem
+
+
+class Transcript:
+    """A worker's state as its committed items define it."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.head = 0
+        self.config: it.Configured | None = None
+        self.run: OpenRun | None = None
+        self.paused_by: str | None = None
+        self.compacting = False
+        self.llm_calls = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.waiting: OrderedDict[int, Waiting] = OrderedDict()
+        self.window: list[Stored] = []
+        self.window_bytes = 0
+        self._limits = limits
+        self._commands: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def command_seq(self, plugin: str, command_id: str) -> int | None:
+        """Return where the notification `command_id` of `plugin` stands, if it is remembered."""
+        return self._commands.get((plugin, command_id))
+
+    @property
+    def full(self) -> bool:
+        """Return whether the model's context is at its bound, so that only compaction helps."""
+        return (
+            len(self.window) >= self._limits.context_items
+            or self.window_bytes >= self._limits.context_bytes
+        )
+
+    @property
+    def parked(self) -> list[PendingCall]:
+        """Return the calls that wait for a person."""
+        if self.run is None:
+            return []
+        return [p for p in self.run.pending.values() if p.asked and p.approved is None]
+
+    def check(self, item: AnyItem) -> None:
+        """Raise WorkerError `worker.history_invalid` when `item` may not follow."""
+        problem = self._problem(item)
+        if problem is not None:
+            raise WorkerError(
+                "worker.history_invalid", f"{type(item).__name__} after item {self.head}: {problem}"
+            )
+
+    def rehearse(self, items: Sequence[AnyItem]) -> None:
+        """Raise WorkerError unless all of `items` may follow, one after the other."""
+        if len(items) == 1:
+            self.check(items[0])
+            return
+        copy = Transcript(self._limits)
+        copy.head, copy.config, copy.paused_by = self.head, self.config, self.paused_by
+        copy.compacting, copy.llm_calls = self.compacting, self.llm_calls
+        copy.waiting = self.waiting.copy()
+        if self.run is not None:
+            pending = OrderedDict((key, replace(call)) for key, call in self.run.pending.items())
+            copy.run = replace(self.run, pending=pending)
+        for item in items:
+            copy.apply(item, 0)
+
+    def apply(self, item: AnyItem, size: int) -> int:
+        """Add a committed item of `size` stored bytes and return its place."""
+        self.check(item)
+        self.head += 1
+        seq = self.head
+        match item:
+            case it.Configured():
+                self.config = item
+            case it.UserInput():
+                self.waiting[seq] = item
+            case it.SystemItem():
+                self.waiting[seq] = item
+                self._remember(item, seq)
+            case it.RunStart():
+                for taken in item.takes:
+                    del self.waiting[taken]
+                self.run = OpenRun(seq=seq, kind=item.kind)
+            case it.RunEnd():
+                self.run = None
+            case it.Paused():
+                self.paused_by = item.by
+            case it.Resumed():
+                self.paused_by = None
+            case it.CompactionAsked():
+                self.compacting = True
+            case it.Compaction() | it.CompactionFailed():
+                self.compacting = False
+            case it.Usage():
+                self.llm_calls = max(self.llm_calls, item.llm_call)
+                self.input_tokens += item.input_tokens
+                self.output_tokens += item.output_tokens
+            case _:
+                self._apply_to_run(item)
+        self.window.append(Stored(seq, item))
+        self.window_bytes += size
+        if isinstance(item, it.Compaction):
+            self._compact(seq, item, size)
+        return seq
+
+    def _apply_to_run(self, item: AnyItem) -> None:
+        run = self.run
+        assert run is not None
+        match item:
+            case it.RunResumed():
+                run.resumes += 1
+            case it.Assistant():
+                self.llm_calls = item.llm_call
+                run.turns += 1
+                run.resumes = 0
+                if item.finish == "complete":
+                    calls = [part for part in item.parts if isinstance(part, it.Call)]
+                    run.answered = not calls
+                    run.pending = OrderedDict((call.id, PendingCall(call)) for call in calls)
+            case it.ToolStart():
+                run.pending[item.call_id].started = True
+            case it.ToolResult():
+                del run.pending[item.call_id]
+                run.resumes = 0
+            case it.ApprovalAsked():
+                run.pending[item.call_id].asked = True
+            case it.ApprovalDecided():
+                run.pending[item.call_id].approved = item.approved
+            case _:  # pragma: no cover - every item is handled here or in apply
+                raise AssertionError(item)
+
+    def _problem(self, item: AnyItem) -> str | None:
+        match item:
+            case it.RunStart():
+                return self._run_start_problem(item)
+            case it.CompactionAsked():
+                return "a run is open" if self.run or self.compacting else None
+            case it.Compaction() | it.CompactionFailed():
+                return None if self.compacting else "no compaction was asked for"
+            case it.Assistant():
+                return self._assistant_problem(item)
+            case it.ToolStart() | it.ToolResult() | it.ApprovalAsked() | it.ApprovalDecided():
+                return self._call_problem(item)
+            case it.RunResumed() if self.run is None:
+                return "no run is open"
+            case it.RunEnd():
+                if self.run is None:
+                    return "no run is open"
+                return "a tool call has no result" if self.run.pending else None
+            case it.Configured() if self.run is not None or self.compacting:
+                return "a run is open"
+            case it.Paused() if self.paused_by is not None:
+                return "it is paused already"
+            case it.Resumed() if self.paused_by is None:
+                return "it is not paused"
+            case _:
+                return None
+
+    def _run_start_problem(self, item: it.RunStart) -> str | None:
+        if self.run is not None or self.compacting:
+            return "a run is open"
+        if self.config is None:
+            return "the worker is not configured"
+        if not item.takes or len(set(item.takes)) != len(item.takes):
+            return "a run takes inputs, each once"
+        if any(taken not in self.waiting for taken in item.takes):
+            return "it takes an input that does not wait"
+        return None
+
+    def _assistant_problem(self, item: it.Assistant) -> str | None:
+        if self.run is None or self.run.pending or self.run.answered:
+            return "the model was not asked"
+        if item.llm_call <= self.llm_calls:
+            return "model calls are counted upwards"
+        ids = [part.id for part in item.parts if isinstance(part, it.Call)]
+        return "two calls have one id" if len(set(ids)) != len(ids) else None
+
+    def _call_problem(
+        self, item: it.ToolStart | it.ToolResult | it.ApprovalAsked | it.ApprovalDecided
+    ) -> str | None:
+        pending = None if self.run is None else self.run.pending.get(item.call_id)
+        if pending is None:
+            return "no such call waits for a result"
+        match item:
+            case it.ToolStart() if pending.started:
+                return "the call was started already"
+            case it.ApprovalAsked() if pending.asked or pending.started:
+                return "nothing is left to decide"
+            case it.ApprovalDecided() if not pending.asked or pending.approved is not None:
+                return "nobody asked, or it was decided"
+            case it.ToolStart() if pending.asked and not pending.approved:
+                return "a person has not approved the call"
+            case it.ToolResult() if item.outcome in ("returned", "failed") and not pending.started:
+                return "the call was never started"
+            case _:
+                return None
+
+    def _remember(self, item: it.SystemItem, seq: int) -> None:
+        self._commands[(item.provenance.plugin, item.provenance.command_id)] = seq
+        while len(self._commands) > self._limits.notify_remembered:
+            self._commands.popitem(last=False)
+
+    def _compact(self, seq: int, item: it.Compaction, size: int) -> None:
+        # What is still needed: the configuration, inputs that wait, and the summary itself.
+        kept = [s for s in self.window if s.seq in self.waiting or s.item is self.config]
+        self.window = [*kept, Stored(seq, item)]
+        self.window_bytes = size + sum(len(it.encode_item(s.item)) for s in kept)

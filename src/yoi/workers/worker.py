@@ -1,0 +1,242 @@
+"""A worker: a named agent with an append-only history, one run at a time, that people can stop."""
+
+from typing import Any
+
+import msgspec
+
+from yoi.errors import WorkerError
+from yoi.protocol import events as ev
+from yoi.workers import items as it
+from yoi.workers.alerts import Alerts
+from yoi.workers.announce import approval_data
+from yoi.workers.bus import Bus, Listener
+from yoi.workers.driver import Driver, Phase, WorkerSetup
+from yoi.workers.items import Stored, public_entry
+from yoi.workers.transcript import Waiting
+
+COMPACT_INSTRUCTION = (
+    "Sum up this conversation for yourself: what is wanted, what was done, what is open, and every "
+    "name, number and decision needed to go on. The summary replaces everything before it."
+)
+
+
+class WorkerStatus(msgspec.Struct, kw_only=True):
+    """A worker as a person or a script sees it."""
+
+    name: str
+    status: str
+    engine: str
+    waiting: int
+    approvals: list[ev.ApprovalRequestData]
+    paused_by: str | None
+    run: str | None
+    turn: int
+    items: int
+    context_items: int
+    context_bytes: int
+    llm_calls: int
+    input_tokens: int
+    output_tokens: int
+    last_error: str | None
+    alerts: list[ev.AlertData]
+
+
+class Worker:
+    """Start it before anything else. Belongs to the event loop; its driver does the work."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.name = setup.name
+        self.engine_name = setup.engine.name
+        self.bus = Bus()
+        self.alerts = Alerts(self.bus, setup.clock, setup.limits)
+        self._limits = setup.limits
+        self._clock = setup.clock
+        self._driver = Driver(setup, self.bus, self.alerts)
+        self._history = self._driver.history
+
+    @property
+    def phase(self) -> Phase:
+        """Return the state."""
+        return self._driver.phase
+
+    async def start(self) -> None:
+        """Read the history, record what a crash interrupted, and go on from there.
+
+        Raises JournalError or WorkerError when the history can not be read.
+        """
+        await self._driver.start()
+
+    async def stop(self) -> None:
+        """End what is under way, record the interruption, and stop for good."""
+        await self._driver.stop()
+
+    async def send(self, text: str) -> int:
+        """Commit a person's message and return its place; a run takes it when its turn comes.
+
+        Raises WorkerError: `worker.input`, `worker.queue_full`, `worker.stopped`.
+        """
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise WorkerError("worker.input", "the message is not valid Unicode text") from None
+        if not text.strip() or size > self._limits.input_bytes:
+            raise WorkerError(
+                "worker.input",
+                f"a message has 1 to {self._limits.input_bytes} bytes of text, this one {size}",
+            )
+        async with self._history.changing:
+            return await self._enqueue(it.UserInput(at_ms=self._clock.wall_ms(), text=text))
+
+    async def accept(self, item: it.SystemItem) -> tuple[int, bool]:
+        """Commit a system item and return its place, and whether it is new.
+
+        One whose plugin and command id are remembered is not committed again. Raises WorkerError:
+        `worker.queue_full`, `worker.stopped`.
+        """
+        origin = item.provenance
+        async with self._history.changing:
+            known = self._driver.transcript.command_seq(origin.plugin, origin.command_id)
+            if known is not None:
+                return known, False
+            return await self._enqueue(item), True
+
+    async def pause(self, by: str) -> None:
+        """Start nothing more; the model call or tool call under way still finishes."""
+        async with self._history.changing:
+            if self._driver.transcript.paused_by is None:
+                await self._driver.commit(it.Paused(at_ms=self._clock.wall_ms(), by=by))
+        self._driver.wake()
+
+    async def resume(self, by: str) -> None:
+        """Go on after a pause or a fault. Raises WorkerError `worker.not_paused`."""
+        async with self._history.changing:
+            faulted = self._driver.fault is not None
+            if faulted:
+                self._driver.fault = None
+                await self._driver.recover()
+            if self._driver.transcript.paused_by is not None:
+                await self._driver.commit(it.Resumed(at_ms=self._clock.wall_ms(), by=by))
+            elif not faulted:
+                parked = self._driver.transcript.parked
+                raise WorkerError(
+                    "worker.not_paused",
+                    f"worker {self.name} is not paused",
+                    hint=f"yoi worker approve {self.name}" if parked else None,
+                )
+        self._driver.wake()
+
+    async def cancel(self) -> None:
+        """End the run under way; what its calls have done stays in history.
+
+        Raises WorkerError `worker.not_running` when no run is open.
+        """
+        transcript = self._driver.transcript
+        if transcript.run is None and not transcript.compacting:
+            raise WorkerError("worker.not_running", f"worker {self.name} has no run to cancel")
+        self._driver.cancel()
+
+    async def approve(self, call_id: str, *, approved: bool, by: str) -> None:
+        """Decide about a call that waits. Raises WorkerError `worker.no_approval`."""
+        async with self._history.changing:
+            if all(parked.call.id != call_id for parked in self._driver.transcript.parked):
+                raise WorkerError(
+                    "worker.no_approval",
+                    f"no call {call_id!r} of worker {self.name} waits for a decision",
+                    hint=f"yoi worker show {self.name}",
+                )
+            decided = it.ApprovalDecided(
+                at_ms=self._clock.wall_ms(), call_id=call_id, approved=approved, by=by
+            )
+            await self._driver.commit(decided)
+        self._driver.wake()
+
+    async def compact(self) -> None:
+        """Have the model sum up the history; the summary is a new item, nothing is edited.
+
+        Raises WorkerError `worker.transition` while a run is open.
+        """
+        async with self._history.changing:
+            transcript = self._driver.transcript
+            if transcript.run is not None or transcript.compacting:
+                raise WorkerError(
+                    "worker.transition",
+                    f"worker {self.name} has an open run",
+                    hint=f"yoi worker cancel {self.name}",
+                )
+            asked = it.CompactionAsked(at_ms=self._clock.wall_ms(), instruction=COMPACT_INSTRUCTION)
+            await self._driver.commit(*self._driver.configuration(), asked)
+        self._driver.wake()
+
+    async def history(self, after: int, limit: int) -> list[Stored]:
+        """Return up to `limit` items that follow place `after`."""
+        return await self._history.read(after, limit)
+
+    def watch(self, listener: Listener) -> ev.Snapshot:
+        """Return the worker as it is, and call `listener` with all that follows: no gap between."""
+        self.bus.listen(listener)
+        return self.snapshot()
+
+    def snapshot(self) -> ev.Snapshot:
+        """Return the worker as it is, work in flight included; older items are only counted."""
+        transcript = self._driver.transcript
+        entries: list[dict[str, Any]] = []
+        room = self._limits.snapshot_bytes
+        for stored in reversed(transcript.window[-self._limits.snapshot_entries :]):
+            entry = public_entry(stored)
+            room -= len(msgspec.json.encode(entry))
+            if room < 0:
+                break
+            entries.append(entry)
+        entries.reverse()
+        provider, _, model = self.engine_name.partition(":")
+        tools = [] if transcript.config is None else transcript.config.tools
+        return ev.Snapshot(
+            ev.SnapshotData(
+                entries=entries,
+                greeting=ev.Greeting(
+                    worker_name=self.name,
+                    provider=provider,
+                    model=model or provider,
+                    tools=[spec.name for spec in tools],
+                ),
+                status=self._driver.status,
+                in_flight=self._driver.in_flight,
+                waiting=[approval_data(parked.call) for parked in transcript.parked],
+                left_out=transcript.head - len(entries),
+            )
+        )
+
+    def status(self) -> WorkerStatus:
+        """Return the worker's state and counters."""
+        transcript = self._driver.transcript
+        run = transcript.run
+        return WorkerStatus(
+            name=self.name,
+            status=str(self.phase),
+            engine=self.engine_name,
+            waiting=len(transcript.waiting),
+            approvals=[approval_data(parked.call) for parked in transcript.parked],
+            paused_by="fault" if self._driver.fault is not None else transcript.paused_by,
+            run=None if run is None else run.kind,
+            turn=0 if run is None else run.turns,
+            items=transcript.head,
+            context_items=len(transcript.window),
+            context_bytes=transcript.window_bytes,
+            llm_calls=transcript.llm_calls,
+            input_tokens=transcript.input_tokens,
+            output_tokens=transcript.output_tokens,
+            last_error=self._driver.last_error,
+            alerts=self.alerts.recent,
+        )
+
+    async def _enqueue(self, item: Waiting) -> int:
+        """Commit an input. People and plugins have separate room: a storm silences nobody."""
+        waiting = self._driver.transcript.waiting.values()
+        if sum(type(each) is type(item) for each in waiting) >= self._limits.worker_inputs:
+            raise WorkerError(
+                "worker.queue_full",
+                f"{self._limits.worker_inputs} inputs wait for worker {self.name} already",
+            )
+        stored = await self._driver.commit(item)
+        self._driver.wake()
+        return stored[0].seq
