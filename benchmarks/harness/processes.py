@@ -6,6 +6,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,15 +37,18 @@ class Pinned:
         core: int,
         *,
         log: IO[bytes],
-        env: dict[str, str] | None = None,
     ) -> None:
-        """Start `command`; standard error goes to `log`, standard output can be read by line."""
+        """Start `command`; standard error goes to `log`, standard output can be read by line.
+
+        Its temporary files go to a folder that `stop` removes.
+        """
+        self._scratch = tempfile.TemporaryDirectory(prefix="yoi-bench-")
         self._child = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=env,
+            env={**os.environ, "TMPDIR": self._scratch.name},
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
@@ -102,6 +106,7 @@ class Pinned:
         for pipe in (self._child.stdin, self._child.stdout):
             with suppress(BrokenPipeError):
                 pipe.close()
+        self._scratch.cleanup()
 
     def __enter__(self) -> "Pinned":
         return self
