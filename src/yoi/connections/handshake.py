@@ -9,13 +9,12 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
-from websockets.frames import Frame, Opcode
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import WebSocketURI
 
 from yoi import __version__
+from yoi.connections.client import Client
 from yoi.display import printable
 from yoi.errors import ConnectionFailure
 
@@ -55,19 +54,6 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
 _STATUS_BYTES = 13
 # The library logs frames at DEBUG; frames hold secrets, so its logger never speaks.
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
-
-
-class Client(ClientProtocol):
-    """The library's client, but a close frame between fragments is a close like any other.
-
-    RFC 6455 5.4 lets control frames stand there; the library answers 1002 (Autobahn case 7.1.5).
-    """
-
-    def recv_frame(self, frame: Frame) -> None:
-        """Take one frame."""
-        if frame.opcode is Opcode.CLOSE:
-            self.current_size = None
-        super().recv_frame(frame)
 
 
 def check_header(name: str, value: str, limits: "Limits") -> None:

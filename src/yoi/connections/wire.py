@@ -17,9 +17,9 @@ from yoi.limits import Limits
 from yoi.types import Clock
 
 if TYPE_CHECKING:
-    from websockets.client import ClientProtocol
     from websockets.protocol import Event
 
+    from yoi.connections.client import Client
     from yoi.connections.connector import WireOwner
 
 # The library parses a chunk whole before we see its frames: this bounds what a flood can cost.
@@ -27,6 +27,9 @@ _CHUNK_BYTES = 16 * 1024
 # Above this much, frames go to the socket at once instead of at the end of the loop's turn.
 _JOIN_BYTES = 256 * 1024
 _FRAME_OVERHEAD = 14
+_WHOLE_TEXT = 0x81
+# A text frame this short is waited for; a longer one is put together by the library.
+_WAIT_BYTES = 4096
 _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
@@ -37,9 +40,7 @@ class SocketWire(asyncio.Protocol):
     library cheap enough (docs/decisions/0003-websocket-driver.md).
     """
 
-    def __init__(
-        self, protocol: "ClientProtocol", address: str, *, limits: Limits, clock: Clock
-    ) -> None:
+    def __init__(self, protocol: "Client", address: str, *, limits: Limits, clock: Clock) -> None:
         self.address = address
         self.subprotocol: str | None = None
         self.last_heard = clock.monotonic()
@@ -124,17 +125,11 @@ class SocketWire(asyncio.Protocol):
             raise ConnectionFailure(
                 "connection.send_failed", "the text has a lone surrogate, which is not text"
             ) from None
-        self._check_writable(len(payload))
-        self._ws.send_text(payload)
-        self._written(len(payload))
-        return len(payload)
+        return self._send(Opcode.TEXT, payload)
 
     def send_binary(self, data: bytes) -> int:
         """Queue one binary message."""
-        self._check_writable(len(data))
-        self._ws.send_binary(data)
-        self._written(len(data))
-        return len(data)
+        return self._send(Opcode.BINARY, data)
 
     def ping(self) -> None:
         """Queue a ping."""
@@ -230,13 +225,21 @@ class SocketWire(asyncio.Protocol):
         self._held = b""
         self._reading = True
         at = 0
+        ws = self._ws
         try:
             while self._report() and at < len(data):
-                chunk = data[at : at + _CHUNK_BYTES] if at or len(data) > _CHUNK_BYTES else data
+                if ws.between_messages:
+                    at, wait = self._take_whole_texts(data, at)
+                    if wait:
+                        break
+                    if self._stopped or self._deaf or at == len(data):
+                        continue
+                chunk = data[at : at + _CHUNK_BYTES]
                 at += len(chunk)
-                self._ws.receive_data(chunk)
-                self._events = self._ws.events_received()
-                if self._ws.writes:
+                before = len(ws.writes)
+                ws.receive_data(chunk)
+                self._events = ws.events_received()
+                if len(ws.writes) > before:
                     self._written(0)  # pongs, or the answer to a close frame
         finally:
             self._reading = False
@@ -262,11 +265,7 @@ class SocketWire(asyncio.Protocol):
             except ConnectionFailure as fault:
                 self._fail(fault, fault.fields["close_code"])
             except Exception as exc:
-                # A defect of the owner must not leave a socket open that nobody reads.
-                self._fail(YoiError("usage.internal", f"a message was not taken: {exc!r}"), 1011)
-                self._loop.call_exception_handler(
-                    {"message": "a message was not taken", "exception": exc, "protocol": self}
-                )
+                self._defect(exc)
             self._events = [] if self._deaf else events[at:]
         if self._deaf or self._stopped:
             return False
@@ -274,6 +273,48 @@ class SocketWire(asyncio.Protocol):
             self._fail(_fault_of(self._ws.parser_exc), None)
             return False
         return True
+
+    def _take_whole_texts(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Report the whole text frames that `data` begins with at `at`: the way of nearly all.
+
+        Returns where the first other thing begins, and whether it is the beginning of a short text
+        frame to wait for. Whatever is not beyond doubt is left to the library: this lane may only
+        ever agree with it (tests/connections/test_lane.py).
+        """
+        end = len(data)
+        owner, max_bytes = self._owner, self._ws.max_message_size or 0
+        if owner is None:
+            return at, False
+        try:
+            while end - at >= 2 and data[at] == _WHOLE_TEXT:
+                size = data[at + 1]
+                start = at + 2
+                if size == 126:
+                    if end - at < 4:
+                        return at, True
+                    size = data[at + 2] << 8 | data[at + 3]
+                    start = at + 4
+                    if size < 126:
+                        break
+                elif size > 126:
+                    break
+                stop = start + size
+                if size > max_bytes:
+                    break
+                if stop > end:
+                    return at, size <= _WAIT_BYTES
+                try:
+                    text = str(data[start:stop], "utf-8")
+                except UnicodeDecodeError:
+                    break
+                at = stop
+                owner.on_text(text, size)
+                if self._stopped or self._deaf:
+                    break
+        except Exception as exc:
+            self._defect(exc)
+            return end, False
+        return at, end - at == 1 and data[at] == _WHOLE_TEXT
 
     def _take(self, event: "Event") -> None:
         if not isinstance(event, Frame):
@@ -345,6 +386,13 @@ class SocketWire(asyncio.Protocol):
         if self._owner is not None:
             self._owner.on_closing()
 
+    def _defect(self, exc: Exception) -> None:
+        """End a session whose owner raised: a socket that nobody reads must not stay open."""
+        self._fail(YoiError("usage.internal", f"a message was not taken: {exc!r}"), 1011)
+        self._loop.call_exception_handler(
+            {"message": "a message was not taken", "exception": exc, "protocol": self}
+        )
+
     def _go_deaf(self) -> None:
         self._deaf = True
         self._stopped = False
@@ -355,20 +403,22 @@ class SocketWire(asyncio.Protocol):
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _check_writable(self, size: int) -> None:
-        if self._transport is None or self._ws.state is not State.OPEN:
+    def _send(self, opcode: Opcode, payload: bytes) -> int:
+        transport, ws = self._transport, self._ws
+        if transport is None or ws.state is not State.OPEN:
             raise ConnectionFailure("connection.session_ended", "the session has ended")
-        if not self._room(size + _FRAME_OVERHEAD):
-            raise ConnectionFailure(
-                "connection.send_failed",
-                f"{self._limits.send_buffer_bytes} bytes are unsent; the peer does not read",
-            )
-
-    def _room(self, size: int) -> bool:
-        bound = self._limits.send_buffer_bytes
-        if self._backlog + self._queued + size > bound and self._transport is not None:
-            self._backlog = self._transport.get_write_buffer_size()
-        return self._backlog + self._queued + size <= bound
+        size = len(payload)
+        bound = self._limits.send_buffer_bytes - size - _FRAME_OVERHEAD
+        if self._backlog + self._queued > bound:
+            self._backlog = transport.get_write_buffer_size()
+            if self._backlog + self._queued > bound:
+                raise ConnectionFailure(
+                    "connection.send_failed",
+                    f"{self._backlog + self._queued} bytes are unsent; the peer does not read",
+                )
+        ws.send_whole(opcode, payload)
+        self._written(size)
+        return size
 
     def _written(self, size: int) -> None:
         """Let what the library wrote leave at the end of this turn of the loop."""

@@ -1,0 +1,156 @@
+"""The lean lane of the reader may only ever agree with the library it stands in front of."""
+
+import asyncio
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from tests.connections.conftest import plan_for
+from yoi.connections.handshake import new_protocol
+from yoi.connections.wire import SocketWire
+from yoi.limits import LIMITS
+from yoi.testing import ManualClock
+
+MAX_BYTES = 6000
+BOUNDS = dataclasses.replace(LIMITS, fragments_per_message=4, empty_fragments=2)
+
+
+class Pipe:
+    """A transport that keeps what is written."""
+
+    def __init__(self):
+        self.written = b""
+
+    def write(self, data):
+        self.written += data
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+    def abort(self):
+        pass
+
+
+class Log:
+    """Owner of one wire; pauses after every `pause_every` messages."""
+
+    def __init__(self, wire, pause_every):
+        self.wire = wire
+        self.calls = []
+        self._pause_every = pause_every
+
+    def on_text(self, text, size):
+        self._put(("text", text, size))
+
+    def on_binary(self, data):
+        self._put(("binary", data))
+
+    def on_closing(self):
+        self.calls.append(("closing",))
+
+    def on_ended(self, end):
+        error = None if end.error is None else end.error.code
+        self.calls.append(("ended", end.code, end.reason, end.clean, error))
+
+    def _put(self, call):
+        self.calls.append(call)
+        if self._pause_every and len(self.calls) % self._pause_every == 0:
+            self.wire.pause_reading()
+
+
+class LibraryOnly(SocketWire):
+    def _take_whole_texts(self, data, at):
+        return at, False
+
+
+async def outcome(kind, chunks, pause_every):
+    """Return what an owner hears of `chunks`, and the close code that is written."""
+    protocol = new_protocol(plan_for("ws://127.0.0.1/"), MAX_BYTES)
+    wire = kind(protocol, "test", limits=BOUNDS, clock=ManualClock())
+    pipe = Pipe()
+    wire.connection_made(pipe)
+    response = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {_accept(protocol.key)}\r\n\r\n"
+    )
+    wire.data_received(response.encode())
+    await wire.upgraded
+    log = Log(wire, pause_every)
+    wire.attach(log)
+    wire.resume_reading()
+    for chunk in chunks:
+        wire.data_received(chunk)
+        await asyncio.sleep(0)
+        wire.resume_reading()
+        await asyncio.sleep(0)
+    wire.connection_lost(None)
+    for _ in range(200):
+        if wire._reported:
+            break
+        wire.resume_reading()
+        await asyncio.sleep(0)
+    sent = protocol.close_sent
+    return log.calls, None if sent is None else int(sent.code)
+
+
+def _accept(key):
+    from websockets.utils import accept_key
+
+    return accept_key(key)
+
+
+def raw(opcode, payload, *, fin=True):
+    return Frame(opcode, payload, fin).serialize(mask=False)
+
+
+payloads = st.one_of(
+    st.binary(max_size=130),
+    st.text(max_size=60).map(str.encode),
+    st.integers(120, 130).map(lambda n: b"a" * n),
+    st.sampled_from([b"b" * 4096, b"c" * 4097, b"d" * MAX_BYTES, b"e" * (MAX_BYTES + 1)]),
+)
+frames = st.one_of(
+    st.text(max_size=200).map(lambda text: raw(Opcode.TEXT, text.encode())),
+    st.builds(raw, st.sampled_from([Opcode.TEXT, Opcode.BINARY]), payloads),
+    st.builds(
+        raw,
+        st.sampled_from([Opcode.TEXT, Opcode.BINARY, Opcode.CONT]),
+        payloads,
+        fin=st.booleans(),
+    ),
+    st.builds(raw, st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_size=125)),
+    st.just(raw(Opcode.CLOSE, b"\x03\xe8bye")),
+    st.binary(max_size=12),
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    stream=st.lists(frames, max_size=12).map(b"".join),
+    cuts=st.lists(st.integers(0, 9000), max_size=8),
+    pause_every=st.integers(0, 3),
+)
+def test_the_lane_agrees_with_the_library(stream, cuts, pause_every):
+    """Same messages, same order, same verdict, however the bytes are cut and reading pauses."""
+    points = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
+    chunks = [stream[a:b] for a, b in zip(points, points[1:], strict=False)]
+    with_lane = asyncio.run(outcome(SocketWire, chunks, pause_every))
+    without = asyncio.run(outcome(LibraryOnly, chunks, pause_every))
+    assert with_lane == without
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+async def test_one_text_in_tiny_pieces(step):
+    data = raw(Opcode.TEXT, b"x" * 300) + raw(Opcode.TEXT, "é".encode())
+    chunks = [data[at : at + step] for at in range(0, len(data), step)]
+    calls, _ = await outcome(SocketWire, chunks, 0)
+    assert calls[:2] == [("text", "x" * 300, 300), ("text", "é", 2)]
