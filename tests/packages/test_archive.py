@@ -36,6 +36,7 @@ class Member:
     central_extra: bytes = b""
     local: dict = field(default_factory=dict)
     offset: int | None = None
+    version: int = 20
     descriptor: bytes = b""
 
 
@@ -50,6 +51,7 @@ def make_zip(*members, prefix=b"", gap=b"", tail=b"", comment=b"", **end):
         raw = deflated(member.content) if member.method == 8 else member.content
         raw = raw if member.raw is None else member.raw
         shared = {
+            "version": member.version,
             "flags": member.flags,
             "method": member.method,
             "crc": zlib.crc32(member.content) if member.crc is None else member.crc,
@@ -61,8 +63,8 @@ def make_zip(*members, prefix=b"", gap=b"", tail=b"", comment=b"", **end):
 
         def header(fields, extra):
             return struct.pack(
-                "<HHHHHIIIHH", 20, fields["flags"], fields["method"], 0, 33, fields["crc"],
-                fields["packed"], fields["size"], len(fields["name"]), len(extra),
+                "<HHHHHIIIHH", fields["version"], fields["flags"], fields["method"], 0, 33,
+                fields["crc"], fields["packed"], fields["size"], len(fields["name"]), len(extra),
             )  # fmt: skip
 
         local = shared | member.local
@@ -147,6 +149,7 @@ HOSTILE = {
     "hidden headers": (make_zip(Member(flags=0x2800)), "package.unsupported"),
     "patch data": (make_zip(Member(flags=0x0820)), "package.unsupported"),
     "bzip2": (make_zip(Member(method=12)), "package.unsupported"),
+    "newer version": (make_zip(Member(version=45)), "package.unsupported"),
     "checksum": (make_zip(Member(crc=1)), "package.malformed"),
     "checksum zero, as the ancestor wrote": (make_zip(Member(crc=0)), "package.malformed"),
     "local name": (make_zip(Member(local={"name": b"b.txt"})), "package.malformed"),
@@ -337,6 +340,9 @@ def test_mutations_end_in_files_or_a_package_error(changes, cut, insert):
         files = read_archive(bytes(data))
     except PackageError:
         return
+    # Another reader sees the same: nobody can be shown one package and run another.
+    with zipfile.ZipFile(io.BytesIO(bytes(data))) as other:
+        assert {one: other.read(one) for one in other.namelist() if one[-1] != "/"} == files
     assert sum(map(len, files.values())) <= LIMITS.package_expanded_bytes
     assert all(not name.startswith("/") and ".." not in name.split("/") for name in files)
 

@@ -28,6 +28,8 @@ _ZIP64_LOCATOR = b"PK\x06\x07"
 _DESCRIPTOR_SIGNATURE = b"PK\x07\x08"
 _MAX_COMMENT = 0xFFFF
 
+# 2.0: folders and deflate (4.4.3). A higher one says that the entry needs more than that.
+_VERSION = 20
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _DESCRIPTOR = 0x0008
@@ -129,8 +131,8 @@ def _central_entries(data: bytes, directory: _Directory) -> list[_Entry]:
     for _ in range(directory.count):
         if at + _CENTRAL.size > directory.end:
             raise _malformed("the central directory is shorter than its count")
-        (signature, _, _, flags, method, _, _, crc, packed, size, name_len, extra_len, comment_len,
-         disk, _, attributes, offset) = _CENTRAL.unpack_from(data, at)  # fmt: skip
+        (signature, _, version, flags, method, _, _, crc, packed, size, name_len, extra_len,
+         comment_len, disk, _, attributes, offset) = _CENTRAL.unpack_from(data, at)  # fmt: skip
         name_at = at + _CENTRAL.size
         extra_at = name_at + name_len
         at = extra_at + extra_len + comment_len
@@ -141,6 +143,8 @@ def _central_entries(data: bytes, directory: _Directory) -> list[_Entry]:
             raise _unsupported("ZIP64")
         if disk:
             raise _unsupported("several disks")
+        if version > _VERSION:
+            raise _unsupported(f"a newer ZIP version for {_shown(name)}")
         _check_extra(data[extra_at : extra_at + extra_len], name)
         entries.append(_Entry(name, flags, method, crc, packed, size, attributes, offset))
     if at != directory.end:
@@ -234,7 +238,7 @@ def _local_span(data: bytes, entry: _Entry, directory: _Directory) -> tuple[int,
     """Return where the entry's content starts and where the entry ends, headers agreeing."""
     if entry.offset + _LOCAL.size > directory.start:
         raise _malformed(f"{_shown(entry.name)} lies outside the archive")
-    (signature, _, flags, method, _, _, crc, packed, size, name_len, extra_len) = (
+    (signature, version, flags, method, _, _, crc, packed, size, name_len, extra_len) = (
         _LOCAL.unpack_from(data, entry.offset)
     )
     name_at = entry.offset + _LOCAL.size
@@ -242,9 +246,8 @@ def _local_span(data: bytes, entry: _Entry, directory: _Directory) -> tuple[int,
     end = body + entry.packed
     if signature != _LOCAL_SIGNATURE or end > directory.start:
         raise _malformed(f"{_shown(entry.name)} lies outside the archive")
-    if (flags, method) != (entry.flags, entry.method) or (
-        data[name_at : name_at + name_len] != entry.name
-    ):
+    name = data[name_at : name_at + name_len]
+    if (flags, method, name) != (entry.flags, entry.method, entry.name) or version > _VERSION:
         raise _malformed(f"the two headers of {_shown(entry.name)} disagree")
     _check_extra(data[name_at + name_len : body], entry.name)
     stated = (entry.crc, entry.packed, entry.size)
