@@ -17,7 +17,7 @@ from yoi.packages.difference import Difference, difference
 from yoi.packages.digest import is_digest, package_digest
 from yoi.packages.edits import remove_enablement, write_enablement
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
-from yoi.packages.folder import LeftOut
+from yoi.packages.folder import LeftOut, exclusion
 from yoi.packages.inspection import Finding, Inspection, Status, Surface, eligibility, inspect
 from yoi.packages.manifest import MANIFEST_NAME, Manifest
 from yoi.packages.pack import PackResult, pack
@@ -77,6 +77,7 @@ __all__ = [
     "create_from_template",
     "difference",
     "eligibility",
+    "exclusion",
     "inspect",
     "is_digest",
     "pack",
