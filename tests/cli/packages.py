@@ -31,6 +31,8 @@ ingress = "events"
 url = "wss://gateway.example.com/ws"
 target = { scheme = "wss", host = "gateway.example.com", path_prefixes = ["/ws"] }
 deliver = ["text", "gap"]
+subprotocols = ["chat.v2"]
+headers = { X-Client = "relay" }
 
 [[tools]]
 name = "post"

@@ -165,6 +165,34 @@ def test_a_host_that_cannot_reload_is_reported(yoi, workspace, relay, serving):
     assert json.loads(ran.out)["host"]["error"]["code"] == "control.refused"
 
 
+@pytest.mark.parametrize("form", ["txt", "json"])
+def test_disable_says_what_will_close(form, yoi, workspace, relay, serving, golden):
+    async def status(params):
+        return {"lifecycle": "running", "connections": [{"name": "gateway\x1b[2J"}]}
+
+    async def reload(params):
+        return {"started": [], "stopped": ["relay"], "restarted": []}
+
+    yoi("plugin", "enable", "./relay", *YES)
+    with serving(workspace, {"service.status": status, "host.reload": reload}):
+        extra = ["--json"] if form == "json" else []
+        ran = yoi("plugin", "disable", "relay", "--yes", *extra)
+    assert ran.status == 0
+    golden(f"disable.{form}", ran.err + ran.out)
+
+
+def test_disable_of_something_running_asks(yoi, workspace, relay, serving):
+    async def status(params):
+        return {"lifecycle": "running", "connections": []}
+
+    yoi("plugin", "enable", "./relay", *YES)
+    with serving(workspace, {"service.status": status}):
+        ran = yoi("plugin", "disable", "relay")
+    assert ran.status == 2
+    assert "--yes" in ran.err
+    assert entries(workspace)
+
+
 def test_disable_drops_the_entry(yoi, workspace, relay):
     yoi("plugin", "enable", "./relay", *YES)
     ran = yoi("plugin", "disable", "relay", "--yes", "--json")

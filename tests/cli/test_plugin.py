@@ -84,6 +84,12 @@ def test_new_makes_a_plugin_that_check_accepts(template, yoi, workspace):
     assert yoi("plugin", "check", "mine").status == 0
 
 
+@FORMS
+def test_new_says_what_it_made(form, yoi, workspace, golden):
+    ran = yoi("plugin", "new", "websocket", "mine", *flags(form))
+    golden(f"new.{form}", ran.out)
+
+
 def test_new_refuses_a_folder_with_something_in_it(yoi, workspace):
     write_plugin(workspace / "mine")
     ran = yoi("plugin", "new", "tool", "mine")

@@ -255,7 +255,14 @@ def _link(surface: Surface) -> list[Text]:
         "drop_newest": "new frames are dropped while it is slow",
         "disconnect": "the connection closes when it is slow",
     }.get(details["on_full"], details["on_full"])
-    return [
+    found = [
         Text.assemble("    ", shown(surface.name, style="bold"), "  ", shown(details["url"], 1024)),
         shown(f"      delivers {', '.join(details['deliver'])} to {details['ingress']}; {slow}"),
     ]
+    if details["subprotocols"]:
+        found.append(shown(f"      offers the subprotocols {', '.join(details['subprotocols'])}"))
+    found += [
+        shown(f"      sends the header {name}: {value}", _LIST_CHARS)
+        for name, value in details["headers"].items()
+    ]
+    return found

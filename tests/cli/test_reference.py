@@ -1,0 +1,97 @@
+"""docs/reference/cli.md and exit-codes.md are the code's own words; YOI_UPDATE_GOLDEN=1 writes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import typer
+
+from yoi.cli.exits import MEANING, Exit
+from yoi.cli.main import app
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+GOLDEN = Path(__file__).parent / "golden"
+
+CLI_HEAD = """\
+# Command line
+
+Generated from the commands themselves (`tests/cli/test_reference.py`); `yoi COMMAND --help` prints
+the same.
+
+Output is for people unless `--json` is given: then stdout holds exactly one JSON document (one
+object a line for `serve`, `service watch`, `plugin dev` and `demo`), its keys are stable, and it is
+plain ASCII. A failure is `{"error": {"code", "message", "hint", "fields"}}` there, and words on
+stderr otherwise. Codes are listed in [errors.md](errors.md), exit statuses in
+[exit-codes.md](exit-codes.md). Colours appear on a terminal only; `NO_COLOR` switches them off.
+Text that came from a package, a gateway or a plugin is escaped before it is printed.
+"""
+
+EXIT_HEAD = """\
+# Exit statuses
+
+Generated from `yoi.cli.exits` (`tests/cli/test_reference.py`).
+
+| status | meaning |
+|---|---|
+"""
+
+JSON_OF = {
+    "plugin new": "new.json",
+    "plugin check": "check-sound.json",
+    "plugin pack": "pack.json",
+    "plugin list": "list.json",
+    "plugin show": "show.json",
+    "plugin enable": "enable.json",
+    "plugin disable": "disable.json",
+    "service list": "service-list.json",
+    "service status": "service-status.json",
+    "service restart": "service-restart.json",
+    "service stop": "service-stop.json",
+    "service dead-letters": "service-dead-letters.json",
+    "service replay": "service-replay.json",
+    "service call": "service-call.json",
+}
+
+
+def commands():
+    def walk(command, words):
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                yield from walk(inner, [*words, name])
+        else:
+            yield words, command
+
+    return sorted(walk(typer.main.get_command(app), []), key=lambda one: one[0])
+
+
+def section(words, command):
+    name = " ".join(words)
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one.param_type_name == "option"]
+    usage = " ".join([f"yoi {name}", "[OPTIONS]", *(one.metavar for one in arguments)])
+    lines = [f"## yoi {name}", "", f"    {usage}", "", command.help.strip(), ""]
+    lines += [f"- `{one.metavar}`: {one.help}" for one in arguments]
+    for one in options:
+        value = f" {one.metavar}" if one.metavar else ""
+        default = f" (default: {one.default})" if one.metavar and one.default else ""
+        lines.append(f"- `{', '.join(one.opts)}{value}`: {one.help}{default}")
+    if name in JSON_OF:
+        keys = ", ".join(f"`{key}`" for key in json.loads((GOLDEN / JSON_OF[name]).read_text()))
+        lines += ["", f"JSON: {keys}. Example: `tests/cli/golden/{JSON_OF[name]}`."]
+    return "\n".join(lines) + "\n"
+
+
+def expected(name):
+    if name == "exit-codes.md":
+        rows = "".join(f"| {status.value} | {MEANING[status]} |\n" for status in Exit)
+        return EXIT_HEAD + rows
+    return "\n".join([CLI_HEAD, *(section(*one) for one in commands())])
+
+
+@pytest.mark.parametrize("name", ["cli.md", "exit-codes.md"])
+def test_the_reference_says_what_the_code_says(name):
+    path = REFERENCE / name
+    if os.environ.get("YOI_UPDATE_GOLDEN"):
+        path.write_text(expected(name))
+    assert path.read_text() == expected(name)
