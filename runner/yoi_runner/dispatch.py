@@ -23,10 +23,17 @@ _encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _MAX_STRIDE = 4
 _QUICK = 1 / 16
 
+# An answer over the host's bound (4 MiB) is refused whole. So a batch ends when its answers are
+# large, and one event cannot fill the rest: at worst 3 MiB beside 256 Ki characters of 4 bytes.
+_SHORT = 16 * 1024
+_BATCH_CHARS = 256 * 1024 - _SHORT
+_EVENT_CHARS = 2 * 1024 * 1024
+
 
 def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     """Return the function that handles batches for `plugin`, with everything bound once."""
     on_text, on_event = plugin.on_text, plugin.on_event
+    isascii = str.isascii
     stride = 1
 
     def dispatch(batch: str) -> str:
@@ -41,6 +48,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
             left, checked = stride, monotonic()
             ends = checked + slice_ms / 1000
         quick = slice_ms / 1000 * _QUICK
+        room = _BATCH_CHARS
         for run in runs:
             if run[0] == "t":
                 _, ingress, connection, session, seq, received_ms, attempt, lengths = run
@@ -56,14 +64,16 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                     else:
                         answer = on_event(event_from_json(_scan(batch[at:end], 0)[0]), ctx)
                         handler = "on_event"
-                    if type(answer) is Reply:
-                        text = answer.text
-                        head.append(len(text))
+                    if type(answer) is Reply and len(text := answer.text) < _SHORT:
+                        if not isascii(text):
+                            text.encode()  # lone surrogates have no UTF-8: json.loads makes them
                         bodies.append(text)
+                        head.append(len(text))
+                        room -= len(text)
                     elif answer is None:
                         head.append(None)
                     else:
-                        _general(answer, handler, head, bodies)
+                        room -= _general(answer, handler, head, bodies)
                 except BaseException as exc:
                     # The host may deliver this event again: those behind it must wait their turn.
                     head.append(failure(exc))
@@ -71,6 +81,8 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                 at = end
                 seq += 1
                 left -= 1
+                if room < 0:
+                    return _answer(head, bodies)
                 if not left:
                     now = monotonic()
                     if now > ends:
@@ -83,53 +95,34 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     return dispatch
 
 
-def _general(answer: Any, handler: str, head: list[Any], bodies: list[str]) -> None:
-    """Append any answer but a lone reply; raises what the author is to read."""
+def _general(answer: Any, handler: str, head: list[Any], bodies: list[str]) -> int:
+    """Append any answer but a short lone reply; return its size in characters.
+
+    Raises what the author is to read.
+    """
     found = commands(answer, handler)
     text = lean(found)
     if text is not None:
-        head.append(len(text))
+        text.encode()
         bodies.append(text)
-    elif found:
-        wired = [command.wire() for command in found]
-        # A payload that is not JSON, or not UTF-8, is this event's own failure.
-        _encode_utf8(wired).encode()
-        head.append(wired)
-    else:
+        head.append(len(text))
+        return len(text)
+    if not found:
         head.append(None)
+        return 0
+    wired = [command.wire() for command in found]
+    # A payload that is not JSON, or not UTF-8, is this event's own failure.
+    _encode_utf8(wired).encode()
+    size = len(_encode(wired))
+    if size > _EVENT_CHARS:
+        raise ValueError(
+            f"{handler} returned commands of {size} bytes; the bound is {_EVENT_CHARS}"
+        )
+    head.append(wired)
+    return size
 
 
 def _answer(head: list[Any], bodies: list[str]) -> str:
     with suppress(BaseException):
         sys.__stdout__.flush()  # type: ignore[union-attr]  # a print without a newline
-    try:
-        answer = _encode(head) + "\n" + "".join(bodies)
-        if not answer.isascii():
-            answer.encode()
-        return answer
-    except BaseException:
-        return _repaired(head, bodies)
-
-
-def _repaired(head: list[Any], bodies: list[str]) -> str:
-    """Return the answer with everything that cannot leave the sandbox made a failure.
-
-    Python text may hold lone surrogates (`json.loads` makes them); UTF-8 has none.
-    """
-    texts = iter(bodies)
-    outcomes: list[Any] = []
-    kept: list[str] = []
-    for entry in head:
-        try:
-            if type(entry) is int:
-                text = next(texts)
-                if type(text) is not str or len(text) != entry:
-                    raise TypeError("a reply's text changed after it was returned")
-                text.encode()
-                kept.append(text)
-            else:
-                _encode(entry)
-            outcomes.append(entry)
-        except BaseException as exc:
-            outcomes.append(failure(exc))
-    return _encode(outcomes) + "\n" + "".join(kept)
+    return _encode(head) + "\n" + "".join(bodies)

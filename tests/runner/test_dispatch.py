@@ -92,15 +92,15 @@ def test_commands_keep_their_order_ids_and_payloads():
     assert outcome.commands[1].payload == {"text": "b", "connection": "gw"}
 
 
-def test_one_failure_is_one_outcome():
+def test_a_failure_is_the_last_outcome():
     def handler(event):
         if event.text == "bad":
             raise ValueError("no")
         return event.reply(event.text)
 
     outcomes, heard = run(handler, [frame("a", 1), frame("bad", 2), frame("c", 3)])
-    assert [entry[0] for entry in heard] == ["s1.1", "s1.2", "s1.3"]
-    assert [type(outcome) for outcome in outcomes] == [HostReply, HandlerFailed, HostReply]
+    assert [entry[0] for entry in heard] == ["s1.1", "s1.2"], "a retry keeps the order"
+    assert [type(outcome) for outcome in outcomes] == [HostReply, HandlerFailed]
     assert isinstance(outcomes[1], HandlerFailed)
     assert (outcomes[1].kind, outcomes[1].message) == ("ValueError", "no")
 
@@ -138,8 +138,26 @@ def test_what_cannot_leave_is_this_events_failure_alone(handler):
         return handler(event) if event.seq == 2 else event.reply("ok é")
 
     outcomes, _ = run(on, [frame("a", 1), frame("b", 2), frame("c", 3)])
-    assert outcomes[0] == outcomes[2] == HostReply("ok é")
-    assert isinstance(outcomes[1], HandlerFailed)
+    assert outcomes[:-1] == [HostReply("ok é")]
+    assert isinstance(outcomes[-1], HandlerFailed)
+
+
+def test_large_answers_end_a_batch_before_the_hosts_bound():
+    big = "é" * 200_000
+    events = [frame(str(n), n) for n in range(1, 10)]
+    outcomes, _ = run(lambda event: event.reply(big), events)
+    assert outcomes == [HostReply(big)] * 2
+
+
+def test_an_answer_that_would_be_refused_whole_is_its_events_failure():
+    for handler in (
+        lambda event: [Send("x" * 1_000_000)] * 3,
+        lambda event: [Send("\u20ac" * 300_000)] * 2,
+        lambda event: event.reply("x" * 1_100_000),
+    ):
+        [outcome], _ = run(handler, [frame("a", 1), frame("b", 2)])
+        assert isinstance(outcome, HandlerFailed)
+        assert "the bound is" in outcome.message
 
 
 class Hostile(Exception):

@@ -4,20 +4,21 @@ import ast
 import sys
 from pathlib import Path
 
-from yoi_pdk import limits as pdk
-from yoi_pdk.events import KINDS
+from yoi_runner import dispatch
 
 from yoi.limits import LIMITS
 from yoi.protocol.ingress import EventKind
+from yoi_pdk import limits as pdk
+from yoi_pdk.events import KINDS
 
 PDK = Path(__file__).parents[2] / "pdk/python/src/yoi_pdk"
 
 
 def test_the_bounds_are_the_hosts():
-    assert pdk.COMMANDS_PER_EVENT == LIMITS.commands_per_event
-    assert pdk.COMMAND_PAYLOAD_BYTES == LIMITS.command_payload_bytes
-    assert pdk.ID_BYTES == LIMITS.name_bytes
-    assert pdk.STATUS_BYTES == LIMITS.config_bytes
+    assert LIMITS.commands_per_event == pdk.COMMANDS_PER_EVENT
+    assert LIMITS.command_payload_bytes == pdk.COMMAND_PAYLOAD_BYTES
+    assert LIMITS.name_bytes == pdk.ID_BYTES
+    assert LIMITS.config_bytes == pdk.STATUS_BYTES
 
 
 def test_every_kind_of_event_has_a_class():
@@ -33,3 +34,9 @@ def test_the_pdk_imports_nothing_but_itself_and_the_standard_library():
             for name in names:
                 top = name.partition(".")[0]
                 assert top == "yoi_pdk" or top in sys.stdlib_module_names, f"{path.name}: {name}"
+
+
+def test_the_largest_answer_of_a_batch_is_within_the_hosts_bound():
+    before_the_last = 4 * (dispatch._BATCH_CHARS + dispatch._SHORT)
+    last = max(dispatch._EVENT_CHARS, LIMITS.command_payload_bytes)
+    assert before_the_last + last + LIMITS.batch_events * 1024 < LIMITS.answer_bytes
