@@ -2,13 +2,14 @@
 
 import asyncio
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.connections.conftest import plan_for
 from websockets.frames import Frame, Opcode
 
-from tests.connections.conftest import plan_for
 from yoi.connections.handshake import new_protocol
 from yoi.connections.wire import SocketWire
 from yoi.limits import LIMITS
@@ -142,7 +143,7 @@ frames = st.one_of(
 def test_the_lane_agrees_with_the_library(stream, cuts, pause_every):
     """Same messages, same order, same verdict, however the bytes are cut and reading pauses."""
     points = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    chunks = [stream[a:b] for a, b in zip(points, points[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in itertools.pairwise(points)]
     with_lane = asyncio.run(outcome(SocketWire, chunks, pause_every))
     without = asyncio.run(outcome(LibraryOnly, chunks, pause_every))
     assert with_lane == without
