@@ -81,6 +81,20 @@ class Limits:
     send_per_second: int = bound(100_000, "frames a plugin may send on one connection")
     send_buffer_bytes: int = bound(8 * MIB, "unsent bytes per connection; then the send fails")
 
+    # session commands
+    pointer_chars: int = bound(512, "a JSON pointer")
+    insertions: int = bound(16, "places of one message that the host fills in")
+    captures: int = bound(8, "values taken out of one HTTP answer")
+    heartbeat_min_ms: int = bound(1_000, "faster is a flood; real gateways ask for 30 s or more")
+    heartbeat_max_ms: int = bound(3_600_000, "slower than an hour is a timer")
+    timer_min_ms: int = bound(10, "a timer is not a busy loop")
+    timer_max_ms: int = bound(86_400_000, "a day; longer needs a calendar")
+    timers: int = bound(128, "pending timers of one plugin")
+    request_headers: int = bound(32, "headers or query fields of one request")
+    request_body_bytes: int = bound(1 * MIB, "what a plugin may post")
+    state_value_bytes: int = bound(64 * KIB, "state is small; large things belong elsewhere")
+    state_keys: int = bound(256, "keys of one plugin")
+
     # connections
     message_bytes: int = bound(1 * MIB, "default size of one incoming message")
     message_max_bytes: int = bound(16 * MIB, "the most a grant may allow; real servers send 4 MiB")
@@ -116,6 +130,7 @@ class Limits:
     guest_memory_max_bytes: int = bound(512 * MIB, "the most a grant may allow")
     guest_tables: int = bound(200_000, "table elements; CPython's own table is about 20,000")
     guest_memories: int = bound(2, "linear memories of one instance, each within its bound")
+    guest_table_count: int = bound(8, "tables of one instance; they live in host memory")
     guest_instances: int = bound(64, "core instances of one component; the Python runner has 20")
     guest_handles: int = bound(1024, "host resources a guest holds; they live in host memory")
     guest_stack_bytes: int = bound(2 * MIB, "below it CPython traps before its RecursionError")
@@ -127,6 +142,7 @@ class Limits:
     log_lines: int = bound(256, "lines kept of one dispatch")
     random_bytes: int = bound(64 * KIB, "one request for random bytes")
     component_imports: int = bound(1024, "functions a component may import; WASI 0.2 has about 200")
+    host_call_bytes: int = bound(1 * MIB, "one text that a guest passes to a host call")
     host_calls_per_dispatch: int = bound(10_000, "imports in one guest call")
     guest_threads: int = bound(32, "worker threads that run guests")
     slow_threads: int = bound(8, "of those, for plugins whose turns are long")

@@ -1,4 +1,4 @@
-"""The private world's codec: exact on good input, and safe against a guest that forges its answers."""
+"""The private world's codec: exact on good input, safe against a guest that forges answers."""
 
 import json
 
@@ -116,16 +116,13 @@ def test_a_prefix_is_a_good_answer():
         "[1",
         "[" * 100_000 + "\n",
         "[1e400]\n",
-        "[99999999999999999999999]\nx",
+        "[999999999999]\nx",
     ],
 )
 def test_an_answer_that_cannot_be_accounted_for_is_refused_whole(answer):
-    try:
-        outcomes = decode_answer(answer, [frame(1), frame(2)], NOW)
-    except GuestRefused as exc:
-        assert exc.code == "sandbox.answer_malformed"
-    else:
-        assert all(isinstance(outcome, AnswerRefused) for outcome in outcomes)
+    with pytest.raises(GuestRefused) as refused:
+        decode_answer(answer, [frame(1), frame(2)], NOW)
+    assert refused.value.code == "sandbox.answer_malformed"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.runtime.heard import Heard
+
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision
-from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
@@ -154,7 +155,7 @@ class Bench:
         self.loop = asyncio.get_running_loop()
         self.clock = ManualClock()
         self.turns = InlineTurns()
-        self.diagnostics: list[Diagnostic] = []
+        self.diagnostics = Heard()
         self.links: list[FakeLink] = []
         self._instances = deque(instances)
 
@@ -212,4 +213,4 @@ class Bench:
             await asyncio.sleep(0)
 
     def codes(self) -> list[str]:
-        return [d.code for d in self.diagnostics]
+        return self.diagnostics.codes

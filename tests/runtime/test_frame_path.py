@@ -1,4 +1,4 @@
-"""The way of a frame with real parts: a server made by others, the real driver, the real sandbox."""
+"""The way of a frame with real parts: a server made by others, our driver, our sandbox."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.heard import Heard
 from websockets.asyncio.server import ServerConnection, serve
 
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import PermissionSet
-from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.control_client import call
 from yoi.runtime.serve import Runtime
 from yoi.runtime.service import Service
@@ -115,7 +115,7 @@ async def gateway(port: int = 0) -> AsyncIterator[Gateway]:
 @dataclass
 class Workspace:
     folder: Path
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    diagnostics: Heard = field(default_factory=Heard)
 
     def install(self, url: str, plugin: str = ECHO, deadline_ms: int = 200) -> PermissionSet:
         source = self.folder / "source"
@@ -153,18 +153,12 @@ class Workspace:
         )
 
     def codes(self) -> list[str]:
-        return [d.code for d in self.diagnostics]
+        return self.diagnostics.codes
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, compiled_runner) -> Workspace:
     return Workspace(tmp_path)
-
-
-async def until(true, seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 def link(service: Service) -> Any:
@@ -229,7 +223,7 @@ async def test_a_looping_plugin_is_stopped_restarted_and_its_neighbour_never_not
                 await good.until(lambda n=n: len(good.received) == n + 1)
             await bad.until(lambda: "bad:b" in bad.received)
             service = runtime.host.service("bad")
-            await until(lambda: service.dead_letters)
+            await workspace.diagnostics.until(lambda: service.dead_letters)
             status = service.status()
         assert bad.received == ["bad:a", "bad:b"]
         assert len(bad.clients) == 1, "the connection outlives the instance"
@@ -248,7 +242,7 @@ async def test_a_raising_handler_is_a_diagnostic_and_a_dead_letter(workspace):
             await server.ask("a", "raise", "b")
             await server.until(lambda: len(server.received) == 2)
             service = runtime.host.service("echo")
-            await until(lambda: service.dead_letters)
+            await workspace.diagnostics.until(lambda: service.dead_letters)
             assert service.lifecycle == "running"
         raised = [d for d in workspace.diagnostics if d.code == "sandbox.exception"]
         assert len(raised) == 3
@@ -278,12 +272,26 @@ async def test_without_a_grant_nothing_is_dialled_and_the_hint_says_what_would(w
         workspace.enable(granted=PermissionSet())
         async with workspace.runtime() as runtime:
             await runtime.reload()
-            await until(lambda: "denied.not_granted" in workspace.codes())
+            await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
             assert server.clients == []
             status = link(runtime.host.service("echo"))
         refused = next(d for d in workspace.diagnostics if d.code == "denied.not_granted")
         assert "yoi plugin enable" in refused.hint
         assert status.last_error_code == "denied.not_granted"
+
+
+async def test_without_the_ingress_permission_its_connection_is_not_dialled(workspace):
+    """P4, P5: a connection delivers to an ingress, so both keys are needed there too."""
+    async with gateway() as server:
+        requested = workspace.install(server.url)
+        fewer = [p for p in requested.permissions if p.kind.value != "ingress"]
+        workspace.enable(granted=PermissionSet.of(fewer, requested.websocket))
+        async with workspace.runtime() as runtime:
+            await runtime.reload()
+            await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
+        refused = next(d for d in workspace.diagnostics if d.code == "denied.not_granted")
+        assert "ingress" in refused.message
+        assert server.clients == []
 
 
 async def test_revoking_on_a_running_host_closes_the_connection(workspace):
@@ -297,7 +305,7 @@ async def test_revoking_on_a_running_host_closes_the_connection(workspace):
             applied = await asyncio.to_thread(call, workspace.folder, "host.reload")
             assert applied["restarted"] == ["echo"]
             await server.clients[0].wait_closed()
-            await until(lambda: "denied.not_granted" in workspace.codes())
+            await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
             assert len(server.clients) == 1
 
 

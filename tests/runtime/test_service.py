@@ -1,10 +1,8 @@
 """S3-S9 on the runtime's side: serial dispatch, retries, dead letters, restarts, refusals."""
 
-import asyncio
-
 import pytest
-
 from tests.runtime.fakes import ALLOWED, Bench, FakeInstance
+
 from yoi.core.ingress_queue import Overflow
 from yoi.core.lifecycle import Lifecycle
 from yoi.errors import GuestRefused, GuestTrapped, ServiceError
@@ -203,9 +201,8 @@ async def test_a_trap_restarts_the_plugin_and_isolates_the_culprit():
         bench.link.receive(text)
     await bench.settle()
     bench.turns.release()
-    async with asyncio.timeout(5):
-        while len(bench.link.sent) < 2 or not bench.service.dead_letters:
-            await asyncio.sleep(0.001)
+    await bench.diagnostics.until(lambda: bench.service.dead_letters)
+    await bench.settle()
     assert [text for _, text in bench.link.sent] == ["a", "c"]
     assert [letter.event.text for letter in bench.service.dead_letters] == ["poison"]
     assert bench.links == [bench.link], "the connection outlives the instance"
@@ -219,9 +216,8 @@ async def test_a_plugin_that_cannot_start_is_quarantined_and_can_be_released():
         [*broken, FakeInstance(echo)], limits=Limits(restart_first_ms=1, restart_max_ms=1)
     )
     await bench.service.start()
-    async with asyncio.timeout(5):
-        while bench.service.lifecycle is not Lifecycle.QUARANTINED:
-            await asyncio.sleep(0.001)
+    await bench.diagnostics.until(lambda: "service.quarantined" in bench.codes())
+    assert bench.service.lifecycle is Lifecycle.QUARANTINED
     assert bench.codes().count("notice.restart") == 4
     with pytest.raises(ServiceError) as refused:
         await bench.service.call_tool("t", {})

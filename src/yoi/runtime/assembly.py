@@ -20,7 +20,7 @@ from yoi.packages import (
     PythonRuntime,
     ResolvedPlugin,
 )
-from yoi.permissions import permission_hash
+from yoi.permissions import Decision, Permission, PermissionKind, Url, permission_hash
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.pump import IngressRules
@@ -76,8 +76,11 @@ class Assembler:
         )
 
     def _outlet(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
-        authority = plugin.authority
         url = decl.url
+
+        def authorise(dialled: Url) -> Decision:
+            return _may_connect(plugin, decl, dialled)
+
         plan = ConnectionPlan(
             name=decl.name,
             ingress=decl.ingress,
@@ -91,7 +94,7 @@ class Assembler:
             backoff_first_ms=decl.backoff_first_ms,
             backoff_max_ms=decl.backoff_max_ms,
             fatal_close_codes=decl.fatal_close_codes,
-            authorise=lambda dialled: authority.connection(decl.name, dialled),
+            authorise=authorise,
         )
 
         def open_connection(inlet: Inlet) -> Link:
@@ -111,7 +114,7 @@ class Assembler:
             urls=frozenset({url.href}),
             deliver=frozenset(_KINDS[kind] for kind in decl.deliver),
             overflow=Overflow(decl.on_full),
-            authorise=lambda: authority.connection(decl.name, url),
+            authorise=lambda: authorise(url),
             open=open_connection,
         )
 
@@ -126,6 +129,29 @@ class Assembler:
             component = files[runtime.component]
             return lambda: sandbox.load_component(component, name=name)
         return lambda: _not_runnable(plugin)
+
+
+def _may_connect(plugin: ResolvedPlugin, decl: ConnectionDecl, url: Url) -> Decision:
+    """Decide a dial or send: the ingress that hears it, the connection, its own target, the URL."""
+    for kind, name in ((PermissionKind.SURFACE, "ingress"), (PermissionKind.INGRESS, decl.ingress)):
+        decision = plugin.authority.permission(Permission(kind, name))
+        if not decision.allowed:
+            return decision
+    if "ingress" not in plugin.surfaces:
+        return Decision(
+            allowed=False,
+            code="denied.not_granted",
+            message=f"the ingress surface of {plugin.name} is off, so nobody hears {decl.name}",
+            hint='add "ingress" to surfaces in yoi.toml, or leave surfaces out',
+        )
+    if not decl.target.allows(url):
+        return Decision(
+            allowed=False,
+            code="denied.not_requested",
+            message=f"{url.display} is outside the target of the connection {decl.name}",
+            hint=f"widen target of [[connections]] {decl.name} in plugin.toml",
+        )
+    return plugin.authority.connection(decl.name, url)
 
 
 def _not_runnable(plugin: ResolvedPlugin) -> Instance:

@@ -6,14 +6,21 @@ asks for: a save that changes the permissions stops the plugin until the person 
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from watchfiles import awatch
 
 from yoi.errors import UsageError, YoiError
 from yoi.limits import LIMITS
-from yoi.packages import Package, ResolvedPlugin, read_package, validate_config
-from yoi.packages.folder import exclusion
-from yoi.permissions import Authority, PermissionSet, permission_hash
+from yoi.packages import (
+    EnabledEntry,
+    Package,
+    ResolvedPlugin,
+    exclusion,
+    read_package,
+    resolve_package,
+)
+from yoi.permissions import PermissionSet, permission_hash
 from yoi.protocol.diagnostics import diagnostic
 from yoi.runtime.serve import Listen, Ready, Runtime, run, stop_on_signals
 from yoi.runtime.workspace import Plan
@@ -29,7 +36,7 @@ _SETTLE_MS = 100
 class DevSession:
     """What the folder may do in this session. Reading it is blocking."""
 
-    def __init__(self, folder: Path, config: dict[str, object], ask: Ask, clock: Clock) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], ask: Ask, clock: Clock) -> None:
         self._folder = folder
         self._config = config
         self._ask = ask
@@ -70,20 +77,21 @@ class DevSession:
                     hint="change plugin.toml, or start `yoi plugin dev` again",
                 )
             self._agreed, self._refused = requested, None
-        name = InstanceName(manifest.id)
-        return ResolvedPlugin(
-            name=name,
-            reference=package.reference,
-            package=package,
-            surfaces=manifest.surfaces,
-            config=validate_config(manifest.config_schema, self._config),
-            granted=self._agreed,
-            authority=Authority(requested, self._agreed, plugin=name),
+        return resolve_package(
+            package,
+            EnabledEntry(
+                reference=package.reference,
+                name=InstanceName(manifest.id),
+                version=manifest.version,
+                digest=package.digest,
+                config=self._config,
+                granted=requested,
+            ),
         )
 
 
 def develop(
-    folder: Path, config: dict[str, object], *, ask: Ask, on_ready: Ready, listen: Listen
+    folder: Path, config: dict[str, Any], *, ask: Ask, on_ready: Ready, listen: Listen
 ) -> int:
     """Run the plugin in `folder` until SIGTERM or SIGINT, reloading on save; return the status.
 
