@@ -12,7 +12,7 @@ from yoi.cli.doctor_checks import CHECKS, Finding, Place
 @pytest.fixture
 def place(workspace):
     (workspace / ".yoi").mkdir()
-    return Place(workspace, lambda words: None)
+    return Place(workspace)
 
 
 def levels(findings):

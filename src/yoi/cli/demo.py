@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,7 @@ def demo(
 ) -> int:
     """Pack, review, enable and serve a plugin; kill its gateway midway; account for every frame."""
     output = Output("demo", as_json)
-    with _workspace(keep) as folder:
+    with _ended_by_sigterm(), _workspace(keep) as folder:
         story = Story(output, folder, frames)
         try:
             result = story.tell()
@@ -55,6 +56,20 @@ def demo(
             output.note(f"the workspace is still there: {folder}")
     print(json_line(result))
     return Exit.OK if result["ok"] else Exit.FAILED
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind like Ctrl-C, so that no process of the demo outlives it."""
+
+    def unwind(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -96,15 +111,15 @@ class Story:
             self._gateway.kill()
 
     def _prepare_runner(self) -> None:
-        self._scene("The Python runner (the first run on a machine builds it, about 15 s)")
-        with self._output.glancing("preparing the Python runner"):
+        words = "preparing the Python runner (the first run on a machine builds it, about 15 s)"
+        with self._output.working(words):
             from yoi.limits import LIMITS
             from yoi.runtime.paths import cache_dir
             from yoi.sandbox import Sandbox
 
             box = Sandbox(LIMITS, cache_dir())
             try:
-                box.warm_up(self._say)
+                box.warm_up()
             finally:
                 box.close()
 

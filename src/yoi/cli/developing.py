@@ -53,8 +53,8 @@ def dev(
     schema = read_package(folder).manifest.config_schema
     values = read_config(config or [], config_file, schema)
     printer = Printer(output, folder, frozenset())
-    with output.glancing("loading the sandbox"):
-        from yoi.runtime.dev import develop
+    from yoi.runtime.dev import develop
+
     return develop(
         folder,
         values,

@@ -22,10 +22,10 @@ def doctor(workspace: Workspace = None, as_json: Json = False) -> int:
     from yoi.cli.doctor_checks import CHECKS, Place
 
     output = Output("doctor", as_json)
-    place = Place(workspace_folder(workspace), output.note)
+    place = Place(workspace_folder(workspace))
     findings = []
     for check in CHECKS:
-        with output.glancing(f"checking {check.__name__.replace('_', ' ')}"):
+        with output.working(f"checking {check.__name__.replace('_', ' ')}"):
             findings += check(place)
     failed = any(finding.level == "fail" for finding in findings)
     output.show(

@@ -39,8 +39,6 @@ class Place:
     """What is being checked."""
 
     workspace: Path
-    progress: Callable[[str], None]
-    """Told what takes long."""
 
     @property
     def folder(self) -> Path:
@@ -79,7 +77,7 @@ def sandbox(place: Place) -> list[Finding]:
     findings = [Finding("engine", "ok", f"wasmtime {importlib.metadata.version('wasmtime')}")]
     began = time.monotonic()
     try:
-        box.warm_up(place.progress)
+        box.warm_up()
         took = time.monotonic() - began
         findings.append(
             Finding("runner", "ok", f"{runner_version().label}, loaded in {took:.1f} s")

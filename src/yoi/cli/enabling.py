@@ -9,7 +9,7 @@ import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
-from yoi.cli.service import ask
+from yoi.cli.service import ask, host_runs
 from yoi.errors import ControlError, PackageError, UsageError, YoiError
 from yoi.types import InstanceName
 
@@ -144,19 +144,14 @@ def disable(
 
 def reload_host(workspace: Path) -> dict[str, Any]:
     """Tell a host that runs in `workspace` to look again; return what it did, or why not."""
+    done: dict[str, Any] = {"started": [], "stopped": [], "restarted": []}
+    if not host_runs(workspace):
+        return {"running": False, **done, "error": None}
     try:
-        answer = ask(workspace, "host.reload")
+        return {"running": True, **done, **ask(workspace, "host.reload"), "error": None}
     except ControlError as exc:
-        if exc.code == "control.unreachable":
-            return {"running": False, "started": [], "stopped": [], "restarted": [], "error": None}
-        return {
-            "running": True,
-            "started": [],
-            "stopped": [],
-            "restarted": [],
-            "error": {"code": exc.code, "message": exc.message, "hint": exc.hint},
-        }
-    return {"running": True, **answer, "error": None}
+        error = {"code": exc.code, "message": exc.message, "hint": exc.hint}
+        return {"running": True, **done, "error": error}
 
 
 def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:

@@ -7,6 +7,7 @@ JSON is written in ASCII, so that a C1 or bidi character inside it cannot act on
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
+_PATIENCE_SECONDS = 1.0
 _PIPE_COLUMNS = 100
 """Width where no terminal states one, so that what a pipe gets does not depend on the machine."""
 
@@ -61,7 +63,7 @@ class Output:
 
     @contextmanager
     def working(self, words: str) -> "Iterator[None]":
-        """Show that something slow is under way: a spinner on a terminal, else one line."""
+        """Say that something is under way: a spinner on a terminal, a line elsewhere after 1 s."""
         screen = error_console()
         if self.as_json:
             yield
@@ -69,18 +71,19 @@ class Output:
             with screen.status(shown(words)):
                 yield
         else:
-            screen.print(shown(words + " ...", style="dim"))
-            yield
+            with self.reassuring(f"{words} ...", _PATIENCE_SECONDS):
+                yield
 
     @contextmanager
-    def glancing(self, words: str) -> "Iterator[None]":
-        """Show a spinner for something that is mostly quick; nothing without a terminal."""
-        screen = error_console()
-        if self.as_json or not screen.is_terminal:
+    def reassuring(self, words: str, seconds: float) -> "Iterator[None]":
+        """Tell a person `words` if this has not ended after `seconds`."""
+        timer = threading.Timer(seconds, self.note, (words,))
+        timer.daemon = True
+        timer.start()
+        try:
             yield
-        else:
-            with screen.status(shown(words)):
-                yield
+        finally:
+            timer.cancel()
 
 
 def shown(value: object, max_chars: int = 512, style: str = "") -> "Text":

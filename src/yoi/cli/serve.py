@@ -1,5 +1,6 @@
 """`yoi serve`: run the services of a workspace, and say what happens as it happens."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from yoi.protocol.diagnostics import Diagnostic
     from yoi.runtime.host import PluginHost
 
+_PATIENCE_SECONDS = 2.0
 _QUIET = frozenset({"notice.log"})
 
 
@@ -26,10 +28,21 @@ def serve(
     folder = workspace_folder(workspace)
     output = Output("serve", as_json)
     printer = Printer(output, folder, frozenset() if verbose else _QUIET)
-    with output.working("loading the sandbox"):
-        # Importing the engine is most of the start.
-        from yoi.runtime.serve import serve as run
-    return run(folder, on_ready=printer.ready, listen=printer.tell)
+    from yoi.runtime.serve import serve as run
+
+    with contextlib.ExitStack() as waiting:
+        waiting.enter_context(
+            output.reassuring(
+                "starting; the first run on a machine builds the Python runner (about 15 s) ...",
+                _PATIENCE_SECONDS,
+            )
+        )
+
+        def ready(host: "PluginHost") -> None:
+            waiting.close()
+            printer.ready(host)
+
+        return run(folder, on_ready=ready, listen=printer.tell)
 
 
 class Printer:

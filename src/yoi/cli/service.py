@@ -175,13 +175,11 @@ def ask(workspace: Path, method: str, **params: Any) -> Any:
 
 
 def host_runs(workspace: Path) -> bool:
-    """Return whether a host answers in `workspace`."""
+    """Return whether a host answers in `workspace`, even if only with a refusal."""
     try:
         ask(workspace, "host.status")
     except ControlError as exc:
-        if exc.code == "control.unreachable":
-            return False
-        raise
+        return exc.code != "control.unreachable"
     return True
 
 

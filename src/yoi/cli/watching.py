@@ -1,5 +1,7 @@
 """Looking again and again: a live screen on a terminal, one answer a look elsewhere."""
 
+import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -20,11 +22,22 @@ def follow(
     count: int | None,
 ) -> None:
     """Show what `look` returns every `every` seconds, `count` times or until interrupted."""
-    looks = iter(range(count)) if count is not None else iter(int, 1)
+    with contextlib.suppress(KeyboardInterrupt):  # how a person ends it
+        _look_on(look, render, output, every, count)
+
+
+def _look_on(
+    look: Callable[[], T],
+    render: "Callable[[T], RenderableType]",
+    output: Output,
+    every: float,
+    count: int | None,
+) -> None:
+    looks = itertools.count() if count is None else iter(range(count))
     screen = console()
     if output.as_json or not screen.is_terminal:
         for number in looks:
-            if number or count is None:
+            if number:
                 time.sleep(every)
             value = look()
             output.line({"services": value}, lambda value=value: render(value))  # type: ignore[misc]
