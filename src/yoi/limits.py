@@ -44,6 +44,7 @@ class Limits:
     # permissions
     url_chars: int = bound(8192, "servers refuse longer request lines")
     target_prefixes: int = bound(32, "path prefixes of one target")
+    secret_places: int = bound(16, "places of one secret in one goal; a person reads each")
     remembered_decisions: int = bound(64, "answers kept per plugin; a guest may ask for any URL")
 
     # ingress and services
@@ -83,6 +84,8 @@ class Limits:
 
     # session commands
     pointer_chars: int = bound(512, "a JSON pointer")
+    pointer_tokens: int = bound(32, "steps of a JSON pointer; no real message is deeper")
+    insert_prefix_chars: int = bound(64, "text before a secret, such as `Bearer `")
     insertions: int = bound(16, "places of one message that the host fills in")
     captures: int = bound(8, "values taken out of one HTTP answer")
     heartbeat_min_ms: int = bound(1_000, "faster is a flood; real gateways ask for 30 s or more")
@@ -94,6 +97,7 @@ class Limits:
     request_body_bytes: int = bound(1 * MIB, "what a plugin may post")
     state_value_bytes: int = bound(64 * KIB, "state is small; large things belong elsewhere")
     state_keys: int = bound(256, "keys of one plugin")
+    state_bytes: int = bound(1 * MIB, "all state of one plugin: it is held in memory")
 
     # connections
     message_bytes: int = bound(1 * MIB, "default size of one incoming message")
@@ -135,7 +139,7 @@ class Limits:
     guest_handles: int = bound(1024, "host resources a guest holds; they live in host memory")
     guest_stack_bytes: int = bound(2 * MIB, "below it CPython traps before its RecursionError")
     thread_stack_bytes: int = bound(8 * MIB, "guest stack plus host frames, with a wide margin")
-    epoch_tick_ms: int = bound(5, "how late a deadline may be noticed")
+    epoch_tick_ms: int = bound(10, "how late a deadline may be noticed; 5 costs 0.7 % of a core more")
     answer_bytes: int = bound(4 * MIB, "one guest answer; 64 events of 64 KiB")
     log_bytes: int = bound(16 * KIB, "stdout, stderr and log lines of one dispatch")
     log_line_chars: int = bound(1024, "one line of guest output")

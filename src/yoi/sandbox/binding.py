@@ -6,12 +6,13 @@ but wasmtime-py's public classes. Both are tested; `choose()` takes the faster t
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wasmtime import Store
 from wasmtime.component import Func, LinkerInstance
 
-from yoi.sandbox.state import GuestState
+from yoi.sandbox.state import GuestState, Stop
 
 Handler = Callable[..., Any]
 """An import's work: `handler(state, *args)`. Resources arrive as their numbers, values no handler
@@ -67,6 +68,19 @@ class HostResource:
     def __init__(self, rep: int, type_id: int) -> None:
         self.rep = rep
         self.type_id = type_id
+
+
+@dataclass(slots=True)
+class Datetime:
+    """A handler's answer: the WASI record of a wall-clock time."""
+
+    seconds: int
+    nanoseconds: int
+
+
+def too_long(size: int, most: int) -> Stop:
+    """Return the end of a turn in which the guest passed a text of `size` bytes to an import."""
+    return Stop("sandbox.host_calls", f"a host call was given {size} bytes; the bound is {most}")
 
 
 def run_handler(state: GuestState | None, handler: Handler, args: Sequence[Any]) -> Any:

@@ -7,7 +7,17 @@ wasmtime 50, `wasmtime/component/{func,linker,val}.h`.
 
 import ctypes
 from collections.abc import Callable
-from ctypes import addressof, byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, string_at
+from ctypes import (
+    addressof,
+    byref,
+    c_char_p,
+    c_size_t,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    string_at,
+)
 from importlib.metadata import version
 from typing import Any
 
@@ -18,10 +28,12 @@ from wasmtime.component import Func, LinkerInstance, ResourceHost
 from yoi.sandbox.binding import (
     AnswerTooLarge,
     CallFailed,
+    Datetime,
     Handler,
     HostResource,
     StringCall,
     run_handler,
+    too_long,
 )
 from yoi.sandbox.state import current
 
@@ -59,6 +71,9 @@ class _RawVal(ctypes.Structure):
 
 _SIZE_AT: int = _StringVal.size.offset
 _DATA_AT: int = _StringVal.data.offset
+_ENTRY: int = ctypes.sizeof(ffi.wasmtime_component_valrecord_entry_t)
+_FIELD_AT: int = _ENTRY - ctypes.sizeof(ffi.wasmtime_component_val_t) + _SIZE_AT
+"""Where the number stands in a record's entry: behind the name and the kind."""
 _VAL = ctypes.sizeof(ffi.wasmtime_component_val_t)
 _INTEGERS: dict[int, Callable[[int], Any]] = {
     0: lambda word: bool(word & 0xFF),
@@ -105,6 +120,7 @@ _call = _function(
     "wasmtime_component_func_call",
     c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t,
 )  # fmt: skip
+_val_clone = _function("wasmtime_component_val_clone", None, c_void_p, c_void_p)
 _val_delete = _function("wasmtime_component_val_delete", None, c_void_p)
 _byte_vec_new = _function("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
 _list_new = _function("wasmtime_component_vallist_new_uninit", None, c_void_p, c_size_t)
@@ -219,7 +235,8 @@ def _callback(handler: Handler, lower: Lower | None) -> Any:
         state = None
         try:
             state = current.state
-            values = [_lift(context, args + index * _VAL) for index in range(count)]
+            most = 0 if state is None else state.limits.host_call_bytes
+            values = [_lift(context, args + index * _VAL, most) for index in range(count)]
             value = run_handler(state, handler, values)
             if lower is not None:
                 lower(context, results, value)
@@ -232,20 +249,22 @@ def _callback(handler: Handler, lower: Lower | None) -> Any:
     return _Callback(call)
 
 
-def _lift(context: int, address: int) -> Any:
-    """Return the argument at `address` as a handler sees it.
+def _lift(context: int, address: int, most: int) -> Any:
+    """Return the argument at `address` as a handler sees it; a text over `most` bytes raises Stop.
 
-    Large lists are never walked in Python: a guest may pass 64 MiB, and this thread holds the
-    interpreter lock.
+    A guest may pass as much as its memory holds, and this thread holds the interpreter lock: long
+    texts are not copied, and long lists are not walked.
     """
     raw = _RawVal.from_address(address)
     kind = raw.kind
     if kind == _STRING:
+        if raw.word > most:
+            raise too_long(raw.word, most)
         return string_at(raw.data, raw.word).decode() if raw.word else ""
     if kind == _RESOURCE:
         return _consume(context, raw.word)
     if kind == _LIST:
-        return _lift_list(context, raw.data, raw.word)
+        return _lift_list(context, raw.data, raw.word, most)
     integer = _INTEGERS.get(kind)
     return None if integer is None else integer(raw.word)
 
@@ -256,7 +275,7 @@ class Bytes(bytes):
     full_size: int
 
 
-def _lift_list(context: int, data: int, size: int) -> Any:
+def _lift_list(context: int, data: int, size: int, most: int) -> Any:
     if not size:
         return []
     if _RawVal.from_address(data).kind == _U8:
@@ -264,7 +283,7 @@ def _lift_list(context: int, data: int, size: int) -> Any:
         value = Bytes(string_at(data, kept * _VAL)[_SIZE_AT::_VAL])
         value.full_size = size
         return value
-    return [_lift(context, data + index * _VAL) for index in range(min(size, _LIST_ITEMS))]
+    return [_lift(context, data + index * _VAL, most) for index in range(min(size, _LIST_ITEMS))]
 
 
 def _consume(context: int, resource: int) -> int:
@@ -290,6 +309,10 @@ def _lowering(result: Any) -> Lower | None:
         return _lower_bytes
     if name == "OwnType":
         return _lower_own
+    if name == "RecordType":
+        kinds = [(field, type(ty).__name__) for field, ty in result.fields]
+        if kinds == [("seconds", "U64"), ("nanoseconds", "U32")]:
+            return _lower_datetime(result)
     return _lower_any(result)
 
 
@@ -306,14 +329,17 @@ def _lower_string(context: int, address: int, value: str) -> None:
     raw.kind = _STRING
 
 
-_U8_VALUES = [bytes(_RawVal(_U8, value, None, 0)) for value in range(256)]
+_U8_KIND = bytes([_U8])
 
 
 def _lower_bytes(context: int, address: int, value: bytes) -> None:
     raw = _RawVal.from_address(address)
     _list_new(addressof(raw) + _SIZE_AT, len(value))
     if value:
-        ctypes.memmove(raw.data, b"".join(map(_U8_VALUES.__getitem__, value)), len(value) * _VAL)
+        values = bytearray(len(value) * _VAL)
+        values[::_VAL] = _U8_KIND * len(value)
+        values[_SIZE_AT::_VAL] = value
+        ctypes.memmove(raw.data, bytes(values), len(values))
     raw.kind = _LIST
 
 
@@ -331,6 +357,23 @@ def _lower_own(context: int, address: int, value: HostResource) -> None:
     handle: Any = resource.to_any(_store(context))
     target.of.resource = handle._consume()
     target.kind = ffi.WASMTIME_COMPONENT_RESOURCE
+
+
+def _lower_datetime(result: Any) -> Lower:
+    """Return a quick way to write a wall-clock time: plugins ask for it in every handler.
+
+    wasmtime copies a record made once; only its two numbers are written here.
+    """
+    template = ffi.wasmtime_component_val_t()
+    result.convert_to_c(None, Datetime(0, 0), ctypes.pointer(template))
+
+    def lower(context: int, address: int, value: Datetime) -> None:
+        _val_clone(byref(template), address)
+        entries = _RawVal.from_address(address).data
+        c_uint64.from_address(entries + _FIELD_AT).value = value.seconds
+        c_uint32.from_address(entries + _ENTRY + _FIELD_AT).value = value.nanoseconds
+
+    return lower
 
 
 def _lower_any(result: Any) -> Lower:

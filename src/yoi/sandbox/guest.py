@@ -92,7 +92,7 @@ class Instance:
             memory_size=limits.guest_memory_bytes,
             table_elements=limits.guest_tables,
             instances=limits.guest_instances,
-            tables=limits.guest_instances,
+            tables=limits.guest_table_count,
             memories=limits.guest_memories,
         )
         self._store: Store | None = store

@@ -13,8 +13,9 @@ from yoi.sandbox.binding import (
     HostResource,
     StringCall,
     run_handler,
+    too_long,
 )
-from yoi.sandbox.state import current
+from yoi.sandbox.state import GuestState, current
 
 
 class _CachedFunc(Func):
@@ -67,7 +68,7 @@ class PlainBinding:
         def call(store: Any, *args: Any) -> Any:
             state = current.state
             try:
-                value = run_handler(state, handler, [_numbered(store, arg) for arg in args])
+                value = run_handler(state, handler, [_plain(store, arg, state) for arg in args])
                 if isinstance(value, HostResource):
                     return ResourceHost.own(value.rep, value.type_id)
                 return value
@@ -82,10 +83,14 @@ class PlainBinding:
         return None
 
 
-def _numbered(store: Any, value: Any) -> Any:
+def _plain(store: Any, value: Any, state: GuestState | None) -> Any:
     """Return `value` with each resource replaced by its number; a borrow must be consumed."""
     if isinstance(value, ResourceAny):
         return value.to_host(store).rep
     if isinstance(value, list):
-        return [_numbered(store, item) for item in value]
+        return [_plain(store, item, state) for item in value]
+    if isinstance(value, str) and state is not None:
+        most = state.limits.host_call_bytes
+        if len(value) > most or (4 * len(value) > most and len(value.encode()) > most):
+            raise too_long(len(value), most)
     return value

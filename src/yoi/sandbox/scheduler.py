@@ -24,7 +24,8 @@ _BEAT_S = 0.005
 _SLOW_AT, _SLOW_MAX = 2, 4
 """Long turns (less short ones) that make a plugin slow, and the most that is remembered."""
 _WAITING_FACTOR = 10
-"""A turn is also long when it took this many times `long_turn_ms` without using the processor."""
+"""A turn that held its thread for this many times `long_turn_ms` counts twice, even if it slept;
+below that only processor time counts, because on a busy machine everybody's turns take long."""
 
 
 class _Key:
@@ -76,9 +77,15 @@ class Scheduler:
             if record.queued:
                 return
             record.queued = True
-            lane = self._slow if record.slow else self._quick
-            if not lane.threads or (lane is self._slow and self._may_grow(lane)):
-                self._grow(lane)
+            self._enqueue(record)
+
+    def _enqueue(self, record: _Key) -> None:
+        """Put `record` into its lane; the lock is held, so that `_beat` never misses one."""
+        lane = self._slow if record.slow else self._quick
+        if not lane.threads or (lane is self._slow and self._may_grow(lane)):
+            self._grow(lane)
+        elif lane is self._quick and len(lane.running) >= len(lane.threads):
+            self._pulse.enter(lane)
         lane.ready.put(record)
 
     @property
@@ -123,10 +130,10 @@ class Scheduler:
         """Add a thread where every thread of the quick lane is stuck and somebody waits."""
         with self._lock:
             lane, now = self._quick, time.monotonic()
-            if (
-                not lane.ready.empty()
-                and self._may_grow(lane)
-                and all(now - since >= _BEAT_S for since in lane.running.values())
+            if lane.ready.empty():
+                self._pulse.leave(lane)
+            elif self._may_grow(lane) and all(
+                now - since >= _BEAT_S for since in lane.running.values()
             ):
                 self._grow(lane)
 
@@ -139,51 +146,50 @@ class Scheduler:
                 with lock:
                     lane.threads.discard(threading.current_thread())
                 return
-            onward = self._run_one(lane, me, record)
-            while onward is not None and self._closed:
+            while self._run_one(lane, me, record):
                 # The lanes are closing: what is left of this plugin is run here.
-                onward = self._run_one(lane, me, record)
-            if onward is not None:
-                onward.ready.put(record)
+                pass
 
-    def _run_one(self, lane: _Lane, me: int, record: _Key) -> _Lane | None:
+    def _run_one(self, lane: _Lane, me: int, record: _Key) -> bool:
+        """Run the next turn of `record`; return whether the caller must run one more."""
         began, cpu = time.monotonic(), time.thread_time()
         with self._lock:
             turn = record.turns.popleft()
             lane.running[me] = began
-        self._pulse.enter(me)
+            if lane is self._quick and not lane.ready.empty():
+                self._pulse.enter(lane)
         try:
             turn()
         except BaseException as exc:
             _report(exc)
         finally:
             del turn
-            self._pulse.leave(me)
         wall = time.monotonic() - began
-        long = wall >= self._long_s and (
-            time.thread_time() - cpu >= self._long_s or wall >= _WAITING_FACTOR * self._long_s
-        )
+        strain = 0
+        if wall >= _WAITING_FACTOR * self._long_s:
+            strain = _SLOW_AT
+        elif wall >= self._long_s and time.thread_time() - cpu >= self._long_s:
+            strain = 1
         with self._lock:
             del lane.running[me]
-            return self._judge(record, long)
+            return self._judge(record, strain)
 
-    def _judge(self, record: _Key, long: bool) -> _Lane | None:
-        """Note how the turn was and return the lane of the next one, if there is one."""
-        if long:
-            record.strain = min(_SLOW_MAX, record.strain + 1)
+    def _judge(self, record: _Key, strain: int) -> bool:
+        """Note how the turn was and see to the next one; return whether the caller must run it."""
+        if strain:
+            record.strain = min(_SLOW_MAX, record.strain + strain)
             record.slow = record.slow or record.strain >= _SLOW_AT
         elif record.strain:
             record.strain -= 1
             record.slow = record.slow and record.strain > 0
         if record.turns:
-            lane = self._slow if record.slow else self._quick
-            if not lane.threads or (lane is self._slow and self._may_grow(lane)):
-                self._grow(lane)
-            return lane
+            if not self._closed:
+                self._enqueue(record)
+            return self._closed
         record.queued = False
         if not record.strain:
             del self._keys[record.name]
-        return None
+        return False
 
 
 def _report(exc: BaseException) -> None:

@@ -8,12 +8,11 @@ see a clean refusal. Only a function whose result leaves no such value ends the 
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from wasmtime.component import Variant
 
-from yoi.sandbox.binding import HostResource
+from yoi.sandbox.binding import Datetime, HostResource
 from yoi.sandbox.state import GuestState, Stop
 
 STDIN, STDOUT, STDERR, NETWORK, READY = 1, 2, 3, 4, 5
@@ -79,12 +78,6 @@ def _refusal(ty: Any) -> Any:
     raise NoDenial(name)
 
 
-@dataclass(slots=True)
-class _Datetime:
-    seconds: int
-    nanoseconds: int
-
-
 def _now(state: GuestState) -> int:
     return time.monotonic_ns()
 
@@ -93,13 +86,13 @@ def _resolution(state: GuestState) -> int:
     return 1000
 
 
-def _wall_now(state: GuestState) -> _Datetime:
+def _wall_now(state: GuestState) -> Datetime:
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return _Datetime(seconds, nanoseconds)
+    return Datetime(seconds, nanoseconds)
 
 
-def _wall_resolution(state: GuestState) -> _Datetime:
-    return _Datetime(0, 1000)
+def _wall_resolution(state: GuestState) -> Datetime:
+    return Datetime(0, 1000)
 
 
 def _random_bytes(state: GuestState, count: int) -> bytes:
