@@ -26,13 +26,19 @@ def commands(answer: Any, handler: str) -> list[Command]:
                 raise ValueError(f"{handler} returned two commands with the id {command_id!r}")
             seen.add(command_id)
         for value in (getattr(command, "text", None), getattr(command, "data", None)):
-            size = 0 if value is None else len(value.encode() if isinstance(value, str) else value)
-            if size > COMMAND_PAYLOAD_BYTES:
+            if value is not None and _bytes(value) > COMMAND_PAYLOAD_BYTES:
                 raise ValueError(
-                    f"{handler} returned a message of {size} bytes; "
+                    f"{handler} returned a message of {_bytes(value)} bytes or more; "
                     f"the bound is {COMMAND_PAYLOAD_BYTES}"
                 )
     return found
+
+
+def _bytes(value: str | bytes) -> int:
+    """Return the size of `value` in UTF-8; of a text beyond the bound, at least that."""
+    if isinstance(value, str) and len(value) <= COMMAND_PAYLOAD_BYTES:
+        return len(value.encode())
+    return len(value)
 
 
 def _several(answer: Any, handler: str) -> list[Command]:
