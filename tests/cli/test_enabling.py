@@ -232,7 +232,10 @@ def on_a_terminal(workspace, answer, *arguments):
     return child.wait(), screen.decode()
 
 
-@pytest.mark.parametrize(("answer", "written"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
+@pytest.mark.parametrize(
+    ("answer", "written"),
+    [(b"y\n", True), (b"n\n", False), (b"\n", False), (b"\x04", False), (b"\x03", False)],
+)
 def test_a_person_is_asked_and_only_yes_means_yes(answer, written, workspace, relay):
     """P3: nothing is written before the answer, and nothing at all after a no."""
     status, screen = on_a_terminal(
