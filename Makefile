@@ -54,6 +54,10 @@ bench: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python benchmarks/many_services.py
 	$(BIN)/python benchmarks/micro.py
 
+# About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
+compliance: $(STAMP)
+	$(BIN)/python compliance/run.py
+
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+
 from yoi.connections import ConnectionPlan, HostConnection, SocketConnector, SystemResolver
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url
@@ -87,6 +92,14 @@ def plan_for(url, **changes):
         "backoff_max_ms": 1,
     }
     return ConnectionPlan(**{**values, **changes})
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Run every test here on both loops: production uses uvloop, Windows asyncio's own."""
+    factories = {"asyncio": asyncio.SelectorEventLoop}
+    if uvloop is not None:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 @pytest.fixture
