@@ -9,6 +9,8 @@
     ├── EnablementError       the operator's configuration is not acceptable
     ├── ConfigError           values that do not fit a plugin's config schema
     ├── ConnectionFailure     a dial, handshake or live socket failed
+    ├── RequestFailure        a one-shot HTTP request was refused or failed
+    ├── CaptureFailed         a value could not be taken out of an answer, or its handle not used
     ├── SandboxError          the guest or its engine failed
     │   ├── GuestTrapped      the instance is gone and must be replaced
     │   └── GuestRefused      the guest answered, and its answer is refused
@@ -111,6 +113,18 @@ class ConnectionFailure(YoiError):
     """A dial, a handshake or a live socket failed."""
 
     family = "connection"
+
+
+class RequestFailure(YoiError):
+    """A one-shot HTTP request was refused here, or failed on its way."""
+
+    family = "request"
+
+
+class CaptureFailed(YoiError):
+    """A declared value could not be taken out of an answer, or its handle cannot be used."""
+
+    family = "capture"
 
 
 class SandboxError(YoiError):
@@ -239,6 +253,25 @@ CODES: dict[str, str] = {
     "connection.not_open": "the connection is not open",
     "connection.session_ended": "the session the message belongs to has ended",
     "connection.send_failed": "the message could not be written",
+    # request
+    "request.dns": "the name could not be resolved",
+    "request.refused": "no address could be connected",
+    "request.tls": "TLS failed or the certificate does not match",
+    "request.timeout": "a bound on time ran out",
+    "request.lost": "the connection ended before the answer was complete",
+    "request.too_large": "the request or the answer's head is over its bound",
+    "request.protocol": "the answer is not HTTP/1.1",
+    "request.redirect": "the answer is a redirect that may not be followed",
+    "request.upgrade": "a request is no way to a WebSocket or another protocol",
+    "request.event_stream": "an answer that never ends is not an answer to a request",
+    "request.rate_limited": "the server said to wait, and the wait is not over",
+    "request.header": "a header that a request may not carry",
+    "request.malformed": "the request does not have a form that can be sent",
+    "request.busy": "too many requests of this plugin wait already",
+    # capture
+    "capture.absent": "there is nothing at the declared place of the answer",
+    "capture.type": "the value at the declared place is of the wrong type",
+    "capture.handle": "the handle is unknown, too old, or made for something else",
     # sandbox
     "sandbox.engine": "the WebAssembly engine refused its configuration",
     "sandbox.runner_missing": "the Python runner is neither shipped nor buildable here",
@@ -266,6 +299,8 @@ CODES: dict[str, str] = {
     "service.dead_letter": "an event was given up after its last attempt",
     "service.command_malformed": "an output command does not have the agreed shape",
     "service.rate": "more than the granted rate",
+    "service.state_full": "the plugin's state is over its bound",
+    "service.timers": "the plugin has too many pending timers",
     # control
     "control.unreachable": "no running host answers on the control socket",
     "control.refused": "the running host refused the request",

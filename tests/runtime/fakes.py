@@ -12,6 +12,7 @@ from tests.runtime.heard import Heard
 
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.errors import ConnectionFailure
+from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision
 from yoi.protocol.ingress import EventKind, QueuedEvent
@@ -193,6 +194,7 @@ class Bench:
             self.clock,
             lambda: 0.5,
             self.diagnostics.append,
+            StateStore(None, limits),
             limits,
         )
         self.service = Service(self.blueprint, self.around)

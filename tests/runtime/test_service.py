@@ -1,5 +1,7 @@
 """S3-S9 on the runtime's side: serial dispatch, retries, dead letters, restarts, refusals."""
 
+import asyncio
+
 import pytest
 from tests.runtime.fakes import ALLOWED, Bench, FakeInstance
 
@@ -11,6 +13,7 @@ from yoi.permissions import Decision
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, HandlerFailed, Reply
+from yoi.runtime.timers import Timers
 
 
 def echo(event):
@@ -311,3 +314,88 @@ async def test_tools_are_serialized_with_events():
 
 def test_the_allowed_decision_is_allowed():
     assert ALLOWED.allowed
+
+
+def commands(event, *items):
+    return Commands(
+        [command(event, kind, payload, f"c{n}") for n, (kind, payload) in enumerate(items)]
+    )
+
+
+async def test_a_timer_comes_back_as_an_event():
+    instance = FakeInstance(
+        lambda e: (
+            commands(e, ("timer_set", {"name": "poll", "after_ms": 10}))
+            if isinstance(e, TextFrame)
+            else NO_COMMANDS
+        )
+    )
+    bench = await running(instance)
+    heard = asyncio.Event()
+    answer = instance.answer
+
+    def listen(event):
+        if event.kind == EventKind.TIMER:
+            assert event.payload == {"name": "poll"}
+            heard.set()
+        return answer(event)
+
+    instance.answer = listen
+    bench.link.receive("go")
+    async with asyncio.timeout(5):
+        await heard.wait()
+
+
+async def test_timers_are_bounded_replaced_and_cleared():
+    """Issue 3, bad input: thousands of timers."""
+    fired = []
+    timers = Timers(asyncio.get_running_loop(), lambda *key: fired.append(key), Limits(timers=2))
+    timers.set("events", "a", 60_000)
+    timers.set("events", "a", 60_000)
+    timers.set("events", "b", 60_000)
+    with pytest.raises(ServiceError) as refused:
+        timers.set("events", "c", 60_000)
+    assert refused.value.code == "service.timers"
+    timers.clear("events", "a")
+    timers.clear("events", "unknown")
+    timers.set("events", "c", 60_000)
+    assert len(timers) == 2
+    timers.clear_all()
+    assert len(timers) == 0
+    assert fired == []
+
+
+async def test_state_is_kept_and_a_value_too_large_is_told_to_the_plugin():
+    big = "x" * 70_000
+
+    def answer(event):
+        if not isinstance(event, TextFrame):
+            return NO_COMMANDS
+        return commands(
+            event,
+            ("state_set", {"key": "seen", "value": 1}),
+            ("state_set", {"key": "big", "value": big}),
+            ("state_set", {"key": "seen", "value": {"n": 2}}),
+        )
+
+    bench = await running(FakeInstance(answer))
+    bench.link.receive("go")
+    await bench.settle()
+    assert bench.around.state.all("echo") == {"seen": '{"n":2}'}
+    results = bench.service.status().commands
+    assert [r.status for r in results] == ["done", "failed", "done"]
+
+
+async def test_a_json_send_is_encoded_once():
+    bench = await running(
+        FakeInstance(
+            lambda e: (
+                commands(e, ("websocket_send", {"json": {"op": 1, "d": None}}))
+                if isinstance(e, TextFrame)
+                else NO_COMMANDS
+            )
+        )
+    )
+    bench.link.receive("go")
+    await bench.settle()
+    assert [text for _, text in bench.link.sent] == ['{"op":1,"d":null}']

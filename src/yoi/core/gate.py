@@ -7,6 +7,7 @@ runtime shall do. It does nothing itself.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS, Limits
@@ -19,6 +20,7 @@ from yoi.protocol.commands import (
 )
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Reply
+from yoi.protocol.session_commands import Request, StateSet, Steering, TimerClear, TimerSet
 from yoi.types import SessionId
 
 
@@ -31,6 +33,9 @@ class Send:
     text: str | None
     data: bytes | None
     command_id: str
+    document: Any = None
+    """With neither text nor data: JSON to fill in and encode."""
+    insert: tuple[Any, ...] = ()
     kind: str = "websocket_send"
 
 
@@ -56,7 +61,36 @@ class Refuse:
     kind: str
 
 
-Effect = Send | SetStatus | Refuse
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Do `payload` to the connection it names, which the plugin may use."""
+
+    payload: Steering
+    command_id: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Set or clear a timer or a piece of state: the plugin's own, so nothing is asked."""
+
+    payload: TimerSet | TimerClear | StateSet
+    ingress: str
+    command_id: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Make an HTTP request. Target, method, URL and insertions are authorised when it is built."""
+
+    payload: Request
+    ingress: str
+    command_id: str
+    kind: str = "request"
+
+
+Effect = Send | SetStatus | Steer | Keep | Ask | Refuse
 
 
 @dataclass(slots=True)
@@ -68,6 +102,7 @@ class Port:
 
     name: str
     urls: frozenset[str]
+    """The URLs that the ancestor's form of a send may name it by."""
     authorise: Callable[[], Decision]
     tokens: float = 0.0
     refilled_at: float = 0.0
@@ -101,19 +136,41 @@ class CommandGate:
                 "unsupported",
                 "denied.unsupported",
                 f"this host does not carry out {command.kind!r} commands",
-                "use websocket_send or diagnostic_status_update",
+                "the kinds are listed in docs/reference/commands.md",
                 command.command_id,
                 command.kind,
             )
+        if isinstance(payload, WebSocketSend):
+            return self._judge_send(payload, command, event, now)
         if isinstance(payload, DiagnosticStatusUpdate):
             return SetStatus(payload, command.command_id)
+        if isinstance(payload, TimerSet | TimerClear | StateSet):
+            return Keep(payload, event.ingress, command.command_id, command.kind)
+        if isinstance(payload, Request):
+            return Ask(payload, event.ingress, command.command_id)
+        port = self._ports.get(payload.connection)
+        refusal = self._refusal(payload.connection, port, command.command_id, command.kind)
+        return refusal or Steer(payload, command.command_id, command.kind)
+
+    def _judge_send(
+        self, payload: WebSocketSend, command: OutputCommand, event: QueuedEvent, now: float
+    ) -> Effect:
         name = self._connection_of(payload, event)
         if name is None:
             return self._no_connection(command.command_id)
         # "source" means the session that asked; on another connection there is no such session.
         same = name == event.connection
         session = event.session if payload.session == "source" and same else None
-        return self._send(name, session, payload.text, payload.data, command.command_id, now)
+        return self._send(
+            name,
+            session,
+            payload.text,
+            payload.data,
+            command.command_id,
+            now,
+            payload.document,
+            payload.insert,
+        )
 
     def _connection_of(self, payload: WebSocketSend, event: QueuedEvent) -> str | None:
         if payload.connection is not None:
@@ -126,6 +183,29 @@ class CommandGate:
         # The URL itself is the name of what was asked for: the refusal must show it.
         return payload.url
 
+    @staticmethod
+    def _refusal(name: str, port: Port | None, command_id: str, kind: str) -> Refuse | None:
+        if port is None:
+            return Refuse(
+                "denied",
+                "denied.not_requested",
+                f"the manifest declares no connection {name!r}",
+                "declare it in plugin.toml under [[connections]], then enable the plugin again",
+                command_id,
+                kind,
+            )
+        decision = port.authorise()
+        if decision.allowed:
+            return None
+        return Refuse(
+            "denied",
+            decision.code or "denied.not_granted",
+            decision.message,
+            decision.hint,
+            command_id,
+            kind,
+        )
+
     def _send(
         self,
         name: str,
@@ -134,27 +214,13 @@ class CommandGate:
         data: bytes | None,
         command_id: str,
         now: float,
+        document: Any = None,
+        insert: tuple[Any, ...] = (),
     ) -> Effect:
         port = self._ports.get(name)
-        if port is None:
-            return Refuse(
-                "denied",
-                "denied.not_requested",
-                f"the manifest declares no connection {name!r}, so nothing can be sent there",
-                "declare it in plugin.toml under [[connections]], then enable the plugin again",
-                command_id,
-                "websocket_send",
-            )
-        decision = port.authorise()
-        if not decision.allowed:
-            return Refuse(
-                "denied",
-                decision.code or "denied.not_granted",
-                decision.message or "",
-                decision.hint,
-                command_id,
-                "websocket_send",
-            )
+        refusal = self._refusal(name, port, command_id, "websocket_send")
+        if refusal is not None or port is None:
+            return refusal or self._no_connection(command_id)
         size = len(text) if text is not None else len(data or b"")
         if size > self._limits.command_payload_bytes:
             return self._failed("sandbox.answer_too_large", "the message is too long", command_id)
@@ -164,7 +230,7 @@ class CommandGate:
                 f"more than {self._limits.send_per_second} messages per second on {name!r}",
                 command_id,
             )
-        return Send(name, session, text, data, command_id)
+        return Send(name, session, text, data, command_id, document, insert)
 
     def _within_rate(self, port: Port, now: float) -> bool:
         if port.tokens < 1.0:

@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
+from yoi.protocol.session_commands import (
+    SESSION_KINDS,
+    Fields,
+    SessionPayload,
+    parse_session_payload,
+)
 
 
 class CommandKind(StrEnum):
@@ -46,6 +52,9 @@ class WebSocketSend:
 
     text: str | None
     data: bytes | None
+    document: Any
+    """With neither text nor data: JSON to fill in and encode."""
+    insert: tuple[Any, ...]
     connection: str | None
     url: str | None
     session: Literal["source", "current"]
@@ -59,7 +68,7 @@ class DiagnosticStatusUpdate:
     status: Mapping[str, Any] | str | None
 
 
-CommandPayload = WebSocketSend | DiagnosticStatusUpdate
+CommandPayload = WebSocketSend | DiagnosticStatusUpdate | SessionPayload
 
 
 def _malformed(message: str) -> GuestRefused:
@@ -118,6 +127,8 @@ def parse_payload(kind: str, payload: Mapping[str, Any]) -> CommandPayload | Non
         return _websocket_send(payload)
     if kind == CommandKind.DIAGNOSTIC_STATUS_UPDATE:
         return _status_update(payload)
+    if kind in SESSION_KINDS:
+        return parse_session_payload(kind, payload)
     return None
 
 
@@ -125,9 +136,6 @@ def _only(payload: Mapping[str, Any], allowed: frozenset[str], kind: str) -> Non
     for key in payload:
         if key not in allowed:
             raise _malformed(f"{kind} has no field {key!r}")
-
-
-_SEND_FIELDS = frozenset({"connection", "url", "session", "text", "data"})
 
 
 def _text_or_none(payload: Mapping[str, Any], key: str) -> str | None:
@@ -138,26 +146,31 @@ def _text_or_none(payload: Mapping[str, Any], key: str) -> str | None:
 
 
 def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
-    _only(payload, _SEND_FIELDS, "websocket_send")
-    text, data = _text_or_none(payload, "text"), _text_or_none(payload, "data")
-    if (text is None) == (data is None):
-        raise _malformed("websocket_send needs either text or data (base64)")
-    session = payload.get("session", "source")
+    fields = Fields(CommandKind.WEBSOCKET_SEND, payload)
+    data = fields.optional_text("data", 2 * LIMITS.command_payload_bytes)
+    message = fields.message()
+    if (message is None) == (data is None):
+        raise fields.malformed("needs one of text, json or data (base64)")
+    session = fields.optional_text("session") or "source"
     if session not in ("source", "current"):
-        raise _malformed('session must be "source" or "current"')
+        raise fields.malformed('session must be "source" or "current"')
     raw: bytes | None = None
     if data is not None:
         try:
             raw = base64.b64decode(data, validate=True)
-        except binascii.Error:
-            raise _malformed("data must be base64") from None
-    return WebSocketSend(
-        text=text,
+        except (binascii.Error, ValueError):
+            raise fields.malformed("data must be base64") from None
+    parsed = WebSocketSend(
+        text=None if message is None else message.text,
         data=raw,
-        connection=_text_or_none(payload, "connection"),
-        url=_text_or_none(payload, "url"),
-        session=session,
+        document=None if message is None else message.document,
+        insert=() if message is None else message.insert,
+        connection=fields.optional_text("connection"),
+        url=fields.optional_text("url", LIMITS.url_chars),
+        session=cast("Literal['source', 'current']", session),
     )
+    fields.done()
+    return parsed
 
 
 def _status_update(payload: Mapping[str, Any]) -> DiagnosticStatusUpdate:

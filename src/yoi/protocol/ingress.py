@@ -25,6 +25,9 @@ class EventKind(StrEnum):
     GAP = "websocket_gap"
     SEND_FAILED = "websocket_send_failed"
     DENIED = "command_denied"
+    STARTED = "service_started"
+    TIMER = "timer"
+    RESPONSE = "response"
 
 
 LIFECYCLE_KINDS = frozenset(

@@ -148,7 +148,7 @@ class StateSet:
     value: Json
 
 
-SessionPayload = (
+Steering = (
     WebSocketOpen
     | WebSocketClose
     | WebSocketReconnect
@@ -156,11 +156,10 @@ SessionPayload = (
     | WebSocketReady
     | WebSocketHeartbeat
     | WebSocketAutoreply
-    | TimerSet
-    | TimerClear
-    | Request
-    | StateSet
 )
+"""What is done to one connection."""
+
+SessionPayload = Steering | TimerSet | TimerClear | Request | StateSet
 
 
 class Fields:

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from yoi.core.gate import CommandGate, Effect, Refuse, Send, SetStatus
+from yoi.core.gate import Ask, CommandGate, Effect, Keep, Refuse, Send, SetStatus, Steer
 from yoi.core.ingress_queue import IngressQueue
-from yoi.errors import ConnectionFailure, GuestTrapped, SandboxError, YoiError
+from yoi.errors import GuestTrapped, PermissionDenied, SandboxError, YoiError
 from yoi.limits import Limits
-from yoi.protocol.commands import DiagnosticStatusUpdate
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
 from yoi.runtime.hop import Mailbox, Turns
@@ -41,11 +40,11 @@ class PumpOwner(Protocol):
     """What the pump reports to: the service."""
 
     def send(self, effect: Send) -> None:
-        """Write one message; raises ConnectionFailure at once."""
+        """Write one message; raises YoiError at once."""
         ...
 
-    def show_status(self, update: DiagnosticStatusUpdate) -> None:
-        """Show the plugin's own words."""
+    def act(self, effect: SetStatus | Steer | Keep | Ask) -> None:
+        """Do anything else that is allowed; raises YoiError at once, never blocks."""
         ...
 
     def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
@@ -234,25 +233,29 @@ class Pump:
         )
 
     def _perform(self, effect: Effect, event: QueuedEvent) -> None:
-        counters, ledger = self._ledger.counters, self._ledger
-        if isinstance(effect, Send):
-            try:
-                self._owner.send(effect)
-            except ConnectionFailure as exc:
-                counters.commands_failed += 1
-                ledger.command(
-                    effect.command_id, event.event_id, effect.kind, "failed", exc.code, exc.message
-                )
-                ledger.error(exc, severity="warning", command_id=effect.command_id)
-                self._owner.tell_plugin(event, effect, exc.code, exc.message)
-                return
-        elif isinstance(effect, SetStatus):
-            self._owner.show_status(effect.update)
-        elif isinstance(effect, Refuse):
+        if isinstance(effect, Refuse):
             self._refuse(effect, event)
             return
-        counters.commands_done += 1
-        ledger.command(effect.command_id, event.event_id, effect.kind, "done")
+        try:
+            if isinstance(effect, Send):
+                self._owner.send(effect)
+            else:
+                self._owner.act(effect)
+        except YoiError as exc:
+            self._refuse(
+                Refuse(
+                    "denied" if isinstance(exc, PermissionDenied) else "failed",
+                    exc.code,
+                    exc.message,
+                    exc.hint,
+                    effect.command_id,
+                    effect.kind,
+                ),
+                event,
+            )
+            return
+        self._ledger.counters.commands_done += 1
+        self._ledger.command(effect.command_id, event.event_id, effect.kind, "done")
 
     def _refuse(self, effect: Refuse, event: QueuedEvent) -> None:
         counters = self._ledger.counters
@@ -271,7 +274,7 @@ class Pump:
         self._ledger.note(
             effect.code,
             effect.message,
-            severity="error",
+            severity="warning" if effect.status == "failed" else "error",
             hint=effect.hint,
             command_id=effect.command_id,
             event_id=event.event_id,

@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from yoi.connections import SystemResolver, default_connector
+from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.assembly import Assembler
@@ -85,6 +86,7 @@ class Runtime:
             loop = asyncio.get_running_loop()
             self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir())
             self._scheduler = Scheduler(self._limits)
+            self._state = await asyncio.to_thread(self._open_state)
             self.host = PluginHost(
                 Surroundings(
                     turns=self._scheduler,
@@ -93,6 +95,7 @@ class Runtime:
                     clock=self._clock,
                     rng=_RNG,
                     listen=self._listen,
+                    state=self._state,
                     limits=self._limits,
                 )
             )
@@ -117,6 +120,7 @@ class Runtime:
             await self._control.close()
             await asyncio.to_thread(self._scheduler.close)
             await asyncio.to_thread(self._sandbox.close)
+            await asyncio.to_thread(self._state.close)
 
     async def reload(self) -> Applied:
         """Read the plan again and run exactly what it says."""
@@ -124,6 +128,11 @@ class Runtime:
         for problem in plan.diagnostics:
             self._listen(problem)
         return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
+
+    def _open_state(self) -> StateStore:
+        folder = self._workspace / ".yoi"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return StateStore(folder / "state.db", self._limits)
 
     def _methods(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
         return {

@@ -4,27 +4,31 @@ Everything here runs on the event loop; guest calls go through `on_worker` and t
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
-from yoi.core.gate import CommandGate, Effect, Port, Send
-from yoi.core.ingress_queue import IngressQueue, Lane, Overflow
+from yoi.core.gate import Ask, CommandGate, Effect, Keep, Port, Send, SetStatus, Steer
+from yoi.core.ingress_queue import IngressQueue, Lane, Offered, Overflow
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
 from yoi.errors import ConnectionFailure, GuestTrapped, SandboxError, ServiceError, YoiError
+from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import DiagnosticStatusUpdate
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.outcomes import Outcome
+from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.runtime.hop import Mailbox, Turns, on_worker
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
 from yoi.runtime.pump import IngressRules, Pump
+from yoi.runtime.timers import Timers
 from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
 
 _OURS_CLOSE = 1001
@@ -99,6 +103,7 @@ class Surroundings:
     clock: Clock
     rng: Callable[[], float]
     listen: Callable[[Diagnostic], None]
+    state: StateStore
     limits: Limits
 
 
@@ -131,6 +136,7 @@ class Service:
             around.clock,
             around.limits,
         )
+        self._timers = Timers(around.loop, self._timer_due, around.limits)
         self._inlets: dict[str, Inlet] = {}
         self._links: dict[str, Link] = {}
         self._instance: Instance | None = None
@@ -186,6 +192,7 @@ class Service:
                 link.pause()
             await self._drain()
         self._cancel_restart()
+        self._timers.clear_all()
         self._life.stop()
         self._note_state(reason)
         await asyncio.gather(
@@ -297,9 +304,55 @@ class Service:
             link.send_text(effect.session, effect.text)
         elif effect.data is not None:
             link.send_binary(effect.session, effect.data)
+        else:
+            link.send_text(effect.session, msgspec.json.encode(effect.document).decode())
 
-    def show_status(self, update: DiagnosticStatusUpdate) -> None:
-        """Show the plugin's own words, marked as its own."""
+    def act(self, effect: SetStatus | Steer | Keep | Ask) -> None:
+        """Do what the gate allowed; raises YoiError at once."""
+        if isinstance(effect, SetStatus):
+            self._show_status(effect.update)
+        elif isinstance(effect, Keep):
+            self._keep(effect)
+        else:
+            raise ServiceError(
+                "denied.unsupported", f"this host does not carry out {effect.kind} yet"
+            )
+
+    def _keep(self, effect: Keep) -> None:
+        payload = effect.payload
+        if isinstance(payload, TimerSet):
+            self._timers.set(effect.ingress, payload.name, payload.after_ms)
+        elif isinstance(payload, TimerClear):
+            self._timers.clear(effect.ingress, payload.name)
+        else:
+            value = None if payload.value is None else msgspec.json.encode(payload.value).decode()
+            self._around.state.set(self.name, payload.key, value)
+
+    def _timer_due(self, ingress: str, name: str) -> None:
+        self._offer(EventKind.TIMER, ingress, "timer", {"name": name})
+
+    def _offer(self, kind: EventKind, ingress: str, source: str, payload: dict[str, Any]) -> None:
+        """Queue an event of the host's own making."""
+        event = IngressEvent(
+            kind=kind,
+            source=source,
+            ingress_name=ingress,
+            payload=payload,
+            created_at=rfc3339_ms(self._around.clock.wall_ms()),
+            correlation_id=f"host.{secrets.token_hex(8)}",
+        )
+        # It waits like a frame of a paused connection: accepted, within the overdraft.
+        offered = self._queue.offer(event, Overflow.PAUSE)
+        if offered in (Offered.ACCEPTED, Offered.PAUSE):
+            self._ledger.counters.enqueued += 1
+        else:
+            self._ledger.counters.rejected += 1
+            self._ledger.note(
+                "service.queue_full", f"no room for the {kind} event", severity="error"
+            )
+        self._pump.wake()
+
+    def _show_status(self, update: DiagnosticStatusUpdate) -> None:
         if update.status is not None:
             self._plugin_status = update.status
         if update.message is not None:
