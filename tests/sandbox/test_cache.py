@@ -1,5 +1,6 @@
 """Only code that this host compiled is loaded, and a loaded file never changes."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -102,6 +103,24 @@ def test_no_temporary_file_stays(cache: CodeCache, tmp_path: Path) -> None:
         raise RuntimeError
     put(cache, "a", b"code")
     assert not list((tmp_path / "code").glob("new-*"))
+
+
+def test_code_the_engine_does_not_take_is_compiled_again(tmp_path: Path) -> None:
+    """For instance when the engine was rebuilt without a new version."""
+    sandbox = Sandbox(LIMITS, tmp_path)
+    digest = hashlib.sha256(wat.component()).hexdigest()
+    with sandbox._cache.new_file() as file:
+        file.write_bytes(b"not what this engine compiles")
+        sandbox._cache.adopt(digest, file)
+
+    def work() -> str:
+        guest = sandbox.load_component(wat.component())
+        try:
+            return guest.call_tool("t", "fine", 5_000)
+        finally:
+            guest.close()
+
+    assert run_on_guest_thread(work) == "fine"
 
 
 def test_replacing_code_that_is_mapped_leaves_the_running_guest_alone(tmp_path: Path) -> None:

@@ -64,6 +64,19 @@ def test_faulthandler_enabled_late_does_not_turn_traps_into_crashes(user_cache: 
     assert done.stdout.split() == ["typed"] * 6 + ["refused", "alive"]
 
 
+@pytest.mark.parametrize("stderr", ["None", "__import__('io').StringIO()"])
+def test_an_engine_without_a_stderr(user_cache: Path, stderr: str) -> None:
+    program = (
+        f"import sys; sys.stderr = {stderr}\n"
+        "from yoi.limits import LIMITS\nfrom yoi.sandbox.engine import ProcessEngine\n"
+        "ProcessEngine.shared(LIMITS); print('made')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "made\n"
+
+
 def test_a_process_has_one_engine() -> None:
     first = ProcessEngine.shared(LIMITS)
     assert ProcessEngine.shared(replace(LIMITS, dispatch_ms=7)) is first

@@ -16,7 +16,8 @@ from yoi.errors import GuestRefused, GuestTrapped, SandboxError
 from yoi.limits import LIMITS, MIB
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Reply
-from yoi.sandbox import Guest, Sandbox
+from yoi.sandbox import Guest, Sandbox, direct
+from yoi.sandbox.binding import choose
 from yoi.sandbox.direct import DirectBinding, fits
 from yoi.sandbox.plain import PlainBinding
 from yoi.sandbox.threads import start_thread
@@ -65,6 +66,12 @@ def with_echo(sandbox: Sandbox, use: Callable[[Guest], Any]) -> Any:
 
 def test_the_installed_wasmtime_fits_the_direct_binding() -> None:
     assert fits(), "Yoi would fall back to the plain binding: check direct.py against this version"
+
+
+def test_another_wasmtime_gets_the_plain_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "version", lambda name: "51.0.0")
+    assert not fits()
+    assert isinstance(choose(), PlainBinding)
 
 
 # --- answers -------------------------------------------------------------------------------------

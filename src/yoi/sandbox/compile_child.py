@@ -1,6 +1,6 @@
 """The compiler child: one component in, native code out, under limits, then gone.
 
-Run as `python -I -m yoi.sandbox.compile_child IN OUT STACK CPU_SECONDS MEMORY_BYTES OUT_BYTES`.
+Run as `python -I compile_child.py IN OUT STACK CPU_SECONDS MEMORY_BYTES OUT_BYTES`.
 A hostile component can make a compiler slow, greedy or faulty; here that ends one small process.
 """
 
@@ -21,6 +21,8 @@ def main(argv: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (out_bytes, out_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
+    # Isolated mode looks only where packages are installed; this one may be elsewhere.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
     # Imported under the limits, because this is the code that meets the hostile bytes.
     from wasmtime import Engine, WasmtimeError
     from wasmtime.component import Component

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from yoi.errors import SandboxError
 from yoi.limits import MIB, Limits
+from yoi.sandbox import compile_child
 from yoi.sandbox.cache import CodeCache
-from yoi.sandbox.compile_child import INVALID
 
 _HEADER = b"\x00asm\x0d\x00\x01\x00"
 _CODE_FACTOR = 16
@@ -57,10 +57,14 @@ class Compiler:
                 self._run_child(source, target, len(component))
                 return self._cache.adopt(digest, target)
 
+    def forget(self, component: bytes) -> None:
+        """Remove the code of `component` from the cache: the engine does not take it."""
+        self._cache.remove(hashlib.sha256(component).hexdigest())
+
     def _run_child(self, source: Path, target: Path, size: int) -> None:
         limits = self._limits
         command = [
-            sys.executable, "-I", "-m", "yoi.sandbox.compile_child",
+            sys.executable, "-I", compile_child.__file__,
             str(source), str(target), str(limits.guest_stack_bytes), str(limits.compile_seconds),
             str(limits.compile_memory_bytes), str(_CODE_FACTOR * size + 16 * MIB),
         ]  # fmt: skip
@@ -85,7 +89,7 @@ class Compiler:
             ) from None
         if done.returncode == 0:
             return
-        if done.returncode == INVALID:
+        if done.returncode == compile_child.INVALID:
             reason = done.stdout.decode("utf-8", "replace").strip()
             raise SandboxError("sandbox.compile", f"not a component Yoi can run: {reason}")
         if done.returncode < 0:

@@ -67,7 +67,10 @@ class ProcessEngine:
         # A handler that faulthandler installs later would take wasmtime's SIGSEGV and kill the
         # process at the first trap. Enabled now, its later enable() calls change nothing.
         if not faulthandler.is_enabled():
-            faulthandler.enable()
+            try:
+                faulthandler.enable()
+            except (RuntimeError, OSError, AttributeError, ValueError):
+                faulthandler.enable(file=2)  # sys.stderr is no file here
         self.guest_stack_bytes = limits.guest_stack_bytes
         self.epoch_tick_ms = limits.epoch_tick_ms
         self.engine = Engine(build_config(limits.guest_stack_bytes))

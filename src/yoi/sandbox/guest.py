@@ -200,6 +200,8 @@ class Instance:
                 self._drop()
             self._running = None
             self._lock.release()
+            if self._closing and self._store is not None:
+                self.close()  # it was asked for between the last look and the release
 
     def _require_store(self) -> Store:
         if self._store is None:

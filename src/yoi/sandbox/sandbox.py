@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,12 @@ class Sandbox:
         """
         linked = self._python(None)
         budget = self._limits.load_ms if budget_ms is None else budget_ms
+        until = time.monotonic() + budget / 1000
         instance = self._instance(host_calls)
         calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
-            guest.load(files, entry, name, budget)
+            guest.load(files, entry, name, max(0, int((until - time.monotonic()) * 1000)))
         except YoiError as exc:
             # What it printed before it failed is the author's best help.
             exc.fields = {**exc.fields, "output": guest.take_output()}
@@ -107,7 +109,6 @@ class Sandbox:
         component: bytes,
         host_calls: HostCalls = deny_all,
         *,
-        name: str = "plugin",
         budget_ms: int | None = None,
     ) -> Guest:
         """Return a guest of the world yoi:plugin/instance@1.0.0 from its bytes.
@@ -164,13 +165,21 @@ class Sandbox:
         return linked
 
     def _linked(self, data: bytes, host: Callable[[str], Any]) -> Linked:
-        path = self._compiler.compiled(data)
         engine = self._process.engine
         try:
-            component = Component.deserialize_file(engine, str(path))
-        except WasmtimeError as exc:
-            raise SandboxError("sandbox.compile", f"compiled code was refused: {exc}") from None
+            component = self._deserialize(data)
+        except WasmtimeError:
+            # Another process forgot the file just now, or the engine was rebuilt under its version.
+            self._compiler.forget(data)
+            try:
+                component = self._deserialize(data)
+            except WasmtimeError as exc:
+                raise SandboxError("sandbox.compile", f"compiled code was refused: {exc}") from None
         return link(engine, component, self._binding, self._limits, host)
+
+    def _deserialize(self, data: bytes) -> Component:
+        path = self._compiler.compiled(data)
+        return Component.deserialize_file(self._process.engine, str(path))
 
     def _require_open(self) -> None:
         if self._closed:

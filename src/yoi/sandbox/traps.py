@@ -14,6 +14,7 @@ _BY_CAUSE = (
     ("resource limit exceeded", "sandbox.memory", "the component needs more than its bounds"),
     ("forcing trap when growing memory", "sandbox.memory", "the guest's memory is over its bound"),
     ("fuel allocated for hostcalls", "sandbox.answer_too_large", "the guest passed too much data"),
+    ("matching implementation", "sandbox.world", "the component imports what no host offers"),
     ("realloc return", "sandbox.memory", "the guest's allocator failed"),
     ("invalid utf-8", "sandbox.answer_malformed", "the guest's text is not UTF-8"),
     ("out of bounds", "sandbox.trap", "the guest left its memory"),
