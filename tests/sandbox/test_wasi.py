@@ -108,6 +108,58 @@ def test_a_grant_is_for_any_version_and_nothing_else(
     assert run_on_guest_thread(work) == answer
 
 
+RANDOM = {
+    "imports": '(import "wasi:random/random@0.2.0" (instance $r (export "get-random-bytes" '
+    '(func (param "len" u64) (result (list u8))))))',
+    "lowered": '(core func $g (canon lower (func $r "get-random-bytes") '
+    "(memory $mem) (realloc $realloc)))",
+    "core_imports": '(import "r" "g" (func $g (param i64 i32)))',
+    "instances": '(with "r" (instance (export "g" (func $g))))',
+}
+TIMERS = {
+    "imports": '(import "wasi:io/poll@0.2.0" (instance $poll '
+    '(export "pollable" (type (sub resource)))))'
+    '(alias export $poll "pollable" (type $pollable))'
+    '(import "wasi:clocks/monotonic-clock@0.2.0" (instance $c (alias outer 1 $pollable (type $p)) '
+    '(export "pollable" (type (eq $p))) (export "subscribe-duration" '
+    '(func (param "when" u64) (result (own $p))))))',
+    "lowered": '(core func $s (canon lower (func $c "subscribe-duration")))',
+    "core_imports": '(import "c" "s" (func $s (param i64) (result i32)))',
+    "instances": '(with "c" (instance (export "s" (func $s))))',
+}
+
+
+@pytest.mark.parametrize(
+    ("parts", "body", "code"),
+    [
+        (RANDOM, "(call $g (i64.const -1) (i32.const 16)) (call $text0)", "sandbox.host_calls"),
+        (
+            RANDOM,
+            "(loop $l (call $g (i64.const 65536) (i32.const 16)) (br $l)) unreachable",
+            "sandbox.deadline",
+        ),
+        (
+            TIMERS,
+            "(loop $l (drop (call $s (i64.const 0))) (br $l)) unreachable",
+            "sandbox.host_calls",
+        ),
+    ],
+    ids=["random without end", "random for ever", "timers never given back"],
+)
+def test_a_component_cannot_use_up_the_host(
+    sandbox: Sandbox, parts: dict[str, str], body: str, code: str
+) -> None:
+    component = wat.component(**parts, handle_tool=body)
+
+    def work() -> str:
+        guest = sandbox.load_component(component)
+        with pytest.raises(GuestTrapped) as trapped:
+            guest.call_tool("t", "", 200)
+        return trapped.value.code
+
+    assert run_on_guest_thread(work) == code
+
+
 def test_an_import_without_a_harmless_answer_ends_the_turn(sandbox: Sandbox) -> None:
     component = wat.component(
         imports='(import "wasi:evil/thing@0.2.0" (instance $w (export "f" (func (result f64)))))',

@@ -79,7 +79,9 @@ class Instance:
         binding: Binding,
         limits: Limits,
         state: GuestState,
+        name: str,
     ) -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._running: int | None = None
         self._closing = False
@@ -169,7 +171,7 @@ class Instance:
         if not self._lock.acquire(blocking=False) and not self._lock.acquire(
             timeout=budget_ms / 1000
         ):
-            raise GuestRefused("sandbox.deadline", "another call of this guest is still running")
+            raise GuestRefused("sandbox.deadline", f"another call of {self._name} is still running")
         self._running = me
         before, state = current.state, self.state
         try:
@@ -205,7 +207,7 @@ class Instance:
 
     def _require_store(self) -> Store:
         if self._store is None:
-            raise GuestTrapped("sandbox.gone", "the instance has been discarded")
+            raise GuestTrapped("sandbox.gone", f"the instance of {self._name} has been discarded")
         return self._store
 
     def _drop(self) -> None:

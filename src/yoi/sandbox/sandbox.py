@@ -92,7 +92,7 @@ class Sandbox:
         linked = self._python(None)
         budget = self._limits.load_ms if budget_ms is None else budget_ms
         until = time.monotonic() + budget / 1000
-        instance = self._instance(host_calls)
+        instance = self._instance(host_calls, name)
         calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
@@ -109,6 +109,7 @@ class Sandbox:
         component: bytes,
         host_calls: HostCalls = deny_all,
         *,
+        name: str = "plugin",
         budget_ms: int | None = None,
     ) -> Guest:
         """Return a guest of the world yoi:plugin/instance@1.0.0 from its bytes.
@@ -117,7 +118,7 @@ class Sandbox:
         SandboxError (`sandbox.compile`, `sandbox.world`) or GuestTrapped.
         """
         linked = self._component(component)
-        instance = self._instance(host_calls)
+        instance = self._instance(host_calls, name)
         calls = instance.instantiate(
             linked,
             ComponentGuest.EXPORTS,
@@ -132,13 +133,14 @@ class Sandbox:
             self._runner = None
             self._foreign.clear()
 
-    def _instance(self, host_calls: HostCalls) -> Instance:
+    def _instance(self, host_calls: HostCalls, name: str) -> Instance:
         return Instance(
             self._process.engine,
             self._process.ticker,
             self._binding,
             self._limits,
             GuestState(self._limits, host_calls),
+            name,
         )
 
     def _python(self, progress: Callable[[str], None] | None) -> Linked:
