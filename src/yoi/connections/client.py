@@ -1,6 +1,6 @@
 """The `websockets` library's sans-I/O client, as this driver uses it.
 
-The library is the authority on the protocol. Around it, measured (docs/decisions/0003): a lean way
+The library is the authority on the protocol. Around it, measured (docs/decisions/websocket-driver.md): a lean way
 out for whole messages, and the one case of the conformance suite that it answers otherwise.
 """
 

@@ -37,7 +37,7 @@ class SocketWire(asyncio.Protocol):
     """A `yoi.connections.Wire`. It does the handshake first: await `upgraded`, then `attach`.
 
     Frames written in one turn of the loop leave in one system call, which is what makes the
-    library cheap enough (docs/decisions/0003-websocket-driver.md).
+    library cheap enough (docs/decisions/websocket-driver.md).
     """
 
     def __init__(self, protocol: "Client", address: str, *, limits: Limits, clock: Clock) -> None:
