@@ -14,8 +14,16 @@ def _log(level: str, message: str) -> None:
     host.call("log", json.dumps({"level": level, "message": message[:4096]}))
 
 
+def _state(key: str) -> str | None:
+    answer = json.loads(host.call("state.get", json.dumps([key])))
+    if "ok" not in answer:
+        raise RuntimeError(answer["error"]["message"])
+    value: str | None = answer["ok"]["value"]
+    return value
+
+
 _STDLIB = StdlibFinder()
-_SESSION = Session(_STDLIB, _log)
+_SESSION = Session(_STDLIB, _log, _state)
 
 
 class WitWorld:

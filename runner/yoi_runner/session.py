@@ -16,9 +16,14 @@ from yoi_runner.stdlib import StdlibFinder
 class Session:
     """The life of one plugin. No method raises: a failure is an answer."""
 
-    def __init__(self, stdlib: StdlibFinder, log: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        stdlib: StdlibFinder,
+        log: Callable[[str, str], None],
+        state: Callable[[str], str | None] = lambda key: None,
+    ) -> None:
         self._stdlib = stdlib
-        self._ctx = Context("plugin", log)
+        self._ctx = Context("plugin", log, state)
         self._entry: type[Plugin] | None = None
         self._plugin: Plugin | None = None
 

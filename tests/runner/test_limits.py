@@ -19,6 +19,20 @@ def test_the_bounds_are_the_hosts():
     assert LIMITS.command_payload_bytes == pdk.COMMAND_PAYLOAD_BYTES
     assert LIMITS.name_bytes == pdk.ID_BYTES
     assert LIMITS.config_bytes == pdk.STATUS_BYTES
+    for name in (
+        "POINTER_CHARS",
+        "INSERTIONS",
+        "CAPTURES",
+        "HANDSHAKE_HEADERS",
+        "CLOSE_REASON_BYTES",
+        "HEARTBEAT_MIN_MS",
+        "HEARTBEAT_MAX_MS",
+        "TIMER_MIN_MS",
+        "TIMER_MAX_MS",
+        "REQUEST_HEADERS",
+        "STATE_VALUE_BYTES",
+    ):
+        assert getattr(LIMITS, name.lower()) == getattr(pdk, name), name
 
 
 def test_every_kind_that_a_connection_delivers_has_a_class():

@@ -61,7 +61,7 @@ def test_each_event_has_a_connection_a_session_and_a_time():
 def test_an_unknown_kind_is_a_plain_event():
     event = event_from_json(
         {
-            "kind": "timer",
+            "kind": "calendar",
             "source": "host",
             "ingress_name": "events",
             "payload": {"n": 1},

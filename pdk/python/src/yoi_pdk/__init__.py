@@ -23,15 +23,24 @@ from yoi_pdk.events import (
     Event,
     GapEvent,
     OpenEvent,
+    ResponseEvent,
     SendFailedEvent,
+    StartedEvent,
     TextEvent,
+    TimerEvent,
 )
+from yoi_pdk.insertions import Insertion, insert_captured, insert_last, insert_secret
+from yoi_pdk.keeping import StateSet, TimerClear, TimerSet
 from yoi_pdk.plugin import Answer, Plugin
+from yoi_pdk.requests import Request
+from yoi_pdk.sessions import Autoreply, Close, Heartbeat, Open, Ready, Reconnect, StopConnection
 from yoi_pdk.tools import ToolCall, ToolResult
 
 __all__ = [
     "Answer",
+    "Autoreply",
     "BinaryEvent",
+    "Close",
     "CloseEvent",
     "Command",
     "Context",
@@ -39,13 +48,29 @@ __all__ = [
     "ErrorEvent",
     "Event",
     "GapEvent",
+    "Heartbeat",
+    "Insertion",
+    "Open",
     "OpenEvent",
     "Plugin",
+    "Ready",
+    "Reconnect",
     "Reply",
+    "Request",
+    "ResponseEvent",
     "Send",
     "SendFailedEvent",
+    "StartedEvent",
+    "StateSet",
     "Status",
+    "StopConnection",
     "TextEvent",
+    "TimerClear",
+    "TimerEvent",
+    "TimerSet",
     "ToolCall",
     "ToolResult",
+    "insert_captured",
+    "insert_last",
+    "insert_secret",
 ]

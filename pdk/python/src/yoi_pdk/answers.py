@@ -31,6 +31,11 @@ def commands(answer: Any, handler: str) -> list[Command]:
                     f"{handler} returned a message of {_bytes(value)} bytes or more; "
                     f"the bound is {COMMAND_PAYLOAD_BYTES}"
                 )
+        document = getattr(command, "json", None)
+        if document is not None and len(json.dumps(document).encode()) > COMMAND_PAYLOAD_BYTES:
+            raise ValueError(
+                f"{handler} returned a JSON document of more than {COMMAND_PAYLOAD_BYTES} bytes"
+            )
     return found
 
 
@@ -56,7 +61,7 @@ def _several(answer: Any, handler: str) -> list[Command]:
         if not isinstance(item, Command):
             raise TypeError(
                 f"{handler} returned {_article(item)} among its commands: "
-                "each must be event.reply(...), Send(...) or Status(...)"
+                "each must be event.reply(...), Send(...), Request(...) or another command"
             )
         found.append(item)
         if len(found) > COMMANDS_PER_EVENT:

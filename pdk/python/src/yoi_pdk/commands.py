@@ -6,13 +6,15 @@ grants when it carries it out; one that is refused comes back as a `DeniedEvent`
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from yoi_pdk.limits import ID_BYTES, STATUS_BYTES
+from yoi_pdk.insertions import Insertion
+from yoi_pdk.limits import ID_BYTES, INSERTIONS, STATUS_BYTES
 
 
 class Command:
-    """The base of all commands: `Reply`, `Send`, `Status`."""
+    """The base of all commands."""
 
     __slots__ = ()
 
@@ -53,28 +55,34 @@ class Reply(Command):
 class Send(Command):
     """Send one message on a connection of this plugin.
 
-    Give exactly one of `text` (str) and `data` (bytes, a binary message). `connection` is a name
-    from `[[connections]]`; left out, it is the connection the event came from. `url` names a
+    Give exactly one of `text` (str), `data` (bytes, a binary message) and `json` (written as a text
+    message; `insert` lists places of it that the host fills in). `connection` is a name from
+    `[[connections]]`; left out, it is the connection the event came from. `url` names a
     connection by its URL instead. `session="source"` (default) sends only if the session the event
     came from is still open, because an acknowledgement belongs on the socket that asked;
     `"current"` sends on whichever session is open. `id` is yours to recognise the command in
     `DeniedEvent` and `SendFailedEvent`; it must be unique within one answer.
     """
 
-    __slots__ = ("connection", "data", "id", "session", "text", "url")
+    __slots__ = ("connection", "data", "id", "insert", "json", "session", "text", "url")
 
     def __init__(
         self,
         text: str | None = None,
         *,
         data: bytes | None = None,
+        json: Any = None,
+        insert: Iterable[Insertion] = (),
         connection: str | None = None,
         url: str | None = None,
         session: 'Literal["source", "current"]' = "source",
         id: str | None = None,
     ) -> None:
-        if (text is None) == (data is None):
-            raise TypeError("Send needs either text or data: Send('hello') or Send(data=b'...')")
+        if (text is not None) + (data is not None) + (json is not None) != 1:
+            raise TypeError(
+                "Send needs one of text, data and json: Send('hello'), Send(data=b'...') "
+                "or Send(json={...})"
+            )
         if text is not None and type(text) is not str:
             text = _text("Send", text)
         if data is not None and not isinstance(data, (bytes, bytearray, memoryview)):
@@ -85,6 +93,14 @@ class Send(Command):
             raise TypeError("Send takes a connection or a url, not both")
         self.text = text
         self.data = None if data is None else bytes(data)
+        self.json = json
+        self.insert = tuple(insert)
+        if not all(isinstance(item, Insertion) for item in self.insert):
+            raise TypeError("insert takes a list such as [insert_secret(at, name)]")
+        if self.insert and json is None:
+            raise TypeError("insert needs json: nothing is ever substituted in text")
+        if len(self.insert) > INSERTIONS:
+            raise ValueError(f"insert may have at most {INSERTIONS} places")
         self.connection = _name("connection", connection)
         self.url = url
         self.session = session
@@ -97,6 +113,10 @@ class Send(Command):
             payload["text"] = self.text
         if self.data is not None:
             payload["data"] = base64.b64encode(self.data).decode("ascii")
+        if self.json is not None:
+            payload["json"] = self.json
+        if self.insert:
+            payload["insert"] = [item.wire() for item in self.insert]
         if self.connection is not None:
             payload["connection"] = self.connection
         if self.url is not None:
@@ -107,11 +127,11 @@ class Send(Command):
 
     def __repr__(self) -> str:
         """Return the call that makes this command."""
-        shown = [repr(self.text)] if self.text is not None else [f"data={self.data!r}"]
+        shown = [] if self.text is None else [repr(self.text)]
         shown += [
             f"{name}={value!r}"
-            for name in ("connection", "url", "session", "id")
-            if (value := getattr(self, name)) not in (None, "source")
+            for name in ("data", "json", "insert", "connection", "url", "session", "id")
+            if (value := getattr(self, name)) not in (None, "source", ())
         ]
         return f"Send({', '.join(shown)})"
 

@@ -1,5 +1,6 @@
 """The context: what a plugin may ask of its host while it handles something."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -10,10 +11,16 @@ _LEVELS = frozenset({"debug", "info", "warning", "error"})
 class Context:
     """Passed to every handler; the same object for the life of the instance."""
 
-    __slots__ = ("_log", "config", "name")
+    __slots__ = ("_log", "_state", "config", "name")
 
-    def __init__(self, name: str, log: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        log: Callable[[str, str], None],
+        state: Callable[[str], str | None] = lambda key: None,
+    ) -> None:
         self._log = log
+        self._state = state
         self.name = name
         """The instance's name on this host, such as `team-chat`."""
         self.config: Mapping[str, Any] = {}
@@ -24,3 +31,8 @@ class Context:
         if level not in _LEVELS:
             raise ValueError('level must be "debug", "info", "warning" or "error"')
         self._log(level, str(message))
+
+    def state(self, key: str, default: Any = None) -> Any:
+        """Return what `StateSet(key, value)` kept, or `default` when there is nothing."""
+        text = self._state(key)
+        return default if text is None else json.loads(text)

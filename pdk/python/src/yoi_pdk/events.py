@@ -128,6 +128,11 @@ class OpenEvent(Event):
         """The subprotocol the server chose, if any."""
         return _str_or_none(self.payload.get("subprotocol"))
 
+    @property
+    def reason(self) -> str:
+        """Why it was dialled: `first`, `reconnect` or `command`."""
+        return _str_or_none(self.payload.get("reason")) or "first"
+
 
 class CloseEvent(Event):
     """A session ended. The host dials again by itself."""
@@ -187,6 +192,96 @@ class BinaryEvent(Event):
         return base64.b64decode(self.payload["data"])
 
 
+class StartedEvent(Event):
+    """The plugin has started: the first event of an ingress, and the moment for a first command.
+
+    It comes again when the instance is started anew, also while its connections are still open.
+    """
+
+    __slots__ = ()
+
+
+class TimerEvent(Event):
+    """A timer of this plugin is due. Each comes once: set it again to go on."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The name it was set with."""
+        return _str_or_none(self.payload.get("name")) or ""
+
+
+class ResponseEvent(Event):
+    """The answer to a `Request`, or why there is none. What it holds is untrusted text."""
+
+    __slots__ = ()
+
+    @property
+    def command_id(self) -> str:
+        """The `id` of the request."""
+        return _str_or_none(self.payload.get("command_id")) or ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether an answer with a status from 200 to 299 came."""
+        return self.payload.get("ok") is True and 200 <= (self.status or 200) < 300
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status, if an answer came."""
+        return _int_or_none(self.payload.get("status"))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The answer's headers; names in lower case."""
+        value = self.payload.get("headers")
+        if not isinstance(value, dict):
+            return {}
+        return {name: text for name, text in value.items() if isinstance(text, str)}
+
+    @property
+    def body(self) -> str:
+        """The body as text."""
+        return _str_or_none(self.payload.get("body")) or ""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the body was longer than the host's bound and its end is missing."""
+        return self.payload.get("truncated") is True
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON; raises ValueError when it is not JSON."""
+        return json.loads(self.body)
+
+    @property
+    def captured(self) -> dict[str, str]:
+        """The handle of each value that the host took out of the answer, by the capture's name."""
+        value = self.payload.get("captured")
+        if not isinstance(value, dict):
+            return {}
+        return {name: handle for name, handle in value.items() if isinstance(handle, str)}
+
+    @property
+    def error_code(self) -> str:
+        """A stable code such as `request.timeout`; empty when an answer came."""
+        return self._error("code")
+
+    @property
+    def error_message(self) -> str:
+        """The same in words."""
+        return self._error("message")
+
+    @property
+    def retry_after_ms(self) -> int | None:
+        """How long the server asked to wait, where it did."""
+        return _int_or_none(self.payload.get("retry_after_ms"))
+
+    def _error(self, key: str) -> str:
+        error = self.payload.get("error")
+        return (_str_or_none(error.get(key)) or "") if isinstance(error, dict) else ""
+
+
 class _Failure(Event):
     __slots__ = ()
 
@@ -241,6 +336,9 @@ KINDS: "dict[str, type[Event]]" = {
     "websocket_error": ErrorEvent,
     "websocket_send_failed": SendFailedEvent,
     "command_denied": DeniedEvent,
+    "service_started": StartedEvent,
+    "timer": TimerEvent,
+    "response": ResponseEvent,
 }
 """The class of each kind. A kind that is not here arrives as a plain `Event`."""
 

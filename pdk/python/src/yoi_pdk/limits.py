@@ -11,3 +11,32 @@ ID_BYTES = 128
 
 STATUS_BYTES = 64 * 1024
 """A status, as JSON."""
+
+POINTER_CHARS = 512
+"""A JSON pointer."""
+
+INSERTIONS = 16
+"""Places of one message that the host fills in."""
+
+CAPTURES = 8
+"""Values taken out of one HTTP answer."""
+
+HANDSHAKE_HEADERS = 16
+"""Headers, or query fields, that `Open` adds."""
+
+CLOSE_REASON_BYTES = 123
+"""A close reason, in UTF-8 bytes (RFC 6455 5.5.1)."""
+
+HEARTBEAT_MIN_MS = 1_000
+HEARTBEAT_MAX_MS = 3_600_000
+"""Between two heartbeats of one connection."""
+
+TIMER_MIN_MS = 10
+TIMER_MAX_MS = 86_400_000
+"""From `TimerSet` to its event."""
+
+REQUEST_HEADERS = 32
+"""Headers, or query fields, of one request."""
+
+STATE_VALUE_BYTES = 64 * 1024
+"""One value of the durable state, as JSON."""

@@ -28,7 +28,9 @@ class Plugin:
         return None
 
     def on_event(self, event: Event, ctx: Context) -> Answer:
-        """Handle any other event: open, close, gap, binary, error, send failed, denied."""
+        """Handle any other event: started, open, close, gap, binary, error, timer, response,
+        send failed, denied.
+        """
         return None
 
     def on_tool(self, call: ToolCall, ctx: Context) -> ToolResult | str | dict[str, Any]:

@@ -31,11 +31,16 @@ from yoi_pdk.events import (
     Event,
     GapEvent,
     OpenEvent,
+    ResponseEvent,
     SendFailedEvent,
+    StartedEvent,
     TextEvent,
+    TimerEvent,
     event_from_json,
 )
+from yoi_pdk.keeping import StateSet
 from yoi_pdk.plugin import Plugin
+from yoi_pdk.requests import Request
 from yoi_pdk.tools import ToolCall, ToolResult
 
 __all__ = [
@@ -47,8 +52,11 @@ __all__ = [
     "gap_event",
     "load_plugin",
     "open_event",
+    "response_event",
     "send_failed_event",
+    "started_event",
     "text_event",
+    "timer_event",
 ]
 
 P = TypeVar("P", bound=Plugin)
@@ -70,12 +78,13 @@ def text_event(
     return TextEvent((ingress, connection, session, _NOON_MS, attempt), seq, text)
 
 
-def open_event(subprotocol: str | None = None, **about: Any) -> OpenEvent:
+def open_event(subprotocol: str | None = None, *, reason: str = "first", **about: Any) -> OpenEvent:
     """Return the event of a connection that has opened.
 
     `about` of this and the next functions: connection, ingress, session, attempt.
     """
-    return _made(OpenEvent, "websocket_open", {"subprotocol": subprotocol}, **about)
+    payload = {"subprotocol": subprotocol, "reason": reason}
+    return _made(OpenEvent, "websocket_open", payload, **about)
 
 
 def close_event(
@@ -139,6 +148,51 @@ def denied_event(
     return _made(DeniedEvent, "command_denied", payload, **about)
 
 
+def started_event(**about: Any) -> StartedEvent:
+    """Return the event of a plugin that has started."""
+    return _made(StartedEvent, "service_started", {}, **{**_HOST, **about})
+
+
+def timer_event(name: str, **about: Any) -> TimerEvent:
+    """Return the event of a timer that is due."""
+    return _made(TimerEvent, "timer", {"name": name}, **{**_HOST, **about})
+
+
+def response_event(
+    command: str | Request,
+    *,
+    json: Any = None,
+    body: str | None = None,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    captured: dict[str, str] | None = None,
+    truncated: bool = False,
+    error: tuple[str, str] | None = None,
+    retry_after_ms: int | None = None,
+    **about: Any,
+) -> ResponseEvent:
+    """Return the answer to `command`, a Request with an id, or the id.
+
+    The body is `json` written as JSON, or `body`. With `error=(code, message)` no answer came.
+    """
+    command_id = command if isinstance(command, str) else command.id
+    if command_id is None:
+        raise TypeError("the request has no id: Request(..., id='...') to know its answer")
+    payload: dict[str, Any] = {"command_id": command_id, "ok": error is None}
+    if error is None:
+        payload |= {"status": status, "headers": headers or {}, "truncated": truncated}
+        payload["body"] = _dumps(json) if body is None else body
+        payload["captured"] = captured or {}
+    else:
+        payload["error"] = {"code": error[0], "message": error[1]}
+    if retry_after_ms is not None:
+        payload["retry_after_ms"] = retry_after_ms
+    return _made(ResponseEvent, "response", payload, **{**_HOST, **about})
+
+
+_HOST: dict[str, Any] = {"connection": None, "session": None}
+_dumps = json.dumps  # `json` is also the name of a parameter
+
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 
@@ -147,17 +201,18 @@ def _made(
     kind: str,
     payload: dict[str, Any],
     *,
-    connection: str = "gateway",
+    connection: str | None = "gateway",
     ingress: str = "events",
     session: str | None = "session-1",
     attempt: int = 1,
 ) -> AnyEvent:
+    where = {} if connection is None else {"connection": connection, "session": session}
     event = event_from_json(
         {
             "kind": kind,
-            "source": f"websocket:{connection}",
+            "source": "host" if connection is None else f"websocket:{connection}",
             "ingress_name": ingress,
-            "payload": {**payload, "connection": connection, "session": session},
+            "payload": {**payload, **where},
             "created_at": _rfc3339(_NOON),
             "attempt": attempt,
             "correlation_id": f"{session or 'host'}.{kind}",
@@ -175,12 +230,21 @@ class PluginHarness(Generic[P]):
     """One started plugin. `plugin` is your object, `logs` what it logged as (level, message)."""
 
     def __init__(
-        self, plugin: type[P], config: dict[str, Any] | None = None, *, name: str = "test"
+        self,
+        plugin: type[P],
+        config: dict[str, Any] | None = None,
+        *,
+        name: str = "test",
+        state: dict[str, Any] | None = None,
     ) -> None:
         if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
             raise TypeError("PluginHarness takes the class, a subclass of yoi_pdk.Plugin")
         self.logs: list[tuple[str, str]] = []
-        self.ctx = Context(name, lambda level, message: self.logs.append((level, message)))
+        self.state: dict[str, Any] = dict(state or {})
+        """What the plugin keeps: an answer with `StateSet` writes here."""
+        self.ctx = Context(
+            name, lambda level, message: self.logs.append((level, message)), self._read_state
+        )
         self._seq = 0
         # A round trip through JSON: the host can deliver nothing else.
         self.ctx.config = json.loads(json.dumps(config or {}))
@@ -195,9 +259,36 @@ class PluginHarness(Generic[P]):
             message = text_event(message, seq=self._seq)
         return self._checked(self.plugin.on_text(message, self.ctx), "on_text")
 
-    def json(self, message: Any) -> list[Command]:
+    def json(self, message: Any, *, session: str = "session-1") -> list[Command]:
         """Deliver `message` written as JSON; return the commands, in order."""
-        return self.text(json.dumps(message))
+        self._seq += 1
+        return self.text(text_event(json.dumps(message), session=session, seq=self._seq))
+
+    def started(self) -> list[Command]:
+        """Deliver the event that the plugin has started; return the commands, in order."""
+        return self.event(started_event())
+
+    def open(self, session: str = "session-1", **about: Any) -> list[Command]:
+        """Deliver the event that a session has begun; return the commands, in order.
+
+        `about` of this and the next functions is that of `open_event` and so on.
+        """
+        return self.event(open_event(session=session, **about))
+
+    def close(self, code: int = 1000, reason: str = "", **about: Any) -> list[Command]:
+        """Deliver the event that a session has ended; return the commands, in order."""
+        return self.event(close_event(code, reason, **about))
+
+    def timer(self, name: str) -> list[Command]:
+        """Deliver a timer that is due; return the commands, in order."""
+        return self.event(timer_event(name))
+
+    def response(self, command: str | Request, **answer: Any) -> list[Command]:
+        """Deliver the answer to `command`; return the commands, in order.
+
+        `plugin.response(request, json={"ok": True}, captured={"socket_url": "handle-1"})`
+        """
+        return self.event(response_event(command, **answer))
 
     def replies(self, message: Any) -> list[str]:
         """Deliver a str as it is, anything else as JSON; return the texts it is replied with.
@@ -232,7 +323,15 @@ class PluginHarness(Generic[P]):
         found = commands(answer, handler)
         # What cannot be written as UTF-8 JSON cannot leave the sandbox.
         json.dumps([command.wire() for command in found], ensure_ascii=False).encode()
+        for command in found:
+            if isinstance(command, StateSet) and command.value is None:
+                self.state.pop(command.key, None)
+            elif isinstance(command, StateSet):
+                self.state[command.key] = json.loads(json.dumps(command.value))
         return found
+
+    def _read_state(self, key: str) -> str | None:
+        return json.dumps(self.state[key]) if key in self.state else None
 
 
 def load_plugin(folder: Path) -> type[Plugin]:

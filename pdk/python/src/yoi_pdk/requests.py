@@ -1,0 +1,71 @@
+"""The command for one HTTP request. The answer comes back as a `ResponseEvent`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from yoi_pdk.host_command import (
+    HostCommand,
+    document,
+    id_of,
+    insertions,
+    name_of,
+    strings,
+    text_of,
+)
+from yoi_pdk.insertions import Insertion
+from yoi_pdk.limits import CAPTURES, REQUEST_HEADERS
+
+
+class Request(HostCommand):
+    """Send one HTTP request to `target`, a name from `[[request]]` in the manifest.
+
+    The body is `json` or `text`. `insert` fills in places of `{headers, query, body}`. `capture`
+    lists captures of the target: those values are taken out of the answer, and the plugin gets
+    handles instead. `id` comes back as `ResponseEvent.command_id`.
+    """
+
+    __slots__ = (
+        "capture",
+        "headers",
+        "insert",
+        "json",
+        "method",
+        "path",
+        "query",
+        "target",
+        "text",
+    )
+
+    kind: ClassVar[str] = "request"
+
+    def __init__(
+        self,
+        target: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        text: str | None = None,
+        insert: Iterable[Insertion] = (),
+        capture: Iterable[str] = (),
+        id: str | None = None,
+    ) -> None:
+        self.target = name_of("target", target)
+        self.method = name_of("method", method).upper()
+        self.path = text_of("path", path)
+        if not path or not path.startswith("/"):
+            raise ValueError('path must start with "/"')
+        self.query = strings("query", query, REQUEST_HEADERS)
+        self.headers = strings("headers", headers, REQUEST_HEADERS)
+        self.json, self.text = json, text_of("text", text)
+        self.insert = insertions(insert)
+        # Unlike a message, a request with a text body still has headers and a query to insert into.
+        document("Request", self.text, json, ())
+        if isinstance(capture, str):
+            raise TypeError('capture takes a list of names, such as ["socket_url"]')
+        self.capture = tuple(name_of("capture", name) for name in capture)
+        if len(self.capture) > CAPTURES:
+            raise ValueError(f"capture may have at most {CAPTURES} names")
+        self.id = id_of(id)

@@ -1,0 +1,234 @@
+"""Commands that steer a connection: open, close, heartbeat, ready. The host carries them out.
+
+A connection with `open = "command"` in the manifest is dialled when the plugin says `Open`; all
+others are dialled by the host. Every dial stays within the connection's own target.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from yoi_pdk.host_command import (
+    HostCommand,
+    document,
+    id_of,
+    insertions,
+    name_of,
+    strings,
+    text_of,
+    whole,
+)
+from yoi_pdk.insertions import Insertion, pointer
+from yoi_pdk.limits import (
+    CLOSE_REASON_BYTES,
+    HANDSHAKE_HEADERS,
+    HEARTBEAT_MAX_MS,
+    HEARTBEAT_MIN_MS,
+    INSERTIONS,
+)
+
+
+class Open(HostCommand):
+    """Dial `connection`, at `url` or at the captured URL behind `handle`.
+
+    Without either it is dialled at the manifest's URL. `headers` and `query` are added to the
+    handshake; `insert` fills in places of `{headers, query}`.
+    """
+
+    __slots__ = ("connection", "handle", "headers", "insert", "query", "url")
+
+    kind: ClassVar[str] = "websocket_open"
+
+    def __init__(
+        self,
+        connection: str,
+        *,
+        url: str | None = None,
+        handle: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        insert: Iterable[Insertion] = (),
+        id: str | None = None,
+    ) -> None:
+        self.connection = name_of("connection", connection)
+        self.url, self.handle = _place("Open", url, handle)
+        self.headers = strings("headers", headers, HANDSHAKE_HEADERS)
+        self.query = strings("query", query, HANDSHAKE_HEADERS)
+        self.insert = insertions(insert)
+        self.id = id_of(id)
+
+
+class Reconnect(HostCommand):
+    """Dial `connection` afresh, now. It counts against the connection's budget."""
+
+    __slots__ = ("connection", "handle", "url")
+
+    kind: ClassVar[str] = "websocket_reconnect"
+
+    def __init__(
+        self,
+        connection: str,
+        *,
+        url: str | None = None,
+        handle: str | None = None,
+        id: str | None = None,
+    ) -> None:
+        self.connection = name_of("connection", connection)
+        self.url, self.handle = _place("Reconnect", url, handle)
+        self.id = id_of(id)
+
+
+class Close(HostCommand):
+    """Close the session of `connection`. The host dials again by its policy."""
+
+    __slots__ = ("code", "connection", "reason")
+
+    kind: ClassVar[str] = "websocket_close"
+
+    def __init__(
+        self, connection: str, *, code: int = 1000, reason: str | None = None, id: str | None = None
+    ) -> None:
+        self.connection = name_of("connection", connection)
+        whole("code", code, 1000, 4999)
+        if code != 1000 and code < 3000:
+            raise ValueError("code must be 1000 or from 3000 to 4999 (RFC 6455 7.4)")
+        self.code = code
+        self.reason = text_of("reason", reason)
+        if reason is not None and len(reason.encode()) > CLOSE_REASON_BYTES:
+            raise ValueError(f"reason may have at most {CLOSE_REASON_BYTES} bytes")
+        self.id = id_of(id)
+
+
+class StopConnection(HostCommand):
+    """Close the session of `connection` and do not dial again until `Open`."""
+
+    __slots__ = ("connection", "reason")
+
+    kind: ClassVar[str] = "websocket_stop"
+
+    def __init__(
+        self, connection: str, *, reason: str | None = None, id: str | None = None
+    ) -> None:
+        self.connection = name_of("connection", connection)
+        self.reason = text_of("reason", reason)
+        self.id = id_of(id)
+
+
+class Ready(HostCommand):
+    """Say that the session is good: the host forgets earlier failures and its backoff."""
+
+    __slots__ = ("connection",)
+
+    kind: ClassVar[str] = "websocket_ready"
+
+    def __init__(self, connection: str, *, id: str | None = None) -> None:
+        self.connection = name_of("connection", connection)
+        self.id = id_of(id)
+
+
+class Heartbeat(HostCommand):
+    """Have the host send a message every `every_ms` while the session lives; 0 ends it.
+
+    Give `json` (with `insert`) or `text`. The host sends it also while the plugin is busy or stuck.
+    With `ack=("/op", 11)`, a heartbeat that is not answered by a message that holds 11 at /op
+    before the next is due ends the session. `first_ms` is when the first is sent.
+    """
+
+    __slots__ = ("ack", "connection", "every_ms", "first_ms", "insert", "json", "text")
+
+    kind: ClassVar[str] = "websocket_heartbeat"
+
+    def __init__(
+        self,
+        connection: str,
+        every_ms: int,
+        *,
+        json: Any = None,
+        text: str | None = None,
+        insert: Iterable[Insertion] = (),
+        ack: tuple[str, Any] | None = None,
+        first_ms: int | None = None,
+        id: str | None = None,
+    ) -> None:
+        self.connection = name_of("connection", connection)
+        self.every_ms = whole("every_ms", every_ms, 0, HEARTBEAT_MAX_MS)
+        if 0 < every_ms < HEARTBEAT_MIN_MS:
+            raise ValueError(f"every_ms must be at least {HEARTBEAT_MIN_MS}, or 0 to end it")
+        self.json, self.text = json, text_of("text", text)
+        self.insert = insertions(insert)
+        document("Heartbeat", self.text, json, self.insert)
+        if every_ms and json is None and text is None:
+            raise TypeError("Heartbeat needs json or text to send")
+        self.ack = _match("ack", ack)
+        self.first_ms = (
+            None if first_ms is None else whole("first_ms", first_ms, 0, HEARTBEAT_MAX_MS)
+        )
+        self.id = id_of(id)
+
+    def payload(self) -> dict[str, Any]:
+        """Return the payload as the host reads it."""
+        return _with_match(super().payload(), "ack", self.ack)
+
+
+class Autoreply(HostCommand):
+    """Have the host answer messages that hold a value at a place, at once and without the plugin.
+
+    `Autoreply("gateway", when=("/type", "ping"), json={"type": "pong"}, copy={"/id": "/id"})`
+    copies /id of the message into the answer. `Autoreply("gateway")` ends it.
+    """
+
+    __slots__ = ("connection", "copy", "insert", "json", "text", "when")
+
+    kind: ClassVar[str] = "websocket_autoreply"
+
+    def __init__(
+        self,
+        connection: str,
+        *,
+        when: tuple[str, Any] | None = None,
+        json: Any = None,
+        text: str | None = None,
+        copy: Mapping[str, str] | None = None,
+        insert: Iterable[Insertion] = (),
+        id: str | None = None,
+    ) -> None:
+        self.connection = name_of("connection", connection)
+        self.when = _match("when", when)
+        self.json, self.text = json, text_of("text", text)
+        self.insert = insertions(insert)
+        document("Autoreply", self.text, json, self.insert)
+        if when is not None and json is None and text is None:
+            raise TypeError("Autoreply needs json or text to answer with")
+        self.copy = strings("copy", copy, INSERTIONS)
+        for source, target in (self.copy or {}).items():
+            pointer("copy", source)
+            pointer("copy", target)
+        if self.copy and json is None:
+            raise TypeError("copy needs json to copy into")
+        self.id = id_of(id)
+
+    def payload(self) -> dict[str, Any]:
+        """Return the payload as the host reads it."""
+        made = _with_match(super().payload(), "when", self.when)
+        if self.copy:
+            made["copy"] = [{"from": source, "to": to} for source, to in self.copy.items()]
+        return made
+
+
+def _place(what: str, url: Any, handle: Any) -> tuple[str | None, str | None]:
+    if url is not None and handle is not None:
+        raise TypeError(f"{what} takes a url or a handle, not both")
+    return text_of("url", url), text_of("handle", handle)
+
+
+def _match(what: str, value: Any) -> tuple[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f'{what} takes a place and a value, such as ("/type", "ping")')
+    return pointer(what, value[0]), value[1]
+
+
+def _with_match(made: dict[str, Any], name: str, match: tuple[str, Any] | None) -> dict[str, Any]:
+    if match is not None:
+        made[name] = {"at": match[0], "equals": match[1]}
+    return made
