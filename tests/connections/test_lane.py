@@ -134,7 +134,7 @@ frames = st.one_of(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     stream=st.lists(frames, max_size=12).map(b"".join),
     cuts=st.lists(st.integers(0, 9000), max_size=8),
@@ -147,6 +147,18 @@ def test_the_lane_agrees_with_the_library(stream, cuts, pause_every):
     with_lane = asyncio.run(outcome(SocketWire, chunks, pause_every))
     without = asyncio.run(outcome(LibraryOnly, chunks, pause_every))
     assert with_lane == without
+
+
+async def test_a_fault_behind_a_pause_is_reported_after_it():
+    """The library saw the broken frame while reading was paused: the pause only delays the news."""
+    stream = raw(Opcode.TEXT, b"") + b"\x00\x00"
+    calls, code = await outcome(LibraryOnly, [stream], 1)
+    assert calls == [
+        ("text", "", 0),
+        ("closing",),
+        ("ended", 1002, "", False, "connection.protocol"),
+    ]
+    assert code == 1002
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7])

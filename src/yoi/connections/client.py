@@ -1,7 +1,7 @@
 """The `websockets` library's sans-I/O client, as this driver uses it.
 
-The library is the authority on the protocol. Around it, measured (docs/decisions/websocket-driver.md): a lean way
-out for whole messages, and the one case of the conformance suite that it answers otherwise.
+The library is the authority on the protocol. Around it: a lean way out for whole messages, and the
+one case of the conformance suite that it answers otherwise (docs/decisions/websocket-driver.md).
 """
 
 import os

@@ -148,7 +148,7 @@ class SocketWire(asyncio.Protocol):
         self._stopped = False
         if self._transport is not None:
             self._transport.resume_reading()
-        if self._events or self._held or self._lost:
+        if self._events or self._held or self._lost or self._ws.parser_exc is not None:
             # Not here: the caller is in the middle of taking messages out of its queue.
             self._loop.call_soon(self._read_on)
 
@@ -462,6 +462,8 @@ class SocketWire(asyncio.Protocol):
 
     def _end(self) -> End:
         peer, sent, error = self._ws.close_rcvd, self._ws.close_sent, self._error
+        if error is None and self._ws.parser_exc is not None:
+            error = _fault_of(self._ws.parser_exc)
         if peer is not None and error is None:
             return End(int(peer.code), peer.reason, sent is not None)
         if error is None:
