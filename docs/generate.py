@@ -20,7 +20,7 @@ def errors() -> str:
         "# Error codes",
         "",
         "Every error, denial and diagnostic carries one of these codes. They are stable: never",
-        "reused, never renamed. Scripts branch on them; people read the message and the hint beside them.",
+        "reused, never renamed. Scripts branch on them; people read the message and the hint.",
         "",
         "This page is generated from `src/yoi/errors.py` and `src/yoi/protocol/diagnostics.py`.",
     ]

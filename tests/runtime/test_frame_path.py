@@ -19,7 +19,7 @@ from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import PermissionSet
 from yoi.runtime.control_client import call
-from yoi.runtime.serve import Runtime
+from yoi.runtime.serve import Runtime, follow
 from yoi.runtime.service import Service
 from yoi.runtime.workspace import operator_file, read_plan
 from yoi.types import InstanceName, SystemClock
@@ -140,6 +140,12 @@ class Workspace:
                 granted=package.manifest.requested if granted is None else granted,
             ),
         )
+
+    def save(self, text: str) -> None:
+        """Write yoi.toml as editors do: a new file takes the old one's place."""
+        draft = self.folder / ".yoi" / "draft"
+        draft.write_text(text)
+        os.replace(draft, operator_file(self.folder))
 
     def runtime(self) -> Runtime:
         clock = SystemClock()
@@ -307,6 +313,31 @@ async def test_revoking_on_a_running_host_closes_the_connection(workspace):
             await server.clients[0].wait_closed()
             await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
             assert len(server.clients) == 1
+
+
+async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
+    """P4: and a broken file changes nothing but is said."""
+    async with gateway() as server:
+        workspace.install(server.url)
+        workspace.enable()
+        async with workspace.runtime() as runtime:
+            await runtime.reload()
+            await server.until(lambda: server.clients)
+            stop = asyncio.Event()
+            following = asyncio.create_task(follow(workspace.folder, runtime, stop))
+            try:
+                good = operator_file(workspace.folder).read_text()
+                # Written until it is noticed: the watch may not have begun yet.
+                while "enablement.toml" not in workspace.codes():
+                    workspace.save("not toml [")
+                    await asyncio.sleep(0.05)
+                assert server.clients[0].close_code is None
+                workspace.save(good.replace('kind = "connection"', 'kind = "service"'))
+                await server.clients[0].wait_closed()
+            finally:
+                stop.set()
+                await following
+        assert len(server.clients) == 1
 
 
 async def test_a_changed_package_does_not_run_until_it_is_reviewed(workspace):

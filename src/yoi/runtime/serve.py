@@ -10,22 +10,27 @@ from typing import Any
 
 import msgspec
 import uvloop
+from watchfiles import Change, awatch
 
 from yoi.connections import SystemResolver, default_connector
+from yoi.errors import YoiError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.diagnostics import Diagnostic
+from yoi.packages import Store
+from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.control import ControlServer
 from yoi.runtime.hop import Mailbox
 from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.service import Surroundings
-from yoi.runtime.workspace import Plan, read_plan
+from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.types import Clock, SystemClock, rfc3339
 
 _RNG = random.random
+_SETTLE_MS = 100
+"""Editors save in several steps; one reload is enough."""
 
 Listen = Callable[[Diagnostic], None]
 Ready = Callable[[PluginHost], None]
@@ -38,8 +43,9 @@ def serve(workspace: Path, *, on_ready: Ready, listen: Listen) -> int:
     each diagnostic. A second signal while draining ends the process at once.
     """
     clock = SystemClock()
+    workspace = workspace.resolve()
     runtime = Runtime(workspace, lambda: read_plan(workspace, clock), listen, clock, LIMITS)
-    return run(_serve(runtime, on_ready))
+    return run(_serve(workspace, runtime, on_ready))
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
@@ -48,13 +54,33 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
-async def _serve(runtime: "Runtime", on_ready: Ready) -> int:
+async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready) -> int:
     stop = stop_on_signals()
     async with runtime:
         await runtime.reload()
         on_ready(runtime.host)
-        await stop.wait()
+        await follow(workspace, runtime, stop)
     return 0
+
+
+async def follow(workspace: Path, runtime: "Runtime", stop: asyncio.Event) -> None:
+    """Until `stop`: apply yoi.toml and the store again whenever somebody changes them.
+
+    A grant that is taken away in an editor must not stay in force until the next restart.
+    """
+    ours = (operator_file(workspace), Store.project(workspace).path)
+
+    def watched(_: Change, path: str) -> bool:
+        return any(Path(path).is_relative_to(one) for one in ours)
+
+    async for _ in awatch(
+        workspace / ".yoi", watch_filter=watched, debounce=_SETTLE_MS, stop_event=stop
+    ):
+        try:
+            await runtime.reload()
+        except YoiError as exc:
+            # What ran before goes on; the person sees why the change was not taken.
+            runtime.tell(exc)
 
 
 class Runtime:
@@ -128,6 +154,19 @@ class Runtime:
         for problem in plan.diagnostics:
             self._listen(problem)
         return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
+
+    def tell(self, error: YoiError) -> None:
+        """Let the listener hear of an error that belongs to the host itself."""
+        self._listen(
+            diagnostic(
+                rfc3339(self._clock.wall()),
+                error.code,
+                "host",
+                error.message,
+                severity="error",
+                hint=error.hint,
+            )
+        )
 
     def _open_state(self) -> StateStore:
         folder = self._workspace / ".yoi"
