@@ -4,6 +4,8 @@
     ├── UrlRefused            a URL that policy will not parse
     ├── PermissionDenied      an action that lacks one of the two keys
     ├── PermissionMalformed   a permission that cannot be parsed
+    ├── SecretError           a secret or its store cannot be used
+    ├── InsertionError        a value cannot be put where a command says
     ├── ManifestError         plugin.toml is not acceptable
     ├── PackageError          an archive, folder, digest or store is not acceptable
     ├── EnablementError       the operator's configuration is not acceptable
@@ -83,6 +85,18 @@ class PermissionMalformed(YoiError):
     """A permission in a manifest or grant cannot be parsed; `fields["at"]` is a dotted path."""
 
     family = "permission"
+
+
+class SecretError(YoiError):
+    """A secret is missing or unusable, or its store cannot be opened, read or written."""
+
+    family = "secret"
+
+
+class InsertionError(YoiError):
+    """A value cannot be put where a command says; nothing was sent."""
+
+    family = "insert"
 
 
 class ManifestError(YoiError):
@@ -198,9 +212,26 @@ CODES: dict[str, str] = {
     "denied.not_requested": "the manifest does not ask for this",
     "denied.not_granted": "the operator has not granted this",
     "denied.address": "the name leads to an address that is not public",
+    "denied.secret_place": "a secret or captured value may not go to this place",
     "denied.unsupported": "this host does not carry out this kind of command",
     # permission
     "permission.malformed": "a permission, or a list of them, cannot be parsed",
+    # secret
+    "secret.missing": "the store holds no secret of that name",
+    "secret.malformed": "the value cannot be used as a secret, or not at this place",
+    "secret.name": "a secret's name is not a safe id",
+    "secret.bounds": "the store, or one value, is at its bound",
+    "secret.conflict": "the secret has changed since it was read",
+    "secret.wrong_key": "the store was written with another key or passphrase",
+    "secret.tampered": "the store's file was changed by something other than Yoi",
+    "secret.key_file": "the key file is missing, or not private to this account",
+    "secret.settings": "the [secrets] table of yoi.toml cannot be used as written",
+    "secret.keyring": "the operating system's keyring is not there or refused",
+    "secret.busy": "another process is writing the store",
+    "secret.io": "the store's file could not be read or written",
+    # insert
+    "insert.malformed": "an `insert` list does not have the agreed shape",
+    "insert.place": "the document has no such place to insert into",
     # manifest
     "manifest.toml": "plugin.toml is not TOML",
     "manifest.unknown_key": "a key that does not exist",

@@ -13,7 +13,12 @@ REQUEST = {"scheme": "https", "host": "example.com", "methods": ["GET"]}
 
 def test_parse_and_back():
     made = PermissionSet.parse([TOOL, TOOL], [SOCKET, {**SOCKET, "host": "EXAMPLE.com"}], [REQUEST])
-    assert made.to_tables() == {"permissions": [TOOL], "websocket": [SOCKET], "request": [REQUEST]}
+    assert made.to_tables() == {
+        "permissions": [TOOL],
+        "websocket": [SOCKET],
+        "request": [REQUEST],
+        "secrets": [],
+    }
     assert PermissionSet.parse(**made.to_tables()) == made
     assert PermissionSet.of(made.permissions, made.request + made.websocket) == made
     assert not made.empty

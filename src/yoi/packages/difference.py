@@ -37,6 +37,7 @@ def difference(old: PermissionSet, new: PermissionSet) -> Difference:
             _minus(left.permissions, right.permissions),
             _minus(left.websocket, right.websocket),
             _minus(left.request, right.request),
+            _minus(left.secrets, right.secrets),
         )
 
     added, removed = without(new, old), without(old, new)
@@ -49,6 +50,7 @@ def labels(permissions: PermissionSet) -> list[str]:
         *(one.label for one in permissions.permissions),
         *(f"websocket {one.label}" for one in permissions.websocket),
         *(f"request {one.label}" for one in permissions.request),
+        *(f"secret {one.label}" for one in permissions.secrets),
     ]
 
 

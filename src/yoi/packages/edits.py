@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NEW_MODE = 0o644
+_TABLES = ("websocket", "request", "secrets")
 _MARK = "yoi-entry-removed-here"
 
 
@@ -196,7 +197,7 @@ def _fill(row: Table, entry: EnabledEntry) -> None:
     _set(grants, "digest", str(entry.digest))
     tables = entry.granted.to_tables()
     _set(grants, "permissions", tables["permissions"])
-    for key in ("websocket", "request"):
+    for key in _TABLES:
         if tables[key]:
             _set(grants, key, tables[key])
         else:
@@ -212,21 +213,25 @@ def _set(table: Any, key: str, value: Any) -> None:
 
 
 def _item(key: str, value: Any) -> Any:
-    if key in ("websocket", "request"):
+    if key in _TABLES:
         rows = tomlkit.aot()
         for one in value:
             row = tomlkit.table()
-            row.update(one)
+            for name, inner in one.items():
+                row[name] = _inline_list(inner) if name == "captures" else inner
             rows.append(row)
         return rows
-    if key == "permissions":
-        array = tomlkit.array()
-        for one in value:
-            inline = tomlkit.inline_table()
-            inline.update(one)
-            array.append(inline)
-        return array.multiline(bool(value))
-    return value
+    return _inline_list(value) if key == "permissions" else value
+
+
+def _inline_list(tables: list[dict[str, Any]]) -> Array:
+    """Return tables as a list of inline tables, one on a line."""
+    array = tomlkit.array()
+    for one in tables:
+        inline = tomlkit.inline_table()
+        inline.update(one)
+        array.append(inline)
+    return array.multiline(bool(tables))
 
 
 def _last_table(table: Table) -> Table:

@@ -21,7 +21,9 @@ from yoi.types import Digest, InstanceName
 SOURCES = ("project", "user")
 
 _ENTRY_KEYS = frozenset({"id", "name", "version", "digest", "surfaces", "config", "grants"})
-_GRANT_KEYS = frozenset({"id", "version", "digest", "permissions", "websocket", "request"})
+_GRANT_KEYS = frozenset(
+    {"id", "version", "digest", "permissions", "websocket", "request", "secrets"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +201,17 @@ def _grants(table: Table, reference: str, version: str, digest: Digest) -> Permi
                 hint="review and grant again with: yoi plugin enable " + reference,
                 at=grants.path(key),
             )
+    for index, row in enumerate(grants.items("secrets")):
+        if isinstance(row, dict) and "secret" not in row:
+            raise grants.fault(
+                "missing", f"secrets[{index}].secret", "is required: a name in the secret store"
+            )
     try:
         return PermissionSet.parse(
             grants.items("permissions"),
             grants.items("websocket"),
             grants.items("request"),
+            grants.items("secrets"),
             grants.at,
         )
     except (PermissionMalformed, UrlRefused) as exc:

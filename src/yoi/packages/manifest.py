@@ -23,7 +23,7 @@ from yoi.packages.declarations import (
 )
 from yoi.packages.schema import schema_problems
 from yoi.packages.tables import FaultKind, Table, TomlFault, parse_toml
-from yoi.permissions import Permission, PermissionKind, PermissionSet
+from yoi.permissions import Binding, Permission, PermissionKind, PermissionSet
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -36,7 +36,7 @@ _KEYS = frozenset(
     {
         "schema_version", "id", "name", "version", "description", "surfaces", "runtime", "hooks",
         "tools", "services", "ingresses", "connections", "permissions", "request", "websocket",
-        "config_schema",
+        "secrets", "config_schema",
     }
 )  # fmt: skip
 
@@ -201,10 +201,14 @@ def _requested(
     """Return written requests first, then what the declarations themselves ask for."""
     try:
         written = PermissionSet.parse(
-            table.items("permissions"), table.items("websocket"), table.items("request")
+            table.items("permissions"),
+            table.items("websocket"),
+            table.items("request"),
+            table.items("secrets"),
         )
     except (PermissionMalformed, UrlRefused) as exc:
         raise table.foreign(exc, "permissions") from None
+    _check_values(table, written, {connection.name for connection in connections})
     kind = PermissionKind
     implied = [
         *(Permission(kind.TOOL, tool.name) for tool in tools),
@@ -224,7 +228,9 @@ def _requested(
         implied.append(Permission(kind.HOST_API, "request"))
     targets = tuple(connection.target for connection in connections)
     requested = PermissionSet.of(
-        (*written.permissions, *implied), (*written.websocket, *targets, *written.request)
+        (*written.permissions, *implied),
+        (*written.websocket, *targets, *written.request),
+        written.secrets,
     )
     most = LIMITS.manifest_list_items
     if len(requested.permissions) > most or len(requested.websocket) > most:
@@ -234,3 +240,41 @@ def _requested(
             f"these and the declarations ask for more than {most} things: nobody could review that",
         )
     return requested
+
+
+def _check_values(table: Table, written: PermissionSet, connections: set[str]) -> None:
+    """Refuse a secret or captured value that is bound to nothing the manifest declares."""
+
+    def check(binding: Binding, at: str) -> None:
+        if binding.connection is not None and binding.connection not in connections:
+            raise table.fault(
+                "reference",
+                f"{at}.connection",
+                f'no connection is named "{binding.connection}"',
+            )
+        if binding.request is not None and written.request_named(binding.request) is None:
+            raise table.fault(
+                "reference", f"{at}.request", f'no [[request]] is named "{binding.request}"'
+            )
+
+    for index, use in enumerate(written.secrets):
+        at = f"secrets[{index}]"
+        if use.secret is not None:
+            raise table.fault(
+                "unknown_key",
+                f"{at}.secret",
+                "is not for a manifest: the operator says which secret it is",
+            )
+        check(use.binding, at)
+    names = {use.name for use in written.secrets}
+    for index, target in enumerate(written.request):
+        for number, capture in enumerate(target.captures):
+            at = f"request[{index}].captures[{number}]"
+            if capture.into is not None:
+                check(capture.into, f"{at}.into")
+            if capture.rotates is not None and capture.rotates not in names:
+                raise table.fault(
+                    "reference",
+                    f"{at}.rotates",
+                    f'no [[secrets]] entry is named "{capture.rotates}"',
+                )

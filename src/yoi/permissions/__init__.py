@@ -2,8 +2,12 @@
 
 from yoi.permissions.addresses import AddressClass, IPAddress, classify, may_dial
 from yoi.permissions.authority import Authority, Decision, address_decision
+from yoi.permissions.names import is_safe_id
 from yoi.permissions.permission import Permission, PermissionKind
-from yoi.permissions.reviews import Review, ReviewRow, ReviewState, review
+from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
+from yoi.permissions.review_rows import ReviewRow, ReviewState
+from yoi.permissions.reviews import Review, review
+from yoi.permissions.secrets import Binding, Capture, SecretUse
 from yoi.permissions.sets import PermissionSet, permission_hash
 from yoi.permissions.targets import TargetKind, UrlTarget
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
@@ -14,19 +18,26 @@ __all__ = [
     "WEBSOCKET_SCHEMES",
     "AddressClass",
     "Authority",
+    "Binding",
+    "Capture",
     "Decision",
     "IPAddress",
+    "JsonPointer",
     "Permission",
     "PermissionKind",
     "PermissionSet",
+    "PointerFault",
     "Review",
     "ReviewRow",
     "ReviewState",
+    "SecretUse",
     "TargetKind",
     "Url",
     "UrlTarget",
     "address_decision",
+    "array_index",
     "classify",
+    "is_safe_id",
     "may_dial",
     "permission_hash",
     "review",

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from yoi.display import printable
 from yoi.errors import PermissionDenied, PermissionMalformed
 from yoi.limits import LIMITS
-from yoi.permissions import hints
+from yoi.permissions import hints, uses
 from yoi.permissions.addresses import classify, may_dial, undialable
+from yoi.permissions.names import is_safe_id
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 
 if TYPE_CHECKING:
     from yoi.permissions.addresses import IPAddress
+    from yoi.permissions.pointers import JsonPointer
     from yoi.permissions.sets import PermissionSet
     from yoi.permissions.url import Url
 
@@ -34,6 +36,8 @@ class Decision:
     """For an allowed WebSocket URL: the smaller of what manifest and grant allow."""
     private_addresses: bool = False
     """For an allowed URL: whether both manifest and grant admit addresses that are not public."""
+    secret: str | None = None
+    """For an allowed secret or rotation: its name in the operator's store."""
 
     def require(self) -> "Decision":
         """Return self when allowed; raise `PermissionDenied` otherwise."""
@@ -43,8 +47,9 @@ class Decision:
 
 
 _ALLOWED = Decision(allowed=True)
-_Question = tuple[TargetKind, PermissionKind, str, str, "Url"]
-"""Which targets, the permission beside them (kind and name), the HTTP method or '', the URL."""
+_Question = tuple[TargetKind, PermissionKind, str, str, "Url", str | None]
+"""Which targets, the permission beside them (kind and name), the HTTP method or '', the URL, and
+the name that the target must have."""
 
 
 class Authority:
@@ -72,7 +77,9 @@ class Authority:
 
         Needs `host_api.websocket` and a WebSocket target, both on both sides.
         """
-        return self._answer((TargetKind.WEBSOCKET, PermissionKind.HOST_API, "websocket", "", url))
+        return self._answer(
+            (TargetKind.WEBSOCKET, PermissionKind.HOST_API, "websocket", "", url, None)
+        )
 
     def connection(self, name: str, url: "Url") -> Decision:
         """Decide the standing, host-owned connection `name` to `url`.
@@ -80,16 +87,116 @@ class Authority:
         Needs its own `connection` permission and a WebSocket target, both on both sides; a pull
         grant is not enough. Asked again on every dial and every send.
         """
-        return self._answer((TargetKind.WEBSOCKET, PermissionKind.CONNECTION, name, "", url))
+        return self._answer((TargetKind.WEBSOCKET, PermissionKind.CONNECTION, name, "", url, None))
 
-    def request(self, method: str, url: "Url") -> Decision:
+    def request(self, method: str, url: "Url", target: str | None = None) -> Decision:
         """Decide one HTTP request: `host_api.request` and a target that names the method.
 
-        Methods are compared in upper case, and are sent so.
+        Methods are compared in upper case, and are sent so. With `target`, only the targets of that
+        name count, on both sides: what is bound to the name goes nowhere else.
         """
         return self._answer(
-            (TargetKind.REQUEST, PermissionKind.HOST_API, "request", method.upper(), url)
+            (TargetKind.REQUEST, PermissionKind.HOST_API, "request", method.upper(), url, target)
         )
+
+    def secret(
+        self,
+        name: str,
+        at: "JsonPointer",
+        *,
+        connection: str | None = None,
+        request: str | None = None,
+    ) -> Decision:
+        """Decide whether the plugin's secret `name` may be inserted `at` a place of one goal.
+
+        Exactly one of `connection` and `request` names the goal. Needs the use and the place on
+        both sides, and the goal itself; whether a URL is within the goal is asked beside this.
+        Allowed: `secret` is the store's name. Codes: `denied.not_requested`, `denied.not_granted`,
+        `denied.secret_place`.
+        """
+        goal = _goal(connection, request)
+        way, given = uses.way_of_secret(self.requested, self.granted, name, goal, at)
+        denied = self._way_denied(
+            way, goal, f"yoi plugin enable {self._plugin} --secret {_shown_name(name)}=STORE_NAME"
+        )
+        if denied is not None:
+            return denied
+        assert given is not None, "a way with both sides has a granted use"
+        return Decision(allowed=True, secret=given.secret)
+
+    def captured(
+        self,
+        source: tuple[str, str],
+        at: "JsonPointer",
+        *,
+        connection: str | None = None,
+        request: str | None = None,
+    ) -> Decision:
+        """Decide whether the value that `source` names may be inserted `at` a place of one goal.
+
+        `source` is a request target and the name of one of its captures; both sides must let it
+        go `into` that goal and place. Codes as for `secret`.
+        """
+        goal = _goal(connection, request)
+        way = uses.way_of_captured(self.requested, self.granted, source, goal, at)
+        denied = self._way_denied(way, goal, f"yoi plugin enable {self._plugin}")
+        return _ALLOWED if denied is None else denied
+
+    def rotation(self, target: str, capture: str) -> Decision:
+        """Decide which secret of the store the capture of `target` replaces.
+
+        Both sides must say so (`rotates`), and a secret of that name must be granted. Allowed with
+        `secret` None: the capture rotates nothing.
+        """
+        asked = uses.capture_of(self.requested, target, capture)
+        given = uses.capture_of(self.granted, target, capture)
+        if asked is None or asked.rotates is None:
+            return _ALLOWED
+        stored = {use.secret for use in self.granted.secrets if use.name == asked.rotates} - {None}
+        if given is None or given.rotates != asked.rotates or not stored:
+            return Decision(
+                allowed=False,
+                code="denied.not_granted",
+                message=f"the request {printable(target, 200)} may not replace the secret "
+                f"{asked.rotates}: the operator has not granted it",
+                hint=f"yoi plugin enable {self._plugin} --secret {asked.rotates}=STORE_NAME",
+            )
+        return Decision(allowed=True, secret=stored.pop())
+
+    def _way_denied(self, way: "uses.Way", goal: "uses.Goal", command: str) -> Decision | None:
+        lacks = [_Lack(way.what, way.asked, way.given, way.lines)]
+        if way.asked and way.given:
+            lacks = []
+        reach = self._without_goal(goal)
+        if reach is not None:
+            lacks.append(reach)
+        if lacks:
+            return self._denied(lacks, command)
+        wrong = way.wrong_place
+        if wrong is None:
+            return None
+        return Decision(
+            allowed=False,
+            code=uses.NO_PLACE,
+            message=wrong,
+            hint="list the place in 'at' of the manifest, then: " + command,
+        )
+
+    def _without_goal(self, goal: "uses.Goal") -> "_Lack | None":
+        """Return what is missing for `goal` itself: the connection, or the named target."""
+        connection, request = goal
+        if connection is not None:
+            if is_safe_id(connection):
+                return self._without_permission(Permission(PermissionKind.CONNECTION, connection))
+            asked = given = False
+        else:
+            asked = self.requested.request_named(request or "") is not None
+            given = self.granted.request_named(request or "") is not None
+        if asked and given:
+            return None
+        what = f"the {uses.goal_in_words(goal)}"
+        kind = "[[connections]]" if request is None else "[[request]]"
+        return _Lack(what, asked, given, f"declare it in plugin.toml under {kind}, with that name")
 
     def _answer(self, question: "_Question") -> Decision:
         known = self._answers.get(question)
@@ -101,7 +208,7 @@ class Authority:
         return known
 
     def _decide(self, question: "_Question") -> Decision:
-        kind, permission_kind, name, method, url = question
+        kind, permission_kind, name, method, url, _ = question
         try:
             needed = Permission(permission_kind, name)
         except PermissionMalformed as malformed:
@@ -113,11 +220,11 @@ class Authority:
                 code="denied.unsupported",
                 message=f"{what} is nothing that a {kind} target can name",
             )
-        asked = _matching(self.requested, kind, url, method)
-        given = _matching(self.granted, kind, url, method)
+        asked = _matching(self.requested, question)
+        given = _matching(self.granted, question)
         lacks = [
             self._without_permission(needed),
-            None if asked and given else _without_target(kind, url, method, asked, given),
+            None if asked and given else _without_target(question, bool(asked), bool(given)),
         ]
         found = [lack for lack in lacks if lack is not None]
         return self._denied(found) if found else _allowed(kind, url, asked, given)
@@ -129,10 +236,10 @@ class Authority:
         what = f"{wanted.label} ({wanted.meaning})"
         return _Lack(what, bool(asked), bool(given), hints.permission_lines(wanted))
 
-    def _denied(self, lacks: "list[_Lack]") -> Decision:
+    def _denied(self, lacks: "list[_Lack]", command: str | None = None) -> Decision:
         steps = [lack.lines for lack in lacks if not lack.asked]
         if not all(lack.given for lack in lacks):
-            steps.append(f"yoi plugin enable {self._plugin}")
+            steps.append(command or f"yoi plugin enable {self._plugin}")
         asked = all(lack.asked for lack in lacks)
         return Decision(
             allowed=False,
@@ -164,15 +271,33 @@ _WHY = {
 _Targets = tuple[UrlTarget, ...]
 
 
-def _matching(side: "PermissionSet", kind: TargetKind, url: "Url", method: str) -> _Targets:
-    return tuple(target for target in side.targets(kind) if target.allows(url, method))
+def _goal(connection: str | None, request: str | None) -> "uses.Goal":
+    if (connection is None) == (request is None):
+        raise ValueError("exactly one of connection and request names the goal")
+    return connection, request
 
 
-def _without_target(
-    kind: TargetKind, url: "Url", method: str, asked: _Targets, given: _Targets
-) -> _Lack:
-    lines = hints.target_lines(hints.target_for(url, kind, method))
-    return _Lack(f"{method} {url.display}".strip(), bool(asked), bool(given), lines)
+def _shown_name(name: str) -> str:
+    return name if is_safe_id(name) else "NAME"
+
+
+def _matching(side: "PermissionSet", question: _Question) -> _Targets:
+    kind, _, _, method, url, name = question
+    return tuple(
+        target
+        for target in side.targets(kind)
+        if (name is None or target.name == name) and target.allows(url, method)
+    )
+
+
+def _without_target(question: _Question, asked: bool, given: bool) -> _Lack:
+    kind, _, _, method, url, name = question
+    named = name if name is not None and is_safe_id(name) else None
+    lines = hints.target_lines(hints.target_for(url, kind, method, named))
+    what = f"{method} {url.display}".strip()
+    if name is not None:
+        what += f" within the target {printable(name, LIMITS.name_bytes)}"
+    return _Lack(what, asked, given, lines)
 
 
 def _allowed(kind: TargetKind, url: "Url", asked: _Targets, given: _Targets) -> Decision:

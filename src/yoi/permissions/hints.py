@@ -8,6 +8,7 @@ from yoi.permissions.targets import TargetKind, UrlTarget
 from yoi.permissions.url import DEFAULT_PORTS
 
 if TYPE_CHECKING:
+    from yoi.permissions.pointers import JsonPointer
     from yoi.permissions.url import Url
 
 _PREFIX_CHARS = 200
@@ -25,9 +26,33 @@ def target_lines(target: UrlTarget) -> str:
     return "\n".join(["add to plugin.toml:", *block])
 
 
-def target_for(url: "Url", kind: TargetKind, method: str = "") -> UrlTarget:
+def secret_lines(name: str, goal: "tuple[str | None, str | None]", place: "JsonPointer") -> str:
+    """Return the manifest's `[[secrets]]` block for one place."""
+    return "\n".join(
+        ["add to plugin.toml:", "[[secrets]]", *_pairs({"name": name, **_goal(goal, place)})]
+    )
+
+
+def capture_lines(
+    target: str, name: str, goal: "tuple[str | None, str | None]", place: "JsonPointer"
+) -> str:
+    """Return the key that the manifest's capture needs for one place."""
+    inner = ", ".join(_pairs(_goal(goal, place)))
+    where = f"the capture {name!r} of the request {target!r} in plugin.toml"
+    return f"add to {where}:\ninto = {{ {inner} }}"
+
+
+def _goal(goal: "tuple[str | None, str | None]", place: "JsonPointer") -> dict[str, Any]:
+    named = zip(("connection", "request"), goal, strict=True)
+    return {**{key: one for key, one in named if one is not None}, "at": [str(place)]}
+
+
+def target_for(
+    url: "Url", kind: TargetKind, method: str = "", name: str | None = None
+) -> UrlTarget:
     """Return the narrowest target that names `url`: its host, its port, its path."""
-    table: dict[str, Any] = {"scheme": url.scheme, "host": url.bracketed_host}
+    table: dict[str, Any] = {} if name is None else {"name": name}
+    table |= {"scheme": url.scheme, "host": url.bracketed_host}
     if url.port != DEFAULT_PORTS[url.scheme]:
         table["port"] = url.port
     if kind is TargetKind.REQUEST:

@@ -8,11 +8,11 @@ from yoi.display import printable
 from yoi.errors import PermissionMalformed
 from yoi.limits import LIMITS
 from yoi.permissions import shapes
+from yoi.permissions.names import is_safe_id
 
 SURFACES = ("hook", "tool", "service", "ingress", "wasm")
 HOST_APIS = ("request", "websocket")
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?\Z")
 _TOOL_NAME = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+\Z")
 # A namespace ends where one of these follows: `slack` holds `slack.post`, never `slackbot`.
 _DELIMITERS = (".", "_", "-", "/", ":")
@@ -150,14 +150,18 @@ def _check(kind: PermissionKind, name: str, at: str) -> None:
             raise _malformed(f"{at} must be one of {', '.join(choices)}, not {shown!r}", at)
         return
     tool = kind in (PermissionKind.TOOL, PermissionKind.TOOL_NAMESPACE)
-    fits = (_TOOL_NAME if tool else _SAFE_ID).match(name)
-    if not fits or len(name.encode()) > LIMITS.name_bytes:
+    fits = _fits_a_tool(name) if tool else is_safe_id(name)
+    if not fits:
         allowed = "no spaces or control characters" if tool else "letters, digits, '-', '_', '.'"
         raise _malformed(
             f"{at} must have 1 to {LIMITS.name_bytes} bytes, {allowed}; "
             f"not {printable(name, 60)!r}",
             at,
         )
+
+
+def _fits_a_tool(name: str) -> bool:
+    return _TOOL_NAME.match(name) is not None and len(name.encode()) <= LIMITS.name_bytes
 
 
 def _malformed(message: str, at: str) -> PermissionMalformed:

@@ -1,50 +1,15 @@
 """The review: what is asked for beside what is given, target by target, in plain words."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from yoi.permissions.review_rows import ReviewRow, ReviewState
+from yoi.permissions.review_uses import capture_rows, secret_rows
 from yoi.permissions.targets import TargetKind, UrlTarget, in_words
 
 if TYPE_CHECKING:
     from yoi.permissions.permission import Permission
     from yoi.permissions.sets import PermissionSet
-
-
-class ReviewState(StrEnum):
-    """How one row stands; being broad is beside this, because any row may be."""
-
-    COVERED = "covered"
-    PARTLY_COVERED = "partly_covered"
-    GRANT_ONLY = "grant_only"
-    DENIED = "denied"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewRow:
-    """One permission or target: a bounded, escaped label and what a person should know."""
-
-    label: str
-    kind: str
-    """`permission`, `websocket` or `request`."""
-    requested: bool
-    granted: bool
-    state: ReviewState
-    broad: tuple[str, ...]
-    """Why it is broad access, one sentence each; empty when it is not."""
-    explanation: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the row as JSON values."""
-        return {
-            "label": self.label,
-            "kind": self.kind,
-            "requested": self.requested,
-            "granted": self.granted,
-            "state": self.state.value,
-            "broad": list(self.broad),
-            "explanation": self.explanation,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +57,8 @@ def review(requested: "PermissionSet", granted: "PermissionSet") -> Review:
             for one in given
             if not any(one.meets(other) for other in asked)
         ]
+    rows += capture_rows(requested, granted)
+    rows += secret_rows(requested, granted)
     return Review(tuple(rows))
 
 
@@ -159,6 +126,8 @@ def _missing(wanted: UrlTarget, given: list[UrlTarget]) -> list[str]:
         missing.append(f"messages only up to {in_words(most)}")
     if wanted.private and not any(one.private for one in given):
         missing.append("only where the name leads to a public address")
+    if wanted.name is not None and not any(one.name == wanted.name for one in given):
+        missing.append(f"not under the name {wanted.name}, so nothing can be asked of it by name")
     return missing
 
 

@@ -11,6 +11,7 @@ from yoi.limits import LIMITS, MIB
 from yoi.permissions import shapes
 from yoi.permissions.addresses import AddressClass, classify, undialable
 from yoi.permissions.hosts import Host, HostPattern
+from yoi.permissions.secrets import Capture, name_of
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 
 if TYPE_CHECKING:
@@ -42,7 +43,16 @@ _KEYS = {
         "max_message_bytes",
         "addresses",
     ),
-    TargetKind.REQUEST: ("scheme", "host", "port", "methods", "path_prefixes", "addresses"),
+    TargetKind.REQUEST: (
+        "name",
+        "scheme",
+        "host",
+        "port",
+        "methods",
+        "path_prefixes",
+        "addresses",
+        "captures",
+    ),
 }
 
 
@@ -72,6 +82,10 @@ class UrlTarget:
     max_message_bytes: int
     addresses: str
     """`public` or `private`, as written."""
+    name: str | None
+    """What commands, secrets and captures call this request target."""
+    captures: tuple[Capture, ...]
+    """Values that its answers may be relieved of; named request targets only."""
 
     @classmethod
     def parse(
@@ -97,6 +111,8 @@ class UrlTarget:
             ("path_prefixes", _prefixes(row.get("path_prefixes", []), f"{at}.path_prefixes")),
             ("max_message_bytes", _max_bytes(row, f"{at}.max_message_bytes")),
             ("addresses", _addresses(row.get("addresses", "public"), f"{at}.addresses")),
+            ("name", name_of(row["name"], f"{at}.name", _refuse) if "name" in row else None),
+            ("captures", _captures(row, at)),
         ):
             object.__setattr__(target, name, made)
         return target
@@ -177,11 +193,23 @@ class UrlTarget:
         if self.methods:
             parts.append(",".join(self.methods))
         parts.append(" ".join(self.path_prefixes) or "*")
+        if self.name is not None:
+            parts.append(f"(named {self.name})")
         if self.addresses == "private":
             parts.append("(private addresses)")
         if self.max_message_bytes != LIMITS.message_bytes:
             parts.append(f"(messages up to {in_words(self.max_message_bytes)})")
         return printable(" ".join(parts), _LABEL_CHARS)
+
+    @property
+    def where(self) -> str:
+        """The hosts and paths alone, escaped: `slack.com/api`."""
+        paths = self.path_prefixes or ("",)
+        return printable(", ".join(self.host.display + path for path in paths), _LABEL_CHARS)
+
+    def capture(self, name: str) -> Capture | None:
+        """Return the capture called `name`, or None."""
+        return next((one for one in self.captures if one.name == name), None)
 
     def reaches(self) -> "Iterator[Reach]":
         """Yield each indivisible part; together with the host they are the whole target."""
@@ -227,7 +255,8 @@ class UrlTarget:
 
     def to_table(self) -> dict[str, Any]:
         """Return the canonical TOML-able table; parsing it gives an equal target."""
-        made: dict[str, Any] = {"scheme": self.scheme, "host": str(self.host)}
+        made: dict[str, Any] = {} if self.name is None else {"name": self.name}
+        made |= {"scheme": self.scheme, "host": str(self.host)}
         if self.port is not None:
             made["port"] = self.port
         if self.methods:
@@ -238,6 +267,8 @@ class UrlTarget:
             made["max_message_bytes"] = self.max_message_bytes
         if self.addresses != "public":
             made["addresses"] = self.addresses
+        if self.captures:
+            made["captures"] = [one.to_table() for one in self.captures]
         return made
 
 
@@ -338,6 +369,22 @@ def _prefix(value: object, at: str) -> str:
         return Url.parse(f"wss://host{written}").path
     except UrlRefused as refused:
         raise _refuse(f"{at}: {refused.message}", at) from None
+
+
+def _captures(row: dict[str, Any], at: str) -> tuple[Capture, ...]:
+    rows = shapes.items(row.get("captures", []), LIMITS.captures, f"{at}.captures", _refuse)
+    if rows and "name" not in row:
+        raise _refuse(f"{at} has captures, so it needs a 'name' that commands can use", at)
+    found: dict[str, Capture] = {}
+    for index, item in enumerate(rows):
+        capture = Capture.parse(item, f"{at}.captures[{index}]", _refuse)
+        if capture.name in found:
+            raise _refuse(
+                f"{at}.captures[{index}]: {capture.name!r} is captured twice",
+                f"{at}.captures[{index}].name",
+            )
+        found[capture.name] = capture
+    return tuple(found.values())
 
 
 def _max_bytes(row: dict[str, Any], at: str) -> int:

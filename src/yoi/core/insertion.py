@@ -1,0 +1,187 @@
+"""Put values into named places of a JSON document. Pure; nothing is ever found by scanning text.
+
+Contract: docs/design/sessions.md. Whether a value may go to a place is asked before, of
+`Authority`; here the place is only looked up (RFC 6901) and filled.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from yoi.display import printable
+from yoi.errors import InsertionError, SecretError
+from yoi.limits import LIMITS
+from yoi.permissions import JsonPointer, PointerFault, array_index
+
+Json = Any
+
+_SOURCES = ("secret", "captured", "last")
+_KEYS = frozenset({"at", "prefix", *_SOURCES})
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """One place, and the one value that goes there; exactly one of the three is not None."""
+
+    at: JsonPointer
+    secret: str | None = None
+    """The plugin's name of a secret."""
+    captured: str | None = None
+    """The handle of a captured value."""
+    last: str | None = None
+    """The name of a last-seen value of the session."""
+    prefix: str = ""
+    """Text before a secret, such as `Bearer `; printable ASCII."""
+
+    @property
+    def placeholder(self) -> str:
+        """What a log may show in place of the value: `<secret app>`."""
+        for kind in _SOURCES:
+            name = getattr(self, kind)
+            if name is not None:
+                return f"{self.prefix}<{kind} {printable(name, LIMITS.name_bytes)}>"
+        raise AssertionError("an insertion has a source")
+
+
+def parse_insertions(raw: object) -> tuple[Insertion, ...]:
+    """Return the insertions in a command's decoded `insert` list, at most `insertions`.
+
+    No place may be, or lie inside, another's: their order then means nothing. Raises
+    `InsertionError` (`insert.malformed`).
+    """
+    if not isinstance(raw, list | tuple):
+        raise _malformed("insert must be a list")
+    if len(raw) > LIMITS.insertions:
+        raise _malformed(f"insert has {len(raw)} entries; at most {LIMITS.insertions}")
+    made = tuple(_insertion(item, f"insert[{index}]") for index, item in enumerate(raw))
+    # Sorted, a place comes right before what lies inside it.
+    places = sorted(one.at for one in made)
+    for before, after in itertools.pairwise(places):
+        if before.holds(after):
+            raise _malformed(f"insert names {_shown(before)} and {_shown(after)}: one place twice")
+    return made
+
+
+def insert_into(
+    document: Json, insertions: Sequence[Insertion], lookup: Callable[[Insertion], Json]
+) -> Json:
+    """Return `document` with each value at its place; the document itself is not changed.
+
+    `lookup` returns the value of an insertion and raises its own errors; the value's JSON type is
+    kept. Only containers on the way to a place are copied. Raises `InsertionError`
+    (`insert.place`) where the parent is missing, or the place holds an array or object;
+    `SecretError` (`secret.malformed`) where a value has a prefix and is not text.
+    """
+    # Looked up first: what is missing is said before anything is copied.
+    for insertion in insertions:
+        _check_place(document, insertion.at)
+    for insertion in insertions:
+        document = _with(document, insertion.at.tokens, _value(insertion, lookup(insertion)))
+    return document
+
+
+def value_at(document: Json, pointer: JsonPointer) -> Json:
+    """Return what stands at `pointer`. Raises `LookupError` where nothing does."""
+    for token in pointer.tokens:
+        document = _child(document, token)
+    return document
+
+
+def _insertion(item: object, at: str) -> Insertion:
+    if not isinstance(item, dict):
+        raise _malformed(f"{at} must be an object")
+    for key in item:
+        if key not in _KEYS:
+            raise _malformed(f"{at} has no field {printable(str(key), 60)!r}")
+    try:
+        place = JsonPointer.parse(item.get("at"))
+    except PointerFault as exc:
+        raise _malformed(f"{at}.at {exc}") from None
+    named = [key for key in _SOURCES if item.get(key) is not None]
+    if len(named) != 1:
+        raise _malformed(f"{at} must name exactly one of {', '.join(_SOURCES)}")
+    source = item[named[0]]
+    if not isinstance(source, str) or not 1 <= len(source) <= LIMITS.name_bytes:
+        raise _malformed(f"{at}.{named[0]} must be 1 to {LIMITS.name_bytes} characters")
+    prefix = item.get("prefix", "")
+    if not isinstance(prefix, str) or len(prefix) > LIMITS.insert_prefix_chars:
+        raise _malformed(
+            f"{at}.prefix must be text of at most {LIMITS.insert_prefix_chars} characters"
+        )
+    if prefix and named[0] != "secret":
+        raise _malformed(f"{at}.prefix goes with a secret only")
+    if not (prefix.isascii() and (prefix.isprintable() or not prefix)):
+        raise _malformed(f"{at}.prefix must be printable ASCII")
+    return Insertion(place, **{named[0]: source}, prefix=prefix)
+
+
+def _check_place(document: Json, at: JsonPointer) -> None:
+    parent = document
+    try:
+        for token in at.tokens[:-1]:
+            parent = _child(parent, token)
+    except LookupError:
+        raise _no_place(at, "what should hold it is not there") from None
+    if isinstance(parent, dict):
+        current = parent.get(at.tokens[-1])
+    elif isinstance(parent, list):
+        try:
+            current = _child(parent, at.tokens[-1])
+        except LookupError:
+            raise _no_place(at, "the array has no such element") from None
+    else:
+        raise _no_place(at, "what should hold it is neither an object nor an array")
+    if isinstance(current, dict | list):
+        raise _no_place(at, "it holds an object or array, not a placeholder")
+
+
+def _value(insertion: Insertion, value: Json) -> Json:
+    if not insertion.prefix:
+        return value
+    if not isinstance(value, str):
+        raise SecretError(
+            "secret.malformed",
+            f"a prefix goes before text, and {insertion.placeholder} is none",
+        )
+    return insertion.prefix + value
+
+
+def _with(document: Json, tokens: Sequence[str], value: Json) -> Json:
+    if not tokens:
+        return value
+    token, rest = tokens[0], tokens[1:]
+    if isinstance(document, dict):
+        changed = dict(document)
+        changed[token] = _with(changed.get(token), rest, value)
+        return changed
+    index = array_index(token)
+    assert index is not None, "the place was checked"
+    elements = list(document)
+    elements[index] = _with(elements[index], rest, value)
+    return elements
+
+
+def _child(parent: Json, token: str) -> Json:
+    if isinstance(parent, dict):
+        return parent[token]
+    index = array_index(token) if isinstance(parent, list) else None
+    if index is None or index >= len(parent):
+        raise LookupError(token)
+    return parent[index]
+
+
+def _no_place(at: JsonPointer, why: str) -> InsertionError:
+    return InsertionError(
+        "insert.place",
+        f"nothing can be inserted at {_shown(at)}: {why}",
+        hint="send the document with its parent object, and null where the value goes",
+    )
+
+
+def _shown(place: JsonPointer) -> str:
+    return printable(str(place), 200)
+
+
+def _malformed(message: str) -> InsertionError:
+    return InsertionError("insert.malformed", message)

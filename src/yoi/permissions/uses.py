@@ -1,0 +1,104 @@
+"""Decisions about values: whether a secret or a captured value may go to one place."""
+
+from typing import TYPE_CHECKING
+
+from yoi.display import printable
+from yoi.limits import LIMITS
+from yoi.permissions import hints
+
+if TYPE_CHECKING:
+    from yoi.permissions.pointers import JsonPointer
+    from yoi.permissions.secrets import Binding, Capture, SecretUse
+    from yoi.permissions.sets import PermissionSet
+
+NO_PLACE = "denied.secret_place"
+
+Goal = tuple[str | None, str | None]
+"""A connection or a request target, by name; exactly one is not None."""
+
+
+class Way:
+    """One value on its way to one place of one goal, as both sides describe it."""
+
+    def __init__(
+        self,
+        what: str,
+        place: "JsonPointer",
+        asked: "Binding | None",
+        given: "Binding | None",
+        lines: str,
+    ) -> None:
+        self.what = what
+        self.asked, self.given = asked is not None, given is not None
+        self.lines = lines
+        """What the manifest would need to say."""
+        self._place = place
+        self._sides = {"manifest": asked, "grant": given}
+
+    @property
+    def wrong_place(self) -> str | None:
+        """Why the place is not one of those that both sides allow, or None."""
+        for side, binding in self._sides.items():
+            if binding is not None and self._place not in binding.places:
+                return (
+                    f"{self.what} does not go to {printable(str(self._place), 200)}: the {side} "
+                    f"allows {binding.in_words()}"
+                )
+        return None
+
+
+def goal_in_words(goal: Goal) -> str:
+    """Return `connection gateway` or `request api`, escaped."""
+    connection, request = goal
+    kind, name = ("request", request) if connection is None else ("connection", connection)
+    return f"{kind} {printable(name or '', LIMITS.name_bytes)}"
+
+
+def way_of_secret(
+    requested: "PermissionSet", granted: "PermissionSet", name: str, goal: Goal, at: "JsonPointer"
+) -> "tuple[Way, SecretUse | None]":
+    """Return the way of the secret `name`, and the grant's use of it."""
+    asked = requested.secret_use((name, *goal))
+    given = granted.secret_use((name, *goal))
+    if given is not None and given.secret is None:
+        # Without the store's name nobody has said which secret it is.
+        given = None
+    way = Way(
+        f"the secret {printable(name, LIMITS.name_bytes)} for {goal_in_words(goal)}",
+        at,
+        None if asked is None else asked.binding,
+        None if given is None else given.binding,
+        hints.secret_lines(name, goal, at),
+    )
+    return way, given
+
+
+def way_of_captured(
+    requested: "PermissionSet",
+    granted: "PermissionSet",
+    source: tuple[str, str],
+    goal: Goal,
+    at: "JsonPointer",
+) -> Way:
+    """Return the way of the value that `source` (a request target and a capture of it) names."""
+
+    def into(side: "PermissionSet") -> "Binding | None":
+        capture = capture_of(side, *source)
+        binding = None if capture is None else capture.into
+        return binding if binding is not None and binding.bound_to == goal else None
+
+    target, name = source
+    return Way(
+        f"the captured value {printable(f'{target}.{name}', LIMITS.name_bytes)} "
+        f"for {goal_in_words(goal)}",
+        at,
+        into(requested),
+        into(granted),
+        hints.capture_lines(target, name, goal, at),
+    )
+
+
+def capture_of(side: "PermissionSet", target: str, name: str) -> "Capture | None":
+    """Return the capture `name` of the request target `target`, or None."""
+    found = side.request_named(target)
+    return None if found is None else found.capture(name)
