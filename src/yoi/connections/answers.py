@@ -1,0 +1,149 @@
+"""What comes back from a request: an answer or a failure, both values; and how a body is read."""
+
+import base64
+import codecs
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+from yoi.connections.request_headers import Headers
+from yoi.core.captures import Declared, Taken, take_captures
+from yoi.errors import YoiError
+from yoi.limits import LIMITS, Limits
+
+Json = Any
+
+_TEXT_TYPES = frozenset(
+    {
+        "application/graphql",
+        "application/javascript",
+        "application/json",
+        "application/toml",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "application/yaml",
+    }
+)
+_TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
+
+
+class BodyKind(StrEnum):
+    """What the body of an answer is to the guest."""
+
+    EMPTY = "empty"
+    JSON = "json"
+    TEXT = "text"
+    BASE64 = "base64"
+    WITHHELD = "withheld"
+    """Not JSON, from a target whose answers hold values that the guest must not see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """What a server answered, whatever its status. Body and headers are not in its repr."""
+
+    ok: Literal[True] = field(default=True, init=False)
+    status: int
+    headers: Headers = field(repr=False)
+    """Lower-case names; `location` only where redirects are returned."""
+    body: Json = field(repr=False)
+    """A JSON document, text, base64 text, or None: see `body_kind`."""
+    body_kind: BodyKind
+    truncated: bool = False
+    """Whether the body was longer than `response_body_bytes`; the rest was not read."""
+    retry_after_ms: int | None = None
+    """For a 429 or 503 that names one; the route answers `request.rate_limited` until then."""
+
+    def relieved_of(
+        self, declared: Iterable[Declared], limits: Limits = LIMITS
+    ) -> "tuple[HttpAnswer, Taken]":
+        """Return the answer as the guest may see it, and what was taken out.
+
+        Everything declared for the target is taken, asked for or not. A body that is not whole JSON
+        is withheld while anything is declared: the value may stand in it where nobody can point.
+        """
+        declared = tuple(declared)
+        document = self.body if self.body_kind is BodyKind.JSON else None
+        taken = take_captures(document, declared, limits)
+        if not declared or self.body_kind is BodyKind.EMPTY:
+            return self, taken
+        if self.body_kind is not BodyKind.JSON:
+            return replace(self, body=None, body_kind=BodyKind.WITHHELD), taken
+        return replace(self, body=taken.document), taken
+
+    def to_payload(self) -> dict[str, Json]:
+        """Return the fields of a `response` event."""
+        made: dict[str, Json] = {
+            "ok": True,
+            "status": self.status,
+            "headers": dict(self.headers),
+            "body": self.body,
+            "body_kind": self.body_kind.value,
+        }
+        if self.truncated:
+            made["truncated"] = True
+        if self.retry_after_ms is not None:
+            made["retry_after_ms"] = self.retry_after_ms
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpFailure:
+    """Why there is no answer."""
+
+    ok: Literal[False] = field(default=False, init=False)
+    error: YoiError
+    may_have_arrived: bool = False
+    """Whether the server may have acted on it: then its effect is unknown, never repeated."""
+    retry_after_ms: int | None = None
+
+    def to_payload(self) -> dict[str, Json]:
+        """Return the fields of a `response` event."""
+        error: dict[str, Json] = {"code": self.error.code, "message": self.error.message}
+        if self.error.hint is not None:
+            error["hint"] = self.error.hint
+        made: dict[str, Json] = {"ok": False, "error": error}
+        if self.may_have_arrived:
+            made["may_have_arrived"] = True
+        if self.retry_after_ms is not None:
+            made["retry_after_ms"] = self.retry_after_ms
+        return made
+
+
+def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple[Json, BodyKind]:
+    """Return the body for the guest: JSON where it says so and is, else text, else base64.
+
+    `encoded` means a content coding that nobody asked for: nothing is inflated on this side, so the
+    bytes are handed over. `cut` means that `data` is only the beginning.
+    """
+    if not data:
+        return None, BodyKind.EMPTY
+    media, is_text = _media(content_type)
+    if encoded or is_text is False:
+        return base64.b64encode(data).decode(), BodyKind.BASE64
+    if not cut and (media == "application/json" or media.endswith("+json")):
+        try:
+            document = msgspec.json.decode(data)
+            # What cannot be written again cannot be handed to the guest.
+            msgspec.json.encode(document)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError, ValueError):
+            pass
+        else:
+            return document, BodyKind.JSON
+    decoder = codecs.getincrementaldecoder("utf-8")("strict" if is_text is None else "replace")
+    try:
+        return decoder.decode(data, final=not cut), BodyKind.TEXT
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode(), BodyKind.BASE64
+
+
+def _media(content_type: str) -> tuple[str, bool | None]:
+    """Return the media type, and whether it is text; None where the server does not say."""
+    media = content_type.partition(";")[0].strip().lower()
+    if not media:
+        return "", None
+    is_text = media.startswith("text/") or media in _TEXT_TYPES or media.endswith(_TEXT_SUFFIXES)
+    return media, is_text

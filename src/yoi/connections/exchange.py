@@ -1,0 +1,174 @@
+"""One request and its answer over one connected socket. HTTP/1.1 itself is h11's business."""
+
+import asyncio
+import re
+import ssl
+from dataclasses import dataclass, field
+
+import h11
+
+from yoi.connections.requests import PreparedRequest
+from yoi.errors import RequestFailure
+from yoi.limits import Limits
+from yoi.permissions import Url
+
+_READ_BYTES = 64 * 1024
+_START = b"HTTP/1."
+_SWITCHING = re.compile(rb"HTTP/1\.[01] 101(?:[ \r\n]|\Z)")
+# Answers that are made to never end.
+_STREAMS = ("text/event-stream", "multipart/x-mixed-replace")
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """An answer as it came, its body within the bound."""
+
+    status: int
+    headers: RawHeaders = field(repr=False)
+    body: bytes = field(repr=False)
+    truncated: bool
+
+    def header(self, name: str) -> str:
+        """Return the first value of `name`, '' where there is none."""
+        wanted = name.encode()
+        for found, value in self.headers:
+            if found == wanted:
+                return value.decode("latin-1")
+        return ""
+
+
+class Exchange:
+    """See the module docstring; used once, closed by its owner."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, transport: asyncio.Transport, limits: Limits
+    ) -> None:
+        self._reader = reader
+        self._transport = transport
+        self._limits = limits
+        self._ended = False
+        self._http = h11.Connection(
+            h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes
+        )
+
+    async def run(self, request: PreparedRequest, url: Url) -> RawAnswer:
+        """Write `request` for `url` and return its answer.
+
+        The body is not read beyond `response_body_bytes`. Raises RequestFailure: `request.lost`,
+        `request.protocol`, `request.too_large`, `request.upgrade`, `request.event_stream`.
+        """
+        self._write(request, url)
+        try:
+            head = await self._read_head()
+            self._check_stream(head)
+            body, truncated = await self._read_body()
+        except (OSError, ssl.SSLError) as exc:
+            raise RequestFailure(
+                "request.lost", f"{url.display}: the connection was lost: {exc}"
+            ) from None
+        return RawAnswer(head.status_code, list(head.headers), body, truncated)
+
+    def _write(self, request: PreparedRequest, url: Url) -> None:
+        """Hand everything to the transport at once: it is bounded, and an early answer is heard."""
+        parts = [
+            self._http.send(
+                h11.Request(
+                    method=request.method,
+                    target=url.request_target,
+                    headers=request.head(url),
+                )
+            )
+        ]
+        if request.body:
+            parts.append(self._http.send(h11.Data(data=request.body)))
+        parts.append(self._http.send(h11.EndOfMessage()))
+        self._transport.write(b"".join(part or b"" for part in parts))
+
+    async def _read_head(self) -> h11.Response:
+        left = self._limits.response_head_bytes
+        for _ in range(self._limits.response_interim + 1):
+            event, left = await self._next_head(left)
+            if isinstance(event, h11.Response):
+                if len(event.headers) > self._limits.response_headers:
+                    raise RequestFailure(
+                        "request.too_large",
+                        f"the answer has more than {self._limits.response_headers} headers",
+                    )
+                return event
+        raise RequestFailure("request.protocol", "the answer is interim answers without end")
+
+    async def _next_head(self, left: int) -> tuple[h11.Response | h11.InformationalResponse, int]:
+        """Return the next head; `left` bounds the bytes of all of them."""
+        while True:
+            waiting, _ = self._http.trailing_data
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise self._broken(exc, waiting) from None
+            if isinstance(event, h11.Response | h11.InformationalResponse):
+                left -= len(waiting) - len(self._http.trailing_data[0])
+                if left < 0:
+                    raise self._head_too_large()
+                return event, left
+            if event is not h11.NEED_DATA:
+                raise RequestFailure("request.lost", "the connection ended before an answer")
+            if len(waiting) > left:
+                raise self._head_too_large()
+            if waiting[: len(_START)] != _START[: len(waiting)]:
+                # h11 would wait for the end of a head: a mail server's greeting has none.
+                raise RequestFailure("request.protocol", "the server does not speak HTTP/1.1")
+            await self._receive()
+
+    async def _read_body(self) -> tuple[bytes, bool]:
+        body = bytearray()
+        most = self._limits.response_body_bytes
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise self._broken(exc, b"") from None
+            if isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > most:
+                    return bytes(body[:most]), True
+            elif isinstance(event, h11.EndOfMessage):
+                return bytes(body), False
+            elif event is h11.NEED_DATA:
+                await self._receive()
+            else:
+                raise RequestFailure("request.lost", "the connection ended within the answer")
+
+    async def _receive(self) -> None:
+        data = await self._reader.read(_READ_BYTES)
+        self._ended = not data
+        self._http.receive_data(data)
+
+    def _check_stream(self, head: h11.Response) -> None:
+        for name, value in head.headers:
+            if name == b"content-type" and value.decode("latin-1").lower().startswith(_STREAMS):
+                raise RequestFailure(
+                    "request.event_stream",
+                    "the server answers with a stream that does not end; a request has one answer",
+                    status=head.status_code,
+                )
+
+    def _broken(self, exc: h11.RemoteProtocolError, waiting: bytes) -> RequestFailure:
+        if _SWITCHING.match(waiting):
+            return RequestFailure(
+                "request.upgrade", "the server switches to another protocol; nobody asked it to"
+            )
+        if exc.error_status_hint == 431:
+            return self._head_too_large()
+        if self._ended:
+            return RequestFailure(
+                "request.lost", "the connection ended before the answer was complete"
+            )
+        return RequestFailure("request.protocol", f"the answer is not HTTP/1.1: {exc}")
+
+    def _head_too_large(self) -> RequestFailure:
+        return RequestFailure(
+            "request.too_large",
+            f"the answer's head is over {self._limits.response_head_bytes} bytes",
+        )

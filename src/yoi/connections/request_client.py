@@ -1,0 +1,200 @@
+"""`RequestClient`: one-shot HTTP for plugins, over the same sockets and checks as connections.
+
+A request is authorised, its name is looked up once, every address is judged, and only those
+addresses are connected. There is no pool, no proxy, no cookie, nothing from the environment, and
+no redirect that was not authorised like a request of its own.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from yoi.connections import sockets
+from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
+from yoi.connections.exchange import Exchange, RawAnswer
+from yoi.connections.redirects import REDIRECTS, next_request
+from yoi.connections.request_headers import seen_by_the_guest
+from yoi.connections.requests import PreparedRequest, Redirects
+from yoi.connections.resolver import Resolver, pin
+from yoi.connections.sockets import TlsContext, default_tls
+from yoi.connections.within import within
+from yoi.core.routes import Route, Routes
+from yoi.errors import ConnectionFailure, RequestFailure, YoiError
+from yoi.limits import LIMITS, Limits
+from yoi.permissions import Decision, Url
+from yoi.types import Clock
+
+Authorise = Callable[[str, Url], Decision]
+"""Judges a method and a URL without query, for the named target of one request and no other."""
+
+_AS_REQUEST = {
+    "connection.dns": "request.dns",
+    "connection.refused": "request.refused",
+    "connection.tls": "request.tls",
+    "connection.timeout": "request.timeout",
+}
+
+
+class RequestClient:
+    """See the module docstring. One for all plugins of a host; it belongs to the event loop.
+
+    At most `requests_per_plugin` of one plugin and `requests` of all are under way; others wait,
+    within their own time, `requests_waiting` of one plugin at most.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        clock: Clock,
+        limits: Limits = LIMITS,
+        tls: Callable[[], ssl.SSLContext] = default_tls,
+    ) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._limits = limits
+        self._tls = TlsContext(tls)
+        self._under_way = asyncio.Semaphore(limits.requests)
+        self._lanes: dict[str, _Lane] = {}
+
+    async def send(
+        self, prepared: PreparedRequest, authorise: Authorise
+    ) -> HttpAnswer | HttpFailure:
+        """Return the answer to `prepared`, or why there is none, within `request_ms`.
+
+        Never raises but when cancelled, and leaves no socket open. `authorise` is asked again for
+        each redirect; it must answer for the target that `prepared` names and no other.
+        """
+        limits = self._limits
+        lane = self._lanes.setdefault(prepared.plugin, _Lane.of(limits))
+        if lane.users >= limits.requests_per_plugin + limits.requests_waiting:
+            return HttpFailure(
+                error=RequestFailure(
+                    "request.busy",
+                    f"{limits.requests_waiting} requests of this plugin wait already",
+                )
+            )
+        lane.users += 1
+        trip = _Trip(authorise, lane.routes)
+        try:
+            async with within(limits.request_ms, f"{prepared.place.display} did not answer"):
+                self._check_allowed(prepared, trip)
+                async with lane.running, self._under_way:
+                    return await self._follow(prepared, trip)
+        except ConnectionFailure as exc:
+            return trip.failed(
+                RequestFailure(_AS_REQUEST.get(exc.code, "request.lost"), exc.message)
+            )
+        except YoiError as exc:
+            return trip.failed(exc)
+        finally:
+            lane.users -= 1
+            lane.routes.expire(self._clock.monotonic())
+            if not lane.users and not lane.routes:
+                self._lanes.pop(prepared.plugin, None)
+
+    def _check_allowed(self, request: PreparedRequest, trip: "_Trip") -> Decision:
+        """Return the decision for `request` as it is now; a wait that is not over is a denial."""
+        decision = trip.authorise(request.method, request.place).require()
+        wait = trip.routes.wait_ms(_route(request), self._clock.monotonic())
+        if wait:
+            raise RequestFailure(
+                "request.rate_limited",
+                f"{request.method} {request.place.display}: the server said to wait; "
+                f"{wait} ms are left",
+                retry_after_ms=wait,
+            )
+        return decision
+
+    async def _follow(self, request: PreparedRequest, trip: "_Trip") -> HttpAnswer:
+        # Asked again: the grant or the route may have changed while this one waited.
+        decision = self._check_allowed(request, trip)
+        for _ in range(self._limits.request_redirects + 1):
+            answer = await self._exchange(request, decision, trip)
+            if answer.status not in REDIRECTS or request.redirects is Redirects.RETURN:
+                return self._answer(request, answer, trip)
+            request = next_request(request, answer)
+            decision = trip.authorise(request.method, request.place)
+            if not decision.allowed:
+                raise RequestFailure(
+                    "request.redirect",
+                    f"the redirect ({answer.status}) is not allowed: {decision.message}",
+                    hint=decision.hint,
+                    denied=decision.code,
+                )
+            self._check_allowed(request, trip)
+        raise RequestFailure(
+            "request.redirect", f"more than {self._limits.request_redirects} redirects"
+        )
+
+    async def _exchange(
+        self, request: PreparedRequest, decision: Decision, trip: "_Trip"
+    ) -> RawAnswer:
+        """Return the answer of one server; the socket is closed after it, whatever happens."""
+        url, limits = request.url, self._limits
+        addresses = await pin(url, decision, self._resolver, limits)
+        async with within(limits.connect_ms, f"{url.display} could not be connected"):
+            sock, _ = await sockets.connect(url, addresses, limits)
+            reader = asyncio.StreamReader()
+            transport, _ = await sockets.attach(
+                lambda: asyncio.StreamReaderProtocol(reader), sock, url, self._tls, limits
+            )
+        try:
+            trip.may_have_arrived = True
+            return await Exchange(reader, transport, limits).run(request, url)
+        finally:
+            transport.abort()
+
+    def _answer(self, request: PreparedRequest, raw: RawAnswer, trip: "_Trip") -> HttpAnswer:
+        wait = trip.routes.answered(
+            _route(request),
+            raw.status,
+            raw.header("retry-after") or None,
+            self._clock.monotonic(),
+            self._clock.wall(),
+        )
+        coding = raw.header("content-encoding").strip().lower()
+        body, kind = read_body(
+            raw.body, raw.header("content-type"), coding not in ("", "identity"), raw.truncated
+        )
+        return HttpAnswer(
+            status=raw.status,
+            headers=seen_by_the_guest(raw.headers, self._limits),
+            body=body,
+            body_kind=kind,
+            truncated=raw.truncated,
+            retry_after_ms=wait,
+        )
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One plugin's share."""
+
+    running: asyncio.Semaphore
+    routes: Routes
+    users: int = 0
+
+    @classmethod
+    def of(cls, limits: Limits) -> "_Lane":
+        return cls(asyncio.Semaphore(limits.requests_per_plugin), Routes(limits))
+
+
+@dataclass(slots=True)
+class _Trip:
+    """One request from the first hop to the last."""
+
+    authorise: Authorise
+    routes: Routes = field(repr=False)
+    may_have_arrived: bool = False
+
+    def failed(self, error: YoiError) -> HttpFailure:
+        return HttpFailure(
+            error=error,
+            may_have_arrived=self.may_have_arrived,
+            retry_after_ms=error.fields.get("retry_after_ms"),
+        )
+
+
+def _route(request: PreparedRequest) -> Route:
+    return Route(request.target, request.method, request.place.path)

@@ -1,0 +1,149 @@
+"""`PreparedRequest`: one HTTP request, checked before anything is dialled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from yoi.connections.handshake import USER_AGENT
+from yoi.connections.request_headers import Headers, check_request_headers
+from yoi.display import printable
+from yoi.errors import RequestFailure
+from yoi.limits import LIMITS
+from yoi.permissions import DEFAULT_PORTS, REQUEST_SCHEMES, Url
+from yoi.permissions.targets import METHODS
+
+
+class Redirects(StrEnum):
+    """What a redirect is."""
+
+    FOLLOW = "follow"
+    """Another request: authorised, resolved and judged like the first, within the same target."""
+    RETURN = "return"
+    """An answer, with its `location`, for the plugin to act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRequest:
+    """One request with everything inserted, as it is about to be sent. Its repr shows no value.
+
+    `url` may hold inserted values in its query: policy and messages see `place`. Raises
+    RequestFailure: `request.malformed`, `request.upgrade`, `request.event_stream`,
+    `request.header`, `request.too_large`.
+    """
+
+    plugin: str
+    command_id: str
+    """Sent as `Idempotency-Key` unless the plugin set one (DESIGN 5)."""
+    target: str
+    """The name of the `[[request]]` target that `authorise` answers for."""
+    method: str
+    url: Url = field(repr=False)
+    headers: Headers = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    inserted_headers: frozenset[str] = frozenset()
+    """Lower-case names of the headers that the host filled in, under a grant."""
+    inserted_elsewhere: bool = False
+    """Whether the query or the body holds a value that the host filled in."""
+    redirects: Redirects = Redirects.FOLLOW
+    place: Url = field(init=False)
+    """`url` without its query: what targets name."""
+
+    def __post_init__(self) -> None:
+        if self.url.scheme not in REQUEST_SCHEMES:
+            raise RequestFailure(
+                "request.upgrade",
+                f"{self.url.display} is no HTTP URL; declare a [[connections]] entry and use "
+                "websocket_open",
+            )
+        if self.method not in METHODS:
+            raise RequestFailure(
+                "request.malformed",
+                f"the method must be one of {', '.join(METHODS)}, "
+                f"not {printable(self.method, 20)!r}",
+            )
+        check_request_headers(self.headers, self.inserted_headers, LIMITS)
+        if self.body is not None and len(self.body) > LIMITS.request_body_bytes:
+            raise RequestFailure(
+                "request.too_large", f"the body is over {LIMITS.request_body_bytes} bytes"
+            )
+        object.__setattr__(self, "place", place_of(self.url))
+
+    @property
+    def carries_inserted(self) -> bool:
+        """Whether anything in it is a value that only its own target may receive."""
+        return bool(self.inserted_headers) or self.inserted_elsewhere
+
+    def head(self, url: Url) -> list[tuple[str, str]]:
+        """Return all headers to send to `url`, the host's own included."""
+        given = {name.lower() for name, _ in self.headers}
+        made = [
+            ("Host", url.host_header),
+            ("Connection", "close"),
+            ("Accept-Encoding", "identity"),
+        ]
+        if "user-agent" not in given:
+            made.append(("User-Agent", USER_AGENT))
+        if "accept" not in given:
+            made.append(("Accept", "*/*"))
+        if "idempotency-key" not in given:
+            made.append(("Idempotency-Key", quote(self.command_id, safe=_KEY_SAFE)))
+        if self.body is not None or self.method in _WITH_BODY:
+            made.append(("Content-Length", str(len(self.body or b""))))
+        return [*made, *self.headers]
+
+
+# Visible ASCII but for what a structured header would have to escape.
+_KEY_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
+# A server may wait for a body, or answer 411, when these say nothing about its length.
+_WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+def place_of(url: Url) -> Url:
+    """Return `url` without its query."""
+    if not url.query and "?" not in url.request_target:
+        return url
+    return Url.parse(url.href.partition("?")[0], REQUEST_SCHEMES)
+
+
+def request_url(
+    scheme: str, host: str, port: int | None, path: str, query: Mapping[str, str]
+) -> Url:
+    """Return the URL of a command: `path` and `query` on a target's own scheme, host and port.
+
+    `host` has brackets for IPv6. Raises RequestFailure (`request.malformed`) for a path that would
+    be more than a path, UrlRefused for one that servers could read differently.
+    """
+    if not path.startswith("/") or any(char in path for char in "?#"):
+        raise RequestFailure(
+            "request.malformed",
+            f"the path {printable(path, 100)!r} must start with '/' and have no '?' or '#'; "
+            "write the query in its own field",
+        )
+    at = "" if port is None or port == DEFAULT_PORTS.get(scheme) else f":{port}"
+    try:
+        search = "?" + urlencode(list(query.items()), quote_via=quote) if query else ""
+    except UnicodeEncodeError:
+        raise RequestFailure("request.malformed", "the query has a lone surrogate") from None
+    return Url.parse(f"{scheme}://{host}{at}{path}{search}", REQUEST_SCHEMES)
+
+
+def request_body(json: Any, text: str | None) -> tuple[bytes | None, str | None]:
+    """Return the bytes of a body and its content type; `json` None and no `text` is no body.
+
+    Raises RequestFailure: `request.malformed`, `request.too_large`.
+    """
+    if text is None and json is None:
+        return None, None
+    try:
+        data = msgspec.json.encode(json) if text is None else text.encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
+        raise RequestFailure("request.malformed", "the body cannot be written") from None
+    if len(data) > LIMITS.request_body_bytes:
+        raise RequestFailure(
+            "request.too_large", f"the body is over {LIMITS.request_body_bytes} bytes"
+        )
+    return data, "application/json" if text is None else "text/plain; charset=utf-8"
