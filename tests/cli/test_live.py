@@ -4,11 +4,14 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 
 pytestmark = pytest.mark.slow
+
+_GUARD_SECONDS = 120
 
 
 @contextmanager
@@ -29,10 +32,31 @@ def running(workspace, *arguments):
                     return value
             raise AssertionError("it ended first")
 
+        guard = threading.Timer(_GUARD_SECONDS, child.kill)  # a lost line must not hang the suite
+        guard.start()
         try:
             yield child, until
         finally:
+            guard.cancel()
             child.kill()
+
+
+@contextmanager
+def saving(path):
+    """Save `path` again and again: what is saved before the watch begins is not heard."""
+    heard = threading.Event()
+
+    def save():
+        while not heard.wait(0.3):
+            path.write_text(path.read_text() + "\n# saved\n")
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    try:
+        yield
+    finally:
+        heard.set()
+        saver.join()
 
 
 def is_ready(value):
@@ -72,9 +96,8 @@ def test_dev_reloads_on_save_and_stops_when_more_is_asked_for(yoi, workspace):
     dev = running(workspace, "plugin", "dev", "adder", "--grant-requested", "--yes")
     with dev as (child, until):
         until(is_ready)
-        source = folder / "plugin.py"
-        source.write_text(source.read_text() + "\n# saved\n")
-        until(lambda value: "start() returned" in value["diagnostic"]["message"])
+        with saving(folder / "plugin.py"):
+            until(lambda value: "start() returned" in value["diagnostic"]["message"])
         manifest = folder / "plugin.toml"
         manifest.write_text(
             manifest.read_text()

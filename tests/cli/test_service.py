@@ -199,3 +199,22 @@ def test_a_quarantined_service_says_why_after_a_restart(yoi, workspace, serving)
     with serving(workspace, methods(status(lifecycle="quarantined", text="it broke"))):
         ran = yoi("service", "restart", "echo")
     assert "echo is quarantined: it broke" in ran.out
+
+
+@pytest.mark.parametrize("depth", [100, 900])
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_a_plugin_cannot_hide_its_status_behind_nesting(depth, extra, yoi, workspace, serving):
+    """S9: whatever the plugin says about itself, the host's own account of it is shown."""
+    nested = 0
+    for _ in range(depth):
+        nested = [nested]
+    one = msgspec.to_builtins(status())
+    one["plugin_status"] = {"state": nested}
+
+    async def answer(params):
+        return one
+
+    with serving(workspace, {"service.status": answer}):
+        ran = yoi("service", "status", "echo", *extra)
+    assert ran.status == 0, ran.err
+    assert "project:echo" in ran.out
