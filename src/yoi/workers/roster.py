@@ -1,0 +1,161 @@
+"""The workers of one host: which run, and what changes when the operator's configuration does."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from yoi.errors import WorkerError, YoiError
+from yoi.journal.log import Journal
+from yoi.limits import LIMITS, Limits
+from yoi.types import Clock, SecretSource
+from yoi.workers.driver import WorkerSetup
+from yoi.workers.engine import Engine
+from yoi.workers.engines import make_engine
+from yoi.workers.notify import NotifyDesk, Redactor
+from yoi.workers.profile import WorkerProfile
+from yoi.workers.tools import PluginTools, Tool, ToolRegistry, chosen_tools
+from yoi.workers.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every worker of a host shares; the runtime brings it."""
+
+    journal: Journal
+    plugins: PluginTools
+    secrets: SecretSource
+    redactor: Redactor
+    clock: Clock
+    builtin_tools: Sequence[Tool] = ()
+    limits: Limits = LIMITS
+
+
+class RosterChange(msgspec.Struct, kw_only=True):
+    """What applying a configuration did, as names; `failed` holds each reason."""
+
+    started: list[str]
+    stopped: list[str]
+    restarted: list[str]
+    failed: dict[str, str]
+
+
+class Roster:
+    """Runs workers made from profiles. `desk` is where plugins' notifications go."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.desk = NotifyDesk(around.redactor, around.clock, around.limits)
+        self._around = around
+        self._running: dict[str, tuple[WorkerProfile, Worker]] = {}
+        self._applying = asyncio.Lock()
+        self._stopped = False
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Return the workers, by name."""
+        return [self._running[name][1] for name in sorted(self._running)]
+
+    def worker(self, name: str) -> Worker:
+        """Return the worker called `name`. Raises WorkerError `worker.unknown`."""
+        try:
+            return self._running[name][1]
+        except KeyError:
+            raise WorkerError(
+                "worker.unknown", f"no worker is called {name!r}", hint="yoi worker list"
+            ) from None
+
+    async def apply(self, profiles: Iterable[WorkerProfile]) -> RosterChange:
+        """Run exactly `profiles`: stop what is gone, restart what changed, start what is new.
+
+        One worker's failure (a missing key, a damaged history) stands in the answer and keeps
+        nobody else from running. Raises WorkerError `worker.duplicate`, `worker.stopped`.
+        """
+        wanted: dict[str, WorkerProfile] = {}
+        for profile in profiles:
+            if profile.name in wanted:
+                raise WorkerError("worker.duplicate", f"two workers are called {profile.name}")
+            wanted[profile.name] = profile
+        if len(wanted) > self._around.limits.workers:
+            raise WorkerError("worker.profile", f"more than {self._around.limits.workers} workers")
+        async with self._applying:
+            if self._stopped:
+                raise WorkerError("worker.stopped", "the host is stopping")
+            gone = [name for name in self._running if name not in wanted]
+            changed = [
+                name
+                for name, (profile, _) in self._running.items()
+                if name in wanted and wanted[name] != profile
+            ]
+            new = [name for name in wanted if name not in self._running]
+            for name in gone + changed:
+                await self._end(name)
+            failed: dict[str, str] = {}
+            for name in changed + new:
+                try:
+                    await self._begin(wanted[name])
+                except YoiError as exc:
+                    failed[name] = str(exc)
+        return RosterChange(
+            started=sorted(name for name in new if name not in failed),
+            stopped=sorted(gone),
+            restarted=sorted(name for name in changed if name not in failed),
+            failed=failed,
+        )
+
+    async def stop(self) -> None:
+        """Stop every worker; what was under way is recorded as interrupted."""
+        async with self._applying:
+            self._stopped = True
+            await asyncio.gather(*(self._end(name) for name in list(self._running)))
+
+    async def _begin(self, profile: WorkerProfile) -> None:
+        around = self._around
+        worker = self._made(profile, make_engine(profile, around.secrets, around.limits))
+        try:
+            await worker.start()
+        except BaseException:
+            await worker.stop()
+            raise
+        self._running[profile.name] = (profile, worker)
+        self.desk.open(worker, profile.notify)
+
+    async def _end(self, name: str) -> None:
+        self.desk.close(name)
+        _, worker = self._running.pop(name)
+        await worker.stop()
+
+    def _made(self, profile: WorkerProfile, engine: Engine) -> Worker:
+        around = self._around
+        told: set[str] = set()
+
+        def tools() -> ToolRegistry:
+            """Return the tools there are now; what is missing or unusable is told once."""
+            registry = ToolRegistry(around.builtin_tools, around.limits)
+            found, missing = chosen_tools(profile.tools, around.plugins)
+            problems = [f"plugin {c.service} offers no tool {c.tool} now" for c in missing]
+            for tool in found:
+                try:
+                    registry.add(tool)
+                except WorkerError as exc:
+                    problems.append(exc.message)
+            for problem in problems:
+                if problem not in told:
+                    told.add(problem)
+                    worker.alerts.add("warning", "tools", problem)
+            told.intersection_update(problems)
+            return registry
+
+        worker = Worker(
+            WorkerSetup(
+                name=profile.name,
+                instructions=profile.instructions,
+                max_turns=profile.max_turns,
+                engine=engine,
+                tools=tools,
+                journal=around.journal,
+                clock=around.clock,
+                limits=around.limits,
+            )
+        )
+        return worker
