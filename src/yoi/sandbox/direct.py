@@ -150,9 +150,11 @@ class DirectBinding:
     def string_call(
         self, store: Store, func: Func, params: int, max_answer_bytes: int
     ) -> StringCall:
+        """See `Binding.string_call`."""
         return _DirectCall(store, func, params, max_answer_bytes)
 
     def deadline_setter(self, store: Store) -> Callable[[int], None]:
+        """See `Binding.deadline_setter`."""
         context = ctypes.cast(store._context(), c_void_p).value
 
         def set_ticks(ticks: int) -> None:
@@ -161,6 +163,7 @@ class DirectBinding:
         return set_ticks
 
     def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
+        """See `Binding.add_import`."""
         encoded = name.encode()
         callback = _callback(handler, _lowering(result))
         error = _add_func(

@@ -43,6 +43,7 @@ class PlainBinding:
     def string_call(
         self, store: Store, func: Func, params: int, max_answer_bytes: int
     ) -> StringCall:
+        """See `Binding.string_call`."""
         cached = _CachedFunc(func, store)
 
         def call(*args: str) -> str:
@@ -62,9 +63,11 @@ class PlainBinding:
         return call
 
     def deadline_setter(self, store: Store) -> Callable[[int], None]:
+        """See `Binding.deadline_setter`."""
         return store.set_epoch_deadline
 
     def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
+        """See `Binding.add_import`."""
         def call(store: Any, *args: Any) -> Any:
             state = current.state
             try:
