@@ -59,8 +59,13 @@ def test_an_answer_has_a_status_headers_and_a_body():
     assert (event.json(), event.headers, event.captured) == ({"a": 1}, {"x": "y"}, {"url": "h"})
     assert (event.error_code, event.error_message, event.retry_after_ms) == ("", "", None)
     assert (event.connection, event.session) == (None, None)
-    refused = response_event("ask", status=500, body="no")
-    assert (refused.ok, refused.body) == (False, "no")
+    refused = response_event("ask", status=500, text="no")
+    assert (refused.ok, refused.body, refused.body_kind) == (False, "no", "text")
+    with pytest.raises(ValueError, match="Expecting value"):
+        refused.json()
+    assert response_event("ask", text="[1]").json() == [1]
+    with pytest.raises(ValueError, match="empty"):
+        response_event("ask", status=204).json()
     failed = response_event("ask", error=("request.dns", "no such name"))
     assert (failed.ok, failed.status) == (False, None)
     assert (failed.error_code, failed.error_message) == ("request.dns", "no such name")

@@ -241,9 +241,17 @@ class ResponseEvent(Event):
         return {name: text for name, text in value.items() if isinstance(text, str)}
 
     @property
-    def body(self) -> str:
-        """The body as text."""
-        return _str_or_none(self.payload.get("body")) or ""
+    def body(self) -> Any:
+        """The body: a JSON value, text, text in base64, or None. See `body_kind`."""
+        return self.payload.get("body")
+
+    @property
+    def body_kind(self) -> str:
+        """What the body is: `json`, `text`, `base64`, `empty` or `withheld`.
+
+        A body that is not JSON is withheld where the target declares captures.
+        """
+        return _str_or_none(self.payload.get("body_kind")) or "empty"
 
     @property
     def truncated(self) -> bool:
@@ -251,8 +259,17 @@ class ResponseEvent(Event):
         return self.payload.get("truncated") is True
 
     def json(self) -> Any:
-        """Return the body parsed as JSON; raises ValueError when it is not JSON."""
-        return json.loads(self.body)
+        """Return the body as a JSON value; raises ValueError when it is not JSON."""
+        if self.body_kind == "json":
+            return self.body
+        if self.body_kind == "text":
+            return json.loads(self.body)
+        raise ValueError(f"the body is {self.body_kind}, not JSON")
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the server may have acted although no answer came: do not blindly repeat it."""
+        return self.payload.get("may_have_arrived") is True
 
     @property
     def captured(self) -> dict[str, str]:

@@ -162,7 +162,7 @@ def response_event(
     command: str | Request,
     *,
     json: Any = None,
-    body: str | None = None,
+    text: str | None = None,
     status: int = 200,
     headers: dict[str, str] | None = None,
     captured: dict[str, str] | None = None,
@@ -173,7 +173,7 @@ def response_event(
 ) -> ResponseEvent:
     """Return the answer to `command`, a Request with an id, or the id.
 
-    The body is `json` written as JSON, or `body`. With `error=(code, message)` no answer came.
+    The body is `json` or `text`, or empty. With `error=(code, message)` no answer came.
     """
     command_id = command if isinstance(command, str) else command.id
     if command_id is None:
@@ -181,7 +181,8 @@ def response_event(
     payload: dict[str, Any] = {"command_id": command_id, "ok": error is None}
     if error is None:
         payload |= {"status": status, "headers": headers or {}, "truncated": truncated}
-        payload["body"] = _dumps(json) if body is None else body
+        payload["body"] = text if json is None else _json.loads(_json.dumps(json))
+        payload["body_kind"] = "json" if json is not None else "empty" if text is None else "text"
         payload["captured"] = captured or {}
     else:
         payload["error"] = {"code": error[0], "message": error[1]}
@@ -191,7 +192,7 @@ def response_event(
 
 
 _HOST: dict[str, Any] = {"connection": None, "session": None}
-_dumps = json.dumps  # `json` is also the name of a parameter
+_json = json  # also the name of a parameter
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
