@@ -348,6 +348,7 @@ CODES: dict[str, str] = {
     "journal.format": "the journal's file is of another kind or a newer version",
     # worker
     "worker.unknown": "no such worker",
+    "worker.watch": "no such follower, or too many of them",
     "worker.duplicate": "two workers, or two tools of one worker, with the same name",
     "worker.profile": "a worker's profile cannot be used as written",
     "worker.transition": "a state change that a worker does not make",

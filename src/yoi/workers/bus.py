@@ -72,11 +72,14 @@ class Subscription:
         self._bus.drop(self._listener)
         self._arrived.set()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            while self._events:
-                yield self._events.popleft()
-            if self._closed:
-                return
+    async def take(self, most: int) -> list[Event]:
+        """Return up to `most` events, waiting for the first; none means that no more will come."""
+        while not self._events and not self._closed:
             self._arrived.clear()
             await self._arrived.wait()
+        return [self._events.popleft() for _ in range(min(most, len(self._events)))]
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while events := await self.take(self._capacity):
+            for event in events:
+                yield event

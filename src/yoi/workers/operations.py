@@ -1,0 +1,152 @@
+"""What people do with workers from outside the host: methods for its control socket.
+
+Each takes decoded JSON parameters and returns what msgspec can encode. Following a worker is a
+snapshot and then polls, each of which waits for news a bounded time: the socket answers one line
+per request.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from yoi.errors import WorkerError
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.events import Shutdown
+from yoi.types import Clock
+from yoi.workers.bus import Subscription
+from yoi.workers.items import public_entry
+from yoi.workers.roster import Roster
+from yoi.workers.worker import WorkerStatus
+
+Method = Callable[[dict[str, Any]], Awaitable[Any]]
+OPERATOR = "operator"
+"""Who acts, as history records it: the account of the host; the socket admits nobody else."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    subscription: Subscription
+    asked_at: float
+
+
+class WorkerOperations:
+    """The `worker.*` methods of one host's control socket."""
+
+    def __init__(self, roster: Roster, clock: Clock, limits: Limits = LIMITS) -> None:
+        self._roster = roster
+        self._clock = clock
+        self._limits = limits
+        self._watches: dict[str, _Watch] = {}
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods by name."""
+        return {
+            "worker.list": self._list,
+            "worker.status": self._status,
+            "worker.send": self._send,
+            "worker.pause": self._pause,
+            "worker.resume": self._resume,
+            "worker.cancel": self._cancel,
+            "worker.approve": self._approve,
+            "worker.compact": self._compact,
+            "worker.history": self._history,
+            "worker.watch": self._watch,
+            "worker.poll": self._poll,
+            "worker.unwatch": self._unwatch,
+        }
+
+    async def _list(self, _: dict[str, Any]) -> list[WorkerStatus]:
+        return [worker.status() for worker in self._roster.workers]
+
+    async def _status(self, params: dict[str, Any]) -> WorkerStatus:
+        return self._roster.worker(_text(params, "name")).status()
+
+    async def _send(self, params: dict[str, Any]) -> dict[str, int]:
+        seq = await self._roster.worker(_text(params, "name")).send(_text(params, "text"))
+        return {"seq": seq}
+
+    async def _pause(self, params: dict[str, Any]) -> None:
+        await self._roster.worker(_text(params, "name")).pause(OPERATOR)
+
+    async def _resume(self, params: dict[str, Any]) -> None:
+        await self._roster.worker(_text(params, "name")).resume(OPERATOR)
+
+    async def _cancel(self, params: dict[str, Any]) -> None:
+        await self._roster.worker(_text(params, "name")).cancel()
+
+    async def _approve(self, params: dict[str, Any]) -> None:
+        approved = params["approved"]
+        if not isinstance(approved, bool):
+            raise TypeError("approved must be true or false")
+        worker = self._roster.worker(_text(params, "name"))
+        await worker.approve(_text(params, "call_id"), approved=approved, by=OPERATOR)
+
+    async def _compact(self, params: dict[str, Any]) -> None:
+        await self._roster.worker(_text(params, "name")).compact()
+
+    async def _history(self, params: dict[str, Any]) -> dict[str, Any]:
+        worker = self._roster.worker(_text(params, "name"))
+        after = params.get("after", 0)
+        if not isinstance(after, int) or after < 0:
+            raise TypeError("after must be the place of an item, 0 for the start")
+        items = await worker.history(after, self._limits.history_page)
+        return {"items": [public_entry(item) for item in items], "head": worker.status().items}
+
+    async def _watch(self, params: dict[str, Any]) -> dict[str, Any]:
+        worker = self._roster.worker(_text(params, "name"))
+        self._forget_idle()
+        if len(self._watches) >= self._limits.worker_watches:
+            raise WorkerError(
+                "worker.watch", f"{self._limits.worker_watches} people follow already"
+            )
+        key = secrets.token_urlsafe(12)
+        # One step without an await: nothing happens between the snapshot and the first event.
+        subscription = Subscription(worker.bus, self._limits)
+        self._watches[key] = _Watch(subscription, self._clock.monotonic())
+        return {"watch": key, "snapshot": worker.snapshot()}
+
+    async def _poll(self, params: dict[str, Any]) -> dict[str, Any]:
+        key = _text(params, "watch")
+        watch = self._watches.get(key)
+        if watch is None:
+            raise WorkerError("worker.watch", "nobody follows under that key; start again")
+        watch.asked_at = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._limits.watch_poll_ms / 1000):
+                events = await watch.subscription.take(self._limits.watch_events)
+        except TimeoutError:
+            return {"events": [], "ended": False, "lagged": False}
+        watch.asked_at = self._clock.monotonic()
+        ended = not events or isinstance(events[-1], Shutdown)
+        if ended:
+            self._forget(key)
+        return {
+            "events": [msgspec.to_builtins(event) for event in events],
+            "ended": ended,
+            "lagged": watch.subscription.lagged,
+        }
+
+    async def _unwatch(self, params: dict[str, Any]) -> None:
+        self._forget(_text(params, "watch"))
+
+    def _forget_idle(self) -> None:
+        limit = self._clock.monotonic() - self._limits.watch_idle_ms / 1000
+        for key in [key for key, watch in self._watches.items() if watch.asked_at < limit]:
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        watch = self._watches.pop(key, None)
+        if watch is not None:
+            watch.subscription.close()
+
+
+def _text(params: dict[str, Any], key: str) -> str:
+    value = params[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} must be text")
+    return value
