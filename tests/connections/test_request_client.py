@@ -8,6 +8,7 @@ import os
 import ssl
 import threading
 
+import h11
 import pytest
 import trustme
 from hypothesis import given, settings
@@ -364,11 +365,13 @@ async def test_a_credential_header_goes_out_only_where_the_host_put_it():
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_passes_the_header_check_is_one_plain_line(name, value):
     try:
-        prepared("https://api.example.com/", headers=((name, value),))
+        request = prepared("https://api.example.com/", headers=((name, value),))
     except RequestFailure:
         return
     assert all(33 <= ord(c) < 127 and c not in ":;," for c in name)
     assert all(c == "\t" or 32 <= ord(c) < 127 for c in value)
+    # The library finds nothing more to refuse, or `send` would raise.
+    h11.Request(method="GET", target=request.url.request_target, headers=request.head(request.url))
 
 
 @pytest.mark.parametrize(
@@ -428,6 +431,36 @@ async def test_a_body_over_the_bound_is_cut_and_says_so():
         assert (answer.body, answer.body_kind, answer.truncated) == ("aaaa", BodyKind.TEXT, True)
         assert answer.to_payload()["truncated"] is True
         assert not (await ask(server, use=use)).truncated
+
+
+async def test_a_body_in_crumbs_is_refused_before_it_costs_much():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with Server(head + b"1\r\nx\r\n" * 17_000 + b"0\r\n\r\n") as server:
+        assert (await ask(server)).error.code == "request.too_large"
+
+
+async def test_a_long_answer_leaves_the_loop_to_others():
+    """A guest's request never delays a heartbeat by more than one small read."""
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    async with Server(reply(b"x" * 400_000)) as server:
+        assert (await ask(server)).ok
+    task.cancel()
+    assert turns >= 400_000 // 8192
+
+
+async def test_what_a_broken_answer_quotes_is_not_repeated():
+    async with Server(b"HTTP/1.1 200 OK\r\nSet-Cookie : canary\r\n\r\n") as server:
+        failure = await ask(server)
+        assert failure.error.code == "request.protocol"
+        assert "canary" not in str(failure.to_payload())
 
 
 async def test_an_endless_body_ends():

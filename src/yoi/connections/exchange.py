@@ -12,7 +12,8 @@ from yoi.errors import RequestFailure
 from yoi.limits import Limits
 from yoi.permissions import Url
 
-_READ_BYTES = 64 * 1024
+# 8 KiB of one-byte chunks take h11 some 10 ms, and the loop has heartbeats to send.
+_READ_BYTES = 8 * 1024
 _START = b"HTTP/1."
 _SWITCHING = re.compile(rb"HTTP/1\.[01] 101(?:[ \r\n]|\Z)")
 # Answers that are made to never end.
@@ -122,7 +123,7 @@ class Exchange:
             await self._receive()
 
     async def _read_body(self) -> tuple[bytes, bool]:
-        body = bytearray()
+        body, pieces = bytearray(), 0
         most = self._limits.response_body_bytes
         while True:
             try:
@@ -130,6 +131,12 @@ class Exchange:
             except h11.RemoteProtocolError as exc:
                 raise self._broken(exc, b"") from None
             if isinstance(event, h11.Data):
+                pieces += 1
+                if pieces > self._limits.response_pieces:
+                    raise RequestFailure(
+                        "request.too_large",
+                        f"the answer comes in more than {self._limits.response_pieces} pieces",
+                    )
                 body += event.data
                 if len(body) > most:
                     return bytes(body[:most]), True
@@ -142,6 +149,8 @@ class Exchange:
 
     async def _receive(self) -> None:
         data = await self._reader.read(_READ_BYTES)
+        # A full buffer is read without a pause: let everything else on the loop have its turn.
+        await asyncio.sleep(0)
         self._ended = not data
         self._http.receive_data(data)
 
@@ -165,7 +174,9 @@ class Exchange:
             return RequestFailure(
                 "request.lost", "the connection ended before the answer was complete"
             )
-        return RequestFailure("request.protocol", f"the answer is not HTTP/1.1: {exc}")
+        # What h11 quotes of the answer, after a colon, may be a cookie: it is not repeated.
+        why = str(exc).partition(":")[0]
+        return RequestFailure("request.protocol", f"the answer is not HTTP/1.1: {why}")
 
     def _head_too_large(self) -> RequestFailure:
         return RequestFailure(

@@ -94,8 +94,12 @@ class RequestClient:
                 self._lanes.pop(prepared.plugin, None)
 
     def _check_allowed(self, request: PreparedRequest, trip: "_Trip") -> Decision:
-        """Return the decision for `request` as it is now; a wait that is not over is a denial."""
+        """Return the decision for `request` as it is now; raises when it has to wait."""
         decision = trip.authorise(request.method, request.place).require()
+        self._check_wait(request, trip)
+        return decision
+
+    def _check_wait(self, request: PreparedRequest, trip: "_Trip") -> None:
         wait = trip.routes.wait_ms(_route(request), self._clock.monotonic())
         if wait:
             raise RequestFailure(
@@ -104,7 +108,6 @@ class RequestClient:
                 f"{wait} ms are left",
                 retry_after_ms=wait,
             )
-        return decision
 
     async def _follow(self, request: PreparedRequest, trip: "_Trip") -> HttpAnswer:
         # Asked again: the grant or the route may have changed while this one waited.
@@ -122,7 +125,7 @@ class RequestClient:
                     hint=decision.hint,
                     denied=decision.code,
                 )
-            self._check_allowed(request, trip)
+            self._check_wait(request, trip)
         raise RequestFailure(
             "request.redirect", f"more than {self._limits.request_redirects} redirects"
         )
