@@ -23,7 +23,34 @@ GRANTED = PermissionSet.parse(
         {"scheme": "wss", "host": "a.example", "path_prefixes": ["/ws"]},
         {"scheme": "wss", "host": "*.b.example", "max_message_bytes": 4194304},
     ],
-    [{"scheme": "https", "host": "a.example", "methods": ["GET"], "path_prefixes": ["/v1"]}],
+    [
+        {"scheme": "https", "host": "a.example", "methods": ["GET"], "path_prefixes": ["/v1"]},
+        {
+            "name": "api",
+            "scheme": "https",
+            "host": "slack.com",
+            "methods": ["POST"],
+            "captures": [
+                {"name": "url", "at": "/url"},
+                {
+                    "name": "token",
+                    "at": "/token",
+                    "into": {"connection": "gateway", "at": ["/d/token"]},
+                    "rotates": "app",
+                },
+            ],
+        },
+    ],
+    [
+        {
+            "name": "app",
+            "description": 'App-level "token"',
+            "request": "api",
+            "at": ["/headers/authorization"],
+            "secret": "slack-app",
+        },
+        {"name": "bot", "connection": "gateway", "at": ["/d/token", "/a~1b"], "secret": "bot"},
+    ],
 )
 
 
@@ -118,6 +145,27 @@ def test_changing_the_targets_keeps_the_comments_about_the_next_entry(tmp_path):
     }
     assert after.index("below: Bob's") < after.index("the second")
     assert Enablement.load(path).find("echo") == entry()
+
+
+def test_a_comment_about_a_secret_stays_while_other_things_change(tmp_path):
+    path = tmp_path / "yoi.toml"
+    write_enablement(path, entry())
+    text = path.read_text()
+    assert text.count("[[plugins.enabled.grants.secrets]]") == 2
+    path.write_text(text.replace('secret = "slack-app"', 'secret = "slack-app" # Ann has it'))
+    write_enablement(path, entry(version="0.2.0"))
+    assert "# Ann has it" in path.read_text()
+    assert Enablement.load(path).find("echo") == entry(version="0.2.0")
+
+
+def test_a_granted_secret_says_which_one_of_the_store(tmp_path):
+    """Without the store's name the entry is off and says so: nothing is guessed."""
+    path = tmp_path / "yoi.toml"
+    write_enablement(path, entry())
+    path.write_text(path.read_text().replace('secret = "slack-app"\n', ""))
+    found = Enablement.load(path)
+    assert found.entries == ()
+    assert "secrets[0].secret" in found.diagnostics[0].error.message
 
 
 @pytest.mark.parametrize(("name", "gone"), [("echo", "the first"), ("other", "the second")])

@@ -1,6 +1,7 @@
 """P2, P7: what can be said without running anything; bounded, escaped and as JSON."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from yoi.limits import LIMITS
 from yoi.packages import Status, eligibility, inspect, read_package
 from yoi.packages.source import PythonEntry, source_problems
-from yoi.permissions import PermissionSet
+from yoi.permissions import PermissionSet, UrlTarget
 
 BOMB = """
 import sys
@@ -53,6 +54,30 @@ def test_what_is_not_granted_is_named(workspace):
     assert "not granted" in refused.reason
     nothing = inspect(package, workspace.entry(package, granted=PermissionSet()))
     assert nothing.status is Status.REJECTED
+
+
+def test_a_connection_that_is_opened_later_needs_a_target_that_could_allow_it(workspace):
+    toml = re.sub(
+        r'\nurl = "[^"]*"',
+        '\nopen = "command"\ntarget = { scheme = "wss", host = "*.example.com" }',
+        TOML,
+    )
+    package = workspace.write(toml)
+    requested = package.manifest.requested
+    assert package.manifest.connections[0].url is None
+    whole = inspect(package, workspace.entry(package))
+    assert whole.status is Status.ACTIVE
+    (link,) = [one for one in whole.surfaces if one.kind == "connection"]
+    assert (link.details["url"], link.details["open"]) == (None, "command")
+    elsewhere = UrlTarget.parse({"scheme": "wss", "host": "other.test"})
+    for granted, words in (
+        (PermissionSet(requested.permissions, (elsewhere,)), "no granted target meets"),
+        (PermissionSet((), requested.websocket), "not granted"),
+    ):
+        found = inspect(package, workspace.entry(package, granted=granted))
+        (link,) = [one for one in found.surfaces if one.kind == "connection"]
+        assert not link.eligible
+        assert words in link.reason
 
 
 def test_an_external_write_tool_needs_that_permission(workspace):

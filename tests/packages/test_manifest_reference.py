@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from yoi.packages import Enablement, Manifest, connections, declarations, folder, manifest, schema
+from yoi.packages import (
+    Enablement,
+    Manifest,
+    connections,
+    declarations,
+    folder,
+    manifest,
+    schema,
+    sessions,
+)
 from yoi.packages.connections import Deliver, OnFull, event_kind
+from yoi.permissions import secrets
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "manifest.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
@@ -16,6 +26,11 @@ WORDS = {
     *manifest._KEYS,
     *manifest.SURFACES,
     *connections._KEYS,
+    *sessions.LAST_KEYS,
+    *sessions.RECONNECT_KEYS,
+    *sessions.Open,
+    *sessions.Ready,
+    *secrets._USE_KEYS,
     *declarations._INGRESS_KEYS,
     *declarations.WORLDS,
     *schema.TYPES,
@@ -25,7 +40,8 @@ WORDS = {
     *map(event_kind, Deliver),
     *folder._CACHES,
     *folder._BUILD,
-    "runner", "entry", "abi", "component", "world", "external_write", "lifecycle", "status_schema",
+    "captures", "into", "rotates", "runner", "entry", "abi", "component", "world",
+    "external_write", "lifecycle", "status_schema",
 }  # fmt: skip
 
 

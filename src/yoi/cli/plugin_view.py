@@ -247,6 +247,13 @@ def _rows(rows: Iterable[ReviewRow]) -> RenderableType:
     return grid
 
 
+def _where(details: Mapping[str, Any]) -> str:
+    """Return where a connection leads: its url, or the target that holds every dial."""
+    if details["open"] == "start":
+        return str(details["url"])
+    return f"opened by the plugin, within {details['target']}"
+
+
 def _link(surface: Surface) -> list[Text]:
     details = surface.details
     slow = {
@@ -256,7 +263,9 @@ def _link(surface: Surface) -> list[Text]:
         "disconnect": "the connection closes when it is slow",
     }.get(details["on_full"], details["on_full"])
     found = [
-        Text.assemble("    ", shown(surface.name, style="bold"), "  ", shown(details["url"], 1024)),
+        Text.assemble(
+            "    ", shown(surface.name, style="bold"), "  ", shown(_where(details), 1024)
+        ),
         shown(f"      delivers {', '.join(details['deliver'])} to {details['ingress']}; {slow}"),
     ]
     if details["subprotocols"]:

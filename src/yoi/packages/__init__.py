@@ -31,6 +31,7 @@ from yoi.packages.resolve import (
     resolve_package,
 )
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
+from yoi.packages.sessions import LastValue, Open, Ready, SessionDecl
 from yoi.packages.source import PythonEntry
 from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store
 from yoi.packages.templates import TEMPLATES, Created, create_from_template
@@ -54,19 +55,23 @@ __all__ = [
     "IngressDecl",
     "Inspection",
     "Inventory",
+    "LastValue",
     "LeftOut",
     "Manifest",
     "OnFull",
+    "Open",
     "PackResult",
     "Package",
     "PythonEntry",
     "PythonRuntime",
+    "Ready",
     "Resolution",
     "ResolvedPlugin",
     "RuntimeDecl",
     "RuntimeKind",
     "SchemaProblem",
     "ServiceDecl",
+    "SessionDecl",
     "Status",
     "Store",
     "Surface",

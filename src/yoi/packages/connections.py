@@ -1,12 +1,13 @@
 """`[[connections]]`: the standing subscriptions a plugin asks the host to own."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
+from yoi.packages.sessions import SESSION_KEYS, Open, SessionDecl, parse_session
 from yoi.packages.tables import Table, quoted
 from yoi.permissions import DEFAULT_PORTS, REQUEST_SCHEMES, TargetKind, Url, UrlTarget
 
@@ -43,7 +44,7 @@ _KEYS = frozenset(
         "name", "ingress", "url", "target", "deliver", "on_full", "subprotocols", "headers",
         "origin", "ping_ms", "pong_ms", "pause_grace_ms", "backoff", "fatal_close_codes",
     }
-)  # fmt: skip
+) | SESSION_KEYS  # fmt: skip
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 # RFC 9110 7.6.1, and what the handshake itself sets.
@@ -65,8 +66,10 @@ class ConnectionDecl:
 
     name: str
     ingress: str
-    url: Url
+    url: Url | None
+    """None only where the plugin opens it, and says where."""
     target: UrlTarget
+    """Every dial and send stays within this, whatever else is granted."""
     deliver: frozenset[Deliver] = frozenset(DEFAULT_DELIVER)
     on_full: OnFull = OnFull.PAUSE
     subprotocols: tuple[str, ...] = ()
@@ -78,6 +81,7 @@ class ConnectionDecl:
     backoff_first_ms: int = LIMITS.backoff_first_ms
     backoff_max_ms: int = LIMITS.backoff_max_ms
     fatal_close_codes: frozenset[int] = frozenset()
+    session: SessionDecl = field(default_factory=SessionDecl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +189,10 @@ def _connection(table: Table, ingresses: "Mapping[str, IngressRoute]") -> Connec
     route = ingresses.get(ingress)
     if route is None:
         raise table.fault("reference", "ingress", f'no [[ingresses]] entry is named "{ingress}"')
-    url = _url(table)
+    session = parse_session(table)
+    url = _url(table, session)
     target = _target(table, url)
-    if not target.allows(url):
+    if url is not None and not target.allows(url):
         raise table.fault(
             "value", "target", f"does not allow the connection's own url {url.display}"
         )
@@ -210,19 +215,26 @@ def _connection(table: Table, ingresses: "Mapping[str, IngressRoute]") -> Connec
         backoff_first_ms=backoff_first,
         backoff_max_ms=backoff_max,
         fatal_close_codes=_close_codes(table),
+        session=session,
     )
 
 
-def _target(table: Table, url: Url) -> UrlTarget:
+def _target(table: Table, url: Url | None) -> UrlTarget:
     try:
         if not table.has("target"):
+            if url is None:
+                raise table.fault(
+                    "missing", "target", "is required without a url: every dial stays within it"
+                )
             return own_target(url)
         return UrlTarget.parse(table.raw("target"), TargetKind.WEBSOCKET, table.path("target"))
     except UrlRefused as exc:
         raise table.foreign(exc, "target") from None
 
 
-def _url(table: Table) -> Url:
+def _url(table: Table, session: SessionDecl) -> Url | None:
+    if session.open is Open.COMMAND and not table.has("url"):
+        return None
     text = table.text("url", LIMITS.url_chars)
     try:
         return Url.parse(text)

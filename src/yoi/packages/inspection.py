@@ -11,9 +11,18 @@ from yoi.packages.declarations import PythonRuntime, ToolDecl
 from yoi.packages.resolve import check_binding, check_surfaces
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import source_problems
-from yoi.permissions import Authority, Permission, PermissionKind, PermissionSet, Review, review
+from yoi.permissions import (
+    Authority,
+    Decision,
+    Permission,
+    PermissionKind,
+    PermissionSet,
+    Review,
+    review,
+)
 
 if TYPE_CHECKING:
+    from yoi.packages.connections import ConnectionDecl
     from yoi.packages.enablement import EnabledEntry
     from yoi.packages.package import Package
     from yoi.packages.resolve import ResolvedPlugin
@@ -242,7 +251,8 @@ def _connections(
         ]
         details = {
             "ingress": one.ingress,
-            "url": one.url.display,
+            "url": None if one.url is None else one.url.display,
+            "open": one.session.open.value,
             "target": one.target.label,
             "deliver": sorted(one.deliver),
             "on_full": one.on_full.value,
@@ -251,11 +261,25 @@ def _connections(
         }
         # What it delivers goes to its ingress, so both keys are needed there too.
         ingress = _surface("ingress", one.ingress, needed, authority, enabled, {})
-        decision = authority.connection(one.name, one.url)
+        decision = _may_open(one, authority)
         reason = "" if decision.allowed else decision.message
         reason = ingress.reason or reason
         found.append(Surface("connection", one.name, not reason, reason, details))
     return found
+
+
+def _may_open(one: "ConnectionDecl", authority: Authority) -> Decision:
+    """Decide its own url; without one, whether any dial of it could be allowed at all."""
+    if one.url is not None:
+        return authority.connection(one.name, one.url)
+    decision = authority.permission(Permission(PermissionKind.CONNECTION, one.name))
+    if not decision.allowed or any(one.target.meets(t) for t in authority.granted.websocket):
+        return decision
+    return Decision(
+        allowed=False,
+        code="denied.not_granted",
+        message=f"no granted target meets {one.target.label}, where {one.name} may be opened",
+    )
 
 
 def _surface(

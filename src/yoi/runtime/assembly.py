@@ -17,6 +17,7 @@ from yoi.packages import (
     ComponentRuntime,
     ConnectionDecl,
     Deliver,
+    Open,
     PythonRuntime,
     ResolvedPlugin,
 )
@@ -25,6 +26,7 @@ from yoi.protocol.ingress import EventKind
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.service import Blueprint, Instance, Link, Outlet
+from yoi.runtime.unopened import UnopenedConnection
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
 
@@ -76,6 +78,8 @@ class Assembler:
         )
 
     def _outlet(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
+        if decl.session.open is Open.COMMAND or decl.url is None:
+            return self._unopened(plugin, decl)
         url = decl.url
 
         def authorise(dialled: Url) -> Decision:
@@ -116,6 +120,25 @@ class Assembler:
             overflow=Overflow(decl.on_full),
             authorise=lambda: authorise(url),
             open=open_connection,
+        )
+
+    def _unopened(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
+        """Return the outlet of a connection that is not dialled until the plugin opens it."""
+        url = decl.url
+
+        def authorise() -> Decision:
+            if url is not None:
+                return _may_connect(plugin, decl, url)
+            return plugin.authority.permission(Permission(PermissionKind.CONNECTION, decl.name))
+
+        return Outlet(
+            name=decl.name,
+            ingress=decl.ingress,
+            urls=frozenset(() if url is None else (url.href,)),
+            deliver=frozenset(_KINDS[kind] for kind in decl.deliver),
+            overflow=Overflow(decl.on_full),
+            authorise=authorise,
+            open=lambda _: UnopenedConnection(decl),
         )
 
     def _loader(self, plugin: ResolvedPlugin) -> Callable[[], Instance]:
