@@ -112,7 +112,7 @@ def handle_table(**limits):
 
 def test_a_handle_opens_one_connection_of_one_plugin():
     table = handle_table()
-    handle = table.issue("slack", Captured("url", URL), 0.0)
+    handle = table.issue("slack", Captured("url", URL), 0.0, target="api")
     assert "canary" not in handle + repr(table) + repr(table.__dict__)
     assert table.open_url(handle, "slack", "gateway", 1.0).reveal() == URL
     assert table.open_url(handle, "slack", "gateway", 2.0).reveal() == URL  # a dial is repeated
@@ -124,7 +124,7 @@ def test_a_handle_opens_one_connection_of_one_plugin():
 
 def test_a_handle_made_for_a_connection_is_no_other_ones():
     table = handle_table()
-    handle = table.issue("p", Captured("url", URL), 0.0, connection="gateway")
+    handle = table.issue("p", Captured("url", URL), 0.0, target="api", connection="gateway")
     with pytest.raises(CaptureFailed):
         table.open_url(handle, "p", "other", 0.0)
     assert table.open_url(handle, "p", "gateway", 0.0).reveal() == URL
@@ -133,7 +133,7 @@ def test_a_handle_made_for_a_connection_is_no_other_ones():
 @pytest.mark.parametrize("guess", ["", "handle:", "handle:1", URL, "\x00", "x" * 10_000])
 def test_a_guessed_handle_opens_nothing(guess):
     table = handle_table()
-    table.issue("p", Captured("url", URL), 0.0)
+    table.issue("p", Captured("url", URL), 0.0, target="api")
     with pytest.raises(CaptureFailed) as caught:
         table.open_url(guess, "p", "gateway", 0.0)
     assert caught.value.code == "capture.handle"
@@ -141,25 +141,27 @@ def test_a_guessed_handle_opens_nothing(guess):
 
 def test_handles_are_unpredictable():
     table = HandleTable()
-    made = {table.issue("p", Captured("url", URL), 0.0) for _ in range(20)}
+    made = {table.issue("p", Captured("url", URL), 0.0, target="api") for _ in range(20)}
     assert len(made) == 20
     assert min(map(len, made)) >= 32
 
 
 def test_handles_age():
     table = handle_table(handle_ms=1000)
-    handle = table.issue("p", Captured("url", URL), 0.0)
+    handle = table.issue("p", Captured("url", URL), 0.0, target="api")
     assert table.open_url(handle, "p", "gateway", 0.999)
     with pytest.raises(CaptureFailed):
         table.open_url(handle, "p", "gateway", 1.0)
-    table.issue("p", Captured("url", URL), 2.0)
+    table.issue("p", Captured("url", URL), 2.0, target="api")
     assert table.count("p") == 1
 
 
 def test_handles_are_bounded_per_plugin_and_the_oldest_goes():
     table = handle_table(handles=2)
-    first, second, third = (table.issue("p", Captured("url", URL), 0.0) for _ in range(3))
-    other = table.issue("q", Captured("url", URL), 0.0)
+    first, second, third = (
+        table.issue("p", Captured("url", URL), 0.0, target="api") for _ in range(3)
+    )
+    other = table.issue("q", Captured("url", URL), 0.0, target="api")
     with pytest.raises(CaptureFailed):
         table.open_url(first, "p", "gateway", 0.0)
     for handle in (second, third):
@@ -170,6 +172,19 @@ def test_handles_are_bounded_per_plugin_and_the_oldest_goes():
 
 
 def test_a_number_is_no_url():
+    table = handle_table()
+    handle = table.issue("p", Captured("expires_in", 3600), 0.0, target="api")
     with pytest.raises(CaptureFailed) as caught:
-        handle_table().issue("p", Captured("expires_in", 3600), 0.0)
+        table.open_url(handle, "p", "gateway", 0.0)
     assert caught.value.code == "capture.type"
+
+
+def test_a_value_for_an_insertion_keeps_where_it_came_from_and_its_owner():
+    table = handle_table()
+    handle = table.issue("p", Captured("ticket", URL), 0.0, target="api", target="api")
+    target, value = table.value(handle, "p", 0.0)
+    assert (target, value.name, value.reveal()) == ("api", "ticket", URL)
+    for plugin, now in (("q", 0.0), ("p", 1e9)):
+        with pytest.raises(CaptureFailed) as caught:
+            table.value(handle, plugin, now)
+        assert caught.value.code == "capture.handle"

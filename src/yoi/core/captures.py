@@ -146,12 +146,13 @@ def _blank(document: Json, tokens: tuple[str, ...]) -> Json:
 class _Held:
     plugin: str
     connection: str | None
+    target: str
     value: Captured
     until: float
 
 
 class HandleTable:
-    """Captured URLs behind opaque names, for one purpose: `websocket_open` by the same plugin.
+    """Captured values behind opaque names: URLs to open, and what may be inserted elsewhere.
 
     A handle that no connection was named for belongs to the first that uses it. A plugin has at
     most `handles`, the oldest goes; each lives for `handle_ms`. A handle stays usable within its
@@ -175,17 +176,22 @@ class HandleTable:
         return len(self._held.get(plugin, ()))
 
     def issue(
-        self, plugin: str, value: Captured, now: float, *, connection: str | None = None
+        self,
+        plugin: str,
+        value: Captured,
+        now: float,
+        *,
+        target: str,
+        connection: str | None = None,
     ) -> str:
-        """Return a new handle for `value`, which must be text (`capture.type`)."""
-        value.text()
+        """Return a new handle for `value`, captured from an answer of the request `target`."""
         mine = self._held.setdefault(plugin, {})
         for old in [handle for handle, held in mine.items() if held.until <= now]:
             del mine[old]
         while len(mine) >= self._limits.handles:
             del mine[next(iter(mine))]
         handle = f"handle:{self._new_token()}"
-        mine[handle] = _Held(plugin, connection, value, now + self._limits.handle_ms / 1000)
+        mine[handle] = _Held(plugin, connection, target, value, now + self._limits.handle_ms / 1000)
         return handle
 
     def open_url(self, handle: str, plugin: str, connection: str, now: float) -> Captured:
@@ -196,14 +202,30 @@ class HandleTable:
         """
         held = self._held.get(plugin, {}).get(handle)
         if held is None or held.until <= now or held.connection not in (None, connection):
-            raise CaptureFailed(
-                "capture.handle",
-                "the handle is unknown, too old, or belongs to another connection; "
-                "ask for a new one with a request that captures it",
-            )
+            raise _unusable()
+        held.value.text()
         held.connection = connection
         return held.value
+
+    def value(self, handle: str, plugin: str, now: float) -> tuple[str, Captured]:
+        """Return the request target that a value was captured from, and the value, to insert it.
+
+        Whether it may go where it is wanted is asked of `Authority.captured`. Raises CaptureFailed
+        (`capture.handle`).
+        """
+        held = self._held.get(plugin, {}).get(handle)
+        if held is None or held.until <= now:
+            raise _unusable()
+        return held.target, held.value
 
     def forget(self, plugin: str) -> None:
         """Drop all handles of `plugin`: it stopped, or lost its grant."""
         self._held.pop(plugin, None)
+
+
+def _unusable() -> CaptureFailed:
+    return CaptureFailed(
+        "capture.handle",
+        "the handle is unknown, too old, or belongs to another connection; "
+        "ask for a new one with a request that captures it",
+    )
