@@ -181,7 +181,7 @@ def test_a_number_is_no_url():
 
 def test_a_value_for_an_insertion_keeps_where_it_came_from_and_its_owner():
     table = handle_table()
-    handle = table.issue("p", Captured("ticket", URL), 0.0, target="api", target="api")
+    handle = table.issue("p", Captured("ticket", URL), 0.0, target="api")
     target, value = table.value(handle, "p", 0.0)
     assert (target, value.name, value.reveal()) == ("api", "ticket", URL)
     for plugin, now in (("q", 0.0), ("p", 1e9)):
