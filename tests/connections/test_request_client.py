@@ -564,6 +564,28 @@ async def test_a_plugin_has_a_bounded_number_of_requests_under_way_and_waiting()
         assert all(answer.ok for answer in await asyncio.gather(*tasks, other))
 
 
+async def test_a_grant_withdrawn_while_a_request_waits_stops_it():
+    """P4: what counts is the grant when the request goes out, not when it was asked for."""
+    limits = dataclasses.replace(LIMITS, requests_per_plugin=1)
+    allowed = [True]
+
+    def judge(method, url):
+        return ALLOWED if allowed[0] else Decision(allowed=False, code="denied.not_granted")
+
+    async with Silent() as server:
+        use = client(limits=limits)
+        first = asyncio.create_task(ask(server, use=use, authorise=judge))
+        async with asyncio.timeout(10):
+            await server.waiting.get()
+        second = asyncio.create_task(ask(server, use=use, authorise=judge))
+        await asyncio.sleep(0)
+        allowed[0] = False
+        server.gate.set()
+        assert (await first).ok
+        assert (await second).error.code == "denied.not_granted"
+        assert server.connections == 1
+
+
 # -- 429 and 503 ------------------------------------------------------------------------------
 
 
