@@ -10,17 +10,20 @@ from typing import Any
 
 from tests.runtime.heard import Heard
 
+from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
-from yoi.errors import ConnectionFailure
+from yoi.errors import ConnectionFailure, InsertionError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Decision
+from yoi.permissions import Authority, Decision, PermissionSet
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.hop import Mailbox
 from yoi.runtime.pump import IngressRules
+from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.service import Blueprint, Outlet, Service, Surroundings
+from yoi.runtime.vault import NoSecrets, Vault
 from yoi.testing import ManualClock
 from yoi.types import InstanceName, SessionId
 
@@ -124,6 +127,9 @@ class FakeLink:
     send_text = _send
     send_binary = _send
 
+    def last(self, name: str) -> Any:
+        raise InsertionError("insert.place", name)
+
     def pause(self) -> None:
         self.log.append("pause")
 
@@ -164,6 +170,12 @@ class Bench:
             self.links.append(FakeLink(inlet))
             return self.links[-1]
 
+        authority = Authority(PermissionSet(), PermissionSet(), plugin="echo")
+        vault = Vault("echo", authority, NoSecrets(), HandleTable(limits), self.clock)
+
+        async def send(prepared: Any, authorise: Any) -> Any:
+            raise AssertionError("no request is expected")
+
         self.blueprint = Blueprint(
             name=InstanceName("echo"),
             fingerprint="1",
@@ -175,6 +187,8 @@ class Bench:
             load=self._load,
             lanes=(Lane("events", overflow, max_events),),
             rules={"events": IngressRules(deadline_ms=100, attempts=3)},
+            vault=vault,
+            desk=RequestDesk("echo", authority, vault, send, NoSecrets()),
             outlets=(
                 Outlet(
                     "gateway",

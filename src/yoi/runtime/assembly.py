@@ -6,8 +6,16 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from yoi.connections import ConnectionPlan, Connector, HostConnection, Resolver
+from yoi.connections import (
+    ConnectionPlan,
+    Connector,
+    HostConnection,
+    RequestClient,
+    Resolver,
+)
+from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.errors import SandboxError
 from yoi.limits import Limits
@@ -25,8 +33,10 @@ from yoi.permissions import Decision, Permission, PermissionKind, Url, permissio
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.pump import IngressRules
+from yoi.runtime.request_desk import RequestDesk, Rotation
 from yoi.runtime.service import Blueprint, Instance, Link, Outlet
 from yoi.runtime.unopened import UnopenedConnection
+from yoi.runtime.vault import SecretSource, Vault
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
 
@@ -42,6 +52,10 @@ _KINDS = {
 }
 
 
+class SecretStore(SecretSource, Rotation, Protocol):
+    """Secrets to insert, and a place for the ones that an answer replaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assembler:
     """Makes blueprints from resolved plugins; holds what every service shares."""
@@ -52,11 +66,15 @@ class Assembler:
     loop: asyncio.AbstractEventLoop
     clock: Clock
     limits: Limits
+    requests: RequestClient
+    secrets: SecretStore
+    handles: HandleTable
     rng: Callable[[], float] = random.random
 
     def blueprint(self, plugin: ResolvedPlugin) -> Blueprint:
         """Return the blueprint of `plugin`. Nothing is compiled, loaded or dialled here."""
         manifest = plugin.package.manifest
+        vault = Vault(plugin.name, plugin.authority, self.secrets, self.handles, self.clock)
         return Blueprint(
             name=plugin.name,
             fingerprint=_fingerprint(plugin),
@@ -75,6 +93,10 @@ class Assembler:
                 for i in manifest.ingresses
             },
             outlets=tuple(self._outlet(plugin, c) for c in manifest.connections),
+            vault=vault,
+            desk=RequestDesk(
+                plugin.name, plugin.authority, vault, self.requests.send, self.secrets
+            ),
         )
 
     def _outlet(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:

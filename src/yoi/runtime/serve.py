@@ -12,7 +12,8 @@ import msgspec
 import uvloop
 from watchfiles import Change, awatch
 
-from yoi.connections import SystemResolver, default_connector
+from yoi.connections import RequestClient, SystemResolver, default_connector
+from yoi.core.captures import HandleTable
 from yoi.errors import YoiError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
@@ -24,6 +25,7 @@ from yoi.runtime.hop import Mailbox
 from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.service import Surroundings
+from yoi.runtime.vault import NoSecrets
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.types import Clock, SystemClock, rfc3339
@@ -125,10 +127,14 @@ class Runtime:
                     limits=self._limits,
                 )
             )
+            resolver = SystemResolver(self._limits)
             self._assembler = Assembler(
                 sandbox=self._sandbox,
                 connector=default_connector(self._limits),
-                resolver=SystemResolver(self._limits),
+                resolver=resolver,
+                requests=RequestClient(resolver, self._clock, self._limits),
+                secrets=NoSecrets(),
+                handles=HandleTable(self._limits),
                 loop=loop,
                 clock=self._clock,
                 limits=self._limits,

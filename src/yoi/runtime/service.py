@@ -28,7 +28,9 @@ from yoi.runtime.hop import Mailbox, Turns, on_worker
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
 from yoi.runtime.pump import IngressRules, Pump
+from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.timers import Timers
+from yoi.runtime.vault import Vault
 from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
 
 _OURS_CLOSE = 1001
@@ -80,6 +82,10 @@ class Link(Protocol):
 
     def send_binary(self, session: SessionId | None, data: bytes) -> None:
         """Queue one binary message; raises ConnectionFailure at once."""
+        ...
+
+    def last(self, name: str) -> Any:
+        """Return the latest value of the declared pointer `name` in this session."""
         ...
 
     def pause(self) -> None:
@@ -134,6 +140,8 @@ class Blueprint:
     lanes: tuple[Lane, ...]
     rules: Mapping[str, IngressRules]
     outlets: tuple[Outlet, ...]
+    vault: Vault
+    desk: RequestDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +261,9 @@ class Service:
                 count=left,
             )
         self._links.clear()
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._print.vault.forget()
         self._life.stopped()
         self._note_state(reason)
 
@@ -348,7 +359,10 @@ class Service:
         elif effect.data is not None:
             link.send_binary(effect.session, effect.data)
         else:
-            link.send_text(effect.session, msgspec.json.encode(effect.document).decode())
+            filled = self._print.vault.fill(
+                effect.document, effect.insert, connection=effect.connection, last=link.last
+            )
+            link.send_text(effect.session, msgspec.json.encode(filled.document).decode())
 
     def act(self, effect: SetStatus | Steer | Keep | Ask) -> None:
         """Do what the gate allowed; raises YoiError at once."""
@@ -356,10 +370,27 @@ class Service:
             self._show_status(effect.update)
         elif isinstance(effect, Keep):
             self._keep(effect)
+        elif isinstance(effect, Ask):
+            self._ask(effect)
         else:
             raise ServiceError(
                 "denied.unsupported", f"this host does not carry out {effect.kind} yet"
             )
+
+    def _ask(self, effect: Ask) -> None:
+        desk = self._print.desk
+        prepared = desk.prepare(effect.payload, effect.command_id)
+
+        async def carry_out() -> None:
+            payload = await desk.carry_out(prepared)
+            self._offer(
+                EventKind.RESPONSE,
+                effect.ingress,
+                f"request:{prepared.target}",
+                {"command_id": effect.command_id, "target": prepared.target, **payload},
+            )
+
+        self._spawn(carry_out())
 
     def _keep(self, effect: Keep) -> None:
         payload = effect.payload

@@ -25,6 +25,10 @@ class UnopenedConnection:
         """Refuse: `connection.not_open`."""
         self._refuse()
 
+    def last(self, name: str) -> NoReturn:
+        """Refuse: there is no session to have seen anything."""
+        self._refuse()
+
     def pause(self) -> None:
         """Nothing is read."""
 

@@ -1,0 +1,129 @@
+"""The `request` command of one service: fill in, judge, send, relieve of captures, answer."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
+from yoi.errors import PermissionDenied, RequestFailure, YoiError
+from yoi.permissions import Authority, Decision, UrlTarget
+from yoi.protocol.session_commands import Request
+from yoi.runtime.vault import Vault
+
+Json = Any
+Send = Callable[
+    [PreparedRequest, Callable[[str, Any], Decision]], Awaitable[HttpAnswer | HttpFailure]
+]
+
+
+class Rotation(Protocol):
+    """Where a captured credential replaces a stored one; `yoi.secrets` has the real one."""
+
+    async def replace(self, name: str, value: str) -> None:
+        """Store `value` under `name`, durably."""
+        ...
+
+
+class RequestDesk:
+    """See the module docstring. One per service; it belongs to the event loop."""
+
+    def __init__(
+        self, service: str, authority: Authority, vault: Vault, send: Send, rotation: Rotation
+    ) -> None:
+        self._service = service
+        self._authority = authority
+        self._vault = vault
+        self._send = send
+        self._rotation = rotation
+
+    def prepare(self, command: Request, command_id: str) -> PreparedRequest:
+        """Return the request as it will be sent. Raises YoiError; nothing has left the host."""
+        target = self._target(command.target)
+        body: Json = command.json if command.text is None else command.text
+        filled = self._vault.fill(
+            {"headers": dict(command.headers), "query": dict(command.query), "body": body},
+            command.insert,
+            request=command.target,
+        )
+        document = filled.document
+        data, media = request_body(
+            None if command.text is not None else document["body"],
+            document["body"] if command.text is not None else None,
+        )
+        headers = _texts(document["headers"], "headers")
+        if media is not None and not any(name.lower() == "content-type" for name in headers):
+            headers = {**headers, "Content-Type": media}
+        exact = target.host.exact
+        if exact is None or target.scheme not in ("http", "https"):
+            raise RequestFailure(
+                "request.malformed",
+                f"the request target {command.target} has no single scheme and host to send to",
+                hint="name one host and one scheme in [[request]], and give each its own name",
+            )
+        parts = [place.split("/") for place in filled.places]
+        return PreparedRequest(
+            plugin=self._service,
+            command_id=command_id,
+            target=command.target,
+            method=command.method,
+            url=request_url(
+                target.scheme,
+                exact.header,
+                target.port,
+                command.path,
+                _texts(document["query"], "query"),
+            ),
+            headers=tuple(headers.items()),
+            body=data,
+            inserted_headers=frozenset(part[2].lower() for part in parts if part[1] == "headers"),
+            inserted_elsewhere=any(part[1] != "headers" for part in parts),
+        )
+
+    async def carry_out(self, prepared: PreparedRequest) -> dict[str, Json]:
+        """Return the payload of the `response` event. Never raises but when cancelled."""
+
+        def authorise(method: str, url: Any) -> Decision:
+            return self._authority.request(method, url, prepared.target)
+
+        answer = await self._send(prepared, authorise)
+        if isinstance(answer, HttpFailure):
+            return answer.to_payload()
+        target = self._target(prepared.target)
+        relieved, taken = answer.relieved_of(target.captures)
+        payload = relieved.to_payload()
+        captured: dict[str, str] = {}
+        failed: dict[str, Json] = {name: _error(exc) for name, exc in taken.failed.items()}
+        for name, value in taken.values.items():
+            try:
+                decision = self._authority.rotation(prepared.target, name).require()
+                if decision.secret is not None:
+                    await self._rotation.replace(decision.secret, value.text())
+                else:
+                    captured[name] = self._vault.keep(prepared.target, value)
+            except YoiError as exc:
+                failed[name] = _error(exc)
+        if captured:
+            payload["captured"] = captured
+        if failed:
+            payload["capture_errors"] = failed
+        return payload
+
+    def _target(self, name: str) -> UrlTarget:
+        for target in self._authority.requested.request:
+            if target.name == name:
+                return target
+        raise PermissionDenied(
+            "denied.not_requested",
+            f"the manifest declares no request target named {name!r}",
+            hint=f'declare it in plugin.toml: [[request]] with name = "{name}"',
+        )
+
+
+def _texts(value: Mapping[str, Json], part: str) -> dict[str, str]:
+    for name, item in value.items():
+        if not isinstance(item, str):
+            raise RequestFailure("request.malformed", f"{part}.{name} is not text")
+    return dict(value)
+
+
+def _error(exc: YoiError) -> dict[str, Json]:
+    return {"code": exc.code, "message": exc.message}

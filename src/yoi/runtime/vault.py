@@ -1,0 +1,136 @@
+"""What one service may have put into its messages, resolved: secrets, captured and last values.
+
+The values pass through here on their way out and stay nowhere. What the plugin wrote, with its
+placeholders, is what logs, events and journals see.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from yoi.core.captures import Captured, HandleTable
+from yoi.core.insertion import Insertion, insert_into, parse_insertions
+from yoi.errors import InsertionError, SecretError
+from yoi.permissions import Authority
+from yoi.types import Clock
+
+Json = Any
+
+
+class Value(Protocol):
+    """A secret that shows itself only when asked to."""
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        ...
+
+
+class SecretSource(Protocol):
+    """Where secrets come from; `yoi.secrets` has real ones. On the loop: never blocks."""
+
+    def get(self, name: str) -> Value:
+        """Return the secret `name` of the operator's store; SecretError `secret.missing`."""
+        ...
+
+
+class NoSecrets:
+    """A host without a secret store: every secret is missing."""
+
+    def get(self, name: str) -> Value:
+        """Raise SecretError `secret.missing`."""
+        raise SecretError(
+            "secret.missing",
+            f"there is no secret {name!r} in the store",
+            hint=f"yoi secret set {name}",
+        )
+
+    async def replace(self, name: str, value: str) -> None:
+        """Raise SecretError `secret.missing`: what is not there cannot be replaced."""
+        self.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A document with everything in place. Its repr shows nothing of it."""
+
+    document: Json
+    places: tuple[str, ...]
+    """The JSON pointers that were filled."""
+
+    def __repr__(self) -> str:
+        return f"<filled at {', '.join(self.places) or 'no place'}>"
+
+
+class Vault:
+    """See the module docstring. One per service; it belongs to the event loop."""
+
+    def __init__(
+        self,
+        service: str,
+        authority: Authority,
+        secrets: SecretSource,
+        handles: HandleTable,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._authority = authority
+        self._secrets = secrets
+        self._handles = handles
+        self._clock = clock
+
+    def fill(
+        self,
+        document: Json,
+        insert: tuple[Json, ...],
+        *,
+        connection: str | None = None,
+        request: str | None = None,
+        last: Callable[[str], Json] | None = None,
+    ) -> Filled:
+        """Return `document` with each insertion done, for one connection or one request target.
+
+        Every insertion is authorised first, for its place and goal. Raises PermissionDenied,
+        InsertionError, SecretError or CaptureFailed; nothing is half done.
+        """
+        if not insert:
+            return Filled(document, ())
+        insertions = parse_insertions(insert)
+
+        def lookup(insertion: Insertion) -> Json:
+            if insertion.secret is not None:
+                decision = self._authority.secret(
+                    insertion.secret, insertion.at, connection=connection, request=request
+                ).require()
+                return self._secrets.get(decision.secret or insertion.secret).reveal()
+            if insertion.captured is not None:
+                return self._captured(insertion, insertion.captured, connection, request)
+            if last is None or insertion.last is None:
+                raise InsertionError(
+                    "insert.place", "last values exist for the messages of a connection only"
+                )
+            return last(insertion.last)
+
+        return Filled(
+            insert_into(document, insertions, lookup), tuple(str(one.at) for one in insertions)
+        )
+
+    def opened_url(self, handle: str, connection: str) -> Captured:
+        """Return the captured URL behind `handle`, for a dial of `connection`."""
+        return self._handles.open_url(handle, self._service, connection, self._clock.monotonic())
+
+    def keep(self, target: str, value: Captured) -> str:
+        """Return a new handle for what an answer of the request target `target` was relieved of."""
+        return self._handles.issue(self._service, value, self._clock.monotonic(), target=target)
+
+    def forget(self) -> None:
+        """Drop every handle of this service."""
+        self._handles.forget(self._service)
+
+    def _captured(
+        self, insertion: Insertion, handle: str, connection: str | None, request: str | None
+    ) -> Json:
+        target, value = self._handles.value(handle, self._service, self._clock.monotonic())
+        self._authority.captured(
+            (target, value.name), insertion.at, connection=connection, request=request
+        ).require()
+        return value.reveal()
