@@ -1,0 +1,203 @@
+"""`yoi worker`: the agents of a running host, asked over its control socket."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yoi.cli.exits import Exit
+from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
+from yoi.cli.output import Output
+from yoi.cli.service import ask
+from yoi.errors import ControlError, UsageError
+
+app = typer.Typer(help="See and steer the workers of the running host.", rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `yoi worker list`.")]
+Words = Annotated[str, typer.Argument(metavar="TEXT", help="The message.")]
+
+
+@app.command("list")
+def list_(workspace: Workspace = None, as_json: Json = False) -> None:
+    """List the workers of the running host."""
+    from yoi.cli import worker_view
+
+    workers = worker_view.parse_all(ask(workspace_folder(workspace), "worker.list"))
+    Output("worker list", as_json).show({"workers": workers}, lambda: worker_view.overview(workers))
+
+
+@app.command("show")
+def show(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Show one worker: state, model, what waits for a person, tokens, alerts."""
+    from yoi.cli import worker_view
+
+    worker = worker_view.parse(ask(workspace_folder(workspace), "worker.status", name=name))
+    Output("worker show", as_json).show({"worker": worker}, lambda: worker_view.details(worker))
+
+
+@app.command("run")
+def run(name: Name, text: Words, workspace: Workspace = None, as_json: JsonLines = False) -> int:
+    """Send a message and follow the worker live until it has answered.
+
+    Exits with 1 when the run failed, was cancelled or reached a limit.
+    """
+    from yoi.cli import worker_view
+
+    folder = workspace_folder(workspace)
+    output = Output("worker run", as_json)
+    stream = worker_view.Stream(output, name)
+    with _following(folder, name) as (_, events):
+        seq = ask(folder, "worker.send", name=name, text=text)["seq"]
+        for event in events:
+            stream.hear(event)
+            if event["event"] == "run_end" and event["data"]["result"] != "paused":
+                result = _result_of(folder, name, seq)
+                if result is not None:
+                    return Exit.OK if result == "finished" else Exit.FAILED
+    raise ControlError("control.unreachable", "the worker stopped before it had answered")
+
+
+@app.command("send")
+def send(name: Name, text: Words, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Send a message and do not wait for the answer."""
+    from yoi.cli import worker_view
+
+    sent = ask(workspace_folder(workspace), "worker.send", name=name, text=text)
+    Output("worker send", as_json).show(
+        {"name": name, "seq": sent["seq"]}, lambda: worker_view.sent(name, sent["seq"])
+    )
+
+
+@app.command("pause")
+def pause(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Let the worker start nothing more; what is under way finishes."""
+    _act("pause", name, workspace, as_json)
+
+
+@app.command("resume")
+def resume(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Let a paused worker go on."""
+    _act("resume", name, workspace, as_json)
+
+
+@app.command("cancel")
+def cancel(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """End the worker's run now."""
+    _act("cancel", name, workspace, as_json)
+
+
+@app.command("compact")
+def compact(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Have the model sum up the worker's history, as a new item of it."""
+    _act("compact", name, workspace, as_json)
+
+
+@app.command("approve")
+def approve(
+    name: Name,
+    call_id: Annotated[
+        str | None, typer.Argument(metavar="[CALL]", help="Which call, if several wait.")
+    ] = None,
+    deny: Annotated[bool, typer.Option("--deny", help="Refuse the call instead.")] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Decide about a tool call that waits for a person."""
+    from yoi.cli import worker_view
+
+    folder = workspace_folder(workspace)
+    waiting = worker_view.parse(ask(folder, "worker.status", name=name)).approvals
+    chosen = [call for call in waiting if call_id in (None, call.id)]
+    if len(chosen) != 1:
+        raise UsageError(
+            "usage.arguments",
+            f"{len(waiting)} calls of {name} wait" if len(chosen) > 1 else "no such call waits",
+            hint=f"yoi worker show {name}",
+        )
+    ask(folder, "worker.approve", name=name, call_id=chosen[0].id, approved=not deny)
+    Output("worker approve", as_json).show(
+        {"name": name, "call": chosen[0], "approved": not deny},
+        lambda: worker_view.decided(chosen[0], approved=not deny),
+    )
+
+
+@app.command("history")
+def history(
+    name: Name,
+    after: Annotated[int, typer.Option(min=0, metavar="PLACE", help="Start after this item.")] = 0,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens next.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Print what is committed in a worker's history, oldest first."""
+    from yoi.cli import worker_view
+
+    folder = workspace_folder(workspace)
+    output = Output("worker history", as_json)
+    if not follow:
+        for item in _items(folder, name, after):
+            output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]
+        return
+    stream = worker_view.Stream(output, name)
+    with contextlib.suppress(KeyboardInterrupt), _following(folder, name) as (_, events):
+        for item in _items(folder, name, after):
+            output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]
+        for event in events:
+            stream.hear(event)
+
+
+def _items(folder: Path, name: str, after: int) -> Iterator[dict[str, Any]]:
+    """Yield the committed items after place `after`, up to those there when the last page came."""
+    while items := ask(folder, "worker.history", name=name, after=after)["items"]:
+        yield from items
+        after = items[-1]["seq"]
+
+
+def _result_of(folder: Path, name: str, seq: int) -> str | None:
+    """Return how the run that took input `seq` ended, or None while it has not."""
+    taken = False
+    for item in _items(folder, name, seq):
+        taken = taken or (item["type"] == "run_start" and seq in item["takes"])
+        if taken and item["type"] == "run_end":
+            return str(item["result"])
+    return None
+
+
+@contextlib.contextmanager
+def _following(
+    folder: Path, name: str
+) -> Iterator[tuple[dict[str, Any], Iterator[dict[str, Any]]]]:
+    """Give a snapshot and an endless iterator over what follows it."""
+    begun = ask(folder, "worker.watch", name=name)
+    try:
+        yield begun["snapshot"], _events(folder, begun["watch"])
+    finally:
+        with contextlib.suppress(ControlError):
+            ask(folder, "worker.unwatch", watch=begun["watch"])
+
+
+def _events(folder: Path, watch: str) -> Iterator[dict[str, Any]]:
+    while True:
+        answer = ask(folder, "worker.poll", watch=watch)
+        yield from answer["events"]
+        if answer["lagged"]:
+            raise ControlError(
+                "control.refused", "this screen is too slow for the worker; look at its history"
+            )
+        if answer["ended"]:
+            return
+
+
+def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:
+    from yoi.cli import worker_view
+
+    folder = workspace_folder(workspace)
+    ask(folder, f"worker.{verb}", name=name)
+    current = worker_view.parse(ask(folder, "worker.status", name=name))
+    Output(f"worker {verb}", as_json).show(
+        {"name": name, "status": current.status}, lambda: worker_view.asked(name, verb)
+    )

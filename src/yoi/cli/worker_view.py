@@ -1,0 +1,172 @@
+"""Workers as tables, lines and a live stream for people. What models and plugins say is escaped."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from yoi.cli.layout import lines, pairs, table
+from yoi.cli.output import Output, console, shown
+from yoi.display import printable
+from yoi.errors import ControlError
+from yoi.protocol.events import ApprovalRequestData
+from yoi.workers.worker import WorkerStatus
+
+_STYLES = {"running": "green", "idle": "", "paused": "yellow", "stopped": "red"}
+_TEXT_CHARS = 100_000
+
+
+def parse(answer: Any) -> WorkerStatus:
+    """Return the status in a control answer; raises ControlError where it does not fit."""
+    try:
+        return msgspec.convert(answer, WorkerStatus)
+    except msgspec.ValidationError as exc:
+        raise ControlError("control.refused", f"the host's answer does not fit: {exc}") from None
+
+
+def parse_all(answer: Any) -> list[WorkerStatus]:
+    """Return every status in a control answer."""
+    if not isinstance(answer, list):
+        raise ControlError("control.refused", "the host's answer is not a list of workers")
+    return [parse(each) for each in answer]
+
+
+def overview(workers: Sequence[WorkerStatus]) -> RenderableType:
+    """Return one row per worker."""
+    if not workers:
+        return Group(
+            Text("no workers: none is configured in this workspace"),
+            Text("  hint: add [[workers]] to .yoi/yoi.toml", style="cyan"),
+        )
+    made = table("name", "status", "model", "waiting", "approvals", "calls", "tokens in/out")
+    for worker in workers:
+        made.add_row(
+            shown(worker.name),
+            shown(worker.status, style=_STYLES.get(worker.status, "")),
+            shown(worker.engine),
+            str(worker.waiting),
+            str(len(worker.approvals)),
+            str(worker.llm_calls),
+            f"{worker.input_tokens}/{worker.output_tokens}",
+        )
+    return made
+
+
+def details(worker: WorkerStatus) -> RenderableType:
+    """Return everything about one worker."""
+    rows: list[tuple[str, Text]] = [
+        ("status", shown(worker.status, style=_STYLES.get(worker.status, ""))),
+        ("model", shown(worker.engine)),
+        ("waiting inputs", Text(str(worker.waiting))),
+        ("history", Text(f"{worker.items} items")),
+        ("context", Text(f"{worker.context_items} items, {worker.context_bytes} bytes")),
+        ("model calls", Text(str(worker.llm_calls))),
+        ("tokens", Text(f"{worker.input_tokens} in, {worker.output_tokens} out")),
+    ]
+    if worker.paused_by is not None:
+        rows.insert(1, ("paused by", shown(worker.paused_by, style="yellow")))
+    if worker.run is not None:
+        rows.insert(1, ("run", shown(f"{worker.run}, turn {worker.turn}")))
+    if worker.last_error is not None:
+        rows.append(("last error", shown(worker.last_error, 1024, "red")))
+    parts: list[RenderableType] = [Text(printable(worker.name), style="bold"), pairs(rows)]
+    parts += [approval(worker.name, call) for call in worker.approvals]
+    parts += [shown(f"{a.level}: {a.source}: {a.message}", 1024) for a in worker.alerts]
+    return lines(parts)
+
+
+def approval(name: str, call: ApprovalRequestData) -> RenderableType:
+    """Return what a person must see to decide, and how to."""
+    return Group(
+        shown(f"waits for approval: {call.name} {call.arguments}", 4096, "yellow"),
+        shown(f"  hint: yoi worker approve {name} {call.id}   (or --deny)", 512, "cyan"),
+    )
+
+
+def sent(name: str, seq: int) -> RenderableType:
+    """Say that a message is committed."""
+    return shown(f"{name} has it as item {seq} of its history")
+
+
+def asked(name: str, verb: str) -> RenderableType:
+    """Say that `verb` is under way."""
+    return shown(f"{verb}: {name} has been told")
+
+
+def decided(call: ApprovalRequestData, *, approved: bool) -> RenderableType:
+    """Say what was decided."""
+    return shown(f"{'approved' if approved else 'denied'}: {call.name} ({call.id})")
+
+
+def item(entry: Mapping[str, Any]) -> RenderableType:
+    """Return one committed item on one line."""
+    rest = {key: value for key, value in entry.items() if key not in ("seq", "type", "at_ms")}
+    body = json.dumps(rest, ensure_ascii=False) if rest else ""
+    return shown(f"{entry.get('seq', '?'):>6} {entry.get('type', '?')} {body}", 4096)
+
+
+class Stream:
+    """Prints a worker's events as they come: text as text, the rest as short lines."""
+
+    def __init__(self, output: Output, name: str) -> None:
+        self._output = output
+        self._name = name
+        self._screen = console()
+        self._open = ""
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Print `event`; programs get every event as it is, people what they would miss."""
+        if self._output.as_json:
+            self._output.line(event, lambda: Text(""))
+            return
+        data = event.get("data", {})
+        match event.get("event"):
+            case "text_delta":
+                self._piece(data["text"], "")
+            case "thinking_delta":
+                self._piece(data["text"], "dim italic")
+            case "tool_call_done":
+                self._line(f"→ {data['name']} {data['arguments']}", "cyan")
+            case "tool_result":
+                failed = data["is_error"]
+                self._line(f"{'✗' if failed else '←'} {data['summary']}", "red" if failed else "")
+            case "system_item":
+                origin = data["item"].get("provenance") or {}
+                self._line(f"[{origin.get('plugin', 'system')}] {data['item']['text']}", "magenta")
+            case "user_message":
+                for segment in data["segments"]:
+                    self._line(f"> {segment.get('text', '')}", "bold")
+            case "approval_request":
+                self._end()
+                call = msgspec.convert(data, ApprovalRequestData)
+                self._screen.print(approval(self._name, call), soft_wrap=True)
+            case "llm_retry":
+                self._line(f"the model is asked again in {data['wait_ms']} ms: {data['error']}")
+            case "error":
+                self._line(f"error: {data['message']}", "red")
+            case "alert":
+                self._line(f"{data['level']}: {data['message']}", "yellow")
+            case "run_end":
+                self._line(f"run {data['result']}", "dim")
+            case _:
+                pass
+
+    def _piece(self, text: str, style: str) -> None:
+        if self._open not in ("", style or "text"):
+            self._end()
+        self._open = style or "text"
+        safe = "\n".join(printable(line, _TEXT_CHARS) for line in text.split("\n"))
+        self._screen.print(Text(safe, style=style), end="", soft_wrap=True)
+
+    def _line(self, words: str, style: str = "") -> None:
+        self._end()
+        self._screen.print(shown(words, 4096, style), soft_wrap=True)
+
+    def _end(self) -> None:
+        """Finish a line of streamed text."""
+        if self._open:
+            self._screen.print()
+            self._open = ""

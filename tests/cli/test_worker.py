@@ -1,0 +1,176 @@
+"""`yoi worker` against real workers behind the real control socket."""
+
+import asyncio
+import json
+import threading
+from contextlib import contextmanager
+
+import pytest
+from tests.workers.test_roster import NoSecrets, note, profile
+from tests.workers.test_tools import Plugins
+
+from yoi.journal.memory import MemoryJournal
+from yoi.runtime.control import ControlServer
+from yoi.testing import ManualClock
+from yoi.workers.notify import NoRedaction
+from yoi.workers.operations import WorkerOperations
+from yoi.workers.roster import Roster, Surroundings
+
+HOSTILE = "\x1b[2J\x1b]0;pwned\x07[red]x[/red]\u202egnp.exe\x9b31m\rfake: ok"
+SCRIPT = [
+    {"when": "help", "say": "on it", "call": "reply", "arguments": {"text": "coming"}},
+    {"when": "hostile", "say": HOSTILE, "call": HOSTILE, "arguments": {"text": HOSTILE}},
+    {"when": "", "say": "two\nlines"},
+]
+
+
+@contextmanager
+def host(workspace, *profiles, during=None):
+    """Run the workers of `profiles` in a host's thread; `during(roster)` runs on its loop."""
+    ready, ends = threading.Event(), []
+
+    async def main():
+        clock = ManualClock()
+        roster = Roster(
+            Surroundings(
+                journal=MemoryJournal(),
+                plugins=Plugins(),
+                secrets=NoSecrets(),
+                redactor=NoRedaction(),
+                clock=clock,
+            )
+        )
+        await roster.apply(profiles)
+        server = ControlServer(workspace, WorkerOperations(roster, clock).methods)
+        await server.start()
+        if during is not None:
+            await during(roster)
+        done = asyncio.Event()
+        ends.append((asyncio.get_running_loop(), done))
+        ready.set()
+        await done.wait()
+        await roster.stop()
+        await server.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield
+    finally:
+        loop, done = ends[0]
+        loop.call_soon_threadsafe(done.set)
+        thread.join(20)
+
+
+def test_run_follows_the_answer_live_and_exits_with_its_result(yoi, workspace):
+    with host(workspace, profile(script=SCRIPT)):
+        ran = yoi("worker", "run", "w", "please help")
+        assert ran.status == 0
+        assert ran.out.splitlines() == [
+            "> please help",
+            "on it",
+            '→ reply {"text":"coming"}',
+            '← {"sent":"coming"}',
+            "done",
+            "run finished",
+        ]
+        assert yoi("worker", "run", "w", "else").out.splitlines()[1:3] == ["two", "lines"]
+
+
+def test_run_in_json_is_one_event_a_line(yoi, workspace):
+    with host(workspace, profile(script=SCRIPT)):
+        ran = yoi("worker", "run", "w", "help", "--json")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert events[0]["event"] == "user_message"
+    assert events[-1] == {"event": "run_end", "data": {"result": "finished"}}
+    assert ran.out.isascii()
+
+
+def test_a_run_that_does_not_finish_exits_with_1(yoi, workspace):
+    endless = profile(script=[{"say": "x", "call": "gone"}], max_turns=1)
+    with host(workspace, endless):
+        ran = yoi("worker", "run", "w", "go")
+    assert ran.status == 1
+    assert "run limit_reached" in ran.out
+
+
+def test_a_call_that_waits_is_shown_and_decided(yoi, workspace):
+    tools = [{"plugin": "chat", "tool": "reply"}]
+    with host(workspace, profile(tools=tools, script=SCRIPT)):
+        assert "item 1" in yoi("worker", "send", "w", "help").out
+        while not json.loads((shown := yoi("worker", "show", "w", "--json")).out)["worker"][
+            "approvals"
+        ]:
+            assert shown.status == 0
+        text = yoi("worker", "show", "w").out
+        assert "waits for approval: reply" in text
+        assert "yoi worker approve w call-0-1" in text
+        assert yoi("worker", "approve", "w", "other").status == 2
+        assert "denied: reply" in yoi("worker", "approve", "w", "--deny").out
+        assert yoi("worker", "approve", "w").status == 2
+        history = yoi("worker", "history", "w", "--json").out.splitlines()
+        decided = [i for i in map(json.loads, history) if i["type"] == "approval_decided"]
+        assert [d["approved"] for d in decided] == [False]
+
+
+def test_pause_resume_compact_list_and_refusals(yoi, workspace):
+    with host(workspace, profile("a", script=SCRIPT), profile("b", script=SCRIPT)):
+        assert yoi("worker", "pause", "a").status == 0
+        assert "paused by" in yoi("worker", "show", "a").out
+        assert yoi("worker", "resume", "a").status == 0
+        assert yoi("worker", "resume", "a").status == 1
+        assert yoi("worker", "compact", "b").status == 0
+        ran = yoi("worker", "cancel", "a")
+        assert (ran.status, "[worker.not_running]" in ran.err) == (1, True)
+        listed = yoi("worker", "list").out
+        assert "scripted" in listed
+        assert [line.split()[0] for line in listed.splitlines()[2:]] == ["a", "b"]
+        missing = yoi("worker", "show", "gone")
+        assert (missing.status, "[worker.unknown]" in missing.err) == (1, True)
+
+
+def test_history_follows_until_the_worker_stops(yoi, workspace):
+    tasks = []
+
+    async def notified(roster):
+        await roster.desk.notify(note("from outside"))
+        bus, followed = roster.worker("w").bus, asyncio.Event()
+        listen = bus.listen
+
+        def heard(listener):
+            listen(listener)
+            followed.set()
+
+        async def stop_once_followed():
+            await followed.wait()
+            await roster.apply([])
+
+        bus.listen = heard
+        tasks.append(asyncio.create_task(stop_once_followed()))
+
+    with host(workspace, profile(script=SCRIPT), during=notified):
+        ran = yoi("worker", "history", "w", "--follow")
+    assert ran.status == 0
+    assert "system_item" in ran.out
+    assert "from outside" in ran.out
+
+
+def test_without_workers_it_says_how_to_have_one(yoi, workspace):
+    with host(workspace):
+        assert "[[workers]]" in yoi("worker", "list").out
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "command", [["run", "w", "hostile"], ["show", "w"], ["list"], ["history", "w"]]
+)
+def test_no_models_or_strangers_text_reaches_a_terminal_raw(command, extra, yoi, workspace):
+    async def notified(roster):
+        await roster.desk.notify(note(f"hostile {HOSTILE}"))
+        await roster.worker("w").send(f"hostile {HOSTILE}")
+
+    with host(workspace, profile(script=SCRIPT), during=notified):
+        ran = yoi("worker", *command, *extra)
+    for forbidden in ("\x1b", "\x07", "\x9b", "\u202e", "\r"):
+        assert forbidden not in ran.out + ran.err
