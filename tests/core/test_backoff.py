@@ -25,7 +25,7 @@ def test_ceiling_doubles_until_the_bound_and_starts_again_after_reset():
 def test_every_delay_lies_under_its_ceiling(first, factor, draws):
     feed = iter(draws)
     backoff = FullJitter(first_ms=first, max_ms=first * factor, rng=lambda: next(feed))
-    for draw in draws:
+    for _ in draws:
         ceiling = backoff.ceiling_ms
         assert 0 <= backoff.next_ms() <= ceiling <= first * factor
 

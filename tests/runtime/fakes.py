@@ -158,6 +158,7 @@ class Bench:
         authorise: Callable[[], Decision] = lambda: ALLOWED,
         limits: Limits = LIMITS,
         deliver: frozenset[EventKind] = frozenset(EventKind),
+        told_of_start: tuple[str, ...] = (),
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = ManualClock()
@@ -187,6 +188,7 @@ class Bench:
             load=self._load,
             lanes=(Lane("events", overflow, max_events),),
             rules={"events": IngressRules(deadline_ms=100, attempts=3)},
+            told_of_start=told_of_start,
             vault=vault,
             desk=RequestDesk("echo", authority, vault, send, NoSecrets()),
             outlets=(

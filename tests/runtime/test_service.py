@@ -204,7 +204,9 @@ async def test_a_trap_restarts_the_plugin_and_isolates_the_culprit():
         bench.link.receive(text)
     await bench.settle()
     bench.turns.release()
-    await bench.diagnostics.until(lambda: bench.service.dead_letters)
+    await bench.diagnostics.until(
+        lambda: bench.service.dead_letters and bench.service.lifecycle is Lifecycle.RUNNING
+    )
     await bench.settle()
     assert [text for _, text in bench.link.sent] == ["a", "c"]
     assert [letter.event.text for letter in bench.service.dead_letters] == ["poison"]
@@ -399,3 +401,13 @@ async def test_a_json_send_is_encoded_once():
     bench.link.receive("go")
     await bench.settle()
     assert [text for _, text in bench.link.sent] == ['{"op":1,"d":null}']
+
+
+async def test_a_plugin_that_opens_its_own_connection_is_told_that_it_started():
+    instance = FakeInstance()
+    bench = Bench([instance], told_of_start=("events",))
+    kinds = []
+    instance.answer = lambda event: (kinds.append(event.kind), NO_COMMANDS)[1]
+    await bench.service.start()
+    await bench.settle()
+    assert kinds == [EventKind.STARTED]

@@ -25,6 +25,7 @@ from yoi.packages import (
     ComponentRuntime,
     ConnectionDecl,
     Deliver,
+    Manifest,
     Open,
     PythonRuntime,
     ResolvedPlugin,
@@ -93,6 +94,7 @@ class Assembler:
                 for i in manifest.ingresses
             },
             outlets=tuple(self._outlet(plugin, c) for c in manifest.connections),
+            told_of_start=_told_of_start(manifest),
             vault=vault,
             desk=RequestDesk(
                 plugin.name, plugin.authority, vault, self.requests.send, self.secrets
@@ -197,6 +199,17 @@ def _may_connect(plugin: ResolvedPlugin, decl: ConnectionDecl, url: Url) -> Deci
             hint=f"widen target of [[connections]] {decl.name} in plugin.toml",
         )
     return plugin.authority.connection(decl.name, url)
+
+
+def _told_of_start(manifest: Manifest) -> tuple[str, ...]:
+    """Return the ingresses that ask for `service_started`, or whose connections wait for a word."""
+    waiting = {c.ingress for c in manifest.connections if c.session.open is Open.COMMAND}
+    return tuple(
+        ingress.name
+        for ingress in manifest.ingresses
+        if EventKind.STARTED in ingress.event_kinds
+        or (not ingress.event_kinds and ingress.name in waiting)
+    )
 
 
 def _not_runnable(plugin: ResolvedPlugin) -> Instance:

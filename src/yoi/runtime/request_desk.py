@@ -78,8 +78,14 @@ class RequestDesk:
             inserted_elsewhere=any(part[1] != "headers" for part in parts),
         )
 
-    async def carry_out(self, prepared: PreparedRequest) -> dict[str, Json]:
-        """Return the payload of the `response` event. Never raises but when cancelled."""
+    async def carry_out(
+        self, prepared: PreparedRequest, wanted: tuple[str, ...]
+    ) -> dict[str, Json]:
+        """Return the payload of the `response` event. Never raises but when cancelled.
+
+        Everything declared for the target is taken out; that a capture found nothing is said of the
+        `wanted` ones only, for most answers of a target have no credential in them.
+        """
 
         def authorise(method: str, url: Any) -> Decision:
             return self._authority.request(method, url, prepared.target)
@@ -91,7 +97,15 @@ class RequestDesk:
         relieved, taken = answer.relieved_of(target.captures)
         payload = relieved.to_payload()
         captured: dict[str, str] = {}
-        failed: dict[str, Json] = {name: _error(exc) for name, exc in taken.failed.items()}
+        failed: dict[str, Json] = {
+            name: _error(exc) for name, exc in taken.failed.items() if name in wanted
+        }
+        for name in wanted:
+            if target.capture(name) is None:
+                failed[name] = {
+                    "code": "denied.not_requested",
+                    "message": f"the request {prepared.target} declares no such capture",
+                }
         for name, value in taken.values.items():
             try:
                 decision = self._authority.rotation(prepared.target, name).require()

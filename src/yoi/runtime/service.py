@@ -140,6 +140,8 @@ class Blueprint:
     lanes: tuple[Lane, ...]
     rules: Mapping[str, IngressRules]
     outlets: tuple[Outlet, ...]
+    told_of_start: tuple[str, ...]
+    """Ingresses that get a `service_started` event, the plugin's chance to make a first move."""
     vault: Vault
     desk: RequestDesk
 
@@ -382,7 +384,7 @@ class Service:
         prepared = desk.prepare(effect.payload, effect.command_id)
 
         async def carry_out() -> None:
-            payload = await desk.carry_out(prepared)
+            payload = await desk.carry_out(prepared, effect.payload.capture)
             self._offer(
                 EventKind.RESPONSE,
                 effect.ingress,
@@ -528,6 +530,8 @@ class Service:
         self._life.started()
         self._note_state("start() returned")
         self._open_links()
+        for ingress in self._print.told_of_start:
+            self._offer(EventKind.STARTED, ingress, "host", {"restarts": self._life.restarts})
         self._pump.attach(self._instance)
 
     def _open_links(self) -> None:
