@@ -1,0 +1,208 @@
+"""Getting from one socket to the next. Slack's addresses are good for one dial each.
+
+    WAITING --timer--> ASKING --address--> DIALLING --open--> LIVE --told to leave--> ASKING ...
+
+The next socket is asked for while the last one still works; the host lets them overlap.
+"""
+
+from enum import Enum
+from random import random
+from typing import Any
+
+from yoi_pdk import (
+    Command,
+    Open,
+    Ready,
+    Request,
+    ResponseEvent,
+    Status,
+    StopConnection,
+    TimerClear,
+    TimerSet,
+    insert_secret,
+)
+
+GATEWAY = "gateway"
+ASK = "open."
+"""How the ids of its requests begin."""
+LINK_TIMER = "link"
+STEADY_TIMER = "steady"
+
+PATIENCE_MS = 60_000
+"""How long an address, or an open socket's greeting, may take."""
+
+STEADY_MS = 60_000
+"""A socket that lives this long forgives earlier failures."""
+
+FIRST_RETRY_MS = 1_000
+LONGEST_RETRY_MS = 300_000
+
+OPERATOR_MS = 600_000
+"""Between attempts when a person has to do something first."""
+
+FOR_THE_OPERATOR = {
+    "invalid_auth": "the app token is wrong: yoi secret set slack-app",
+    "not_authed": "the app token is empty: yoi secret set slack-app",
+    "token_revoked": "the app token was revoked: create another, then yoi secret set slack-app",
+    "token_expired": "the app token has expired: create another, then yoi secret set slack-app",
+    "not_allowed_token_type": "this is no app-level token: it starts with xapp-",
+    "missing_scope": "the app token needs the scope connections:write",
+    "account_inactive": "the app was removed from the workspace",
+    "link_disabled": "Socket Mode is switched off in the app's settings",
+}
+
+
+class Phase(Enum):
+    WAITING = "waiting"
+    ASKING = "asking"
+    DIALLING = "dialling"
+    LIVE = "live"
+
+
+_NEXT = {
+    Phase.WAITING: {Phase.ASKING, Phase.LIVE},
+    Phase.ASKING: {Phase.DIALLING, Phase.WAITING, Phase.ASKING, Phase.LIVE},
+    Phase.DIALLING: {Phase.LIVE, Phase.WAITING, Phase.ASKING},
+    Phase.LIVE: {Phase.ASKING, Phase.WAITING, Phase.LIVE},
+}
+
+
+class Link:
+    """Decides when to ask, dial and wait; returns the commands that make it so."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.WAITING
+        self.session: str | None = None
+        self._request_id = ""
+        self._greeted = False
+        self._failures = 0
+        self._sockets = 0
+        self._problem = ""
+
+    def ask(self, event_id: str) -> list[Command]:
+        """Ask Slack for the address of a new socket."""
+        self._transition(Phase.ASKING)
+        # The event's id makes it unique, and the same should this event be delivered again.
+        self._request_id = f"{ASK}{event_id}"
+        return [
+            Request(
+                "socket",
+                "POST",
+                "/api/apps.connections.open",
+                insert=[insert_secret("/headers/authorization", "app", prefix="Bearer ")],
+                capture=["socket_url"],
+                id=self._request_id,
+            ),
+            TimerSet(LINK_TIMER, PATIENCE_MS),
+        ]
+
+    def answered(self, event: ResponseEvent) -> list[Command]:
+        """Dial the address in Slack's answer, or find out why there is none."""
+        if self.phase is not Phase.ASKING or event.command_id != self._request_id:
+            return []  # too late: given up, or asked again since
+        answer = _object(event)
+        handle = event.captured.get("socket_url")
+        if answer.get("ok") is True and handle is not None:
+            self._transition(Phase.DIALLING)
+            return [Open(GATEWAY, handle=handle), TimerSet(LINK_TIMER, PATIENCE_MS)]
+        error = str(answer.get("error") or event.error_code or f"status {event.status}")
+        if error in FOR_THE_OPERATOR:
+            return self._wait(FOR_THE_OPERATOR[error], OPERATOR_MS)
+        return self._wait(event.error_message or error, event.retry_after_ms)
+
+    def opened(self, session: str) -> list[Command]:
+        """Note the new socket; it counts when Slack has said hello."""
+        self._transition(Phase.LIVE)
+        self.session = session
+        self._greeted = False
+        self._sockets += 1
+        return [TimerSet(LINK_TIMER, PATIENCE_MS)]
+
+    def greeted(self, session: str) -> list[Command]:
+        """The socket works: from here on it may be lost and found again."""
+        if session != self.session:
+            return []
+        self._greeted = True
+        self._problem = ""
+        return [
+            Ready(GATEWAY),
+            TimerClear(LINK_TIMER),
+            TimerSet(STEADY_TIMER, STEADY_MS),
+            Status(f"connected to Slack (socket {self._sockets})"),
+        ]
+
+    def told_to_leave(self, session: str, reason: str, event_id: str) -> list[Command]:
+        """Slack wants this socket back: get the next one first, then let it go."""
+        if session != self.session or self.phase is not Phase.LIVE:
+            return []
+        if reason in FOR_THE_OPERATOR:
+            return self._wait(FOR_THE_OPERATOR[reason], OPERATOR_MS)
+        if reason == "too_many_websockets":
+            return self._wait("the app has too many sockets open (Slack allows 10)")
+        return self.ask(event_id)
+
+    def closed(self, session: str, why: str, event_id: str) -> list[Command]:
+        """The newest socket is gone; older ones end as they should."""
+        if session != self.session:
+            return []
+        self.session = None
+        if self.phase is Phase.LIVE:
+            if self._greeted and self._failures == 0:
+                self._failures = 1
+                return [*self._stop(), *self.ask(event_id)]
+            return self._wait(f"the socket was closed: {why}")
+        # The host would dial again an address that is spent.
+        return [] if self.phase is Phase.DIALLING else self._stop()
+
+    def failed(self, why: str) -> list[Command]:
+        """A dial or a command did not work."""
+        if self.phase in (Phase.ASKING, Phase.DIALLING):
+            return self._wait(why)
+        return []
+
+    def due(self, event_id: str) -> list[Command]:
+        """Ask when the wait is over, or give up what took too long."""
+        if self.phase is Phase.WAITING:
+            return self.ask(event_id)
+        if self.phase is Phase.LIVE and self._greeted:
+            return []
+        return self._wait(f"no answer while {self.phase.value} for {PATIENCE_MS // 1000} s")
+
+    def steady(self) -> list[Command]:
+        """Forget earlier failures: this socket has lasted."""
+        if self.phase is Phase.LIVE and self._greeted:
+            self._failures = 0
+        return []
+
+    def status(self) -> dict[str, Any]:
+        """Return what a person may want to know."""
+        return {"phase": self.phase.value, "sockets": self._sockets, "problem": self._problem}
+
+    def _wait(self, why: str, least_ms: int | None = None) -> list[Command]:
+        self._transition(Phase.WAITING)
+        self._problem = why
+        backoff = min(FIRST_RETRY_MS * 2 ** min(self._failures, 12), LONGEST_RETRY_MS)
+        self._failures += 1
+        delay = max(round(backoff * (0.5 + random() / 2)), least_ms or 0)
+        return [
+            *self._stop(),
+            TimerSet(LINK_TIMER, delay),
+            Status(f"not connected: {why}; next attempt in {delay / 1000:.0f} s"),
+        ]
+
+    def _stop(self) -> list[Command]:
+        """Keep the host from dialling a spent address again; a socket that still works is kept."""
+        return [] if self.session is not None and self._greeted else [StopConnection(GATEWAY)]
+
+    def _transition(self, phase: Phase) -> None:
+        if phase not in _NEXT[self.phase]:
+            raise RuntimeError(f"{self.phase.value} does not lead to {phase.value}")
+        self.phase = phase
+
+
+def _object(event: ResponseEvent) -> dict[str, Any]:
+    try:
+        value = event.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

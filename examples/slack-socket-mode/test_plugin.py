@@ -1,0 +1,331 @@
+"""The app tested as any Python code is: `pytest`, without Yoi and without Slack."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from yoi_pdk import Open, Ready, Reply, Request, Status, StopConnection, TimerClear, TimerSet
+from yoi_pdk.testing import (
+    PluginHarness,
+    denied_event,
+    error_event,
+    gap_event,
+    load_plugin,
+    send_failed_event,
+)
+
+Slack = load_plugin(Path(__file__).parent)
+HELLO = {"type": "hello", "num_connections": 1}
+REFRESH = {"type": "disconnect", "reason": "refresh_requested"}
+_numbers = itertools.count(1)
+
+
+def started(**config):
+    plugin = PluginHarness(Slack, config=config)
+    plugin.asked = plugin.started()[0]
+    return plugin
+
+
+def live(**config):
+    plugin = started(**config)
+    answer(plugin, plugin.asked)
+    plugin.open("s1")
+    plugin.json(HELLO, session="s1")
+    return plugin
+
+
+def answer(plugin, request, handle="handle-1"):
+    return plugin.response(request, json={"ok": True}, captured={"socket_url": handle})
+
+
+def kinds(commands):
+    return [type(command) for command in commands]
+
+
+def event(text, /, envelope_id=None, event_id=None, **about):
+    number = next(_numbers)
+    inner = {"type": "app_mention", "channel": "C1", "user": "U2", "ts": "1.5", "text": text}
+    return {
+        "type": "events_api",
+        "envelope_id": envelope_id or f"e{number}",
+        "payload": {"event_id": event_id or f"Ev{number}", "event": {**inner, **about}},
+        "accepts_response_payload": False,
+    }
+
+
+def slash(text, **about):
+    number = next(_numbers)
+    payload = {
+        "command": "/yoi",
+        "text": text,
+        "channel_id": "C1",
+        "trigger_id": f"t{number}",
+        "response_url": f"https://hooks.slack.com/commands/T1/{number}/secret",
+    }
+    return {
+        "type": "slash_commands",
+        "envelope_id": f"s{number}",
+        "payload": {**payload, **about},
+        "accepts_response_payload": True,
+    }
+
+
+def test_the_first_move_asks_for_an_address_with_a_token_it_never_sees():
+    plugin = started()
+    assert plugin.asked.wire()[2] == {
+        "target": "socket",
+        "method": "POST",
+        "path": "/api/apps.connections.open",
+        "insert": [{"at": "/headers/authorization", "secret": "app", "prefix": "Bearer "}],
+        "capture": ["socket_url"],
+    }
+    opened, patience = answer(plugin, plugin.asked)
+    assert opened == Open("gateway", handle="handle-1")
+    assert patience == TimerSet("link", 60_000)
+
+
+def test_hello_makes_the_session_ready_and_looks_at_the_bot_token_once():
+    plugin = started()
+    answer(plugin, plugin.asked)
+    plugin.open("s1")
+    ready, clear, steady, status, who = plugin.json(HELLO, session="s1")
+    assert (ready, clear) == (Ready("gateway"), TimerClear("link"))
+    assert kinds([steady, status]) == [TimerSet, Status]
+    assert who.path == "/api/auth.test"
+    [status] = plugin.response(who, json={"ok": True, "user": "yoi", "team": "Example"})
+    assert status == Status("connected to Slack as yoi in Example")
+    assert kinds(plugin.json(HELLO, session="s1")) == [Ready, TimerClear, TimerSet, Status]
+
+
+def test_a_mention_is_acknowledged_first_and_answered_in_its_thread():
+    plugin = live()
+    ack, post = plugin.json(event("<@U1BOT> good morning", envelope_id="e9"), session="s1")
+    assert ack == Reply('{"envelope_id": "e9"}')
+    assert isinstance(post, Request)
+    assert (post.target, post.path) == ("web", "/api/chat.postMessage")
+    assert post.json == {"channel": "C1", "text": "You said: good morning", "thread_ts": "1.5"}
+    assert plugin.response(post, json={"ok": True}) == []
+    assert plugin.status()["posted"] == 1
+
+
+def test_a_retried_envelope_is_acknowledged_and_not_answered_again():
+    plugin = live()
+    assert len(plugin.json(event("hi", event_id="EvX"))) == 2
+    again = plugin.json(event("hi", event_id="EvX", envelope_id="e77"), session="s2")
+    assert again == [Reply('{"envelope_id": "e77"}')]
+    assert plugin.status()["repeated"] == 1
+
+
+def test_the_memory_of_envelopes_is_bounded():
+    plugin = live()
+    for number in range(1100):
+        plugin.json(event("", event_id=f"Ev-{number}"))
+    assert len(plugin.plugin.answers._seen) == 1000
+    assert len(plugin.plugin.outbox._on_the_way) == 50
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"bot_id": "B1"},
+        {"subtype": "message_changed"},
+        {"type": "message", "channel_type": "channel"},
+        {"type": "reaction_added"},
+        {"channel": "C9"},
+    ],
+)
+def test_what_is_not_for_us_is_only_acknowledged(about):
+    plugin = live(channels=["C1"])
+    assert kinds(plugin.json(event("hi", **about))) == [Reply]
+
+
+def test_a_direct_message_is_answered_outside_a_thread_and_outside_the_list():
+    plugin = live(channels=["C1"], prefix="")
+    _, post = plugin.json(event("hi", type="message", channel_type="im", channel="D1"))
+    assert post.json == {"channel": "D1", "text": "hi"}
+
+
+def test_repeating_somebody_mentions_nobody():
+    plugin = live(prefix="")
+    _, post = plugin.json(event("<@U1BOT> <!channel> <@U3> a&amp;b {{token}} ${app}"))
+    expected = "&lt;!channel&gt; &lt;@U3&gt; a&amp;b {{token}} ${app}"
+    assert post.json["text"] == expected
+    assert [item.name for item in post.insert] == ["bot"]
+
+
+def test_help_has_a_button_and_the_button_an_answer():
+    plugin = live()
+    _, post = plugin.json(event("<@U1BOT> help"))
+    assert post.json["blocks"][1]["elements"][0]["action_id"] == "hello"
+    pressed = {
+        "type": "interactive",
+        "envelope_id": "i1",
+        "payload": {
+            "trigger_id": "t-i",
+            "actions": [{"action_id": "hello"}],
+            "response_url": "https://hooks.slack.com/actions/T1/2/3",
+        },
+        "accepts_response_payload": True,
+    }
+    ack, post = plugin.json(pressed)
+    assert ack == Reply('{"envelope_id": "i1"}')
+    assert (post.target, post.path, post.insert) == ("hooks", "/actions/T1/2/3", ())
+
+
+def test_a_command_is_answered_within_its_acknowledgement():
+    plugin = live()
+    [ack] = plugin.json(slash("good morning"))
+    assert json.loads(ack.text)["payload"] == {"text": "You said: good morning"}
+    [ack] = plugin.json(slash("help"))
+    assert "say <text>" in json.loads(ack.text)["payload"]["text"]
+    [ack] = plugin.json(slash("count"))
+    assert "3 messages" in json.loads(ack.text)["payload"]["text"]
+
+
+def test_say_goes_to_the_channel_by_the_response_url():
+    plugin = live()
+    ack, post = plugin.json(slash("say hello all"))
+    assert "payload" not in json.loads(ack.text)
+    assert post.target == "hooks"
+    assert post.json == {"response_type": "in_channel", "text": "You said: hello all"}
+
+
+def test_a_command_in_a_foreign_channel_is_told_so():
+    [ack] = live(channels=["C1"]).json(slash("hi", channel_id="C9"))
+    assert "not used" in json.loads(ack.text)["payload"]["text"]
+
+
+@pytest.mark.parametrize("reason", ["warning", "refresh_requested"])
+def test_the_next_socket_is_asked_for_while_the_last_one_works(reason):
+    plugin = live()
+    asked, _ = plugin.json({"type": "disconnect", "reason": reason}, session="s1")
+    assert isinstance(asked, Request)
+    # Both sockets bring envelopes: each is acknowledged where it came from.
+    assert len(plugin.json(event("during"), session="s1")) == 2
+    assert answer(plugin, asked, "handle-2")[0] == Open("gateway", handle="handle-2")
+    plugin.open("s2")
+    assert plugin.close(1000, session="s1") == []
+    assert Ready("gateway") in plugin.json(HELLO, session="s2")
+    assert plugin.status()["sockets"] == 2
+
+
+def test_a_socket_that_goes_before_the_next_is_there_is_not_dialled_again():
+    plugin = live()
+    asked, _ = plugin.json(REFRESH, session="s1")
+    assert plugin.close(1000, session="s1") == [StopConnection("gateway")]
+    assert answer(plugin, asked)[0] == Open("gateway", handle="handle-1")
+
+
+def test_a_lost_socket_is_replaced_at_once_and_then_more_slowly():
+    plugin = live()
+    stop, asked, _ = plugin.close(1006, session="s1")
+    assert stop == StopConnection("gateway")
+    answer(plugin, asked)
+    plugin.open("s2")
+    plugin.json(HELLO, session="s2")
+    stop, wait, status = plugin.close(1006, session="s2")
+    assert kinds([stop, wait, status]) == [StopConnection, TimerSet, Status]
+    [asked, _] = plugin.timer("link")
+    answer(plugin, asked)
+    plugin.open("s3")
+    plugin.json(HELLO, session="s3")
+    assert plugin.timer("steady") == []
+    assert isinstance(plugin.close(1006, session="s3")[1], Request)
+
+
+def test_the_wait_doubles_to_a_bound():
+    plugin = started()
+    waits = []
+    for _ in range(14):
+        _, wait, _ = plugin.response(plugin.asked, status=503)
+        waits.append(wait.after_ms)
+        plugin.asked = plugin.timer("link")[0]
+    assert 500 <= waits[0] <= 1000
+    assert 150_000 <= waits[-1] <= 300_000
+
+
+def test_a_wrong_token_waits_for_a_person_and_says_what_to_do():
+    plugin = started()
+    stop, wait, status = plugin.response(plugin.asked, json={"ok": False, "error": "invalid_auth"})
+    assert stop == StopConnection("gateway")
+    assert wait.after_ms == 600_000
+    assert "yoi secret set slack-app" in status.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("link_disabled", "Socket Mode"), ("too_many_websockets", "Slack allows 10")],
+)
+def test_reasons_that_no_new_socket_would_help(reason, words):
+    plugin = live()
+    commands = plugin.json({"type": "disconnect", "reason": reason}, session="s1")
+    assert not any(isinstance(command, Request) for command in commands)
+    assert words in commands[-1].message
+    assert plugin.close(1000, session="s1") == [StopConnection("gateway")]
+
+
+def test_slack_may_ask_to_wait():
+    plugin = started()
+    _, wait, _ = plugin.response(
+        plugin.asked, status=429, json={"ok": False}, retry_after_ms=30_000
+    )
+    assert wait.after_ms == 30_000
+
+
+def test_no_answer_at_all_is_given_up():
+    plugin = started()
+    assert kinds(plugin.timer("link")) == [StopConnection, TimerSet, Status]
+    assert answer(plugin, plugin.asked) == [], "an answer that comes too late opens nothing"
+
+
+def test_a_dial_that_fails_gets_another_address():
+    plugin = started()
+    answer(plugin, plugin.asked)
+    stop, wait, _ = plugin.event(error_event("connection.refused"))
+    assert (stop, type(wait)) == (StopConnection("gateway"), TimerSet)
+    assert isinstance(plugin.timer("link")[0], Request)
+
+
+def test_a_refusal_is_shown_and_not_repeated_in_a_hurry():
+    plugin = started()
+    denied = denied_event(plugin.asked.id, message="the secret app is not granted")
+    denied.payload["command"] = "request"
+    _, wait, status = plugin.event(denied)
+    assert wait.after_ms >= 500
+    assert "not granted" in status.message
+    assert plugin.logs[-1][0] == "error"
+
+
+def test_a_bot_token_that_is_wrong_shows_at_once():
+    plugin = started()
+    answer(plugin, plugin.asked)
+    plugin.open("s1")
+    who = plugin.json(HELLO, session="s1")[-1]
+    [status] = plugin.response(who, json={"ok": False, "error": "invalid_auth"})
+    assert status == Status("the bot token was not accepted: invalid_auth")
+
+
+def test_a_post_that_slack_had_no_room_for_is_posted_later():
+    plugin = live()
+    _, post = plugin.json(event("hi"))
+    assert plugin.response(post, status=429, retry_after_ms=2000) == [TimerSet("resend", 2000)]
+    assert plugin.timer("resend") == [post]
+    assert plugin.timer("resend") == []
+
+
+def test_a_post_that_may_have_arrived_is_never_repeated():
+    plugin = live()
+    _, post = plugin.json(event("hi"))
+    assert plugin.response(post, error=("request.timeout", "no answer in time")) == []
+    assert plugin.status()["failed"] == 1
+    assert plugin.logs[-1] == ("warning", "a post was not accepted: no answer in time")
+
+
+def test_lost_acknowledgements_and_gaps_are_only_noted():
+    plugin = live()
+    assert plugin.event(send_failed_event("x")) == []
+    assert plugin.event(gap_event("overflow")) == []
+    assert plugin.json({"type": "news"}) == []
+    assert [level for level, _ in plugin.logs] == ["warning", "warning", "debug"]
