@@ -135,18 +135,20 @@ def test_history_follows_until_the_worker_stops(yoi, workspace):
 
     async def notified(roster):
         await roster.desk.notify(note("from outside"))
-        bus, followed = roster.worker("w").bus, asyncio.Event()
-        listen = bus.listen
+        worker, caught_up = roster.worker("w"), asyncio.Event()
+        history = worker.history
 
-        def heard(listener):
-            listen(listener)
-            followed.set()
+        async def read(after, limit):
+            items = await history(after, limit)
+            if not items:
+                caught_up.set()
+            return items
 
         async def stop_once_followed():
-            await followed.wait()
+            await caught_up.wait()
             await roster.apply([])
 
-        bus.listen = heard
+        worker.history = read
         tasks.append(asyncio.create_task(stop_once_followed()))
 
     with host(workspace, profile(script=SCRIPT), during=notified):
