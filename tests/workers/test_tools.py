@@ -16,11 +16,12 @@ class Plugins:
 
     def __init__(self):
         self.called = []
+        self.digest = "sha256:ab"
 
     def tools(self):
         return [
-            PluginTool("chat", "reply", "Reply." * 1000, SCHEMA, "project:chat", "sha256:ab"),
-            PluginTool("chat", "wave", "Wave.", SCHEMA, "project:chat", "sha256:ab"),
+            PluginTool("chat", "reply", "Reply." * 1000, SCHEMA, "project:chat", self.digest),
+            PluginTool("chat", "wave", "Wave.", SCHEMA, "project:chat", self.digest),
         ]
 
     async def call(self, service, name, arguments):
@@ -104,3 +105,13 @@ def test_schemas_are_in_the_subset_and_bounded(schema):
     with pytest.raises(WorkerError) as caught:
         ToolRegistry([Tool(msgspec.structs.replace(spec(), input_schema=schema), tool().function)])
     assert caught.value.code == "worker.tool"
+
+
+async def test_a_plugin_that_changed_in_the_middle_of_a_run_is_not_called():
+    plugins = Plugins()
+    found, _ = chosen_tools(choices("reply"), plugins)
+    plugins.digest = "sha256:cd"
+    outcome = await ToolRegistry(found).carry_out(Call("c", "chat_reply", '{"text":"hi"}'))
+    assert outcome.outcome == "failed"
+    assert "[worker.tool_call]" in outcome.output
+    assert plugins.called == []

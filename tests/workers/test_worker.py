@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from tests.workers.worlds import World, answers, texts, tool
 
@@ -12,6 +13,7 @@ from yoi.workers import items as it
 from yoi.workers.context import ToolOutputs, model_input
 from yoi.workers.driver import Phase
 from yoi.workers.scripted import CallTool, Say, Think
+from yoi.workers.tools import Tool, ToolRegistry
 
 ECHO = CallTool("echo", '{"text":"hi"}')
 
@@ -398,3 +400,22 @@ async def test_stopping_in_a_tool_call_records_the_interruption_and_the_run_goes
         assert [i.outcome for i in items if isinstance(i, it.ToolResult)] == ["interrupted"]
         assert sum(isinstance(i, it.RunResumed) for i in items) == 1
         assert script.asked[1].messages[-1].outputs[0].is_error
+
+
+async def test_an_approval_does_not_reach_a_tool_that_changed_meanwhile():
+    script = answers([ECHO], [Say("done")])
+    changed = tool(approval="ask")
+    changed = Tool(
+        msgspec.structs.replace(
+            changed.spec, origin=it.Origin(kind="plugin", service="chat", digest="sha256:new")
+        ),
+        changed.function,
+    )
+    async with World(script, [tool(approval="ask")]) as world:
+        await world.worker.send("go")
+        await world.until_status("paused")
+        await world.restart(tools=lambda: ToolRegistry([changed]))
+        await world.worker.approve("call-0-0", approved=True, by="ann")
+        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
+        assert (result.outcome, "changed" in result.output) == ("refused", True)

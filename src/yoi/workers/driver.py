@@ -30,7 +30,7 @@ from yoi.workers.engine import Engine
 from yoi.workers.history import History
 from yoi.workers.items import AnyItem, Stored
 from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
-from yoi.workers.tools import ToolRegistry
+from yoi.workers.tools import ToolOutcome, ToolRegistry
 from yoi.workers.transcript import Transcript
 
 T = TypeVar("T")
@@ -324,8 +324,13 @@ class Driver:
 
     async def _run_tool(self, call: it.Call) -> None:
         generation = self._generation
+        recorded = steps.tool_spec(self.transcript, call.name)
         try:
-            done = await self._interruptible(self._registry.carry_out(call))
+            if recorded is None or recorded.origin != self._registry.origin(call.name):
+                # After a restart: the model and the person who approved saw another tool.
+                done = ToolOutcome("the tool has changed since this run began", "refused")
+            else:
+                done = await self._interruptible(self._registry.carry_out(call))
         except _Interrupted:
             result = self._result(call, _UNKNOWN, "interrupted")
         else:

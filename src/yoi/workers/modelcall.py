@@ -126,7 +126,7 @@ class ModelCaller:
                     f" {limits.tool_arguments_bytes} bytes",
                 )
         text = sum(
-            _size(p.arguments) + _size(p.name) if isinstance(p, it.Call) else _size(p.text)
+            _size(p.id + p.name + p.arguments) if isinstance(p, it.Call) else _size(p.text)
             for p in answer.parts
         )
         if text > limits.answer_text_bytes:

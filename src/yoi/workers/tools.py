@@ -178,6 +178,13 @@ def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> T
     )
 
     async def call(arguments: dict[str, Any]) -> Any:
+        # What was approved was this code; the service may run other code by now.
+        now = [(t.service, t.name, t.digest) for t in plugins.tools()]
+        if (tool.service, tool.name, tool.digest) not in now:
+            raise WorkerError(
+                "worker.tool_call",
+                f"plugin {tool.service} has changed or stopped since this run began",
+            )
         return await plugins.call(tool.service, tool.name, arguments)
 
     return Tool(spec, call)
