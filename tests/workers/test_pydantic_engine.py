@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from tests.workers.wire import Reply, Server, call, chunk, text
 from tests.workers.worlds import World, tool
 
@@ -14,6 +15,7 @@ from yoi.types import Secret
 from yoi.workers import items as it
 from yoi.workers.engines import make_engine
 from yoi.workers.profile import WorkerProfile
+from yoi.workers.pydantic_engine import PydanticEngine
 
 KEY = "sk-very-secret-key"
 
@@ -263,3 +265,23 @@ async def test_several_runs_share_one_connection_pool_and_close_it():
             await asyncio.wait_for(world.run("1"), 20)
             await world.run("2")
         assert len(server.requests) == 2
+
+
+async def test_signed_thinking_goes_back_to_its_provider_as_it_came():
+    """Some providers refuse a tool result whose thinking lost its signature."""
+    sent = []
+
+    async def stream(messages, info):
+        sent.append(messages)
+        if len(sent) == 1:
+            yield {0: DeltaThinkingPart(content="hm", signature="sig")}
+            yield {1: DeltaToolCall(name="echo", json_args='{"text":"a"}', tool_call_id="c")}
+        else:
+            yield "ok"
+
+    made = PydanticEngine("function:f", FunctionModel(stream_function=stream), {})
+    async with World(made, [tool()]) as world:
+        await world.run("hi")
+    thinking = sent[1][1].parts[0]
+    assert (thinking.content, thinking.signature) == ("hm", "sig")
+    assert sent[1][2].parts[0].content == '{"said":"a"}'

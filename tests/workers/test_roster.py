@@ -6,6 +6,7 @@ import pytest
 from tests.workers.test_tools import Plugins
 
 from yoi.errors import WorkerError
+from yoi.journal.log import Append, LogBounds
 from yoi.journal.memory import MemoryJournal
 from yoi.protocol import events as ev
 from yoi.testing import ManualClock
@@ -132,3 +133,21 @@ async def test_names_are_unique_and_a_stopped_roster_starts_nothing(roster):
     with pytest.raises(WorkerError) as caught:
         await roster.apply([profile()])
     assert caught.value.code == "worker.stopped"
+
+
+async def test_a_damaged_history_keeps_its_worker_down_and_nobody_else():
+    journal = MemoryJournal()
+    await journal.commit([Append("worker:w", 0, [b"{}"], LogBounds(records=9, size_bytes=99))])
+    made = Roster(
+        Surroundings(
+            journal=journal,
+            plugins=Plugins(),
+            secrets=NoSecrets(),
+            redactor=NoRedaction(),
+            clock=ManualClock(),
+        )
+    )
+    change = await made.apply([profile("v"), profile("w")])
+    assert change.started == ["v"]
+    assert "worker.history_invalid" in change.failed["w"]
+    await made.stop()
