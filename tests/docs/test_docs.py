@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from yoi.protocol.commands import CommandKind
+from yoi.protocol.ingress import EventKind
+from yoi.protocol.session_commands import SESSION_KINDS
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "yoi").rglob("*.py")) + sorted(
     (ROOT / "pdk" / "python" / "src").rglob("*.py")
@@ -87,6 +91,12 @@ def test_every_dependency_has_its_reason():
         name for entry in named if (name := re.split(r"[\[<>=~; ]", entry)[0].lower()) not in page
     ]
     assert not missing
+
+
+def test_every_command_and_event_kind_is_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    kinds = [*CommandKind, *SESSION_KINDS, *EventKind]
+    assert [kind for kind in kinds if f"`{kind}`" not in page] == []
 
 
 def test_every_decision_has_context_figures_and_decision():
