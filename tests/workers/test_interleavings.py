@@ -23,9 +23,9 @@ from yoi.journal.memory import MemoryJournal
 from yoi.limits import Limits
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput, model_input
-from yoi.workers.driver import Phase
 from yoi.workers.items import Stored, decode_item
 from yoi.workers.notify import NoRedaction, Notification, NotifyDesk
+from yoi.workers.phases import Phase
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import CallTool, Fail, Line, Say, Think
 from yoi.workers.transcript import Transcript

@@ -114,3 +114,16 @@ async def test_followers_are_bounded_and_idle_ones_make_room(host):
 async def test_bad_parameters_are_refused(host, method, params):
     with pytest.raises((TypeError, KeyError)):
         await host.ask(method, **params)
+
+
+async def test_a_page_of_long_items_fits_an_answer(host):
+    host.operations = WorkerOperations(host.roster, host.clock, Limits(control_response_bytes=800))
+    await host.ask("worker.pause", name="b")
+    for _ in range(3):
+        await host.ask("worker.send", name="b", text="x" * 150)
+    pages, after = [], 0
+    while page := (await host.ask("worker.history", name="b", after=after))["items"]:
+        pages.append(len(page))
+        after = page[-1]["seq"]
+    assert sum(pages) == 4
+    assert max(pages) < 3

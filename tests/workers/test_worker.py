@@ -11,7 +11,7 @@ from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.context import ToolOutputs, model_input
-from yoi.workers.driver import Phase
+from yoi.workers.phases import Phase
 from yoi.workers.scripted import CallTool, Say, Think
 from yoi.workers.tools import Tool, ToolRegistry
 

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 from yoi.errors import JournalError
 from yoi.limits import LIMITS, Limits
 
+_KIND_CHARS = 32
+"""Room before a thing's own name for what it is, as in `worker:NAME`."""
 _NAME = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._:-]*[A-Za-z0-9_-])?")
 
 
@@ -119,11 +121,11 @@ def check_appends(appends: Sequence[Append], limits: Limits = LIMITS) -> None:
 
 def check_name(log: str, limits: Limits = LIMITS) -> None:
     """Raise JournalError `journal.name` unless `log` is a safe id, colons allowed inside."""
-    if len(log) > limits.name_bytes or _NAME.fullmatch(log) is None:
+    most = limits.name_bytes + _KIND_CHARS
+    if len(log) > most or _NAME.fullmatch(log) is None:
         raise JournalError(
             "journal.name",
-            f"a log's name is 1 to {limits.name_bytes} ASCII letters, digits, '-', '_', '.' "
-            f"or ':', not {log!r}",
+            f"a log's name is 1 to {most} ASCII letters, digits, '-', '_', '.' or ':', not {log!r}",
         )
 
 

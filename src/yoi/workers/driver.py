@@ -1,10 +1,5 @@
 """What drives a worker: one task that takes the next step, commits what happened, and looks again.
 
-    IDLE ──input──▶ RUNNING ──end──▶ IDLE          any ──stop──▶ STOPPED
-      ▲ │              │  ▲
-      │ └───pause───▶ PAUSED (a person's pause, a call that waits for approval, or a fault)
-      └────resume──────┘
-
 Everything it knows is in the history, so a restart goes on from there.
 """
 
@@ -12,7 +7,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, TypeVar
 
 from yoi.errors import JournalError, ModelError, WorkerError, YoiError
@@ -30,33 +24,11 @@ from yoi.workers.engine import Engine
 from yoi.workers.history import History
 from yoi.workers.items import AnyItem, Stored
 from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
+from yoi.workers.phases import Phase, PhaseMachine
 from yoi.workers.tools import ToolOutcome, ToolRegistry
 from yoi.workers.transcript import Transcript
 
 T = TypeVar("T")
-
-
-class Phase(StrEnum):
-    """The states of a worker."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPED = "stopped"
-
-
-_NEXT: dict[Phase, frozenset[Phase]] = {
-    Phase.IDLE: frozenset({Phase.RUNNING, Phase.PAUSED, Phase.STOPPED}),
-    Phase.RUNNING: frozenset({Phase.IDLE, Phase.PAUSED, Phase.STOPPED}),
-    Phase.PAUSED: frozenset({Phase.IDLE, Phase.RUNNING, Phase.STOPPED}),
-    Phase.STOPPED: frozenset(),
-}
-_STATUS: dict[Phase, ev.StatusName] = {
-    Phase.IDLE: "idle",
-    Phase.RUNNING: "running",
-    Phase.PAUSED: "paused",
-    Phase.STOPPED: "idle",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +55,7 @@ class Driver:
     """See the module docstring. Belongs to the event loop."""
 
     def __init__(self, setup: WorkerSetup, bus: Bus, alerts: Alerts) -> None:
-        self.phase = Phase.IDLE
+        self._phase = PhaseMachine(bus)
         self.fault: YoiError | None = None
         self.last_error: str | None = None
         self.history = History(setup.journal, setup.name, self._announce, setup.limits)
@@ -112,9 +84,14 @@ class Driver:
         return self.history.transcript
 
     @property
+    def phase(self) -> Phase:
+        """Return the state."""
+        return self._phase.state
+
+    @property
     def status(self) -> ev.StatusName:
         """Return the state as the protocol names it."""
-        return _STATUS[self.phase]
+        return self._phase.status
 
     @property
     def in_flight(self) -> ev.InFlight | None:
@@ -134,8 +111,7 @@ class Driver:
         if self._task is not None:
             await asyncio.wait([self._task])
         if self.phase is not Phase.STOPPED:
-            self._transition(Phase.STOPPED)
-            self._bus.publish(ev.Shutdown())
+            self._phase.stop()
             await self._setup.engine.close()
 
     def wake(self) -> None:
@@ -229,9 +205,9 @@ class Driver:
         async with self.history.changing:
             step = steps.next_step(self.transcript)
             if isinstance(step, steps.Wait):
-                self._rest(paused=step.paused)
+                self._phase.rest(self.transcript.run, paused=step.paused)
                 return False
-            self._go_on()
+            self._phase.go_on(self.transcript.run)
             await self._record(step)
             if isinstance(step, steps.AskModel | steps.Summarise):
                 request = model_input(self.transcript.window)
@@ -446,40 +422,7 @@ class Driver:
         self.last_error = str(error)
         self._alerts.add("error", "worker", f"{error}; the worker waits until it is resumed")
         if self.phase is not Phase.STOPPED:
-            self._rest(paused=True)
-
-    def _rest(self, *, paused: bool) -> None:
-        """Enter IDLE or PAUSED, saying what that does to an open run."""
-        to = Phase.PAUSED if paused else Phase.IDLE
-        if self.phase is to:
-            return
-        run = self.transcript.run
-        if paused and run is not None:
-            if run.pending:
-                self._bus.publish(ev.TurnEnd(ev.TurnEndData(turn=run.turns, result="paused")))
-            self._bus.publish(ev.RunEnd(ev.RunEndData(result="paused")))
-        self._transition(to)
-
-    def _go_on(self) -> None:
-        """Enter RUNNING; a run that waited is said to go on."""
-        if self.phase is Phase.RUNNING:
-            return
-        waited = self.phase is Phase.PAUSED
-        self._transition(Phase.RUNNING)
-        run = self.transcript.run
-        if waited and run is not None:
-            self._bus.publish(ev.InvokeStart(ev.InvokeStartData(kind="wakeup")))
-            if run.pending:
-                self._bus.publish(ev.TurnStart(ev.TurnStartData(turn=run.turns)))
-
-    def _transition(self, to: Phase) -> None:
-        if to not in _NEXT[self.phase]:
-            raise WorkerError(
-                "worker.transition", f"a {self.phase} worker does not become {to}", to=str(to)
-            )
-        self.phase = to
-        if to is not Phase.STOPPED:
-            self._bus.publish(ev.Status(ev.StatusData(status=_STATUS[to])))
+            self._phase.rest(self.transcript.run, paused=True)
 
     def _now(self) -> int:
         return self._setup.clock.wall_ms()

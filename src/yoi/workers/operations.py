@@ -94,8 +94,16 @@ class WorkerOperations:
         after = params.get("after", 0)
         if not isinstance(after, int) or after < 0:
             raise TypeError("after must be the place of an item, 0 for the start")
-        items = await worker.history(after, self._limits.history_page)
-        return {"items": [public_entry(item) for item in items], "head": worker.status().items}
+        page: list[dict[str, Any]] = []
+        # A page must fit an answer whatever is in it; one item always does.
+        room = self._limits.control_response_bytes // 4
+        for item in await worker.history(after, self._limits.history_page):
+            entry = public_entry(item)
+            room -= len(msgspec.json.encode(entry))
+            if page and room < 0:
+                break
+            page.append(entry)
+        return {"items": page, "head": worker.status().items}
 
     async def _watch(self, params: dict[str, Any]) -> dict[str, Any]:
         worker = self._roster.worker(_text(params, "name"))

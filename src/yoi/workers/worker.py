@@ -10,8 +10,9 @@ from yoi.workers import items as it
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import approval_data
 from yoi.workers.bus import Bus, Listener
-from yoi.workers.driver import Driver, Phase, WorkerSetup
+from yoi.workers.driver import Driver, WorkerSetup
 from yoi.workers.items import Stored, public_entry
+from yoi.workers.phases import Phase
 from yoi.workers.transcript import Waiting
 
 COMPACT_INSTRUCTION = (
