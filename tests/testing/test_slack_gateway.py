@@ -1,6 +1,5 @@
 """The gateway is held honest by Slack's own client, unmodified (issue 3, point 8)."""
 
-import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
@@ -18,14 +17,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 
 from yoi.testing.slack_gateway import MAX_CONNECTIONS, SlackGateway
-
-SECONDS = 20
-
-
-@pytest.fixture(autouse=True)
-async def bounded() -> AsyncIterator[None]:
-    async with asyncio.timeout(SECONDS):
-        yield
 
 
 @contextlib.asynccontextmanager

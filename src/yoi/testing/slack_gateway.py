@@ -33,6 +33,8 @@ from yoi.testing.slack_api import APP, BOT_USER, TEAM, SlackApi
 
 MAX_CONNECTIONS = 10
 MAX_ATTEMPTS = 4
+WAIT_SECONDS = 20.0
+"""What is waited for comes within this time or never: then TimeoutError."""
 _TICKETS = 1000
 _KEPT = 1000
 
@@ -75,7 +77,8 @@ class SlackConnection:
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Wait for the end; return the client's close code and reason."""
-        await self._socket.wait_closed()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self._socket.wait_closed()
         return self._socket.close_code, self._socket.close_reason
 
     async def sent(self) -> None:
@@ -101,7 +104,8 @@ class Delivery:
 
     async def acknowledged(self) -> Any:
         """Wait for the acknowledgement; return its payload, or None."""
-        return await asyncio.shield(self._answer)
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await asyncio.shield(self._answer)
 
     @property
     def done(self) -> bool:
@@ -161,8 +165,9 @@ class SlackGateway:
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait until `true()` is; it is asked again after everything that happens here."""
-        while not true():
-            await self._change.wait()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not true():
+                await self._change.wait()
 
     async def connected(self, number: int = 1) -> SlackConnection:
         """Wait for the connection `number`, counted from 1; return it."""
