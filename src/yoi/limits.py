@@ -47,6 +47,15 @@ class Limits:
     secret_places: int = bound(16, "places of one secret in one goal; a person reads each")
     remembered_decisions: int = bound(64, "answers kept per plugin; a guest may ask for any URL")
 
+    # secrets
+    secrets: int = bound(256, "entries of one store; every read decrypts all of them")
+    secret_value_bytes: int = bound(16 * KIB, "one value; the longest signed tokens and PEM keys")
+    secret_store_bytes: int = bound(8 * MIB, "the store's file, as base64")
+    secret_lock_ms: int = bound(2_000, "waiting for another process that writes the store")
+    secret_key_file_bytes: int = bound(256, "the key file: one line")
+    passphrase_min_chars: int = bound(12, "shorter ones are guessed, scrypt or not")
+    mask_min_chars: int = bound(16, "a shorter secret may be an ordinary word of a message")
+
     # ingress and services
     queue_events: int = bound(1024, "frames waiting for one plugin")
     queue_bytes: int = bound(8 * MIB, "bytes waiting for one plugin")
@@ -89,6 +98,8 @@ class Limits:
     insertions: int = bound(16, "places of one message that the host fills in")
     captures: int = bound(8, "values taken out of one HTTP answer")
     last_values: int = bound(8, "values of frames that one connection remembers")
+    last_value_bytes: int = bound(4 * KIB, "one such value as JSON; a longer one is not remembered")
+    autoreplies: int = bound(8, "kinds of frames of one session that the host answers by itself")
     dials_per_day: int = bound(2_000, "default; the slowest default backoff makes 1440")
     dials_per_day_max: int = bound(50_000, "more is a load on somebody's gateway")
     fresh_after_max: int = bound(100, "failed resumes in a row before a fresh session")
@@ -119,6 +130,18 @@ class Limits:
     state_value_bytes: int = bound(64 * KIB, "state is small; large things belong elsewhere")
     state_keys: int = bound(256, "keys of one plugin")
     state_bytes: int = bound(1 * MIB, "all state of one plugin: it is held in memory")
+
+    # host calls
+    pull_sockets: int = bound(8, "sockets that one plugin has opened itself")
+    pull_sockets_total: int = bound(512, "of all plugins of one host; each is a file descriptor")
+    pull_opens_per_minute: int = bound(60, "of one plugin; a dial is a load on somebody's server")
+    pull_sends_per_second: int = bound(1_000, "messages of one plugin on sockets of its own")
+    pull_queue_messages: int = bound(256, "received and not yet read; then reading pauses")
+    pull_queue_bytes: int = bound(1 * MIB, "the same in bytes; one message more may pass it")
+    pull_lifetime_ms: int = bound(900_000, "a socket opened by a plugin; the ancestor's bound")
+    pull_recv_ms: int = bound(5_000, "default wait of one recv; the ancestor's")
+    pull_recv_max_ms: int = bound(30_000, "longest wait of one recv; the ancestor's")
+    waiting_threads: int = bound(64, "plugins that wait inside a host call at once; more are told")
 
     # connections
     message_bytes: int = bound(1 * MIB, "default size of one incoming message")

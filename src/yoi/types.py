@@ -2,7 +2,10 @@
 
 import time
 from datetime import UTC, datetime
-from typing import NewType, Protocol
+from typing import TYPE_CHECKING, NewType, NoReturn, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lowercase hex digits."""
@@ -57,23 +60,33 @@ def rfc3339(moment: datetime) -> str:
 
 
 class Secret:
-    """A value that no repr, log or error shows; `reveal` is called where it leaves the host."""
+    """A value that no repr, log or error shows; `reveal` is called where it leaves the host.
 
-    __slots__ = ("_value", "name")
+    `str`, `format` and `repr` show its name. It is not pickled, copied, iterated or written as
+    JSON, and two are equal only if they are one: comparing values is the caller's deliberate act.
+    """
+
+    __slots__ = ("_reveal", "name")
 
     def __init__(self, name: str, value: str) -> None:
         self.name = name
-        self._value = value
+        # In a closure, so that whatever walks over attributes finds a function, not the value.
+        self._reveal: Callable[[], str] = lambda: value
 
     def reveal(self) -> str:
         """Return the value itself."""
-        return self._value
+        return self._reveal()
 
     def __repr__(self) -> str:
         return f"<secret {self.name}>"
 
-    def __reduce__(self) -> str:
-        raise TypeError("a secret is not pickled")
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __reduce_ex__(self, *_: object) -> NoReturn:
+        raise TypeError("a secret is not pickled or copied")
+
+    __reduce__ = __getstate__ = __copy__ = __deepcopy__ = __reduce_ex__
 
 
 class SecretSource(Protocol):

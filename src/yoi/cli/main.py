@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from yoi import __version__
-from yoi.cli import demo, doctor, plugin, serve, service, worker
+from yoi.cli import demo, doctor, plugin, secret, serve, service, worker
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, report
 from yoi.errors import YoiError
@@ -29,6 +29,7 @@ app.add_typer(plugin.app, name="plugin")
 app.command("serve")(serve.serve)
 app.add_typer(service.app, name="service")
 app.add_typer(worker.app, name="worker")
+app.add_typer(secret.app, name="secret")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,135 @@
+"""Private files: read without following links, replaced in one step, locked between processes."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from yoi.errors import SecretError
+from yoi.limits import Limits
+
+_PRIVATE = 0o600
+_PRIVATE_FOLDER = 0o700
+_RETRY_SECONDS = 0.01
+
+
+def read_private(path: Path, most: int) -> bytes | None:
+    """Return the content of the regular file at `path`, None when it is not there.
+
+    Raises SecretError (`secret.io`) for links, other kinds of file and more than `most` bytes.
+    """
+    try:
+        # Without O_NONBLOCK a planted FIFO would wait for ever.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise failed(exc, path) from None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise SecretError("secret.io", f"{path} is not a regular file")
+        data = _read_up_to(handle, most + 1)
+    except OSError as exc:
+        raise failed(exc, path) from None
+    finally:
+        os.close(handle)
+    if len(data) > most:
+        raise SecretError("secret.io", f"{path} is over {most} bytes")
+    return data
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by `data` in one step that survives a power cut; mode 0600."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_new(beside, data)
+        os.replace(beside, path)
+        _sync_folder(path.parent)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise failed(exc, path) from None
+
+
+def create_private(path: Path, data: bytes) -> bool:
+    """Write `data` to `path`, whole, unless something is there; return whether it was written."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        _write_new(beside, data)
+        try:
+            # A link, not a rename: it fails where another process was first.
+            os.link(beside, path)
+        except FileExistsError:
+            return False
+        finally:
+            beside.unlink()
+        _sync_folder(path.parent)
+    except OSError as exc:
+        raise failed(exc, path) from None
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path, limits: Limits) -> Iterator[None]:
+    """Hold the lock file at `path` against other processes and threads.
+
+    Raises SecretError (`secret.busy`) when `secret_lock_ms` pass.
+    """
+    try:
+        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
+    except OSError as exc:
+        raise failed(exc, path) from None
+    try:
+        until = time.monotonic() + limits.secret_lock_ms / 1000
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise SecretError(
+                        "secret.busy",
+                        "another process is writing the secret store",
+                        hint="try again when it is done",
+                    ) from None
+            time.sleep(_RETRY_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+def failed(exc: OSError, path: Path) -> SecretError:
+    """Return what the operating system said about `path`."""
+    return SecretError("secret.io", f"{path}: {exc.strerror or type(exc).__name__}")
+
+
+def _read_up_to(handle: int, most: int) -> bytes:
+    data = bytearray()
+    while len(data) < most:
+        part = os.read(handle, most - len(data))
+        if not part:
+            break
+        data += part
+    return bytes(data)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, _PRIVATE), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
