@@ -8,7 +8,7 @@ the committed history. Its own retries are off, because ours are visible.
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
-import pydantic_core
+import msgspec
 from pydantic_ai import exceptions as px
 from pydantic_ai import messages as pm
 from pydantic_ai.direct import model_request_stream
@@ -235,7 +235,7 @@ def _replay(
         "part": {key: value for key, value in own.items() if value is not None},
         "response": {key: value for key, value in sender.items() if value is not None},
     }
-    plain: dict[str, Any] = pydantic_core.to_jsonable_python(kept, fallback=str)
+    plain: dict[str, Any] = msgspec.to_builtins(kept, str_keys=True, enc_hook=str)
     return plain
 
 
