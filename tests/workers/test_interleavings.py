@@ -243,8 +243,8 @@ OPS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 2**32), st.lists(st.tuples(OPS, st.integers(0, 40)), max_size=40))
+@settings(max_examples=500, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.tuples(OPS, st.integers(0, 40)), min_size=5, max_size=50))
 def test_every_interleaving_keeps_the_promises(seed, ops):
     async def run() -> None:
         simulation = Simulation(seed)
