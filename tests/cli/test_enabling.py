@@ -268,3 +268,60 @@ def test_a_package_that_changes_while_it_is_read_is_not_enabled(yoi, workspace, 
     assert ran.status == 1
     assert "[package.digest]" in ran.err
     assert not configuration(workspace).exists()
+
+
+SECRETS = """
+[[request]]
+name = "api"
+scheme = "https"
+host = "slack.com"
+methods = ["POST"]
+path_prefixes = ["/api"]
+
+[[secrets]]
+name = "app"
+description = "App-level token (xapp-...)"
+request = "api"
+at = ["/headers/authorization"]
+"""
+
+
+@pytest.fixture
+def asking(workspace):
+    return write_plugin(workspace / "relay", MANIFEST + SECRETS)
+
+
+def test_no_secret_is_granted_unless_it_is_named(yoi, workspace, asking):
+    """W9: asking for a secret gets none; the review says how to give one."""
+    ran = yoi("plugin", "enable", "./relay", *YES)
+    assert ran.status == 0
+    assert "--secret app=STORE_NAME" in ran.out
+    assert "secrets" not in entries(workspace)[0]["grants"]
+
+
+def test_a_named_secret_is_granted_in_plain_words_and_kept(yoi, workspace, asking):
+    ran = yoi("plugin", "enable", "./relay", *YES, "--secret", "app=slack-app", "--json")
+    words = "puts your secret slack-app into /headers/authorization of requests to slack.com/api"
+    assert words in [row["explanation"] for row in json.loads(ran.out)["review"]["rows"]]
+    granted = entries(workspace)[0]["grants"]["secrets"]
+    assert [one["secret"] for one in granted] == ["slack-app"]
+    write_plugin(asking, MANIFEST.replace("1.2.0", "1.3.0") + SECRETS)
+    assert yoi("plugin", "enable", "./relay", *YES).status == 0
+    assert entries(workspace)[0]["grants"]["secrets"] == granted
+
+
+@pytest.mark.parametrize("pair", ["app", "app=", "=x", "other=x", "app=../x", "app=a b"])
+def test_a_secret_that_means_nothing_is_refused(pair, yoi, workspace, asking):
+    ran = yoi("plugin", "enable", "./relay", *YES, "--secret", pair)
+    assert ran.status == 2
+    assert not configuration(workspace).exists()
+
+
+def test_a_grant_file_names_its_secrets(yoi, workspace, asking):
+    (workspace / "g.toml").write_text(SECRETS)
+    arguments = ("plugin", "enable", "./relay", "--grant", "g.toml", "--yes", "-c", "channel=main")
+    assert "which secret of the store" in yoi(*arguments).err
+    (workspace / "g.toml").write_text(SECRETS + 'secret = "slack-app"\n')
+    assert yoi(*arguments).status == 0
+    assert entries(workspace)[0]["grants"]["secrets"][0]["secret"] == "slack-app"
+    assert yoi(*arguments, "--secret", "app=x").status == 2

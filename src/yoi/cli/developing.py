@@ -13,6 +13,8 @@ from yoi.cli.serve import Printer
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from yoi.packages import Package
@@ -29,6 +31,14 @@ def dev(
         Path | None,
         typer.Option("--config-file", metavar="FILE", help="Values as TOML or JSON."),
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            metavar="NAME=STORE_NAME",
+            help="Which secret of the store the plugin's secret NAME is.",
+        ),
+    ] = None,
     grant_requested: Annotated[
         bool, typer.Option("--grant-requested", help="Grant what it asks for at the start.")
     ] = False,
@@ -41,8 +51,9 @@ def dev(
 
     A save that changes what the plugin asks for stops it until you agree again.
     """
-    from yoi.cli.grants import read_config
+    from yoi.cli.grants import read_config, read_secrets
     from yoi.packages import read_package
+    from yoi.permissions import PermissionSet
 
     check_flags(yes=yes, explicit=grant_requested, as_json=as_json)
     if not folder.is_dir():
@@ -50,15 +61,17 @@ def dev(
             "usage.arguments", f"{folder} is not a folder", hint="yoi plugin new --help"
         )
     output = Output("plugin dev", as_json)
-    schema = read_package(folder).manifest.config_schema
-    values = read_config(config or [], config_file, schema)
+    manifest = read_package(folder).manifest
+    values = read_config(config or [], config_file, manifest.config_schema)
+    secrets = read_secrets(secret or [], manifest.requested, PermissionSet())
     printer = Printer(output, folder, frozenset())
     from yoi.runtime.dev import develop
 
     return develop(
         folder,
         values,
-        ask=Approval(output, granted_at_start=yes).ask,
+        secrets,
+        ask=Approval(output, secrets, granted_at_start=yes).ask,
         on_ready=printer.ready,
         listen=printer.tell,
     )
@@ -67,13 +80,16 @@ def dev(
 class Approval:
     """Shows what a folder asks for and takes the answer; called again when that changes."""
 
-    def __init__(self, output: Output, *, granted_at_start: bool) -> None:
+    def __init__(
+        self, output: Output, secrets: "Mapping[str, str]", *, granted_at_start: bool
+    ) -> None:
         self._output = output
+        self._secrets = secrets
         self._given = granted_at_start
 
     def ask(self, package: "Package", before: "PermissionSet | None") -> bool:
         """Return whether the person agrees. With nobody to ask, the answer is no."""
-        self._output.before(lambda: _review(package, before))
+        self._output.before(lambda: _review(package, before, self._secrets))
         if self._given:
             # Given on the command line, once: it cannot speak for a later save.
             self._given = False
@@ -83,7 +99,9 @@ class Approval:
         return typer.confirm("Let it do this until this session ends?", default=False, err=True)
 
 
-def _review(package: "Package", before: "PermissionSet | None") -> "RenderableType":
+def _review(
+    package: "Package", before: "PermissionSet | None", secrets: "Mapping[str, str]"
+) -> "RenderableType":
     from yoi.cli import plugin_view
     from yoi.cli.layout import lines
     from yoi.cli.sources import runs_in
@@ -95,5 +113,5 @@ def _review(package: "Package", before: "PermissionSet | None") -> "RenderableTy
     if before is not None:
         parts.append(plugin_view.difference_block(difference(before, requested)))
     surfaces = inspect(package, None).surfaces
-    parts.append(plugin_view.review_block(review(requested, requested), surfaces))
+    parts.append(plugin_view.review_block(review(requested, requested.granting(secrets)), surfaces))
     return lines(parts)

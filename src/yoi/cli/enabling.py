@@ -1,5 +1,6 @@
 """`yoi plugin enable` and `disable`: the review, the question, the grant."""
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,14 @@ def enable(
         Path | None,
         typer.Option("--grant", metavar="FILE", help="Grant what this TOML file says."),
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            metavar="NAME=STORE_NAME",
+            help="Which secret of the store the plugin's secret NAME is.",
+        ),
+    ] = None,
     yes: Annotated[
         bool,
         typer.Option("--yes", "-y", help="Do not ask; needs --grant-requested or --grant FILE."),
@@ -66,22 +75,32 @@ def enable(
     as_json: Json = False,
 ) -> None:
     """Review a plugin, grant what it may do, and switch it on."""
-    from yoi.cli.grants import read_config, read_grant
+    from yoi.cli.grants import read_config, read_grant, read_secrets
     from yoi.packages import EnabledEntry, validate_config, write_enablement
+    from yoi.permissions import PermissionSet
     from yoi.runtime.workspace import operator_file
 
     check_flags(yes=yes, explicit=grant_requested or grant is not None, as_json=as_json)
     if grant_requested and grant is not None:
         raise UsageError("usage.arguments", "--grant-requested and --grant exclude each other")
+    if secret and grant is not None:
+        raise UsageError(
+            "usage.arguments",
+            "--secret and --grant exclude each other: the file names its secrets",
+        )
     folder = workspace_folder(workspace)
     output = Output("plugin enable", as_json)
     package, copies = _package(reference, folder)
+    if copies is None:
+        _mention_folder(reference, package, output)
     instance = _instance_name(name or package.id)
     before = _before(folder, instance)
     values = dict(before.config) if before is not None else {}
     values |= read_config(config or [], config_file, package.manifest.config_schema)
     validate_config(package.manifest.config_schema, values)
     requested = package.manifest.requested
+    granted_before = PermissionSet() if before is None else before.granted
+    secrets = read_secrets(secret or [], requested, granted_before)
     proposal = Proposal(
         package,
         EnabledEntry(
@@ -91,7 +110,7 @@ def enable(
             digest=package.digest,
             surfaces=None if before is None else before.surfaces,
             config=values,
-            granted=requested if grant is None else read_grant(grant),
+            granted=requested.granting(secrets) if grant is None else read_grant(grant),
         ),
         before,
         copies,
@@ -132,6 +151,8 @@ def disable(
     folder = workspace_folder(workspace)
     output = Output("plugin disable", as_json)
     entry = _before(folder, _instance_name(name))
+    if entry is None:
+        require_entry(operator_file(folder), name)
     running = _running(folder, name)
     output.note(_will_close(name, entry, running), style="")
     if not yes and running is not None:
@@ -178,11 +199,28 @@ def confirm(question: str) -> None:
 
 def _package(reference: str, workspace: Path) -> "tuple[Package, Path | None]":
     """Return the package, and its path where that must be copied into the store first."""
-    from yoi.cli.sources import find_package, is_path
+    from yoi.cli.sources import locate
     from yoi.runtime.workspace import inventory
 
-    package = find_package(reference, inventory(workspace))
-    return package, Path(reference) if is_path(reference) else None
+    return locate(reference, inventory(workspace))
+
+
+def _mention_folder(reference: str, package: "Package", output: Output) -> None:
+    """Say so where a folder of that name, perhaps just edited, is not what gets enabled."""
+    from yoi.cli.sources import as_path, is_plugin_folder
+    from yoi.packages import read_package
+
+    folder = Path(reference)
+    if not is_plugin_folder(folder):
+        return
+    with contextlib.suppress(YoiError):
+        if read_package(folder).digest == package.digest:
+            return
+    output.note(
+        f"this is {package.reference} in the store, not the folder {folder}; "
+        f"for the folder: yoi plugin enable {as_path(folder)}",
+        "yellow",
+    )
 
 
 def _instance_name(text: str) -> InstanceName:

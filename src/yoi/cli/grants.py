@@ -9,15 +9,16 @@ from typing import Any
 from yoi.errors import ConfigError, EnablementError, PackageError, UsageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.package import read_file
-from yoi.permissions import PermissionSet
+from yoi.permissions import PermissionSet, is_safe_id
 
-_GRANT_KEYS = frozenset({"permissions", "websocket", "request"})
+_GRANT_KEYS = ("permissions", "websocket", "request", "secrets")
 
 
 def read_grant(path: Path) -> PermissionSet:
-    """Return the grant in a TOML file with `permissions`, `[[websocket]]` and `[[request]]`.
+    """Return the grant in a TOML file: permissions, `[[websocket]]`, `[[request]]`, `[[secrets]]`.
 
-    They are written as in plugin.toml. Raises EnablementError for anything else in it.
+    They are written as in plugin.toml, secrets with `secret`, the name in the store. Raises
+    EnablementError for anything else in it.
     """
     try:
         table = tomllib.loads(read_file(path, LIMITS.manifest_bytes).decode())
@@ -30,17 +31,51 @@ def read_grant(path: Path) -> PermissionSet:
             raise EnablementError(
                 "enablement.malformed",
                 f"{path}: {key!r} is not part of a grant",
-                hint="a grant has permissions = [...], [[websocket]] and [[request]] tables",
+                hint="a grant has permissions = [...] and [[websocket]], [[request]], [[secrets]]",
                 at=key,
             )
     try:
-        return PermissionSet.parse(
-            table.get("permissions", []), table.get("websocket", []), table.get("request", [])
-        )
+        grant = PermissionSet.parse(*(table.get(key, []) for key in _GRANT_KEYS))
     except YoiError as exc:
         raise EnablementError(
             "enablement.malformed", f"{path}: {exc.message}", at=exc.fields.get("at", "")
         ) from None
+    for index, use in enumerate(grant.secrets):
+        if use.secret is None:
+            raise EnablementError(
+                "enablement.malformed",
+                f"{path}: secrets[{index}] does not say which secret of the store {use.name} is",
+                hint='add secret = "NAME", as yoi secret list shows it',
+                at=f"secrets[{index}].secret",
+            )
+    return grant
+
+
+def read_secrets(
+    pairs: Sequence[str], requested: PermissionSet, before: PermissionSet
+) -> dict[str, str]:
+    """Return the store's name for each of the plugin's names: as granted before, then `pairs`.
+
+    `pairs` are NAME=STORE_NAME. Raises UsageError for a pair that is not, or that the plugin does
+    not ask for.
+    """
+    asked = {use.name for use in requested.secrets}
+    chosen = {use.name: use.secret for use in before.secrets if use.secret and use.name in asked}
+    for pair in pairs:
+        name, equals, stored = pair.partition("=")
+        if not equals or not is_safe_id(stored):
+            raise UsageError(
+                "usage.arguments",
+                f"--secret {pair} is not NAME=STORE_NAME",
+                hint="--secret app=slack-app; see what is stored with: yoi secret list",
+            )
+        if name not in asked:
+            names = ", ".join(sorted(asked)) or "none"
+            raise UsageError(
+                "usage.arguments", f"the plugin asks for no secret {name!r}; it asks for: {names}"
+            )
+        chosen[name] = stored
+    return chosen
 
 
 def read_config(

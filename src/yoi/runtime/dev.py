@@ -4,7 +4,7 @@ The grant is for this session only. It is bound to the folder and to the hash of
 asks for: a save that changes the permissions stops the plugin until the person agrees again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,17 @@ _SETTLE_MS = 100
 class DevSession:
     """What the folder may do in this session. Reading it is blocking."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], ask: Ask, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        secrets: Mapping[str, str],
+        ask: Ask,
+        clock: Clock,
+    ) -> None:
         self._folder = folder
         self._config = config
+        self._secrets = secrets
         self._ask = ask
         self._clock = clock
         self._agreed: PermissionSet | None = None
@@ -85,15 +93,23 @@ class DevSession:
                 version=manifest.version,
                 digest=package.digest,
                 config=self._config,
-                granted=requested,
+                granted=requested.granting(self._secrets),
             ),
         )
 
 
 def develop(
-    folder: Path, config: dict[str, Any], *, ask: Ask, on_ready: Ready, listen: Listen
+    folder: Path,
+    config: dict[str, Any],
+    secrets: Mapping[str, str],
+    *,
+    ask: Ask,
+    on_ready: Ready,
+    listen: Listen,
 ) -> int:
     """Run the plugin in `folder` until SIGTERM or SIGINT, reloading on save; return the status.
+
+    `secrets` says which secret of the store each of the plugin's is; others are not granted.
 
     The control socket is that of the folder as a workspace: `yoi service status --workspace DIR`.
     Raises UsageError when the person says no at the start, ManifestError or PackageError when the
@@ -101,7 +117,7 @@ def develop(
     """
     clock = SystemClock()
     folder = folder.resolve()
-    session = DevSession(folder, config, ask, clock)
+    session = DevSession(folder, config, secrets, ask, clock)
     first = session.plan()
     if not first.plugins:
         problem = first.diagnostics[0]
