@@ -87,6 +87,8 @@ class Limits:
     command_payload_bytes: int = bound(1 * MIB, "one command; also bounded by its target")
     command_results: int = bound(64, "recent results kept for status")
     diagnostics: int = bound(128, "recent diagnostics kept per service")
+    diagnostics_per_second: int = bound(16, "of one code and scope; the rest is counted and told")
+    log_lines_per_second: int = bound(256, "lines of one plugin's output that are shown")
     message_chars: int = bound(512, "a diagnostic's message")
     send_per_second: int = bound(100_000, "frames a plugin may send on one connection")
     send_buffer_bytes: int = bound(8 * MIB, "unsent bytes per connection; then the send fails")

@@ -228,3 +228,40 @@ class QueueMachine(RuleBasedStateMachine):
 
 TestQueueMachine = QueueMachine.TestCase
 TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_feedback_leaves_half_of_the_reserved_room_to_the_connection():
+    """W3: a plugin whose every command is refused still hears of closes and gaps."""
+    q = IngressQueue([Lane("events")], Limits(queue_lifecycle_events=4))
+    assert [q.offer(lifecycle(EventKind.DENIED)) for _ in range(3)] == [
+        Offered.ACCEPTED,
+        Offered.ACCEPTED,
+        Offered.REFUSED,
+    ]
+    assert not q.reserved_room(EventKind.SEND_FAILED)
+    assert q.offer(lifecycle(EventKind.CLOSE)) is Offered.ACCEPTED
+    assert q.offer(lifecycle(EventKind.GAP)) is Offered.ACCEPTED
+    assert q.offer(lifecycle(EventKind.OPEN)) is Offered.REFUSED
+
+
+def test_a_large_frame_says_how_many_small_ones_it_cost():
+    """W3: the gap's count is what was really lost."""
+    q = queue(Overflow.DROP_OLDEST, events=8, size=8 * (EVENT_OVERHEAD_BYTES + 10))
+    for seq in range(8):
+        q.offer(frame(seq))
+    assert q.offer(frame(8, size=3 * (EVENT_OVERHEAD_BYTES + 10))) is Offered.DROPPED_OLDEST
+    assert q.evicted == 4
+    assert [e.seq for e in q.take(64, 1 << 20)] == [4, 5, 6, 7, 8]
+
+
+def test_drop_oldest_never_costs_another_connection_its_frames():
+    """The loss is reported where it happened: as a gap of the connection that overflowed."""
+    q = queue(Overflow.DROP_OLDEST, events=4)
+    other = frame(1)
+    other.connection = "other"
+    q.offer(other)
+    for seq in range(5):
+        q.offer(frame(seq))
+    taken = q.take(64, 1 << 20)
+    assert other in taken
+    assert [e.seq for e in taken if e is not other] == [2, 3, 4]

@@ -97,6 +97,7 @@ class FakeLink:
         self.session: SessionId | None = None
         self.sent: list[tuple[SessionId | None, Any]] = []
         self.log: list[str] = []
+        self.closed = False
         self._count = 0
 
     def start(self) -> None:
@@ -141,6 +142,9 @@ class FakeLink:
 
     async def close(self, code: int, reason: str) -> None:
         self.log.append(f"close {code}")
+        self.closed = True
+        if self.session is not None:
+            self.end(code)
 
     def status(self) -> ConnectionStatus:
         return ConnectionStatus(name="gateway", ingress="events", url="ws://x/", state="open")

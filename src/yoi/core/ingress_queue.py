@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.ingress import LIFECYCLE_KINDS, IngressEvent, QueuedEvent, TextFrame
+from yoi.protocol.ingress import (
+    FEEDBACK_KINDS,
+    LIFECYCLE_KINDS,
+    IngressEvent,
+    QueuedEvent,
+    TextFrame,
+)
 
 EVENT_OVERHEAD_BYTES = 256
 """What an event costs beside its payload; empty frames must not be free."""
@@ -74,6 +80,8 @@ class IngressQueue:
         self._waiting: deque[QueuedEvent] = deque()
         self._in_flight: list[QueuedEvent] = []
         self._lifecycle = 0
+        self.evicted = 0
+        """How many frames the last `DROPPED_OLDEST` cost."""
         self._overdraft = limits.queue_overdraft_bytes
 
     @property
@@ -112,9 +120,9 @@ class IngressQueue:
         A lifecycle event is accepted while its reserved room lasts, whatever the lane holds.
         """
         lane = self._lanes[event.ingress]
-        cost = event.size + EVENT_OVERHEAD_BYTES
         if isinstance(event, IngressEvent) and event.kind in LIFECYCLE_KINDS:
-            return self._offer_lifecycle(event, lane, cost)
+            return self._offer_lifecycle(event, lane)
+        cost = event.size + EVENT_OVERHEAD_BYTES
         depth, used = lane.depth + 1, lane.bytes + cost
         if depth <= lane.high_events and used <= lane.high_bytes:
             lane.depth, lane.bytes = depth, used
@@ -193,22 +201,32 @@ class IngressQueue:
         self._waiting.clear()
         return count
 
-    def _offer_lifecycle(self, event: QueuedEvent, lane: Lane, cost: int) -> Offered:
-        if self._lifecycle >= self._limits.queue_lifecycle_events:
+    def reserved_room(self, kind: str) -> bool:
+        """Return whether an event of this lifecycle kind would be accepted now.
+
+        Feedback about a plugin's own commands gets half of the reserved room, so that a plugin
+        whose commands all fail still hears what becomes of its connections.
+        """
+        room = self._limits.queue_lifecycle_events
+        return self._lifecycle < (max(1, room // 2) if kind in FEEDBACK_KINDS else room)
+
+    def _offer_lifecycle(self, event: IngressEvent, lane: Lane) -> Offered:
+        if not self.reserved_room(event.kind):
             lane.dropped += 1
             return Offered.REFUSED
         self._lifecycle += 1
-        self._admit(event, lane, cost)
+        self._admit(event, lane, event.size + EVENT_OVERHEAD_BYTES)
         return Offered.ACCEPTED
 
     def _replace_oldest(self, event: QueuedEvent, lane: Lane, cost: int) -> Offered:
-        # Decide first, drop then: an event that cannot fit must not cost others their place.
+        # Decide first, drop then: an event that cannot fit must not cost others their place. Only
+        # frames of its own connection go, because that is where the loss is reported.
         victims: list[int] = []
         depth, used = lane.depth + 1, lane.bytes + cost
         for index, oldest in enumerate(self._waiting):
             if depth <= lane.max_events and used <= lane.max_bytes:
                 break
-            if oldest.ingress == lane.name and not _is_lifecycle(oldest):
+            if oldest.connection == event.connection and _same_lane_payload(oldest, lane):
                 victims.append(index)
                 depth -= 1
                 used -= oldest.size + EVENT_OVERHEAD_BYTES
@@ -218,7 +236,8 @@ class IngressQueue:
         for index in reversed(victims):
             self._release(self._waiting[index])
             del self._waiting[index]
-        lane.dropped += len(victims)
+        self.evicted = len(victims)
+        lane.dropped += self.evicted
         self._admit(event, lane, cost)
         return Offered.DROPPED_OLDEST
 
@@ -233,6 +252,10 @@ class IngressQueue:
         lane.bytes -= event.size + EVENT_OVERHEAD_BYTES
         if _is_lifecycle(event):
             self._lifecycle -= 1
+
+
+def _same_lane_payload(event: QueuedEvent, lane: Lane) -> bool:
+    return event.ingress == lane.name and not _is_lifecycle(event)
 
 
 def _is_lifecycle(event: QueuedEvent) -> bool:

@@ -42,6 +42,9 @@ LIFECYCLE_KINDS = frozenset(
 )
 """Kinds that use the queue's reserved room: a full queue never loses them silently."""
 
+FEEDBACK_KINDS = frozenset({EventKind.SEND_FAILED, EventKind.DENIED})
+"""Kinds that tell a plugin what became of its own commands."""
+
 
 @dataclass(slots=True)
 class TextFrame:

@@ -59,7 +59,7 @@ class PluginHost:
             new = [name for name in wanted if name not in self._services]
             await asyncio.gather(
                 *(
-                    self._services[name].stop(reason="disabled or changed")
+                    self._services[name].retire(reason="disabled or changed")
                     for name in gone + changed
                 )
             )
@@ -73,18 +73,24 @@ class PluginHost:
     async def stop(self) -> None:
         """Drain and stop every service."""
         self._stopping = True
+        # At once: services that an apply has not yet started are then left alone.
+        await self._retire_all()
         async with self._applying:
-            await asyncio.gather(*(s.stop(reason="the host is stopping") for s in self.services))
+            await self._retire_all()
 
     async def statuses(self) -> list[ServiceStatus]:
         """Return the status of every service."""
         return [service.status() for service in self.services]
+
+    async def _retire_all(self) -> None:
+        await asyncio.gather(*(s.retire(reason="the host is stopping") for s in self.services))
 
     async def _start(self, services: Sequence[Service]) -> None:
         gate = asyncio.Semaphore(_STARTS_AT_ONCE)
 
         async def start(service: Service) -> None:
             async with gate:
-                await service.start()
+                if not self._stopping:
+                    await service.start()
 
         await asyncio.gather(*(start(service) for service in services))

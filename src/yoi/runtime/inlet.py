@@ -141,8 +141,15 @@ class Inlet:
     # -- what the service calls ---------------------------------------------------------------
 
     def tell(self, kind: EventKind, session: SessionId | None, payload: dict[str, Any]) -> None:
-        """Queue an event about this connection, where the manifest asks for its kind."""
-        self._event(kind, session, payload)
+        """Queue feedback about a command, where the manifest asks for its kind and it has room."""
+        if kind not in self._deliver:
+            return
+        if self._queue.reserved_room(kind):
+            self._event(kind, session, payload)
+        else:
+            # Looked at first: a plugin may earn thousands of refusals in one answer.
+            self._ledger.counters.rejected += 1
+            self._no_room(kind)
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -152,8 +159,9 @@ class Inlet:
             if self._valve is not None:
                 self._valve.pause()
             return
-        self.drops += 1
-        self._ledger.counters.dropped += 1
+        lost = self._queue.evicted if offered is Offered.DROPPED_OLDEST else 1
+        self.drops += lost
+        self._ledger.counters.dropped += lost
         if offered is Offered.DROPPED_OLDEST:
             self._ledger.counters.enqueued += 1
         if not self._lost:
@@ -165,7 +173,7 @@ class Inlet:
                 scope=f"connection:{self._name}",
                 session=session,
             )
-        self._lost += 1
+        self._lost += lost
         if offered is Offered.DISCONNECT and self._valve is not None:
             self._valve.overflow()
 
@@ -219,12 +227,13 @@ class Inlet:
             self._full(offered, session)
         else:
             self._ledger.counters.rejected += 1
-            self._note(
-                "service.queue_full",
-                f"no room for the {kind} event of {self._name}",
-                severity="error",
-            )
+            self._no_room(kind)
         self._wake()
+
+    def _no_room(self, kind: EventKind) -> None:
+        self._note(
+            "service.queue_full", f"no room for the {kind} event of {self._name}", severity="error"
+        )
 
     def _note(self, code: str, message: str, severity: Severity = "info", **fields: Any) -> None:
         self._ledger.note(

@@ -39,8 +39,24 @@ class DeadLetter:
         }
 
 
+_WINDOW_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Quota:
+    """How much was said of one code and scope in the running second, and how much was held back."""
+
+    since: float
+    said: int = 0
+    held_back: int = 0
+
+
 class Ledger:
-    """Bounded records of one service. `listen` hears each diagnostic as it is made."""
+    """Bounded records of one service. `listen` hears each diagnostic as it is made.
+
+    A flood is cut: of one code and scope only so many are recorded per second. What was held back
+    is counted and told with the next diagnostic, or when somebody reads `diagnostics`.
+    """
 
     def __init__(
         self,
@@ -55,6 +71,8 @@ class Ledger:
         self._listen = listen
         self._limits = limits
         self._diagnostics: deque[Diagnostic] = deque(maxlen=limits.diagnostics)
+        self._quotas: dict[tuple[str, str], _Quota] = {}
+        self._flooding: set[tuple[str, str]] = set()
         # Results are kept as tuples: one is made per frame, and most are never looked at.
         self._results: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
             maxlen=limits.command_results
@@ -73,10 +91,57 @@ class Ledger:
         **fields: Any,
     ) -> None:
         """Record a diagnostic; `scope` defaults to the service."""
+        scope = f"service:{self._service}" if scope is None else scope
+        if self._flooding:
+            self._tell_held_back()
+        if self._admitted(code, scope):
+            self._record(code, scope, message, severity, hint, **fields)
+
+    def _admitted(self, code: str, scope: str) -> bool:
+        key, now = (code, scope), self._clock.monotonic()
+        quota = self._quotas.get(key)
+        if quota is None or now - quota.since >= _WINDOW_SECONDS:
+            self._quotas[key] = quota = _Quota(now)
+        limits = self._limits
+        most = (
+            limits.log_lines_per_second if code == "notice.log" else limits.diagnostics_per_second
+        )
+        if quota.said < most:
+            quota.said += 1
+            return True
+        quota.held_back += 1
+        self._flooding.add(key)
+        return False
+
+    def _tell_held_back(self) -> None:
+        """Say how many were held back in seconds that are over."""
+        now = self._clock.monotonic()
+        for key in tuple(self._flooding):
+            quota = self._quotas[key]
+            if now - quota.since >= _WINDOW_SECONDS:
+                self._flooding.discard(key)
+                del self._quotas[key]
+                self._record(
+                    *key,
+                    f"{quota.held_back} more of these within a second",
+                    "warning",
+                    None,
+                    held_back=quota.held_back,
+                )
+
+    def _record(
+        self,
+        code: str,
+        scope: str,
+        message: str,
+        severity: Severity,
+        hint: str | None,
+        **fields: Any,
+    ) -> None:
         entry = diagnostic(
             rfc3339(self._clock.wall()),
             code,
-            f"service:{self._service}" if scope is None else scope,
+            scope,
             message,
             severity=severity,
             hint=hint,
@@ -141,12 +206,16 @@ class Ledger:
         """Return the dead letters, oldest first."""
         return tuple(self._dead)
 
-    def exhume(self, event_id: str) -> DeadLetter:
-        """Remove and return the dead letter `event_id`, or raise ServiceError."""
+    def exhume(self, event_id: str) -> None:
+        """Forget the dead letter `event_id`, or raise ServiceError `service.unknown`."""
+        letter = self.letter(event_id)
+        self._dead.remove(letter)
+        self._dead_bytes -= letter.event.size
+
+    def letter(self, event_id: str) -> DeadLetter:
+        """Return the dead letter `event_id`, or raise ServiceError `service.unknown`."""
         for letter in self._dead:
             if letter.event.event_id == event_id:
-                self._dead.remove(letter)
-                self._dead_bytes -= letter.event.size
                 return letter
         raise ServiceError(
             "service.unknown",
@@ -157,6 +226,7 @@ class Ledger:
     @property
     def diagnostics(self) -> list[Diagnostic]:
         """Return the recent diagnostics, oldest first."""
+        self._tell_held_back()
         return list(self._diagnostics)
 
     @property

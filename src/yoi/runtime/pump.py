@@ -13,6 +13,7 @@ from yoi.core.gate import Ask, CommandGate, Effect, Keep, Refuse, Send, SetStatu
 from yoi.core.ingress_queue import IngressQueue
 from yoi.errors import GuestTrapped, PermissionDenied, SandboxError, YoiError
 from yoi.limits import Limits
+from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
 from yoi.runtime.hop import Mailbox, Turns
@@ -164,7 +165,7 @@ class Pump:
             elif isinstance(outcome, Commands):
                 good += 1
                 for command in outcome.commands:
-                    self._perform(self._gate.judge(command, event, now), event)
+                    self._perform(self._judged(command, event, now), event)
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 self._ledger.note(
@@ -196,6 +197,11 @@ class Pump:
         self._ledger.bury(event, outcome.code, outcome.message)
 
     def _failed(self, handler: Handler, events: list[QueuedEvent], error: YoiError) -> None:
+        if error.code == "sandbox.gone":
+            # The instance went in an earlier turn, through a tool call: no event was tried.
+            self._queue.give_back()
+            self._lost(handler, error)
+            return
         counters = self._ledger.counters
         counters.dispatched += len(events)
         counters.failed += 1
@@ -213,11 +219,15 @@ class Pump:
         else:
             self._ledger.bury(events[0], error.code, error.message)
             self._queue.settle(1)
-        if isinstance(error, GuestTrapped) and self._handler is handler:
-            self._handler = None
-            self._owner.guest_lost(error)
+        if isinstance(error, GuestTrapped):
+            self._lost(handler, error)
         elif isinstance(error, SandboxError):
             self._ledger.error(error)
+
+    def _lost(self, handler: Handler, error: YoiError) -> None:
+        if self._handler is handler:
+            self._handler = None
+            self._owner.guest_lost(error)
 
     def _may_retry(self, event: QueuedEvent) -> bool:
         return event.attempt < self._rules[event.ingress].attempts
@@ -232,6 +242,15 @@ class Pump:
             event_id=event.event_id,
         )
 
+    def _judged(self, command: OutputCommand, event: QueuedEvent, now: float) -> Effect:
+        try:
+            return self._gate.judge(command, event, now)
+        except Exception as exc:
+            error = _defect(command.kind, exc)
+            return Refuse(
+                "failed", error.code, error.message, None, command.command_id, command.kind
+            )
+
     def _perform(self, effect: Effect, event: QueuedEvent) -> None:
         if isinstance(effect, Refuse):
             self._refuse(effect, event)
@@ -241,7 +260,9 @@ class Pump:
                 self._owner.send(effect)
             else:
                 self._owner.act(effect)
-        except YoiError as exc:
+        except Exception as raised:
+            # Also a defect of ours: it costs one command, never the queue behind it.
+            exc = raised if isinstance(raised, YoiError) else _defect(effect.kind, raised)
             self._refuse(
                 Refuse(
                     "denied" if isinstance(exc, PermissionDenied) else "failed",
@@ -280,3 +301,7 @@ class Pump:
             event_id=event.event_id,
         )
         self._owner.tell_plugin(event, effect, effect.code, effect.message)
+
+
+def _defect(kind: str, exc: Exception) -> YoiError:
+    return YoiError("usage.internal", f"carrying out {kind} failed: {exc!r}")

@@ -14,13 +14,20 @@ import msgspec
 from yoi.core.gate import Ask, CommandGate, Effect, Keep, Port, Send, SetStatus, Steer
 from yoi.core.ingress_queue import IngressQueue, Lane, Offered, Overflow
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
-from yoi.errors import ConnectionFailure, GuestTrapped, SandboxError, ServiceError, YoiError
+from yoi.errors import (
+    ConnectionFailure,
+    GuestRefused,
+    GuestTrapped,
+    SandboxError,
+    ServiceError,
+    YoiError,
+)
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import DiagnosticStatusUpdate
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
+from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
@@ -34,7 +41,6 @@ from yoi.runtime.vault import Vault
 from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
 
 _OURS_CLOSE = 1001
-_FEEDBACK = frozenset({EventKind.SEND_FAILED, EventKind.DENIED})
 
 
 class Instance(Protocol):
@@ -195,9 +201,12 @@ class Service:
         self._instance: Instance | None = None
         self._plugin_status: Any = None
         self._restart: asyncio.TimerHandle | None = None
-        self._starting: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        """Held by whoever starts, replaces or stops the instance: one at a time."""
+        self._retired = False
         self._drained = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     # -- for the host -------------------------------------------------------------------------
 
@@ -212,35 +221,51 @@ class Service:
         return self._print
 
     async def start(self) -> None:
-        """Load the plugin, call its start(), then dial. Failures are recorded, never raised."""
-        self._life.start()
-        await self._bring_up()
+        """Load the plugin, call its start(), then dial. Failures are recorded, never raised.
+
+        Does nothing once the service is retired.
+        """
+        async with self._changing:
+            if not self._retired:
+                self._life.start()
+                await self._bring_up()
 
     async def restart(self) -> None:
-        """Replace the instance because a person asked; queue and connections stay."""
-        if self._life.state in (Lifecycle.STARTING, Lifecycle.STOPPING):
+        """Replace the instance because a person asked; queue and connections stay.
+
+        Raises ServiceError: `service.not_running` while another change is under way,
+        `service.stopping` once the service is retired.
+        """
+        if self._retired:
+            raise ServiceError("service.stopping", f"{self.name} has been disabled or replaced")
+        if self._changing.locked():
             raise ServiceError(
                 "service.not_running", f"{self.name} is {self._life.state}; try again shortly"
             )
-        self._cancel_restart()
-        if self._life.state is Lifecycle.RUNNING:
-            await self._retire_instance()
-            self._life.stop()
-            self._life.stopped()
-        self._note_state("restart asked for by a person")
-        self._life.release()
-        await self._bring_up()
+        async with self._changing:
+            self._cancel_restart()
+            if self._life.state is Lifecycle.RUNNING:
+                await self._retire_instance()
+                self._life.stop()
+                self._life.stopped()
+            self._note_state("restart asked for by a person")
+            self._life.release()
+            await self._bring_up()
 
     async def stop(self, *, reason: str = "stopping") -> None:
         """Drain what is queued (bounded), close the connections, stop the guest."""
-        if self._life.state in (Lifecycle.STOPPING, Lifecycle.STOPPED):
-            return
-        running = self._life.state is Lifecycle.RUNNING
+        async with self._changing:
+            if self._life.state is not Lifecycle.STOPPED:
+                await self._stop(reason)
+
+    async def retire(self, *, reason: str) -> None:
+        """Stop for good: nobody can start this service again."""
+        self._retired = True
+        await self.stop(reason=reason)
+
+    async def _stop(self, reason: str) -> None:
         self._cancel_restart()
-        if self._starting is not None:
-            await asyncio.gather(self._starting, return_exceptions=True)
-            running = self._life.state is Lifecycle.RUNNING
-        if running:
+        if self._life.state is Lifecycle.RUNNING:
             for link in self._links.values():
                 link.pause()
             await self._drain()
@@ -248,10 +273,8 @@ class Service:
         self._timers.clear_all()
         self._life.stop()
         self._note_state(reason)
-        await asyncio.gather(
-            *(link.close(_OURS_CLOSE, "going away") for link in self._links.values()),
-            return_exceptions=True,
-        )
+        self._close_links()
+        await self._closed()
         await self._retire_instance()
         left = self._queue.clear()
         if left:
@@ -262,7 +285,6 @@ class Service:
                 severity="warning",
                 count=left,
             )
-        self._links.clear()
         for task in tuple(self._tasks):
             task.cancel()
         self._print.vault.forget()
@@ -278,11 +300,15 @@ class Service:
                 lambda: instance.call_tool(name, work, self._limits.tool_ms)
             )
         except GuestTrapped as exc:
-            self.guest_lost(exc)
+            self._lost(instance, exc)
             raise
-        finally:
-            self.collect_output()
-        return msgspec.json.decode(answer)
+        self.collect_output()
+        try:
+            return msgspec.json.decode(answer)
+        except (msgspec.DecodeError, RecursionError):
+            raise GuestRefused(
+                "sandbox.answer_malformed", f"the tool {name} did not answer in JSON"
+            ) from None
 
     async def ask_status(self) -> None:
         """Refresh the plugin's own status, where it is running and not busy."""
@@ -294,11 +320,10 @@ class Service:
                 lambda: instance.status(self._limits.stop_ms)
             )
         except GuestTrapped as exc:
-            self.guest_lost(exc)
+            self._lost(instance, exc)
         except SandboxError as exc:
             self._ledger.error(exc)
-        finally:
-            self.collect_output()
+        self.collect_output()
 
     def status(self) -> ServiceStatus:
         """Return what a person sees (S9); no guest is asked."""
@@ -338,12 +363,20 @@ class Service:
         return self._ledger.dead_letters
 
     def replay(self, event_id: str) -> None:
-        """Queue a dead letter again, as its first attempt."""
+        """Queue a dead letter again, as its first attempt.
+
+        Raises ServiceError: `service.unknown`, `service.not_running`, or `service.queue_full`; then
+        the letter stays where it is.
+        """
         self._running()
-        letter = self._ledger.exhume(event_id)
-        letter.event.attempt = 1
+        event = self._ledger.letter(event_id).event
         # A person asks for one event at a time: it goes in whatever the lane's policy is.
-        self._queue.offer(letter.event, Overflow.PAUSE)
+        if self._queue.offer(event, Overflow.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):
+            raise ServiceError(
+                "service.queue_full", f"the queue of {self.name} has no room for {event_id!r}"
+            )
+        self._ledger.exhume(event_id)
+        event.attempt = 1
         self._ledger.counters.enqueued += 1
         self._pump.wake()
 
@@ -436,7 +469,7 @@ class Service:
 
     def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
         """Queue a feedback event; never about feedback, or the two would talk for ever."""
-        if event.kind in _FEEDBACK or event.connection is None:
+        if event.kind in FEEDBACK_KINDS or event.connection is None:
             return
         inlet = self._inlets.get(event.connection)
         if inlet is None:
@@ -464,16 +497,20 @@ class Service:
     def collect_output(self) -> None:
         """Put what the guest printed into the diagnostics."""
         if self._instance is not None:
-            for line in self._instance.take_output():
-                self._ledger.note(
-                    "notice.log",
-                    line.text,
-                    severity="info" if line.level == "debug" else line.level,
-                    stream=line.stream,
-                )
+            self._collect(self._instance)
+
+    def _collect(self, instance: Instance) -> None:
+        for line in instance.take_output():
+            self._ledger.note(
+                "notice.log",
+                line.text,
+                severity="info" if line.level == "debug" else line.level,
+                stream=line.stream,
+            )
 
     def guest_lost(self, error: YoiError) -> None:
         """Discard the instance; restart after a backoff, or quarantine."""
+        self.collect_output()
         instance, self._instance = self._instance, None
         self._pump.detach()
         self._drained.set()
@@ -502,14 +539,13 @@ class Service:
 
     # -- inside -------------------------------------------------------------------------------
 
-    async def _bring_up(self) -> None:
-        self._starting = asyncio.ensure_future(self._load_and_start())
-        try:
-            await self._starting
-        finally:
-            self._starting = None
+    def _lost(self, instance: Instance, error: GuestTrapped) -> None:
+        """`instance` is gone; where it has been replaced already, nobody needs to know."""
+        if self._instance is instance:
+            self.guest_lost(error)
 
-    async def _load_and_start(self) -> None:
+    async def _bring_up(self) -> None:
+        """Load an instance and start it; the lifecycle is STARTING."""
         config = msgspec.json.encode(self._print.config).decode()
         limits = self._limits
 
@@ -526,9 +562,14 @@ class Service:
         except YoiError as exc:
             self.guest_lost(exc)
             return
+        except Exception as exc:
+            # A defect of ours must cost this service, not the host that starts the others.
+            self.guest_lost(YoiError("usage.internal", f"loading {self.name} failed: {exc!r}"))
+            return
         self.collect_output()
         self._life.started()
         self._note_state("start() returned")
+        await self._closed()
         self._open_links()
         for ingress in self._print.told_of_start:
             self._offer(EventKind.STARTED, ingress, "host", {"restarts": self._life.restarts})
@@ -561,15 +602,30 @@ class Service:
             severity="error",
             hint=f"yoi service restart {self.name}",
         )
+        self._close_links()
+
+    def _close_links(self) -> None:
         links, self._links = list(self._links.values()), {}
         for link in links:
-            self._spawn(link.close(_OURS_CLOSE, "going away"))
+            task = self._around.loop.create_task(link.close(_OURS_CLOSE, "going away"))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _closed(self) -> None:
+        """Wait until earlier connections are closed: a successor must not overlap them."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _restart_due(self) -> None:
         self._restart = None
-        if self._life.state is Lifecycle.FAILED:
-            self._life.start()
-            self._spawn(self._bring_up())
+        self._spawn(self._restart_failed())
+
+    async def _restart_failed(self) -> None:
+        async with self._changing:
+            # Somebody may have been quicker while this waited.
+            if self._life.state is Lifecycle.FAILED:
+                self._cancel_restart()
+                self._life.start()
+                await self._bring_up()
 
     def _cancel_restart(self) -> None:
         if self._restart is not None:
@@ -605,8 +661,12 @@ class Service:
 
         try:
             await self._in_guest(retire)
-        except SandboxError as exc:
+        except YoiError as exc:
             self._ledger.error(exc, severity="warning")
+        except Exception as exc:
+            # It is closed in any case, and what waits for this must go on.
+            self._ledger.error(YoiError("usage.internal", f"stop() failed: {exc!r}"))
+        self._collect(instance)
 
     def _close_instance(self, instance: Instance) -> None:
         self._around.turns.submit(self.name, instance.close)
