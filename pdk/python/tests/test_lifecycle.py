@@ -77,6 +77,7 @@ def test_events_of_the_host_name_no_connection():
     assert timer_event("t").name == "t"
     assert started_event().source == "host"
     assert started_event().connection is None
+    assert (started_event().restarts, started_event(2).restarts) == (0, 2)
 
 
 def test_a_document_that_is_too_large_is_refused():

@@ -200,6 +200,11 @@ class StartedEvent(Event):
 
     __slots__ = ()
 
+    @property
+    def restarts(self) -> int:
+        """How often the instance was started anew before: 0 at first."""
+        return _int_or_none(self.payload.get("restarts")) or 0
+
 
 class TimerEvent(Event):
     """A timer of this plugin is due. Each comes once: set it again to go on."""

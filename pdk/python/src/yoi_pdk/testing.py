@@ -148,9 +148,9 @@ def denied_event(
     return _made(DeniedEvent, "command_denied", payload, **about)
 
 
-def started_event(**about: Any) -> StartedEvent:
+def started_event(restarts: int = 0, **about: Any) -> StartedEvent:
     """Return the event of a plugin that has started."""
-    return _made(StartedEvent, "service_started", {}, **{**_HOST, **about})
+    return _made(StartedEvent, "service_started", {"restarts": restarts}, **{**_HOST, **about})
 
 
 def timer_event(name: str, **about: Any) -> TimerEvent:
@@ -265,9 +265,9 @@ class PluginHarness(Generic[P]):
         self._seq += 1
         return self.text(text_event(json.dumps(message), session=session, seq=self._seq))
 
-    def started(self) -> list[Command]:
+    def started(self, restarts: int = 0) -> list[Command]:
         """Deliver the event that the plugin has started; return the commands, in order."""
-        return self.event(started_event())
+        return self.event(started_event(restarts))
 
     def open(self, session: str = "session-1", **about: Any) -> list[Command]:
         """Deliver the event that a session has begun; return the commands, in order.
