@@ -1,6 +1,7 @@
 """Turns: serial per plugin, fair between plugins, stuck plugins in their own lane (S3, S8)."""
 
 import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -181,3 +182,98 @@ def test_nothing_is_remembered_of_quick_plugins(scheduler: Scheduler) -> None:
         finish(scheduler, f"key-{n}")
     scheduler.close()
     assert not scheduler._keys
+
+
+class Recv:
+    """A turn that waits inside a host call until the test lets it go."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.refused: list[str] = []
+
+    def __call__(self) -> None:
+        try:
+            with self.scheduler.waiting():
+                self.entered.set()
+                assert self.opened.wait(WAIT)
+        except ServiceError as exc:
+            self.refused.append(exc.code)
+            self.entered.set()
+
+
+def test_turns_that_wait_in_host_calls_hold_nobody_up(scheduler: Scheduler) -> None:
+    """DESIGN 3: forty plugins wait at once, on three threads; a neighbour does not notice."""
+    waits = [Recv(scheduler) for _ in range(40)]
+    for number, wait in enumerate(waits):
+        scheduler.submit(number, wait)
+    for wait in waits:
+        assert wait.entered.wait(WAIT)
+    for _ in range(50):
+        finish(scheduler, "neighbour")
+    for wait in waits:
+        wait.opened.set()
+    for number in range(40):
+        finish(scheduler, number)
+    assert not any(wait.refused for wait in waits)
+    for _ in range(40):
+        finish(scheduler, "neighbour")
+
+
+def test_threads_that_were_replaced_while_they_waited_leave(scheduler: Scheduler) -> None:
+    waits = [Recv(scheduler) for _ in range(20)]
+    for number, wait in enumerate(waits):
+        scheduler.submit(number, wait)
+    for wait in waits:
+        assert wait.entered.wait(WAIT)
+    for wait in waits:
+        wait.opened.set()
+    for number in range(20):
+        finish(scheduler, number)
+    until = time.monotonic() + WAIT
+    while sum(scheduler.threads) > SMALL.guest_threads and time.monotonic() < until:
+        finish(scheduler, "nudge")
+    assert sum(scheduler.threads) <= SMALL.guest_threads
+
+
+def test_a_plugin_that_waits_is_not_slow(scheduler: Scheduler) -> None:
+    """Only time in which a thread was held counts against a plugin."""
+    wait = Recv(scheduler)
+    for _ in range(4):
+        wait.entered.clear()
+        wait.opened.clear()
+        scheduler.submit("a", wait)
+        assert wait.entered.wait(WAIT)
+        wait.opened.wait(0.06)  # ten times long_turn_ms and more
+        wait.opened.set()
+        finish(scheduler, "a")
+    assert scheduler.threads[1] == 0
+
+
+def test_beyond_the_bound_a_wait_is_refused() -> None:
+    scheduler = Scheduler(replace(SMALL, waiting_threads=2))
+    waits = [Recv(scheduler) for _ in range(3)]
+    for number, wait in enumerate(waits):
+        scheduler.submit(number, wait)
+        assert wait.entered.wait(WAIT)
+    assert [wait.refused for wait in waits] == [[], [], ["service.waiting"]]
+    for wait in waits:
+        wait.opened.set()
+    assert scheduler.close()
+
+
+def test_closing_ends_threads_that_wait(scheduler: Scheduler) -> None:
+    wait = Recv(scheduler)
+    scheduler.submit("a", wait)
+    assert wait.entered.wait(WAIT)
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    wait.opened.set()
+    closing.join(WAIT)
+    assert not closing.is_alive()
+
+
+def test_elsewhere_waiting_does_nothing(scheduler: Scheduler) -> None:
+    with scheduler.waiting():
+        assert scheduler.threads == (0, 0)

@@ -5,7 +5,7 @@ from yoi.sandbox.output import LogLine
 from yoi.sandbox.runner import RunnerVersion, runner_component, runner_version
 from yoi.sandbox.sandbox import Sandbox, deny_all
 from yoi.sandbox.scheduler import Scheduler
-from yoi.sandbox.state import HostCalls
+from yoi.sandbox.state import HostCalls, remaining_seconds
 
 __all__ = [
     "Guest",
@@ -15,6 +15,7 @@ __all__ = [
     "Sandbox",
     "Scheduler",
     "deny_all",
+    "remaining_seconds",
     "runner_component",
     "runner_version",
 ]

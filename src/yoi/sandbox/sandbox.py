@@ -241,8 +241,10 @@ _PUBLIC: dict[str, Callable[..., str]] = {
             ("request", "request"),
             ("websocket", "open"),
             ("websocket", "send-text"),
+            ("websocket", "send-binary"),
             ("websocket", "recv"),
             ("websocket", "close"),
+            ("websocket", "status"),
             ("state", "get"),
             ("state", "set"),
         )

@@ -3,13 +3,15 @@
 Two lanes. A plugin whose turns are short runs in the quick lane, which starts with one thread
 (tiny guest calls do not scale over threads) and grows when all of its threads are stuck. A plugin
 whose recent turns were long runs in the slow lane, whose threads are few: however many plugins
-spin or wait there, the quick lane's threads stay free for the others.
+spin there, the quick lane's threads stay free for the others. A turn that waits inside a host call
+holds no place in any lane (`Scheduler.waiting`).
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 from yoi.errors import ServiceError
@@ -48,6 +50,13 @@ class _Lane:
         self.running: dict[int, float] = {}
 
 
+class _Visit(threading.local):
+    """What this thread works for: its lane, and how long it waited in the turn it runs."""
+
+    lane: _Lane | None = None
+    waited_s = 0.0
+
+
 class Scheduler:
     """Run turns. `submit` may be called from any thread and never blocks."""
 
@@ -60,6 +69,8 @@ class Scheduler:
         self._slow = _Lane("slow", slow)
         self._long_s = limits.long_turn_ms / 1000
         self._closed = False
+        self._away: dict[threading.Thread, _Lane] = {}
+        self._visit = _Visit()
         self._pulse = Pulse("yoi-lanes", _BEAT_S, self._beat)
 
     def submit(self, key: Hashable, turn: Turn) -> None:
@@ -94,6 +105,47 @@ class Scheduler:
         with self._lock:
             return len(self._quick.threads), len(self._slow.threads)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let others have this thread's place in its lane while the block waits.
+
+        Called on a guest's thread, inside its turn. Raises ServiceError (`service.waiting`) when
+        `waiting_threads` turns wait already; on any other thread it does nothing.
+        """
+        lane = self._visit.lane
+        if lane is None:
+            yield
+            return
+        began = self._leave(lane)
+        try:
+            yield
+        finally:
+            self._return(lane, began)
+
+    def _leave(self, lane: _Lane) -> float:
+        with self._lock:
+            if len(self._away) >= self._limits.waiting_threads:
+                raise ServiceError(
+                    "service.waiting",
+                    f"{self._limits.waiting_threads} plugins wait inside host calls already",
+                )
+            thread = threading.current_thread()
+            self._away[thread] = lane
+            lane.threads.discard(thread)
+            del lane.running[threading.get_ident()]
+            if not lane.ready.empty() and (not lane.threads or lane is self._slow):
+                self._grow(lane)
+        return time.monotonic()
+
+    def _return(self, lane: _Lane, began: float) -> None:
+        waited = time.monotonic() - began
+        self._visit.waited_s += waited
+        with self._lock:
+            thread = threading.current_thread()
+            del self._away[thread]
+            lane.threads.add(thread)
+            lane.running[threading.get_ident()] = time.monotonic()
+
     def close(self, timeout_s: float | None = None) -> bool:
         """Refuse new turns, let the submitted ones end, and return whether all threads did.
 
@@ -101,10 +153,12 @@ class Scheduler:
         """
         with self._lock:
             self._closed = True
-            threads = [*self._quick.threads, *self._slow.threads]
+            threads = [*self._quick.threads, *self._slow.threads, *self._away]
             for lane in (self._quick, self._slow):
                 for _ in lane.threads:
                     lane.ready.put(None)
+            for lane in self._away.values():
+                lane.ready.put(None)
         until = time.monotonic() + (
             self._limits.drain_ms / 1000 if timeout_s is None else timeout_s
         )
@@ -140,6 +194,7 @@ class Scheduler:
     def _work(self, lane: _Lane) -> None:
         me = threading.get_ident()
         ready, lock = lane.ready, self._lock
+        self._visit.lane = lane
         while True:
             record = ready.get()
             if record is None:
@@ -149,10 +204,16 @@ class Scheduler:
             while self._run_one(lane, me, record):
                 # The lanes are closing: what is left of this plugin is run here.
                 pass
+            with lock:
+                if len(lane.threads) > lane.most and not self._closed:
+                    # Somebody took this thread's place while it waited.
+                    lane.threads.discard(threading.current_thread())
+                    return
 
     def _run_one(self, lane: _Lane, me: int, record: _Key) -> bool:
         """Run the next turn of `record`; return whether the caller must run one more."""
         began, cpu = time.monotonic(), time.thread_time()
+        self._visit.waited_s = 0.0
         with self._lock:
             turn = record.turns.popleft()
             lane.running[me] = began
@@ -164,7 +225,7 @@ class Scheduler:
             _report(exc)
         finally:
             del turn
-        wall = time.monotonic() - began
+        wall = time.monotonic() - began - self._visit.waited_s
         strain = 0
         if wall >= _WAITING_FACTOR * self._long_s:
             strain = _SLOW_AT

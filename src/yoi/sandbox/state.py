@@ -106,3 +106,9 @@ class _Current(threading.local):
 
 current = _Current()
 """The guest that runs on this thread: how an import finds out who calls."""
+
+
+def remaining_seconds() -> float:
+    """Return what is left of the budget of the guest that runs on this thread; never below 0."""
+    state = current.state
+    return 0.0 if state is None else max(0.0, state.deadline - time.monotonic())
