@@ -145,6 +145,23 @@ def test_a_changed_package_shows_what_changed(yoi, workspace, relay, golden):
     assert entries(workspace)[0]["config"] == {"channel": "main"}
 
 
+def test_a_folder_may_be_named_without_a_slash(yoi, workspace, relay):
+    """What `new` made under a name is enabled and shown by that name, until a store has it."""
+    assert yoi("plugin", "show", "relay").status == 0
+    assert yoi("plugin", "enable", "relay", *YES).status == 0
+    assert entries(workspace)[0]["id"] == "project:relay"
+
+
+def test_a_store_comes_before_a_folder_and_the_person_is_told(yoi, workspace, relay):
+    yoi("plugin", "enable", "relay", *YES)
+    same = yoi("plugin", "enable", "relay", *YES)
+    assert "not the folder" not in same.err
+    write_plugin(relay, MANIFEST.replace("1.2.0", "1.3.0"))
+    stale = yoi("plugin", "enable", "relay", *YES)
+    assert "yoi plugin enable ./relay" in stale.err
+    assert entries(workspace)[0]["version"] == "1.2.0"
+
+
 def test_a_running_host_is_told(yoi, workspace, relay, serving):
     calls = []
 
@@ -204,6 +221,7 @@ def test_disable_drops_the_entry(yoi, workspace, relay):
     again = yoi("plugin", "disable", "relay", "--yes")
     assert again.status == 1
     assert "[enablement.missing]" in again.err
+    assert "faulty" not in again.err, "one error, and no word about what did not happen"
 
 
 def on_a_terminal(workspace, answer, *arguments):

@@ -133,11 +133,15 @@ def test_show_of_a_partial_grant(form, yoi, workspace, golden):
     golden(f"show.{form}", ran.out)
 
 
-def test_show_of_an_unknown_package_names_the_folder_meant(yoi, workspace):
+def test_show_of_a_folder_says_how_to_enable_it(yoi, workspace):
     write_plugin(workspace / "relay")
+    assert "enable it: yoi plugin enable ./relay" in yoi("plugin", "show", "relay").out
+
+
+def test_show_of_an_unknown_package_says_so(yoi, workspace):
     ran = yoi("plugin", "show", "relay")
     assert ran.status == 1
-    assert "./relay" in ran.err
+    assert "[package.missing]" in ran.err
 
 
 def test_show_tells_two_instances_of_one_package_apart(yoi, workspace):

@@ -9,6 +9,7 @@ from rich.text import Text
 from yoi.cli.layout import lines, whole
 from yoi.cli.output import shown
 from yoi.cli.plugin_view import findings_block, identity, review_block
+from yoi.cli.sources import as_path, runs_in
 from yoi.errors import YoiError
 from yoi.packages import (
     EnabledEntry,
@@ -53,7 +54,7 @@ class Checked:
         wanted = " --config KEY=VALUE" if self.config_needed else ""
         return [
             *([f"yoi plugin pack {self.path}"] if self.path.is_dir() else []),
-            f"yoi plugin enable {self.path}{wanted}",
+            f"yoi plugin enable {as_path(self.path)}{wanted}",
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -103,8 +104,6 @@ def check(path: Path) -> Checked:
 
 def render(checked: Checked) -> "RenderableType":
     """Return the findings, or what the package is and asks for."""
-    from yoi.cli.sources import runs_in
-
     parts: list[RenderableType] = []
     if checked.inspected is not None:
         package = checked.inspected.package

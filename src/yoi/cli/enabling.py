@@ -11,7 +11,7 @@ import typer
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.service import ask, host_runs
-from yoi.errors import ControlError, PackageError, UsageError, YoiError
+from yoi.errors import ControlError, EnablementError, PackageError, UsageError, YoiError
 from yoi.types import InstanceName
 
 if TYPE_CHECKING:
@@ -150,9 +150,7 @@ def disable(
 
     folder = workspace_folder(workspace)
     output = Output("plugin disable", as_json)
-    entry = _before(folder, _instance_name(name))
-    if entry is None:
-        require_entry(operator_file(folder), name)
+    entry = _entry_or_fault(operator_file(folder), _instance_name(name))
     running = _running(folder, name)
     output.note(_will_close(name, entry, running), style="")
     if not yes and running is not None:
@@ -239,6 +237,22 @@ def _before(workspace: Path, name: str) -> "EnabledEntry | None":
     from yoi.runtime.workspace import operator_file
 
     return Enablement.load(operator_file(workspace)).find(name)
+
+
+def _entry_or_fault(file: Path, name: str) -> "EnabledEntry | None":
+    """Return the entry called `name`, None where it is a faulty one; refuse a name of neither."""
+    from yoi.packages import Enablement
+
+    found = Enablement.load(file)
+    entry = found.find(name)
+    if entry is None and all(fault.name != name for fault in found.diagnostics):
+        names = ", ".join(one.name for one in found.entries)
+        raise EnablementError(
+            "enablement.missing",
+            f"nothing is enabled under the name {name}",
+            hint=f"enabled are: {names}" if names else "see what there is with: yoi plugin list",
+        )
+    return entry
 
 
 def _refuse_unsound(proposal: Proposal) -> None:

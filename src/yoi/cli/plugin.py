@@ -40,13 +40,14 @@ def new(
 ) -> None:
     """Start a plugin from a template; nothing is fetched, run or enabled."""
     from yoi.cli import plugin_view
+    from yoi.cli.sources import as_path
     from yoi.packages import create_from_template
 
     created = create_from_template(template, destination, plugin_id)
     steps = [
         f"yoi plugin check {destination}",
         f"yoi plugin dev {destination}",
-        f"yoi plugin enable {destination}",
+        f"yoi plugin enable {as_path(destination)}",
     ]
     Output("plugin new", as_json).show(
         {

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from yoi.cli.layout import lines, pairs, size, table, whole
 from yoi.cli.output import shown
+from yoi.cli.sources import as_path
 from yoi.packages import Inspection, Package, Surface
 from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, review
 
@@ -153,7 +154,10 @@ def inspection(one: Inspection, runs_in: str) -> RenderableType:
             for surface in refused
         ]
     if one.instance is None:
-        parts.append(_next(f"enable it: yoi plugin enable {one.package.reference}"))
+        package = one.package
+        stored = package.source in ("project", "user")
+        name = package.reference if stored else as_path(package.path)
+        parts.append(_next(f"enable it: yoi plugin enable {name}"))
     return lines(parts)
 
 

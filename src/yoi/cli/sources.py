@@ -17,20 +17,36 @@ def is_path(text: str) -> bool:
     return os.sep in text or text in (".", "..") or text.endswith(SUFFIX)
 
 
+def as_path(path: Path) -> str:
+    """Return `path` as words that name it and never a package in a store."""
+    return str(path) if is_path(str(path)) else f".{os.sep}{path}"
+
+
 def find_package(text: str, inventory: "Inventory") -> "Package":
     """Return the package that `text` names; raises PackageError, ManifestError."""
+    return locate(text, inventory)[0]
+
+
+def locate(text: str, inventory: "Inventory") -> "tuple[Package, Path | None]":
+    """Return the package that `text` names, and its path where it is not in a store.
+
+    A package in a store comes before a folder of the same name. Raises PackageError, ManifestError.
+    """
     from yoi.packages import read_package
 
     if is_path(text):
-        return read_package(Path(text))
+        return read_package(Path(text)), Path(text)
     try:
-        return inventory.find(text)
+        return inventory.find(text), None
     except PackageError as exc:
-        if exc.code == "package.missing" and (Path(text) / "plugin.toml").is_file():
-            raise PackageError(
-                exc.code, exc.message, hint=f"there is a folder of that name: ./{text}"
-            ) from None
+        if exc.code == "package.missing" and is_plugin_folder(Path(text)):
+            return read_package(Path(text)), Path(text)
         raise
+
+
+def is_plugin_folder(path: Path) -> bool:
+    """Return whether `path` is a folder that holds a plugin's source."""
+    return (path / "plugin.toml").is_file()
 
 
 def runs_in(package: "Package") -> str:
