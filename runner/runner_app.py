@@ -1,29 +1,46 @@
-"""The component: exports of wit/runner. Imported while it is built; what is made here is kept."""
+"""The component: exports of wit/runner. Imported while it is built; what is made here is kept.
+
+The order matters, because every instance begins with this heap: the holes of the interpreter's
+start are closed, then everything is imported out of the compiled library, so that it lies together.
+"""
 
 import gc
-import json
+import os
 import sys
 
-from wit_world.imports import host
-from yoi_runner import fast_json
-from yoi_runner.session import Session
+from yoi_runner.compact import close_holes
+from yoi_runner.library import CODE, INDEX
 from yoi_runner.stdlib import StdlibFinder
+
+
+def _read(name: str) -> bytes:
+    with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
+        return file.read()
+
+
+_HOLES = close_holes()
+_STDLIB = StdlibFinder(_read(INDEX), _read(CODE))
+# The files are forgotten: the sandbox has none.
+sys.path.clear()
+sys.path_importer_cache.clear()
+sys.meta_path[:] = [
+    finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"
+]
+sys.meta_path.append(_STDLIB)
+
+import json  # noqa: E402
+
+from wit_world.imports import host  # noqa: E402
+from yoi_runner import fast_json  # noqa: E402
+from yoi_runner.rehearsal import rehearse  # noqa: E402
+from yoi_runner.session import Session  # noqa: E402
 
 
 def _log(level: str, message: str) -> None:
     host.call("log", json.dumps({"level": level, "message": message[:4096]}))
 
 
-def _state(key: str) -> str | None:
-    answer = json.loads(host.call("state.get", json.dumps([key])))
-    if "ok" not in answer:
-        raise RuntimeError(answer["error"]["message"])
-    value: str | None = answer["ok"]["value"]
-    return value
-
-
-_STDLIB = StdlibFinder()
-_SESSION = Session(_STDLIB, _log, _state)
+_SESSION = Session(_STDLIB, _log, host.call)
 
 
 class WitWorld:
@@ -50,18 +67,14 @@ class WitWorld:
 
 
 def _prepare() -> None:
-    """Keep the library in memory and forget the files: the sandbox has none."""
-    _STDLIB.collect([root for root in sys.path if root.startswith("/python")])
-    sys.path.clear()
-    sys.meta_path[:] = [
-        finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"
-    ]
-    sys.meta_path.append(_STDLIB)
+    """Leave a heap that instances can share."""
     # Its state would be in the snapshot, so every instance would draw the same numbers.
     sys.modules.pop("random", None)
     fast_json.install()
+    rehearse(_STDLIB)
     # Everything made so far lives for ever: the collector need not look at it, nor touch its pages.
     gc.collect()
+    _HOLES.extend(close_holes())
     gc.freeze()
 
 

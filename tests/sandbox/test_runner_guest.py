@@ -1,6 +1,7 @@
 """The Python runner from inside: what a plugin's source finds there (S1, S2, S4)."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,46 @@ def test_the_standard_library_is_importable_from_memory(sandbox):
     )
     assert value(sandbox, f"[importlib.import_module(n).__name__ for n in {names.split()}]",
                  "import importlib") == names.split()  # fmt: skip
+
+
+def test_the_quick_json_is_the_one_a_plugin_gets(sandbox):
+    names = "[f.__globals__['__name__'] for f in (json.loads, loads, json.dumps)]"
+    assert value(sandbox, names, "from json import loads") == ["yoi_runner.fast_json"] * 3
+
+
+def test_nothing_of_the_rehearsal_is_left(sandbox):
+    got = value(sandbox, "['rehearsed' in sys.modules, len(sys.meta_path), sys.path]", "import sys")
+    assert got == [False, 4, []], "built-in, frozen, library, package"
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
+def test_an_idle_instance_is_small(sandbox):
+    """Measured 5.0 MB resident, 1.5 MB its own. Holes in the built heap make it twice that."""
+
+    def memory():
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+        kib = {line.split()[0]: int(line.split()[1]) for line in lines}
+        return kib["Rss:"], kib["Private_Dirty:"] + kib["Private_Clean:"]
+
+    def idle():
+        source = f"{HEAD}    def on_text(self, event, ctx):\n        return event.reply('x')\n"
+        guest = sandbox.load_python({"plugin.py": source.encode()}, "plugin:P")
+        guest.start("null", LIMITS.start_ms)
+        guest.dispatch([TextFrame("events", "gw", SessionId("s"), 1, "hi", 0, 2)], LIMITS.start_ms)
+        return guest
+
+    def work():
+        guests = [idle() for _ in range(3)]
+        before = memory()
+        guests += [idle() for _ in range(20)]
+        grown = [(now - then) / 20 for now, then in zip(memory(), before, strict=True)]
+        for guest in guests:
+            guest.close()
+        return grown
+
+    resident, own = run_on_guest_thread(work)
+    assert own < 2300
+    assert resident < 7000
 
 
 def test_random_numbers_differ_between_instances(sandbox):

@@ -21,6 +21,8 @@ PYTHON = "3.14.0"
 
 COMPONENT = "runner.wasm"
 RECORD = "runner.json"
+LIBRARY = "library.index"
+"""What the first half of a build leaves last, beside its source."""
 BUILD_SECONDS = 300
 """Bound on one build: seconds on a workstation, minutes on a small machine that does other work."""
 
@@ -90,11 +92,24 @@ def build(root: Path, out: Path) -> None:
 
 
 def _componentize(tool: Path, scratch: Path) -> None:
-    """Run the tool found in the folder `tool` (pip's build environments are known to us alone)."""
+    """Make the component with the tool found in the folder `tool`.
+
+    Two processes: the first compiles the library and stops; the second is the one that is kept.
+    """
+    _, said = _run(tool, scratch, "library_app")
+    if not (scratch / "source/runner" / LIBRARY).is_file():
+        raise BuildFailed(f"{TOOL} failed in the library: {said}")
+    status, said = _run(tool, scratch, "runner_app")
+    if status != 0 or not (scratch / COMPONENT).is_file():
+        raise BuildFailed(f"{TOOL} failed: {said}")
+
+
+def _run(tool: Path, scratch: Path, app: str) -> tuple[int, str]:
+    """Return the tool's exit status and its first words (pip's build folders only we know)."""
     source = scratch / "source"
     command = [sys.executable, "-I", "-c", _SCRIPT, str(tool)]
     command += ["-d", str(source / _WORLD), "-w", "runner"]
-    command += ["componentize", "runner_app", "-o", str(scratch / COMPONENT)]
+    command += ["componentize", app, "-o", str(scratch / COMPONENT)]
     for folder in _CODE:
         command += ["-p", str(source / folder)]
     # A small environment: VIRTUAL_ENV would put its site-packages into the guest's path.
@@ -111,6 +126,5 @@ def _componentize(tool: Path, scratch: Path) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise BuildFailed(f"{TOOL} did not finish: {exc}") from None
-    if done.returncode != 0 or not (scratch / COMPONENT).is_file():
-        lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        raise BuildFailed(f"{TOOL} failed: " + " / ".join(lines[:6]))
+    lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+    return done.returncode, " / ".join(lines[:6])
