@@ -17,12 +17,6 @@ _scan = json.JSONDecoder().scan_once
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
-# Reading the clock costs as much as a small handler, because it is a call into the host. So a
-# plugin that has been quick is asked about the time after four events instead of every one; the
-# first event that is slow brings back the check after each.
-_MAX_STRIDE = 4
-_QUICK = 1 / 16
-
 # An answer over the host's bound (4 MiB) is refused whole. So a batch ends when its answers are
 # large, and one event cannot fill the rest: at worst 3 MiB beside 256 Ki characters of 4 bytes.
 _SHORT = 16 * 1024
@@ -34,20 +28,16 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     """Return the function that handles batches for `plugin`, with everything bound once."""
     on_text, on_event = plugin.on_text, plugin.on_event
     isascii = str.isascii
-    stride = 1
 
     def dispatch(batch: str) -> str:
-        nonlocal stride
         (slice_ms, runs), at = _scan(batch, 0)
         at += 1
         head: list[Any] = []
         bodies: list[str] = []
-        if len(runs) == 1 and (runs[0][0] == "e" or len(runs[0][7]) == 1):
-            left, ends, checked = 2, 0.0, 0.0  # one event: nothing to leave for later
-        else:
-            left, checked = stride, monotonic()
-            ends = checked + slice_ms / 1000
-        quick = slice_ms / 1000 * _QUICK
+        # The clock is read after each event, so that none runs in time that an earlier one used
+        # up. A call into the host is dear: before the last event nothing is left to decide.
+        last = sum([1 if run[0] == "e" else len(run[7]) for run in runs])
+        ends = monotonic() + slice_ms / 1000 if last > 1 else 0.0
         room = _BATCH_CHARS
         for run in runs:
             if run[0] == "t":
@@ -80,16 +70,8 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                     return _answer(head, bodies)
                 at = end
                 seq += 1
-                left -= 1
-                if room < 0:
+                if room < 0 or (len(head) < last and monotonic() > ends):
                     return _answer(head, bodies)
-                if not left:
-                    now = monotonic()
-                    if now > ends:
-                        stride = 1
-                        return _answer(head, bodies)
-                    stride = min(stride * 2, _MAX_STRIDE) if now - checked < quick else 1
-                    left, checked = stride, now
         return _answer(head, bodies)
 
     return dispatch
