@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from yoi.connections import ConnectionPlan, HostConnection, SocketConnector, SystemResolver
+from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, MIB
 from yoi.permissions import Decision, Url
@@ -36,7 +37,9 @@ class Echo:
         self.ended = asyncio.Event()
         self.last_text = ""
 
-    def opened(self, session: SessionId, subprotocol: str | None, address: str) -> None:
+    def opened(
+        self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
+    ) -> None:
         pass
 
     def text(self, session: SessionId, text: str, size: int) -> None:
@@ -56,6 +59,11 @@ class Echo:
         if error.code == "connection.refused":
             print(error, file=sys.stderr)
         self.ended.set()
+
+    def reconnect_needed(
+        self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool
+    ) -> None:
+        pass
 
     def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
         pass

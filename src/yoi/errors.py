@@ -284,6 +284,12 @@ CODES: dict[str, str] = {
     "connection.not_open": "the connection is not open",
     "connection.session_ended": "the session the message belongs to has ended",
     "connection.send_failed": "the message could not be written",
+    "connection.rate": "more messages per second than the connection may send",
+    "connection.budget": "the dials of this day are used up",
+    "connection.heartbeat": "the peer did not acknowledge a heartbeat",
+    "connection.no_url": "nobody has said yet where to dial",
+    "connection.reconnect_needed": "the plugin must say where to dial, or begin afresh",
+    "connection.autoreplies": "more autoreplies than one session may have",
     # request
     "request.dns": "the name could not be resolved",
     "request.refused": "no address could be connected",
@@ -332,6 +338,10 @@ CODES: dict[str, str] = {
     "service.rate": "more than the granted rate",
     "service.state_full": "the plugin's state is over its bound",
     "service.timers": "the plugin has too many pending timers",
+    "service.call_malformed": "a host call does not have the agreed shape",
+    "service.handle": "no socket of this plugin has that handle",
+    "service.pull_sockets": "as many sockets are open as may be",
+    "service.waiting": "too many plugins wait inside host calls already",
     # control
     "control.unreachable": "no running host answers on the control socket",
     "control.refused": "the running host refused the request",

@@ -35,8 +35,8 @@ class Sink:
         self.seen.append(call)
         self.calls.put_nowait(call)
 
-    def opened(self, session, subprotocol, address):
-        self._put("opened", session, subprotocol, address)
+    def opened(self, session, subprotocol, address, reason):
+        self._put("opened", session, subprotocol, address, reason)
 
     def text(self, session, text, size):
         self._put("text", session, text, size)
@@ -54,6 +54,9 @@ class Sink:
 
     def failed(self, error, retry_in_ms):
         self._put("failed", error, retry_in_ms)
+
+    def reconnect_needed(self, session, why, attempt, retry_in_ms, fresh):
+        self._put("needed", session, why, attempt, retry_in_ms, fresh)
 
     def notice(self, code, message, fields):
         self._put("notice", code, message, fields)
@@ -86,7 +89,7 @@ def plan_for(url, **changes):
     values = {
         "name": "gateway",
         "ingress": "events",
-        "url": Url.parse(url),
+        "url": None if url is None else Url.parse(url),
         "authorise": lambda _: ALLOWED,
         "backoff_first_ms": 1,
         "backoff_max_ms": 1,

@@ -162,7 +162,7 @@ async def test_tls_with_the_right_name(connect, authority):
             **ONCE,
         )
         peer = await gateway.accept()
-        _, session, subprotocol, _ = await sink.next("opened")
+        _, session, subprotocol, *_ = await sink.next("opened")
         assert subprotocol == "v1"
         assert names == ["gateway.example.com"]
         big = "ü" * 300_000
@@ -264,11 +264,12 @@ def test_a_plan_that_no_handshake_may_carry_is_refused(name):
 
 
 def test_an_origin_is_sent_only_where_declared():
+    from yoi.connections import DialTarget
     from yoi.connections.handshake import new_protocol
 
     def request(**changes):
         plan = plan_for("wss://example.com/ws", **changes)
-        return b"".join(new_protocol(plan, 1).data_to_send()).decode()
+        return b"".join(new_protocol(plan, DialTarget(plan.url), 1).data_to_send()).decode()
 
     assert "Origin" not in request()
     assert "\r\nOrigin: https://app.example.com\r\n" in request(origin="https://app.example.com")

@@ -18,7 +18,7 @@ async def test_text_arrives_in_order_and_answers_leave(connect, gateway):
     """W1, W2: the host dials, reads and writes; each text becomes one call, in order."""
     host, sink = connect(gateway.url)
     peer = await gateway.accept()
-    _, session, subprotocol, address = await sink.next("opened")
+    _, session, subprotocol, address, _ = await sink.next("opened")
     assert subprotocol is None
     assert address == f"127.0.0.1:{gateway.port}"
     for number in range(200):

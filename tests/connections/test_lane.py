@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.connections.conftest import plan_for
 from websockets.frames import Frame, Opcode
 
+from yoi.connections import DialTarget
 from yoi.connections.handshake import new_protocol
 from yoi.connections.wire import SocketWire
 from yoi.limits import LIMITS
@@ -75,7 +76,8 @@ class LibraryOnly(SocketWire):
 
 async def outcome(kind, chunks, pause_every):
     """Return what an owner hears of `chunks`, and the close code that is written."""
-    protocol = new_protocol(plan_for("ws://127.0.0.1/"), MAX_BYTES)
+    plan = plan_for("ws://127.0.0.1/")
+    protocol = new_protocol(plan, DialTarget(plan.url), MAX_BYTES)
     wire = kind(protocol, "test", limits=BOUNDS, clock=ManualClock())
     pipe = Pipe()
     wire.connection_made(pipe)

@@ -8,26 +8,25 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from yoi.core.backoff import FullJitter
-from yoi.core.connection import (
+from yoi.core.connection import ConnectionSession, ConnectionState, SessionRules
+from yoi.core.session_effects import (
     AbortWire,
     Announce,
     Arm,
     CancelDial,
     Closed,
     CloseWire,
-    ConnectionSession,
-    ConnectionState,
     Dial,
     Disarm,
     DropWire,
     End,
     Failed,
     Gap,
+    OpenReason,
     PauseReading,
     Reconnecting,
     ResumeReading,
     SendPing,
-    SessionRules,
     Timer,
 )
 from yoi.errors import ConnectionFailure, PermissionDenied, YoiError
@@ -74,7 +73,7 @@ def test_dial_then_session():
     assert made.start(0.0) == []
     effects = made.dialled(1.0, SessionId("s1"), "v1", "192.0.2.1:443")
     assert effects == [
-        Announce(SessionId("s1"), "v1", "192.0.2.1:443"),
+        Announce(SessionId("s1"), "v1", "192.0.2.1:443", OpenReason.FIRST),
         Arm(Timer.PING, 20_000),
         ResumeReading(),
     ]
@@ -89,7 +88,10 @@ def test_a_second_session_is_announced_after_its_gap():
     made.timer_fired(Timer.RETRY, 31.0, 0.0)
     second = made.dialled(32.0, SessionId("s2"), None, "a")
     # An unclean end: messages may be missing since the last sign of life.
-    assert second[:2] == [Gap(SessionId("s1"), 25.0, 32.0, "lost"), Announce("s2", None, "a")]
+    assert second[:2] == [
+        Gap(SessionId("s1"), 25.0, 32.0, "lost"),
+        Announce("s2", None, "a", OpenReason.RECONNECT),
+    ]
     assert made.reconnects == 1
 
 
@@ -256,15 +258,25 @@ def test_a_stop_while_the_peer_closes_is_not_forgotten():
     assert made.state is ConnectionState.STOPPED
 
 
-def test_reconnect_closes_first_and_waits_its_turn():
+def test_a_closed_session_waits_its_turn():
     """The old socket is gone before its successor is dialled."""
     made = opened()
-    effects = made.reconnect(20.0, 4000, "resume")
+    effects = made.close(20.0, 4000, "resume")
     assert effects[-1] == CloseWire(4000, "resume")
     assert not only(effects, Dial)
     effects = made.ended(21.0, CLEAN, 1, 20.0)
     assert delay(effects) == 250
-    assert made.reconnect(21.0, 1000, "") == [Disarm(Timer.RETRY), Dial()]
+
+
+@pytest.mark.parametrize(
+    ("lived", "delivered", "wait"), [(10.0, 1, 0), (9.9, 1, 250), (10.0, 0, 250)]
+)
+def test_a_renewal_is_at_once_only_after_a_session_that_proved_itself(lived, delivered, wait):
+    """A plugin that asks for a fresh dial at every open cannot make a dial storm."""
+    made = opened()
+    assert made.renew(lived, 4000, "resume")[-1] == CloseWire(4000, "resume")
+    assert delay(made.ended(lived, CLEAN, delivered, lived)) == wait
+    assert made.renew(lived, 1000, "") == []
 
 
 def test_a_change_that_is_not_in_the_table_is_refused():
@@ -339,7 +351,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def reconnect(self):
-        self.carry_out(self.machine.reconnect(self.now, 1000, ""))
+        self.carry_out(self.machine.renew(self.now, 1000, ""))
 
     @rule()
     def pause(self):

@@ -3,12 +3,15 @@
 from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
 from yoi.connections.connector import Connector, Wire, WireOwner
 from yoi.connections.dialler import SocketConnector, default_connector
-from yoi.connections.host_connection import CallLater, ConnectionSink, HostConnection, TimerHandle
+from yoi.connections.host_connection import HostConnection
 from yoi.connections.plan import ConnectionPlan
 from yoi.connections.request_client import Authorise, RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects, request_body, request_url
 from yoi.connections.resolver import Resolver, SystemResolver
+from yoi.connections.sink import ConnectionSink
 from yoi.connections.sockets import default_tls
+from yoi.connections.target import DialTarget
+from yoi.connections.timing import CallLater, TimerHandle
 
 __all__ = [
     "Authorise",
@@ -17,6 +20,7 @@ __all__ = [
     "ConnectionPlan",
     "ConnectionSink",
     "Connector",
+    "DialTarget",
     "HostConnection",
     "HttpAnswer",
     "HttpFailure",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from yoi.connections.plan import ConnectionPlan
-from yoi.core.connection import End
+from yoi.connections.target import DialTarget
+from yoi.core.session_effects import End
 from yoi.permissions import Decision, IPAddress
 
 
@@ -80,9 +81,13 @@ class Connector(Protocol):
     """Makes wires."""
 
     async def dial(
-        self, plan: ConnectionPlan, decision: Decision, addresses: Sequence[IPAddress]
+        self,
+        plan: ConnectionPlan,
+        target: DialTarget,
+        decision: Decision,
+        addresses: Sequence[IPAddress],
     ) -> Wire:
-        """Return an open wire to `plan.url` at one of `addresses`, all of them already judged.
+        """Return an open wire to `target` at one of `addresses`, all of them already judged.
 
         `decision` bounds its messages. Raises ConnectionFailure; cancelled, leaves nothing open.
         """

@@ -8,6 +8,7 @@ from yoi.connections.connector import Connector, Wire
 from yoi.connections.handshake import new_protocol
 from yoi.connections.plan import ConnectionPlan
 from yoi.connections.sockets import TlsContext, default_tls
+from yoi.connections.target import DialTarget
 from yoi.connections.wire import SocketWire
 from yoi.connections.within import within
 from yoi.limits import LIMITS, Limits
@@ -38,17 +39,23 @@ class SocketConnector:
         self._clock = clock or SystemClock()
 
     async def dial(
-        self, plan: ConnectionPlan, decision: Decision, addresses: Sequence[IPAddress]
+        self,
+        plan: ConnectionPlan,
+        target: DialTarget,
+        decision: Decision,
+        addresses: Sequence[IPAddress],
     ) -> Wire:
-        """Return an open wire to `plan.url` at one of `addresses`.
+        """Return an open wire to `target` at one of `addresses`.
 
         Raises ConnectionFailure: `connection.refused`, `connection.tls`, `connection.handshake`,
         `connection.redirect`, `connection.timeout`.
         """
-        url, limits = plan.url, self._limits
+        url, limits = target.url, self._limits
         async with within(limits.connect_ms, f"{url.display} could not be connected"):
             sock, address = await sockets.connect(url, addresses, limits)
-            protocol = new_protocol(plan, decision.max_message_bytes or limits.message_bytes)
+            protocol = new_protocol(
+                plan, target, decision.max_message_bytes or limits.message_bytes
+            )
             wire = SocketWire(protocol, address, limits=limits, clock=self._clock)
             try:
                 await sockets.attach(lambda: wire, sock, url, self._tls, limits)

@@ -20,6 +20,7 @@ from yoi.errors import ConnectionFailure
 
 if TYPE_CHECKING:
     from yoi.connections.plan import ConnectionPlan
+    from yoi.connections.target import DialTarget
     from yoi.limits import Limits
 
 USER_AGENT = f"yoi/{__version__}"
@@ -49,6 +50,10 @@ FORBIDDEN_HEADERS = frozenset(
 )
 """Header names a manifest may not set: the host's own, and those that carry credentials."""
 
+_CREDENTIALS = frozenset(
+    {"api-key", "apikey", "authorization", "cookie", "x-api-key", "x-auth-token"}
+)
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
 _STATUS_BYTES = 13
@@ -69,15 +74,29 @@ def check_header(name: str, value: str, limits: "Limits") -> None:
         raise ValueError(f"the header {name} has a character that is not printable ASCII")
 
 
+def check_inserted_header(name: str, value: str, limits: "Limits") -> None:
+    """Raise ValueError unless the host may add `name: value`, where the value holds a secret.
+
+    What carries credentials may, what is the handshake's own may not. The message has no value.
+    """
+    lowered = name.lower()
+    check_header("x-inserted" if lowered in _CREDENTIALS else name, "", limits)
+    # A signed token is longer than what a manifest may write.
+    if len(value) > limits.request_header_bytes:
+        raise ValueError(f"the header {name} is over {limits.request_header_bytes} bytes")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"the header {name} has a character that is not printable ASCII")
+
+
 def check_subprotocol(name: str, limits: "Limits") -> None:
     """Raise ValueError unless `name` may be offered as a subprotocol."""
     if not _TOKEN.match(name) or len(name) > limits.name_bytes:
         raise ValueError(f"{printable(name, 80)!r} is not a subprotocol name")
 
 
-def new_protocol(plan: "ConnectionPlan", max_message_bytes: int) -> Client:
-    """Return the sans-I/O client for `plan`, its request already among `data_to_send()`."""
-    url = plan.url
+def new_protocol(plan: "ConnectionPlan", target: "DialTarget", max_message_bytes: int) -> Client:
+    """Return the sans-I/O client of one dial, its request already among `data_to_send()`."""
+    url = target.url
     protocol = Client(
         WebSocketURI(url.secure, url.host, url.port, url.path, url.query),
         origin=None if plan.origin is None else Origin(plan.origin),
@@ -92,7 +111,10 @@ def new_protocol(plan: "ConnectionPlan", max_message_bytes: int) -> Client:
     del request.headers["Host"]
     request.headers["Host"] = url.host_header
     request.headers["User-Agent"] = USER_AGENT
-    for name, value in plan.headers:
+    for name, value in (*plan.headers, *target.headers, *target.inserted):
+        # Headers are a multi-dict: without this a second one of the name would stand beside it.
+        if name in request.headers:
+            del request.headers[name]
         request.headers[name] = value
     protocol.send_request(request)
     return protocol

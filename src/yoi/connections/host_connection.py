@@ -2,96 +2,68 @@
 
 import asyncio
 import secrets
+import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from yoi.connections.close_codes import is_close_code
 from yoi.connections.connector import Connector, Wire
+from yoi.connections.line import Line
 from yoi.connections.plan import ConnectionPlan
 from yoi.connections.resolver import Resolver, pin
+from yoi.connections.sink import ConnectionSink
+from yoi.connections.target import DialTarget
+from yoi.connections.timing import CallLater, TimerHandle, loop_call_later
 from yoi.core.backoff import FullJitter
-from yoi.core.connection import (
+from yoi.core.budget import Budget, ms_to_next_day, wall_day
+from yoi.core.connection import ConnectionSession, ConnectionState, SessionRules
+from yoi.core.frame_watch import Autoreply
+from yoi.core.heartbeat import HeartbeatSpec
+from yoi.core.send_rate import SendRate
+from yoi.core.session_effects import (
+    AbortOld,
     AbortWire,
     Announce,
     Arm,
     CancelDial,
     Closed,
+    CloseOld,
     CloseWire,
-    ConnectionSession,
-    ConnectionState,
     Dial,
     Disarm,
+    DropOld,
     DropWire,
     Effect,
     End,
     Failed,
     Gap,
+    HandOver,
+    Needed,
     PauseReading,
     Reconnecting,
     ResumeReading,
     SendPing,
-    SessionRules,
     Timer,
+    UseOwnUrl,
 )
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, SessionId, rfc3339_ms
 
-
-class ConnectionSink(Protocol):
-    """Hears everything about one connection, on the loop; never awaited.
-
-    Per connection the order is: all messages of a session, its `closed`, a `gap` if a session
-    follows, that session's `opened`.
-    """
-
-    def opened(self, session: SessionId, subprotocol: str | None, address: str) -> None:
-        """A session has begun."""
-        ...
-
-    def text(self, session: SessionId, text: str, size: int) -> None:
-        """One text message of `size` bytes."""
-        ...
-
-    def binary(self, session: SessionId, data: bytes) -> None:
-        """One binary message."""
-        ...
-
-    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
-        """The session is over; no message of it follows."""
-        ...
-
-    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
-        """Messages may be missing between the two moments, after `session`."""
-        ...
-
-    def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
-        """A dial or a session failed; None means that it is not dialled again."""
-        ...
-
-    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
-        """Something a person may want to know."""
-        ...
-
-
-class TimerHandle(Protocol):
-    """A timer that can be forgotten."""
-
-    def cancel(self) -> None:
-        """Forget the timer."""
-        ...
-
-
-CallLater = Callable[[float, Callable[[], None]], TimerHandle]
-"""Call back in so many seconds: the loop's `call_later`, or a test's."""
-
-
-def _loop_call_later(delay: float, callback: Callable[[], None]) -> TimerHandle:
-    return asyncio.get_running_loop().call_later(delay, callback)
+_ZOMBIE = 4000
+"""Not 1000 or 1001: gateways end what could be resumed on those."""
+_NOT_DIALLING = frozenset(
+    {
+        ConnectionState.IDLE,
+        ConnectionState.AWAITING,
+        ConnectionState.STOPPED,
+        ConnectionState.FAILED,
+    }
+)
 
 
 def _new_session() -> SessionId:
@@ -107,6 +79,7 @@ class HostConnection:
     """One host-owned connection: dials, keeps alive, closes, dials again. Never blocks the loop.
 
     All methods are called on the loop. `rng` returns a float in [0, 1), for the backoff's jitter.
+    `budget` is asked once per dial, and a dial that it refuses waits for the next UTC day.
     """
 
     def __init__(
@@ -118,8 +91,9 @@ class HostConnection:
         rng: Callable[[], float],
         connector: Connector,
         resolver: Resolver,
+        budget: Budget | None = None,
         limits: Limits = LIMITS,
-        call_later: CallLater = _loop_call_later,
+        call_later: CallLater = loop_call_later,
         new_session: Callable[[], SessionId] = _new_session,
     ) -> None:
         self._plan = plan
@@ -127,6 +101,7 @@ class HostConnection:
         self._clock = clock
         self._connector = connector
         self._resolver = resolver
+        self._budget = budget
         self._limits = limits
         self._call_later = call_later
         self._new_session = new_session
@@ -138,58 +113,122 @@ class HostConnection:
             session_ready_ms=limits.session_ready_ms,
             backoff_max_ms=plan.backoff_max_ms,
             fatal_close_codes=plan.fatal_close_codes,
+            has_own_url=plan.url is not None,
+            dial_at_start=plan.dial_at_start,
+            ready_by_command=plan.ready_by_command,
+            fresh_after=plan.fresh_after,
+            overlap_ms=plan.overlap_ms,
         )
         backoff = FullJitter(first_ms=plan.backoff_first_ms, max_ms=plan.backoff_max_ms, rng=rng)
         self._machine = ConnectionSession(rules, backoff)
+        self._own = None if plan.url is None else DialTarget(plan.url)
+        self._target = self._own
+        self._rate = SendRate(plan.send_per_second, clock.monotonic())
         self._effects: deque[Effect] = deque()
         self._performing = False
         self._timers: dict[Timer, TimerHandle] = {}
         self._dialling: asyncio.Task[None] | None = None
-        self._wire: Wire | None = None
-        self._session: SessionId | None = None  # the one that messages belong to
-        self._sendable: SessionId | None = None  # the same, while it may be written to
-        self._delivered = 0
+        self._dials = 0
+        self._arriving: Line | None = None
+        self._current: Line | None = None
+        self._old: Line | None = None
+        self._shut = False
         self._stopped = asyncio.Event()
         self._status = ConnectionStatus(
             name=plan.name,
             ingress=plan.ingress,
-            url=plan.url.display,
+            url=plan.where if self._own is None else self._own.url.display,
             state=ConnectionState.IDLE,
         )
         self._last_message: float | None = None
+        self._last_ack: float | None = None
 
     # -- what the runtime asks -------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to dial; again after a stop or a final failure."""
+        """Begin to dial, where the plan says so; again after a stop or a final failure."""
+        self._shut = False
         self._stopped.clear()
         self._perform(self._machine.start(self._now()))
+
+    def open(self, target: DialTarget | None = None) -> None:
+        """Dial `target` (None: the manifest's own URL) as soon as the backoff allows it.
+
+        An open session is closed first, or with overlap once its successor is open. What is dialled
+        after a lost session is the target supplied last, unless it serves only once. Raises
+        PermissionDenied where policy refuses the URL, and ConnectionFailure: `connection.no_url`,
+        `connection.not_open` (the connection is being shut down); nothing has changed then.
+        """
+        if self._shut:
+            raise self._not_open()
+        if target is None and self._own is None:
+            raise ConnectionFailure(
+                "connection.no_url",
+                f"{self._plan.name} has no url in its manifest: name a url or handle to open",
+                name=self._plan.name,
+            )
+        chosen = target or self._own
+        assert chosen is not None
+        self._plan.authorise(chosen.url).require()
+        self._stopped.clear()
+        self._target = chosen
+        now = self._now()
+        if target is None:
+            self._perform(self._machine.reopen(now))
+        else:
+            self._perform(self._machine.open(now, once=target.once))
+
+    def ready(self, session: SessionId | None = None) -> None:
+        """Vouch for `session` (None: the open one): earlier failures are forgotten.
+
+        Raises ConnectionFailure where it is not the one that is open.
+        """
+        self._line(session, current=True)
+        self._machine.vouched(self._now())
+
+    def heartbeat(self, spec: HeartbeatSpec | None, session: SessionId | None = None) -> None:
+        """Send heartbeats on `session` (None: the open one) until it ends; no spec ends them.
+
+        One that is not acknowledged before the next is due ends the session with 4000.
+        """
+        line = self._line(session)
+        if spec is None:
+            line.stop_heartbeat()
+        else:
+            line.start_heartbeat(spec)
+
+    def autoreply(self, reply: Autoreply | None, session: SessionId | None = None) -> None:
+        """Answer what matches, on `session` (None: the open one) until it ends; None clears all.
+
+        Raises ConnectionFailure (`connection.autoreplies`) beyond the bound.
+        """
+        line = self._line(session)
+        if reply is None:
+            line.clear_autoreplies()
+        else:
+            line.add_autoreply(reply)
+
+    def last(self, name: str, session: SessionId | None = None) -> Any:
+        """Return the last value called `name` of `session` (None: the open one); None: none yet.
+
+        Its JSON type is kept. Raises ConnectionFailure where the session is not open.
+        """
+        return self._line(session).last.get(name)
 
     def send_text(self, session: SessionId | None, text: str) -> None:
         """Queue one text message on `session` (None: whichever is open). Never blocks.
 
         Raises ConnectionFailure: `connection.session_ended`, `connection.not_open`,
-        `connection.send_failed`.
+        `connection.rate`, `connection.send_failed`.
         """
-        wire = self._writable(session)
-        try:
-            size = wire.send_text(text)
-        except ConnectionFailure:
-            self._status.send_failures += 1
-            raise
-        self._status.frames_out += 1
-        self._status.bytes_out += size
+        line = self._current
+        if line is None or not line.sendable or session not in (None, line.session):
+            line = self._writable(session)
+        line.send_text(text)
 
     def send_binary(self, session: SessionId | None, data: bytes) -> None:
         """Queue one binary message on `session`; otherwise as `send_text`."""
-        wire = self._writable(session)
-        try:
-            size = wire.send_binary(data)
-        except ConnectionFailure:
-            self._status.send_failures += 1
-            raise
-        self._status.frames_out += 1
-        self._status.bytes_out += size
+        self._writable(session).send_binary(data)
 
     def pause(self) -> None:
         """Stop reading at once, for at most the plan's grace; no message follows this call."""
@@ -207,15 +246,35 @@ class HostConnection:
         """Close the session because its messages find no room; it is dialled again later."""
         self._perform(self._machine.overflow(self._now()))
 
-    def reconnect(self, code: int = 1000, reason: str = "") -> None:
-        """Close the session, if one is open, and dial again; ValueError for an unusable code."""
+    def close_session(self, code: int = 1000, reason: str = "") -> None:
+        """Close the open session; what follows is the reconnect policy's.
+
+        Raises ConnectionFailure (`connection.not_open`), and ValueError for an unusable code.
+        """
         _require_close_code(code)
-        self._perform(self._machine.reconnect(self._now(), code, reason))
+        self._line(None)
+        self._perform(self._machine.close(self._now(), code, reason))
+
+    def reconnect(self, code: int = 1000, reason: str = "") -> None:
+        """Close the session and dial afresh: at once if it proved itself, else after the backoff.
+
+        A connection that waits for its next dial is left to it. Raises ConnectionFailure
+        (`connection.not_open`) where none would come, and ValueError for an unusable code.
+        """
+        _require_close_code(code)
+        if self._machine.state in _NOT_DIALLING:
+            raise self._not_open()
+        self._perform(self._machine.renew(self._now(), code, reason))
+
+    def stop(self, code: int = 1000, reason: str = "") -> None:
+        """Close what is open and do not dial again until `open` or `start`."""
+        _require_close_code(code)
+        self._perform(self._machine.stop(self._now(), code, reason))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Write what is queued, close and stay closed; bounded by `close_ms`."""
-        _require_close_code(code)
-        self._perform(self._machine.stop(self._now(), code, reason))
+        self.stop(code, reason)
+        self._shut = True
         if self._machine.state is ConnectionState.STOPPED:
             self._stopped.set()
         await self._stopped.wait()
@@ -228,68 +287,83 @@ class HostConnection:
         machine = self._machine
         status.state = machine.state
         status.session = machine.session
+        status.ready = machine.ready
+        status.failures = machine.failures
+        status.draining = machine.old
         status.reading_paused = machine.paused
         status.reconnects = machine.reconnects
+        for line in self._lines():
+            self._note_times(line)
         status.last_frame_at = self._at(self._last_message)
+        status.last_ack_at = self._at(self._last_ack)
         status.next_dial_at = self._at(machine.retry_at)
         return msgspec.structs.replace(status)
 
-    # -- WireOwner -------------------------------------------------------------------------------
+    # -- LineOwner -------------------------------------------------------------------------------
 
-    def on_text(self, text: str, size: int) -> None:
-        """Deliver one text message."""
-        session, wire = self._session, self._wire
-        if session is None or wire is None:
-            return
-        self._last_message = wire.last_heard
-        status = self._status
-        status.frames_in += 1
-        status.bytes_in += size
-        self._delivered += 1
-        self._sink.text(session, text, size)
-
-    def on_binary(self, data: bytes) -> None:
-        """Deliver one binary message."""
-        session, wire = self._session, self._wire
-        if session is None or wire is None:
-            return
-        self._last_message = wire.last_heard
-        self._status.frames_in += 1
-        self._status.bytes_in += len(data)
-        self._delivered += 1
-        self._sink.binary(session, data)
-
-    def on_closing(self) -> None:
+    def line_closing(self, line: Line) -> None:
         """Wait for the socket's end, within `close_ms`."""
-        self._sendable = None
-        self._perform(self._machine.closing(self._now()))
+        if line is self._current:
+            self._perform(self._machine.closing(self._now()))
 
-    def on_ended(self, end: End) -> None:
+    def line_ended(self, line: Line, end: End) -> None:
         """Close the session and see what follows."""
-        wire, self._wire = self._wire, None
-        self._sendable = None
-        self._session = None
-        heard = self._now() if wire is None else wire.last_heard
-        self._perform(self._machine.ended(self._now(), end, self._delivered, heard))
+        self._note_times(line)
+        now, heard = self._now(), line.wire.last_heard
+        if line is self._old:
+            self._old = None
+            self._perform(self._machine.old_ended(now, end, heard))
+        elif line is self._current:
+            self._current = None
+            self._perform(self._machine.ended(now, end, line.delivered, heard))
+
+    def line_dead(self, line: Line) -> None:
+        """End a session whose peer acknowledges no heartbeat."""
+        error = ConnectionFailure(
+            "connection.heartbeat", f"{self._plan.name} did not acknowledge a heartbeat in time"
+        )
+        line.shut()
+        if line is self._current:
+            self._perform(
+                self._machine.broken(self._now(), error, _ZOMBIE, "a heartbeat went unanswered")
+            )
+        else:
+            line.wire.drop(_ZOMBIE, "a heartbeat went unanswered")
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _writable(self, session: SessionId | None) -> Wire:
-        wire, sendable = self._wire, self._sendable
-        if wire is not None and sendable is not None and session in (None, sendable):
-            return wire
-        self._status.send_failures += 1
-        if session is None or (sendable is None and session == self._machine.session):
-            raise ConnectionFailure(
-                "connection.not_open",
-                f"{self._plan.name} is {self._machine.state}",
-                name=self._plan.name,
-            )
+    def _lines(self) -> list[Line]:
+        return [line for line in (self._current, self._old) if line is not None]
+
+    def _line(self, session: SessionId | None, *, current: bool = False) -> Line:
+        """Return the line of `session` that may be written to; raises ConnectionFailure."""
+        for line in (self._current,) if current else (self._current, self._old):
+            if line is not None and line.sendable:
+                if session is None and line is self._old:
+                    break
+                if session in (None, line.session):
+                    return line
+        if session is None or session in (self._machine.session, self._machine.old):
+            raise self._not_open()
         raise ConnectionFailure(
             "connection.session_ended",
             f"the session {session} of {self._plan.name} has ended",
             name=self._plan.name,
             session=session,
+        )
+
+    def _writable(self, session: SessionId | None) -> Line:
+        try:
+            return self._line(session)
+        except ConnectionFailure:
+            self._status.send_failures += 1
+            raise
+
+    def _not_open(self) -> ConnectionFailure:
+        return ConnectionFailure(
+            "connection.not_open",
+            f"{self._plan.name} is {self._machine.state}",
+            name=self._plan.name,
         )
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -309,8 +383,9 @@ class HostConnection:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Dial():
-                self._dialling = asyncio.get_running_loop().create_task(self._dial())
+                self._begin_dial()
             case CancelDial():
+                self._dials += 1
                 if self._dialling is not None:
                     self._dialling.cancel()
             case Arm(timer, delay_ms):
@@ -320,27 +395,22 @@ class HostConnection:
                 )
             case Disarm(timer):
                 self._disarm(timer)
-            case SendPing():
-                if self._wire is not None:
-                    self._wire.ping()
             case PauseReading():
-                if self._wire is not None:
-                    self._wire.pause_reading()
+                for line in self._lines():
+                    line.pause()
             case ResumeReading():
-                if self._wire is not None:
-                    self._wire.resume_reading()
-            case CloseWire(code, reason):
-                self._sendable = None
-                if self._wire is not None:
-                    self._wire.close(code, reason)
-            case DropWire(code, reason):
-                self._sendable = None
-                if self._wire is not None:
-                    self._wire.drop(code, reason)
-            case AbortWire():
-                self._sendable = None
-                if self._wire is not None:
-                    self._wire.abort()
+                for line in self._lines():
+                    line.resume()
+            case UseOwnUrl():
+                self._target = self._own
+            case HandOver():
+                self._old, self._current = self._current, None
+            case CloseOld() | DropOld() | AbortOld():
+                if self._old is not None:
+                    _end_line(self._old, effect)
+            case CloseWire() | DropWire() | AbortWire() | SendPing():
+                if self._current is not None:
+                    _end_line(self._current, effect)
             case _:
                 self._tell(effect)
 
@@ -348,15 +418,17 @@ class HostConnection:
         """Report to the sink, and keep the status in step."""
         status = self._status
         match effect:
-            case Announce(session, subprotocol, address):
-                self._session = self._sendable = session
-                self._delivered = 0
+            case Announce(session, subprotocol, address, reason):
+                self._current, self._arriving = self._arriving, None
+                if self._current is not None:
+                    self._current.begin(session)
                 status.subprotocol = subprotocol
                 status.address = address
                 status.connected_since = rfc3339_ms(self._clock.wall_ms())
-                self._sink.opened(session, subprotocol, address)
+                self._sink.opened(session, subprotocol, address, reason)
             case Closed(session, code, reason, clean):
-                status.subprotocol = status.address = status.connected_since = None
+                if self._current is None:
+                    status.subprotocol = status.address = status.connected_since = None
                 status.close_code = code
                 status.close_reason = reason
                 self._sink.closed(session, code, reason, clean)
@@ -367,6 +439,8 @@ class HostConnection:
                 status.last_error = error.message
                 status.last_error_code = error.code
                 self._sink.failed(error, retry_in_ms)
+            case Needed(session, why, attempt, retry_in_ms, fresh):
+                self._sink.reconnect_needed(session, why, attempt, retry_in_ms, fresh)
             case Reconnecting(retry_in_ms):
                 self._notice(
                     "notice.reconnecting",
@@ -374,38 +448,73 @@ class HostConnection:
                     retry_in_ms=round(retry_in_ms),
                 )
 
-    async def _dial(self) -> None:
-        try:
-            wire = await self._open_wire()
-        except YoiError as exc:
-            if self._machine.state is ConnectionState.CONNECTING:
-                self._perform(self._machine.dial_failed(self._now(), exc))
+    def _begin_dial(self) -> None:
+        target = self._target
+        assert target is not None, "the machine dials only where there is a URL"
+        self._dials += 1
+        self._status.url = target.url.display
+        wall_ms = self._clock.wall_ms()
+        if self._budget is not None and not self._budget.take(wall_day(wall_ms)):
+            error = ConnectionFailure(
+                "connection.budget",
+                f"{self._plan.name} has used up its dials of this day",
+                name=self._plan.name,
+            )
+            wait_ms = ms_to_next_day(wall_ms)
+            self._effects.extend(self._machine.dial_failed(self._now(), error, wait_ms))
             return
+        self._dialling = asyncio.get_running_loop().create_task(self._dial(target, self._dials))
+
+    async def _dial(self, target: DialTarget, number: int) -> None:
+        try:
+            wire = await self._open_wire(target)
+        except YoiError as exc:
+            error = target.cleared(exc)
         except Exception as exc:
-            error = YoiError("usage.internal", f"dialling failed: {exc!r}")
-            if self._machine.state is ConnectionState.CONNECTING:
-                self._perform(self._machine.dial_failed(self._now(), error))
-            raise
-        if self._machine.state is not ConnectionState.CONNECTING:
+            # Not its words: they may hold what this target hides.
+            where = traceback.extract_tb(exc.__traceback__)[-1]
+            error = YoiError(
+                "usage.internal",
+                f"dialling failed with {type(exc).__name__} in {where.name}, line {where.lineno}",
+            )
+        else:
+            self._arrived(wire, target, number)
+            return
+        if number == self._dials:
+            self._perform(self._machine.dial_failed(self._now(), error))
+
+    def _arrived(self, wire: Wire, target: DialTarget, number: int) -> None:
+        if number != self._dials:
             wire.abort()
             return
-        self._wire = wire
-        wire.attach(self)
+        self._arriving = Line(
+            wire,
+            target,
+            self,
+            self._sink,
+            status=self._status,
+            rate=self._rate,
+            last=self._plan.last,
+            clock=self._clock,
+            call_later=self._call_later,
+            limits=self._limits,
+        )
+        wire.attach(self._arriving)
         self._perform(
             self._machine.dialled(self._now(), self._new_session(), wire.subprotocol, wire.address)
         )
 
-    async def _open_wire(self) -> Wire:
+    async def _open_wire(self, target: DialTarget) -> Wire:
         """Ask policy, look the name up, judge each address, and dial only those: every time."""
         plan = self._plan
-        decision = plan.authorise(plan.url).require()
-        addresses = await pin(plan.url, decision, self._resolver, self._limits)
-        return await self._connector.dial(plan, decision, addresses)
+        decision = plan.authorise(target.url).require()
+        addresses = await pin(target.url, decision, self._resolver, self._limits)
+        return await self._connector.dial(plan, target, decision, addresses)
 
     def _timer_fired(self, timer: Timer) -> None:
         self._timers.pop(timer, None)
         now = self._now()
-        heard = now if self._wire is None else self._wire.last_heard
+        heard = now if self._current is None else self._current.wire.last_heard
         self._perform(self._machine.timer_fired(timer, now, heard))
 
     def _disarm(self, timer: Timer) -> None:
@@ -416,6 +525,12 @@ class HostConnection:
     def _notice(self, code: str, message: str, **fields: Any) -> None:
         self._sink.notice(code, message, fields)
 
+    def _note_times(self, line: Line) -> None:
+        """Remember what outlives the line."""
+        for name, moment in (("_last_message", line.last_message), ("_last_ack", line.last_ack)):
+            if moment is not None:
+                setattr(self, name, max(moment, getattr(self, name) or moment))
+
     def _now(self) -> float:
         return self._clock.monotonic()
 
@@ -425,3 +540,19 @@ class HostConnection:
 
     def _at(self, monotonic: float | None) -> str | None:
         return None if monotonic is None else rfc3339_ms(self._wall_ms(monotonic))
+
+
+def _end_line(line: Line, effect: Effect) -> None:
+    """Do what the machine decided to the line's socket."""
+    match effect:
+        case SendPing():
+            line.wire.ping()
+        case CloseWire(code, reason) | CloseOld(code, reason):
+            line.shut()
+            line.wire.close(code, reason)
+        case DropWire(code, reason) | DropOld(code, reason):
+            line.shut()
+            line.wire.drop(code, reason)
+        case AbortWire() | AbortOld():
+            line.shut()
+            line.wire.abort()

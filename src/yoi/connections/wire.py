@@ -11,7 +11,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
 from yoi.connections.handshake import check_status, refusal
-from yoi.core.connection import End
+from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
 from yoi.types import Clock

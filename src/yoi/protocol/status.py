@@ -34,6 +34,37 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     send_failures: int = 0
     reconnects: int = 0
     gaps: int = 0
+    ready: bool = False
+    """The plugin vouched for the session."""
+    failures: int = 0
+    """How many times in a row no session got ready."""
+    draining: str | None = None
+    """The session before, while it drains beside its successor."""
+    heartbeats: int = 0
+    heartbeat_late_ms: int = 0
+    """The latest that a heartbeat of this connection left."""
+    last_ack_at: str | None = None
+    autoreplies: int = 0
+
+
+class PullSocketStatus(msgspec.Struct, kw_only=True):
+    """One socket that the plugin opened itself. `url` has no query; `owner` is service or tool."""
+
+    handle: int
+    owner: str
+    url: str
+    state: str
+    address: str
+    opened_at: str
+    subprotocol: str | None = None
+    reading_paused: bool = False
+    waiting_messages: int = 0
+    waiting_bytes: int = 0
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    close_code: int | None = None
 
 
 class Counters(msgspec.Struct, kw_only=True):
@@ -88,4 +119,5 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     counters: Counters
     commands: list[CommandResult] = []
     connections: list[ConnectionStatus] = []
+    pull_sockets: list[PullSocketStatus] = []
     diagnostics: list[Diagnostic] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.protocol.diagnostics import Severity
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
@@ -54,8 +55,10 @@ class Inlet:
         self._clock = clock
         self._wake = wake
         self._valve: Valve | None = None
-        self._seq = 0
+        # Per session: with overlap, two are open for a while.
+        self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in deliver
+        self._leaving = False
         self._lost = 0
         self._lost_since_ms = 0
 
@@ -65,17 +68,19 @@ class Inlet:
 
     # -- what the driver calls ----------------------------------------------------------------
 
-    def opened(self, session: SessionId, subprotocol: str | None, address: str) -> None:
+    def opened(
+        self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
+    ) -> None:
         """A session has begun."""
-        self._seq = 0
+        self._seqs[session] = 0
         self._note("notice.connected", f"{self._name} is open", session=session, address=address)
-        self._event(EventKind.OPEN, session, {"subprotocol": subprotocol})
+        self._event(EventKind.OPEN, session, {"subprotocol": subprotocol, "reason": reason})
 
     def text(self, session: SessionId, text: str, size: int) -> None:
         """One text frame; called for every one, so kept short."""
         if not self._text:
             return
-        self._seq = seq = self._seq + 1
+        self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         frame = TextFrame(
             self._ingress, self._name, session, seq, text, self._clock.wall_ms(), size
         )
@@ -100,16 +105,17 @@ class Inlet:
                     session=session,
                 )
             return
-        self._seq += 1
+        self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         self._event(
             EventKind.BINARY,
             session,
-            {"seq": self._seq, "data": base64.b64encode(data).decode("ascii")},
-            event_id=f"{session}.{self._seq}",
+            {"seq": seq, "data": base64.b64encode(data).decode("ascii")},
+            event_id=f"{session}.{seq}",
         )
 
     def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
         """The session is over; no frame of it follows."""
+        self._seqs.pop(session, None)
         if self._lost:
             self._report_loss(session)
         self._note(
@@ -134,11 +140,36 @@ class Inlet:
         )
         self._event(EventKind.ERROR, None, {"code": error.code, "message": error.message})
 
+    def reconnect_needed(
+        self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool
+    ) -> None:
+        """The plugin must say where to dial, or give up what it tried to resume."""
+        message = (
+            f"{self._name} did not get ready {attempt} times: begin a fresh session"
+            if fresh
+            else f"{self._name} is dialled again when the plugin opens it"
+        )
+        code = "connection.reconnect_needed"
+        fields = {
+            "why": why,
+            "attempt": attempt,
+            "retry_in_ms": round(retry_in_ms),
+            "fresh": fresh,
+        }
+        self._note(code, message, severity="warning", **fields)
+        self._event(EventKind.ERROR, session, {"code": code, "message": message, **fields})
+
     def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
         """Something a person may want to know."""
+        if self._leaving and code == "notice.paused":
+            return
         self._note(code, message, **fields)
 
     # -- what the service calls ---------------------------------------------------------------
+
+    def leave(self) -> None:
+        """The service stops: that reading pauses says nothing about the plugin any more."""
+        self._leaving = True
 
     def tell(self, kind: EventKind, session: SessionId | None, payload: dict[str, Any]) -> None:
         """Queue feedback about a command, where the manifest asks for its kind and it has room."""

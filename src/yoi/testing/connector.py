@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from yoi.connections import ConnectionPlan, WireOwner
-from yoi.core.connection import End
+from yoi.connections import ConnectionPlan, DialTarget, WireOwner
+from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Decision, IPAddress
 
@@ -131,11 +131,13 @@ class MemoryDial:
     def __init__(
         self,
         plan: ConnectionPlan,
+        target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
         now: Callable[[], float],
     ) -> None:
         self.plan = plan
+        self.target = target
         self.decision = decision
         self.addresses = tuple(addresses)
         self.answer: asyncio.Future[MemoryWire] = asyncio.get_running_loop().create_future()
@@ -164,9 +166,13 @@ class MemoryConnector:
         return await self._dials.get()
 
     async def dial(
-        self, plan: ConnectionPlan, decision: Decision, addresses: Sequence[IPAddress]
+        self,
+        plan: ConnectionPlan,
+        target: DialTarget,
+        decision: Decision,
+        addresses: Sequence[IPAddress],
     ) -> MemoryWire:
         """Wait for the test's answer."""
-        dial = MemoryDial(plan, decision, addresses, self._now)
+        dial = MemoryDial(plan, target, decision, addresses, self._now)
         self._dials.put_nowait(dial)
         return await dial.answer

@@ -1,0 +1,276 @@
+"""`Line`: one socket and the session on it, with what the host does there by itself.
+
+Heartbeats and autoreplies are carried out here, on the loop, whatever the guest does meanwhile.
+They end with their session.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from yoi.connections.connector import Wire
+from yoi.connections.sink import ConnectionSink
+from yoi.connections.target import DialTarget
+from yoi.connections.timing import CallLater, TimerHandle
+from yoi.core.frame_watch import Autoreply, Due, FrameWatch, LastPointer
+from yoi.core.heartbeat import Beat, Heartbeat, HeartbeatSpec
+from yoi.core.send_rate import SendRate
+from yoi.core.session_effects import End
+from yoi.errors import ConnectionFailure, YoiError
+from yoi.limits import Limits
+from yoi.protocol.status import ConnectionStatus
+from yoi.types import Clock, SessionId
+
+
+class LineOwner(Protocol):
+    """What a line tells its connection."""
+
+    def line_closing(self, line: "Line") -> None:
+        """The closing handshake has begun."""
+        ...
+
+    def line_ended(self, line: "Line", end: End) -> None:
+        """The socket is gone."""
+        ...
+
+    def line_dead(self, line: "Line") -> None:
+        """A heartbeat was not acknowledged."""
+        ...
+
+
+class Line:
+    """A `WireOwner`, see the module docstring. Messages are passed on once it has a session."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        target: DialTarget,
+        owner: LineOwner,
+        sink: ConnectionSink,
+        *,
+        status: ConnectionStatus,
+        rate: SendRate,
+        last: tuple[LastPointer, ...],
+        clock: Clock,
+        call_later: CallLater,
+        limits: Limits,
+    ) -> None:
+        self.wire = wire
+        self.target = target
+        self.session: SessionId | None = None
+        self.sendable = False
+        self.delivered = 0
+        self.last_message: float | None = None
+        self._owner = owner
+        self._sink = sink
+        self._status = status
+        self._rate = rate
+        self._clock = clock
+        self._call_later = call_later
+        self._limits = limits
+        self._watch = FrameWatch(last, limits)
+        self._watching = not self._watch.idle
+        self._paused = False
+        self._spec: HeartbeatSpec | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._timer: TimerHandle | None = None
+        self._told: set[str] = set()
+
+    def begin(self, session: SessionId) -> None:
+        """Take messages of `session` from here on."""
+        self.session = session
+        self.sendable = True
+
+    def shut(self) -> None:
+        """Take no more sends, and stop the heartbeat."""
+        self.sendable = False
+        self.stop_heartbeat()
+
+    # -- what a plugin asks for ------------------------------------------------------------------
+
+    def send_text(self, text: str) -> None:
+        """Queue one text message within the rate."""
+        try:
+            self._room()
+            size = self.wire.send_text(text)
+        except ConnectionFailure:
+            self._status.send_failures += 1
+            raise
+        self._status.frames_out += 1
+        self._status.bytes_out += size
+
+    def send_binary(self, data: bytes) -> None:
+        """Queue one binary message within the rate."""
+        try:
+            self._room()
+            size = self.wire.send_binary(data)
+        except ConnectionFailure:
+            self._status.send_failures += 1
+            raise
+        self._status.frames_out += 1
+        self._status.bytes_out += size
+
+    def start_heartbeat(self, spec: HeartbeatSpec) -> None:
+        """Send heartbeats by `spec` instead of any before."""
+        self.stop_heartbeat()
+        now = self._clock.monotonic()
+        self._spec, self._heartbeat = spec, spec.begin(now)
+        self._watch.ack = spec.ack
+        self._watching = not self._watch.idle
+        self._arm()
+
+    def stop_heartbeat(self) -> None:
+        """Send no more heartbeats."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._heartbeat = self._spec = None
+        self._watch.ack = None
+        self._watching = not self._watch.idle
+
+    def add_autoreply(self, reply: Autoreply) -> None:
+        """Answer what `reply.when` matches; replaces an autoreply to the same.
+
+        Raises ConnectionFailure (`connection.autoreplies`) at the bound.
+        """
+        others = [other for other in self._watch.replies if other.when != reply.when]
+        if len(others) >= self._limits.autoreplies:
+            raise ConnectionFailure(
+                "connection.autoreplies",
+                f"more than {self._limits.autoreplies} autoreplies on one session",
+            )
+        self._watch.replies = [*others, reply]
+        self._watching = True
+
+    def clear_autoreplies(self) -> None:
+        """Answer nothing by itself."""
+        self._watch.replies = []
+        self._watching = not self._watch.idle
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """Return the last values of the session, by name."""
+        return self._watch.last
+
+    @property
+    def last_ack(self) -> float | None:
+        """Return when a heartbeat was last acknowledged, in monotonic seconds."""
+        return None if self._heartbeat is None else self._heartbeat.last_ack
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self._paused = True
+        if self._heartbeat is not None:
+            self._heartbeat.paused()
+        self.wire.pause_reading()
+
+    def resume(self) -> None:
+        """Read, from the loop's next turn."""
+        self._paused = False
+        self.wire.resume_reading()
+
+    # -- WireOwner -------------------------------------------------------------------------------
+
+    def on_text(self, text: str, size: int) -> None:
+        """Deliver one text message."""
+        session = self.session
+        if session is None:
+            return
+        self.last_message = self.wire.last_heard
+        status = self._status
+        status.frames_in += 1
+        status.bytes_in += size
+        self.delivered += 1
+        if self._watching:
+            self._look(text)
+        self._sink.text(session, text, size)
+
+    def on_binary(self, data: bytes) -> None:
+        """Deliver one binary message."""
+        session = self.session
+        if session is None:
+            return
+        self.last_message = self.wire.last_heard
+        self._status.frames_in += 1
+        self._status.bytes_in += len(data)
+        self.delivered += 1
+        self._sink.binary(session, data)
+
+    def on_closing(self) -> None:
+        """The closing handshake has begun."""
+        self.shut()
+        self._owner.line_closing(self)
+
+    def on_ended(self, end: End) -> None:
+        """The socket is gone; nothing of its target stands in what is told."""
+        self.shut()
+        error = None if end.error is None else self.target.cleared(end.error)
+        reason = self.target.hide(end.reason)
+        self._owner.line_ended(self, End(end.code, reason, end.clean, error))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _room(self) -> None:
+        if not self._rate.take(self._clock.monotonic()):
+            raise ConnectionFailure(
+                "connection.rate", "more messages per second than the connection may send"
+            )
+
+    def _look(self, text: str) -> None:
+        acked, due = self._watch.look(text)
+        if acked and self._heartbeat is not None:
+            self._heartbeat.acked(self._clock.monotonic())
+        for one in due:
+            self._reply(one)
+
+    def _reply(self, due: Due) -> None:
+        if not self.sendable:
+            return
+        if due.copied is None:
+            self._tell(
+                "notice.autoreply", "an autoreply was not sent: the frame lacks what it copies"
+            )
+            return
+        try:
+            self.send_text(due.reply.render(due.copied, self._watch.last))
+        except YoiError as exc:
+            self._tell("notice.autoreply", f"an autoreply was not sent: {exc.message}", exc.code)
+        else:
+            self._status.autoreplies += 1
+
+    def _arm(self) -> None:
+        if self._heartbeat is not None:
+            wait_ms = self._heartbeat.wait_ms(self._clock.monotonic())
+            self._timer = self._call_later(wait_ms / 1000, self._due)
+
+    def _due(self) -> None:
+        heartbeat, spec = self._heartbeat, self._spec
+        if heartbeat is None or spec is None or not self.sendable:
+            return
+        self._timer = None
+        now = self._clock.monotonic()
+        beat, late_ms = heartbeat.due(now, self._paused)
+        if beat is Beat.DEAD:
+            self._owner.line_dead(self)
+            return
+        status = self._status
+        try:
+            size = self.wire.send_text(spec.render(self._watch.last))
+        except YoiError as exc:
+            status.send_failures += 1
+            self._tell("notice.heartbeat", f"a heartbeat was not sent: {exc.message}", exc.code)
+        else:
+            self._rate.take_reserved(now)
+            heartbeat.sent(self._paused)
+            status.heartbeats += 1
+            status.heartbeat_late_ms = max(status.heartbeat_late_ms, round(late_ms))
+            status.frames_out += 1
+            status.bytes_out += size
+        self._arm()
+
+    def _tell(self, code: str, message: str, error: str | None = None) -> None:
+        """Tell once per session and cause: a server could make it happen with every frame."""
+        key = f"{code} {error}"
+        if key not in self._told:
+            self._told.add(key)
+            self._sink.notice(code, message, {"session": self.session, "error": error})

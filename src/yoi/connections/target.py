@@ -1,0 +1,72 @@
+"""`DialTarget`: where one dial goes and what its handshake adds; it may hold secrets."""
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
+
+from yoi.connections.handshake import check_header, check_inserted_header
+from yoi.errors import YoiError
+from yoi.limits import LIMITS
+from yoi.permissions import Url
+
+_SHORTEST_SECRET = 6
+_HIDDEN = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class DialTarget:
+    """A URL with everything inserted. No repr, status or error shows its query or its headers.
+
+    Raises ValueError for what no handshake may carry.
+    """
+
+    url: Url = field(repr=False)
+    once: bool = False
+    """It serves for one dial, as a captured ticket does; every later dial needs a new one."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Headers of the plugin's own; they carry no credentials."""
+    inserted: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Headers with secrets that the grant allows there; they replace others of their name."""
+
+    def __post_init__(self) -> None:
+        if self.url.scheme not in ("ws", "wss"):
+            raise ValueError(f"{self.url.display} is not a WebSocket URL")
+        if len(self.headers) + len(self.inserted) > LIMITS.handshake_headers:
+            raise ValueError(f"more than {LIMITS.handshake_headers} headers")
+        for name, value in self.headers:
+            check_header(name, value, LIMITS)
+        for name, value in self.inserted:
+            check_inserted_header(name, value, LIMITS)
+
+    def __repr__(self) -> str:
+        return f"<DialTarget {self.url.display}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a dial target is not pickled: it may hold secrets")
+
+    def hide(self, text: str) -> str:
+        """Return `text` without this target's query and inserted values, wherever they stand.
+
+        A server may echo them in a header or a close reason, and a library in its message.
+        """
+        for secret in self._secrets():
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+    def cleared(self, error: YoiError) -> YoiError:
+        """Return `error`, or the same with nothing of this target in its words."""
+        message = self.hide(error.message)
+        hint = None if error.hint is None else self.hide(error.hint)
+        if message == error.message and hint == error.hint:
+            return error
+        return type(error)(error.code, message, hint=hint, **error.fields)
+
+    def _secrets(self) -> list[str]:
+        url = self.url
+        found = {url.query} if url.query else set()
+        for pair in url.query.split("&"):
+            value = pair.partition("=")[2] or pair
+            found |= {value, unquote_plus(value)}
+        for _, value in self.inserted:
+            found |= {value, *value.split()}
+        # Longest first: a part of a longer one must not leave the rest behind.
+        return sorted((s for s in found if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
