@@ -14,7 +14,7 @@ from watchfiles import Change, awatch
 
 from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.core.captures import HandleTable
-from yoi.errors import YoiError
+from yoi.errors import SecretError, YoiError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.packages import Store
@@ -24,8 +24,9 @@ from yoi.runtime.control import ControlServer
 from yoi.runtime.hop import Mailbox
 from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.paths import cache_dir
+from yoi.runtime.pull_sockets import PullDialler
+from yoi.runtime.secrets import WorkspaceSecrets
 from yoi.runtime.service import Surroundings
-from yoi.runtime.vault import NoSecrets
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.types import Clock, SystemClock, rfc3339
@@ -70,7 +71,11 @@ async def follow(workspace: Path, runtime: "Runtime", stop: asyncio.Event) -> No
 
     A grant that is taken away in an editor must not stay in force until the next restart.
     """
-    ours = (operator_file(workspace), Store.project(workspace).path)
+    ours = (
+        operator_file(workspace),
+        Store.project(workspace).path,
+        workspace / ".yoi" / "secrets.enc",
+    )
 
     def watched(_: Change, path: str) -> bool:
         return any(Path(path).is_relative_to(one) for one in ours)
@@ -105,6 +110,7 @@ class Runtime:
         self._clock = clock
         self._limits = limits
         self._started_at = rfc3339(clock.wall())
+        self._secrets = WorkspaceSecrets(workspace)
         self._control = ControlServer(workspace, self._methods(), limits)
 
     async def __aenter__(self) -> "Runtime":
@@ -128,13 +134,17 @@ class Runtime:
                 )
             )
             resolver = SystemResolver(self._limits)
+            connector = default_connector(self._limits)
             self._assembler = Assembler(
                 sandbox=self._sandbox,
-                connector=default_connector(self._limits),
+                connector=connector,
                 resolver=resolver,
                 requests=RequestClient(resolver, self._clock, self._limits),
-                secrets=NoSecrets(),
+                secrets=self._secrets,
                 handles=HandleTable(self._limits),
+                state=self._state,
+                pull=PullDialler(connector, resolver, self._clock, self._limits, loop.call_later),
+                waiting=self._scheduler.waiting,
                 loop=loop,
                 clock=self._clock,
                 limits=self._limits,
@@ -157,6 +167,10 @@ class Runtime:
     async def reload(self) -> Applied:
         """Read the plan again and run exactly what it says."""
         plan = await asyncio.to_thread(self._read_plan)
+        try:
+            await self._secrets.refresh()
+        except SecretError as exc:
+            self.tell(exc)
         for problem in plan.diagnostics:
             self._listen(problem)
         return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)

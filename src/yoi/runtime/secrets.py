@@ -1,0 +1,75 @@
+"""The operator's secrets, held for the services of one host."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from yoi.core.redaction import Masker
+from yoi.errors import SecretError
+from yoi.secrets import HeldSecrets, Secret, Settings, open_store
+
+
+class WorkspaceSecrets:
+    """The secrets of a workspace as of the last `refresh`; the store is opened by the first.
+
+    Until then, and while the store cannot be opened, every secret is missing, and says why.
+    """
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._held: HeldSecrets | None = None
+        self._fault: SecretError | None = None
+
+    async def refresh(self) -> None:
+        """Read the store again. Raises SecretError when it cannot be opened."""
+        try:
+            await asyncio.to_thread(self._refresh)
+        except SecretError as exc:
+            self._fault = exc
+            raise
+        self._fault = None
+
+    def get(self, name: str) -> Secret:
+        """Return the secret `name`; SecretError `secret.missing`, or why the store is closed."""
+        if self._fault is not None or self._held is None:
+            raise self._fault or SecretError("secret.missing", "the secret store is not open yet")
+        return self._held.get(name)
+
+    def secret(self, name: str) -> Secret | None:
+        """Return the secret `name`, or None when there is none."""
+        return None if self._held is None else self._held.secret(name)
+
+    async def replace(self, name: str, value: str) -> None:
+        """Store `value` under `name`, durably, unless somebody else changed it meanwhile."""
+        held = self._held
+        if held is None:
+            self.get(name)
+            return
+        await asyncio.to_thread(held.rotate, name, value, held.version(name))
+
+    def masker(self, names: Iterable[str]) -> Masker:
+        """Return what hides the secrets `names` in text that comes in."""
+        found = (self.secret(name) for name in names)
+        return Masker(secret for secret in found if secret is not None)
+
+    def _refresh(self) -> None:
+        if self._held is None:
+            store = open_store(self._workspace, Settings.load(self._workspace), _NobodyToAsk())
+            held = HeldSecrets(store)
+            held.refresh()
+            self._held = held
+        else:
+            self._held.refresh()
+
+
+class _NobodyToAsk:
+    """The `Prompt` of a process that runs by itself."""
+
+    def passphrase(self) -> str:
+        raise SecretError(
+            "secret.settings",
+            "the secret store opens with a passphrase, and a serving host has nobody to ask",
+            hint='use [secrets] unlock = "key-file" in yoi.toml for hosts that start by themselves',
+        )
+
+    new_passphrase = passphrase
