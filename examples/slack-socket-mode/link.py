@@ -1,8 +1,12 @@
 """Getting from one socket to the next. Slack's addresses are good for one dial each.
 
-    WAITING --timer--> ASKING --address--> DIALLING --open--> LIVE --told to leave--> ASKING ...
+    WAITING --address needed--> ASKING --address--> DIALLING --open--> LIVE
+    ASKING --Slack said no--> PAUSED --timer--> ASKING
+    LIVE --told to leave--> ASKING        LIVE --closed--> WAITING
 
-The next socket is asked for while the last one still works; the host lets them overlap.
+The host paces dials and says when it needs an address (`ErrorEvent.reconnect_needed`). Here it is
+only decided where to get one, and when asking Slack for one is pointless. The next socket is asked
+for while the last one still works; the host lets them overlap.
 """
 
 from enum import Enum
@@ -16,7 +20,6 @@ from yoi_pdk import (
     Request,
     ResponseEvent,
     Status,
-    StopConnection,
     TimerClear,
     TimerSet,
     insert_secret,
@@ -26,16 +29,15 @@ GATEWAY = "gateway"
 ASK = "open."
 """How the ids of its requests begin."""
 LINK_TIMER = "link"
-STEADY_TIMER = "steady"
 
 PATIENCE_MS = 60_000
-"""How long an address, or an open socket's greeting, may take."""
+"""How long Slack may take to answer."""
 
-STEADY_MS = 60_000
-"""A socket that lives this long forgives earlier failures."""
+SECOND_CHANCE_MS = 300_000
+"""Then it asks again whatever has become of the last address."""
 
-FIRST_RETRY_MS = 1_000
-LONGEST_RETRY_MS = 300_000
+FIRST_PAUSE_MS = 1_000
+LONGEST_PAUSE_MS = 300_000
 
 OPERATOR_MS = 600_000
 """Between attempts when a person has to do something first."""
@@ -50,25 +52,28 @@ FOR_THE_OPERATOR = {
     "account_inactive": "the app was removed from the workspace",
     "link_disabled": "Socket Mode is switched off in the app's settings",
 }
+TOO_MANY = "the app has too many sockets open (Slack allows 10)"
 
 
 class Phase(Enum):
     WAITING = "waiting"
     ASKING = "asking"
+    PAUSED = "paused"
     DIALLING = "dialling"
     LIVE = "live"
 
 
 _NEXT = {
     Phase.WAITING: {Phase.ASKING, Phase.LIVE},
-    Phase.ASKING: {Phase.DIALLING, Phase.WAITING, Phase.ASKING, Phase.LIVE},
-    Phase.DIALLING: {Phase.LIVE, Phase.WAITING, Phase.ASKING},
-    Phase.LIVE: {Phase.ASKING, Phase.WAITING, Phase.LIVE},
+    Phase.ASKING: {Phase.ASKING, Phase.DIALLING, Phase.PAUSED, Phase.LIVE},
+    Phase.PAUSED: {Phase.ASKING, Phase.LIVE},
+    Phase.DIALLING: {Phase.LIVE, Phase.ASKING, Phase.PAUSED},
+    Phase.LIVE: {Phase.LIVE, Phase.ASKING, Phase.PAUSED, Phase.WAITING},
 }
 
 
 class Link:
-    """Decides when to ask, dial and wait; returns the commands that make it so."""
+    """Decides when to ask for an address; returns the commands that make it so."""
 
     def __init__(self) -> None:
         self.phase = Phase.WAITING
@@ -103,12 +108,13 @@ class Link:
         answer = _object(event)
         handle = event.captured.get("socket_url")
         if answer.get("ok") is True and handle is not None:
+            self._failures = 0
             self._transition(Phase.DIALLING)
-            return [Open(GATEWAY, handle=handle), TimerSet(LINK_TIMER, PATIENCE_MS)]
+            return [Open(GATEWAY, handle=handle), TimerSet(LINK_TIMER, SECOND_CHANCE_MS)]
         error = str(answer.get("error") or event.error_code or f"status {event.status}")
         if error in FOR_THE_OPERATOR:
-            return self._wait(FOR_THE_OPERATOR[error], OPERATOR_MS)
-        return self._wait(event.error_message or error, event.retry_after_ms)
+            return self._pause(FOR_THE_OPERATOR[error], OPERATOR_MS)
+        return self._pause(event.error_message or error, event.retry_after_ms)
 
     def opened(self, session: str) -> list[Command]:
         """Note the new socket; it counts when Slack has said hello."""
@@ -119,80 +125,74 @@ class Link:
         return [TimerSet(LINK_TIMER, PATIENCE_MS)]
 
     def greeted(self, session: str) -> list[Command]:
-        """The socket works: from here on it may be lost and found again."""
+        """The socket works: the host may forget earlier failures."""
         if session != self.session:
             return []
         self._greeted = True
         self._problem = ""
-        return [
-            Ready(GATEWAY),
-            TimerClear(LINK_TIMER),
-            TimerSet(STEADY_TIMER, STEADY_MS),
-            Status(f"connected to Slack (socket {self._sockets})"),
-        ]
+        status = Status(f"connected to Slack (socket {self._sockets})")
+        return [Ready(GATEWAY), TimerClear(LINK_TIMER), status]
 
     def told_to_leave(self, session: str, reason: str, event_id: str) -> list[Command]:
         """Slack wants this socket back: get the next one first, then let it go."""
         if session != self.session or self.phase is not Phase.LIVE:
             return []
         if reason in FOR_THE_OPERATOR:
-            return self._wait(FOR_THE_OPERATOR[reason], OPERATOR_MS)
+            return self._pause(FOR_THE_OPERATOR[reason], OPERATOR_MS)
         if reason == "too_many_websockets":
-            return self._wait("the app has too many sockets open (Slack allows 10)")
+            return self._pause(TOO_MANY, PATIENCE_MS)
         return self.ask(event_id)
 
-    def closed(self, session: str, why: str, event_id: str) -> list[Command]:
-        """The newest socket is gone; older ones end as they should."""
+    def closed(self, session: str, why: str) -> list[Command]:
+        """The newest socket is gone; the host will say when it needs an address."""
         if session != self.session:
-            return []
+            return []  # an older one, as it should be
         self.session = None
-        if self.phase is Phase.LIVE:
-            if self._greeted and self._failures == 0:
-                self._failures = 1
-                return [*self._stop(), *self.ask(event_id)]
-            return self._wait(f"the socket was closed: {why}")
-        # The host would dial again an address that is spent.
-        return [] if self.phase is Phase.DIALLING else self._stop()
+        self._problem = f"the socket was closed: {why}"
+        if self.phase is not Phase.LIVE:
+            return []  # the next one is on its way
+        self._transition(Phase.WAITING)
+        return [TimerSet(LINK_TIMER, SECOND_CHANCE_MS)]
+
+    def needed(self, event_id: str) -> list[Command]:
+        """The host would dial now if it had an address."""
+        if self.phase in (Phase.ASKING, Phase.PAUSED):
+            return []  # asked already, or Slack said no
+        return self.ask(event_id)
 
     def failed(self, why: str) -> list[Command]:
-        """A dial or a command did not work."""
+        """A dial did not work: the host asks for another address after its pause."""
+        self._problem = why
+        return []
+
+    def refused(self, why: str) -> list[Command]:
+        """A command was not allowed: a person has to do something."""
         if self.phase in (Phase.ASKING, Phase.DIALLING):
-            return self._wait(why)
+            return self._pause(why)
         return []
 
     def due(self, event_id: str) -> list[Command]:
-        """Ask when the wait is over, or give up what took too long."""
-        if self.phase is Phase.WAITING:
-            return self.ask(event_id)
+        """Ask when the pause is over, or give up what took too long."""
+        if self.phase is Phase.ASKING:
+            return self._pause(f"no answer within {PATIENCE_MS // 1000} s")
         if self.phase is Phase.LIVE and self._greeted:
             return []
-        return self._wait(f"no answer while {self.phase.value} for {PATIENCE_MS // 1000} s")
-
-    def steady(self) -> list[Command]:
-        """Forget earlier failures: this socket has lasted."""
-        if self.phase is Phase.LIVE and self._greeted:
-            self._failures = 0
-        return []
+        return self.ask(event_id)
 
     def status(self) -> dict[str, Any]:
         """Return what a person may want to know."""
         return {"phase": self.phase.value, "sockets": self._sockets, "problem": self._problem}
 
-    def _wait(self, why: str, least_ms: int | None = None) -> list[Command]:
-        self._transition(Phase.WAITING)
+    def _pause(self, why: str, least_ms: int | None = None) -> list[Command]:
+        self._transition(Phase.PAUSED)
         self._problem = why
-        backoff = min(FIRST_RETRY_MS * 2 ** min(self._failures, 12), LONGEST_RETRY_MS)
+        longest = min(FIRST_PAUSE_MS * 2 ** min(self._failures, 12), LONGEST_PAUSE_MS)
         self._failures += 1
-        delay = max(round(backoff * (0.5 + random() / 2)), least_ms or 0)
+        pause = max(round(longest * (0.5 + random() / 2)), least_ms or 0)
         return [
-            *self._stop(),
-            TimerSet(LINK_TIMER, delay),
-            Status(f"not connected: {why}; next attempt in {delay / 1000:.0f} s"),
+            TimerSet(LINK_TIMER, pause),
+            Status(f"not connected: {why}; next attempt in {pause / 1000:.0f} s"),
         ]
-
-    def _stop(self) -> list[Command]:
-        """Keep the host from dialling a spent address again; a socket that still works is kept."""
-        return [] if self.session is not None and self._greeted else [StopConnection(GATEWAY)]
 
     def _transition(self, phase: Phase) -> None:
         if phase not in _NEXT[self.phase]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from answers import Answers
-from link import ASK, LINK_TIMER, STEADY_TIMER, Link
+from link import ASK, LINK_TIMER, Link
 from outbox import RESEND_TIMER, Outbox
 
 from yoi_pdk import (
@@ -60,7 +60,9 @@ class Slack(Plugin):
             case OpenEvent():
                 return link.opened(event.session or "")
             case CloseEvent():
-                return link.closed(event.session or "", f"{event.code} {event.reason}", event.id)
+                return link.closed(event.session or "", f"{event.code} {event.reason}")
+            case ErrorEvent() if event.reconnect_needed:
+                return link.needed(event.id)
             case ErrorEvent():
                 return link.failed(f"{event.code}: {event.message}")
             case ResponseEvent() if event.command_id.startswith(ASK):
@@ -69,13 +71,11 @@ class Slack(Plugin):
                 return self.outbox.answered(event, ctx)
             case TimerEvent() if event.name == LINK_TIMER:
                 return link.due(event.id)
-            case TimerEvent() if event.name == STEADY_TIMER:
-                return link.steady()
             case TimerEvent() if event.name == RESEND_TIMER:
                 return self.outbox.resend()
             case DeniedEvent() if event.command in ("websocket_open", "request"):
                 ctx.log(f"refused: {event.message}", "error")
-                return link.failed(event.message)
+                return link.refused(event.message)
             case DeniedEvent() | SendFailedEvent():
                 # A lost acknowledgement is no loss: Slack sends the envelope again.
                 ctx.log(f"{event.command} was not carried out: {event.message}", "warning")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yoi_pdk import Open, Ready, Reply, Request, Status, StopConnection, TimerClear, TimerSet
+from yoi_pdk import Open, Ready, Reply, Request, Status, TimerClear, TimerSet
 from yoi_pdk.testing import (
     PluginHarness,
     denied_event,
@@ -83,20 +83,20 @@ def test_the_first_move_asks_for_an_address_with_a_token_it_never_sees():
     }
     opened, patience = answer(plugin, plugin.asked)
     assert opened == Open("gateway", handle="handle-1")
-    assert patience == TimerSet("link", 60_000)
+    assert patience == TimerSet("link", 300_000)
 
 
 def test_hello_makes_the_session_ready_and_looks_at_the_bot_token_once():
     plugin = started()
     answer(plugin, plugin.asked)
     plugin.open("s1")
-    ready, clear, steady, status, who = plugin.json(HELLO, session="s1")
+    ready, clear, status, who = plugin.json(HELLO, session="s1")
     assert (ready, clear) == (Ready("gateway"), TimerClear("link"))
-    assert kinds([steady, status]) == [TimerSet, Status]
+    assert status == Status("connected to Slack (socket 1)")
     assert who.path == "/api/auth.test"
     [status] = plugin.response(who, json={"ok": True, "user": "yoi", "team": "Example"})
     assert status == Status("connected to Slack as yoi in Example")
-    assert kinds(plugin.json(HELLO, session="s1")) == [Ready, TimerClear, TimerSet, Status]
+    assert kinds(plugin.json(HELLO, session="s1")) == [Ready, TimerClear, Status]
 
 
 def test_a_mention_is_acknowledged_first_and_answered_in_its_thread():
@@ -211,47 +211,51 @@ def test_the_next_socket_is_asked_for_while_the_last_one_works(reason):
     assert plugin.status()["sockets"] == 2
 
 
-def test_a_socket_that_goes_before_the_next_is_there_is_not_dialled_again():
+NEEDED = "connection.reconnect_needed"
+
+
+def test_a_socket_that_goes_before_the_next_is_there_changes_nothing():
     plugin = live()
     asked, _ = plugin.json(REFRESH, session="s1")
-    assert plugin.close(1000, session="s1") == [StopConnection("gateway")]
+    assert plugin.close(1000, session="s1") == []
+    assert plugin.event(error_event(NEEDED)) == [], "it was asked for already"
     assert answer(plugin, asked)[0] == Open("gateway", handle="handle-1")
 
 
-def test_a_lost_socket_is_replaced_at_once_and_then_more_slowly():
+def test_a_lost_socket_is_replaced_when_the_host_needs_an_address():
     plugin = live()
-    stop, asked, _ = plugin.close(1006, session="s1")
-    assert stop == StopConnection("gateway")
+    assert plugin.close(1006, session="s1") == [TimerSet("link", 300_000)]
+    [asked, _] = plugin.event(error_event(NEEDED))
+    assert isinstance(asked, Request)
     answer(plugin, asked)
     plugin.open("s2")
-    plugin.json(HELLO, session="s2")
-    stop, wait, status = plugin.close(1006, session="s2")
-    assert kinds([stop, wait, status]) == [StopConnection, TimerSet, Status]
-    [asked, _] = plugin.timer("link")
-    answer(plugin, asked)
-    plugin.open("s3")
-    plugin.json(HELLO, session="s3")
-    assert plugin.timer("steady") == []
-    assert isinstance(plugin.close(1006, session="s3")[1], Request)
+    assert Ready("gateway") in plugin.json(HELLO, session="s2")
 
 
-def test_the_wait_doubles_to_a_bound():
+def test_should_the_host_not_say_so_it_asks_all_the_same():
+    plugin = live()
+    plugin.close(1006, session="s1")
+    assert isinstance(plugin.timer("link")[0], Request)
+
+
+def test_the_pause_doubles_to_a_bound():
     plugin = started()
-    waits = []
+    pauses = []
     for _ in range(14):
-        _, wait, _ = plugin.response(plugin.asked, status=503)
-        waits.append(wait.after_ms)
+        pause, _ = plugin.response(plugin.asked, status=503)
+        pauses.append(pause.after_ms)
         plugin.asked = plugin.timer("link")[0]
-    assert 500 <= waits[0] <= 1000
-    assert 150_000 <= waits[-1] <= 300_000
+    assert 500 <= pauses[0] <= 1000
+    assert 150_000 <= pauses[-1] <= 300_000
 
 
 def test_a_wrong_token_waits_for_a_person_and_says_what_to_do():
     plugin = started()
-    stop, wait, status = plugin.response(plugin.asked, json={"ok": False, "error": "invalid_auth"})
-    assert stop == StopConnection("gateway")
-    assert wait.after_ms == 600_000
+    pause, status = plugin.response(plugin.asked, json={"ok": False, "error": "invalid_auth"})
+    assert pause.after_ms == 600_000
     assert "yoi secret set slack-app" in status.message
+    assert plugin.event(error_event(NEEDED)) == [], "asking again would not help"
+    assert isinstance(plugin.timer("link")[0], Request)
 
 
 @pytest.mark.parametrize(
@@ -260,40 +264,39 @@ def test_a_wrong_token_waits_for_a_person_and_says_what_to_do():
 )
 def test_reasons_that_no_new_socket_would_help(reason, words):
     plugin = live()
-    commands = plugin.json({"type": "disconnect", "reason": reason}, session="s1")
-    assert not any(isinstance(command, Request) for command in commands)
-    assert words in commands[-1].message
-    assert plugin.close(1000, session="s1") == [StopConnection("gateway")]
+    pause, status = plugin.json({"type": "disconnect", "reason": reason}, session="s1")
+    assert pause.after_ms >= 60_000
+    assert words in status.message
+    assert plugin.close(1000, session="s1") == []
+    assert plugin.event(error_event(NEEDED)) == []
 
 
 def test_slack_may_ask_to_wait():
     plugin = started()
-    _, wait, _ = plugin.response(
-        plugin.asked, status=429, json={"ok": False}, retry_after_ms=30_000
-    )
-    assert wait.after_ms == 30_000
+    pause, _ = plugin.response(plugin.asked, status=429, json={"ok": False}, retry_after_ms=30_000)
+    assert pause.after_ms == 30_000
 
 
 def test_no_answer_at_all_is_given_up():
     plugin = started()
-    assert kinds(plugin.timer("link")) == [StopConnection, TimerSet, Status]
+    assert kinds(plugin.timer("link")) == [TimerSet, Status]
     assert answer(plugin, plugin.asked) == [], "an answer that comes too late opens nothing"
 
 
 def test_a_dial_that_fails_gets_another_address():
     plugin = started()
     answer(plugin, plugin.asked)
-    stop, wait, _ = plugin.event(error_event("connection.refused"))
-    assert (stop, type(wait)) == (StopConnection("gateway"), TimerSet)
-    assert isinstance(plugin.timer("link")[0], Request)
+    assert plugin.event(error_event("connection.refused")) == []
+    assert "connection.refused" in plugin.status()["problem"]
+    assert isinstance(plugin.event(error_event(NEEDED))[0], Request)
 
 
 def test_a_refusal_is_shown_and_not_repeated_in_a_hurry():
     plugin = started()
     denied = denied_event(plugin.asked.id, message="the secret app is not granted")
     denied.payload["command"] = "request"
-    _, wait, status = plugin.event(denied)
-    assert wait.after_ms >= 500
+    pause, status = plugin.event(denied)
+    assert pause.after_ms >= 500
     assert "not granted" in status.message
     assert plugin.logs[-1][0] == "error"
 

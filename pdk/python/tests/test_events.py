@@ -42,6 +42,8 @@ def test_every_kind_has_its_class_and_attributes():
     assert (gap.why, gap.count) == ("overflow", 3)
     assert binary_event(b"\x00\x01").data == b"\x00\x01"
     assert error_event().code == "connection.refused"
+    assert not error_event().reconnect_needed
+    assert error_event("connection.reconnect_needed").reconnect_needed
     for event in (denied_event("c1"), send_failed_event("c1")):
         assert (event.command_id, event.command) == ("c1", "websocket_send")
         assert event.message

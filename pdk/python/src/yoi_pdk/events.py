@@ -319,9 +319,18 @@ class _Failure(Event):
 
 
 class ErrorEvent(_Failure):
-    """A connection could not be opened or broke. The host dials again by itself."""
+    """A connection could not be opened or broke. The host dials again by itself.
+
+    Unless `reconnect_needed`: then it has no address to dial, because the last one was good for one
+    dial, or never led to a good session. Answer with `Open`.
+    """
 
     __slots__ = ()
+
+    @property
+    def reconnect_needed(self) -> bool:
+        """Whether the plugin has to say where to dial."""
+        return self.code == "connection.reconnect_needed"
 
 
 class _CommandFailure(_Failure):
