@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -116,3 +117,21 @@ def test_a_passphrase_is_asked_for_on_the_terminal(yoi, workspace, typed):
     assert "secret.wrong_key" in yoi("secret", "list").err
     typed("correct horse battery")
     assert "app" in yoi("secret", "list").out
+
+
+def test_a_value_on_stdin_is_never_taken_for_the_passphrase(workspace, tmp_path):
+    """Without a terminal to ask on, the store stays closed and stdin unread."""
+    (workspace / ".yoi").mkdir()
+    (workspace / ".yoi" / "yoi.toml").write_text('[secrets]\nunlock = "passphrase"\n')
+    ran = subprocess.run(
+        [sys.executable, "-m", "yoi", "secret", "set", "app", "--stdin"],
+        input="a value\n" + "and a second line that is long enough\n" * 2,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert ran.returncode == 2
+    assert "no terminal" in ran.stderr
+    assert "second line" not in ran.stderr + ran.stdout
+    assert not (workspace / ".yoi" / "secrets.enc").exists()

@@ -268,3 +268,10 @@ def test_equality_is_the_href():
     assert Url.parse("WSS://example.com:443") == Url.parse("wss://example.com/")
     assert Url.parse("wss://example.com/a") != Url.parse("wss://example.com/A")
     assert len({Url.parse("wss://example.com"), Url.parse("wss://EXAMPLE.com/")}) == 1
+
+
+def test_neither_str_nor_repr_shows_the_query():
+    """W9: a captured socket URL carries its ticket there."""
+    url = Url.parse("wss://wss.example.com/link?ticket=marked-0123456789")
+    assert "marked" not in f"{url} {url!r} {[url]}"
+    assert url.query == "ticket=marked-0123456789"

@@ -89,3 +89,10 @@ def test_only_the_keys_place_comes_from_the_environment():
     assert default_key_file({}, home) == home / ".config" / "yoi" / "secret.key"
     assert default_key_file({"XDG_CONFIG_HOME": "/c"}, home) == Path("/c/yoi/secret.key")
     assert default_key_file({"XDG_CONFIG_HOME": "relative"}, home) == default_key_file({}, home)
+
+
+def test_a_linked_configuration_is_read_like_any_other(tmp_path):
+    (tmp_path / "real.toml").write_text('[secrets]\nunlock = "passphrase"\n')
+    (tmp_path / ".yoi").mkdir()
+    (tmp_path / ".yoi" / "yoi.toml").symlink_to(tmp_path / "real.toml")
+    assert Settings.load(tmp_path).unlock is UnlockBy.PASSPHRASE

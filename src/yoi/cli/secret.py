@@ -3,6 +3,7 @@
 import getpass
 import io
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,8 +24,8 @@ app = typer.Typer(help="Keep tokens where no plugin can read them.", rich_markup
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '-', '_' and '.'.")]
 
 
-class _Terminal:
-    """Asks on the terminal itself, so that standard input may carry the value."""
+class TerminalPrompt:
+    """Asks a person on the terminal itself, so that standard input may carry a value."""
 
     def passphrase(self) -> str:
         """Return the passphrase of the store."""
@@ -88,7 +89,7 @@ def _store(workspace: Path | None) -> "SecretStore":
     from yoi.secrets import Settings, open_store
 
     folder = workspace_folder(workspace)
-    return open_store(folder, Settings.load(folder), _Terminal())
+    return open_store(folder, Settings.load(folder), TerminalPrompt())
 
 
 def _table(entries: "tuple[SecretEntry, ...]") -> "RenderableType":
@@ -113,9 +114,18 @@ def _from_prompt(name: str) -> str:
 
 
 def _hidden(words: str) -> str:
-    """Return what is typed on the terminal without echo."""
+    """Return what is typed on the terminal without echo; without a terminal, nothing is read."""
     try:
-        return getpass.getpass(words)
+        with warnings.catch_warnings():
+            # Otherwise getpass goes on with an echo, or takes the value on stdin for the answer.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(words)
+    except getpass.GetPassWarning:
+        raise UsageError(
+            "usage.arguments",
+            "there is no terminal on which a passphrase could be typed unseen",
+            hint='a host without people uses a key file: [secrets] unlock = "key-file"',
+        ) from None
     except EOFError:
         raise UsageError("usage.aborted", "nothing was typed") from None
 

@@ -41,9 +41,12 @@ _HIDDEN_CONTROL = re.compile(r"%(?:25)*(?:[01][0-9A-Fa-f]|7[fF])")
 _ENCODED_DOT = re.compile(r"%(?:25)*2[eE]")
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class Url:
-    """A URL that policy accepts; made by `Url.parse` only. Two are equal when `href` is."""
+    """A URL that policy accepts; made by `Url.parse` only. Two are equal when `href` is.
+
+    Neither `str` nor `repr` shows the query: tickets and secrets stand there.
+    """
 
     href: str
     """The canonical ASCII URL: scheme, host, non-default port, path, query; nothing else."""
@@ -133,6 +136,9 @@ class Url:
 
     def __str__(self) -> str:
         return self.display
+
+    def __repr__(self) -> str:
+        return f"Url({self.display!r})"
 
 
 def _split(text: object, schemes: "Collection[str]") -> tuple[str, str]:
