@@ -7,6 +7,7 @@ from typing import Any
 
 from yoi_pdk import Context, Plugin, ToolCall
 from yoi_pdk.answers import status_object, tool_result
+from yoi_pdk.host import HostCall, no_host
 from yoi_runner.dispatch import make_dispatch
 from yoi_runner.failures import failure
 from yoi_runner.package import PackageFinder
@@ -20,10 +21,10 @@ class Session:
         self,
         stdlib: StdlibFinder,
         log: Callable[[str, str], None],
-        state: Callable[[str], str | None] = lambda key: None,
+        call: HostCall = no_host,
     ) -> None:
         self._stdlib = stdlib
-        self._ctx = Context("plugin", log, state)
+        self._ctx = Context("plugin", log, call)
         self._entry: type[Plugin] | None = None
         self._plugin: Plugin | None = None
 

@@ -10,6 +10,8 @@ A plugin is a class:
 
 It decides; the host acts. It has no socket, no file and no network, and needs none: messages are
 delivered to it, and what it returns is carried out by the host, within what the operator granted.
+What cannot wait for the next event it asks the host for (`ctx.state`, `ctx.request`,
+`ctx.websocket`); a connection that lasts belongs into `[[connections]]`, where the host keeps it.
 Test it with plain pytest: see `yoi_pdk.testing`.
 """
 
@@ -23,15 +25,18 @@ from yoi_pdk.events import (
     Event,
     GapEvent,
     OpenEvent,
+    Response,
     ResponseEvent,
     SendFailedEvent,
     StartedEvent,
     TextEvent,
     TimerEvent,
 )
+from yoi_pdk.host import HostError
 from yoi_pdk.insertions import Insertion, insert_captured, insert_last, insert_secret
 from yoi_pdk.keeping import StateSet, TimerClear, TimerSet
 from yoi_pdk.plugin import Answer, Plugin
+from yoi_pdk.pull import PullSocket, SocketClosed
 from yoi_pdk.requests import Request
 from yoi_pdk.sessions import Autoreply, Close, Heartbeat, Open, Ready, Reconnect, StopConnection
 from yoi_pdk.tools import ToolCall, ToolResult
@@ -49,17 +54,21 @@ __all__ = [
     "Event",
     "GapEvent",
     "Heartbeat",
+    "HostError",
     "Insertion",
     "Open",
     "OpenEvent",
     "Plugin",
+    "PullSocket",
     "Ready",
     "Reconnect",
     "Reply",
     "Request",
+    "Response",
     "ResponseEvent",
     "Send",
     "SendFailedEvent",
+    "SocketClosed",
     "StartedEvent",
     "StateSet",
     "Status",

@@ -1,8 +1,12 @@
 """The context: what a plugin may ask of its host while it handles something."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
+
+from yoi_pdk.events import Response
+from yoi_pdk.host import HostCall, State, ask, no_host
+from yoi_pdk.pull import PullSockets
+from yoi_pdk.requests import Request
 
 Level = Literal["debug", "info", "warning", "error"]
 _LEVELS = frozenset({"debug", "info", "warning", "error"})
@@ -11,20 +15,24 @@ _LEVELS = frozenset({"debug", "info", "warning", "error"})
 class Context:
     """Passed to every handler; the same object for the life of the instance."""
 
-    __slots__ = ("_log", "_state", "config", "name")
+    __slots__ = ("_call", "_log", "config", "name", "state", "websocket")
 
     def __init__(
         self,
         name: str,
         log: Callable[[str, str], None],
-        state: Callable[[str], str | None] = lambda key: None,
+        call: HostCall = no_host,
     ) -> None:
         self._log = log
-        self._state = state
+        self._call = call
         self.name = name
         """The instance's name on this host, such as `team-chat`."""
         self.config: Mapping[str, Any] = {}
         """The operator's configuration, as `start` received it."""
+        self.state = State(call)
+        """What the plugin keeps: `ctx.state.get(key)`, `ctx.state.set(key, value)`."""
+        self.websocket = PullSockets(call)
+        """Sockets for a short exchange inside a handler. Integrations use `[[connections]]`."""
 
     def log(self, message: object, level: Level = "info") -> None:
         """Write one line for the person who operates the plugin. Bounded by the host."""
@@ -32,7 +40,10 @@ class Context:
             raise ValueError('level must be "debug", "info", "warning" or "error"')
         self._log(level, str(message))
 
-    def state(self, key: str, default: Any = None) -> Any:
-        """Return what `StateSet(key, value)` kept, or `default` when there is nothing."""
-        text = self._state(key)
-        return default if text is None else json.loads(text)
+    def request(self, request: Request) -> Response:
+        """Send one HTTP request and return its answer, whatever its status. Raises HostError.
+
+        The handler waits, and its time runs: for anything that may take long, return the `Request`
+        as a command and handle the `ResponseEvent`.
+        """
+        return Response(ask(self._call, "request.request", request.payload()))

@@ -217,20 +217,12 @@ class TimerEvent(Event):
         return _str_or_none(self.payload.get("name")) or ""
 
 
-class ResponseEvent(Event):
-    """The answer to a `Request`, or why there is none. What it holds is untrusted text."""
+class _Answer:
+    """The answer to a request. What it holds is untrusted text."""
 
     __slots__ = ()
 
-    @property
-    def command_id(self) -> str:
-        """The `id` of the request."""
-        return _str_or_none(self.payload.get("command_id")) or ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether an answer with a status from 200 to 299 came."""
-        return self.payload.get("ok") is True and 200 <= (self.status or 200) < 300
+    payload: dict[str, Any]
 
     @property
     def status(self) -> int | None:
@@ -272,17 +264,52 @@ class ResponseEvent(Event):
         raise ValueError(f"the body is {self.body_kind}, not JSON")
 
     @property
-    def may_have_arrived(self) -> bool:
-        """Whether the server may have acted although no answer came: do not blindly repeat it."""
-        return self.payload.get("may_have_arrived") is True
-
-    @property
     def captured(self) -> dict[str, str]:
         """The handle of each value that the host took out of the answer, by the capture's name."""
         value = self.payload.get("captured")
         if not isinstance(value, dict):
             return {}
         return {name: handle for name, handle in value.items() if isinstance(handle, str)}
+
+    @property
+    def retry_after_ms(self) -> int | None:
+        """How long the server asked to wait, where it did."""
+        return _int_or_none(self.payload.get("retry_after_ms"))
+
+
+class Response(_Answer):
+    """What `ctx.request` returns: an answer that came. What it holds is untrusted text."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = payload
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is from 200 to 299."""
+        return 200 <= (self.status or 0) < 300
+
+
+class ResponseEvent(_Answer, Event):
+    """The answer to a `Request`, or why there is none. What it holds is untrusted text."""
+
+    __slots__ = ()
+
+    @property
+    def command_id(self) -> str:
+        """The `id` of the request."""
+        return _str_or_none(self.payload.get("command_id")) or ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether an answer with a status from 200 to 299 came."""
+        return self.payload.get("ok") is True and 200 <= (self.status or 200) < 300
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the server may have acted although no answer came: do not blindly repeat it."""
+        return self.payload.get("may_have_arrived") is True
 
     @property
     def error_code(self) -> str:
@@ -293,11 +320,6 @@ class ResponseEvent(Event):
     def error_message(self) -> str:
         """The same in words."""
         return self._error("message")
-
-    @property
-    def retry_after_ms(self) -> int | None:
-        """How long the server asked to wait, where it did."""
-        return _int_or_none(self.payload.get("retry_after_ms"))
 
     def _error(self, key: str) -> str:
         error = self.payload.get("error")

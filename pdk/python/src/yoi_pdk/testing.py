@@ -38,17 +38,21 @@ from yoi_pdk.events import (
     TimerEvent,
     event_from_json,
 )
+from yoi_pdk.fake_host import FakeHost, FakeSocket, fake_answer
 from yoi_pdk.keeping import StateSet
 from yoi_pdk.plugin import Plugin
 from yoi_pdk.requests import Request
 from yoi_pdk.tools import ToolCall, ToolResult
 
 __all__ = [
+    "FakeHost",
+    "FakeSocket",
     "PluginHarness",
     "binary_event",
     "close_event",
     "denied_event",
     "error_event",
+    "fake_answer",
     "gap_event",
     "load_plugin",
     "open_event",
@@ -242,9 +246,11 @@ class PluginHarness(Generic[P]):
             raise TypeError("PluginHarness takes the class, a subclass of yoi_pdk.Plugin")
         self.logs: list[tuple[str, str]] = []
         self.state: dict[str, Any] = dict(state or {})
-        """What the plugin keeps: an answer with `StateSet` writes here."""
+        """What the plugin keeps: `StateSet` in an answer and `ctx.state.set` write here."""
+        self.host = FakeHost(self.state)
+        """Answers `ctx.request` and `ctx.websocket`: see `yoi_pdk.fake_host`."""
         self.ctx = Context(
-            name, lambda level, message: self.logs.append((level, message)), self._read_state
+            name, lambda level, message: self.logs.append((level, message)), self.host
         )
         self._seq = 0
         # A round trip through JSON: the host can deliver nothing else.
@@ -310,7 +316,11 @@ class PluginHarness(Generic[P]):
     def tool(self, name: str, input: dict[str, Any] | None = None) -> ToolResult:
         """Call a tool; return its result."""
         call = ToolCall(name, json.loads(json.dumps(input or {})))
-        return tool_result(self.plugin.on_tool(call, self.ctx))
+        self.host.in_tool = True
+        try:
+            return tool_result(self.plugin.on_tool(call, self.ctx))
+        finally:
+            self.host.end_tool()
 
     def status(self) -> dict[str, Any]:
         """Return the plugin's status."""
@@ -330,9 +340,6 @@ class PluginHarness(Generic[P]):
             elif isinstance(command, StateSet):
                 self.state[command.key] = json.loads(json.dumps(command.value))
         return found
-
-    def _read_state(self, key: str) -> str | None:
-        return json.dumps(self.state[key]) if key in self.state else None
 
 
 def load_plugin(folder: Path) -> type[Plugin]:
