@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.core.redaction import Masker
@@ -67,6 +67,7 @@ def test_its_repr_shows_nothing():
     assert VALUE not in repr(masker(VALUE))
 
 
+@settings(deadline=None)
 @given(
     st.text(min_size=LIMITS.mask_min_chars, max_size=40), st.text(max_size=20), st.text(max_size=20)
 )

@@ -96,3 +96,11 @@ def test_a_linked_configuration_is_read_like_any_other(tmp_path):
     (tmp_path / ".yoi").mkdir()
     (tmp_path / ".yoi" / "yoi.toml").symlink_to(tmp_path / "real.toml")
     assert Settings.load(tmp_path).unlock is UnlockBy.PASSPHRASE
+
+
+def test_a_configuration_that_links_to_itself_is_an_error_of_ours(tmp_path):
+    (tmp_path / ".yoi").mkdir()
+    (tmp_path / ".yoi" / "yoi.toml").symlink_to("yoi.toml")
+    with pytest.raises(SecretError) as caught:
+        Settings.load(tmp_path)
+    assert caught.value.code == "secret.io"

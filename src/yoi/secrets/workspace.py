@@ -51,7 +51,7 @@ class Settings:
         Raises SecretError (`secret.settings`).
         """
         path = workspace / ".yoi" / "yoi.toml"
-        data = read_private(path.resolve(), LIMITS.operator_config_bytes)
+        data = read_private(Path(os.path.realpath(path)), LIMITS.operator_config_bytes)
         try:
             document = tomllib.loads((data or b"").decode())
         except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
