@@ -6,10 +6,12 @@ The same rules run against the real parts in test_frame_path.py.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from tests.runtime.heard import Heard
 
+from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.errors import ConnectionFailure, InsertionError
@@ -20,11 +22,15 @@ from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.hop import Mailbox
+from yoi.runtime.hostcalls import HostCallDesk
+from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.service import Blueprint, Outlet, Service, Surroundings
 from yoi.runtime.vault import NoSecrets, Vault
 from yoi.testing import ManualClock
+from yoi.testing.connector import MemoryConnector
+from yoi.testing.timers import ManualTimers
 from yoi.types import InstanceName, SessionId
 
 ALLOWED = Decision(allowed=True)
@@ -181,6 +187,8 @@ class Bench:
         async def send(prepared: Any, authorise: Any) -> Any:
             raise AssertionError("no request is expected")
 
+        desk = RequestDesk("echo", authority, vault, send, NoSecrets())
+        state = StateStore(None, limits)
         self.blueprint = Blueprint(
             name=InstanceName("echo"),
             fingerprint="1",
@@ -194,7 +202,25 @@ class Bench:
             rules={"events": IngressRules(deadline_ms=100, attempts=3)},
             told_of_start=told_of_start,
             vault=vault,
-            desk=RequestDesk("echo", authority, vault, send, NoSecrets()),
+            desk=desk,
+            calls=HostCallDesk(
+                "echo",
+                self.loop,
+                nullcontext,
+                state,
+                desk,
+                PullSockets(
+                    authority,
+                    PullDialler(
+                        MemoryConnector(self.clock.monotonic),
+                        SystemResolver(limits),
+                        self.clock,
+                        limits,
+                        ManualTimers(self.clock).call_later,
+                    ),
+                ),
+                limits,
+            ),
             outlets=(
                 Outlet(
                     "gateway",
@@ -214,7 +240,7 @@ class Bench:
             self.clock,
             lambda: 0.5,
             self.diagnostics.append,
-            StateStore(None, limits),
+            state,
             limits,
         )
         self.service = Service(self.blueprint, self.around)

@@ -18,6 +18,7 @@ from yoi.connections import (
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.errors import SandboxError
+from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.packages import (
     INSTANCE_WORLD,
@@ -32,7 +33,9 @@ from yoi.packages import (
 )
 from yoi.permissions import Decision, Permission, PermissionKind, Url, permission_hash
 from yoi.protocol.ingress import EventKind
+from yoi.runtime.hostcalls import HostCallDesk, Waiting
 from yoi.runtime.inlet import Inlet
+from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk, Rotation
 from yoi.runtime.service import Blueprint, Instance, Link, Outlet
@@ -70,12 +73,26 @@ class Assembler:
     requests: RequestClient
     secrets: SecretStore
     handles: HandleTable
+    state: StateStore
+    pull: PullDialler
+    waiting: Waiting
+    """Lets others have a worker thread's place while a host call waits (`Scheduler.waiting`)."""
     rng: Callable[[], float] = random.random
 
     def blueprint(self, plugin: ResolvedPlugin) -> Blueprint:
         """Return the blueprint of `plugin`. Nothing is compiled, loaded or dialled here."""
         manifest = plugin.package.manifest
         vault = Vault(plugin.name, plugin.authority, self.secrets, self.handles, self.clock)
+        desk = RequestDesk(plugin.name, plugin.authority, vault, self.requests.send, self.secrets)
+        calls = HostCallDesk(
+            plugin.name,
+            self.loop,
+            self.waiting,
+            self.state,
+            desk,
+            PullSockets(plugin.authority, self.pull),
+            self.limits,
+        )
         return Blueprint(
             name=plugin.name,
             fingerprint=_fingerprint(plugin),
@@ -84,7 +101,7 @@ class Assembler:
             digest=plugin.package.digest,
             runtime="none" if manifest.runtime is None else manifest.runtime.label,
             config=plugin.config,
-            load=self._loader(plugin),
+            load=self._loader(plugin, calls),
             lanes=tuple(
                 Lane(i.name, Overflow(i.on_full), i.queue_events, i.queue_bytes)
                 for i in manifest.ingresses
@@ -96,9 +113,8 @@ class Assembler:
             outlets=tuple(self._outlet(plugin, c) for c in manifest.connections),
             told_of_start=_told_of_start(manifest),
             vault=vault,
-            desk=RequestDesk(
-                plugin.name, plugin.authority, vault, self.requests.send, self.secrets
-            ),
+            desk=desk,
+            calls=calls,
         )
 
     def _outlet(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
@@ -165,16 +181,16 @@ class Assembler:
             open=lambda _: UnopenedConnection(decl),
         )
 
-    def _loader(self, plugin: ResolvedPlugin) -> Callable[[], Instance]:
+    def _loader(self, plugin: ResolvedPlugin, calls: HostCallDesk) -> Callable[[], Instance]:
         runtime = plugin.package.manifest.runtime
         files = plugin.package.files
         sandbox, name = self.sandbox, plugin.name
         if isinstance(runtime, PythonRuntime):
             sources = {path: data for path, data in files.items() if path != MANIFEST_NAME}
-            return lambda: sandbox.load_python(sources, runtime.entry, name=name)
+            return lambda: sandbox.load_python(sources, runtime.entry, calls, name=name)
         if isinstance(runtime, ComponentRuntime) and runtime.world == INSTANCE_WORLD:
             component = files[runtime.component]
-            return lambda: sandbox.load_component(component, name=name)
+            return lambda: sandbox.load_component(component, calls, name=name)
         return lambda: _not_runnable(plugin)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
+from yoi.connections.requests import place_of
 from yoi.errors import PermissionDenied, RequestFailure, YoiError
-from yoi.permissions import Authority, Decision, UrlTarget
+from yoi.permissions import Authority, Decision, Url, UrlTarget
 from yoi.protocol.session_commands import Request
 from yoi.runtime.vault import Vault
 
@@ -78,6 +79,31 @@ class RequestDesk:
             inserted_elsewhere=any(part[1] != "headers" for part in parts),
         )
 
+    def prepare_url(
+        self,
+        method: str,
+        url_text: str,
+        headers: tuple[tuple[str, str], ...],
+        body: str | None,
+        call_id: str,
+    ) -> PreparedRequest:
+        """Return a request by URL, which nothing is inserted into. Raises YoiError.
+
+        It goes to the declared target that covers the URL; one that captures comes first, so that
+        this way round it hands out nothing that the other does not.
+        """
+        url = Url.parse(url_text, ("http", "https", "ws", "wss"))
+        data, _ = request_body(None, body)
+        return PreparedRequest(
+            plugin=self._service,
+            command_id=call_id,
+            target=self._covering(method, url),
+            method=method,
+            url=url,
+            headers=headers,
+            body=data,
+        )
+
     async def carry_out(
         self, prepared: PreparedRequest, wanted: tuple[str, ...]
     ) -> dict[str, Json]:
@@ -88,10 +114,15 @@ class RequestDesk:
         """
 
         def authorise(method: str, url: Any) -> Decision:
-            return self._authority.request(method, url, prepared.target)
+            if not prepared.target and self._capturing(method, url) is not None:
+                # Reached by a redirect: its answers are for those who name it.
+                return self._authority.request(method, url, "")
+            return self._authority.request(method, url, prepared.target or None)
 
         answer = await self._send(prepared, authorise)
         if isinstance(answer, HttpFailure):
+            return answer.to_payload()
+        if not prepared.target:
             return answer.to_payload()
         target = self._target(prepared.target)
         relieved, taken = answer.relieved_of(target.captures)
@@ -120,6 +151,29 @@ class RequestDesk:
         if failed:
             payload["capture_errors"] = failed
         return payload
+
+    def _covering(self, method: str, url: Url) -> str:
+        """Return the name of the target for `url`; empty for one without a name, and for none."""
+        capturing = self._capturing(method, url)
+        if capturing is not None:
+            return capturing
+        place = place_of(url)
+        names = [
+            target.name or ""
+            for target in self._authority.requested.request
+            if target.allows(place, method)
+        ]
+        for name in names:
+            if self._authority.request(method, place, name or None).allowed:
+                return name
+        return names[0] if names else ""
+
+    def _capturing(self, method: str, url: Url) -> str | None:
+        place = place_of(url)
+        for target in self._authority.requested.request:
+            if target.captures and target.allows(place, method):
+                return target.name
+        return None
 
     def _target(self, name: str) -> UrlTarget:
         for target in self._authority.requested.request:

@@ -32,6 +32,7 @@ from yoi.protocol.outcomes import Outcome
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.runtime.hop import Mailbox, Turns, on_worker
+from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
 from yoi.runtime.pump import IngressRules, Pump
@@ -150,6 +151,8 @@ class Blueprint:
     """Ingresses that get a `service_started` event, the plugin's chance to make a first move."""
     vault: Vault
     desk: RequestDesk
+    calls: HostCallDesk
+    """What the instance may ask of the host while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +279,7 @@ class Service:
         self._close_links()
         await self._closed()
         await self._retire_instance()
+        await self._print.calls.gone()
         left = self._queue.clear()
         if left:
             self._ledger.counters.dropped += left
@@ -295,10 +299,13 @@ class Service:
         """Return a tool's output: decoded JSON. Serialized with everything else of the plugin."""
         instance = self._running()
         work = msgspec.json.encode(arguments).decode()
+
+        def call() -> str:
+            with self._print.calls.tool_call():
+                return instance.call_tool(name, work, self._limits.tool_ms)
+
         try:
-            answer = await self._in_guest(
-                lambda: instance.call_tool(name, work, self._limits.tool_ms)
-            )
+            answer = await self._in_guest(call)
         except GuestTrapped as exc:
             self._lost(instance, exc)
             raise
@@ -354,6 +361,7 @@ class Service:
             counters=counters,
             commands=self._ledger.results,
             connections=[self._connection_status(name) for name in sorted(self._links)],
+            pull_sockets=self._print.calls.status(),
             diagnostics=self._ledger.diagnostics,
         )
 
@@ -514,6 +522,7 @@ class Service:
         instance, self._instance = self._instance, None
         self._pump.detach()
         self._drained.set()
+        self._print.calls.end()
         if instance is not None:
             self._close_instance(instance)
         self._ledger.error(error)
@@ -548,6 +557,7 @@ class Service:
         """Load an instance and start it; the lifecycle is STARTING."""
         config = msgspec.json.encode(self._print.config).decode()
         limits = self._limits
+        self._print.calls.begin(self._call_refused)
 
         def load() -> tuple[Instance, dict[str, Any]]:
             instance = self._print.load()
@@ -649,6 +659,8 @@ class Service:
 
     async def _retire_instance(self) -> None:
         self._pump.detach()
+        # First: the turn that stops the guest waits for one that waits in a host call.
+        self._print.calls.end()
         instance, self._instance = self._instance, None
         if instance is None:
             return
@@ -667,6 +679,25 @@ class Service:
             # It is closed in any case, and what waits for this must go on.
             self._ledger.error(YoiError("usage.internal", f"stop() failed: {exc!r}"))
         self._collect(instance)
+
+    def _take_status(self, status: Any) -> None:
+        """Show `status` from now on; one that would break the screens is replaced by a word."""
+        limits = self._limits
+        if deeper_than(status, limits.status_depth):
+            code, bound = "sandbox.answer_malformed", f"{limits.status_depth} levels deep"
+        elif len(msgspec.json.encode(status)) > limits.status_bytes:
+            code, bound = "sandbox.answer_too_large", f"{limits.status_bytes} bytes long"
+        else:
+            self._plugin_status = status
+            return
+        self._plugin_status = {"refused": code}
+        self._ledger.note(
+            code, f"the status of {self.name} is more than {bound} and is not shown",
+            severity="warning", hint="return a small dict from status() and start()",
+        )  # fmt: skip
+
+    def _call_refused(self, error: YoiError) -> None:
+        self._ledger.error(error, severity="warning")
 
     def _close_instance(self, instance: Instance) -> None:
         self._around.turns.submit(self.name, instance.close)

@@ -1,0 +1,433 @@
+"""What a guest may ask of the host while it runs: state, one HTTP request, sockets of its own.
+
+Called on worker threads, inside the guest's turn. Whatever has to wait is done on the event loop,
+for as long as the guest's budget lasts and no longer: no host call extends it. A refusal is a
+value, `{"error": {"code", "message", "hint"?}}`, never a trap.
+"""
+
+import asyncio
+import base64
+import binascii
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent import futures
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from yoi.connections.pull_socket import PullClosed
+from yoi.errors import ServiceError, YoiError
+from yoi.journal.state import StateStore
+from yoi.limits import Limits
+from yoi.protocol.session_commands import Request, parse_session_payload
+from yoi.protocol.status import PullSocketStatus
+from yoi.runtime.pull_sockets import PullSockets
+from yoi.runtime.request_desk import RequestDesk
+from yoi.sandbox import remaining_seconds
+
+Json = Any
+_Call = TypeVar("_Call", bound=msgspec.Struct)
+Waiting = Callable[[], AbstractContextManager[None]]
+"""Lets others have the thread's place while a host call waits (`Scheduler.waiting`)."""
+
+_U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+_TOLD = 32
+"""Refusals of one instance that its operator is told of: one per operation and code."""
+
+
+class OpenCall(msgspec.Struct, forbid_unknown_fields=True):
+    """The argument of websocket.open. Headers are the host's: none may be given."""
+
+    url: str
+    protocols: list[str] = []
+    headers: list[Any] | dict[str, Any] = []
+
+
+class HeaderCall(msgspec.Struct, forbid_unknown_fields=True):
+    """One header of a request by URL."""
+
+    name: str
+    value: str
+
+
+class UrlCall(msgspec.Struct, forbid_unknown_fields=True):
+    """The argument of request.request by URL; the other form is that of the `request` command."""
+
+    method: str
+    url: str
+    headers: list[HeaderCall] = []
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One host call: the shape of its arguments, what it does, and whether it may wait."""
+
+    name: str
+    meaning: str
+    arguments: Any
+    run: Callable[..., Any]
+    waits: bool = False
+    shape: Callable[[Any], Json] = lambda answer: answer
+    """Makes JSON of the answer, on the guest's thread: a large one must not hold the loop up."""
+
+
+class HostCallDesk:
+    """See the module docstring. One per service; a `yoi.sandbox.HostCalls`.
+
+    `begin` and `end` bracket the life of an instance, and are called on the loop.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        loop: asyncio.AbstractEventLoop,
+        waiting: Waiting,
+        state: StateStore,
+        requests: RequestDesk,
+        sockets: PullSockets,
+        limits: Limits,
+    ) -> None:
+        self._service = service
+        self._loop = loop
+        self._waiting = waiting
+        self._state = state
+        self._requests = requests
+        self._sockets = sockets
+        self._limits = limits
+        self._alive = False
+        self._in_tool = False
+        self._tell: Callable[[YoiError], None] = lambda _: None
+        self._told: set[tuple[str, str]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    # -- for the service -------------------------------------------------------------------------
+
+    def begin(self, tell: Callable[[YoiError], None]) -> None:
+        """A new instance is about to be made; `tell` hears, on the loop, what it is refused."""
+        self._tell = tell
+        self._told.clear()
+        self._alive = True
+
+    def end(self) -> None:
+        """The instance stops or is gone: end what it waits for, close its sockets."""
+        self._alive = False
+        for task in tuple(self._under_way):
+            task.cancel()
+        self._sockets.end()
+
+    async def gone(self) -> None:
+        """Wait until the sockets are gone; bounded by `close_ms`."""
+        await self._sockets.gone()
+
+    @contextmanager
+    def tool_call(self) -> Iterator[None]:
+        """Around a tool call, on its worker thread: what it opens is closed when it returns."""
+        self._in_tool = True
+        try:
+            yield
+        finally:
+            self._in_tool = False
+            with suppress(RuntimeError):  # the loop is closed, and with it every socket
+                self._loop.call_soon_threadsafe(self._sockets.end_tool)
+
+    def status(self) -> list[PullSocketStatus]:
+        """Return the sockets that the plugin has opened itself."""
+        return self._sockets.statuses()
+
+    # -- for the guest, on its thread ------------------------------------------------------------
+
+    def __call__(self, op: str, argument: str) -> str:
+        """Carry out `op` with the JSON array `argument`; return the JSON answer."""
+        try:
+            answer = self._carry_out(op, argument)
+        except YoiError as exc:
+            self._note(op, exc)
+            return _refusal(exc)
+        return msgspec.json.encode({"ok": answer}).decode()
+
+    def _carry_out(self, op: str, argument: str) -> Json:
+        operation = OPERATIONS.get(op)
+        if operation is None:
+            raise ServiceError("denied.unsupported", f"this host offers no call {op!r}")
+        arguments = _arguments(operation, argument)
+        with self._waiting() if operation.waits else nullcontext():
+            result = operation.run(self, *arguments)
+            if isinstance(result, Coroutine):
+                result = self._on_loop(result)
+        return operation.shape(result)
+
+    def _on_loop(self, work: Coroutine[Any, Any, Json]) -> Json:
+        """Return what `work` returns, run on the loop within what is left of the guest's budget."""
+        tracked = self._tracked(work)
+        try:
+            future = asyncio.run_coroutine_threadsafe(tracked, self._loop)
+        except RuntimeError:
+            tracked.close()
+            work.close()
+            raise _stopping() from None
+        try:
+            return future.result(remaining_seconds())
+        except TimeoutError:
+            future.cancel()
+            # The sandbox ends the turn as soon as this returns: its budget is spent.
+            raise ServiceError("sandbox.deadline", "the budget ended in a host call") from None
+        except futures.CancelledError:
+            raise _stopping() from None
+
+    async def _tracked(self, work: Coroutine[Any, Any, Json]) -> Json:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        self._under_way.add(task)
+        try:
+            return await work
+        finally:
+            self._under_way.discard(task)
+
+    def _note(self, op: str, error: YoiError) -> None:
+        """Let the operator hear of a refusal, once per instance, operation and code."""
+        seen = (op, error.code)
+        if error.code in _ORDINARY or seen in self._told or len(self._told) >= _TOLD:
+            return
+        self._told.add(seen)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._tell, error)
+
+    # -- the operations --------------------------------------------------------------------------
+
+    def _state_get(self, key: str) -> Json:
+        self._check_key(key)
+        return {"value": self._state.get(self._service, key)}
+
+    def _state_set(self, key: str, value: str) -> Json:
+        self._check_key(key)
+        size = len(value.encode())
+        if size > self._limits.state_value_bytes:
+            raise _malformed(
+                f"state.set: the value has {size} bytes; the bound is "
+                f"{self._limits.state_value_bytes}"
+            )
+        try:
+            kept = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            raise _malformed("state.set: the value must be JSON text") from None
+        self._state.set(self._service, key, None if kept is None else value)
+        return {}
+
+    def _check_key(self, key: str) -> None:
+        if not key or len(key) > self._limits.name_bytes:
+            raise _malformed(f"a state key has 1 to {self._limits.name_bytes} characters")
+
+    async def _request(self, asked: str | dict[str, Json]) -> Json:
+        self._require_alive()
+        given = _object("request", asked)
+        call_id = f"call.{secrets.token_hex(8)}"
+        if "url" not in given:
+            command = parse_session_payload("request", given)
+            assert isinstance(command, Request)
+            payload = await self._requests.carry_out(
+                self._requests.prepare(command, call_id), command.capture
+            )
+            return _answered(payload)
+        call = _converted("request", given, UrlCall)
+        prepared = self._requests.prepare_url(
+            call.method,
+            call.url,
+            tuple((header.name, header.value) for header in call.headers),
+            call.body,
+            call_id,
+        )
+        return _by_url(_answered(await self._requests.carry_out(prepared, ())))
+
+    async def _open(self, asked: str | dict[str, Json]) -> Json:
+        self._require_alive()
+        call = _converted("websocket.open", _object("websocket.open", asked), OpenCall)
+        if call.headers:
+            raise ServiceError(
+                "denied.unsupported",
+                "websocket.open takes no headers",
+                hint="a connection that needs them belongs into [[connections]]",
+            )
+        handle, socket = await self._sockets.open(call.url, call.protocols, self._in_tool)
+        return {"handle": handle, "url": socket.url.display, "protocol": socket.subprotocol}
+
+    async def _send_text(self, handle: int, text: str) -> Json:
+        return {"sent": True, "bytes": self._sockets.send(handle, text)}
+
+    async def _send_binary(self, handle: int, data: str) -> Json:
+        try:
+            raw = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            raise _malformed("websocket.send-binary: the data is not base64") from None
+        return {"sent": True, "bytes": self._sockets.send(handle, raw)}
+
+    async def _recv(self, handle: int, timeout_ms: int) -> str | bytes | PullClosed:
+        return await self._sockets.receive(handle, timeout_ms)
+
+    async def _close(self, handle: int) -> Json:
+        return {"closed": self._sockets.close(handle)}
+
+    async def _socket_status(self, handle: int) -> Json:
+        return self._sockets.status(handle)
+
+    def _require_alive(self) -> None:
+        if not self._alive:
+            raise _stopping()
+
+
+def _arguments(operation: Operation, argument: str) -> tuple[Any, ...]:
+    try:
+        given: tuple[Any, ...] = msgspec.json.decode(argument, type=operation.arguments)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
+        raise _malformed(f"{operation.name}: {exc}") from None
+    return given
+
+
+def _object(name: str, asked: str | dict[str, Json]) -> dict[str, Json]:
+    """Return the object that a call was given, as JSON text (public world) or as it is."""
+    if isinstance(asked, dict):
+        return asked
+    try:
+        given: dict[str, Json] = msgspec.json.decode(asked, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise _malformed(f"{name}: {exc}") from None
+    return given
+
+
+def _converted(name: str, given: dict[str, Json], shape: type[_Call]) -> _Call:
+    try:
+        return msgspec.convert(given, shape)
+    except msgspec.ValidationError as exc:
+        raise _malformed(f"{name}: {exc}") from None
+
+
+def _answered(payload: dict[str, Json]) -> dict[str, Json]:
+    """Return the answer in the payload of a `response` event. Raises YoiError if there is none."""
+    if payload.pop("ok"):
+        return payload
+    error = payload["error"]
+    raise YoiError(
+        error["code"],
+        error["message"],
+        hint=error.get("hint"),
+        **{key: payload[key] for key in _BESIDE if key in payload},
+    )
+
+
+def _by_url(payload: dict[str, Json]) -> dict[str, Json]:
+    """Return an answer in the shape of a request by URL: a list of headers, and text."""
+    body = payload["body"]
+    if payload["body_kind"] == "json":
+        body = msgspec.json.encode(body).decode()
+    return {
+        "truncated": False,
+        **payload,
+        "headers": [{"name": name, "value": value} for name, value in payload["headers"].items()],
+        "body": body or "",
+    }
+
+
+def _received(got: str | bytes | PullClosed) -> dict[str, Json]:
+    if isinstance(got, str):
+        return {"type": "text", "text": got}
+    if isinstance(got, bytes):
+        return {"type": "binary", "data": base64.b64encode(got).decode()}
+    closed: dict[str, Json] = {
+        "type": "closed",
+        "code": got.code,
+        "reason": got.reason,
+        "clean": got.clean,
+    }
+    if got.error is not None:
+        closed["error"] = {"code": got.error.code, "message": got.error.message}
+    return closed
+
+
+def _refusal(error: YoiError) -> str:
+    told: dict[str, Json] = {"code": error.code, "message": error.message}
+    if error.hint is not None:
+        told["hint"] = error.hint
+    told |= {key: error.fields[key] for key in _BESIDE if key in error.fields}
+    return msgspec.json.encode({"error": told}).decode()
+
+
+_BESIDE = ("retry_after_ms", "may_have_arrived")
+
+
+def _malformed(message: str) -> ServiceError:
+    return ServiceError("service.call_malformed", message)
+
+
+def _stopping() -> ServiceError:
+    return ServiceError("service.stopping", "the service is stopping")
+
+
+OPERATIONS: dict[str, Operation] = {
+    one.name: one
+    for one in (
+        Operation(
+            "state.get",
+            "Read one key of the plugin's durable state.",
+            tuple[str],
+            HostCallDesk._state_get,
+        ),
+        Operation(
+            "state.set",
+            "Keep JSON text under a key; `null` removes it.",
+            tuple[str, str],
+            HostCallDesk._state_set,
+        ),
+        Operation(
+            "request.request",
+            "Send one HTTP request and wait for its answer.",
+            tuple[str | dict[str, Any]],
+            HostCallDesk._request,
+            waits=True,
+        ),
+        Operation(
+            "websocket.open",
+            "Open a socket and return its handle.",
+            tuple[str | dict[str, Any]],
+            HostCallDesk._open,
+            waits=True,
+        ),
+        Operation(
+            "websocket.send-text",
+            "Queue one text message.",
+            tuple[_U32, str],
+            HostCallDesk._send_text,
+        ),
+        Operation(
+            "websocket.send-binary",
+            "Queue one binary message, given as base64.",
+            tuple[_U32, str],
+            HostCallDesk._send_binary,
+        ),
+        Operation(
+            "websocket.recv",
+            "Wait for the next message, or for the end.",
+            tuple[_U32, _U32],
+            HostCallDesk._recv,
+            waits=True,
+            shape=_received,
+        ),
+        Operation(
+            "websocket.close",
+            "Close a socket; its handle is gone.",
+            tuple[_U32],
+            HostCallDesk._close,
+        ),
+        Operation(
+            "websocket.status",
+            "Say how a socket is.",
+            tuple[_U32],
+            HostCallDesk._socket_status,
+        ),
+    )
+}
+"""Every host call but `log`; docs/reference/host-api.md lists them."""
+
+_ORDINARY = frozenset({"connection.timeout", "sandbox.deadline", "service.stopping"})
+"""Refusals that say nothing about the plugin or its grant."""

@@ -1,0 +1,254 @@
+"""The sockets that one plugin has opened itself: handles, caps, rates, and how they are dialled."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from yoi.connections import CallLater, ConnectionPlan, Connector, DialTarget, Resolver, Wire
+from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
+from yoi.connections.resolver import pin
+from yoi.errors import ServiceError
+from yoi.limits import Limits
+from yoi.permissions import Authority, Url
+from yoi.protocol.status import PullSocketStatus
+from yoi.types import Clock
+
+_GOING_AWAY = 1001
+
+
+class PullDialler:
+    """Opens sockets for plugins, with the driver's own checks. One for all plugins of a host."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        resolver: Resolver,
+        clock: Clock,
+        limits: Limits,
+        call_later: CallLater,
+    ) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.call_later = call_later
+        self._connector = connector
+        self._resolver = resolver
+        self._used = 0
+
+    def take_slot(self) -> None:
+        """Count one more socket of the host. Raises ServiceError (`service.pull_sockets`)."""
+        if self._used >= self.limits.pull_sockets_total:
+            raise ServiceError(
+                "service.pull_sockets",
+                f"plugins of this host have {self.limits.pull_sockets_total} sockets open",
+            )
+        self._used += 1
+
+    def give_slot(self) -> None:
+        """Take back what `take_slot` counted."""
+        self._used -= 1
+
+    async def dial(self, url: Url, protocols: Sequence[str], authority: Authority) -> Wire:
+        """Return an open wire to `url`: authorised, looked up once, every address judged.
+
+        Raises PermissionDenied, ConnectionFailure. Cancelled, it leaves nothing open.
+        """
+        decision = authority.websocket(url).require()
+        try:
+            plan = ConnectionPlan(
+                name="pull",
+                ingress="",
+                url=url,
+                authorise=authority.websocket,
+                subprotocols=tuple(protocols),
+            )
+        except ValueError as exc:
+            raise ServiceError("service.call_malformed", f"websocket.open: {exc}") from None
+        addresses = await pin(url, decision, self._resolver, self.limits)
+        return await self._connector.dial(plan, DialTarget(url), decision, addresses)
+
+
+class Bucket:
+    """A rate: `most` at once, refilled evenly over `period_s`."""
+
+    def __init__(self, most: int, period_s: float, now: Callable[[], float]) -> None:
+        self._most = most
+        self._per_second = most / period_s
+        self._now = now
+        self._tokens = float(most)
+        self._at = now()
+
+    def take(self, what: str) -> None:
+        """Count one. Raises ServiceError (`service.rate`) when none is left."""
+        now = self._now()
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
+        if self._tokens < 1.0:
+            raise ServiceError("service.rate", what, retry_after_ms=self._next_ms())
+        self._tokens -= 1.0
+
+    def _next_ms(self) -> int:
+        return max(1, round((1.0 - self._tokens) / self._per_second * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    socket: PullSocket
+    in_tool: bool
+
+
+class PullSockets:
+    """The handles of one service's instance. It belongs to the event loop.
+
+    Handles count up from 1 and are never used again, not even by the next instance.
+    """
+
+    def __init__(self, authority: Authority, dialler: PullDialler) -> None:
+        self._authority = authority
+        self._dialler = dialler
+        self._limits = dialler.limits
+        now = dialler.clock.monotonic
+        self._opens = Bucket(self._limits.pull_opens_per_minute, 60.0, now)
+        self._sends = Bucket(self._limits.pull_sends_per_second, 1.0, now)
+        self._numbers = itertools.count(1)
+        self._held: dict[int, _Held] = {}
+        self._used = 0
+        self._leaving: set[PullSocket] = set()
+
+    async def open(
+        self, url_text: str, protocols: Sequence[str], in_tool: bool
+    ) -> tuple[int, PullSocket]:
+        """Return the handle of a new socket, and the socket.
+
+        `in_tool`: it is closed by `end_tool`. Raises UrlRefused, PermissionDenied, ServiceError
+        (`service.pull_sockets`, `service.rate`) before anything is dialled, or ConnectionFailure.
+        """
+        url = Url.parse(url_text)
+        # Before any bound is asked: a denial says what would allow it, and costs nothing.
+        self._authority.websocket(url).require()
+        if self._used >= self._limits.pull_sockets:
+            raise ServiceError(
+                "service.pull_sockets",
+                f"{self._limits.pull_sockets} sockets of this plugin are open already",
+                hint="close one; standing connections belong into [[connections]]",
+            )
+        self._opens.take(
+            f"more than {self._limits.pull_opens_per_minute} sockets were opened in a minute"
+        )
+        self._dialler.take_slot()
+        self._used += 1
+        try:
+            wire = await self._dialler.dial(url, protocols, self._authority)
+        except BaseException:
+            self._freed()
+            raise
+        socket = PullSocket(
+            url,
+            wire,
+            clock=self._dialler.clock,
+            limits=self._limits,
+            call_later=self._dialler.call_later,
+            freed=self._freed,
+        )
+        self._forget_oldest_ended()
+        handle = next(self._numbers)
+        self._held[handle] = _Held(socket, in_tool)
+        return handle, socket
+
+    def send(self, handle: int, message: str | bytes) -> int:
+        """Queue one message and return its bytes.
+
+        Raises ServiceError (`service.handle`, `service.rate`), PermissionDenied, ConnectionFailure.
+        """
+        socket = self._allowed(handle)
+        self._sends.take(
+            f"more than {self._limits.pull_sends_per_second} messages were sent in a second"
+        )
+        return socket.send(message)
+
+    async def receive(self, handle: int, timeout_ms: int) -> str | bytes | PullClosed:
+        """Return the next message or how the socket ended; then the handle is gone.
+
+        `timeout_ms` 0 means `pull_recv_ms`. Raises ServiceError (`service.handle`,
+        `service.call_malformed`), PermissionDenied, ConnectionFailure (`connection.timeout`).
+        """
+        if timeout_ms > self._limits.pull_recv_max_ms:
+            raise ServiceError(
+                "service.call_malformed",
+                f"a recv waits at most {self._limits.pull_recv_max_ms} ms",
+            )
+        got = await self._allowed(handle).receive(timeout_ms or self._limits.pull_recv_ms)
+        if isinstance(got, PullClosed):
+            self._held.pop(handle, None)
+        return got
+
+    def close(self, handle: int, code: int = 1000, reason: str = "") -> bool:
+        """Close the socket and forget the handle; return whether there was one."""
+        held = self._held.pop(handle, None)
+        if held is None:
+            return False
+        self._let_go(held.socket, code, reason)
+        return True
+
+    def status(self, handle: int) -> PullSocketStatus:
+        """Return the status of one socket. Raises ServiceError (`service.handle`)."""
+        held = self._require(handle)
+        return held.socket.status(handle, _owner(held))
+
+    def statuses(self) -> list[PullSocketStatus]:
+        """Return the status of each socket that has a handle."""
+        return [held.socket.status(handle, _owner(held)) for handle, held in self._held.items()]
+
+    def end_tool(self) -> None:
+        """Close what was opened inside a tool call: the call has returned."""
+        for handle in [handle for handle, held in self._held.items() if held.in_tool]:
+            self.close(handle, 1000, "the tool call has returned")
+
+    def end(self) -> None:
+        """Close everything and forget every handle: the instance is gone."""
+        for handle in list(self._held):
+            self.close(handle, _GOING_AWAY, "going away")
+
+    async def gone(self) -> None:
+        """Wait until every socket that was closed here is gone; bounded by `close_ms`."""
+        while self._leaving:
+            await next(iter(self._leaving)).gone.wait()
+            self._leaving = {one for one in self._leaving if not one.gone.is_set()}
+
+    def _freed(self) -> None:
+        self._used -= 1
+        self._dialler.give_slot()
+
+    def _let_go(self, socket: PullSocket, code: int, reason: str) -> None:
+        socket.close(code, reason)
+        self._leaving = {one for one in self._leaving if not one.gone.is_set()}
+        if not socket.gone.is_set():
+            self._leaving.add(socket)
+
+    def _forget_oldest_ended(self) -> None:
+        """Keep few of those whose peer is gone but whose last messages nobody has read."""
+        ended = [h for h, held in self._held.items() if held.socket.state is not PullState.OPEN]
+        for handle in ended[: max(0, len(ended) - self._limits.pull_sockets + 1)]:
+            self.close(handle)
+
+    def _require(self, handle: int) -> _Held:
+        held = self._held.get(handle)
+        if held is None:
+            raise ServiceError(
+                "service.handle",
+                f"no socket of this plugin has the handle {handle}",
+                hint="a handle ends with its socket, with the tool call that opened it, and with "
+                "the instance",
+            )
+        return held
+
+    def _allowed(self, handle: int) -> PullSocket:
+        socket = self._require(handle).socket
+        decision = self._authority.websocket(socket.url)
+        if not decision.allowed:
+            self.close(handle, 1008, "no longer allowed")
+        decision.require()
+        return socket
+
+
+def _owner(held: _Held) -> str:
+    return "tool" if held.in_tool else "service"
