@@ -14,6 +14,7 @@ from tests.runtime.heard import Heard
 from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
+from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
@@ -112,7 +113,7 @@ class FakeLink:
     def open(self) -> SessionId:
         self._count += 1
         self.session = SessionId(f"session{self._count}")
-        self.inlet.opened(self.session, None, "127.0.0.1")
+        self.inlet.opened(self.session, None, "127.0.0.1", OpenReason.FIRST)
         return self.session
 
     def receive(self, text: str) -> None:
