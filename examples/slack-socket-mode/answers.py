@@ -40,7 +40,7 @@ class Answers:
 
     def to(self, envelope: dict[str, Any]) -> Answered:
         """Return the answer to `envelope`; to a repeated one the acknowledgement alone."""
-        payload = envelope.get("payload") or {}
+        payload = fields(envelope.get("payload"))
         # A retried event has its old event_id, whatever envelope it comes in.
         key = str(payload.get("event_id") or payload.get("trigger_id") or envelope["envelope_id"])
         said: dict[str, Any] | None = None
@@ -66,7 +66,7 @@ class Answers:
         return {"answered": self._answered, "repeated": self._repeated}
 
     def _event(self, payload: dict[str, Any]) -> list[Post]:
-        event = payload.get("event") or {}
+        event = fields(payload.get("event"))
         # A mention in a channel arrives as app_mention and, with the scope, as message too.
         direct = event.get("type") == "message" and event.get("channel_type") == "im"
         if not (direct or event.get("type") == "app_mention"):
@@ -95,7 +95,9 @@ class Answers:
         return {"text": self._say(text, COMMAND_HELP)}, []
 
     def _interaction(self, payload: dict[str, Any]) -> list[Post]:
-        pressed = [action.get("action_id") for action in payload.get("actions") or []]
+        actions = payload.get("actions")
+        buttons = actions if isinstance(actions, list) else []
+        pressed = [fields(button).get("action_id") for button in buttons]
         if "hello" not in pressed:
             return []
         self._answered += 1
@@ -110,6 +112,11 @@ class Answers:
             case "count":
                 return f"I have answered {self._answered} messages since I started."
         return self._prefix + _harmless(text)[:ECHO_CHARS]
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """Return `value` if it is an object, else an empty one: messages may have any shape."""
+    return value if isinstance(value, dict) else {}
 
 
 def _harmless(text: str) -> str:
@@ -131,5 +138,8 @@ def _with_button(text: str) -> list[dict[str, Any]]:
 
 def _to_response_url(payload: dict[str, Any], body: dict[str, Any]) -> list[Post]:
     """The host lets it go only to the hosts and paths in plugin.toml, whatever the payload says."""
-    path = urlsplit(str(payload.get("response_url", ""))).path
-    return [Post("hooks", path, body)] if path else []
+    try:
+        path = urlsplit(str(payload.get("response_url", ""))).path
+    except ValueError:
+        path = ""
+    return [Post("hooks", path, body)] if path.startswith("/") else []

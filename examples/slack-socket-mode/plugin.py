@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from answers import Answers
+from answers import Answers, fields
 from link import ASK, LINK_TIMER, Link
 from outbox import RESEND_TIMER, Outbox
 
@@ -32,14 +32,17 @@ class Slack(Plugin):
         self.answers = Answers(config.get("channels", []), config.get("prefix", "You said: "))
 
     def on_text(self, event: TextEvent, ctx: Context) -> Answer:
-        message = event.json()
+        try:
+            message = fields(event.json())
+        except ValueError:
+            message = {}
         kind = message.get("type")
         if kind == "hello":
             return [*self.link.greeted(event.session), *self.outbox.introduce(event.id)]
         if kind == "disconnect":
             return self.link.told_to_leave(event.session, str(message.get("reason")), event.id)
-        if "envelope_id" not in message:
-            ctx.log(f"a message of the unknown type {kind!r}", "debug")
+        if not isinstance(message.get("envelope_id"), str):
+            ctx.log(f"a message of the unknown type {kind!r:.40}", "debug")
             return None
         return self._envelope(event, message)
 

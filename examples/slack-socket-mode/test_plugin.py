@@ -332,3 +332,26 @@ def test_lost_acknowledgements_and_gaps_are_only_noted():
     assert plugin.event(gap_event("overflow")) == []
     assert plugin.json({"type": "news"}) == []
     assert [level for level, _ in plugin.logs] == ["warning", "warning", "debug"]
+
+
+ODD = [None, 7, "x", [], [None], {}, {"event": 7}, {"event": {"type": []}}, {"actions": 7}]
+
+
+@pytest.mark.parametrize("payload", ODD, ids=repr)
+@pytest.mark.parametrize("kind", ["events_api", "slash_commands", "interactive", "news", None])
+def test_an_envelope_of_any_shape_is_acknowledged(kind, payload):
+    plugin = live()
+    ack, *_ = plugin.json({"type": kind, "envelope_id": "e1", "payload": payload})
+    assert json.loads(ack.text) == {"envelope_id": "e1"}
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "7", '{"envelope_id": 7}', "{}"])
+def test_what_is_no_envelope_is_ignored(text):
+    plugin = live()
+    assert plugin.text(text) == []
+
+
+@pytest.mark.parametrize("url", ["", "x", "http://[", "//host", 7, None])
+def test_a_response_url_without_a_path_is_not_posted_to(url):
+    plugin = live()
+    assert kinds(plugin.json(slash("say hello", response_url=url))) == [Reply]

@@ -131,7 +131,9 @@ class SlackGateway:
         self.app_token, self.bot_token = app_token, bot_token
         self._tls = tls
         self._ack_seconds = ack_seconds
-        self._tickets: deque[str] = deque(maxlen=_TICKETS)
+        self.tickets: deque[str] = deque(maxlen=_KEPT)
+        """Every ticket that was given out."""
+        self._unspent: deque[str] = deque(maxlen=_TICKETS)
         self._change = asyncio.Event()
         self.api = SlackApi(app_token, bot_token, self._new_url, self._changed)
         self._http = HttpServer(self.api.answer, tls=tls)
@@ -250,7 +252,8 @@ class SlackGateway:
 
     def _new_url(self) -> str:
         ticket = str(uuid.uuid4())
-        self._tickets.append(ticket)
+        self.tickets.append(ticket)
+        self._unspent.append(ticket)
         scheme = "wss" if self._tls else "ws"
         return f"{scheme}://127.0.0.1:{self.ws_port}/link/?ticket={ticket}&app_id={APP}"
 
@@ -259,10 +262,10 @@ class SlackGateway:
         ticket = parse_qs(parts.query).get("ticket", [""])[0]
         if parts.path != "/link/":
             status = HTTPStatus.NOT_FOUND
-        elif ticket not in self._tickets:
+        elif ticket not in self._unspent:
             status = HTTPStatus.REQUEST_TIMEOUT  # what Slack answers to a spent ticket
         else:
-            self._tickets.remove(ticket)
+            self._unspent.remove(ticket)
             return None
         self.refused.append(status)
         self._changed()
