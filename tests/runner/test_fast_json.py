@@ -55,6 +55,81 @@ def test_a_circle_is_found_and_forgotten():
     assert fast_json.dumps([[1], [1]]) == "[[1], [1]]"
 
 
+LOADS_OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "parse_float": st.sampled_from([str, float]),
+        "parse_int": st.just(str),
+        "parse_constant": st.just(str),
+        "object_hook": st.just(len),
+        "object_pairs_hook": st.just(list),
+        "strict": st.booleans(),
+        "unknown": st.none(),
+    },
+)
+DUMPS_OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "skipkeys": st.booleans(),
+        "ensure_ascii": st.booleans(),
+        "check_circular": st.booleans(),
+        "allow_nan": st.booleans(),
+        "indent": st.none() | st.integers(0, 3),
+        "separators": st.sampled_from([(",", ":"), None]),
+        "default": st.sampled_from([str, repr, None]),
+        "sort_keys": st.booleans(),
+        "unknown": st.none(),
+    },
+)
+ODD = VALUES | st.binary(max_size=4) | st.lists(st.complex_numbers() | st.binary(max_size=2))
+
+
+@given(ODD, DUMPS_OPTIONS)
+def test_every_option_and_every_refusal_of_dumps_is_the_same(value, options):
+    assert outcome(fast_json.dumps, value, **options) == outcome(json.dumps, value, **options)
+
+
+@given(
+    st.text(alphabet='{}[]",:\\ntf1e-.NaI \n\t', max_size=30) | VALUES.map(json.dumps),
+    LOADS_OPTIONS,
+)
+def test_every_option_and_every_refusal_of_loads_is_the_same(text, options):
+    assert outcome(fast_json.loads, text, **options) == outcome(json.loads, text, **options)
+
+
+@given(st.none() | st.integers() | st.binary(max_size=8) | st.lists(st.integers(), max_size=2))
+def test_what_is_not_text_is_refused_alike(value):
+    assert outcome(fast_json.loads, value) == outcome(json.loads, value)
+
+
+class Text(str):
+    pass
+
+
+class Table(dict):
+    pass
+
+
+def test_subclasses_are_read_and_written_alike():
+    assert fast_json.loads(Text('{"a": [1]}')) == {"a": [1]}
+    table = Table(a=Text("x"))
+    assert fast_json.dumps([table, table]) == json.dumps([table, table])
+
+
+def test_writing_inside_of_writing_is_the_standard_one():
+    """A dict that is encoded may run Python code: the open containers must not be mixed up."""
+
+    class Nested(dict):
+        def items(self):
+            return [("inner", fast_json.dumps([1, {"a": self.depth}]))]
+
+    nested = Nested(x=1)
+    nested.depth = 2
+    value = {"outer": nested}
+    assert fast_json.dumps(value) == json.dumps(value)
+    assert fast_json.dumps([1]) == "[1]"
+
+
 def test_options_are_honoured():
     assert fast_json.loads("1.5", parse_float=str) == "1.5"
     assert math.isnan(fast_json.loads("NaN"))
