@@ -10,24 +10,30 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from yoi.core.backoff import FullJitter
 from yoi.core.connection import ConnectionSession, ConnectionState, SessionRules
 from yoi.core.session_effects import (
+    AbortOld,
     AbortWire,
     Announce,
     Arm,
     CancelDial,
     Closed,
+    CloseOld,
     CloseWire,
     Dial,
     Disarm,
+    DropOld,
     DropWire,
     End,
     Failed,
     Gap,
+    HandOver,
+    Needed,
     OpenReason,
     PauseReading,
     Reconnecting,
     ResumeReading,
     SendPing,
     Timer,
+    UseOwnUrl,
 )
 from yoi.errors import ConnectionFailure, PermissionDenied, YoiError
 from yoi.types import SessionId
@@ -285,27 +291,242 @@ def test_a_change_that_is_not_in_the_table_is_refused():
     assert refused.value.code == "usage.internal"
 
 
+def test_a_connection_that_the_plugin_opens_dials_nothing_by_itself():
+    made = machine(has_own_url=False)
+    assert made.start(0.0) == []
+    assert made.state is ConnectionState.AWAITING
+    assert made.open(1.0, once=True) == [Disarm(Timer.RETRY), Dial()]
+    (announced,) = only(made.dialled(1.0, SessionId("s1"), None, "a"), Announce)
+    assert announced.reason is OpenReason.COMMAND
+
+
+def test_a_ticket_is_dialled_once_and_asked_for_when_it_can_be_used():
+    """A captured URL grows old: the plugin fetches the next one after the wait, not before it."""
+    made = machine(has_own_url=False)
+    made.start(0.0)
+    made.open(0.0, once=True)
+    made.dialled(0.0, SessionId("s1"), None, "a")
+    effects = made.ended(5.0, BROKEN, 1, 4.0)
+    assert delay(effects) == 250
+    assert not only(effects, Needed)
+    # No dial: the ticket is spent.
+    assert made.timer_fired(Timer.RETRY, 5.25, 0.0) == [
+        Arm(Timer.RETRY, 60_000),
+        Needed(SessionId("s1"), "lost", 1, 0.0, False),
+    ]
+    # A plugin that missed it is told again.
+    assert only(made.timer_fired(Timer.RETRY, 65.25, 0.0), Needed)
+    assert made.open(66.0, once=True) == [Disarm(Timer.RETRY), Dial()]
+    assert delay(made.dial_failed(66.0, LOST)) == 500
+
+
+def test_a_url_that_is_not_a_ticket_is_dialled_again():
+    made = machine(has_own_url=False)
+    made.start(0.0)
+    made.open(0.0, once=False)
+    made.dialled(0.0, SessionId("s1"), None, "a")
+    made.ended(5.0, BROKEN, 1, 4.0)
+    assert made.timer_fired(Timer.RETRY, 5.25, 0.0) == [Dial()]
+
+
+def test_an_open_that_comes_too_early_waits_for_the_backoff():
+    made = machine(has_own_url=False)
+    made.start(0.0)
+    made.open(0.0, once=True)
+    made.dialled(0.0, SessionId("s1"), None, "a")
+    assert delay(made.ended(1.0, CLEAN, 0, 1.0)) == 250
+    assert made.open(1.1, once=True) == []
+    # Neither a stop nor a fatal close buys an earlier dial.
+    made.stop(1.1, 1000, "")
+    assert delay(made.open(1.125, once=True)) == 125
+    assert made.state is ConnectionState.WAITING
+    assert made.timer_fired(Timer.RETRY, 1.25, 0.0) == [Dial()]
+    made.dialled(1.25, SessionId("s2"), None, "a")
+    made.ended(1.25, End(4004, "", True), 0, 1.25)
+    assert made.state is ConnectionState.FAILED
+    assert delay(made.open(1.25, once=True)) == 500
+
+
+def test_a_server_that_closes_1000_for_a_bad_token_is_dialled_by_the_backoff_alone():
+    """Whatever a plugin does at each close: open, renew, stop and open, vouch for nothing."""
+    made = machine(has_own_url=False, ready_by_command=True)
+    made.start(0.0)
+    now, dials = 0.0, 0
+    effects = made.open(now, once=False)
+    while now < 3600:
+        if only(effects, Dial):
+            dials += 1
+            made.dialled(now, SessionId(f"s{dials}"), None, "a")
+            made.renew(now, 1000, "")
+            made.ended(now, CLEAN, 5, now)
+            made.stop(now, 1000, "")
+            effects = made.open(now, once=False)
+        else:
+            assert made.retry_at is not None
+            now = made.retry_at
+            effects = made.timer_fired(Timer.RETRY, now, 0.0)
+    # 250 ms doubling to half of a minute, at a fair coin: 7 dials, then one each 30 s.
+    assert dials <= 7 + 3600 / 30 + 1
+
+
+def test_only_the_command_proves_a_session_where_the_manifest_says_so():
+    made = opened(ready_by_command=True)
+    assert delay(made.ended(3600.0, CLEAN, 100, 3600.0)) == 250
+    made.timer_fired(Timer.RETRY, 3601.0, 0.0)
+    made.dialled(3601.0, SessionId("s2"), None, "a")
+    assert delay(made.ended(7200.0, CLEAN, 100, 7200.0)) == 500
+    made.timer_fired(Timer.RETRY, 7201.0, 0.0)
+    made.dialled(7201.0, SessionId("s3"), None, "a")
+    assert made.failures == 2
+    made.vouched(7201.5)
+    assert (made.ready, made.failures) == (True, 0)
+    assert delay(made.ended(7202.0, CLEAN, 1, 7202.0)) == 250
+    assert made.ready is False
+
+
+def test_a_url_that_does_not_get_ready_is_given_up_for_a_fresh_session():
+    made = machine(fresh_after=2)
+    made.start(0.0)
+    made.dialled(0.0, SessionId("s1"), None, "a")
+    made.open(20.0, once=False)
+    made.ended(20.0, CLEAN, 1, 20.0)
+    made.timer_fired(Timer.RETRY, 21.0, 0.0)
+    assert not only(made.dial_failed(21.0, LOST), (Needed, UseOwnUrl))
+    made.timer_fired(Timer.RETRY, 22.0, 0.0)
+    effects = made.dial_failed(22.0, LOST)
+    assert effects[-2:] == [UseOwnUrl(), Needed(SessionId("s1"), "lost", 2, 1000, True)]
+    # The manifest's URL is dialled on, and the plugin is not told with every failure.
+    assert made.timer_fired(Timer.RETRY, 23.0, 0.0) == [Dial()]
+    assert not only(made.dial_failed(23.0, LOST), (Needed, UseOwnUrl))
+
+
+def test_without_a_url_of_its_own_a_connection_that_cannot_resume_asks_for_a_fresh_one():
+    made = machine(has_own_url=False, fresh_after=1)
+    made.start(0.0)
+    made.open(0.0, once=False)
+    made.dial_failed(0.0, LOST)
+    (needed,) = only(made.timer_fired(Timer.RETRY, 1.0, 0.0), Needed)
+    assert (needed.session, needed.fresh) == (None, True)
+
+
+def test_the_day_s_budget_moves_the_next_dial():
+    made = machine()
+    made.start(0.0)
+    spent = ConnectionFailure("connection.budget", "used up")
+    assert delay(made.dial_failed(0.0, spent, 3_600_000)) == 3_600_000
+    assert made.open(10.0, once=False) == []
+    assert made.retry_at == 3600
+
+
+def overlapping(now=20.0):
+    """Return a machine whose successor has just opened beside the first session."""
+    made = opened(overlap_ms=5000)
+    assert made.open(now, once=True) == [Dial()]
+    assert made.state is ConnectionState.OPEN
+    return made, made.dialled(now + 1, SessionId("s2"), None, "b")
+
+
+def test_with_overlap_the_successor_is_open_before_the_old_session_goes():
+    made, effects = overlapping()
+    assert only(effects, (HandOver, Announce, Gap, Closed, CloseWire)) == [
+        HandOver(),
+        Announce(SessionId("s2"), None, "b", OpenReason.COMMAND),
+    ]
+    assert Arm(Timer.DRAIN, 5000) in effects
+    assert (made.session, made.old) == ("s2", "s1")
+    assert made.timer_fired(Timer.DRAIN, 26.0, 0.0) == [
+        Arm(Timer.DRAIN, 2000),
+        CloseOld(1000, "a newer session took over"),
+    ]
+    # The successor was there all the while: nothing is missing.
+    assert made.old_ended(26.5, CLEAN, 26.0) == [
+        Disarm(Timer.DRAIN),
+        Closed(SessionId("s1"), 1000, "", True),
+    ]
+
+
+def test_an_old_session_that_is_lost_leaves_a_gap_and_one_that_hangs_is_cut_off():
+    made, _ = overlapping()
+    made.timer_fired(Timer.DRAIN, 26.0, 0.0)
+    assert made.timer_fired(Timer.DRAIN, 28.0, 0.0) == [AbortOld()]
+    assert only(made.old_ended(28.0, BROKEN, 25.0), Gap) == [Gap("s1", 25.0, 28.0, "lost")]
+    assert made.state is ConnectionState.OPEN
+
+
+def test_a_session_that_ends_while_its_successor_is_dialled_leaves_the_dial_alone():
+    made = opened(overlap_ms=5000)
+    made.open(20.0, once=True)
+    effects = made.ended(20.5, CLEAN, 1, 20.0)
+    assert made.state is ConnectionState.CONNECTING
+    assert not only(effects, (Arm, Dial))
+    effects = made.dialled(21.0, SessionId("s2"), None, "b")
+    assert only(effects, Gap)
+    assert made.old is None
+
+
+def test_a_successor_that_cannot_be_dialled_leaves_the_session_alone():
+    made = opened(overlap_ms=5000)
+    made.open(20.0, once=True)
+    assert delay(made.dial_failed(21.0, LOST)) > 0
+    assert made.state is ConnectionState.OPEN
+    (needed,) = only(made.timer_fired(Timer.RETRY, 30.0, 0.0), Needed)
+    assert needed.session == "s1"
+    assert made.open(30.0, once=True) == [Dial()]
+
+
+def test_there_are_never_three_sockets():
+    made, _ = overlapping()
+    effects = made.open(40.0, once=True)
+    assert not only(effects, Dial)
+    assert only(effects, CloseOld)
+    assert only(made.old_ended(41.0, CLEAN, 40.0), Dial)
+
+
+def test_a_plugin_that_opens_at_every_open_waits_for_the_backoff():
+    made = opened(overlap_ms=5000)
+    assert delay(made.open(0.125, once=False)) == 250
+    assert only(made.timer_fired(Timer.RETRY, 0.4, 0.0), Dial)
+    made.dialled(0.5, SessionId("s2"), None, "b")
+    made.old_ended(0.6, CLEAN, 0.5)
+    assert delay(made.open(0.75, once=False)) == 500
+
+
+def test_a_stop_ends_the_old_session_too():
+    made, _ = overlapping()
+    effects = made.stop(22.0, 1001, "bye")
+    assert only(effects, (CloseOld, CloseWire)) == [CloseOld(1001, "bye"), CloseWire(1001, "bye")]
+    made.ended(22.5, CLEAN, 1, 22.0)
+    assert made.state is ConnectionState.CLOSING
+    made.old_ended(23.0, CLEAN, 22.0)
+    assert made.state is ConnectionState.STOPPED
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Whatever happens in whatever order, the plugin's view of the sessions holds together."""
 
+    RULES = {}
+
     def __init__(self):
         super().__init__()
-        self.machine = machine()
+        self.machine = machine(**self.RULES)
         self.now = 0.0
         self.count = 0
         self.timers = {}
-        self.wire = False
         self.dialling = False
         self.current = None
-        self.past = []
+        self.old = None
+        self.past = set()
+        self.aborted = set()
         self.owed_gap = None
+        self.ending = self.ending_old = None
 
     def carry_out(self, effects):
         for effect in effects:
             match effect:
                 case Dial():
                     assert not self.dialling
-                    assert not self.wire
+                    assert self.old is None, "three sockets"
+                    assert self.current is None or self.RULES.get("overlap_ms"), "no overlap"
                     self.dialling = True
                 case CancelDial():
                     assert self.dialling
@@ -315,27 +536,48 @@ class AnyOrder(RuleBasedStateMachine):
                     self.timers[timer] = self.now + delay_ms / 1000
                 case Disarm(timer):
                     self.timers.pop(timer, None)
-                case SendPing() | PauseReading() | ResumeReading():
-                    assert self.wire
-                case CloseWire() | DropWire() | AbortWire():
-                    assert self.wire
+                case PauseReading() | ResumeReading():
+                    assert self.current or self.old
+                case SendPing() | CloseWire() | DropWire():
+                    assert self.current
+                case CloseOld() | DropOld():
+                    assert self.old
+                case AbortWire():
+                    assert self.current
+                    self.aborted.add(self.current)
+                case AbortOld():
+                    assert self.old
+                    self.aborted.add(self.old)
+                case HandOver():
+                    assert self.current
+                    assert self.old is None
+                    self.old, self.current = self.current, None
                 case Announce(session):
                     assert self.current is None
                     assert session not in self.past
                     assert self.owed_gap is None, "a session followed another without a gap"
                     self.current = session
                 case Closed(session):
-                    assert session == self.current
-                    self.past.append(session)
-                    self.owed_gap = session
-                    self.current = None
+                    assert session not in self.past
+                    self.past.add(session)
+                    if session == self.ending_old:
+                        self.ending_old = None
+                    else:
+                        assert session == self.ending
+                        self.owed_gap, self.ending = session, None
                 case Gap(session, since, until):
-                    assert self.current is None
-                    assert session == self.owed_gap
                     assert since <= until
-                    self.owed_gap = None
+                    assert session in self.past
+                    if session == self.owed_gap:
+                        assert self.current is None
+                        self.owed_gap = None
+                case Needed(_, _, attempt, retry_in_ms):
+                    assert attempt >= 0
+                    assert retry_in_ms >= 0
+                case UseOwnUrl():
+                    assert self.RULES.get("has_own_url", True)
                 case Failed() | Reconnecting():
-                    assert self.current is None
+                    pass
 
     @rule(seconds=st.floats(0, 100))
     def time_passes(self, seconds):
@@ -345,12 +587,29 @@ class AnyOrder(RuleBasedStateMachine):
     def start(self):
         self.carry_out(self.machine.start(self.now))
 
+    @rule(once=st.booleans())
+    def open(self, once):
+        self.carry_out(self.machine.open(self.now, once=once))
+
+    @rule()
+    def reopen(self):
+        if self.RULES.get("has_own_url", True):
+            self.carry_out(self.machine.reopen(self.now))
+
+    @rule()
+    def vouch(self):
+        self.machine.vouched(self.now)
+
     @rule()
     def stop(self):
         self.carry_out(self.machine.stop(self.now, 1000, ""))
 
     @rule()
-    def reconnect(self):
+    def close(self):
+        self.carry_out(self.machine.close(self.now, 1000, ""))
+
+    @rule()
+    def renew(self):
         self.carry_out(self.machine.renew(self.now, 1000, ""))
 
     @rule()
@@ -375,13 +634,12 @@ class AnyOrder(RuleBasedStateMachine):
     def dial_succeeds(self):
         if self.dialling:
             self.dialling = False
-            self.wire = True
             self.count += 1
             self.carry_out(self.machine.dialled(self.now, SessionId(f"s{self.count}"), None, "a"))
 
     @rule()
     def close_frame(self):
-        if self.wire:
+        if self.current:
             self.carry_out(self.machine.closing(self.now))
 
     @rule(
@@ -391,10 +649,21 @@ class AnyOrder(RuleBasedStateMachine):
         ago=st.floats(0, 50),
     )
     def socket_ends(self, code, clean, delivered, ago):
-        if self.wire:
-            self.wire = False
+        if self.current:
+            self.ending, self.current = self.current, None
+            self.ending_old = None
             end = End(code, "", clean, None if clean else LOST)
             self.carry_out(self.machine.ended(self.now, end, delivered, self.now - ago))
+            assert self.ending is None
+
+    @rule(clean=st.booleans(), ago=st.floats(0, 50))
+    def old_socket_ends(self, clean, ago):
+        if self.old:
+            self.ending_old, self.old = self.old, None
+            self.ending = None
+            end = End(1000, "", clean, None if clean else LOST)
+            self.carry_out(self.machine.old_ended(self.now, end, self.now - ago))
+            assert self.ending_old is None
 
     @rule(timer=st.sampled_from(Timer), heard=st.booleans())
     def timer_fires(self, timer, heard):
@@ -409,11 +678,18 @@ class AnyOrder(RuleBasedStateMachine):
     def view_agrees(self):
         state = self.machine.state
         assert self.machine.session == self.current
-        assert (self.current is not None) == (
-            state in (ConnectionState.OPEN, ConnectionState.CLOSING)
-        )
-        assert self.wire == (self.current is not None)
-        assert self.dialling == (state is ConnectionState.CONNECTING)
+        assert self.machine.old == self.old
+        if state is ConnectionState.OPEN:
+            assert self.current
+        elif self.current:
+            assert state is ConnectionState.CLOSING
+        if state is ConnectionState.STOPPED:
+            assert not self.old
+            assert not self.dialling
+        if state is ConnectionState.CONNECTING:
+            assert self.dialling
+        elif self.dialling:
+            assert self.current
 
     @invariant()
     def it_never_stands_still(self):
@@ -421,10 +697,29 @@ class AnyOrder(RuleBasedStateMachine):
         state = self.machine.state
         if state is ConnectionState.WAITING:
             assert Timer.RETRY in self.timers
+        if state is ConnectionState.AWAITING and self.machine.failures:
+            assert Timer.RETRY in self.timers
         if state is ConnectionState.OPEN:
             wanted = Timer.GRACE if self.machine.paused else Timer.PING
             assert wanted in self.timers
+        if self.old:
+            assert Timer.DRAIN in self.timers or self.old in self.aborted
+        if state is ConnectionState.CLOSING:
+            assert Timer.CLOSE in self.timers or self.current in self.aborted or self.old
 
 
-AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+class AnyOrderOverlapping(AnyOrder):
+    RULES = {"overlap_ms": 5000.0, "has_own_url": False, "ready_by_command": True}
+
+
+class AnyOrderResumed(AnyOrder):
+    RULES = {"overlap_ms": 5000.0, "fresh_after": 2}
+
+
+QUICK = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = QUICK
+AnyOrderOverlapping.TestCase.settings = QUICK
+AnyOrderResumed.TestCase.settings = QUICK
 TestAnyOrder = AnyOrder.TestCase
+TestAnyOrderOverlapping = AnyOrderOverlapping.TestCase
+TestAnyOrderResumed = AnyOrderResumed.TestCase
