@@ -258,6 +258,10 @@ class Limits:
     control_response_bytes: int = bound(16 * MIB, "one answer")
     control_clients: int = bound(32, "at once")
     control_ms: int = bound(10_000, "one request")
+    control_wait_ms: int = bound(8_000, "what takes longer goes on by itself; below control_ms")
+    status_depth: int = bound(32, "levels of a plugin's own status; a person reads it")
+    status_bytes: int = bound(16 * KIB, "the same as JSON; an answer holds one for each service")
+    status_ms: int = bound(1_500, "asking a plugin for its status; then the last one is shown")
 
 
 LIMITS = Limits()

@@ -41,24 +41,6 @@ def running(workspace, *arguments):
             child.kill()
 
 
-@contextmanager
-def saving(path):
-    """Save `path` again and again: what is saved before the watch begins is not heard."""
-    heard = threading.Event()
-
-    def save():
-        while not heard.wait(0.3):
-            path.write_text(path.read_text() + "\n# saved\n")
-
-    saver = threading.Thread(target=save)
-    saver.start()
-    try:
-        yield
-    finally:
-        heard.set()
-        saver.join()
-
-
 def is_ready(value):
     return value["event"] == "ready"
 
@@ -96,8 +78,12 @@ def test_dev_reloads_on_save_and_stops_when_more_is_asked_for(yoi, workspace):
     dev = running(workspace, "plugin", "dev", "adder", "--grant-requested", "--yes")
     with dev as (child, until):
         until(is_ready)
-        with saving(folder / "plugin.py"):
-            until(lambda value: "start() returned" in value["diagnostic"]["message"])
+        plugin = folder / "plugin.py"
+        plugin.write_text(plugin.read_text() + "\n# saved once\n")
+        until(lambda value: "start() returned" in value["diagnostic"]["message"])
+        plugin.write_text("def broken(:\n")
+        fault = until(lambda value: value["diagnostic"]["code"] == "package.source")
+        assert "plugin.py, line 1" in fault["diagnostic"]["message"]
         manifest = folder / "plugin.toml"
         manifest.write_text(
             manifest.read_text()

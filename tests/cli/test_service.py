@@ -7,7 +7,13 @@ import pytest
 
 from yoi.errors import ServiceError
 from yoi.protocol.diagnostics import diagnostic
-from yoi.protocol.status import CommandResult, ConnectionStatus, Counters, ServiceStatus
+from yoi.protocol.status import (
+    CommandResult,
+    ConnectionStatus,
+    Counters,
+    PullSocketStatus,
+    ServiceStatus,
+)
 
 # Everything a stranger might put where a person looks: terminal, markup, bidi, C1, newline.
 HOSTILE = "\x1b[2J\x1b]0;pwned\x07[red]x[/red]\u202egnp.exe\x9b31m\r\nfake: ok"
@@ -59,7 +65,15 @@ def status(name="echo", *, text="quiet", lifecycle="running"):
         ],
         diagnostics=[
             diagnostic("2026-01-02T03:04:06.000Z", "denied.not_granted", "service:echo", text,
-                       severity="warning", hint="yoi plugin enable project:echo")
+                       severity="warning", hint="yoi plugin enable project:echo"),
+            *(diagnostic(f"2026-01-02T03:04:0{second}.000Z", "sandbox.exception", "service:echo",
+                         text, severity="error",
+                         trace=f"plugin.py:7 in Echo.on_text\n    {text}") for second in (7, 8)),
+        ],
+        pull_sockets=[
+            PullSocketStatus(handle=3, owner="service", url="wss://x.example.com/", state="open",
+                             address="203.0.113.9:443", opened_at="2026-01-02T03:04:05.000Z",
+                             waiting_messages=2, frames_in=5, frames_out=4)
         ],
     )  # fmt: skip
 

@@ -24,9 +24,15 @@ async def server(tmp_path):
     async def clumsy(params):
         return params["missing"]
 
+    async def deep(params):
+        value = []
+        for _ in range(5000):
+            value = [value]
+        return value
+
     server = ControlServer(
         tmp_path,
-        {"echo": echo, "refuse": refuse, "clumsy": clumsy},
+        {"echo": echo, "refuse": refuse, "clumsy": clumsy, "deep": deep},
         Limits(control_clients=2, control_request_bytes=4096),
     )
     await server.start()
@@ -54,7 +60,7 @@ async def test_the_hosts_own_error_reaches_the_client(server, tmp_path):
     assert (refused.value.code, refused.value.hint) == ("service.unknown", "yoi service list")
 
 
-@pytest.mark.parametrize("method", ["clumsy", "no.such.method"])
+@pytest.mark.parametrize("method", ["clumsy", "no.such.method", "deep"])
 async def test_a_bad_request_is_refused_and_the_server_lives(server, tmp_path, method):
     with pytest.raises(ControlError) as refused:
         await call(tmp_path, method)

@@ -19,7 +19,7 @@ from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import PermissionSet
 from yoi.runtime.control_client import call
-from yoi.runtime.serve import Runtime, follow
+from yoi.runtime.serve import Runtime, follow, watch
 from yoi.runtime.service import Service
 from yoi.runtime.workspace import operator_file, read_plan
 from yoi.types import InstanceName, SystemClock
@@ -324,19 +324,21 @@ async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
             await runtime.reload()
             await server.until(lambda: server.clients)
             stop = asyncio.Event()
-            following = asyncio.create_task(follow(workspace.folder, runtime, stop))
-            try:
+            async with watch(workspace.folder, stop) as changes:
+                # Saved before anybody waits for it: a watch begins when it is entered.
                 good = operator_file(workspace.folder).read_text()
-                # Written until it is noticed: the watch may not have begun yet.
-                while "enablement.toml" not in workspace.codes():
-                    workspace.save("not toml [")
-                    await asyncio.sleep(0.05)
-                assert server.clients[0].close_code is None
-                workspace.save(good.replace('kind = "connection"', 'kind = "service"'))
-                await server.clients[0].wait_closed()
-            finally:
-                stop.set()
-                await following
+                workspace.save("not toml [")
+                following = asyncio.create_task(follow(changes, runtime))
+                try:
+                    await workspace.diagnostics.until(
+                        lambda: "enablement.toml" in workspace.codes()
+                    )
+                    assert server.clients[0].close_code is None
+                    workspace.save(good.replace('kind = "connection"', 'kind = "service"'))
+                    await server.clients[0].wait_closed()
+                finally:
+                    stop.set()
+                    await following
         assert len(server.clients) == 1
 
 

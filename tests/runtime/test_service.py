@@ -277,6 +277,38 @@ async def test_stop_drains_then_closes_then_stops_the_guest():
     assert bench.service.lifecycle is Lifecycle.STOPPED
 
 
+async def test_an_orderly_stop_does_not_call_the_plugin_slow():
+    bench = await running(FakeInstance(echo))
+    inlet = bench.link.inlet
+    inlet.notice("notice.paused", "reading is paused", {})
+    await bench.service.stop()
+    inlet.notice("notice.paused", "reading is paused", {})
+    assert bench.diagnostics.codes.count("notice.paused") == 1
+
+
+def nested(levels):
+    value = {}
+    for _ in range(levels - 1):
+        value = {"in": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(nested(32), None), (nested(33), "sandbox.answer_malformed"),
+     (nested(900), "sandbox.answer_malformed"), ({"x": "y" * 20_000}, "sandbox.answer_too_large")],
+)  # fmt: skip
+async def test_a_status_that_nobody_could_read_is_replaced(status, code):
+    """S9: one plugin's status must not break the list for everyone."""
+    instance = FakeInstance(echo)
+    instance.status = lambda budget_ms: status
+    bench = await running(instance)
+    await bench.service.ask_status()
+    shown = bench.service.status().plugin_status
+    assert shown == (status if code is None else {"refused": code})
+    assert (code in bench.diagnostics.codes) is (code is not None)
+
+
 async def test_a_dead_letter_can_be_replayed():
     state = {"fail": True}
 

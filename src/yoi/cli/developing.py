@@ -74,6 +74,7 @@ def dev(
         ask=Approval(output, secrets, granted_at_start=yes).ask,
         on_ready=printer.ready,
         listen=printer.tell,
+        preparing=printer.preparing,
     )
 
 

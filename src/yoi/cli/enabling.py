@@ -366,6 +366,9 @@ def _done(words: str, host: dict[str, Any]) -> "RenderableType":
                 "bold yellow",
             )
         )
+    elif host.get("pending"):
+        words = "  the running host is still at it; follow it with: yoi service list"
+        parts.append(shown(words, style="yellow"))
     else:
         for verb in ("started", "restarted", "stopped"):
             if host.get(verb):

@@ -10,6 +10,8 @@ from yoi.cli.options import JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from yoi.protocol.diagnostics import Diagnostic
     from yoi.runtime.host import PluginHost
 
@@ -30,19 +32,7 @@ def serve(
     printer = Printer(output, folder, frozenset() if verbose else _QUIET)
     from yoi.runtime.serve import serve as run
 
-    with contextlib.ExitStack() as waiting:
-        waiting.enter_context(
-            output.reassuring(
-                "starting; the first run on a machine builds the Python runner (about 15 s) ...",
-                _PATIENCE_SECONDS,
-            )
-        )
-
-        def ready(host: "PluginHost") -> None:
-            waiting.close()
-            printer.ready(host)
-
-        return run(folder, on_ready=ready, listen=printer.tell)
+    return run(folder, on_ready=printer.ready, listen=printer.tell, preparing=printer.preparing)
 
 
 class Printer:
@@ -70,13 +60,25 @@ class Printer:
         if not names:
             self._output.note("nothing is enabled here; try: yoi plugin list")
 
+    def preparing(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which a person who waits long is told what for."""
+        return self._output.reassuring(
+            "preparing the Python runner; a machine's first run takes about 15 s ...",
+            _PATIENCE_SECONDS,
+        )
+
     def tell(self, entry: "Diagnostic") -> None:
-        """Print one diagnostic, and its hint on a line of its own."""
-        from yoi.cli.service_view import diagnostic_line
+        """Print one diagnostic, and its hint and the plugin's own lines below it."""
+        from yoi.cli.service_view import diagnostic_line, trace_lines
 
         if self._output.as_json:
             self._output.line({"event": "diagnostic", "diagnostic": entry}, lambda: "")
         elif entry.code not in self._hidden:
-            self._output.line({}, lambda: diagnostic_line(entry))
+            self._print(diagnostic_line(entry))
+            for row in trace_lines(entry):
+                self._print(row)
             if entry.hint:
-                self._output.line({}, lambda: shown(f"    hint: {entry.hint}", 1024, "cyan"))
+                self._print(shown(f"    hint: {entry.hint}", 1024, "cyan"))
+
+    def _print(self, row: "Text") -> None:
+        self._output.line({}, lambda: row)

@@ -188,6 +188,7 @@ def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:
 
     folder = workspace_folder(workspace)
     output = Output(f"service {verb}", as_json)
+    # The host answers before a client loses patience; what takes longer goes on by itself.
     with output.working(f"{verb} {name}"):
         ask(folder, f"service.{verb}", name=name)
         current = service_view.parse(ask(folder, "service.status", name=name))

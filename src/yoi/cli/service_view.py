@@ -1,7 +1,7 @@
 """Services as tables and lines for people. What the host answers is parsed before it is shown."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from yoi.cli.layout import lines, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.errors import ControlError
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.status import ConnectionStatus, Counters, ServiceStatus
+from yoi.protocol.status import ConnectionStatus, Counters, PullSocketStatus, ServiceStatus
 
 _SHOWN_REFUSALS = 10
 _PAYLOAD_LINES = 400
@@ -103,6 +103,8 @@ def details(one: ServiceStatus) -> RenderableType:
     if one.connections:
         parts += ["", _connections(one.connections)]
         parts += [note for link in one.connections for note in _link_notes(link)]
+    if one.pull_sockets:
+        parts += ["", _pull_sockets(one.pull_sockets)]
     parts += _refusals(one)
     return lines(parts)
 
@@ -232,19 +234,51 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
     return list(notes)
 
 
+def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Table:
+    grid = table(
+        "opened by itself", "for", "state", "since", ">waiting", ">in", ">out", "closed", "url"
+    )
+    for one in sockets:
+        grid.add_row(
+            shown(one.handle, style="bold"),
+            shown(one.owner),
+            _state("paused" if one.reading_paused and one.state == "open" else one.state),
+            shown(moment(one.opened_at)),
+            shown(one.waiting_messages),
+            shown(one.frames_in),
+            shown(one.frames_out),
+            shown("" if one.close_code is None else one.close_code),
+            shown(one.url),
+        )
+    return grid
+
+
 def _refusals(one: ServiceStatus) -> list[RenderableType]:
     """Return the last warnings and errors, each with what to do about it."""
-    recent = [entry for entry in one.diagnostics if entry.severity != "info"][-_SHOWN_REFUSALS:]
+    recent = _counted(entry for entry in one.diagnostics if entry.severity != "info")
+    recent = recent[-_SHOWN_REFUSALS:]
     if not recent:
         return []
     parts: list[RenderableType] = ["", shown("recent trouble", style="bold")]
-    for entry in recent:
-        parts.append(diagnostic_line(entry))
+    for entry, count in recent:
+        line = diagnostic_line(entry)
+        parts.append(line.append_text(shown(f" x{count}", style="bold")) if count > 1 else line)
+        parts += trace_lines(entry)
         if entry.hint:
             parts += [
                 whole(shown(f"    hint: {row}", 1024, "cyan")) for row in entry.hint.splitlines()
             ]
     return parts
+
+
+def _counted(entries: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]:
+    """Return what was said alike once, at its latest, with how often."""
+    found: dict[tuple[str, str, str], tuple[Diagnostic, int]] = {}
+    for entry in entries:
+        alike = (entry.code, entry.scope, entry.message)
+        _, count = found.pop(alike, (entry, 0))
+        found[alike] = (entry, count + 1)
+    return list(found.values())
 
 
 def diagnostic_line(entry: Diagnostic) -> Text:
@@ -260,6 +294,14 @@ def diagnostic_line(entry: Diagnostic) -> Text:
             shown(f" [{entry.code}]", style="dim"),
         )
     )
+
+
+def trace_lines(entry: Diagnostic) -> list[Text]:
+    """Return the plugin's own lines that led to the failure, innermost last."""
+    trace = entry.fields.get("trace")
+    if not isinstance(trace, str):
+        return []
+    return [whole(shown(f"    {row}", 1024, "dim")) for row in trace.splitlines() if row]
 
 
 def _state(state: str) -> Text:

@@ -79,7 +79,7 @@ class ControlServer:
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 line = await reader.readline()
             answer = await self._answer(line)
-            writer.write(msgspec.json.encode(answer) + b"\n")
+            writer.write(_encoded(answer) + b"\n")
             await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
             pass  # too slow, too long, or gone: nobody is there to be told
@@ -92,6 +92,8 @@ class ControlServer:
             request = msgspec.json.decode(line, type=Request)
         except msgspec.DecodeError as exc:
             return _failure("control.refused", f"not a control request: {exc}")
+        except RecursionError:
+            return _failure("control.refused", "not a control request: nested too deeply")
         method = self._methods.get(request.method)
         if method is None:
             return _failure("control.refused", f"there is no method {request.method!r}")
@@ -101,6 +103,19 @@ class ControlServer:
             return _failure(exc.code, exc.message, exc.hint)
         except (TypeError, KeyError, ValueError) as exc:
             return _failure("control.refused", f"bad parameters: {exc}")
+        except RecursionError:
+            return _too_deep()
+
+
+def _encoded(answer: Answer) -> bytes:
+    try:
+        return msgspec.json.encode(answer)
+    except RecursionError:
+        return msgspec.json.encode(_too_deep())
+
+
+def _too_deep() -> Answer:
+    return _failure("control.refused", "the answer is nested too deeply to be sent")
 
 
 def _failure(code: str, message: str, hint: str | None = None) -> Answer:

@@ -33,12 +33,20 @@ def call(workspace: Path, method: str, **params: Any) -> Any:
         ) from None
     except OSError as exc:
         raise ControlError(
-            "control.unreachable", f"the running host did not answer: {exc.strerror or exc}"
+            "control.unreachable",
+            f"the running host did not answer: {exc.strerror or exc}",
+            hint="it may be busy; try again, or see what it prints",
         ) from None
     try:
         answer = msgspec.json.decode(raw, type=Answer)
+    except RecursionError:
+        raise ControlError("control.refused", "the answer is nested too deeply") from None
     except msgspec.DecodeError:
-        raise ControlError("control.unreachable", "the running host hung up") from None
+        raise ControlError(
+            "control.unreachable",
+            "the running host hung up",
+            hint="what it prints says why; try again, or start it again with: yoi serve",
+        ) from None
     if answer.error is not None:
         code = answer.error.code if answer.error.code in CODES else "control.refused"
         raise ControlError(code, answer.error.message, hint=answer.error.hint)

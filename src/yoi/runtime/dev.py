@@ -8,29 +8,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from watchfiles import awatch
-
-from yoi.errors import UsageError, YoiError
+from yoi.errors import PackageError, UsageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages import (
     EnabledEntry,
     Package,
     ResolvedPlugin,
     exclusion,
+    inspect,
     read_package,
     resolve_package,
 )
 from yoi.permissions import PermissionSet, permission_hash
 from yoi.protocol.diagnostics import diagnostic
-from yoi.runtime.serve import Listen, Ready, Runtime, run, stop_on_signals
+from yoi.runtime.serve import Listen, Preparing, Ready, Runtime, run, stop_on_signals
+from yoi.runtime.watching import Watch
 from yoi.runtime.workspace import Plan
 from yoi.types import Clock, InstanceName, SystemClock, rfc3339
 
 Ask = Callable[[Package, PermissionSet | None], bool]
 """Shows the review of a package (beside what was agreed to before) and returns the answer."""
-
-_SETTLE_MS = 100
-"""Editors save in several steps; one reload is enough."""
 
 
 class DevSession:
@@ -85,6 +82,10 @@ class DevSession:
                     hint="change plugin.toml, or start `yoi plugin dev` again",
                 )
             self._agreed, self._refused = requested, None
+        fault = next(iter(inspect(package, None).findings), None)
+        if fault is not None:
+            # Told once, instead of a plugin that is started again and again.
+            raise PackageError(fault.code, fault.message, hint=fault.hint)
         return resolve_package(
             package,
             EnabledEntry(
@@ -106,6 +107,7 @@ def develop(
     ask: Ask,
     on_ready: Ready,
     listen: Listen,
+    preparing: Preparing,
 ) -> int:
     """Run the plugin in `folder` until SIGTERM or SIGINT, reloading on save; return the status.
 
@@ -122,21 +124,16 @@ def develop(
     if not first.plugins:
         problem = first.diagnostics[0]
         raise UsageError(problem.code, problem.message, hint=problem.hint)
-    runtime = Runtime(folder, session.plan, listen, clock, LIMITS)
+    runtime = Runtime(folder, session.plan, listen, clock, LIMITS, preparing)
     return run(_develop(folder, runtime, on_ready))
 
 
 async def _develop(folder: Path, runtime: Runtime, on_ready: Ready) -> int:
     stop = stop_on_signals()
-    async with runtime:
+    async with runtime, Watch(folder, lambda path: belongs(folder, path), stop) as watch:
         await runtime.reload()
         on_ready(runtime.host)
-        async for _ in awatch(
-            folder,
-            watch_filter=lambda _, path: belongs(folder, Path(path)),
-            debounce=_SETTLE_MS,
-            stop_event=stop,
-        ):
+        while await watch.changed():
             await runtime.reload()
     return 0
 

@@ -1,45 +1,48 @@
 """`yoi serve`: one process that runs the services of a workspace until it is told to stop."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import uvloop
-from watchfiles import Change, awatch
 
 from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.core.captures import HandleTable
-from yoi.errors import SecretError, YoiError
+from yoi.errors import SandboxError, SecretError, YoiError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
-from yoi.packages import Store
+from yoi.packages import PythonRuntime, Store
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.control import ControlServer
 from yoi.runtime.hop import Mailbox
 from yoi.runtime.host import Applied, PluginHost
+from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.secrets import WorkspaceSecrets
 from yoi.runtime.service import Surroundings
+from yoi.runtime.watching import Watch
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.types import Clock, SystemClock, rfc3339
 
-_RNG = random.random
-_SETTLE_MS = 100
-"""Editors save in several steps; one reload is enough."""
+T = TypeVar("T")
 
+_RNG = random.random
 Listen = Callable[[Diagnostic], None]
 Ready = Callable[[PluginHost], None]
+Preparing = Callable[[], contextlib.AbstractContextManager[None]]
+"""Entered while the Python runner is prepared, which takes seconds on a machine's first run."""
 
 
-def serve(workspace: Path, *, on_ready: Ready, listen: Listen) -> int:
+def serve(workspace: Path, *, on_ready: Ready, listen: Listen, preparing: Preparing) -> int:
     """Run the services of `workspace` until SIGTERM or SIGINT; return the exit status.
 
     `on_ready` is called once every enabled plugin was started or has failed visibly; `listen` hears
@@ -47,7 +50,9 @@ def serve(workspace: Path, *, on_ready: Ready, listen: Listen) -> int:
     """
     clock = SystemClock()
     workspace = workspace.resolve()
-    runtime = Runtime(workspace, lambda: read_plan(workspace, clock), listen, clock, LIMITS)
+    runtime = Runtime(
+        workspace, lambda: read_plan(workspace, clock), listen, clock, LIMITS, preparing
+    )
     return run(_serve(workspace, runtime, on_ready))
 
 
@@ -59,30 +64,33 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 
 async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready) -> int:
     stop = stop_on_signals()
-    async with runtime:
+    async with runtime, watch(workspace, stop) as changes:
         await runtime.reload()
         on_ready(runtime.host)
-        await follow(workspace, runtime, stop)
+        await follow(changes, runtime)
     return 0
 
 
-async def follow(workspace: Path, runtime: "Runtime", stop: asyncio.Event) -> None:
-    """Until `stop`: apply yoi.toml and the store again whenever somebody changes them.
-
-    A grant that is taken away in an editor must not stay in force until the next restart.
-    """
+def watch(workspace: Path, stop: asyncio.Event) -> Watch:
+    """Return a watch of what an operator changes: yoi.toml, the store, the secrets."""
     ours = (
         operator_file(workspace),
         Store.project(workspace).path,
         workspace / ".yoi" / "secrets.enc",
     )
 
-    def watched(_: Change, path: str) -> bool:
-        return any(Path(path).is_relative_to(one) for one in ours)
+    def watched(path: Path) -> bool:
+        return any(path.is_relative_to(one) for one in ours)
 
-    async for _ in awatch(
-        workspace / ".yoi", watch_filter=watched, debounce=_SETTLE_MS, stop_event=stop
-    ):
+    return Watch(workspace / ".yoi", watched, stop)
+
+
+async def follow(changes: Watch, runtime: "Runtime") -> None:
+    """Apply yoi.toml, the store and the secrets again whenever they change, until the watch ends.
+
+    A grant that is taken away in an editor must not stay in force until the next restart.
+    """
+    while await changes.changed():
         try:
             await runtime.reload()
         except YoiError as exc:
@@ -103,10 +111,14 @@ class Runtime:
         listen: Listen,
         clock: Clock,
         limits: Limits,
+        preparing: Preparing = contextlib.nullcontext,
     ) -> None:
         self._workspace = workspace
         self._read_plan = read_plan
         self._listen = listen
+        self._preparing = preparing
+        self._prepared = False
+        self._later: set[asyncio.Task[Any]] = set()
         self._clock = clock
         self._limits = limits
         self._started_at = rfc3339(clock.wall())
@@ -137,8 +149,15 @@ class Runtime:
             connector = default_connector(self._limits)
             self._assembler = Assembler(
                 sandbox=self._sandbox,
-                connector=connector,
-                resolver=resolver,
+                outlets=OutletMaker(
+                    connector=connector,
+                    resolver=resolver,
+                    state=self._state,
+                    loop=loop,
+                    clock=self._clock,
+                    limits=self._limits,
+                    rng=_RNG,
+                ),
                 requests=RequestClient(resolver, self._clock, self._limits),
                 secrets=self._secrets,
                 handles=HandleTable(self._limits),
@@ -148,7 +167,6 @@ class Runtime:
                 loop=loop,
                 clock=self._clock,
                 limits=self._limits,
-                rng=_RNG,
             )
         except BaseException:
             await self._control.close()
@@ -173,6 +191,8 @@ class Runtime:
             self.tell(exc)
         for problem in plan.diagnostics:
             self._listen(problem)
+        if any(isinstance(p.package.manifest.runtime, PythonRuntime) for p in plan.plugins):
+            await self._prepare()
         return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
 
     def tell(self, error: YoiError) -> None:
@@ -187,6 +207,34 @@ class Runtime:
                 hint=error.hint,
             )
         )
+
+    async def _prepare(self) -> None:
+        """Compile the runner before services start, so that none of them pays for it."""
+        if self._prepared:
+            return
+        with self._preparing(), contextlib.suppress(SandboxError):
+            # Without a runner every service says so for itself.
+            await asyncio.to_thread(self._sandbox.warm_up)
+        self._prepared = True
+
+    async def _unless_long(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what `work` returns, or None where it goes on for longer than a client waits."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task}, timeout=self._limits.control_wait_ms / 1000)
+        if done:
+            return task.result()
+        # The loop knows its tasks only weakly.
+        self._later.add(task)
+        task.add_done_callback(self._ended_late)
+        return None
+
+    def _ended_late(self, task: "asyncio.Task[Any]") -> None:
+        self._later.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, YoiError):
+            self.tell(error)
+        elif error is not None:
+            self.tell(YoiError("usage.internal", f"a late task failed: {error!r}"))
 
     def _open_state(self) -> StateStore:
         folder = self._workspace / ".yoi"
@@ -215,24 +263,31 @@ class Runtime:
         }
 
     async def _host_reload(self, params: dict[str, Any]) -> Any:
-        return msgspec.to_builtins(await self.reload())
+        applied = await self._unless_long(self.reload())
+        if applied is None:
+            applied = Applied(started=[], stopped=[], restarted=[])
+            return {**msgspec.to_builtins(applied), "pending": True}
+        return {**msgspec.to_builtins(applied), "pending": False}
 
     async def _list(self, params: dict[str, Any]) -> Any:
         return msgspec.to_builtins(await self.host.statuses())
 
     async def _status(self, params: dict[str, Any]) -> Any:
         service = self.host.service(params["name"])
-        await service.ask_status()
+        with contextlib.suppress(TimeoutError):
+            # A plugin that is busy for longer is shown with the status it gave last.
+            async with asyncio.timeout(self._limits.status_ms / 1000):
+                await service.ask_status()
         return msgspec.to_builtins(service.status())
 
     async def _restart(self, params: dict[str, Any]) -> Any:
         service = self.host.service(params["name"])
-        await service.restart()
+        await self._unless_long(service.restart())
         return msgspec.to_builtins(service.status())
 
     async def _stop(self, params: dict[str, Any]) -> Any:
         service = self.host.service(params["name"])
-        await service.stop(reason="stopped by a person")
+        await self._unless_long(service.stop(reason="stopped by a person"))
         return msgspec.to_builtins(service.status())
 
     async def _dead_letters(self, params: dict[str, Any]) -> Any:

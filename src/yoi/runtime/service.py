@@ -24,8 +24,9 @@ from yoi.errors import (
 )
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
-from yoi.permissions import Decision
+from yoi.permissions import Decision, Url
 from yoi.protocol.commands import DiagnosticStatusUpdate
+from yoi.protocol.depth import deeper_than
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.outcomes import Outcome
@@ -37,6 +38,7 @@ from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
 from yoi.runtime.pump import IngressRules, Pump
 from yoi.runtime.request_desk import RequestDesk
+from yoi.runtime.steering import Steerable, steer
 from yoi.runtime.timers import Timers
 from yoi.runtime.vault import Vault
 from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
@@ -76,11 +78,11 @@ class Instance(Protocol):
         ...
 
 
-class Link(Protocol):
+class Link(Steerable, Protocol):
     """A host-owned connection (`yoi.connections.HostConnection`)."""
 
     def start(self) -> None:
-        """Begin to dial."""
+        """Begin to dial, where the manifest says so."""
         ...
 
     def send_text(self, session: SessionId | None, text: str) -> None:
@@ -91,8 +93,8 @@ class Link(Protocol):
         """Queue one binary message; raises ConnectionFailure at once."""
         ...
 
-    def last(self, name: str) -> Any:
-        """Return the latest value of the declared pointer `name` in this session."""
+    def last(self, name: str, session: SessionId | None = None) -> Any:
+        """Return the latest value of the declared pointer `name` in that session."""
         ...
 
     def pause(self) -> None:
@@ -122,7 +124,8 @@ class Outlet:
 
     name: str
     ingress: str
-    urls: frozenset[str]
+    url: Url | None
+    """The manifest's; None where only the plugin says where to dial."""
     deliver: frozenset[EventKind]
     overflow: Overflow
     authorise: Callable[[], Decision]
@@ -181,7 +184,12 @@ class Service:
         self._life = ServiceLifecycle(around.rng, around.limits)
         self._queue = IngressQueue(blueprint.lanes, around.limits)
         gate = CommandGate(
-            {o.name: Port(o.name, o.urls, o.authorise) for o in blueprint.outlets},
+            {
+                o.name: Port(
+                    o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise
+                )
+                for o in blueprint.outlets
+            },
             around.clock.monotonic(),
             around.limits,
         )
@@ -269,6 +277,8 @@ class Service:
     async def _stop(self, reason: str) -> None:
         self._cancel_restart()
         if self._life.state is Lifecycle.RUNNING:
+            for inlet in self._inlets.values():
+                inlet.leave()
             for link in self._links.values():
                 link.pause()
             await self._drain()
@@ -323,9 +333,7 @@ class Service:
         if instance is None or self._life.state is not Lifecycle.RUNNING or self._queue.busy:
             return
         try:
-            self._plugin_status = await self._in_guest(
-                lambda: instance.status(self._limits.stop_ms)
-            )
+            self._take_status(await self._in_guest(lambda: instance.status(self._limits.stop_ms)))
         except GuestTrapped as exc:
             self._lost(instance, exc)
         except SandboxError as exc:
@@ -568,7 +576,7 @@ class Service:
                 raise
 
         try:
-            self._instance, self._plugin_status = await self._in_guest(load)
+            self._instance, status = await self._in_guest(load)
         except YoiError as exc:
             self.guest_lost(exc)
             return
@@ -576,6 +584,7 @@ class Service:
             # A defect of ours must cost this service, not the host that starts the others.
             self.guest_lost(YoiError("usage.internal", f"loading {self.name} failed: {exc!r}"))
             return
+        self._take_status(status)
         self.collect_output()
         self._life.started()
         self._note_state("start() returned")
