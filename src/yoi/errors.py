@@ -346,6 +346,7 @@ CODES: dict[str, str] = {
     "control.unreachable": "no running host answers on the control socket",
     "control.refused": "the running host refused the request",
     "control.in_use": "another host already runs in this workspace",
+    "control.socket": "the control socket cannot be where it belongs",
     # protocol
     "protocol.malformed": "bytes that are not a message of this protocol",
     # journal

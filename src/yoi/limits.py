@@ -75,6 +75,7 @@ class Limits:
     load_ms: int = bound(10_000, "reading and compiling the plugin's own source")
     tool_ms: int = bound(5_000, "one tool call")
     stop_ms: int = bound(1_000, "stop(): the host does not wait for a stuck guest")
+    retire_ms: int = bound(2_000, "waiting for a guest at work; then it is left to its deadline")
     drain_ms: int = bound(5_000, "how long a shutdown lets queued events finish")
     restart_first_ms: int = bound(500, "backoff before the first restart")
     restart_max_ms: int = bound(60_000, "longest backoff between restarts")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yoi.errors import ServiceError
+from yoi.errors import JournalError, ServiceError
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 
@@ -79,4 +79,41 @@ def test_it_is_a_dictionary_per_service(writes):
             model.setdefault(service, {})[key] = value
     for service in "ab":
         assert store.all(service) == model.get(service, {})
+    store.close()
+
+
+def test_a_link_is_refused_and_what_it_names_left_alone(tmp_path):
+    """A project may come from a stranger: its state.db must not be somebody's other database."""
+    victim = tmp_path / "victim.db"
+    victim.write_bytes(b"")
+    victim.chmod(0o644)
+    (tmp_path / "state.db").symlink_to(victim)
+    with pytest.raises(JournalError) as refused:
+        StateStore(tmp_path / "state.db")
+    assert refused.value.code == "journal.io"
+    assert victim.read_bytes() == b""
+    assert victim.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("obstacle", "code"), [("folder", "io"), ("garbage", "format")])
+def test_what_is_not_a_state_file_is_a_typed_error(tmp_path, obstacle, code):
+    path = tmp_path / "state.db"
+    if obstacle == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"garbage " * 1000)
+    with pytest.raises(JournalError) as refused:
+        StateStore(path)
+    assert refused.value.code == f"journal.{code}"
+
+
+def test_a_disk_that_takes_nothing_keeps_the_old_value(tmp_path):
+    store = StateStore(tmp_path / "state.db")
+    store.set("echo", "k", "1")
+    store._database.execute("PRAGMA query_only = ON")
+    for value in ("2", None):
+        with pytest.raises(JournalError) as refused:
+            store.set("echo", "k", value)
+        assert refused.value.code == "journal.io"
+        assert store.get("echo", "k") == "1"
     store.close()

@@ -1,6 +1,7 @@
 """The control socket: private, bounded, and every refusal is typed."""
 
 import asyncio
+import os
 import socket
 import stat
 
@@ -110,6 +111,67 @@ async def test_a_socket_left_by_a_dead_host_is_replaced(tmp_path):
     await server.start()
     await server.close()
     assert not path.exists()
+
+
+async def test_two_hosts_that_start_at_once_do_not_both_win(tmp_path):
+    """The lock, not a look at the socket, decides."""
+    hosts = [ControlServer(tmp_path, {}) for _ in range(4)]
+    outcomes = await asyncio.gather(*(one.start() for one in hosts), return_exceptions=True)
+    codes = [getattr(one, "code", None) for one in outcomes]
+    assert sorted(map(str, codes)) == ["None", *["control.in_use"] * 3]
+    for one in hosts:
+        await one.close()
+    again = ControlServer(tmp_path, {})
+    await again.start()
+    await again.close()
+
+
+async def test_a_link_in_a_strangers_project_is_refused_and_what_it_names_left_alone(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o755)
+    (victim / "control.sock").write_text("mine")
+    run = socket_path(tmp_path / "project").parent
+    run.parent.mkdir(parents=True)
+    run.symlink_to(victim)
+    with pytest.raises(ControlError) as refused:
+        await ControlServer(tmp_path / "project", {}).start()
+    assert refused.value.code == "control.socket"
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o755
+    assert (victim / "control.sock").read_text() == "mine"
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "file"])
+async def test_what_stands_in_the_way_is_a_typed_error(tmp_path, obstacle):
+    path = socket_path(tmp_path)
+    if obstacle == "folder":
+        path.mkdir(parents=True)
+    else:
+        path.parent.parent.mkdir(parents=True)
+        path.parent.write_text("x")
+    with pytest.raises(ControlError) as refused:
+        await ControlServer(tmp_path, {}).start()
+    assert refused.value.code == "control.socket"
+
+
+async def test_the_folder_is_private_whatever_the_umask(tmp_path):
+    old = os.umask(0)
+    try:
+        server = ControlServer(tmp_path, {})
+        await server.start()
+    finally:
+        os.umask(old)
+    path = socket_path(tmp_path)
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (path.parent.parent, path.parent, path)]
+    assert modes == [0o700, 0o700, 0o600]
+    await server.close()
+
+
+async def test_a_socket_of_another_account_is_told_nothing(server, tmp_path, monkeypatch):
+    """Somebody who got hold of the path first does not hear what a person asks."""
+    monkeypatch.setattr(control_client, "peer_account", lambda sock: os.getuid() + 1)
+    with pytest.raises(ControlError) as refused:
+        await call(tmp_path, "echo", secret=1)
+    assert refused.value.code == "control.socket"
 
 
 def test_no_host_means_a_typed_error_that_names_the_next_command(tmp_path):

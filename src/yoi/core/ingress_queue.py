@@ -194,10 +194,11 @@ class IngressQueue:
         return names
 
     def clear(self) -> int:
-        """Forget everything that waits and return how many events that were."""
-        count = len(self._waiting)
-        for event in self._waiting:
+        """Forget everything, in flight too, and return how many events that were."""
+        count = self.depth
+        for event in (*self._in_flight, *self._waiting):
             self._release(event)
+        self._in_flight.clear()
         self._waiting.clear()
         return count
 

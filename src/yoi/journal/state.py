@@ -5,12 +5,13 @@ store serves one host; keys of one service are never visible to another.
 """
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from yoi.errors import ServiceError
+from yoi.errors import JournalError, ServiceError
 from yoi.limits import LIMITS, Limits
 
 _SCHEMA = """
@@ -25,22 +26,19 @@ class StateStore:
 
     `path` None keeps the state in memory only. With a path, a write that returned survives a crash
     of the process; after a power failure the last writes may be missing (`synchronous = NORMAL`).
+    Raises JournalError: `journal.io`, also when `path` is a link; `journal.format`.
     """
 
     def __init__(self, path: Path | None, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._lock = threading.Lock()
         self._values: dict[str, dict[str, str]] = {}
-        self._database = sqlite3.connect(
-            ":memory:" if path is None else path, check_same_thread=False, isolation_level=None
-        )
-        if path is not None:
-            path.chmod(0o600)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.execute(_SCHEMA)
-        for service, key, value in self._database.execute("SELECT * FROM state"):
-            self._values.setdefault(service, {})[key] = value
+        try:
+            self._database = _open(path)
+            for service, key, value in self._database.execute("SELECT * FROM state"):
+                self._values.setdefault(service, {})[key] = value
+        except (OSError, sqlite3.Error) as exc:
+            raise _failed(exc) from None
 
     def get(self, service: str, key: str) -> str | None:
         """Return the JSON text under `key`, or None."""
@@ -55,21 +53,23 @@ class StateStore:
     def set(self, service: str, key: str, value: str | None) -> None:
         """Keep `value` under `key`; None removes it.
 
-        Raises ServiceError `service.state_full` when the service has too many keys or bytes.
+        Raises ServiceError `service.state_full` when the service has too many keys or bytes,
+        JournalError `journal.io` when the disk takes nothing; then the old value stays.
         """
         with self._lock:
             mine = self._values.setdefault(service, {})
             if value is None:
-                if mine.pop(key, None) is not None:
-                    self._database.execute(
-                        "DELETE FROM state WHERE service = ? AND key = ?", (service, key)
-                    )
+                if key in mine:
+                    self._write("DELETE FROM state WHERE service = ? AND key = ?", service, key)
+                    del mine[key]
                 return
             self._check(mine, key, value)
-            self._database.execute(
+            self._write(
                 "INSERT INTO state VALUES (?, ?, ?) "
                 "ON CONFLICT (service, key) DO UPDATE SET value = excluded.value",
-                (service, key, value),
+                service,
+                key,
+                value,
             )
             mine[key] = value
 
@@ -77,6 +77,12 @@ class StateStore:
         """Close the database."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._database.close()
+
+    def _write(self, statement: str, *values: str) -> None:
+        try:
+            self._database.execute(statement, values)
+        except sqlite3.Error as exc:
+            raise _failed(exc) from None
 
     def _check(self, mine: dict[str, str], key: str, value: str) -> None:
         held = sum(len(k) + len(v) for k, v in mine.items() if k != key)
@@ -88,3 +94,29 @@ class StateStore:
             raise ServiceError(
                 "service.state_full", f"state is over {self._limits.state_bytes} bytes"
             )
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    if path is None:
+        database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+    else:
+        # A project folder may come from a stranger: a link would have us write elsewhere.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    try:
+        if path is not None:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _failed(exc: OSError | sqlite3.Error) -> JournalError:
+    if "not a database" in str(exc):
+        return JournalError("journal.format", "the state file is not a state file of Yoi")
+    reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+    return JournalError("journal.io", f"the plugins' state could not be kept: {reason}")

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
-import struct
+import stat
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 
 from yoi.errors import ControlError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.runtime.control_wire import Answer, Failure, Request, socket_path
+from yoi.runtime.control_wire import Answer, Failure, Request, peer_account, socket_path
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -28,20 +29,26 @@ class ControlServer:
         self._methods = methods
         self._limits = limits
         self._server: asyncio.Server | None = None
+        self._lock: int | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Listen. Raises ControlError `control.in_use` when another host runs here."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.parent.chmod(0o700)
-        if self._path.exists() and _answers(self._path):
+        """Listen. Raises ControlError: `control.in_use` when another host runs here,
+        `control.socket` when the socket cannot be made.
+        """
+        try:
+            _private_folder(self._path.parent)
+            self._lock = _locked(self._path.with_suffix(".lock"))
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+            await self._listen()
+        except OSError as exc:
+            await self.close()
             raise ControlError(
-                "control.in_use",
-                "another host already runs in this workspace",
-                hint="yoi service list",
-            )
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+                "control.socket", f"cannot listen at {self._path}: {exc.strerror or exc}"
+            ) from None
+
+    async def _listen(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # The mode must be right from the first moment, not after a chmod.
@@ -59,6 +66,14 @@ class ControlServer:
 
     async def close(self) -> None:
         """Stop listening, hang up on clients, remove the socket."""
+        lock, self._lock = self._lock, None
+        try:
+            await self._hang_up()
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    async def _hang_up(self) -> None:
         if self._server is not None:
             self._server.close()
             for writer in list(self._clients):
@@ -122,20 +137,43 @@ def _failure(code: str, message: str, hint: str | None = None) -> Answer:
     return Answer(error=Failure(code, message, hint))
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True
+def _private_folder(path: Path) -> None:
+    """Make sure that `path` is a folder of this account that nobody else can use.
+
+    A project may come from a stranger and `/tmp` is everybody's, so a link or a folder of another
+    account is refused rather than changed.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ControlError(
+            "control.socket",
+            f"{path} is not a folder of this account",
+            hint=f"look at it, then remove it: ls -ld {path}",
+        )
+    path.chmod(0o700)
+
+
+def _locked(path: Path) -> int:
+    """Return the descriptor of a lock that ends with this process, however it ends."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ControlError(
+            "control.in_use",
+            "another host already runs in this workspace",
+            hint="yoi service list",
+        ) from None
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _same_account(writer: asyncio.StreamWriter) -> bool:
-    peer = writer.get_extra_info("socket")
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True  # the socket's mode is what guards it there
-    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", raw)
-    return bool(uid in (os.getuid(), 0))
+    # Where the system does not name the peer, the socket's mode is what guards it.
+    return peer_account(writer.get_extra_info("socket")) in (os.getuid(), 0, None)

@@ -1,5 +1,6 @@
 """The client of the control socket, blocking, for the command line and scripts."""
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import msgspec
 
 from yoi.errors import CODES, ControlError
 from yoi.limits import LIMITS
-from yoi.runtime.control_wire import Answer, Request, socket_path
+from yoi.runtime.control_wire import Answer, Request, peer_account, socket_path
 
 
 def call(workspace: Path, method: str, **params: Any) -> Any:
@@ -22,6 +23,10 @@ def call(workspace: Path, method: str, **params: Any) -> Any:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(LIMITS.control_ms / 1000)
             sock.connect(str(path))
+            if peer_account(sock) not in (os.getuid(), 0, None):
+                raise ControlError(
+                    "control.socket", f"{path} belongs to another account; nothing was sent"
+                )
             sock.sendall(line)
             with sock.makefile("rb") as answers:
                 raw = answers.readline(LIMITS.control_response_bytes + 1)

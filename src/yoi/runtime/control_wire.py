@@ -8,6 +8,8 @@ Only the account that runs the host can connect. There is no network form of it.
 
 import hashlib
 import os
+import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -48,5 +50,15 @@ def socket_path(workspace: Path) -> Path:
     if len(os.fsencode(path)) <= _UNIX_PATH_BYTES:
         return path
     name = hashlib.sha256(os.fsencode(workspace.resolve())).hexdigest()[:24]
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/yoi-{os.getuid()}"
-    return Path(base) / "yoi" / f"{name}.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) / "yoi" if runtime else Path(f"/tmp/yoi-{os.getuid()}")
+    return folder / f"{name}.sock"
+
+
+def peer_account(sock: socket.socket) -> int | None:
+    """Return the uid of the process at the other end, or None where the system does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", raw)
+    return int(uid)

@@ -147,6 +147,8 @@ class Pump:
         self, handler: Handler, events: list[QueuedEvent], result: list[Outcome] | YoiError
     ) -> None:
         self._owner.collect_output()
+        if not self._queue.busy:
+            return  # a stop did not wait for this batch, and has accounted for it
         if isinstance(result, YoiError):
             self._failed(handler, events, result)
         else:

@@ -178,7 +178,8 @@ class Runtime:
             await self.host.stop()
         finally:
             await self._control.close()
-            await asyncio.to_thread(self._scheduler.close)
+            # Whoever is still at work was left to its deadline; its thread ends with the process.
+            await asyncio.to_thread(self._scheduler.close, self._limits.stop_ms / 1000)
             await asyncio.to_thread(self._sandbox.close)
             await asyncio.to_thread(self._state.close)
 
@@ -304,7 +305,10 @@ class Runtime:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM or SIGINT sets; the second signal ends the process at once."""
+    """Return an event that SIGTERM, SIGINT or SIGHUP sets; the second ends the process at once.
+
+    A SIGHUP that is ignored (nohup) stays ignored.
+    """
     stop = asyncio.Event()
 
     def asked() -> None:
@@ -312,6 +316,8 @@ def stop_on_signals() -> asyncio.Event:
             os._exit(130)  # asked twice: the person does not want to wait for the drain
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         asyncio.get_running_loop().add_signal_handler(number, asked)
     return stop

@@ -681,7 +681,16 @@ class Service:
                 instance.close()
 
         try:
-            await self._in_guest(retire)
+            async with asyncio.timeout(self._limits.retire_ms / 1000):
+                await self._in_guest(retire)
+        except TimeoutError:
+            # Its turn cannot be cut short; `retire` follows it on the same thread.
+            instance.close()
+            self._ledger.note(
+                "notice.lifecycle",
+                f"{self.name} is still at work and is left to its deadline",
+                severity="warning",
+            )
         except YoiError as exc:
             self._ledger.error(exc, severity="warning")
         except Exception as exc:
