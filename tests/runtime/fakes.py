@@ -18,7 +18,7 @@ from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Authority, Decision, PermissionSet
+from yoi.permissions import Authority, Decision, PermissionSet, Url
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
@@ -110,7 +110,8 @@ class FakeLink:
     def start(self) -> None:
         self.log.append("start")
 
-    def open(self) -> SessionId:
+    def arrive(self) -> SessionId:
+        """Announce a new session."""
         self._count += 1
         self.session = SessionId(f"session{self._count}")
         self.inlet.opened(self.session, None, "127.0.0.1", OpenReason.FIRST)
@@ -135,8 +136,29 @@ class FakeLink:
     send_text = _send
     send_binary = _send
 
-    def last(self, name: str) -> Any:
+    def last(self, name: str, session: SessionId | None = None) -> Any:
         raise InsertionError("insert.place", name)
+
+    def open(self, target: Any = None) -> None:
+        self.log.append(f"open {target}")
+
+    def close_session(self, code: int = 1000, reason: str = "") -> None:
+        self.log.append(f"close_session {code}")
+
+    def reconnect(self, code: int = 1000, reason: str = "") -> None:
+        self.log.append("reconnect")
+
+    def stop(self, code: int = 1000, reason: str = "") -> None:
+        self.log.append("stop")
+
+    def ready(self) -> None:
+        self.log.append("ready")
+
+    def heartbeat(self, spec: Any) -> None:
+        self.log.append("heartbeat")
+
+    def autoreply(self, reply: Any) -> None:
+        self.log.append("autoreply")
 
     def pause(self) -> None:
         self.log.append("pause")
@@ -226,7 +248,7 @@ class Bench:
                 Outlet(
                     "gateway",
                     "events",
-                    frozenset({"ws://x/"}),
+                    Url.parse("ws://x.example/"),
                     deliver,
                     overflow,
                     authorise,

@@ -34,7 +34,7 @@ def command(event, kind, payload, command_id="c1"):
 async def running(*instances, **options) -> Bench:
     bench = Bench(instances, **options)
     await bench.service.start()
-    bench.link.open()
+    bench.link.arrive()
     await bench.settle()
     return bench
 
@@ -75,7 +75,7 @@ async def test_an_answer_for_an_ended_session_is_refused_and_the_plugin_told():
     bench.link.receive("late")
     await bench.settle()
     bench.link.end()
-    bench.link.open()
+    bench.link.arrive()
     bench.turns.release()
     await bench.settle()
     assert bench.link.sent == []
@@ -197,7 +197,7 @@ async def test_a_trap_restarts_the_plugin_and_isolates_the_culprit():
     instances = [FakeInstance(poison) for _ in range(5)]
     bench = Bench(instances, limits=Limits(restart_first_ms=1, restart_max_ms=1))
     await bench.service.start()
-    bench.link.open()
+    bench.link.arrive()
     await bench.settle()
     bench.turns.hold()
     for text in ("a", "poison", "c"):

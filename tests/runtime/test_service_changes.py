@@ -23,7 +23,7 @@ def echo(event):
 async def running(*instances, **options) -> Bench:
     bench = Bench(instances, **options)
     await bench.service.start()
-    bench.link.open()
+    bench.link.arrive()
     await bench.settle()
     return bench
 

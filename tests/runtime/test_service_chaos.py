@@ -152,7 +152,7 @@ class World:
         if link is None or link.closed:
             return
         if link.session is None:
-            link.open()
+            link.arrive()
         else:
             link.end()
 

@@ -123,7 +123,8 @@ class Runtime:
         self._limits = limits
         self._started_at = rfc3339(clock.wall())
         self._secrets = WorkspaceSecrets(workspace)
-        self._control = ControlServer(workspace, self._methods(), limits)
+        self._served = self._methods()
+        self._control = ControlServer(workspace, self._served, limits)
 
     async def __aenter__(self) -> "Runtime":
         # First the socket: it is also the lock that keeps two hosts out of one workspace.
@@ -133,6 +134,18 @@ class Runtime:
             self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir())
             self._scheduler = Scheduler(self._limits)
             self._state = await asyncio.to_thread(self._open_state)
+            self._journal = await SqliteJournal.open(
+                self._workspace / ".yoi" / "journal.db", limits=self._limits
+            )
+            self.workers = HostWorkers(
+                self._journal,
+                lambda: self.host,
+                self._secrets,
+                self._listen,
+                self._clock,
+                self._limits,
+            )
+            self._served.update(self.workers.methods)
             self.host = PluginHost(
                 Surroundings(
                     turns=self._scheduler,
@@ -143,6 +156,7 @@ class Runtime:
                     listen=self._listen,
                     state=self._state,
                     limits=self._limits,
+                    notifier=self.workers.roster.desk,
                 )
             )
             resolver = SystemResolver(self._limits)
@@ -175,9 +189,12 @@ class Runtime:
 
     async def __aexit__(self, *_: object) -> None:
         try:
+            # First: a worker must not see its plugins' tools fail because the host goes.
+            await self.workers.stop()
             await self.host.stop()
         finally:
             await self._control.close()
+            await self._journal.close()
             # Whoever is still at work was left to its deadline; its thread ends with the process.
             await asyncio.to_thread(self._scheduler.close, self._limits.stop_ms / 1000)
             await asyncio.to_thread(self._sandbox.close)

@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from yoi.core.gate import Ask, CommandGate, Effect, Keep, Port, Send, SetStatus, Steer
+from yoi.core.gate import Ask, CommandGate, Effect, Keep, Port, Send, SetStatus, Steer, Tell
 from yoi.core.ingress_queue import IngressQueue, Lane, Offered, Overflow
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
 from yoi.errors import (
     ConnectionFailure,
-    GuestRefused,
     GuestTrapped,
     SandboxError,
     ServiceError,
@@ -32,6 +31,7 @@ from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, Queued
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
+from yoi.protocol.tool_answer import parse_tool_answer
 from yoi.runtime.hop import Mailbox, Turns, on_worker
 from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.inlet import Inlet
@@ -40,7 +40,10 @@ from yoi.runtime.pump import IngressRules, Pump
 from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.steering import Steerable, steer
 from yoi.runtime.timers import Timers
+from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
 from yoi.runtime.vault import Vault
+from yoi.workers.notify import Notification, Notifier
+from yoi.workers.tools import PluginTool
 from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
 
 _OURS_CLOSE = 1001
@@ -156,6 +159,12 @@ class Blueprint:
     desk: RequestDesk
     calls: HostCallDesk
     """What the instance may ask of the host while it runs."""
+    tools: tuple[PluginTool, ...]
+    """The declared tools that the operator granted."""
+    may_notify: Callable[[str], Decision]
+    """Decides whether the plugin may put something before the worker of that name."""
+    secret_names: frozenset[str]
+    """The secrets of the operator's store that were granted, by their names there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,7 @@ class Surroundings:
     listen: Callable[[Diagnostic], None]
     state: StateStore
     limits: Limits
+    notifier: Notifier
 
 
 class Service:
@@ -185,13 +195,12 @@ class Service:
         self._queue = IngressQueue(blueprint.lanes, around.limits)
         gate = CommandGate(
             {
-                o.name: Port(
-                    o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise
-                )
+                o.name: Port(o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise)
                 for o in blueprint.outlets
             },
             around.clock.monotonic(),
             around.limits,
+            blueprint.may_notify,
         )
         self._pump = Pump(
             blueprint.name,
@@ -207,6 +216,7 @@ class Service:
             around.limits,
         )
         self._timers = Timers(around.loop, self._timer_due, around.limits)
+        self._own_urls = {o.name: o.url for o in blueprint.outlets}
         self._inlets: dict[str, Inlet] = {}
         self._links: dict[str, Link] = {}
         self._instance: Instance | None = None
@@ -225,6 +235,11 @@ class Service:
     def lifecycle(self) -> Lifecycle:
         """Return the state."""
         return self._life.state
+
+    @property
+    def available(self) -> bool:
+        """Whether there is an instance that could take a tool call."""
+        return self._instance is not None and self._life.state is Lifecycle.RUNNING
 
     @property
     def blueprint(self) -> Blueprint:
@@ -306,7 +321,12 @@ class Service:
         self._note_state(reason)
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Return a tool's output: decoded JSON. Serialized with everything else of the plugin."""
+        """Return a tool's output: decoded JSON. Serialized with everything else of the plugin.
+
+        Commands in its answer are carried out when it has returned, each through the gate; those
+        that were refused stand in the output. Raises YoiError.
+        """
+        require_offered(self._print.tools, self.name, name)
         instance = self._running()
         work = msgspec.json.encode(arguments).decode()
 
@@ -320,12 +340,9 @@ class Service:
             self._lost(instance, exc)
             raise
         self.collect_output()
-        try:
-            return msgspec.json.decode(answer)
-        except (msgspec.DecodeError, RecursionError):
-            raise GuestRefused(
-                "sandbox.answer_malformed", f"the tool {name} did not answer in JSON"
-            ) from None
+        event = tool_event(name, [lane.name for lane in self._print.lanes], self._around.clock)
+        parsed = parse_tool_answer(answer, name, event.event_id, event.created_at)
+        return with_refused(parsed.output, self._pump.carry_out(parsed.commands, event))
 
     async def ask_status(self) -> None:
         """Refresh the plugin's own status, where it is running and not busy."""
@@ -411,7 +428,10 @@ class Service:
             link.send_binary(effect.session, effect.data)
         else:
             filled = self._print.vault.fill(
-                effect.document, effect.insert, connection=effect.connection, last=link.last
+                effect.document,
+                effect.insert,
+                connection=effect.connection,
+                last=lambda name: link.last(name, effect.session),
             )
             link.send_text(effect.session, msgspec.json.encode(filled.document).decode())
 
@@ -424,9 +444,14 @@ class Service:
         elif isinstance(effect, Ask):
             self._ask(effect)
         else:
-            raise ServiceError(
-                "denied.unsupported", f"this host does not carry out {effect.kind} yet"
-            )
+            self._steer(effect)
+
+    def _steer(self, effect: Steer) -> None:
+        name = effect.payload.connection
+        link = self._links.get(name)
+        if link is None:
+            raise ConnectionFailure("connection.not_open", f"{name} is not open", name=name)
+        steer(effect.payload, link, self._own_urls.get(name), self._print.vault)
 
     def _ask(self, effect: Ask) -> None:
         desk = self._print.desk
@@ -482,6 +507,34 @@ class Service:
             self._plugin_status = update.status
         if update.message is not None:
             self._ledger.note("notice.status", update.message)
+
+    def notify(self, effect: Tell, settled: Callable[[YoiError | None], None]) -> None:
+        """Put a text before a worker; `settled` hears, once, whether it was committed."""
+        notification = Notification(
+            worker=effect.payload.worker,
+            text=effect.payload.text,
+            plugin=self.name,
+            plugin_id=self._print.reference,
+            digest=self._print.digest,
+            ingress=effect.ingress,
+            event_id=effect.event_id,
+            command_id=effect.command_id,
+        )
+
+        async def carry_out() -> None:
+            try:
+                await self._around.notifier.notify(notification)
+            except YoiError as exc:
+                settled(exc)
+            except asyncio.CancelledError:
+                settled(ServiceError("service.stopping", "stopped; whether it arrived is unknown"))
+                raise
+            except Exception as exc:
+                settled(YoiError("usage.internal", f"carrying out notify failed: {exc!r}"))
+            else:
+                settled(None)
+
+        self._spawn(carry_out())
 
     def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
         """Queue a feedback event; never about feedback, or the two would talk for ever."""

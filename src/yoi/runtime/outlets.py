@@ -1,0 +1,146 @@
+"""From a declared connection to the one the host owns: its plan, its policy, its budget."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yoi.connections import ConnectionPlan, Connector, HostConnection, Resolver
+from yoi.core.budget import DailyBudget, Spent
+from yoi.core.frame_watch import LastPointer
+from yoi.core.ingress_queue import Overflow
+from yoi.journal.state import StateStore
+from yoi.limits import Limits
+from yoi.packages import ConnectionDecl, Deliver, Open, Ready, ResolvedPlugin
+from yoi.permissions import Decision, Permission, PermissionKind, Url
+from yoi.protocol.ingress import EventKind
+from yoi.runtime.inlet import Inlet
+from yoi.runtime.service import Link, Outlet
+from yoi.types import Clock
+
+_KINDS = {
+    Deliver.TEXT: EventKind.TEXT,
+    Deliver.BINARY: EventKind.BINARY,
+    Deliver.OPEN: EventKind.OPEN,
+    Deliver.CLOSE: EventKind.CLOSE,
+    Deliver.ERROR: EventKind.ERROR,
+    Deliver.GAP: EventKind.GAP,
+    Deliver.SEND_FAILED: EventKind.SEND_FAILED,
+    Deliver.DENIED: EventKind.DENIED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OutletMaker:
+    """Makes outlets; holds what every connection shares. Nothing is dialled by making one."""
+
+    connector: Connector
+    resolver: Resolver
+    state: StateStore
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    limits: Limits
+    rng: Callable[[], float]
+
+    def make(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
+        """Return the outlet of `decl`, judged by the plugin's authority on every dial and send."""
+        url = decl.url
+        plan = _plan(plugin, decl)
+
+        def open_connection(inlet: Inlet) -> Link:
+            return HostConnection(
+                plan,
+                inlet,
+                clock=self.clock,
+                rng=self.rng,
+                connector=self.connector,
+                resolver=self.resolver,
+                budget=self._budget(plugin, decl),
+                limits=self.limits,
+            )
+
+        return Outlet(
+            name=decl.name,
+            ingress=decl.ingress,
+            url=url,
+            deliver=frozenset(_KINDS[kind] for kind in decl.deliver),
+            overflow=Overflow(decl.on_full),
+            authorise=lambda: may_use(plugin, decl) if url is None else may_dial(plugin, decl, url),
+            open=open_connection,
+        )
+
+    def _budget(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> DailyBudget:
+        # Beside the plugin's own state, under a name that no instance can have.
+        owner = f"{plugin.name}#dials"
+        written = self.state.get(owner, decl.name)
+        day, _, dials = (written or "0 0").partition(" ")
+
+        def keep(spent: Spent) -> None:
+            self.loop.run_in_executor(
+                None, self.state.set, owner, decl.name, f"{spent.day} {spent.dials}"
+            )
+
+        return DailyBudget(decl.session.dials_per_day, Spent(int(day), int(dials)), keep)
+
+
+def _plan(plugin: ResolvedPlugin, decl: ConnectionDecl) -> ConnectionPlan:
+    session = decl.session
+    return ConnectionPlan(
+        name=decl.name,
+        ingress=decl.ingress,
+        url=decl.url,
+        where=decl.target.where,
+        authorise=lambda url: may_dial(plugin, decl, url),
+        deliver=frozenset(kind.value for kind in decl.deliver),
+        subprotocols=decl.subprotocols,
+        headers=decl.headers,
+        origin=decl.origin,
+        ping_ms=decl.ping_ms,
+        pong_ms=decl.pong_ms,
+        pause_grace_ms=decl.pause_grace_ms,
+        backoff_first_ms=decl.backoff_first_ms,
+        backoff_max_ms=decl.backoff_max_ms,
+        fatal_close_codes=decl.fatal_close_codes,
+        dial_at_start=session.open is Open.START,
+        ready_by_command=session.ready is Ready.COMMAND,
+        last=tuple(LastPointer(one.name, one.at) for one in session.last),
+        fresh_after=session.fresh_after,
+        overlap_ms=session.overlap_ms,
+        send_per_second=session.send_per_second,
+    )
+
+
+def may_use(plugin: ResolvedPlugin, decl: ConnectionDecl) -> Decision:
+    """Decide whether the connection may be used at all: who hears it, and its own permission."""
+    needed = (
+        Permission(PermissionKind.SURFACE, "ingress"),
+        Permission(PermissionKind.INGRESS, decl.ingress),
+        Permission(PermissionKind.CONNECTION, decl.name),
+    )
+    decision = Decision(allowed=True)
+    for permission in needed:
+        decision = plugin.authority.permission(permission)
+        if not decision.allowed:
+            return decision
+    if "ingress" not in plugin.surfaces:
+        return Decision(
+            allowed=False,
+            code="denied.not_granted",
+            message=f"the ingress surface of {plugin.name} is off, so nobody hears {decl.name}",
+            hint='add "ingress" to surfaces in yoi.toml, or leave surfaces out',
+        )
+    return decision
+
+
+def may_dial(plugin: ResolvedPlugin, decl: ConnectionDecl, url: Url) -> Decision:
+    """Decide a dial or send at `url`: the connection, its own target, and both keys."""
+    decision = may_use(plugin, decl)
+    if not decision.allowed:
+        return decision
+    if not decl.target.allows(url):
+        return Decision(
+            allowed=False,
+            code="denied.not_requested",
+            message=f"{url.display} is outside the target of the connection {decl.name}",
+            hint=f"widen target of [[connections]] {decl.name} in plugin.toml",
+        )
+    return plugin.authority.connection(decl.name, url)

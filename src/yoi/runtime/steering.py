@@ -1,0 +1,200 @@
+"""Carries out what the gate allowed to be done to a connection: open, stop, heartbeat and the like.
+
+Insertions are resolved here, when a message is about to leave; what the plugin wrote is what
+everybody else sees.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from yoi.connections import DialTarget
+from yoi.core.frame_watch import Autoreply, FrameMatch
+from yoi.core.heartbeat import HeartbeatSpec
+from yoi.core.insertion import Insertion, insert_into
+from yoi.errors import ConnectionFailure, InsertionError
+from yoi.permissions import JsonPointer, PointerFault, Url
+from yoi.protocol.session_commands import (
+    Match,
+    OutgoingMessage,
+    Steering,
+    WebSocketAutoreply,
+    WebSocketClose,
+    WebSocketHeartbeat,
+    WebSocketOpen,
+    WebSocketReady,
+    WebSocketReconnect,
+    WebSocketStop,
+)
+from yoi.runtime.vault import Vault
+
+Json = Any
+
+
+class Steerable(Protocol):
+    """The part of a `yoi.connections.HostConnection` that is steered; nothing here blocks."""
+
+    def open(self, target: DialTarget | None = None) -> None:
+        """Dial as soon as the backoff allows it."""
+        ...
+
+    def close_session(self, code: int = 1000, reason: str = "") -> None:
+        """Close the open session."""
+        ...
+
+    def reconnect(self, code: int = 1000, reason: str = "") -> None:
+        """Close the session and dial afresh."""
+        ...
+
+    def stop(self, code: int = 1000, reason: str = "") -> None:
+        """Close, and do not dial again until told to."""
+        ...
+
+    def ready(self) -> None:
+        """Vouch for the open session."""
+        ...
+
+    def heartbeat(self, spec: HeartbeatSpec | None) -> None:
+        """Send heartbeats on the open session."""
+        ...
+
+    def autoreply(self, reply: Autoreply | None) -> None:
+        """Answer what matches on the open session."""
+        ...
+
+
+def steer(command: Steering, link: Steerable, own_url: Url | None, vault: Vault) -> None:
+    """Do `command` to `link`, whose manifest names `own_url`. Raises YoiError at once."""
+    if isinstance(command, WebSocketOpen):
+        link.open(_target(command, own_url, vault))
+    elif isinstance(command, WebSocketClose):
+        link.close_session(command.code, command.reason)
+    elif isinstance(command, WebSocketReconnect):
+        if command.url is None and command.handle is None:
+            link.reconnect()
+        else:
+            link.open(_place(command.connection, command.url, command.handle, vault))
+    elif isinstance(command, WebSocketStop):
+        link.stop(reason=command.reason)
+    elif isinstance(command, WebSocketReady):
+        link.ready()
+    elif isinstance(command, WebSocketHeartbeat):
+        link.heartbeat(_heartbeat(command, vault))
+    else:
+        link.autoreply(_autoreply(command, vault))
+
+
+def _place(connection: str, url: str | None, handle: str | None, vault: Vault) -> DialTarget:
+    if handle is not None:
+        return DialTarget(Url.parse(vault.opened_url(handle, connection).text()), once=True)
+    return DialTarget(Url.parse(url or ""))
+
+
+def _target(command: WebSocketOpen, own_url: Url | None, vault: Vault) -> DialTarget | None:
+    given = command.url is not None or command.handle is not None
+    adds = command.headers or command.query or command.insert
+    if not given and not adds:
+        return None
+    if given:
+        base = _place(command.connection, command.url, command.handle, vault)
+    elif own_url is not None:
+        base = DialTarget(own_url)
+    else:
+        raise ConnectionFailure(
+            "connection.no_url",
+            f"{command.connection} has no url in its manifest: name a url or handle to open",
+            name=command.connection,
+        )
+    filled = vault.fill(
+        {"headers": dict(command.headers), "query": dict(command.query)},
+        command.insert,
+        connection=command.connection,
+    )
+    inserted = {place.split("/")[2].lower() for place in filled.places if "/headers/" in place}
+    headers = _texts(filled.document["headers"])
+    try:
+        return DialTarget(
+            _with_query(base.url, _texts(filled.document["query"])),
+            once=base.once,
+            headers=tuple(item for item in headers.items() if item[0].lower() not in inserted),
+            inserted=tuple(item for item in headers.items() if item[0].lower() in inserted),
+        )
+    except ValueError as exc:
+        # The value itself may be a secret: only the rule that it broke is said.
+        raise InsertionError("insert.place", f"no handshake may carry this: {exc}") from None
+
+
+def _with_query(url: Url, query: Mapping[str, str]) -> Url:
+    if not query:
+        return url
+    joint = "&" if url.query else "?"
+    base = url.href.removesuffix("?")
+    return Url.parse(base + joint + urlencode(list(query.items()), quote_via=quote))
+
+
+def _heartbeat(command: WebSocketHeartbeat, vault: Vault) -> HeartbeatSpec | None:
+    message = command.message
+    if not command.every_ms or message is None:
+        return None
+    # Rendered once now, so that a missing grant or secret is heard by whoever asked.
+    _render(message, command.connection, vault, None)
+    return HeartbeatSpec(
+        every_ms=command.every_ms,
+        render=lambda last: _render(message, command.connection, vault, last),
+        first_ms=command.first_ms,
+        ack=None if command.ack is None else _match(command.ack),
+    )
+
+
+def _autoreply(command: WebSocketAutoreply, vault: Vault) -> Autoreply | None:
+    message = command.message
+    if command.when is None or message is None:
+        return None
+    targets = tuple(_pointer(to) for _, to in command.copy)
+    _render(message, command.connection, vault, None)
+
+    def render(copied: Sequence[Json], last: Mapping[str, Json]) -> str:
+        values = dict(zip(targets, copied, strict=True))
+        filled = OutgoingMessage(message.text, _copied(message.document, values), message.insert)
+        return _render(filled, command.connection, vault, last)
+
+    return Autoreply(
+        when=_match(command.when),
+        render=render,
+        copies=tuple(_pointer(source) for source, _ in command.copy),
+    )
+
+
+def _copied(document: Json, values: Mapping[JsonPointer, Json]) -> Json:
+    places = [Insertion(at, last="copied") for at in values]
+    return insert_into(document, places, lambda place: values[place.at]) if places else document
+
+
+def _render(
+    message: OutgoingMessage, connection: str, vault: Vault, last: Mapping[str, Json] | None
+) -> str:
+    if message.text is not None:
+        return message.text
+    look: Callable[[str], Json] = (lambda _: None) if last is None else last.get
+    filled = vault.fill(message.document, message.insert, connection=connection, last=look)
+    return msgspec.json.encode(filled.document).decode()
+
+
+def _match(match: Match) -> FrameMatch:
+    return FrameMatch(_pointer(match.at), match.equals)
+
+
+def _pointer(text: str) -> JsonPointer:
+    try:
+        return JsonPointer.parse(text)
+    except PointerFault as exc:
+        raise InsertionError("insert.malformed", f"{text!r} {exc}") from None
+
+
+def _texts(value: Mapping[str, Json]) -> dict[str, str]:
+    for name, item in value.items():
+        if not isinstance(item, str):
+            raise InsertionError("insert.place", f"{name} must be text in a handshake")
+    return dict(value)
