@@ -1,0 +1,121 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yoi.core.frame_watch import Autoreply, FrameMatch, FrameWatch, LastPointer, json_equal
+from yoi.permissions import JsonPointer
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def at(text):
+    return JsonPointer.parse(text)
+
+
+def watching(*last, ack=None, replies=()):
+    watch = FrameWatch([LastPointer(name, at(pointer)) for name, pointer in last])
+    watch.ack = ack
+    watch.replies = list(replies)
+    return watch
+
+
+def test_nothing_is_parsed_where_nothing_is_watched():
+    assert FrameWatch(()).idle
+    assert not watching(("seq", "/s")).idle
+
+
+def test_a_last_value_is_the_latest_that_is_not_null_and_keeps_its_type():
+    watch = watching(("seq", "/s"), ("id", "/d/session/1"))
+    for frame in (
+        '{"s": 1}',
+        '{"s": null}',
+        '{"d": {}}',
+        "[]",
+        "not json",
+        '{"s": "2"}',
+        '{"s":[3]}',
+    ):
+        watch.look(frame)
+    assert watch.last == {"seq": [3]}
+    watch.look('{"d": {"session": ["a", true]}, "s": 123456789012345678901234567890}')
+    assert watch.last == {"seq": 123456789012345678901234567890, "id": True}
+
+
+def test_a_last_value_that_is_too_long_is_not_remembered():
+    watch = watching(("seq", "/s"))
+    watch.look('{"s": 1}')
+    watch.look(json.dumps({"s": "x" * 5000}))
+    assert watch.last == {"seq": 1}
+
+
+def test_an_acknowledgement_is_told_from_other_frames():
+    watch = watching(ack=FrameMatch(at("/op"), 11))
+    assert watch.look('{"op": 11, "d": null}') == (True, [])
+    assert watch.look('{"op": 11.0}') == (True, [])
+    for other in (
+        '{"op": 10}',
+        '{"op": "11"}',
+        '{"op": true}',
+        '{"d": {"op": 11}}',
+        "[11]",
+        "11",
+        "",
+    ):
+        assert watch.look(other) == (False, [])
+    assert not watching(ack=FrameMatch(at("/op"), 1)).look('{"op": true}')[0]
+
+
+def test_replies_carry_what_they_copy_in_order():
+    reply = Autoreply(FrameMatch(at("/type"), "req"), lambda *_: "", (at("/id"), at("/a/0")))
+    watch = watching(replies=[reply])
+    (due,) = watch.look('{"type": "req", "a": [null], "id": "x"}')[1]
+    assert due.copied == ("x", None)
+    (due,) = watch.look('{"type": "req", "id": "x"}')[1]
+    assert due.copied is None
+    assert watch.look('{"type": "other", "id": "x"}') == (False, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"op":' * 200_000, '{"op": 1', '\ufeff{"op": 11}']
+)
+def test_hostile_text_matches_nothing(text):
+    assert watching(("seq", "/op/op"), ack=FrameMatch(at("/op/0"), 11)).look(text) == (False, [])
+
+
+@given(document=JSON, pretty=st.booleans())
+def test_every_value_is_found_where_a_whole_parse_finds_it(document, pretty):
+    text = json.dumps(document, indent=2 if pretty else None)
+    for pointer, value in places(document):
+        watch = watching(ack=FrameMatch(pointer, value))
+        assert watch.look(text)[0] is True
+
+
+def places(value, tokens=()):
+    if tokens:
+        yield JsonPointer(tokens), value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, (*tokens, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from places(inner, (*tokens, str(index)))
+
+
+@given(one=JSON, other=JSON)
+def test_equality_is_json_s(one, other):
+    assert json_equal(one, one)
+    assert json_equal(one, other) == json_equal(other, one)
+    if type(one) is not type(other) and isinstance(one, bool):
+        assert not json_equal(one, other)
