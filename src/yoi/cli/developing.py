@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from yoi.packages import Package
     from yoi.permissions import PermissionSet
+    from yoi.runtime.host import PluginHost
 
 
 def dev(
@@ -67,12 +68,16 @@ def dev(
     printer = Printer(output, folder, frozenset())
     from yoi.runtime.dev import develop
 
+    def ready(host: "PluginHost") -> None:
+        printer.ready(host)
+        output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
+
     return develop(
         folder,
         values,
         secrets,
         ask=Approval(output, secrets, granted_at_start=yes).ask,
-        on_ready=printer.ready,
+        on_ready=ready,
         listen=printer.tell,
         preparing=printer.preparing,
     )

@@ -12,6 +12,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
 from yoi.protocol.ingress import QueuedEvent, TextFrame
 from yoi.protocol.status import CommandResult, Counters
+from yoi.runtime.advice import advice
 from yoi.types import Clock, rfc3339, rfc3339_ms
 
 
@@ -164,7 +165,7 @@ class Ledger:
             error.message,
             severity=severity,
             scope=scope,
-            hint=error.hint,
+            hint=error.hint or advice(error.code),
             **{**error.fields, **fields},
         )
 

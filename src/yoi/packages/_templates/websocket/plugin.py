@@ -24,7 +24,7 @@ class Echo(Plugin):
         if isinstance(event, OpenEvent):
             ctx.log(f"{event.connection} is open")
         elif isinstance(event, CloseEvent):
-            ctx.log(f"{event.connection} closed with {event.code}; the host dials again")
+            ctx.log(f"{event.connection} closed with {event.code}")
         elif isinstance(event, GapEvent):
             self.gaps += 1
 

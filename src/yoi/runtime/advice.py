@@ -1,0 +1,18 @@
+"""The next thing to do about a fault that does not say it itself."""
+
+_ADVICE = {
+    "connection.dns": "check the host name in the url, and this machine's network",
+    "connection.refused": "is the server running there, on that port? The host dials again itself",
+    "connection.timeout": "is the server reachable from here? The host dials again by itself",
+    "connection.tls": "a server without TLS needs ws:// in the url; otherwise check its certificate",
+    "connection.handshake": "check the path of the url: the server takes no WebSocket there",
+    "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "
+    "ingress",
+    "sandbox.memory": "keep less in memory: the bound is for the whole plugin",
+    "sandbox.stack": "look for a recursion without end",
+}
+
+
+def advice(code: str) -> str | None:
+    """Return what a person can do about `code` when nothing better is known, or None."""
+    return _ADVICE.get(code)

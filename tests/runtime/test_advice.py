@@ -1,0 +1,26 @@
+"""What a beginner meets first says what to do next."""
+
+import pytest
+
+from yoi.errors import CODES, ConnectionFailure
+from yoi.runtime import advice
+from yoi.runtime.ledger import Ledger
+from yoi.testing import ManualClock
+
+
+def test_advice_is_about_codes_that_exist():
+    assert set(advice._ADVICE) <= set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("own", "shown"), [(None, advice.advice("connection.refused")), ("its own", "its own")]
+)
+def test_a_fault_keeps_its_own_hint_and_gets_one_where_it_has_none(own, shown):
+    heard = []
+    ledger = Ledger("echo", ManualClock(), heard.append)
+    ledger.error(ConnectionFailure("connection.refused", "no address answered", hint=own))
+    assert heard[0].hint == shown
+
+
+def test_of_what_nothing_is_known_nothing_is_said():
+    assert advice.advice("sandbox.trap") is None
