@@ -15,10 +15,12 @@ from typing import Any
 
 from yoi_pdk import (
     Command,
+    DeniedEvent,
     Open,
     Ready,
     Request,
     ResponseEvent,
+    SendFailedEvent,
     Status,
     TimerClear,
     TimerSet,
@@ -164,6 +166,10 @@ class Link:
         """A dial did not work: the host asks for another address after its pause."""
         self._problem = why
         return []
+
+    def asked_for(self, event: DeniedEvent | SendFailedEvent) -> bool:
+        """Return whether the command that was not carried out is one of these."""
+        return event.command == "websocket_open" or event.command_id.startswith(ASK)
 
     def refused(self, why: str) -> list[Command]:
         """A command was not allowed: a person has to do something."""

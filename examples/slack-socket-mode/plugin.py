@@ -76,8 +76,8 @@ class Slack(Plugin):
                 return link.due(event.id)
             case TimerEvent() if event.name == RESEND_TIMER:
                 return self.outbox.resend()
-            case DeniedEvent() if event.command in ("websocket_open", "request"):
-                ctx.log(f"refused: {event.message}", "error")
+            case DeniedEvent() | SendFailedEvent() if link.asked_for(event):
+                ctx.log(f"{event.command} was refused: {event.message}", "error")
                 return link.refused(event.message)
             case DeniedEvent() | SendFailedEvent():
                 # A lost acknowledgement is no loss: Slack sends the envelope again.

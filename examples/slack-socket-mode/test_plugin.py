@@ -291,14 +291,29 @@ def test_a_dial_that_fails_gets_another_address():
     assert isinstance(plugin.event(error_event(NEEDED))[0], Request)
 
 
-def test_a_refusal_is_shown_and_not_repeated_in_a_hurry():
+@pytest.mark.parametrize("made", [denied_event, send_failed_event])
+@pytest.mark.parametrize("command", ["request", "websocket_open"])
+def test_a_refusal_is_shown_and_not_repeated_in_a_hurry(made, command):
     plugin = started()
-    denied = denied_event(plugin.asked.id, message="the secret app is not granted")
-    denied.payload["command"] = "request"
-    pause, status = plugin.event(denied)
+    command_id = plugin.asked.id
+    if command == "websocket_open":
+        answer(plugin, plugin.asked)
+        command_id = "events.3:0"
+    refused = made(command_id, "secret.missing", "there is no secret 'slack-app' in the store")
+    refused.payload["command"] = command
+    pause, status = plugin.event(refused)
     assert pause.after_ms >= 500
-    assert "not granted" in status.message
+    assert "slack-app" in status.message
     assert plugin.logs[-1][0] == "error"
+
+
+def test_a_post_that_is_refused_leaves_the_socket_alone():
+    plugin = live()
+    _, post = plugin.json(event("hi"))
+    refused = denied_event(post.id)
+    refused.payload["command"] = "request"
+    assert plugin.event(refused) == []
+    assert plugin.status()["phase"] == "live"
 
 
 def test_a_bot_token_that_is_wrong_shows_at_once():
