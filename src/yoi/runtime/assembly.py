@@ -11,7 +11,7 @@ from typing import Protocol
 from yoi.connections import RequestClient
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
-from yoi.errors import PermissionMalformed, SandboxError
+from yoi.errors import SandboxError
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.packages import (
@@ -22,11 +22,11 @@ from yoi.packages import (
     Open,
     PythonRuntime,
     ResolvedPlugin,
-    eligibility,
 )
 from yoi.permissions import permission_hash
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.hostcalls import HostCallDesk, Waiting
+from yoi.runtime.offers import granted_secrets, may_notify, tool_offers
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
@@ -35,7 +35,6 @@ from yoi.runtime.service import Blueprint, Instance
 from yoi.runtime.vault import SecretSource, Vault
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
-from yoi.workers.tools import PluginTool
 
 
 class SecretStore(SecretSource, Rotation, Protocol):
@@ -95,11 +94,9 @@ class Assembler:
             vault=vault,
             desk=desk,
             calls=calls,
-            tools=_offers(plugin),
-            may_notify=partial(_may_notify, plugin),
-            secret_names=frozenset(
-                use.secret for use in plugin.granted.secrets if use.secret is not None
-            ),
+            tools=tool_offers(plugin),
+            may_notify=partial(may_notify, plugin),
+            secret_names=granted_secrets(plugin),
         )
 
     def _loader(self, plugin: ResolvedPlugin, calls: HostCallDesk) -> Callable[[], Instance]:
@@ -133,31 +130,6 @@ def _not_runnable(plugin: ResolvedPlugin) -> Instance:
         "sandbox.world",
         f'{plugin.reference} {what}; a service needs kind = "python" or {INSTANCE_WORLD}',
     )
-
-
-def _offers(plugin: ResolvedPlugin) -> tuple[PluginTool, ...]:
-    """Return the tools that manifest, operator and grant all have."""
-    usable = {one.name for one in eligibility(plugin) if one.kind == "tool" and one.eligible}
-    return tuple(
-        PluginTool(
-            service=plugin.name,
-            name=tool.name,
-            description=tool.description,
-            input_schema=tool.input_schema,
-            plugin_id=plugin.reference,
-            digest=plugin.package.digest,
-        )
-        for tool in plugin.package.manifest.tools
-        if tool.name in usable
-    )
-
-
-def _may_notify(plugin: ResolvedPlugin, worker: str) -> Decision:
-    try:
-        wanted = Permission(PermissionKind.NOTIFY, worker)
-    except PermissionMalformed as exc:
-        return Decision(allowed=False, code="denied.not_requested", message=exc.message)
-    return plugin.authority.permission(wanted)
 
 
 def _fingerprint(plugin: ResolvedPlugin) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.protocol.diagnostics import Severity
@@ -42,6 +43,7 @@ class Inlet:
         ledger: Ledger,
         clock: Clock,
         wake: Callable[[], None],
+        masker: Callable[[], Masker],
     ) -> None:
         self.drops = 0
         self.binary_ignored = 0
@@ -54,6 +56,8 @@ class Inlet:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._make_masker = masker
+        self._masker = masker()
         self._valve: Valve | None = None
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
@@ -72,6 +76,8 @@ class Inlet:
         self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
     ) -> None:
         """A session has begun."""
+        # Once per session: a rotation in between is masked from the next one on.
+        self._masker = self._make_masker()
         self._seqs[session] = 0
         self._note("notice.connected", f"{self._name} is open", session=session, address=address)
         self._event(EventKind.OPEN, session, {"subprotocol": subprotocol, "reason": reason})
@@ -80,6 +86,8 @@ class Inlet:
         """One text frame; called for every one, so kept short."""
         if not self._text:
             return
+        if self._masker:
+            text = self._masker.text(text)
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         frame = TextFrame(
             self._ingress, self._name, session, seq, text, self._clock.wall_ms(), size
@@ -105,6 +113,7 @@ class Inlet:
                     session=session,
                 )
             return
+        data = self._masker.data(data)
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         self._event(
             EventKind.BINARY,

@@ -36,15 +36,16 @@ from yoi.runtime.hop import Mailbox, Turns, on_worker
 from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
+from yoi.runtime.notifying import Settled, deliver, notification
 from yoi.runtime.pump import IngressRules, Pump
 from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.steering import Steerable, steer
 from yoi.runtime.timers import Timers
 from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
 from yoi.runtime.vault import Vault
-from yoi.workers.notify import Notification, Notifier
-from yoi.workers.tools import PluginTool
 from yoi.types import Clock, InstanceName, SessionId, rfc3339_ms
+from yoi.workers.notify import Notifier
+from yoi.workers.tools import PluginTool
 
 _OURS_CLOSE = 1001
 
@@ -508,33 +509,10 @@ class Service:
         if update.message is not None:
             self._ledger.note("notice.status", update.message)
 
-    def notify(self, effect: Tell, settled: Callable[[YoiError | None], None]) -> None:
+    def notify(self, effect: Tell, settled: Settled) -> None:
         """Put a text before a worker; `settled` hears, once, whether it was committed."""
-        notification = Notification(
-            worker=effect.payload.worker,
-            text=effect.payload.text,
-            plugin=self.name,
-            plugin_id=self._print.reference,
-            digest=self._print.digest,
-            ingress=effect.ingress,
-            event_id=effect.event_id,
-            command_id=effect.command_id,
-        )
-
-        async def carry_out() -> None:
-            try:
-                await self._around.notifier.notify(notification)
-            except YoiError as exc:
-                settled(exc)
-            except asyncio.CancelledError:
-                settled(ServiceError("service.stopping", "stopped; whether it arrived is unknown"))
-                raise
-            except Exception as exc:
-                settled(YoiError("usage.internal", f"carrying out notify failed: {exc!r}"))
-            else:
-                settled(None)
-
-        self._spawn(carry_out())
+        made = notification(effect, self.name, self._print.reference, self._print.digest)
+        self._spawn(deliver(made, self._around.notifier, settled))
 
     def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
         """Queue a feedback event; never about feedback, or the two would talk for ever."""
@@ -660,6 +638,7 @@ class Service:
                 self._ledger,
                 self._around.clock,
                 self._pump.wake,
+                self._print.vault.masker,
             )
             link = outlet.open(inlet)
             inlet.attach(link)

@@ -4,12 +4,13 @@ The values pass through here on their way out and stay nowhere. What the plugin 
 placeholders, is what logs, events and journals see.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.insertion import Insertion, insert_into, parse_insertions
+from yoi.core.redaction import Masker
 from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
 from yoi.types import Clock
@@ -32,6 +33,10 @@ class SecretSource(Protocol):
         """Return the secret `name` of the operator's store; SecretError `secret.missing`."""
         ...
 
+    def masker(self, names: Iterable[str]) -> Masker:
+        """Return what hides the secrets `names` in text that comes in."""
+        ...
+
 
 class NoSecrets:
     """A host without a secret store: every secret is missing."""
@@ -43,6 +48,10 @@ class NoSecrets:
             f"there is no secret {name!r} in the store",
             hint=f"yoi secret set {name}",
         )
+
+    def masker(self, names: Iterable[str]) -> Masker:
+        """Return a masker of nothing."""
+        return Masker(())
 
     async def replace(self, name: str, value: str) -> None:
         """Raise SecretError `secret.missing`: what is not there cannot be replaced."""
@@ -113,6 +122,11 @@ class Vault:
         return Filled(
             insert_into(document, insertions, lookup), tuple(str(one.at) for one in insertions)
         )
+
+    def masker(self) -> Masker:
+        """Return what hides the secrets that this service may use in text that comes in."""
+        names = {use.secret for use in self._authority.granted.secrets if use.secret is not None}
+        return self._secrets.masker(names)
 
     def opened_url(self, handle: str, connection: str) -> Captured:
         """Return the captured URL behind `handle`, for a dial of `connection`."""
