@@ -1,6 +1,6 @@
 """S7, P4, W4: the gate decides per command, asks both keys each time, and bounds the rate."""
 
-from yoi.core.gate import CommandGate, Port, Refuse, Send, SetStatus
+from yoi.core.gate import CommandGate, Port, Refuse, Send, SetStatus, Tell
 from yoi.limits import Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import OutputCommand
@@ -137,3 +137,41 @@ def test_an_unknown_kind_is_unsupported():
     effect = gate().judge(command, EVENT, 0.0)
     assert isinstance(effect, Refuse)
     assert (effect.status, effect.code) == ("unsupported", "denied.unsupported")
+
+
+def notify(**payload) -> OutputCommand:
+    command = send(**payload)
+    command.kind = "notify"
+    return command
+
+
+def test_a_worker_is_notified_only_with_both_keys():
+    """T3, P4: asked each time, for the worker that is named."""
+    asked = []
+
+    def may_notify(worker):
+        asked.append(worker)
+        return YES if worker == "triage" else NO
+
+    judge = CommandGate({}, 0.0, may_notify=may_notify).judge
+    effect = judge(notify(worker="triage", text="hi"), EVENT, 0.0)
+    assert isinstance(effect, Tell)
+    assert (effect.ingress, effect.event_id) == ("events", EVENT.event_id)
+    refused = judge(notify(worker="other", text="hi"), EVENT, 0.0)
+    assert isinstance(refused, Refuse)
+    assert (refused.status, refused.code) == ("denied", "denied.not_granted")
+    assert asked == ["triage", "other"]
+
+
+def test_a_gate_without_workers_lets_nobody_notify():
+    refused = gate().judge(notify(worker="triage", text="hi"), EVENT, 0.0)
+    assert isinstance(refused, Refuse)
+    assert refused.status == "denied"
+
+
+def test_a_malformed_notify_is_refused_alone():
+    for payload in ({"worker": "w"}, {"worker": "", "text": "x"}, {"worker": "w", "text": 1},
+                    {"worker": "w", "text": "x", "start_run": True}):  # fmt: skip
+        refused = gate().judge(notify(**payload), EVENT, 0.0)
+        assert isinstance(refused, Refuse)
+        assert refused.code == "service.command_malformed"

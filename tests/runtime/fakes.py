@@ -15,7 +15,7 @@ from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.core.session_effects import OpenReason
-from yoi.errors import ConnectionFailure, InsertionError
+from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, Decision, PermissionSet, Url
@@ -33,6 +33,8 @@ from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
 from yoi.testing.timers import ManualTimers
 from yoi.types import InstanceName, SessionId
+from yoi.workers.notify import Notification, Notified, Notifier
+from yoi.workers.tools import PluginTool
 
 ALLOWED = Decision(allowed=True)
 
@@ -179,6 +181,13 @@ class FakeLink:
         return ConnectionStatus(name="gateway", ingress="events", url="ws://x/", state="open")
 
 
+class NoWorkers:
+    """A notifier of a host without workers."""
+
+    async def notify(self, notification: Notification) -> Notified:
+        raise PermissionDenied("denied.not_granted", f"no worker {notification.worker}")
+
+
 class Bench:
     """One service with fakes all round."""
 
@@ -192,6 +201,8 @@ class Bench:
         limits: Limits = LIMITS,
         deliver: frozenset[EventKind] = frozenset(EventKind),
         told_of_start: tuple[str, ...] = (),
+        may_notify: Callable[[str], Decision] = lambda _: ALLOWED,
+        notifier: Notifier | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = ManualClock()
@@ -224,6 +235,9 @@ class Bench:
             lanes=(Lane("events", overflow, max_events),),
             rules={"events": IngressRules(deadline_ms=100, attempts=3)},
             told_of_start=told_of_start,
+            tools=(PluginTool("echo", "t", "", {"type": "object"}, "project:echo", "sha256:0"),),
+            may_notify=may_notify,
+            secret_names=frozenset(),
             vault=vault,
             desk=desk,
             calls=HostCallDesk(
@@ -265,6 +279,7 @@ class Bench:
             self.diagnostics.append,
             state,
             limits,
+            notifier or NoWorkers(),
         )
         self.service = Service(self.blueprint, self.around)
 

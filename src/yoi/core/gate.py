@@ -14,6 +14,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import (
     DiagnosticStatusUpdate,
+    Notify,
     OutputCommand,
     WebSocketSend,
     parse_payload,
@@ -90,7 +91,18 @@ class Ask:
     kind: str = "request"
 
 
-Effect = Send | SetStatus | Steer | Keep | Ask | Refuse
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Put `payload` before its worker, which the plugin may notify."""
+
+    payload: Notify
+    ingress: str
+    event_id: str
+    command_id: str
+    kind: str = "notify"
+
+
+Effect = Send | SetStatus | Steer | Keep | Ask | Tell | Refuse
 
 
 @dataclass(slots=True)
@@ -108,11 +120,31 @@ class Port:
     refilled_at: float = 0.0
 
 
+def _nobody(worker: str) -> Decision:
+    return Decision(
+        allowed=False,
+        code="denied.not_requested",
+        message=f"this host has no worker {worker!r} to notify",
+    )
+
+
+def _denied(decision: Decision, command_id: str, kind: str) -> Refuse:
+    code = decision.code or "denied.not_granted"
+    return Refuse("denied", code, decision.message, decision.hint, command_id, kind)
+
+
 class CommandGate:
     """See the module docstring. One per service; it belongs to the event loop."""
 
-    def __init__(self, ports: Mapping[str, Port], now: float, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        ports: Mapping[str, Port],
+        now: float,
+        limits: Limits = LIMITS,
+        may_notify: Callable[[str], Decision] = _nobody,
+    ) -> None:
         self._ports = dict(ports)
+        self._may_notify = may_notify
         self._limits = limits
         self._rate = float(limits.send_per_second)
         for port in self._ports.values():
@@ -144,13 +176,30 @@ class CommandGate:
             return self._judge_send(payload, command, event, now)
         if isinstance(payload, DiagnosticStatusUpdate):
             return SetStatus(payload, command.command_id)
+        if isinstance(payload, TimerSet | Request) and not event.ingress:
+            return Refuse(
+                "failed",
+                "service.command_malformed",
+                "the plugin has no ingress that could hear what comes of it",
+                "declare one in plugin.toml under [[ingresses]]",
+                command.command_id,
+                command.kind,
+            )
         if isinstance(payload, TimerSet | TimerClear | StateSet):
             return Keep(payload, event.ingress, command.command_id, command.kind)
+        if isinstance(payload, Notify):
+            return self._judge_notify(payload, command, event)
         if isinstance(payload, Request):
             return Ask(payload, event.ingress, command.command_id)
         port = self._ports.get(payload.connection)
         refusal = self._refusal(payload.connection, port, command.command_id, command.kind)
         return refusal or Steer(payload, command.command_id, command.kind)
+
+    def _judge_notify(self, payload: Notify, command: OutputCommand, event: QueuedEvent) -> Effect:
+        decision = self._may_notify(payload.worker)
+        if decision.allowed:
+            return Tell(payload, event.ingress, event.event_id, command.command_id)
+        return _denied(decision, command.command_id, command.kind)
 
     def _judge_send(
         self, payload: WebSocketSend, command: OutputCommand, event: QueuedEvent, now: float
@@ -195,16 +244,7 @@ class CommandGate:
                 kind,
             )
         decision = port.authorise()
-        if decision.allowed:
-            return None
-        return Refuse(
-            "denied",
-            decision.code or "denied.not_granted",
-            decision.message,
-            decision.hint,
-            command_id,
-            kind,
-        )
+        return None if decision.allowed else _denied(decision, command_id, kind)
 
     def _send(
         self,

@@ -29,6 +29,7 @@ class PermissionKind(StrEnum):
     EXTERNAL_WRITE = "external_write"
     HOST_API = "host_api"
     CONNECTION = "connection"
+    NOTIFY = "notify"
 
 
 # The key that names the thing, per kind; None where the kind says it all.
@@ -41,6 +42,7 @@ _KEY: dict[PermissionKind, str | None] = {
     PermissionKind.EXTERNAL_WRITE: None,
     PermissionKind.HOST_API: "api",
     PermissionKind.CONNECTION: "name",
+    PermissionKind.NOTIFY: "name",
 }
 _CHOICES = {PermissionKind.SURFACE: SURFACES, PermissionKind.HOST_API: HOST_APIS}
 _PLURAL = {PermissionKind.SURFACE: "surfaces"}
@@ -55,6 +57,7 @@ _MEANING = {
     PermissionKind.CONNECTION: (
         "keep the connection {name} open all the time: the host reconnects it by itself"
     ),
+    PermissionKind.NOTIFY: "put messages from outside before the worker {name}, which may act",
 }
 
 

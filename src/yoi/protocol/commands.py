@@ -16,6 +16,7 @@ import msgspec
 
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
+from yoi.protocol.depth import deeper_than
 from yoi.protocol.session_commands import (
     SESSION_KINDS,
     Fields,
@@ -29,6 +30,7 @@ class CommandKind(StrEnum):
 
     WEBSOCKET_SEND = "websocket_send"
     DIAGNOSTIC_STATUS_UPDATE = "diagnostic_status_update"
+    NOTIFY = "notify"
 
 
 class OutputCommand(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -68,7 +70,15 @@ class DiagnosticStatusUpdate:
     status: Mapping[str, Any] | str | None
 
 
-CommandPayload = WebSocketSend | DiagnosticStatusUpdate | SessionPayload
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell `worker` something that came from outside: it becomes a visible item of its history."""
+
+    worker: str
+    text: str
+
+
+CommandPayload = WebSocketSend | DiagnosticStatusUpdate | Notify | SessionPayload
 
 
 def _malformed(message: str) -> GuestRefused:
@@ -127,6 +137,8 @@ def parse_payload(kind: str, payload: Mapping[str, Any]) -> CommandPayload | Non
         return _websocket_send(payload)
     if kind == CommandKind.DIAGNOSTIC_STATUS_UPDATE:
         return _status_update(payload)
+    if kind == CommandKind.NOTIFY:
+        return _notify(payload)
     if kind in SESSION_KINDS:
         return parse_session_payload(kind, payload)
     return None
@@ -181,6 +193,16 @@ def _status_update(payload: Mapping[str, Any]) -> DiagnosticStatusUpdate:
         raise _malformed("status must be a string or an object")
     if message is None and status is None:
         raise _malformed("diagnostic_status_update needs message or status")
-    if len(msgspec.json.encode(payload)) > LIMITS.config_bytes:
-        raise _malformed(f"status is over {LIMITS.config_bytes} bytes")
+    if deeper_than(status, LIMITS.status_depth):
+        raise _malformed(f"status is nested deeper than {LIMITS.status_depth} levels")
+    if len(msgspec.json.encode(payload)) > LIMITS.status_bytes:
+        raise _malformed(f"status is over {LIMITS.status_bytes} bytes")
     return DiagnosticStatusUpdate(message=message, status=status)
+
+
+def _notify(payload: Mapping[str, Any]) -> Notify:
+    fields = Fields(CommandKind.NOTIFY, payload)
+    # A longer text is cut where it is committed, visibly; this bounds what is carried there.
+    parsed = Notify(fields.text("worker"), fields.text("text", LIMITS.command_payload_bytes))
+    fields.done()
+    return parsed

@@ -5,11 +5,12 @@ the guest and its own arguments. One batch is out at a time: dispatch is serial 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from yoi.core.gate import Ask, CommandGate, Effect, Keep, Refuse, Send, SetStatus, Steer
+from yoi.core.gate import Ask, CommandGate, Effect, Keep, Refuse, Send, SetStatus, Steer, Tell
 from yoi.core.ingress_queue import IngressQueue
 from yoi.errors import GuestTrapped, PermissionDenied, SandboxError, YoiError
 from yoi.limits import Limits
@@ -18,7 +19,10 @@ from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
 from yoi.runtime.hop import Mailbox, Turns
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.notifying import Settled
 from yoi.types import Clock
+
+_Carried = Send | SetStatus | Steer | Keep | Ask | Tell
 
 
 class Handler(Protocol):
@@ -46,6 +50,10 @@ class PumpOwner(Protocol):
 
     def act(self, effect: SetStatus | Steer | Keep | Ask) -> None:
         """Do anything else that is allowed; raises YoiError at once, never blocks."""
+        ...
+
+    def notify(self, effect: Tell, settled: Settled) -> None:
+        """Put a text before a worker; `settled` hears, once, whether it was committed."""
         ...
 
     def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
@@ -119,6 +127,15 @@ class Pump:
             return
         self._scheduled = True
         self._loop.call_soon(self._begin)
+
+    def carry_out(self, commands: Iterable[OutputCommand], event: QueuedEvent) -> list[Refuse]:
+        """Carry out commands that answer `event`, which is not queued; return the refused.
+
+        What becomes of a notification shows later, like that of one from a handler.
+        """
+        now = self._clock.monotonic()
+        done = [self._perform(self._judged(command, event, now), event) for command in commands]
+        return [refused for refused in done if refused is not None]
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -253,30 +270,34 @@ class Pump:
                 "failed", error.code, error.message, None, command.command_id, command.kind
             )
 
-    def _perform(self, effect: Effect, event: QueuedEvent) -> None:
+    def _perform(self, effect: Effect, event: QueuedEvent) -> Refuse | None:
         if isinstance(effect, Refuse):
             self._refuse(effect, event)
-            return
+            return effect
         try:
             if isinstance(effect, Send):
                 self._owner.send(effect)
+            elif isinstance(effect, Tell):
+                self._owner.notify(effect, partial(self._settled, effect, event))
+                return None
             else:
                 self._owner.act(effect)
         except Exception as raised:
             # Also a defect of ours: it costs one command, never the queue behind it.
             exc = raised if isinstance(raised, YoiError) else _defect(effect.kind, raised)
-            self._refuse(
-                Refuse(
-                    "denied" if isinstance(exc, PermissionDenied) else "failed",
-                    exc.code,
-                    exc.message,
-                    exc.hint,
-                    effect.command_id,
-                    effect.kind,
-                ),
-                event,
-            )
-            return
+            refused = _refusal(effect, exc)
+            self._refuse(refused, event)
+            return refused
+        self._done(effect, event)
+        return None
+
+    def _settled(self, effect: Tell, event: QueuedEvent, error: YoiError | None) -> None:
+        if error is None:
+            self._done(effect, event)
+        else:
+            self._refuse(_refusal(effect, error), event)
+
+    def _done(self, effect: _Carried, event: QueuedEvent) -> None:
         self._ledger.counters.commands_done += 1
         self._ledger.command(effect.command_id, event.event_id, effect.kind, "done")
 
@@ -303,6 +324,11 @@ class Pump:
             event_id=event.event_id,
         )
         self._owner.tell_plugin(event, effect, effect.code, effect.message)
+
+
+def _refusal(effect: _Carried, error: YoiError) -> Refuse:
+    status = "denied" if isinstance(error, PermissionDenied) else "failed"
+    return Refuse(status, error.code, error.message, error.hint, effect.command_id, effect.kind)
 
 
 def _defect(kind: str, exc: Exception) -> YoiError:

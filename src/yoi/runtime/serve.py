@@ -15,6 +15,7 @@ import uvloop
 from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.core.captures import HandleTable
 from yoi.errors import SandboxError, SecretError, YoiError
+from yoi.journal.sqlite import SqliteJournal
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.packages import PythonRuntime, Store
@@ -29,6 +30,7 @@ from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.secrets import WorkspaceSecrets
 from yoi.runtime.service import Surroundings
 from yoi.runtime.watching import Watch
+from yoi.runtime.workers import HostWorkers
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.types import Clock, SystemClock, rfc3339
@@ -156,7 +158,7 @@ class Runtime:
                     listen=self._listen,
                     state=self._state,
                     limits=self._limits,
-                    notifier=self.workers.roster.desk,
+                    notifier=self.workers,
                 )
             )
             resolver = SystemResolver(self._limits)
@@ -189,9 +191,11 @@ class Runtime:
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            # First: a worker must not see its plugins' tools fail because the host goes.
-            await self.workers.stop()
-            await self.host.stop()
+            try:
+                # First: a worker must not see its plugins' tools fail because the host goes.
+                await self.workers.stop()
+            finally:
+                await self.host.stop()
         finally:
             await self._control.close()
             await self._journal.close()
@@ -211,7 +215,10 @@ class Runtime:
             self._listen(problem)
         if any(isinstance(p.package.manifest.runtime, PythonRuntime) for p in plan.plugins):
             await self._prepare()
-        return await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
+        applied = await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
+        # After the services: a worker that goes on with a run finds its tools.
+        await self.workers.apply(plan.workers)
+        return applied
 
     def tell(self, error: YoiError) -> None:
         """Let the listener hear of an error that belongs to the host itself."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from yoi.packages import Enablement, Inventory, ResolvedPlugin, Store, resolve
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
+from yoi.runtime.worker_profiles import load_workers
 from yoi.types import Clock, rfc3339
+from yoi.workers.profile import WorkerProfile
 
 
 def operator_file(workspace: Path) -> Path:
@@ -21,10 +23,11 @@ def inventory(workspace: Path) -> Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plugins that may run, and why others may not."""
+    """The plugins and workers that may run, and why others may not."""
 
     plugins: tuple[ResolvedPlugin, ...]
     diagnostics: tuple[Diagnostic, ...]
+    workers: tuple[WorkerProfile, ...] = ()
 
 
 def read_plan(workspace: Path, clock: Clock) -> Plan:
@@ -33,18 +36,22 @@ def read_plan(workspace: Path, clock: Clock) -> Plan:
     Raises EnablementError when yoi.toml itself cannot be read; a single bad entry is a diagnostic.
     """
     resolution = resolve(inventory(workspace), Enablement.load(operator_file(workspace)))
+    workers = load_workers(operator_file(workspace))
+    problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
+    problems += [(f"worker:{one.name}", one.error) for one in workers.faults]
     at = rfc3339(clock.wall())
     return Plan(
         plugins=resolution.plugins,
         diagnostics=tuple(
             diagnostic(
                 at,
-                problem.error.code,
-                f"service:{problem.name}",
-                problem.error.message,
+                error.code,
+                scope,
+                error.message,
                 severity="error",
-                hint=problem.error.hint,
+                hint=error.hint,
             )
-            for problem in resolution.diagnostics
+            for scope, error in problems
         ),
+        workers=workers.profiles,
     )

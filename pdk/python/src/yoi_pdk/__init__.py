@@ -35,6 +35,7 @@ from yoi_pdk.events import (
 from yoi_pdk.host import HostError
 from yoi_pdk.insertions import Insertion, insert_captured, insert_last, insert_secret
 from yoi_pdk.keeping import StateSet, TimerClear, TimerSet
+from yoi_pdk.notify import Notify
 from yoi_pdk.plugin import Answer, Plugin
 from yoi_pdk.pull import PullSocket, SocketClosed
 from yoi_pdk.requests import Request
@@ -56,6 +57,7 @@ __all__ = [
     "Heartbeat",
     "HostError",
     "Insertion",
+    "Notify",
     "Open",
     "OpenEvent",
     "Plugin",

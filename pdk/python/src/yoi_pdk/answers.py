@@ -74,6 +74,7 @@ def _several(answer: Any, handler: str) -> list[Command]:
 def tool_result(answer: Any) -> ToolResult:
     """Return what `on_tool` returned as a ToolResult; raises TypeError naming the fix."""
     if isinstance(answer, ToolResult):
+        commands(answer.commands, "on_tool")
         return answer
     if isinstance(answer, str):
         return ToolResult(answer)

@@ -1,7 +1,10 @@
 """Tool calls and their results: what a model asks for, and what it gets to read."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
+
+from yoi_pdk.commands import Command
 
 
 class ToolCall:
@@ -21,13 +24,20 @@ class ToolCall:
 class ToolResult:
     """What a tool answers: a `summary` of one line, and optionally the `content`.
 
-    `content` is text for the model; a dict or list is written as JSON.
+    `content` is text for the model; a dict or list is written as JSON. `commands` are carried out
+    by the host when the tool has returned, in order and each checked, as those of a handler are;
+    the model reads which of them were refused. A call belongs to no session, so a `Send` names its
+    connection.
     """
 
-    __slots__ = ("content", "summary")
+    __slots__ = ("commands", "content", "summary")
 
     def __init__(
-        self, summary: str, content: str | dict[str, Any] | list[Any] | None = None
+        self,
+        summary: str,
+        content: str | dict[str, Any] | list[Any] | None = None,
+        *,
+        commands: Command | Iterable[Command] = (),
     ) -> None:
         if not isinstance(summary, str) or not summary.strip():
             raise TypeError("ToolResult(summary) takes a str that is not empty")
@@ -35,12 +45,19 @@ class ToolResult:
             content = json.dumps(content, ensure_ascii=False)
         self.summary = summary
         self.content: str | None = content
+        self.commands = (commands,) if isinstance(commands, Command) else tuple(commands)
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON object the host reads."""
-        if self.content is None:
-            return {"summary": self.summary}
-        return {"summary": self.summary, "content": self.content}
+        wired: dict[str, Any] = {"summary": self.summary}
+        if self.content is not None:
+            wired["content"] = self.content
+        if self.commands:
+            wired["output_commands"] = [
+                {"command_id": command_id, "kind": kind, "payload": payload}
+                for command_id, kind, payload in (command.wire() for command in self.commands)
+            ]
+        return wired
 
     def __eq__(self, other: object) -> bool:
         """Return whether `other` is a result with the same values."""
@@ -48,8 +65,9 @@ class ToolResult:
 
     def __hash__(self) -> int:
         """Return a hash that agrees with `==`."""
-        return hash((self.summary, self.content))
+        return hash((self.summary, self.content, self.commands))
 
     def __repr__(self) -> str:
         """Return the call that makes this value."""
-        return f"ToolResult({self.summary!r}, {self.content!r})"
+        shown = f", commands={list(self.commands)!r}" if self.commands else ""
+        return f"ToolResult({self.summary!r}, {self.content!r}{shown})"

@@ -1,0 +1,81 @@
+"""The `[[workers]]` tables of yoi.toml: who runs, and why others do not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yoi.errors import EnablementError, PackageError, WorkerError, YoiError
+from yoi.limits import LIMITS
+from yoi.packages.package import read_file
+from yoi.packages.tables import TomlFault, parse_toml
+from yoi.workers.profile import WorkerProfile
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFault:
+    """Why one table is not used. `name` is the worker's, or the table's place."""
+
+    name: str
+    error: YoiError
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """The profiles that are well-formed, and what is not."""
+
+    profiles: tuple[WorkerProfile, ...] = ()
+    faults: tuple[WorkerFault, ...] = ()
+
+
+def load_workers(path: Path) -> WorkerPlan:
+    """Return the workers that the yoi.toml at `path` describes; an absent file describes none.
+
+    Raises EnablementError when the file as a whole cannot be read.
+    """
+    if not path.exists():
+        return WorkerPlan()
+    try:
+        return parse_workers(read_file(path, LIMITS.operator_config_bytes))
+    except PackageError as exc:
+        raise EnablementError("enablement.malformed", exc.message, at="") from None
+
+
+def parse_workers(toml: bytes) -> WorkerPlan:
+    """Return the workers in `toml`. Two of one name are both left out: which was meant, who knows.
+
+    Raises EnablementError (`enablement.toml`, `enablement.malformed`) for the file as a whole.
+    """
+    try:
+        document = parse_toml(toml)
+    except TomlFault as exc:
+        raise EnablementError(
+            "enablement.toml", f"yoi.toml: {exc.message}", at="", line=exc.line
+        ) from None
+    rows: Any = document.get("workers", [])
+    if not isinstance(rows, list):
+        raise EnablementError(
+            "enablement.malformed", "yoi.toml: workers must be [[workers]] tables", at="workers"
+        )
+    if len(rows) > LIMITS.workers:
+        raise EnablementError(
+            "enablement.malformed", f"yoi.toml: more than {LIMITS.workers} workers", at="workers"
+        )
+    profiles: dict[str, WorkerProfile] = {}
+    faults: list[WorkerFault] = []
+    clashes: set[str] = set()
+    for index, row in enumerate(rows):
+        at = f"workers[{index}]"
+        try:
+            profile = WorkerProfile.parse(row, at)
+        except YoiError as exc:
+            faults.append(WorkerFault(at, exc))
+            continue
+        if profile.name in profiles:
+            clashes.add(profile.name)
+        profiles[profile.name] = profile
+    for name in sorted(clashes):
+        del profiles[name]
+        faults.append(
+            WorkerFault(name, WorkerError("worker.duplicate", f"two workers are called {name}"))
+        )
+    return WorkerPlan(tuple(profiles.values()), tuple(faults))

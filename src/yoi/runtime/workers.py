@@ -1,0 +1,133 @@
+"""Where workers and services meet: tools one way, notifications the other, nothing else."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from yoi.core.redaction import Masker
+from yoi.errors import ServiceError, WorkerError
+from yoi.journal.log import Journal
+from yoi.limits import Limits
+from yoi.protocol.diagnostics import Diagnostic, diagnostic
+from yoi.runtime.host import PluginHost
+from yoi.types import Clock, SecretSource, rfc3339
+from yoi.workers.notify import Notification, Notified
+from yoi.workers.operations import WorkerOperations
+from yoi.workers.profile import WorkerProfile
+from yoi.workers.roster import Roster, Surroundings
+from yoi.workers.tools import PluginTool
+
+
+class Secrets(SecretSource, Protocol):
+    """The operator's secrets: by name for models, and what masks them."""
+
+    def masker(self, names: Iterable[str]) -> Masker:
+        """Return what hides the secrets `names`."""
+        ...
+
+
+class HostTools:
+    """The tools of a host's services: a `PluginTools` and, for what it grants, a `Redactor`."""
+
+    def __init__(self, host: Callable[[], PluginHost], secrets: Secrets) -> None:
+        self._host = host
+        self._secrets = secrets
+
+    def tools(self) -> Sequence[PluginTool]:
+        """Return what running services offer and the operator granted."""
+        return [
+            tool
+            for service in self._host().services
+            if service.available
+            for tool in service.blueprint.tools
+        ]
+
+    async def call(self, service: str, tool: str, arguments: dict[str, Any]) -> Any:
+        """Return the tool's output. Raises YoiError."""
+        return await self._host().service(service).call_tool(tool, arguments)
+
+    def redact(self, plugin: str, text: str) -> str:
+        """Return `text` without the secrets that were granted to `plugin`."""
+        try:
+            names = self._host().service(plugin).blueprint.secret_names
+        except ServiceError:
+            return text  # it is gone, and with it what it could have been told
+        return self._secrets.masker(names).text(text)
+
+
+class HostWorkers:
+    """The workers of one host. `stop` before the services stop, so that no call is cut off."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        host: Callable[[], PluginHost],
+        secrets: Secrets,
+        listen: Callable[[Diagnostic], None],
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        tools = HostTools(host, secrets)
+        self._listen = listen
+        self._clock = clock
+        self._limits = limits
+        self._open = asyncio.Event()
+        self._waiting = 0
+        self._stopping = False
+        self.roster = Roster(
+            Surroundings(
+                journal=journal,
+                plugins=tools,
+                secrets=secrets,
+                redactor=tools,
+                clock=clock,
+                limits=limits,
+            )
+        )
+        self.methods = WorkerOperations(self.roster, clock, limits).methods
+        """For the control socket."""
+
+    async def apply(self, profiles: Iterable[WorkerProfile]) -> None:
+        """Run exactly `profiles`; one that cannot run is a diagnostic and stops no other."""
+        self._open.clear()
+        try:
+            change = await self.roster.apply(profiles)
+        finally:
+            self._open.set()
+        for name, reason in change.failed.items():
+            self._listen(
+                diagnostic(
+                    rfc3339(self._clock.wall()),
+                    "worker.profile",
+                    f"worker:{name}",
+                    f"worker {name} does not run: {reason}",
+                    severity="error",
+                    hint="look at its [[workers]] table in .yoi/yoi.toml",
+                )
+            )
+
+    async def notify(self, notification: Notification) -> Notified:
+        """Commit `notification`; see `NotifyDesk.notify`. Waits while workers are being started.
+
+        A service may hear its first message before the workers are there. Raises YoiError.
+        """
+        if not self._open.is_set():
+            if self._waiting >= self._limits.worker_inputs:
+                raise WorkerError(
+                    "worker.queue_full",
+                    f"{self._waiting} notifications wait for workers to start already",
+                )
+            self._waiting += 1
+            try:
+                await self._open.wait()
+            finally:
+                self._waiting -= 1
+        if self._stopping:
+            raise WorkerError("worker.stopped", "the host is stopping")
+        return await self.roster.desk.notify(notification)
+
+    async def stop(self) -> None:
+        """Stop every worker; what was under way is recorded as interrupted."""
+        self._stopping = True
+        self._open.set()
+        await self.roster.stop()
