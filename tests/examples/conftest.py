@@ -1,0 +1,5 @@
+"""Examples run in the same sandbox as every service."""
+
+from tests.runtime.conftest import compiled_runner
+
+__all__ = ["compiled_runner"]
