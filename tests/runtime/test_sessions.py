@@ -1,4 +1,4 @@
-"""Issue 3 with real parts: a plugin steers its session, and never sees the secret it uses (W9, W10).
+"""Issue 3 with real parts: a plugin steers its session and never sees its secret (W9, W10).
 
 A gateway in the manner of Discord: hello, identify with a token inside a frame, heartbeats that
 carry the last sequence number, acknowledgements, and questions the host answers by itself.
