@@ -33,10 +33,10 @@ class TimerClear(HostCommand):
 
 
 class StateSet(HostCommand):
-    """Keep the JSON `value` under `key` across restarts; None removes it. Read: `ctx.state(key)`.
+    """Keep the JSON `value` under `key` across restarts; None removes it.
 
-    It is written together with the event that is being answered: after a crash, either both
-    happened or neither.
+    Read it with `ctx.state.get(key)`. It is written when the answer is carried out: not at all when
+    the handler raises.
     """
 
     __slots__ = ("key", "value")
