@@ -1,0 +1,97 @@
+"""T2, T3: examples/triage-agent as its README runs it: gateway process, sandbox and worker."""
+
+import asyncio
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.runtime.heard import Heard
+
+from yoi.limits import LIMITS
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
+from yoi.protocol.events import RunEnd
+from yoi.runtime.control_client import call
+from yoi.runtime.serve import Runtime
+from yoi.runtime.workspace import operator_file, read_plan
+from yoi.types import InstanceName, SystemClock
+
+EXAMPLE = Path(__file__).parents[2] / "examples/triage-agent"
+FRAMES = 12
+
+
+def enable(folder: Path, port: int) -> None:
+    source = folder / "triage-agent"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", "test_*"))
+    manifest = source / "plugin.toml"
+    manifest.write_text(manifest.read_text().replace("127.0.0.1:8765", f"127.0.0.1:{port}"))
+    add_to_store(source, Store.project(folder))
+    package = read_package(next(Store.project(folder).path.iterdir()), "project")
+    write_enablement(
+        operator_file(folder),
+        EnabledEntry(
+            reference="project:triage-agent",
+            name=InstanceName("triage-agent"),
+            version=package.manifest.version,
+            digest=package.digest,
+            granted=package.manifest.requested,
+        ),
+    )
+    with operator_file(folder).open("a") as file:
+        file.write((EXAMPLE / "worker.toml").read_text())
+
+
+async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, compiled_runner):
+    gateway = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "yoi.testing.demo_gateway",
+        "--state", str(tmp_path / "gateway"), "--frames", str(FRAMES), "--max-seconds", "60",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert gateway.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            port = json.loads(await gateway.stdout.readline())["port"]
+            enable(tmp_path, port)
+            clock, heard = SystemClock(), Heard()
+            runtime = Runtime(
+                tmp_path, lambda: read_plan(tmp_path, clock), heard.append, clock, LIMITS
+            )
+            async with runtime:
+                await runtime.reload()
+                ended = asyncio.Event()
+                runtime.workers.roster.worker("triage").bus.listen(
+                    lambda event: ended.set() if isinstance(event, RunEnd) else None
+                )
+                lines = [json.loads(line) async for line in gateway.stdout]
+                await ended.wait()
+
+                async def ask(method: str, **params: Any) -> Any:
+                    return await asyncio.to_thread(call, tmp_path, method, **params)
+
+                (worker,) = await ask("worker.list")
+                items = (await ask("worker.history", name="triage"))["items"]
+                status = await ask("service.status", name="triage-agent")
+    finally:
+        if gateway.returncode is None:
+            gateway.kill()
+        await gateway.wait()
+    assert lines[-1]["event"] == "done"
+    assert lines[-1]["complete"] is True
+    assert gateway.returncode == 0
+    assert (worker["name"], worker["engine"]) == ("triage", "scripted")
+    # Nothing entered the history but what was notified, and that before the worker ran (T3).
+    kinds = [item["type"] for item in items]
+    assert kinds.index("system_item") < kinds.index("run_start") < kinds.index("tool_result")
+    (system,) = [item for item in items if item["type"] == "system_item"]
+    assert json.loads(system["text"])["text"] == "could someone look at the build?"
+    provenance = system["provenance"]
+    assert (provenance["plugin"], provenance["command_id"]) == ("triage-agent", "message-1")
+    assert provenance["plugin_id"] == "project:triage-agent"
+    assert provenance["ingress"] == "events"
+    (result,) = [item for item in items if item["type"] == "tool_result"]
+    assert "sent to 1" in result["output"]
+    assert "refused" not in result["output"]
+    done = {(one["kind"], one["status"]) for one in status["commands"]}
+    assert done == {("websocket_send", "done"), ("notify", "done")}
+    assert status["counters"]["commands_done"] == FRAMES + 1
