@@ -71,9 +71,15 @@ def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
             shown(sum(link.frames_in for link in links)),
             shown(sum(link.frames_out for link in links)),
             shown(one.counters.commands_denied),
-            shown(one.last_error_code or ""),
+            shown(_worst(one)),
         )
     return grid
+
+
+def _worst(one: ServiceStatus) -> str:
+    """Return the code a person should look into first: of the service, else of a closed link."""
+    closed = [link.last_error_code for link in one.connections if link.state != "open"]
+    return one.last_error_code or next((code for code in closed if code), "")
 
 
 def details(one: ServiceStatus) -> RenderableType:
