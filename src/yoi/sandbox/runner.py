@@ -119,7 +119,7 @@ def _build_once(checkout: Path, base: Path, home: Path, digest: str) -> None:
 
 
 def _forget_old(base: Path) -> None:
-    """Keep the newest builds only: each is 28 MB, and every edit of the sources makes one."""
+    """Keep the newest builds only: each is 23 MB, and every edit of the sources makes one."""
     homes = sorted(
         (folder for folder in base.iterdir() if folder.is_dir()),
         key=lambda folder: folder.stat().st_mtime,
