@@ -2,55 +2,21 @@
 
 import asyncio
 import contextlib
-import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.connections.conftest import ALLOWED, FixedResolver, Sink, plan_for
+from tests.connections.conftest import ALLOWED, FixedResolver
+from tests.connections.world import World
 
-from yoi.connections import HostConnection
+from yoi.connections import DialTarget
+from yoi.core.frame_watch import FrameMatch
+from yoi.core.heartbeat import HeartbeatSpec
 from yoi.errors import ConnectionFailure
-from yoi.permissions import Decision
-from yoi.testing import ManualClock
-from yoi.testing.connector import MemoryConnector
-from yoi.testing.timers import ManualTimers
+from yoi.permissions import Decision, JsonPointer, Url
 from yoi.types import SessionId
 
 DENIED = Decision(allowed=False, code="denied.not_granted", message="no", hint="grant it")
-
-
-class World:
-    """One connection whose server, clock and timers are the test."""
-
-    def __init__(self, **changes):
-        self.clock = ManualClock()
-        self.timers = ManualTimers(self.clock)
-        self.connector = MemoryConnector(self.clock.monotonic)
-        self.sink = Sink()
-        self.resolver = FixedResolver("93.184.215.14")
-        names = (SessionId(f"s{n}") for n in itertools.count(1))
-        changes = {"backoff_first_ms": 500, "backoff_max_ms": 60_000, **changes}
-        self.host = HostConnection(
-            plan_for("wss://gateway.example.com/ws", **changes),
-            self.sink,
-            clock=self.clock,
-            rng=lambda: 0.5,
-            connector=self.connector,
-            resolver=self.resolver,
-            call_later=self.timers.call_later,
-            new_session=lambda: next(names),
-        )
-
-    async def open(self, subprotocol=None):
-        wire = (await self.connector.dialled()).accept(subprotocol)
-        await self.sink.next("opened")
-        return wire
-
-    async def settle(self):
-        """Let everything that is due on the loop happen."""
-        for _ in range(10):
-            await asyncio.sleep(0)
 
 
 async def test_policy_and_names_are_asked_again_on_every_dial():
@@ -238,28 +204,45 @@ async def test_close_codes_that_may_not_be_written_are_refused(code):
 STEPS = st.lists(
     st.sampled_from(
         ["text", "binary", "close", "vanish", "pause", "resume", "advance", "long", "overflow",
-         "reconnect", "accept", "refuse", "send"]
+         "reconnect", "accept", "refuse", "send", "open", "ticket", "stop", "ready", "old", "beat"]
     ),
     max_size=40,
 )  # fmt: skip
+BEAT = HeartbeatSpec(
+    every_ms=1000, render=lambda last: "beat", ack=FrameMatch(JsonPointer(("ok",)), True)
+)
 
 
-@settings(max_examples=120, deadline=None)
-@given(STEPS)
-def test_the_sinks_view_holds_in_any_order(steps):
+ASKED = {
+    "pause": lambda host: host.pause(),
+    "resume": lambda host: host.resume(),
+    "overflow": lambda host: host.overflow(),
+    "reconnect": lambda host: host.reconnect(),
+    "send": lambda host: host.send_text(None, "x"),
+    "open": lambda host: host.open(),
+    "ticket": lambda host: host.open(DialTarget(Url.parse("wss://x.example.com/?t=1"), once=True)),
+    "stop": lambda host: host.stop(),
+    "ready": lambda host: host.ready(),
+    "beat": lambda host: host.heartbeat(BEAT),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS, st.sampled_from([0.0, 5000.0]))
+def test_the_sinks_view_holds_in_any_order(steps, overlap_ms):
     """W3: one close per open, no message outside a session, a gap between two sessions."""
-    asyncio.run(_any_order(steps))
+    asyncio.run(_any_order(steps, overlap_ms))
 
 
-async def _any_order(steps):
-    world = World()
+async def _any_order(steps, overlap_ms):
+    world = World(overlap_ms=overlap_ms)
     world.host.start()
-    wire = dial = None
+    wire = dial = old = None
     for step in steps:
         if dial is None and not world.connector._dials.empty():
             dial = await world.connector.dialled()
         if step == "accept" and dial is not None:
-            wire, dial = dial.accept(), None
+            old, wire, dial = wire, dial.accept(), None
         elif step == "refuse" and dial is not None:
             dial.refuse(ConnectionFailure("connection.refused", "no"))
             dial = None
@@ -267,11 +250,11 @@ async def _any_order(steps):
             world.timers.advance(1)
         elif step == "long":
             world.timers.advance(61)
-        elif step in ("pause", "resume", "overflow", "reconnect"):
-            getattr(world.host, step)()
-        elif step == "send":
+        elif step == "old" and old is not None:
+            old.peer_sends("old")
+        elif step in ASKED:
             with contextlib.suppress(ConnectionFailure):
-                world.host.send_text(None, "x")
+                ASKED[step](world.host)
         elif wire is not None:
             {
                 "text": lambda w: w.peer_sends("x"),
@@ -286,7 +269,28 @@ async def _any_order(steps):
     await closing
     assert world.timers.pending == 0
     assert world.host.status().state == "stopped"
-    check_order(world.sink.seen)
+    if overlap_ms:
+        check_sessions(world.sink.seen)
+    else:
+        check_order(world.sink.seen)
+
+
+def check_sessions(calls):
+    """With overlap: two sessions at most, each with its own messages between open and close."""
+    running, past = [], set()
+    for name, *rest in calls:
+        if name == "opened":
+            assert rest[0] not in past
+            running.append(rest[0])
+            assert len(running) <= 2
+        elif name in ("text", "binary"):
+            assert rest[0] in running
+        elif name == "closed":
+            running.remove(rest[0])
+            past.add(rest[0])
+        elif name == "gap":
+            assert rest[0] in past
+    assert not running
 
 
 def check_order(calls):

@@ -333,7 +333,7 @@ class HostConnection:
     # -- inside ----------------------------------------------------------------------------------
 
     def _lines(self) -> list[Line]:
-        return [line for line in (self._current, self._old) if line is not None]
+        return [line for line in (self._old, self._current) if line is not None]
 
     def _line(self, session: SessionId | None, *, current: bool = False) -> Line:
         """Return the line of `session` that may be written to; raises ConnectionFailure."""
