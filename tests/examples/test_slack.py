@@ -137,6 +137,15 @@ def mention(text: str) -> dict[str, Any]:
     return {"type": "app_mention", "channel": "C1", "user": "U2", "ts": "1.5", "text": text}
 
 
+def test_the_host_has_not_one_line_about_slack_or_discord():
+    """W10: what a vendor does is said in plugins; the gateways to test them are in testing/."""
+    source = EXAMPLE.parents[1] / "src/yoi"
+    files = [path for path in source.rglob("*.py") if "testing" not in path.parts]
+    assert len(files) > 100
+    words = ("slack", "discord")
+    assert not [p for p in files if any(w in p.read_text("utf-8").lower() for w in words)]
+
+
 async def test_a_mention_is_acknowledged_on_its_socket_and_answered_with_the_bot_token(host, slack):
     """W9, W10: from nothing to an answer; the plugin saw no token, address or socket."""
     host.enable(host.install().granting(SECRETS), prefix="> ")

@@ -67,7 +67,7 @@ def read_secrets(
             raise UsageError(
                 "usage.arguments",
                 f"--secret {pair} is not NAME=STORE_NAME",
-                hint="--secret app=slack-app; see what is stored with: yoi secret list",
+                hint="--secret app=my-token; see what is stored with: yoi secret list",
             )
         if name not in asked:
             names = ", ".join(sorted(asked)) or "none"

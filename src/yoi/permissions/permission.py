@@ -14,7 +14,7 @@ SURFACES = ("hook", "tool", "service", "ingress", "wasm")
 HOST_APIS = ("request", "websocket")
 
 _TOOL_NAME = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+\Z")
-# A namespace ends where one of these follows: `slack` holds `slack.post`, never `slackbot`.
+# A namespace ends where one of these follows: `chat` holds `chat.post`, never `chatbot`.
 _DELIMITERS = (".", "_", "-", "/", ":")
 
 

@@ -56,7 +56,7 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
 
 
 def _goal(binding: "Binding", requested: "PermissionSet") -> str:
-    """Return what receives the value, in words: `requests to slack.com/api`."""
+    """Return what receives the value, in words: `requests to api.example.com/v1`."""
     if binding.connection is not None:
         return f"messages and handshakes of the connection {binding.connection}"
     target = requested.request_named(binding.request or "")

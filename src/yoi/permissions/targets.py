@@ -203,7 +203,7 @@ class UrlTarget:
 
     @property
     def where(self) -> str:
-        """The hosts and paths alone, escaped: `slack.com/api`."""
+        """The hosts and paths alone, escaped: `api.example.com/v1`."""
         paths = self.path_prefixes or ("",)
         return printable(", ".join(self.host.display + path for path in paths), _LABEL_CHARS)
 
