@@ -174,6 +174,26 @@ async def test_a_socket_of_another_account_is_told_nothing(server, tmp_path, mon
     assert refused.value.code == "control.socket"
 
 
+async def test_an_answer_over_the_bound_is_a_typed_refusal(tmp_path):
+    async def much(params):
+        return "x" * 5000
+
+    async def defect(params):
+        raise RuntimeError("oh")
+
+    server = ControlServer(
+        tmp_path, {"much": much, "defect": defect}, Limits(control_response_bytes=4096)
+    )
+    await server.start()
+    with pytest.raises(ControlError) as refused:
+        await call(tmp_path, "much")
+    assert refused.value.code == "control.refused"
+    with pytest.raises(ControlError) as refused:
+        await call(tmp_path, "defect")
+    assert refused.value.code == "usage.internal"
+    await server.close()
+
+
 def test_no_host_means_a_typed_error_that_names_the_next_command(tmp_path):
     with pytest.raises(ControlError) as refused:
         control_client.call(tmp_path, "echo")

@@ -6,6 +6,7 @@ a commit that returned; losing power does not either under `POWER_LOSS`, at the 
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -252,7 +253,8 @@ def _io(exc: Exception) -> JournalError:
 def _connect(path: Path, survives: Survives, limits: Limits) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+        # A project folder may come from a stranger: a link would have us write elsewhere.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(
             path, isolation_level=None, timeout=limits.journal_busy_ms / 1000
         )

@@ -93,9 +93,14 @@ class ControlServer:
         try:
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 line = await reader.readline()
-            answer = await self._answer(line)
-            writer.write(_encoded(answer) + b"\n")
-            await writer.drain()
+            answer = _encoded(await self._answer(line))
+            if len(answer) >= self._limits.control_response_bytes:
+                answer = _encoded(
+                    _failure("control.refused", f"the answer has {len(answer)} bytes: too many")
+                )
+            writer.write(answer + b"\n")
+            async with asyncio.timeout(self._limits.control_ms / 1000):
+                await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
             pass  # too slow, too long, or gone: nobody is there to be told
         finally:
@@ -120,6 +125,8 @@ class ControlServer:
             return _failure("control.refused", f"bad parameters: {exc}")
         except RecursionError:
             return _too_deep()
+        except Exception as exc:
+            return _failure("usage.internal", f"{request.method} failed: {exc!r}")
 
 
 def _encoded(answer: Answer) -> bytes:

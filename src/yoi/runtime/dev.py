@@ -21,7 +21,7 @@ from yoi.packages import (
 )
 from yoi.permissions import PermissionSet, permission_hash
 from yoi.protocol.diagnostics import diagnostic
-from yoi.runtime.serve import Listen, Preparing, Ready, Runtime, run, stop_on_signals
+from yoi.runtime.serve import Listen, Preparing, Ready, Runtime, finished, run, stop_on_signals
 from yoi.runtime.watching import Watch
 from yoi.runtime.workspace import Plan
 from yoi.types import Clock, InstanceName, SystemClock, rfc3339
@@ -131,10 +131,10 @@ def develop(
 async def _develop(folder: Path, runtime: Runtime, on_ready: Ready) -> int:
     stop = stop_on_signals()
     async with runtime, Watch(folder, lambda path: belongs(folder, path), stop) as watch:
-        await runtime.reload()
-        on_ready(runtime.host)
-        while await watch.changed():
-            await runtime.reload()
+        if await finished(runtime.reload(), stop):
+            on_ready(runtime.host)
+            while await watch.changed():
+                await runtime.reload()
     return 0
 
 

@@ -22,7 +22,7 @@ from yoi.packages import PythonRuntime, Store
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.control import ControlServer
-from yoi.runtime.hop import Mailbox
+from yoi.runtime.hop import Mailbox, on_worker
 from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
@@ -38,6 +38,8 @@ from yoi.types import Clock, SystemClock, rfc3339
 T = TypeVar("T")
 
 _RNG = random.random
+_PREPARE = ":prepare"
+"""The scheduler's key for work of the host itself; no plugin can have this name."""
 Listen = Callable[[Diagnostic], None]
 Ready = Callable[[PluginHost], None]
 Preparing = Callable[[], contextlib.AbstractContextManager[None]]
@@ -67,10 +69,27 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready) -> int:
     stop = stop_on_signals()
     async with runtime, watch(workspace, stop) as changes:
-        await runtime.reload()
-        on_ready(runtime.host)
-        await follow(changes, runtime)
+        if await finished(runtime.reload(), stop):
+            on_ready(runtime.host)
+            await follow(changes, runtime)
     return 0
+
+
+async def finished(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
+    """Carry `work` out and return True, or give it up and return False once `stop` is set.
+
+    A first start compiles for many seconds; nobody who says stop wants to wait for that.
+    """
+    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+        return doing.done()
+    finally:
+        doing.cancel()
+        stopping.cancel()
+        await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
 def watch(workspace: Path, stop: asyncio.Event) -> Watch:
@@ -133,6 +152,7 @@ class Runtime:
         await self._control.start()
         try:
             loop = asyncio.get_running_loop()
+            self._mailbox = Mailbox(loop)
             self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir())
             self._scheduler = Scheduler(self._limits)
             self._state = await asyncio.to_thread(self._open_state)
@@ -151,7 +171,7 @@ class Runtime:
             self.host = PluginHost(
                 Surroundings(
                     turns=self._scheduler,
-                    mailbox=Mailbox(loop),
+                    mailbox=self._mailbox,
                     loop=loop,
                     clock=self._clock,
                     rng=_RNG,
@@ -239,7 +259,8 @@ class Runtime:
             return
         with self._preparing(), contextlib.suppress(SandboxError):
             # Without a runner every service says so for itself.
-            await asyncio.to_thread(self._sandbox.warm_up)
+            # On a thread that the end of the process need not wait for.
+            await on_worker(self._scheduler, self._mailbox, _PREPARE, self._sandbox.warm_up)
         self._prepared = True
 
     async def _unless_long(self, work: Coroutine[Any, Any, T]) -> T | None:

@@ -128,10 +128,12 @@ class Sandbox:
 
     def close(self) -> None:
         """Forget compiled components. Guests that still run keep theirs."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
+        # Whoever compiles holds the lock for seconds; nothing is worth waiting for that.
+        if self._lock.acquire(blocking=False):
             self._runner = None
             self._foreign.clear()
+            self._lock.release()
 
     def _instance(self, host_calls: HostCalls, name: str) -> Instance:
         return Instance(

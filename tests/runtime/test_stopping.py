@@ -1,0 +1,63 @@
+"""A person says stop: at once where nothing is worth waiting for; no hang-up goes unheard."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from yoi.errors import UsageError
+from yoi.runtime.serve import finished, stop_on_signals
+
+
+async def test_a_stop_gives_up_a_start_that_takes_long():
+    """W8: a first start compiles for seconds; a stop does not wait for it."""
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def start():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    asyncio.get_running_loop().call_soon(stop.set)
+    assert not await finished(start(), stop)
+    assert ended.is_set()
+
+
+async def test_a_start_that_ends_is_told_and_its_failure_raised():
+    async def start():
+        return 1
+
+    async def fail():
+        raise UsageError("usage.aborted", "no")
+
+    assert await finished(start(), asyncio.Event())
+    with pytest.raises(UsageError):
+        await finished(fail(), asyncio.Event())
+
+
+@pytest.fixture
+def hangup():
+    """Put back what a hang-up does."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_each_signal_that_asks_to_end_sets_the_event(hangup, number):
+    stop = stop_on_signals()
+    os.kill(os.getpid(), number)
+    async with asyncio.timeout(5):
+        await stop.wait()
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().remove_signal_handler(one)
+
+
+async def test_a_hangup_that_nohup_ignores_stays_ignored(hangup):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop_on_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(one)
