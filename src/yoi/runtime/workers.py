@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from yoi.core.redaction import Masker
-from yoi.errors import ServiceError, WorkerError
+from yoi.errors import WorkerError
 from yoi.journal.log import Journal
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
@@ -47,11 +47,12 @@ class HostTools:
         return await self._host().service(service).call_tool(tool, arguments)
 
     def redact(self, plugin: str, text: str) -> str:
-        """Return `text` without the secrets that were granted to `plugin`."""
-        try:
-            names = self._host().service(plugin).blueprint.secret_names
-        except ServiceError:
-            return text  # it is gone, and with it what it could have been told
+        """Return `text` without the secrets that were granted to `plugin`.
+
+        Raises ServiceError `service.unknown` when the plugin is gone: what cannot be masked is not
+        committed.
+        """
+        names = self._host().service(plugin).blueprint.secret_names
         return self._secrets.masker(names).text(text)
 
 

@@ -1,0 +1,116 @@
+"""What stands between services and workers while the host starts, stops and masks."""
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from yoi.core.redaction import Masker
+from yoi.errors import ServiceError, WorkerError, YoiError
+from yoi.journal.memory import MemoryJournal
+from yoi.limits import LIMITS
+from yoi.runtime.workers import HostTools, HostWorkers
+from yoi.testing import ManualClock
+from yoi.types import Secret
+from yoi.workers.items import public_entry
+from yoi.workers.notify import Notification
+from yoi.workers.profile import WorkerProfile
+
+VALUE = "xoxb-4711-secret-value"
+
+
+class Secrets:
+    def secret(self, name):
+        return Secret(name, VALUE) if name == "token" else None
+
+    def masker(self, names):
+        return Masker(found for name in names if (found := self.secret(name)) is not None)
+
+
+class Host:
+    """Knows the service `desk`, which was granted the secret `token`."""
+
+    services = ()
+
+    def service(self, name):
+        if name != "desk":
+            raise ServiceError("service.unknown", name)
+        return SimpleNamespace(blueprint=SimpleNamespace(secret_names=frozenset({"token"})))
+
+
+def workers(**limits):
+    heard = []
+    made = HostWorkers(
+        MemoryJournal(), Host, Secrets(), heard.append, ManualClock(), replace(LIMITS, **limits)
+    )
+    return made, heard
+
+
+def note(number=1, text="hi", plugin="desk"):
+    return Notification(
+        worker="w",
+        text=text,
+        plugin=plugin,
+        plugin_id="project:desk",
+        digest="sha256:ab",
+        ingress="events",
+        event_id="e",
+        command_id=f"c{number}",
+    )
+
+
+PROFILE = WorkerProfile.parse(
+    {
+        "name": "w",
+        "model": "scripted",
+        "script": [{"say": "x"}],
+        "notify": [{"plugin": "desk", "start_run": False}],
+    }
+)
+
+
+async def test_what_is_heard_before_the_workers_are_there_waits_within_bounds():
+    made, _ = workers(worker_inputs=2)
+    early = [asyncio.create_task(made.notify(note(n))) for n in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.wait({early[2]})
+    with pytest.raises(WorkerError) as caught:
+        await early[2]
+    assert caught.value.code == "worker.queue_full"
+    await made.apply([PROFILE])
+    assert [(await each).new for each in early[:2]] == [True, True]
+    await made.stop()
+
+
+async def test_a_stopping_host_says_so_instead_of_denying():
+    made, _ = workers()
+    await made.apply([PROFILE])
+    await made.stop()
+    with pytest.raises(YoiError) as caught:
+        await made.notify(note())
+    assert caught.value.code == "worker.stopped"
+
+
+async def test_a_granted_secret_never_enters_a_history():
+    """W9, T3."""
+    made, _ = workers()
+    await made.apply([PROFILE])
+    await made.notify(note(text=f"the token is {VALUE}"))
+    (item,) = await made.roster.worker("w").history(0, 10)
+    assert public_entry(item)["text"] == "the token is [secret token]"
+    await made.stop()
+
+
+def test_what_cannot_be_masked_is_not_committed():
+    with pytest.raises(ServiceError):
+        HostTools(Host, Secrets()).redact("gone", VALUE)
+
+
+async def test_a_worker_that_cannot_run_is_told():
+    made, heard = workers()
+    keyless = WorkerProfile.parse({"name": "k", "model": "openai:m", "api_key": "gone"})
+    await made.apply([keyless, PROFILE])
+    assert [(one.scope, one.code) for one in heard] == [("worker:k", "worker.profile")]
+    assert [worker.name for worker in made.roster.workers] == ["w"]
+    await made.stop()

@@ -1,0 +1,54 @@
+"""[[workers]] in yoi.toml: a fault in one table is that worker's own."""
+
+import pytest
+
+from yoi.errors import EnablementError
+from yoi.limits import LIMITS
+from yoi.runtime.worker_profiles import load_workers, parse_workers
+
+ONE = b'[[workers]]\nname = "%s"\nmodel = "scripted"\nscript = [{ say = "x" }]\n'
+
+
+def names(plan):
+    return [profile.name for profile in plan.profiles]
+
+
+def test_no_file_and_no_table_mean_no_worker(tmp_path):
+    assert load_workers(tmp_path / "yoi.toml").profiles == ()
+    (tmp_path / "yoi.toml").write_bytes(b"[plugins]\n")
+    assert load_workers(tmp_path / "yoi.toml").profiles == ()
+
+
+def test_the_others_run():
+    plan = parse_workers(ONE % b"a" + b"[[workers]]\nname = 1\n" + ONE % b"b")
+    assert names(plan) == ["a", "b"]
+    (fault,) = plan.faults
+    assert (fault.name, fault.error.code) == ("workers[1]", "worker.profile")
+    assert fault.error.fields["at"].startswith("workers[1]")
+
+
+def test_of_two_with_one_name_neither_runs():
+    plan = parse_workers(ONE % b"a" + ONE % b"b" + ONE % b"a" + ONE % b"a")
+    assert names(plan) == ["b"]
+    assert [fault.error.code for fault in plan.faults] == ["worker.duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "code"),
+    [
+        (b"not toml [", "enablement.toml"),
+        (b"workers = 1\n", "enablement.malformed"),
+        (b"[workers]\nname = 'a'\n", "enablement.malformed"),
+        (b"[[workers]]\n" * (LIMITS.workers + 1), "enablement.malformed"),
+    ],
+)
+def test_a_file_that_cannot_be_read_changes_nothing(toml, code):
+    with pytest.raises(EnablementError) as caught:
+        parse_workers(toml)
+    assert caught.value.code == code
+
+
+def test_the_file_is_bounded(tmp_path):
+    (tmp_path / "yoi.toml").write_bytes(b"#" * (LIMITS.operator_config_bytes + 1))
+    with pytest.raises(EnablementError):
+        load_workers(tmp_path / "yoi.toml")
