@@ -1,10 +1,16 @@
 """The driver against a real server (W1, W2, W3, W5, W6, W8)."""
 
 import asyncio
+import dataclasses
 
 import pytest
+from tests.connections.conftest import QUICK
 
+from yoi.connections import DialTarget
+from yoi.core.frame_watch import Autoreply, FrameMatch
+from yoi.core.heartbeat import HeartbeatSpec
 from yoi.errors import ConnectionFailure
+from yoi.permissions import JsonPointer, Url
 from yoi.testing.gateway import FakeGateway
 
 
@@ -158,3 +164,52 @@ async def test_what_was_received_before_the_end_is_delivered_though_reading_is_p
 async def send_numbers(peer, count):
     for number in range(count):
         await peer.send(str(number))
+
+
+async def test_with_overlap_the_old_socket_is_closed_after_the_new_one_is_open(connect, gateway):
+    """W10: a refresh announced by the server loses nothing, on real sockets."""
+    limits = dataclasses.replace(QUICK, session_ready_ms=1)
+    host, sink = connect(gateway.url, overlap_ms=200, limits=limits)
+    old = await gateway.accept()
+    _, first, *_ = await sink.next("opened")
+    host.open(DialTarget(Url.parse(f"{gateway.url}?ticket=t1"), once=True))
+    new = await gateway.accept()
+    assert new.path == "/?ticket=t1"
+    _, second, *_ = await sink.next("opened")
+    await old.send("from the old one")
+    assert (await sink.next("text"))[1:3] == (first, "from the old one")
+    host.send_text(first, "to the old one")
+    host.send_text(None, "to the new one")
+    assert await old.receive() == "to the old one"
+    assert await new.receive() == "to the new one"
+    assert await old.closed() == (1000, "a newer session took over")
+    assert (await sink.next("closed"))[1:] == (first, 1000, "a newer session took over", True)
+    assert host.status().session == second
+    assert "gap" not in sink.names()
+
+
+async def test_heartbeats_and_replies_leave_on_a_real_socket(connect, gateway):
+    host, sink = connect(gateway.url)
+    peer = await gateway.accept()
+    await sink.next("opened")
+    host.autoreply(Autoreply(FrameMatch(JsonPointer(("t",)), "ask"), lambda *_: "answer"))
+    host.heartbeat(HeartbeatSpec(every_ms=1000, first_ms=0, render=lambda last: "beat"))
+    assert await peer.receive() == "beat"
+    await peer.send('{"t": "ask"}')
+    assert await peer.receive() == "answer"
+    await sink.next("text")
+
+
+async def test_inserted_headers_reach_the_server_once(connect, gateway):
+    host, _ = connect(None, where="the gateway", dial_at_start=False, headers=(("X-App", "plan"),))
+    host.open(
+        DialTarget(
+            Url.parse(gateway.url),
+            headers=(("x-app", "plugin"),),
+            inserted=(("Authorization", "Bearer t0ken"),),
+        )
+    )
+    peer = await gateway.accept()
+    sent = [(name.lower(), value) for name, value in peer.headers]
+    assert [v for n, v in sent if n == "x-app"] == ["plugin"]
+    assert [v for n, v in sent if n == "authorization"] == ["Bearer t0ken"]

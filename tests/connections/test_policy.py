@@ -239,6 +239,8 @@ async def _any_order(steps, overlap_ms):
     world.host.start()
     wire = dial = old = None
     for step in steps:
+        if dial is not None and dial.answer.cancelled():
+            dial = None
         if dial is None and not world.connector._dials.empty():
             dial = await world.connector.dialled()
         if step == "accept" and dial is not None:

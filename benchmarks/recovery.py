@@ -1,0 +1,165 @@
+"""How long from the death of a server to a session that is ready again, default backoff included.
+
+    python benchmarks/recovery.py [--rounds 40]
+
+A server process says hello on each connection and is killed with SIGKILL; another one listens on
+the same port at once. Ready is when the host has heard the new hello and vouched for the session.
+Most of the time is the backoff's first wait: full jitter up to `backoff_first_ms`.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import uvloop
+from harness import figures, machine
+from websockets.asyncio.server import ServerConnection, serve
+
+from yoi.connections import ConnectionPlan, HostConnection, SystemResolver, default_connector
+from yoi.core.session_effects import OpenReason
+from yoi.errors import YoiError
+from yoi.limits import LIMITS
+from yoi.permissions import Decision, Url
+from yoi.types import SessionId, SystemClock
+
+ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=1 << 20)
+
+
+class Hello:
+    """A sink that vouches for a session at its first message."""
+
+    host: HostConnection
+
+    def __init__(self) -> None:
+        self.ready: asyncio.Queue[float] = asyncio.Queue()
+
+    def opened(
+        self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
+    ) -> None:
+        pass
+
+    def text(self, session: SessionId, text: str, size: int) -> None:
+        self.host.ready(session)
+        self.ready.put_nowait(time.perf_counter())
+
+    def binary(self, session: SessionId, data: bytes) -> None:
+        pass
+
+    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
+        pass
+
+    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
+        pass
+
+    def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
+        pass
+
+    def reconnect_needed(
+        self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool
+    ) -> None:
+        pass
+
+    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
+        pass
+
+
+async def server(listening: int) -> None:
+    """Say hello on every connection of the socket that was inherited."""
+
+    async def hello(connection: ServerConnection) -> None:
+        await connection.send('{"type":"hello"}')
+        await connection.wait_closed()
+
+    async with serve(hello, sock=socket.socket(fileno=listening)):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+def start_server(listener: socket.socket) -> "subprocess.Popen[str]":
+    """Return a server that accepts from `listener` already."""
+    number = listener.fileno()
+    child = subprocess.Popen(
+        [sys.executable, __file__, "--server", str(number)],
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=(number,),
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
+
+
+async def measure(rounds: int) -> list[float]:
+    """Return the seconds from each death to the session that was ready after it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    sink = Hello()
+    plan = ConnectionPlan(
+        name="recovery",
+        ingress="events",
+        url=Url.parse(f"ws://127.0.0.1:{port}/"),
+        authorise=lambda _: ALLOWED,
+        ready_by_command=True,
+    )
+    sink.host = HostConnection(
+        plan,
+        sink,
+        clock=SystemClock(),
+        rng=random.random,
+        connector=default_connector(),
+        resolver=SystemResolver(),
+    )
+    alive = await asyncio.to_thread(start_server, listener)
+    took = []
+    sink.host.start()
+    await sink.ready.get()
+    for _ in range(rounds):
+        # Its successor accepts from the same socket as soon as this one is dead.
+        following = await asyncio.to_thread(start_server, listener)
+        died = time.perf_counter()
+        alive.kill()
+        took.append(await sink.ready.get() - died)
+        await asyncio.to_thread(alive.wait)
+        alive = following
+    await sink.host.close()
+    alive.kill()
+    alive.wait()
+    listener.close()
+    return took
+
+
+def main() -> None:
+    """Measure, print the figures, end with one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--server", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.server is not None:
+        os.set_inheritable(arguments.server, False)
+        asyncio.run(server(arguments.server))
+        return
+    took = uvloop.run(measure(arguments.rounds))
+    here = machine.describe()
+    print(machine.in_words(here))
+    print(figures.table(["figure", "value"], [["seconds", figures.spread(took, 3)]]))
+    figures.last_line(
+        {
+            "ready_p50_s": round(statistics.median(took), 3),
+            "ready_max_s": round(max(took), 3),
+            "rounds": arguments.rounds,
+            "backoff_first_ms": LIMITS.backoff_first_ms,
+            "machine": here,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
