@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from yoi.connections import RequestClient, SocketConnector, SystemResolver
 from yoi.core.captures import HandleTable
+from yoi.core.redaction import Masker
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet
@@ -23,6 +24,7 @@ from yoi.testing.timers import ManualTimers
 
 if TYPE_CHECKING:
     from yoi.errors import YoiError
+    from yoi.types import Secret
 
 PULL = {"kind": "host_api", "api": "websocket"}
 REQUEST = {"kind": "host_api", "api": "request"}
@@ -77,13 +79,14 @@ class Desk:
         authority = Authority(asked, asked if granted is None else granted, plugin=name)
         vault = Vault(name, authority, NoSecrets(), self.host.handles, self.host.clock)
         self.refused: list[YoiError] = []
+        self.echoed: list[Secret] = []
         self.calls = HostCallDesk(
             name,
             asyncio.get_running_loop(),
             self.host.waiting,
             self.host.state,
             RequestDesk(name, authority, vault, self.host.requests.send, NoSecrets()),
-            PullSockets(authority, self.host.dialler),
+            PullSockets(authority, self.host.dialler, lambda: Masker(self.echoed)),
             self.host.limits,
         )
         self.calls.begin(self.refused.append)

@@ -255,6 +255,7 @@ class Bench:
                         limits,
                         ManualTimers(self.clock).call_later,
                     ),
+                    vault.masker,
                 ),
                 limits,
             ),

@@ -14,6 +14,7 @@ from yoi.limits import LIMITS
 from yoi.permissions import PermissionSet
 from yoi.testing.gateway import FakeGateway
 from yoi.testing.http_server import HttpAnswer, HttpServer
+from yoi.types import Secret
 
 
 @pytest.fixture
@@ -119,6 +120,17 @@ async def test_a_lost_socket_says_why(desk, gateway):
     closed = await desk.ok("websocket.recv", handle, 5000)
     assert (closed["type"], closed["code"], closed["clean"]) == ("closed", 1006, False)
     assert closed["error"]["code"] == "connection.lost"
+
+
+async def test_a_secret_that_the_server_echoes_is_masked(desk, gateway):
+    """W9: a courtesy, as for connections."""
+    desk.echoed.append(Secret("bot", "a-token-of-some-length"))
+    handle, peer = await opened(desk, gateway)
+    await peer.send("you are a-token-of-some-length")
+    await peer.send(b"a-token-of-some-length\x00")
+    assert "a-token" not in str(await desk.ok("websocket.recv", handle, 5000))
+    data = (await desk.ok("websocket.recv", handle, 5000))["data"]
+    assert b"a-token" not in base64.b64decode(data)
 
 
 async def test_a_recv_without_a_message_times_out_and_the_socket_lives(desk, gateway):
@@ -451,6 +463,37 @@ async def test_state_is_bounded(gateway):
     desk = Desk(PermissionSet(), state_keys=1)
     await desk.ok("state.set", "a", "1")
     assert await desk.code("state.set", "b", "2") == "service.state_full"
+
+
+async def test_a_disk_that_fails_does_not_end_the_guest(gateway):
+    desk = Desk(PermissionSet())
+    desk.host.state.close()
+    assert await desk.code("state.set", "a", "1") == "journal.io"
+    desk.calls._state = None
+    assert await desk.code("state.get", "a") == "usage.internal"
+    assert [error.code for error in desk.refused] == ["journal.io", "usage.internal"]
+
+
+async def test_calls_that_are_given_up_at_once_leave_nothing_behind(desk, gateway):
+    """Cancelled before they began: no coroutine is left that nobody awaits."""
+
+    def hammer() -> set[str]:
+        return {
+            desk.ask_here("websocket.open", [{"url": gateway.url}], 0.0)["error"]["code"]
+            for _ in range(300)
+        }
+
+    assert await asyncio.to_thread(hammer) <= {"sandbox.deadline", "service.rate"}
+    await desk.end()
+    assert desk.calls.status() == []
+
+
+async def test_after_the_loop_has_gone_calls_are_refused(gateway):
+    desk = Desk(pulling(gateway))
+    loop = asyncio.new_event_loop()
+    loop.close()
+    desk.calls._loop = loop
+    assert await desk.code("websocket.open", {"url": gateway.url}) == "service.stopping"
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Assembler:
             self.waiting,
             self.state,
             desk,
-            PullSockets(plugin.authority, self.pull),
+            PullSockets(plugin.authority, self.pull, vault.masker),
             self.limits,
         )
         return Blueprint(

@@ -8,8 +8,9 @@ value, `{"error": {"code", "message", "hint"?}}`, never a trap.
 import asyncio
 import base64
 import binascii
+import inspect
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -146,6 +147,11 @@ class HostCallDesk:
         except YoiError as exc:
             self._note(op, exc)
             return _refusal(exc)
+        except Exception as exc:
+            # A defect of ours, or a disk that fails: the guest has done nothing to be ended for.
+            defect = YoiError("usage.internal", f"the call {op} failed: {type(exc).__name__}")
+            self._note(op, defect)
+            return _refusal(defect)
         return msgspec.json.encode({"ok": answer}).decode()
 
     def _carry_out(self, op: str, argument: str) -> Json:
@@ -154,19 +160,19 @@ class HostCallDesk:
             raise ServiceError("denied.unsupported", f"this host offers no call {op!r}")
         arguments = _arguments(operation, argument)
         with self._waiting() if operation.waits else nullcontext():
-            result = operation.run(self, *arguments)
-            if isinstance(result, Coroutine):
-                result = self._on_loop(result)
+            if inspect.iscoroutinefunction(operation.run):
+                result = self._on_loop(operation, arguments)
+            else:
+                result = operation.run(self, *arguments)
         return operation.shape(result)
 
-    def _on_loop(self, work: Coroutine[Any, Any, Json]) -> Json:
-        """Return what `work` returns, run on the loop within what is left of the guest's budget."""
-        tracked = self._tracked(work)
+    def _on_loop(self, operation: Operation, arguments: tuple[Any, ...]) -> Json:
+        """Carry it out on the loop, within what is left of the guest's budget."""
+        tracked = self._tracked(operation, arguments)
         try:
             future = asyncio.run_coroutine_threadsafe(tracked, self._loop)
         except RuntimeError:
             tracked.close()
-            work.close()
             raise _stopping() from None
         try:
             return future.result(remaining_seconds())
@@ -177,12 +183,12 @@ class HostCallDesk:
         except futures.CancelledError:
             raise _stopping() from None
 
-    async def _tracked(self, work: Coroutine[Any, Any, Json]) -> Json:
+    async def _tracked(self, operation: Operation, arguments: tuple[Any, ...]) -> Json:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
         self._under_way.add(task)
         try:
-            return await work
+            return await operation.run(self, *arguments)
         finally:
             self._under_way.discard(task)
 

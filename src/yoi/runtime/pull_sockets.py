@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from yoi.connections import CallLater, ConnectionPlan, Connector, DialTarget, Resolver, Wire
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
+from yoi.core.redaction import Masker
 from yoi.errors import ServiceError
 from yoi.limits import Limits
 from yoi.permissions import Authority, Url
@@ -94,6 +95,7 @@ class Bucket:
 class _Held:
     socket: PullSocket
     in_tool: bool
+    masker: Masker
 
 
 class PullSockets:
@@ -102,9 +104,12 @@ class PullSockets:
     Handles count up from 1 and are never used again, not even by the next instance.
     """
 
-    def __init__(self, authority: Authority, dialler: PullDialler) -> None:
+    def __init__(
+        self, authority: Authority, dialler: PullDialler, masker: Callable[[], Masker]
+    ) -> None:
         self._authority = authority
         self._dialler = dialler
+        self._make_masker = masker
         self._limits = dialler.limits
         now = dialler.clock.monotonic
         self._opens = Bucket(self._limits.pull_opens_per_minute, 60.0, now)
@@ -151,7 +156,8 @@ class PullSockets:
         )
         self._forget_oldest_ended()
         handle = next(self._numbers)
-        self._held[handle] = _Held(socket, in_tool)
+        # Once per socket: a rotation in between is masked from the next one on.
+        self._held[handle] = _Held(socket, in_tool, self._make_masker())
         return handle, socket
 
     def send(self, handle: int, message: str | bytes) -> int:
@@ -159,7 +165,7 @@ class PullSockets:
 
         Raises ServiceError (`service.handle`, `service.rate`), PermissionDenied, ConnectionFailure.
         """
-        socket = self._allowed(handle)
+        socket = self._allowed(handle).socket
         self._sends.take(
             f"more than {self._limits.pull_sends_per_second} messages were sent in a second"
         )
@@ -176,9 +182,13 @@ class PullSockets:
                 "service.call_malformed",
                 f"a recv waits at most {self._limits.pull_recv_max_ms} ms",
             )
-        got = await self._allowed(handle).receive(timeout_ms or self._limits.pull_recv_ms)
+        held = self._allowed(handle)
+        got = await held.socket.receive(timeout_ms or self._limits.pull_recv_ms)
         if isinstance(got, PullClosed):
             self._held.pop(handle, None)
+            return got
+        if held.masker:
+            return held.masker.text(got) if isinstance(got, str) else held.masker.data(got)
         return got
 
     def close(self, handle: int, code: int = 1000, reason: str = "") -> bool:
@@ -241,13 +251,13 @@ class PullSockets:
             )
         return held
 
-    def _allowed(self, handle: int) -> PullSocket:
-        socket = self._require(handle).socket
-        decision = self._authority.websocket(socket.url)
+    def _allowed(self, handle: int) -> _Held:
+        held = self._require(handle)
+        decision = self._authority.websocket(held.socket.url)
         if not decision.allowed:
             self.close(handle, 1008, "no longer allowed")
         decision.require()
-        return socket
+        return held
 
 
 def _owner(held: _Held) -> str:
