@@ -248,6 +248,7 @@ async def test_without_its_secret_nothing_leaves_the_host(host, slack, missing):
         await runtime.reload()
         code = "secret.missing" if missing == "unset" else "denied.not_granted"
         await host.diagnostics.until(lambda: code in host.diagnostics.codes)
+        await host.diagnostics.until(lambda: host.said("not connected"))
     assert not slack.api.calls
     assert slack.opened == 0
 

@@ -22,12 +22,13 @@ from yoi.permissions import Authority, Decision, PermissionSet, Url
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
+from yoi.runtime.blueprint import Blueprint, Outlet, Surroundings
 from yoi.runtime.hop import Mailbox
 from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk
-from yoi.runtime.service import Blueprint, Outlet, Service, Surroundings
+from yoi.runtime.service import Service
 from yoi.runtime.vault import NoSecrets, Vault
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector

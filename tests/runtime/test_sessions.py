@@ -11,6 +11,7 @@ from tests.canary import Canaries
 from tests.runtime.test_frame_path import Workspace, gateway
 
 from yoi.packages import EnabledEntry, Store, read_package, write_enablement
+from yoi.protocol import lean
 from yoi.runtime.workspace import operator_file
 from yoi.secrets import Settings, open_store
 from yoi.types import InstanceName
@@ -141,7 +142,16 @@ def ops(server):
     return [frame["op"] for frame in frames(server)]
 
 
-async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(workspace, canaries):
+async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(
+    workspace, canaries, monkeypatch
+):
+    crossed = []
+
+    def recorded(events, slice_ms, encode=lean.encode_batch):
+        crossed.append(encode(events, slice_ms))
+        return crossed[-1]
+
+    monkeypatch.setattr(lean, "encode_batch", recorded)
     token = canaries.secret("bot")
     async with gateway() as server:
         install(workspace, server, token)
@@ -185,10 +195,12 @@ async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(workspace, c
             await server.clients[0].wait_closed()
             assert len(server.clients) == 1
         found = canaries.grep_everything(
+            into_the_guest=crossed,
             diagnostics=workspace.diagnostics,
             status=status,
             letters=service.dead_letters,
             reprs=[repr(service), repr(service.blueprint), repr(runtime)],
         )
+        assert crossed
         assert found == []
         assert status.connections[0].url.endswith("?…") or "v=1" not in status.connections[0].url

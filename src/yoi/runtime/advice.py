@@ -4,7 +4,7 @@ _ADVICE = {
     "connection.dns": "check the host name in the url, and this machine's network",
     "connection.refused": "is the server running there, on that port? The host dials again itself",
     "connection.timeout": "is the server reachable from here? The host dials again by itself",
-    "connection.tls": "a server without TLS needs ws:// in the url; otherwise check its certificate",
+    "connection.tls": "a server without TLS needs ws:// in the url; else check its certificate",
     "connection.handshake": "check the path of the url: the server takes no WebSocket there",
     "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "
     "ingress",

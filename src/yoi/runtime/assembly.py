@@ -25,13 +25,13 @@ from yoi.packages import (
 )
 from yoi.permissions import permission_hash
 from yoi.protocol.ingress import EventKind
+from yoi.runtime.blueprint import Blueprint, Instance
 from yoi.runtime.hostcalls import HostCallDesk, Waiting
 from yoi.runtime.offers import granted_secrets, may_notify, tool_offers
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk, Rotation
-from yoi.runtime.service import Blueprint, Instance
 from yoi.runtime.vault import SecretSource, Vault
 from yoi.sandbox import Sandbox
 from yoi.types import Clock

@@ -7,7 +7,8 @@ import msgspec
 
 from yoi.errors import ServiceError
 from yoi.protocol.status import ServiceStatus
-from yoi.runtime.service import Blueprint, Service, Surroundings
+from yoi.runtime.blueprint import Blueprint, Surroundings
+from yoi.runtime.service import Service
 
 _STARTS_AT_ONCE = 4
 """Loading is CPU work in the guest: more at once only makes each slower."""

@@ -21,6 +21,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.packages import PythonRuntime, Store
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
+from yoi.runtime.blueprint import Surroundings
 from yoi.runtime.control import ControlServer
 from yoi.runtime.hop import Mailbox, on_worker
 from yoi.runtime.host import Applied, PluginHost
@@ -28,7 +29,6 @@ from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.secrets import WorkspaceSecrets
-from yoi.runtime.service import Surroundings
 from yoi.runtime.watching import Watch
 from yoi.runtime.workers import HostWorkers
 from yoi.runtime.workspace import Plan, operator_file, read_plan

@@ -68,6 +68,7 @@ class PlainBinding:
 
     def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
         """See `Binding.add_import`."""
+
         def call(store: Any, *args: Any) -> Any:
             state = current.state
             try:

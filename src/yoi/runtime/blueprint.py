@@ -1,0 +1,158 @@
+"""What a service is made of: the parts it drives, its blueprint, and what the host lends it."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from yoi.core.ingress_queue import Lane, Overflow
+from yoi.journal.state import StateStore
+from yoi.limits import Limits
+from yoi.permissions import Decision, Url
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.outcomes import Outcome
+from yoi.protocol.status import ConnectionStatus
+from yoi.runtime.hop import Mailbox, Turns
+from yoi.runtime.hostcalls import HostCallDesk
+from yoi.runtime.inlet import Inlet
+from yoi.runtime.pump import IngressRules
+from yoi.runtime.request_desk import RequestDesk
+from yoi.runtime.steering import Steerable
+from yoi.runtime.vault import Vault
+from yoi.types import Clock, InstanceName, SessionId
+from yoi.workers.notify import Notifier
+from yoi.workers.tools import PluginTool
+
+
+class Instance(Protocol):
+    """A sandbox guest (`yoi.sandbox.Guest`): blocking, worker threads only."""
+
+    def start(self, config_json: str, budget_ms: int) -> dict[str, Any]:
+        """Initialise the plugin and return its status."""
+        ...
+
+    def dispatch(self, events: Sequence[QueuedEvent], budget_ms: int) -> list[Outcome]:
+        """Return the outcomes of a prefix of `events`, at least one."""
+        ...
+
+    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
+        """Return the tool's output as JSON."""
+        ...
+
+    def status(self, budget_ms: int) -> dict[str, Any]:
+        """Return the plugin's own status."""
+        ...
+
+    def stop(self, budget_ms: int) -> dict[str, Any]:
+        """Let the plugin end its work."""
+        ...
+
+    def close(self) -> None:
+        """Drop the instance."""
+        ...
+
+    def take_output(self) -> Sequence[Any]:
+        """Return what the guest printed and logged since the last call."""
+        ...
+
+
+class Link(Steerable, Protocol):
+    """A host-owned connection (`yoi.connections.HostConnection`)."""
+
+    def start(self) -> None:
+        """Begin to dial, where the manifest says so."""
+        ...
+
+    def send_text(self, session: SessionId | None, text: str) -> None:
+        """Queue one text message; raises ConnectionFailure at once."""
+        ...
+
+    def send_binary(self, session: SessionId | None, data: bytes) -> None:
+        """Queue one binary message; raises ConnectionFailure at once."""
+        ...
+
+    def last(self, name: str, session: SessionId | None = None) -> Any:
+        """Return the latest value of the declared pointer `name` in that session."""
+        ...
+
+    def pause(self) -> None:
+        """Stop reading."""
+        ...
+
+    def resume(self) -> None:
+        """Read again."""
+        ...
+
+    def overflow(self) -> None:
+        """End the session because the plugin does not keep up."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, and do not dial again."""
+        ...
+
+    def status(self) -> ConnectionStatus:
+        """Return what a person sees."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """What the service needs to know of one declared connection."""
+
+    name: str
+    ingress: str
+    url: Url | None
+    """The manifest's; None where only the plugin says where to dial."""
+    deliver: frozenset[EventKind]
+    overflow: Overflow
+    authorise: Callable[[], Decision]
+    open: Callable[[Inlet], Link]
+    """Make the connection for this inlet; nothing is dialled before `Link.start`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Everything a service is made of, already resolved and authorised."""
+
+    name: InstanceName
+    fingerprint: str
+    """Changes with anything that needs a new service: digest, grants, config."""
+    reference: str
+    version: str
+    digest: str
+    runtime: str
+    config: Mapping[str, Any] | None
+    load: Callable[[], Instance]
+    """Make a fresh instance; blocking, run on a worker thread."""
+    lanes: tuple[Lane, ...]
+    rules: Mapping[str, IngressRules]
+    outlets: tuple[Outlet, ...]
+    told_of_start: tuple[str, ...]
+    """Ingresses that get a `service_started` event, the plugin's chance to make a first move."""
+    vault: Vault
+    desk: RequestDesk
+    calls: HostCallDesk
+    """What the instance may ask of the host while it runs."""
+    tools: tuple[PluginTool, ...]
+    """The declared tools that the operator granted."""
+    may_notify: Callable[[str], Decision]
+    """Decides whether the plugin may put something before the worker of that name."""
+    secret_names: frozenset[str]
+    """The secrets of the operator's store that were granted, by their names there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the host lends to each service."""
+
+    turns: Turns
+    mailbox: Mailbox
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    rng: Callable[[], float]
+    listen: Callable[[Diagnostic], None]
+    state: StateStore
+    limits: Limits
+    notifier: Notifier
