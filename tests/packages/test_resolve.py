@@ -57,6 +57,17 @@ def test_a_changed_package_is_off_until_it_is_reviewed(workspace):
     assert len(workspace.resolve().plugins) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("echo", "project:echo"), ("second", "project:echo --as second")]
+)
+def test_what_is_denied_names_the_command_for_this_very_entry(workspace, name, words):
+    """P5: enabling the package under its own name would not help another instance."""
+    workspace.enable(workspace.write(), name=name, granted=PermissionSet())
+    (plugin,) = workspace.resolve().plugins
+    denied = plugin.authority.permission(Permission(PermissionKind.SERVICE, "chat"))
+    assert denied.hint.splitlines()[-1] == f"yoi plugin enable {words}"
+
+
 def test_one_package_runs_twice_under_two_names(workspace):
     package = workspace.write()
     workspace.enable(package, config={"word": "a"})

@@ -46,6 +46,13 @@ class EnabledEntry:
         """Return the id without its source."""
         return self.reference.partition(":")[2]
 
+    @property
+    def words(self) -> str:
+        """Return what follows `yoi plugin enable` to review this very entry again."""
+        if self.name == self.local_id:
+            return self.reference
+        return f"{self.reference} --as {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:

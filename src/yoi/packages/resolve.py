@@ -72,7 +72,7 @@ def resolve_package(package: "Package", entry: EnabledEntry) -> ResolvedPlugin:
         surfaces=surfaces,
         config=config,
         granted=entry.granted,
-        authority=Authority(package.manifest.requested, entry.granted, plugin=entry.name),
+        authority=Authority(package.manifest.requested, entry.granted, plugin=entry.words),
     )
 
 
@@ -105,8 +105,7 @@ def check_binding(package: "Package", entry: EnabledEntry) -> None:
             "enablement.digest",
             f'{entry.reference} has changed since it was approved as "{entry.name}"; it stays off '
             "until it is reviewed again",
-            hint=f"see what changed and approve it with: yoi plugin enable {entry.reference}"
-            + ("" if entry.name == entry.local_id else f" --name {entry.name}"),
+            hint=f"see what changed and approve it with: yoi plugin enable {entry.words}",
             expected=entry.digest,
             found=package.digest,
         )
@@ -115,7 +114,7 @@ def check_binding(package: "Package", entry: EnabledEntry) -> None:
             "enablement.version",
             f'{entry.reference} says version "{package.manifest.version}", but '
             f'"{entry.version}" is enabled',
-            hint=f"review it again with: yoi plugin enable {entry.reference}",
+            hint=f"review it again with: yoi plugin enable {entry.words}",
             expected=entry.version,
             found=package.manifest.version,
         )

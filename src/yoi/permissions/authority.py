@@ -55,7 +55,7 @@ the name that the target must have."""
 class Authority:
     """Declared AND granted, for one plugin. Immutable, so each answer is remembered.
 
-    `plugin` is the name that `yoi plugin enable` takes, for hints.
+    `plugin` is what `yoi plugin enable` takes to review it again, for hints.
     """
 
     def __init__(

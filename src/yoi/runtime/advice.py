@@ -2,10 +2,12 @@
 
 _ADVICE = {
     "connection.dns": "check the host name in the url, and this machine's network",
-    "connection.refused": "is the server running there, on that port? The host dials again itself",
-    "connection.timeout": "is the server reachable from here? The host dials again by itself",
+    "connection.refused": "is the server running there, on that port? the host dials again",
+    "connection.timeout": "is the server reachable from here? the host dials again",
     "connection.tls": "a server without TLS needs ws:// in the url; else check its certificate",
     "connection.handshake": "check the path of the url: the server takes no WebSocket there",
+    "sandbox.load": "yoi plugin check finds most of these; libraries besides the standard one go "
+    "into the package",
     "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "
     "ingress",
     "sandbox.memory": "keep less in memory: the bound is for the whole plugin",
