@@ -7,11 +7,15 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.runtime.desks import PULL, REQUEST, Desk, Host, having, target
 from websockets.utils import accept_key
 
+from yoi.journal.state import StateStore
 from yoi.limits import LIMITS
 from yoi.permissions import PermissionSet
+from yoi.runtime.hostcalls import OPERATIONS, HostCallDesk
 from yoi.testing.gateway import FakeGateway
 from yoi.testing.http_server import HttpAnswer, HttpServer
 from yoi.types import Secret
@@ -443,6 +447,27 @@ async def test_a_bad_subprotocol_is_refused_before_the_dial(desk, gateway):
 async def test_arguments_that_are_not_json_arrays_are_refused(desk, argument):
     answer = await asyncio.to_thread(desk.calls, "state.get", argument)
     assert '"service.call_malformed"' in answer
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(op=st.sampled_from([*OPERATIONS, "x"]), arguments=st.lists(JSON, max_size=3) | JSON)
+def test_whatever_is_passed_the_answer_is_a_value(op, arguments):
+    """S7: without a loop to wait on, nothing gets further than the parsing and the state."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with contextlib.closing(StateStore(None)) as state:
+        desk = HostCallDesk("x", loop, contextlib.nullcontext, state, None, None, LIMITS)
+        answer = json.loads(desk(op, json.dumps(arguments)))
+    assert set(answer) in ({"ok"}, {"error"})
+    assert "ok" in answer or answer["error"]["code"] in {
+        "service.call_malformed", "service.stopping", "denied.unsupported",
+    }  # fmt: skip
 
 
 # -- state -----------------------------------------------------------------------------------------
