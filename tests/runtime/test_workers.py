@@ -57,7 +57,8 @@ class Desk(Plugin):
         if do == "flood":
             return ToolResult("much", "x" * 900_000)
         if do == "notify":
-            return ToolResult("asked", commands=Notify("stranger", "hello"))
+            who = ["stranger", "other", "triage"]
+            return ToolResult("asked", commands=[Notify(name, "from a tool") for name in who])
         return ToolResult("sent", commands=Send(f"answer {do}", connection="gateway"))
 """
 
@@ -242,7 +243,9 @@ async def test_a_prompt_that_makes_the_plugin_send_elsewhere_changes_nothing(wor
         ("websocket_send", "denied.not_requested")
     ]
     assert "denied.not_requested" in world.diagnostics.codes
-    (command,) = [one for one in world.service()["commands"] if one["kind"] == "websocket_send"]
+    (command,) = [
+        one for one in world.service()["commands"] if one["source_event_id"].startswith("tool.")
+    ]
     assert command["status"] == "denied"
     assert result_of(await world.run("SEND"))["outcome"] == "returned"
 
@@ -283,8 +286,12 @@ async def test_enormous_output_is_cut_visibly(world):
 
 
 async def test_a_tool_cannot_notify_whom_nobody_granted(world):
-    refused = json.loads(result_of(await world.run("TELL"))["output"])["refused"]
-    assert [(one["kind"], one["code"]) for one in refused] == [("notify", "denied.not_requested")]
+    """And the caller reads it, whether the gate refused or the worker's own rule (`other`)."""
+    items = await world.run("TELL")
+    refused = json.loads(result_of(items)["output"])["refused"]
+    assert [one["code"] for one in refused] == ["denied.not_requested", "denied.not_granted"]
+    assert {one["kind"] for one in refused} == {"notify"}
+    assert [item["text"] for item in items if item["type"] == "system_item"][1:] == ["from a tool"]
 
 
 async def test_a_storm_is_cut_told_once_and_silences_nobody(world):

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from yoi.core.gate import Tell
 from yoi.errors import ServiceError, YoiError
-from yoi.workers.notify import Notification, Notifier
+from yoi.workers.notify import Notification, Notified
 
-Settled = Callable[[YoiError | None], None]
+Settled = Callable[[YoiError | None], object]
 """Hears, once, why a notification was not committed; None when it was."""
 
 
@@ -25,16 +25,13 @@ def notification(effect: Tell, plugin: str, reference: str, digest: str) -> Noti
     )
 
 
-async def deliver(wanted: Notification, notifier: Notifier, settled: Settled) -> None:
-    """Hand `wanted` over and tell `settled`; raises nothing but the cancellation it is given."""
-    try:
-        await notifier.notify(wanted)
-    except YoiError as exc:
-        settled(exc)
-    except asyncio.CancelledError:
+def settle(settled: Settled, delivery: asyncio.Task[Notified]) -> None:
+    """Tell `settled` what became of a `delivery` that has ended, however it did."""
+    if delivery.cancelled():
         settled(ServiceError("service.stopping", "stopped; whether it arrived is unknown"))
-        raise
-    except Exception as exc:
-        settled(YoiError("usage.internal", f"carrying out notify failed: {exc!r}"))
+        return
+    error = delivery.exception()
+    if error is None or isinstance(error, YoiError):
+        settled(error)
     else:
-        settled(None)
+        settled(YoiError("usage.internal", f"carrying out notify failed: {error!r}"))

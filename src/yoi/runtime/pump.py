@@ -128,14 +128,34 @@ class Pump:
         self._scheduled = True
         self._loop.call_soon(self._begin)
 
-    def carry_out(self, commands: Iterable[OutputCommand], event: QueuedEvent) -> list[Refuse]:
+    async def carry_out(
+        self, commands: Iterable[OutputCommand], event: QueuedEvent
+    ) -> list[Refuse]:
         """Carry out commands that answer `event`, which is not queued; return the refused.
 
-        What becomes of a notification shows later, like that of one from a handler.
+        In order: whoever asked reads what came of each, notifications included.
         """
-        now = self._clock.monotonic()
-        done = [self._perform(self._judged(command, event, now), event) for command in commands]
-        return [refused for refused in done if refused is not None]
+        refused: list[Refuse] = []
+        for command in commands:
+            effect = self._judged(command, event, self._clock.monotonic())
+            if isinstance(effect, Tell):
+                one = await self._told(effect, event)
+            else:
+                one = self._perform(effect, event)
+            if one is not None:
+                refused.append(one)
+        return refused
+
+    async def _told(self, effect: Tell, event: QueuedEvent) -> Refuse | None:
+        outcome: asyncio.Future[Refuse | None] = self._loop.create_future()
+
+        def settled(error: YoiError | None) -> None:
+            refused = self._settled(effect, event, error)
+            if not outcome.done():  # whoever asked may have gone
+                outcome.set_result(refused)
+
+        self._owner.notify(effect, settled)
+        return await outcome
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -291,11 +311,13 @@ class Pump:
         self._done(effect, event)
         return None
 
-    def _settled(self, effect: Tell, event: QueuedEvent, error: YoiError | None) -> None:
+    def _settled(self, effect: Tell, event: QueuedEvent, error: YoiError | None) -> Refuse | None:
         if error is None:
             self._done(effect, event)
-        else:
-            self._refuse(_refusal(effect, error), event)
+            return None
+        refused = _refusal(effect, error)
+        self._refuse(refused, event)
+        return refused
 
     def _done(self, effect: _Carried, event: QueuedEvent) -> None:
         self._ledger.counters.commands_done += 1

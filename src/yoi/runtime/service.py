@@ -6,7 +6,8 @@ Everything here runs on the event loop; guest calls go through `on_worker` and t
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,7 +31,7 @@ from yoi.runtime.blueprint import Blueprint, Instance, Link, Surroundings
 from yoi.runtime.hop import on_worker
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
-from yoi.runtime.notifying import Settled, deliver, notification
+from yoi.runtime.notifying import Settled, notification, settle
 from yoi.runtime.pump import Pump
 from yoi.runtime.steering import steer
 from yoi.runtime.timers import Timers
@@ -38,6 +39,7 @@ from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
 from yoi.types import rfc3339_ms
 
 _OURS_CLOSE = 1001
+T = TypeVar("T")
 _HOST_MADE = frozenset({EventKind.STARTED, EventKind.TIMER, EventKind.RESPONSE})
 
 
@@ -85,7 +87,7 @@ class Service:
         """Held by whoever starts, replaces or stops the instance: one at a time."""
         self._retired = False
         self._drained = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
     # -- for the host -------------------------------------------------------------------------
@@ -201,7 +203,7 @@ class Service:
         self.collect_output()
         event = tool_event(name, [lane.name for lane in self._print.lanes], self._around.clock)
         parsed = parse_tool_answer(answer, name, event.event_id, event.created_at)
-        return with_refused(parsed.output, self._pump.carry_out(parsed.commands, event))
+        return with_refused(parsed.output, await self._pump.carry_out(parsed.commands, event))
 
     async def ask_status(self) -> None:
         """Refresh the plugin's own status, where it is running and not busy."""
@@ -370,7 +372,7 @@ class Service:
     def notify(self, effect: Tell, settled: Settled) -> None:
         """Put a text before a worker; `settled` hears, once, whether it was committed."""
         made = notification(effect, self.name, self._print.reference, self._print.digest)
-        self._spawn(deliver(made, self._around.notifier, settled))
+        self._spawn(self._around.notifier.notify(made)).add_done_callback(partial(settle, settled))
 
     def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
         """Queue a feedback event; never about feedback, or the two would talk for ever."""
@@ -639,8 +641,9 @@ class Service:
             "notice.lifecycle", f"{self.name} is {self._life.state}: {why}", state=self._life.state
         )
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._around.loop.create_task(work)
         # The loop knows its tasks only weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
