@@ -139,6 +139,7 @@ class Runtime:
         self._listen = listen
         self._preparing = preparing
         self._prepared = False
+        self._prepare_once = asyncio.Lock()
         self._later: set[asyncio.Task[Any]] = set()
         self._clock = clock
         self._limits = limits
@@ -255,13 +256,14 @@ class Runtime:
 
     async def _prepare(self) -> None:
         """Compile the runner before services start, so that none of them pays for it."""
-        if self._prepared:
-            return
-        with self._preparing(), contextlib.suppress(SandboxError):
-            # Without a runner every service says so for itself.
-            # On a thread that the end of the process need not wait for.
-            await on_worker(self._scheduler, self._mailbox, _PREPARE, self._sandbox.warm_up)
-        self._prepared = True
+        async with self._prepare_once:
+            if self._prepared:
+                return
+            with self._preparing(), contextlib.suppress(SandboxError):
+                # Without a runner every service says so for itself.
+                # On a thread that the end of the process need not wait for.
+                await on_worker(self._scheduler, self._mailbox, _PREPARE, self._sandbox.warm_up)
+            self._prepared = True
 
     async def _unless_long(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return what `work` returns, or None where it goes on for longer than a client waits."""
