@@ -1,7 +1,7 @@
 """Host calls by real guests in both worlds, through the whole runtime (W7, S5, P4)."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.desks import PULL as PULL_PERMISSION
 from tests.runtime.desks import Desk, Host, having
 from tests.runtime.desks import target as ws_target
-from tests.runtime.test_frame_path import Workspace
+from tests.runtime.heard import Heard
 from tests.sandbox import wat
 from tests.sandbox.conftest import run_on_guest_thread
 
@@ -119,8 +119,15 @@ methods = ["GET"]
 """
 
 
-class Pullers(Workspace):
+@dataclass
+class Pullers:
     """A workspace whose plugin opens sockets itself."""
+
+    folder: Path
+    diagnostics: Heard = field(default_factory=Heard)
+
+    def codes(self) -> list[str]:
+        return self.diagnostics.codes
 
     def install_puller(
         self, url: str, *, http: int = 1, deadline_ms: int = 30_000
