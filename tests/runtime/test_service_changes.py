@@ -77,6 +77,22 @@ async def test_a_restart_that_is_due_during_a_stop_does_not_come():
     assert bench.service.lifecycle is Lifecycle.STOPPED
 
 
+async def test_nothing_more_is_read_while_a_stop_drains():
+    """W8: a flood must not hold a shutdown up until its bound."""
+    bench = await running(FakeInstance(echo), max_events=8)
+    bench.turns.hold()
+    for n in range(8):
+        bench.link.receive(str(n))
+    link = bench.link
+    stopping = asyncio.create_task(bench.service.stop())
+    await bench.settle()
+    bench.turns.release()
+    await stopping
+    assert "resume" not in link.log
+    assert link.log[-1] == "close 1001"
+    assert [text for _, text in link.sent] == [str(n) for n in range(8)]
+
+
 async def test_a_restart_that_is_due_after_a_person_was_quicker_does_not_come():
     instances = [FakeInstance(echo) for _ in range(2)]
     bench = await running(*instances)

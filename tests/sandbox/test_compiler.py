@@ -1,6 +1,10 @@
 """Foreign components are compiled in a child process with bounds; its end is a typed error."""
 
 import functools
+import os
+import select
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +14,7 @@ from wasmtime import wat2wasm
 
 from yoi.errors import SandboxError
 from yoi.limits import LIMITS, MIB, Limits
+from yoi.sandbox import compile_child
 from yoi.sandbox.cache import CodeCache
 from yoi.sandbox.compiler import Compiler
 from yoi.sandbox.engine import ProcessEngine
@@ -89,3 +94,25 @@ def test_the_child_sees_no_environment_and_no_input(tmp_path: Path) -> None:
     source = inspect.getsource(module.Compiler._run_child)
     assert "env=environment" in source
     assert "stdin=subprocess.DEVNULL" in source
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_the_child_ends_with_its_host(tmp_path):
+    """A host that is stopped or killed leaves no compiler behind that uses a core for minutes."""
+    source = tmp_path / "source"
+    os.mkfifo(source)
+    command = [sys.executable, "-I", compile_child.__file__, str(source), str(tmp_path / "out")]
+    command += ["1000000", "60", str(1 << 31), "1000000"]
+    host = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess; subprocess.run({command!r})"],
+        stdout=subprocess.PIPE,
+    )
+    # Opening blocks until the child reads, which it does after it has asked for its end.
+    with source.open("wb"):
+        host.kill()
+        assert host.stdout is not None
+        # The child holds the same pipe: it ends only when both are gone.
+        assert select.select([host.stdout], [], [], 20)[0]
+        assert host.stdout.read() == b""
+        host.stdout.close()
+        host.wait()

@@ -86,6 +86,7 @@ class Service:
         self._changing = asyncio.Lock()
         """Held by whoever starts, replaces or stops the instance: one at a time."""
         self._retired = False
+        self._leaving = False
         self._drained = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -152,6 +153,7 @@ class Service:
 
     async def _stop(self, reason: str) -> None:
         self._cancel_restart()
+        self._leaving = True
         if self._life.state is Lifecycle.RUNNING:
             for inlet in self._inlets.values():
                 inlet.leave()
@@ -397,6 +399,8 @@ class Service:
 
     def room(self) -> None:
         """Let paused connections read again where their lane has room."""
+        if self._leaving:
+            return  # what is read now would only be discarded
         lanes = self._queue.resumable()
         if lanes:
             for outlet in self._print.outlets:
@@ -456,6 +460,7 @@ class Service:
 
     async def _bring_up(self) -> None:
         """Load an instance and start it; the lifecycle is STARTING."""
+        self._leaving = False
         config = msgspec.json.encode(self._print.config).decode()
         limits = self._limits
         self._print.calls.begin(self._call_refused)

@@ -4,9 +4,13 @@ Run as `python -I compile_child.py IN OUT STACK CPU_SECONDS MEMORY_BYTES OUT_BYT
 A hostile component can make a compiler slow, greedy or faulty; here that ends one small process.
 """
 
+import ctypes
 import resource
+import signal
 import sys
 from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
 
 INVALID = 3
 """Exit status: the bytes are not a component this engine accepts; stdout says why."""
@@ -14,6 +18,7 @@ INVALID = 3
 
 def main(argv: list[str]) -> int:
     """Compile as the arguments say and return the exit status."""
+    _end_with_parent()
     source, target = Path(argv[0]), Path(argv[1])
     stack, cpu_seconds, memory_bytes, out_bytes = (int(value) for value in argv[2:6])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
@@ -37,6 +42,12 @@ def main(argv: list[str]) -> int:
         return INVALID
     target.write_bytes(compiled)
     return 0
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process when the host goes: nobody waits for it any more."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
