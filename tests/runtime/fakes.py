@@ -169,6 +169,9 @@ class FakeLink:
     def resume(self) -> None:
         self.log.append("resume")
 
+    def reauthorise(self) -> bool:
+        return True
+
     def overflow(self) -> None:
         self.log.append("overflow")
 
@@ -227,6 +230,7 @@ class Bench:
         self.blueprint = Blueprint(
             name=InstanceName("echo"),
             fingerprint="1",
+            authority=authority,
             reference="project:echo",
             version="0.1.0",
             digest="sha256:" + "0" * 64,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.runtime.heard import Heard
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
@@ -90,10 +91,11 @@ class Gateway:
         async with self.changed:
             self.clients.append(client)
             self.changed.notify_all()
-        async for message in client:
-            async with self.changed:
-                self.received.append(message)
-                self.changed.notify_all()
+        with contextlib.suppress(ConnectionClosed):
+            async for message in client:
+                async with self.changed:
+                    self.received.append(message)
+                    self.changed.notify_all()
 
     async def until(self, true) -> None:
         async with asyncio.timeout(20), self.changed:
@@ -309,10 +311,16 @@ async def test_revoking_on_a_running_host_closes_the_connection(workspace):
             await server.until(lambda: server.clients)
             workspace.enable(granted=PermissionSet())
             applied = await asyncio.to_thread(call, workspace.folder, "host.reload")
-            assert applied["restarted"] == ["echo"]
+            assert applied["regranted"] == ["echo"]
             await server.clients[0].wait_closed()
+            assert server.clients[0].close_code == 1012
             await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
             assert len(server.clients) == 1
+            # Given back, it is dialled again, by the same instance.
+            workspace.enable()
+            await asyncio.to_thread(call, workspace.folder, "host.reload")
+            await server.until(lambda: len(server.clients) == 2)
+            assert runtime.host.service("echo").status().counters.restarts == 0
 
 
 async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):

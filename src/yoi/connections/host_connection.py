@@ -133,6 +133,7 @@ class HostConnection:
         self._current: Line | None = None
         self._old: Line | None = None
         self._shut = False
+        self._barred = False  # stopped because policy took the grant away
         self._stopped = asyncio.Event()
         self._status = ConnectionStatus(
             name=plan.name,
@@ -270,6 +271,27 @@ class HostConnection:
         """Close what is open and do not dial again until `open` or `start`."""
         _require_close_code(code)
         self._perform(self._machine.stop(self._now(), code, reason))
+
+    def reauthorise(self) -> bool:
+        """Return whether policy, as it is now, still allows where this connection is or goes.
+
+        Where not, it is closed with 1012 (service restart) and not dialled again; one that policy
+        had refused before, and allows now, is dialled.
+        """
+        if self._target is None:
+            return True
+        decision = self._plan.authorise(self._target.url)
+        state = self._machine.state
+        if not decision.allowed:
+            if state not in _NOT_DIALLING:
+                self._barred = True
+                self.stop(1012, "no longer allowed")
+            return False
+        denied = (self._status.last_error_code or "").startswith("denied.")
+        if self._barred or (state is ConnectionState.FAILED and denied):
+            self._barred = False
+            self.start()
+        return True
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Write what is queued, close and stay closed; bounded by `close_ms`."""

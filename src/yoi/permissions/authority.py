@@ -53,7 +53,7 @@ the name that the target must have."""
 
 
 class Authority:
-    """Declared AND granted, for one plugin. Immutable, so each answer is remembered.
+    """Declared AND granted, for one plugin. Each answer is remembered until the grants change.
 
     `plugin` is what `yoi plugin enable` takes to review it again, for hints.
     """
@@ -66,6 +66,11 @@ class Authority:
         self._plugin = printable(plugin, 200)
         # Asked for every frame; bounded because guests choose URLs.
         self._answers: dict[_Question, Decision] = {}
+
+    def regrant(self, granted: "PermissionSet") -> None:
+        """Put other grants in force, for everybody who holds this authority."""
+        self.granted = granted
+        self._answers.clear()
 
     def permission(self, wanted: Permission) -> Decision:
         """Decide whether both sides have `wanted` (or a tool namespace that holds it)."""

@@ -34,6 +34,7 @@ NOTICES: dict[str, str] = {
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
     "notice.status": "the plugin reported its status",
     "notice.log": "the plugin printed or logged something",
+    "notice.regranted": "a service goes on under other grants",
     "notice.restart": "the plugin will be restarted",
     "notice.retry": "an event will be delivered again",
     "notice.dropped": "an event was dropped by the overflow policy",

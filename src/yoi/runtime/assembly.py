@@ -23,7 +23,6 @@ from yoi.packages import (
     PythonRuntime,
     ResolvedPlugin,
 )
-from yoi.permissions import permission_hash
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.blueprint import Blueprint, Instance
 from yoi.runtime.hostcalls import HostCallDesk, Waiting
@@ -75,6 +74,7 @@ class Assembler:
         return Blueprint(
             name=plugin.name,
             fingerprint=_fingerprint(plugin),
+            authority=plugin.authority,
             reference=plugin.reference,
             version=manifest.version,
             digest=plugin.package.digest,
@@ -136,7 +136,6 @@ def _fingerprint(plugin: ResolvedPlugin) -> str:
     parts = [
         plugin.reference,
         plugin.package.digest,
-        permission_hash(plugin.granted),
         ",".join(sorted(plugin.surfaces)),
         json.dumps(plugin.config, sort_keys=True, default=str),
     ]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from yoi.core.ingress_queue import Lane, Overflow
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
-from yoi.permissions import Decision, Url
+from yoi.permissions import Authority, Decision, Url
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import Outcome
@@ -88,6 +88,10 @@ class Link(Steerable, Protocol):
         """End the session because the plugin does not keep up."""
         ...
 
+    def reauthorise(self) -> bool:
+        """Close with 1012 what policy no longer allows; return whether it is allowed."""
+        ...
+
     async def close(self, code: int, reason: str) -> None:
         """Close, and do not dial again."""
         ...
@@ -118,7 +122,9 @@ class Blueprint:
 
     name: InstanceName
     fingerprint: str
-    """Changes with anything that needs a new service: digest, grants, config."""
+    """Changes with anything that needs a new service: digest, surfaces, config."""
+    authority: Authority
+    """Shared by everything that asks for this service, so that new grants hold at once."""
     reference: str
     version: str
     digest: str

@@ -20,6 +20,8 @@ class Applied(msgspec.Struct, kw_only=True):
     started: list[str]
     stopped: list[str]
     restarted: list[str]
+    regranted: list[str]
+    """Services that go on under other grants; what those no longer allow was closed."""
 
 
 class PluginHost:
@@ -57,6 +59,11 @@ class PluginHost:
                 for name, service in self._services.items()
                 if name in wanted and wanted[name].fingerprint != service.blueprint.fingerprint
             ]
+            regranted = [
+                name
+                for name, service in self._services.items()
+                if name in wanted and name not in changed and service.regrant(wanted[name])
+            ]
             new = [name for name in wanted if name not in self._services]
             await asyncio.gather(
                 *(
@@ -69,7 +76,12 @@ class PluginHost:
             for name in changed + new:
                 self._services[name] = Service(wanted[name], self._around)
             await self._start([self._services[name] for name in changed + new])
-        return Applied(started=sorted(new), stopped=sorted(gone), restarted=sorted(changed))
+        return Applied(
+            started=sorted(new),
+            stopped=sorted(gone),
+            restarted=sorted(changed),
+            regranted=sorted(regranted),
+        )
 
     async def stop(self) -> None:
         """Drain and stop every service."""

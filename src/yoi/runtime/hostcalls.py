@@ -134,6 +134,10 @@ class HostCallDesk:
             with suppress(RuntimeError):  # the loop is closed, and with it every socket
                 self._loop.call_soon_threadsafe(self._sockets.end_tool)
 
+    def reauthorise(self) -> None:
+        """Close the sockets that policy as it is now no longer allows."""
+        self._sockets.reauthorise()
+
     def status(self) -> list[PullSocketStatus]:
         """Return the sockets that the plugin has opened itself."""
         return self._sockets.statuses()

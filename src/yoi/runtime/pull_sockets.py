@@ -251,6 +251,12 @@ class PullSockets:
             )
         return held
 
+    def reauthorise(self) -> None:
+        """Close, with 1012, the sockets that policy as it is now no longer allows."""
+        for handle, held in list(self._held.items()):
+            if not self._authority.websocket(held.socket.url).allowed:
+                self.close(handle, 1012, "no longer allowed")
+
     def _allowed(self, handle: int) -> _Held:
         held = self._require(handle)
         decision = self._authority.websocket(held.socket.url)

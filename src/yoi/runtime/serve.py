@@ -313,7 +313,7 @@ class Runtime:
     async def _host_reload(self, params: dict[str, Any]) -> Any:
         applied = await self._unless_long(self.reload())
         if applied is None:
-            applied = Applied(started=[], stopped=[], restarted=[])
+            applied = Applied(started=[], stopped=[], restarted=[], regranted=[])
             return {**msgspec.to_builtins(applied), "pending": True}
         return {**msgspec.to_builtins(applied), "pending": False}
 

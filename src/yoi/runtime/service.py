@@ -6,6 +6,7 @@ Everything here runs on the event loop; guest calls go through `on_worker` and t
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from yoi.errors import (
     ServiceError,
     YoiError,
 )
+from yoi.permissions import permission_hash
 from yoi.protocol.commands import DiagnosticStatusUpdate
 from yoi.protocol.depth import deeper_than
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, QueuedEvent
@@ -117,6 +119,39 @@ class Service:
             if not self._retired:
                 self._life.start()
                 await self._bring_up()
+
+    def regrant(self, blueprint: Blueprint) -> bool:
+        """Put the grants of `blueprint` in force; return whether they are other ones.
+
+        What they no longer allow closes at once (1012) and is not dialled again; what they allow
+        now, and did not, is dialled. The instance, its queue and everything else go on.
+        """
+        granted = blueprint.authority.granted
+        if permission_hash(granted) == permission_hash(self._print.authority.granted):
+            return False
+        self._print.authority.regrant(granted)
+        self._print = replace(
+            self._print, tools=blueprint.tools, secret_names=blueprint.secret_names
+        )
+        refused = [name for name, link in self._links.items() if not link.reauthorise()]
+        self._print.calls.reauthorise()
+        self._ledger.note(
+            "notice.regranted",
+            f"{self.name} goes on under other grants"
+            + (f"; closed: {', '.join(refused)}" if refused else ""),
+            closed=refused,
+        )
+        for outlet in self._print.outlets:
+            decision = outlet.authorise()
+            if outlet.name in refused:
+                self._ledger.note(
+                    decision.code or "denied.not_granted",
+                    decision.message or f"{outlet.name} is no longer allowed where it was",
+                    severity="error",
+                    scope=f"connection:{outlet.name}",
+                    hint=decision.hint,
+                )
+        return True
 
     async def restart(self) -> None:
         """Replace the instance because a person asked; queue and connections stay.
