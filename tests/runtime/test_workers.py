@@ -330,11 +330,10 @@ async def test_a_plugin_hears_that_it_may_not_notify(world, worker, code):
 
 
 async def test_a_grant_that_is_taken_away_is_gone_with_the_reload(world, gateway):
-    """P4: the worker's rule alone is not enough."""
+    """P4: the worker's rule alone is not enough, on the very connection that was there before."""
     gone = Permission(PermissionKind.NOTIFY, "triage")
     enable(world.folder, gateway.url, WORKER, without=(gone,))
     await world.ask("host.reload")
-    world.peer = await gateway.accept()
     await world.peer.send("triage hello")
     assert await asyncio.wait_for(world.peer.receive(), 20) == "told denied.not_granted"
     assert world.runtime.workers.roster.worker("triage").status().items == 0

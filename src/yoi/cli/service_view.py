@@ -177,6 +177,10 @@ def tool_output(value: Any) -> RenderableType:
         parts: list[RenderableType] = [shown(value["summary"], style="bold")]
         if isinstance(content, str):
             parts += [shown(row, 2048) for row in content.splitlines()[:_PAYLOAD_LINES]]
+        refused = value.get("refused")
+        for one in refused if isinstance(refused, list) else ():
+            # What the tool says it did is not what came of it.
+            parts.append(shown(f"refused: {plain(one)}", 2048, style="red"))
         return lines(parts)
     body = json.dumps(plain(value), indent=2, ensure_ascii=True).splitlines()
     return lines([shown(row, 2048) for row in body[:_PAYLOAD_LINES]])
