@@ -63,6 +63,8 @@ class Authority:
     ) -> None:
         self.requested = requested
         self.granted = granted
+        self.generation = 0
+        """Counts the grants that were in force; what was decided under another is void."""
         self._plugin = printable(plugin, 200)
         # Asked for every frame; bounded because guests choose URLs.
         self._answers: dict[_Question, Decision] = {}
@@ -70,6 +72,7 @@ class Authority:
     def regrant(self, granted: "PermissionSet") -> None:
         """Put other grants in force, for everybody who holds this authority."""
         self.granted = granted
+        self.generation += 1
         self._answers.clear()
 
     def permission(self, wanted: Permission) -> Decision:

@@ -64,7 +64,7 @@ class OutletMaker:
             url=url,
             deliver=frozenset(_KINDS[kind] for kind in decl.deliver),
             overflow=Overflow(decl.on_full),
-            authorise=lambda: may_use(plugin, decl) if url is None else may_dial(plugin, decl, url),
+            authorise=Standing(plugin, decl),
             open=open_connection,
         )
 
@@ -80,6 +80,32 @@ class OutletMaker:
             )
 
         return DailyBudget(decl.session.dials_per_day, Spent(int(day), int(dials)), keep)
+
+
+class Standing:
+    """The decision about a connection where its manifest puts it, asked for with every send.
+
+    It is made again whenever the grants change, and only then: that is what makes asking cheap.
+    """
+
+    def __init__(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> None:
+        self._plugin = plugin
+        self._decl = decl
+        self._generation = -1
+        self._decision = Decision(allowed=False)
+
+    def __call__(self) -> Decision:
+        """Return the decision under the grants in force."""
+        generation = self._plugin.authority.generation
+        if generation != self._generation:
+            url = self._decl.url
+            self._decision = (
+                may_use(self._plugin, self._decl)
+                if url is None
+                else may_dial(self._plugin, self._decl, url)
+            )
+            self._generation = generation
+        return self._decision
 
 
 def _plan(plugin: ResolvedPlugin, decl: ConnectionDecl) -> ConnectionPlan:
