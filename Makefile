@@ -53,6 +53,8 @@ bench: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python benchmarks/plugin_cost.py
 	$(BIN)/python benchmarks/many_services.py
 	$(BIN)/python benchmarks/micro.py
+	$(BIN)/python benchmarks/heartbeat.py
+	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/worker.py
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.

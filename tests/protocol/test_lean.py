@@ -165,3 +165,14 @@ def test_no_forged_answer_escapes_as_anything_else(head, body):
         return
     assert 1 <= len(outcomes) <= len(events)
     assert sum(len(o.text) for o in outcomes if isinstance(o, Reply)) == len(body)
+
+
+def test_a_frame_in_its_public_shape_has_every_field_that_was_promised():
+    """S6: kind, source, ingress name, payload, creation time, attempt, correlation id."""
+    event = frame(seq=3, text="hi", attempt=2).as_event()
+    assert (event.kind, event.source, event.ingress_name) == (
+        "websocket_text", "websocket:gateway", "events",
+    )  # fmt: skip
+    assert event.payload == {"connection": "gateway", "session": "s1", "seq": 3, "text": "hi"}
+    assert event.created_at == "1970-01-01T00:00:00.005Z"
+    assert (event.attempt, event.correlation_id) == (2, "s1.3")
