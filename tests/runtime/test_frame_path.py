@@ -17,7 +17,14 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from yoi.limits import LIMITS
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
+from yoi.packages import (
+    EnabledEntry,
+    Store,
+    add_to_store,
+    read_package,
+    remove_enablement,
+    write_enablement,
+)
 from yoi.permissions import PermissionSet
 from yoi.runtime.control_client import call
 from yoi.runtime.serve import Runtime, follow, watch
@@ -348,6 +355,20 @@ async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
                     stop.set()
                     await following
         assert len(server.clients) == 1
+
+
+async def test_disabling_on_a_running_host_closes_with_1012(workspace):
+    async with gateway() as server:
+        workspace.install(server.url)
+        workspace.enable()
+        async with workspace.runtime() as runtime:
+            await runtime.reload()
+            await server.until(lambda: server.clients)
+            remove_enablement(operator_file(workspace.folder), "echo")
+            applied = await asyncio.to_thread(call, workspace.folder, "host.reload")
+            assert applied["stopped"] == ["echo"]
+            await server.clients[0].wait_closed()
+            assert server.clients[0].close_code == 1012
 
 
 async def test_a_changed_package_does_not_run_until_it_is_reviewed(workspace):

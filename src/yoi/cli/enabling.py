@@ -117,6 +117,9 @@ def enable(
     )
     _refuse_unsound(proposal)
     output.before(lambda: _review(proposal, folder))
+    running = _running(folder, instance)
+    if running is not None and proposal.changes:
+        output.note(_will_change(proposal, running), style="")
     if not yes:
         confirm(f"Enable {instance} with these grants?")
     if copies is not None:
@@ -339,6 +342,45 @@ def _running(workspace: Path, name: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
+def _will_change(proposal: Proposal, running: dict[str, Any]) -> str:
+    """Return what the running host will close and drop when the proposal is in force."""
+    entry, before = proposal.entry, proposal.before
+    links = [str(link.get("name")) for link in running.get("connections", [])]
+    waiting = running.get("queue_depth", 0)
+    same = before is not None and (before.digest, before.config) == (entry.digest, entry.config)
+    if not same:
+        sockets = f"closes {', '.join(links)}, " if links else ""
+        return (
+            f"on the running host: {entry.name} is replaced, which {sockets}"
+            f"lets {waiting} waiting events finish, and drops what does not finish in time"
+        )
+    closing = [name for name in links if not _stays(proposal, name)]
+    if not closing:
+        return f"on the running host: {entry.name} goes on, and no connection closes"
+    return (
+        f"on the running host: {', '.join(closing)} closes at once (1012) and is not dialled "
+        "again; messages of it that are not yet answered find no socket"
+    )
+
+
+def _stays(proposal: Proposal, connection: str) -> bool:
+    from yoi.permissions import Authority, Permission, PermissionKind
+
+    manifest = proposal.package.manifest
+    authority = Authority(manifest.requested, proposal.entry.granted)
+    for one in manifest.connections:
+        if one.name == connection:
+            needed = (
+                Permission(PermissionKind.SURFACE, "ingress"),
+                Permission(PermissionKind.INGRESS, one.ingress),
+                Permission(PermissionKind.CONNECTION, one.name),
+            )
+            return all(authority.permission(p).allowed for p in needed) and (
+                one.url is None or authority.connection(one.name, one.url).allowed
+            )
+    return False
+
+
 def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any] | None) -> str:
     if running is None:
         what = "nothing of it is running"
@@ -346,7 +388,10 @@ def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any]
         links = [str(link.get("name")) for link in running.get("connections", [])]
         what = f"its service stops ({running.get('lifecycle')})"
         if links:
-            what += f" and these connections close: {', '.join(links)}"
+            what += f" and these connections close (1012): {', '.join(links)}"
+        waiting = running.get("queue_depth", 0)
+        if waiting:
+            what += f"; {waiting} waiting events are dropped if they do not finish in time"
     plugin = entry.reference if entry is not None else "a faulty entry"
     return f"{name} is {plugin}; {what}; its grants are dropped"
 

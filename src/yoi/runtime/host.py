@@ -10,6 +10,8 @@ from yoi.protocol.status import ServiceStatus
 from yoi.runtime.blueprint import Blueprint, Surroundings
 from yoi.runtime.service import Service
 
+_POLICY_CLOSE = 1012
+"""RFC 6455's registry calls it "service restart": the operator changed what runs here."""
 _STARTS_AT_ONCE = 4
 """Loading is CPU work in the guest: more at once only makes each slower."""
 
@@ -67,7 +69,9 @@ class PluginHost:
             new = [name for name in wanted if name not in self._services]
             await asyncio.gather(
                 *(
-                    self._services[name].retire(reason="disabled or changed")
+                    self._services[name].retire(
+                        reason="disabled or changed", close_code=_POLICY_CLOSE
+                    )
                     for name in gone + changed
                 )
             )

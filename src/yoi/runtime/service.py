@@ -40,7 +40,7 @@ from yoi.runtime.timers import Timers
 from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
 from yoi.types import rfc3339_ms
 
-_OURS_CLOSE = 1001
+_GOING_AWAY = 1001
 T = TypeVar("T")
 _HOST_MADE = frozenset({EventKind.STARTED, EventKind.TIMER, EventKind.RESPONSE})
 
@@ -79,6 +79,7 @@ class Service:
             around.limits,
         )
         self._timers = Timers(around.loop, self._timer_due, around.limits)
+        self._close_code = _GOING_AWAY
         self._own_urls = {o.name: o.url for o in blueprint.outlets}
         self._inlets: dict[str, Inlet] = {}
         self._links: dict[str, Link] = {}
@@ -181,9 +182,10 @@ class Service:
             if self._life.state is not Lifecycle.STOPPED:
                 await self._stop(reason)
 
-    async def retire(self, *, reason: str) -> None:
+    async def retire(self, *, reason: str, close_code: int = _GOING_AWAY) -> None:
         """Stop for good: nobody can start this service again."""
         self._retired = True
+        self._close_code = close_code
         await self.stop(reason=reason)
 
     async def _stop(self, reason: str) -> None:
@@ -560,7 +562,7 @@ class Service:
     def _close_links(self) -> None:
         links, self._links = list(self._links.values()), {}
         for link in links:
-            task = self._around.loop.create_task(link.close(_OURS_CLOSE, "going away"))
+            task = self._around.loop.create_task(link.close(self._close_code, "going away"))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
