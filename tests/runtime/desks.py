@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tests.runtime.fakes import NoSecrets
+
 from yoi.connections import RequestClient, SocketConnector, SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.redaction import Masker
@@ -17,7 +19,7 @@ from yoi.permissions import Authority, PermissionSet
 from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.request_desk import RequestDesk
-from yoi.runtime.vault import NoSecrets, Vault
+from yoi.runtime.vault import Vault
 from yoi.sandbox.state import GuestState, current
 from yoi.testing import ManualClock
 from yoi.testing.timers import ManualTimers

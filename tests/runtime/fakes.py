@@ -5,7 +5,7 @@ The same rules run against the real parts in test_frame_path.py.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,8 +14,9 @@ from tests.runtime.heard import Heard
 from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import Lane, Overflow
+from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
-from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied
+from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, Decision, PermissionSet, Url
@@ -29,7 +30,7 @@ from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.service import Service
-from yoi.runtime.vault import NoSecrets, Vault
+from yoi.runtime.vault import Value, Vault
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
 from yoi.testing.timers import ManualTimers
@@ -38,6 +39,26 @@ from yoi.workers.notify import Notification, Notified, Notifier
 from yoi.workers.tools import PluginTool
 
 ALLOWED = Decision(allowed=True)
+
+
+class NoSecrets:
+    """A host without a secret store: every secret is missing."""
+
+    def get(self, name: str) -> Value:
+        """Raise SecretError `secret.missing`."""
+        raise SecretError(
+            "secret.missing",
+            f"there is no secret {name!r} in the store",
+            hint=f"yoi secret set {name}",
+        )
+
+    def masker(self, names: Iterable[str]) -> Masker:
+        """Return a masker of nothing."""
+        return Masker(())
+
+    async def replace(self, name: str, value: str) -> None:
+        """Raise SecretError `secret.missing`: what is not there cannot be replaced."""
+        self.get(name)
 
 
 class InlineTurns:
@@ -242,7 +263,6 @@ class Bench:
             told_of_start=told_of_start,
             tools=(PluginTool("echo", "t", "", {"type": "object"}, "project:echo", "sha256:0"),),
             may_notify=may_notify,
-            secret_names=frozenset(),
             vault=vault,
             desk=desk,
             calls=HostCallDesk(

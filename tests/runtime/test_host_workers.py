@@ -36,7 +36,13 @@ class Host:
     def service(self, name):
         if name != "desk":
             raise ServiceError("service.unknown", name)
-        return SimpleNamespace(blueprint=SimpleNamespace(secret_names=frozenset({"token"})))
+        return SimpleNamespace(
+            blueprint=SimpleNamespace(
+                authority=SimpleNamespace(
+                    granted=SimpleNamespace(secret_names=frozenset({"token"}))
+                )
+            )
+        )
 
 
 def workers(**limits):

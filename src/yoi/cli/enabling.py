@@ -354,7 +354,7 @@ def _will_change(proposal: Proposal, running: dict[str, Any]) -> str:
             f"on the running host: {entry.name} is replaced, which {sockets}"
             f"lets {waiting} waiting events finish, and drops what does not finish in time"
         )
-    closing = [name for name in links if not _stays(proposal, name)]
+    closing = _refused(proposal, links)
     if not closing:
         return f"on the running host: {entry.name} goes on, and no connection closes"
     return (
@@ -363,22 +363,16 @@ def _will_change(proposal: Proposal, running: dict[str, Any]) -> str:
     )
 
 
-def _stays(proposal: Proposal, connection: str) -> bool:
-    from yoi.permissions import Authority, Permission, PermissionKind
+def _refused(proposal: Proposal, links: list[str]) -> list[str]:
+    """Return which of `links` the host itself would no longer allow under the proposal."""
+    from yoi.packages import resolve_package
+    from yoi.runtime.outlets import Standing
 
-    manifest = proposal.package.manifest
-    authority = Authority(manifest.requested, proposal.entry.granted)
-    for one in manifest.connections:
-        if one.name == connection:
-            needed = (
-                Permission(PermissionKind.SURFACE, "ingress"),
-                Permission(PermissionKind.INGRESS, one.ingress),
-                Permission(PermissionKind.CONNECTION, one.name),
-            )
-            return all(authority.permission(p).allowed for p in needed) and (
-                one.url is None or authority.connection(one.name, one.url).allowed
-            )
-    return False
+    plugin = resolve_package(proposal.package, proposal.entry)
+    allowed = {
+        one.name for one in plugin.package.manifest.connections if Standing(plugin, one)().allowed
+    }
+    return [name for name in links if name not in allowed]
 
 
 def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any] | None) -> str:

@@ -96,6 +96,11 @@ class PermissionSet:
         """Return the request target called `name`, or None."""
         return next((one for one in self.request if one.name == name), None)
 
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """Return what the granted secrets are called in the operator's store."""
+        return frozenset(use.secret for use in self.secrets if use.secret is not None)
+
     def secret_use(self, key: "tuple[str, str | None, str | None]") -> SecretUse | None:
         """Return the use with this name, connection and request target, or None."""
         return next((one for one in self.secrets if one.key == key), None)

@@ -26,7 +26,7 @@ from yoi.packages import (
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.blueprint import Blueprint, Instance
 from yoi.runtime.hostcalls import HostCallDesk, Waiting
-from yoi.runtime.offers import granted_secrets, may_notify, tool_offers
+from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
@@ -96,7 +96,6 @@ class Assembler:
             calls=calls,
             tools=tool_offers(plugin),
             may_notify=partial(may_notify, plugin),
-            secret_names=granted_secrets(plugin),
         )
 
     def _loader(self, plugin: ResolvedPlugin, calls: HostCallDesk) -> Callable[[], Instance]:

@@ -145,8 +145,6 @@ class Blueprint:
     """The declared tools that the operator granted."""
     may_notify: Callable[[str], Decision]
     """Decides whether the plugin may put something before the worker of that name."""
-    secret_names: frozenset[str]
-    """The secrets of the operator's store that were granted, by their names there."""
 
 
 @dataclass(frozen=True, slots=True)

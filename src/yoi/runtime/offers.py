@@ -30,8 +30,3 @@ def may_notify(plugin: ResolvedPlugin, worker: str) -> Decision:
     except PermissionMalformed as exc:
         return Decision(allowed=False, code="denied.not_requested", message=exc.message)
     return plugin.authority.permission(wanted)
-
-
-def granted_secrets(plugin: ResolvedPlugin) -> frozenset[str]:
-    """Return the secrets of the operator's store granted to `plugin`, by their names there."""
-    return frozenset(use.secret for use in plugin.granted.secrets if use.secret is not None)

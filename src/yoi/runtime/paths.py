@@ -1,10 +1,5 @@
 """Where the host keeps what it may rebuild."""
 
-import os
-from pathlib import Path
+from yoi.sandbox.runner import user_cache as cache_dir
 
-
-def cache_dir() -> Path:
-    """Return this account's cache directory for Yoi (XDG Base Directory); not created here."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "yoi"
+__all__ = ["cache_dir"]

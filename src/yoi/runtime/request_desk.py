@@ -176,9 +176,9 @@ class RequestDesk:
         return None
 
     def _target(self, name: str) -> UrlTarget:
-        for target in self._authority.requested.request:
-            if target.name == name:
-                return target
+        target = self._authority.requested.request_named(name)
+        if target is not None:
+            return target
         raise PermissionDenied(
             "denied.not_requested",
             f"the manifest declares no request target named {name!r}",

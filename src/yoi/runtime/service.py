@@ -131,9 +131,7 @@ class Service:
         if permission_hash(granted) == permission_hash(self._print.authority.granted):
             return False
         self._print.authority.regrant(granted)
-        self._print = replace(
-            self._print, tools=blueprint.tools, secret_names=blueprint.secret_names
-        )
+        self._print = replace(self._print, tools=blueprint.tools)
         refused = [name for name, link in self._links.items() if not link.reauthorise()]
         self._print.calls.reauthorise()
         self._ledger.note(
@@ -143,15 +141,16 @@ class Service:
             closed=refused,
         )
         for outlet in self._print.outlets:
+            if outlet.name not in refused:
+                continue
             decision = outlet.authorise()
-            if outlet.name in refused:
-                self._ledger.note(
-                    decision.code or "denied.not_granted",
-                    decision.message or f"{outlet.name} is no longer allowed where it was",
-                    severity="error",
-                    scope=f"connection:{outlet.name}",
-                    hint=decision.hint,
-                )
+            self._ledger.note(
+                decision.code or "denied.not_granted",
+                decision.message or f"{outlet.name} is no longer allowed where it was",
+                severity="error",
+                scope=f"connection:{outlet.name}",
+                hint=decision.hint,
+            )
         return True
 
     async def restart(self) -> None:

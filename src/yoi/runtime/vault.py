@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.insertion import Insertion, insert_into, parse_insertions
 from yoi.core.redaction import Masker
-from yoi.errors import InsertionError, SecretError
+from yoi.errors import InsertionError
 from yoi.permissions import Authority
 from yoi.types import Clock
 
@@ -36,26 +36,6 @@ class SecretSource(Protocol):
     def masker(self, names: Iterable[str]) -> Masker:
         """Return what hides the secrets `names` in text that comes in."""
         ...
-
-
-class NoSecrets:
-    """A host without a secret store: every secret is missing."""
-
-    def get(self, name: str) -> Value:
-        """Raise SecretError `secret.missing`."""
-        raise SecretError(
-            "secret.missing",
-            f"there is no secret {name!r} in the store",
-            hint=f"yoi secret set {name}",
-        )
-
-    def masker(self, names: Iterable[str]) -> Masker:
-        """Return a masker of nothing."""
-        return Masker(())
-
-    async def replace(self, name: str, value: str) -> None:
-        """Raise SecretError `secret.missing`: what is not there cannot be replaced."""
-        self.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +105,7 @@ class Vault:
 
     def masker(self) -> Masker:
         """Return what hides the secrets that this service may use in text that comes in."""
-        names = {use.secret for use in self._authority.granted.secrets if use.secret is not None}
-        return self._secrets.masker(names)
+        return self._secrets.masker(self._authority.granted.secret_names)
 
     def opened_url(self, handle: str, connection: str) -> Captured:
         """Return the captured URL behind `handle`, for a dial of `connection`."""

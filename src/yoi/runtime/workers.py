@@ -52,7 +52,7 @@ class HostTools:
         Raises ServiceError `service.unknown` when the plugin is gone: what cannot be masked is not
         committed.
         """
-        names = self._host().service(plugin).blueprint.secret_names
+        names = self._host().service(plugin).blueprint.authority.granted.secret_names
         return self._secrets.masker(names).text(text)
 
 

@@ -47,7 +47,7 @@ def runner_component(cache_dir: Path | None = None) -> Path:
     if checkout is None:
         raise _missing("this installation has no runner", "pip install --force-reinstall yoi")
     digest = runner_build.source_digest(checkout)
-    base = (cache_dir or _user_cache()) / "runner"
+    base = (cache_dir or user_cache()) / "runner"
     home = base / digest[:32]
     try:
         _private_folder(base)
@@ -136,7 +136,8 @@ def _private_folder(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """Return this account's cache directory for Yoi (XDG Base Directory); not created here."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "yoi"
 
