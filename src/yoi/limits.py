@@ -254,6 +254,22 @@ class Limits:
     history_page: int = bound(200, "items in one answer; a page of a long history")
     worker_alerts: int = bound(64, "recent alerts kept per worker")
 
+    # observation
+    observed_ring_events: int = bound(4096, "events of one worker or service that can be replayed")
+    observed_ring_bytes: int = bound(4 * MIB, "the same in bytes; a longer absence is a snapshot")
+    observed_event_bytes: int = bound(4 * MIB, "one event or snapshot; snapshot_bytes and to spare")
+    observed_inflight_bytes: int = bound(2 * MIB, "work in flight; answer_text_bytes as JSON fits")
+    observed_depth: int = bound(64, "levels of JSON from an upstream")
+    snapshot_alerts: int = bound(16, "recent alerts in a worker's snapshot")
+    snapshot_diagnostics: int = bound(64, "recent diagnostics in a service's snapshot")
+    bookmark_ms: int = bound(12_000, "idle streams say that they live; below usual proxy timeouts")
+    follower_write_bytes: int = bound(64 * KIB, "handed to a client's socket at once")
+    follower_buffer_bytes: int = bound(128 * KIB, "unsent bytes of one client; then it waits")
+    follower_stall_ms: int = bound(30_000, "no byte could be written; then the client is cut off")
+    followers: int = bound(4096, "clients of one process; each is a file descriptor")
+    followers_per_token: int = bound(1024, "of one token; one script must not shut out the others")
+    service_sample_ms: int = bound(1_000, "how often a watched service's counters are looked at")
+
     # control socket
     control_request_bytes: int = bound(1 * MIB, "one request line")
     control_response_bytes: int = bound(16 * MIB, "one answer")

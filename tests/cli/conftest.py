@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from yoi.cli.main import run
-from yoi.runtime.control import ControlServer
+from yoi.control.server import ControlServer
 
 GOLDEN = Path(__file__).parent / "golden"
 _VOLATILE = re.compile(r"python runner 1 \(CPython [0-9.]+, sources [0-9a-f]+\)")

@@ -83,7 +83,7 @@ def test_a_host_is_found(place, serving):
 
 
 def test_a_control_socket_open_to_others_fails(place, serving):
-    from yoi.runtime.control_wire import socket_path
+    from yoi.control.wire import socket_path
 
     with serving(place.workspace, {}):
         socket_path(place.workspace).chmod(0o666)
@@ -93,7 +93,7 @@ def test_a_control_socket_open_to_others_fails(place, serving):
 def test_a_stale_socket_is_no_failure(place):
     import socket
 
-    from yoi.runtime.control_wire import socket_path
+    from yoi.control.wire import socket_path
 
     path = socket_path(place.workspace)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from yoi.protocol.diagnostics import diagnostic
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_says_ready_answers_and_drains(number, yoi, workspace):
     """U3: a ready line, the control socket with mode 0600, exit 0 on a signal."""
-    from yoi.runtime.control_wire import socket_path
+    from yoi.control.wire import socket_path
 
     with subprocess.Popen(
         [sys.executable, "-m", "yoi.cli", "serve", "--json"],

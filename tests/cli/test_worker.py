@@ -9,8 +9,8 @@ import pytest
 from tests.workers.test_roster import NoSecrets, note, profile
 from tests.workers.test_tools import Plugins
 
+from yoi.control.server import ControlServer
 from yoi.journal.memory import MemoryJournal
-from yoi.runtime.control import ControlServer
 from yoi.testing import ManualClock
 from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations

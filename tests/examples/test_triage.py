@@ -9,10 +9,10 @@ from typing import Any
 
 from tests.runtime.heard import Heard
 
+from yoi.control.client import call
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.protocol.events import RunEnd
-from yoi.runtime.control_client import call
 from yoi.runtime.serve import Runtime
 from yoi.runtime.workspace import operator_file, read_plan
 from yoi.types import InstanceName, SystemClock

@@ -16,6 +16,7 @@ from tests.runtime.heard import Heard
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from yoi.control.client import call
 from yoi.limits import LIMITS
 from yoi.packages import (
     EnabledEntry,
@@ -26,7 +27,6 @@ from yoi.packages import (
     write_enablement,
 )
 from yoi.permissions import PermissionSet
-from yoi.runtime.control_client import call
 from yoi.runtime.serve import Runtime, follow, watch
 from yoi.runtime.service import Service
 from yoi.runtime.workspace import operator_file, read_plan

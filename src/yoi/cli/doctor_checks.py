@@ -146,8 +146,8 @@ def plugins(place: Place) -> list[Finding]:
 
 def control_socket(place: Place) -> list[Finding]:
     """Report whether a host runs here, and that only this account can steer it."""
-    from yoi.runtime.control_client import call
-    from yoi.runtime.control_wire import socket_path
+    from yoi.control.client import call
+    from yoi.control.wire import socket_path
 
     path = socket_path(place.workspace)
     try:

@@ -169,7 +169,7 @@ def call(
 
 def ask(workspace: Path, method: str, **params: Any) -> Any:
     """Return the running host's answer; raises ControlError."""
-    from yoi.runtime.control_client import call
+    from yoi.control.client import call
 
     return call(workspace, method, **params)
 

@@ -4,7 +4,8 @@
 
 Encoders are strict. `decode_event` is not: what a newer Yoi says arrives as `UnknownEvent`, so an
 old client goes on watching. Source: ancestor-behaviour.md 6. Added by Yoi: `approval_request`,
-`approval_done`, provenance inside system items, and the run results `cancelled` and `failed`.
+`approval_done`, `configured`, provenance inside system items, places in the history, `redacted`,
+and the run results `cancelled` and `failed`.
 """
 
 from typing import Any, Literal
@@ -67,6 +68,7 @@ class UserMessageData(Data):
 
     segments: list[Segment]
     seq: int | None = None
+    at_ms: int | None = None
 
 
 class SystemItemEnvelope(Data):
@@ -95,10 +97,16 @@ class TurnEndData(Data):
 
 
 class LlmCallData(Data):
-    """Model calls of one worker are numbered from 1; `model` says which, `scripted` included."""
+    """Model calls of one worker are numbered from 1; `model` says which, `scripted` included.
+
+    At the end, `seq` is the place of the answer in the history, absent where nothing was said.
+    """
 
     llm_call: int
     model: str = ""
+    seq: int | None = None
+    at_ms: int | None = None
+    finish: str = ""
 
 
 class LlmRetryData(Data):
@@ -111,12 +119,14 @@ class LlmRetryData(Data):
     elapsed_ms: int
     error: str
     status: int | None = None
+    redacted: bool = False
 
 
 class TextData(Data):
-    """Text: one delta, or all of a finished part."""
+    """Text: one delta, or all of a finished part. Emptied where an observer may not read it."""
 
     text: str
+    redacted: bool = False
 
 
 class ToolCallStartData(Data):
@@ -131,6 +141,7 @@ class ToolArgsDeltaData(Data):
 
     id: str
     json: str
+    redacted: bool = False
 
 
 class ToolCallDoneData(Data):
@@ -139,6 +150,7 @@ class ToolCallDoneData(Data):
     id: str
     name: str
     arguments: str
+    redacted: bool = False
 
 
 class ToolResultData(Data):
@@ -148,6 +160,10 @@ class ToolResultData(Data):
     summary: str
     is_error: bool
     output: str | None = None
+    seq: int | None = None
+    at_ms: int | None = None
+    name: str = ""
+    redacted: bool = False
 
 
 class UsageData(Data):
@@ -162,6 +178,8 @@ class RunEndData(Data):
     """How a run ended."""
 
     result: RunResult
+    seq: int | None = None
+    at_ms: int | None = None
 
 
 class ErrorData(Data):
@@ -169,6 +187,7 @@ class ErrorData(Data):
 
     code: ErrorCode
     message: str
+    redacted: bool = False
 
 
 class StatusData(Data):
@@ -184,6 +203,7 @@ class AlertData(Data):
     source: str
     message: str
     timestamp_ms: int
+    redacted: bool = False
 
 
 class ApprovalRequestData(Data):
@@ -192,6 +212,7 @@ class ApprovalRequestData(Data):
     id: str
     name: str
     arguments: str
+    redacted: bool = False
 
 
 class ApprovalDoneData(Data):
@@ -202,10 +223,20 @@ class ApprovalDoneData(Data):
     by: str
 
 
+class ConfiguredData(Data):
+    """What the model may call from here on."""
+
+    tools: list[str]
+    seq: int | None = None
+
+
 class CompactDoneData(Data):
-    """`new_segment_id` names the compaction's place in the history."""
+    """`new_segment_id` names the compaction's place in the history, `seq` is the same place."""
 
     new_segment_id: str
+    seq: int | None = None
+    at_ms: int | None = None
+    summary: str = ""
 
 
 class CompactFailedData(Data):
@@ -232,6 +263,7 @@ class TextBlock(Data, tag_field="kind", tag="text"):
 
     text: str
     finished: bool = False
+    redacted: bool = False
 
 
 class ThinkingBlock(Data, tag_field="kind", tag="thinking"):
@@ -239,6 +271,7 @@ class ThinkingBlock(Data, tag_field="kind", tag="thinking"):
 
     text: str
     finished: bool = False
+    redacted: bool = False
 
 
 class ToolCallBlock(Data, tag_field="kind", tag="tool_call"):
@@ -248,6 +281,7 @@ class ToolCallBlock(Data, tag_field="kind", tag="tool_call"):
     name: str
     args: str
     state: ToolCallState = "pending"
+    redacted: bool = False
 
 
 Block = TextBlock | ThinkingBlock | ToolCallBlock
@@ -260,13 +294,20 @@ class InFlight(Data):
 
 
 class SnapshotData(Data):
-    """The worker as of one moment. `left_out` counts older entries that are not in `entries`."""
+    """The worker as of one moment.
+
+    `entries` are what a person reads of the history (core/observation/worker_view.py), oldest
+    first. `left_out` is the place in the history up to which entries are not among them; 0 when
+    all are.
+    """
 
     entries: list[dict[str, Any]]
     greeting: Greeting
     status: StatusName
     in_flight: InFlight | None = None
     waiting: list[ApprovalRequestData] = []
+    alerts: list[AlertData] = []
+    usage: UsageData | None = None
     left_out: int = 0
 
 
@@ -438,6 +479,12 @@ class CompactFailed(_Event, tag="compact_failed"):
     data: CompactFailedData
 
 
+class Configured(_Event, tag="configured"):
+    """The worker's instructions, model or tools have changed."""
+
+    data: ConfiguredData
+
+
 class Shutdown(_Event, tag="shutdown"):
     """The worker has stopped; nothing follows."""
 
@@ -471,6 +518,7 @@ Event = (
     | CompactStart
     | CompactDone
     | CompactFailed
+    | Configured
     | Shutdown
 )
 
@@ -515,9 +563,13 @@ def decode_event(data: bytes | str) -> Event | UnknownEvent:
     try:
         return _decoder.decode(data)
     except (msgspec.ValidationError, RecursionError):
-        pass
+        return unknown_event(data)
     except msgspec.DecodeError as exc:
         raise ProtocolMalformed("protocol.malformed", f"not JSON: {exc}") from None
+
+
+def unknown_event(data: bytes | str) -> UnknownEvent:
+    """Return `data` as an event that is passed on unread. Raises ProtocolMalformed."""
     try:
         head = _head.decode(data)
     except (msgspec.DecodeError, RecursionError):

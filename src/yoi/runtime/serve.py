@@ -13,6 +13,7 @@ import msgspec
 import uvloop
 
 from yoi.connections import RequestClient, SystemResolver, default_connector
+from yoi.control.server import ControlServer
 from yoi.core.captures import HandleTable
 from yoi.errors import SandboxError, SecretError, YoiError
 from yoi.journal.sqlite import SqliteJournal
@@ -22,7 +23,6 @@ from yoi.packages import PythonRuntime, Store
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.blueprint import Surroundings
-from yoi.runtime.control import ControlServer
 from yoi.runtime.hop import Mailbox, on_worker
 from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.outlets import OutletMaker

@@ -22,6 +22,7 @@ from yoi.workers.bus import Bus
 from yoi.workers.context import ModelInput, model_input
 from yoi.workers.engine import Engine
 from yoi.workers.history import History
+from yoi.workers.inflight import said
 from yoi.workers.items import AnyItem, Stored
 from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
 from yoi.workers.phases import Phase, PhaseMachine
@@ -282,14 +283,14 @@ class Driver:
     ) -> None:
         """Record an answer that broke off, with what was said so far, and the end of its run."""
         items: list[AnyItem] = []
-        said = self._caller.inflight.said()
-        if said:
+        spoken = said(self._caller.inflight)
+        if spoken:
             items.append(
                 it.Assistant(
                     at_ms=self._now(),
                     llm_call=number,
                     model=self._setup.engine.name,
-                    parts=said,
+                    parts=spoken,
                     finish=finish,
                 )
             )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from yoi.core.backoff import FullJitter
+from yoi.core.observation.inflight import InFlight
 from yoi.display import printable
 from yoi.errors import ModelError
 from yoi.limits import LIMITS, Limits
@@ -16,7 +17,6 @@ from yoi.types import Clock
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput
 from yoi.workers.engine import Answer, Engine
-from yoi.workers.inflight import InFlight
 
 
 class ModelCaller:

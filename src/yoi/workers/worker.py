@@ -1,17 +1,16 @@
 """A worker: a named agent with an append-only history, one run at a time, that people can stop."""
 
-from typing import Any
-
 import msgspec
 
+from yoi.core.observation.worker_view import EntryWindow
 from yoi.errors import WorkerError
 from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.alerts import Alerts
-from yoi.workers.announce import approval_data
+from yoi.workers.announce import approval_data, view_entry
 from yoi.workers.bus import Bus, Listener
 from yoi.workers.driver import Driver, WorkerSetup
-from yoi.workers.items import Stored, public_entry
+from yoi.workers.items import Stored
 from yoi.workers.phases import Phase
 from yoi.workers.transcript import Waiting
 
@@ -115,6 +114,8 @@ class Worker:
             if faulted:
                 self._driver.fault = None
                 await self._driver.recover()
+                # What was remembered may differ from what is stored: who watches begins afresh.
+                self.bus.publish(self.snapshot())
             if self._driver.transcript.paused_by is not None:
                 await self._driver.commit(it.Resumed(at_ms=self._clock.wall_ms(), by=by))
             elif not faulted:
@@ -178,22 +179,20 @@ class Worker:
         return self.snapshot()
 
     def snapshot(self) -> ev.Snapshot:
-        """Return the worker as it is, work in flight included; older items are only counted."""
+        """Return the worker as it is, work in flight included; see `SnapshotData`."""
         transcript = self._driver.transcript
-        entries: list[dict[str, Any]] = []
-        room = self._limits.snapshot_bytes
-        for stored in reversed(transcript.window[-self._limits.snapshot_entries :]):
-            entry = public_entry(stored)
-            room -= len(msgspec.json.encode(entry))
-            if room < 0:
-                break
-            entries.append(entry)
-        entries.reverse()
+        window = EntryWindow(self._limits)
+        for stored in transcript.window:
+            if isinstance(stored.item, it.Compaction):
+                window.left_out = stored.seq - 1
+            entry = view_entry(stored)
+            if entry is not None:
+                window.add(entry)
         provider, _, model = self.engine_name.partition(":")
         tools = [] if transcript.config is None else transcript.config.tools
         return ev.Snapshot(
             ev.SnapshotData(
-                entries=entries,
+                entries=window.entries,
                 greeting=ev.Greeting(
                     worker_name=self.name,
                     provider=provider,
@@ -203,7 +202,11 @@ class Worker:
                 status=self._driver.status,
                 in_flight=self._driver.in_flight,
                 waiting=[approval_data(parked.call) for parked in transcript.parked],
-                left_out=transcript.head - len(entries),
+                alerts=self.alerts.recent[-self._limits.snapshot_alerts :],
+                usage=ev.UsageData(
+                    input_tokens=transcript.input_tokens, output_tokens=transcript.output_tokens
+                ),
+                left_out=window.left_out,
             )
         )
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from yoi.control.wire import Answer, Failure, Request, peer_account, socket_path
 from yoi.errors import ControlError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.runtime.control_wire import Answer, Failure, Request, peer_account, socket_path
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 

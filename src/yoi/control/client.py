@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from yoi.control.wire import Answer, Request, peer_account, socket_path
 from yoi.errors import CODES, ControlError
 from yoi.limits import LIMITS
-from yoi.runtime.control_wire import Answer, Request, peer_account, socket_path
 
 
 def call(workspace: Path, method: str, **params: Any) -> Any:

@@ -7,11 +7,11 @@ import stat
 
 import pytest
 
+from yoi.control import client as control_client
+from yoi.control.server import ControlServer
+from yoi.control.wire import socket_path
 from yoi.errors import ControlError, ServiceError
 from yoi.limits import Limits
-from yoi.runtime import control_client
-from yoi.runtime.control import ControlServer
-from yoi.runtime.control_wire import socket_path
 
 
 @pytest.fixture

@@ -1,0 +1,187 @@
+"""One stream as one kind of observer gets it: projected, enveloped and encoded, each event once.
+
+All followers of a feed share its bytes. A frame is made when somebody first needs it and kept
+while its event is in the ring.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from yoi.core.observation.stream import Stream
+from yoi.core.observation.wire import sse_frame, websocket_frame
+from yoi.protocol.cursors import CursorCodec, CursorFault, Place
+from yoi.protocol.observation import (
+    BookmarkFrame,
+    DiagnosticFrame,
+    Hop,
+    ObservationDiagnostic,
+    ResumedFrame,
+    SubjectKind,
+    encode_frame,
+    observation_diagnostic,
+)
+
+E = TypeVar("E")
+_HIDDEN = b""
+_EVENT = b'{"kind":"event","envelope":{"cursor":"%b","event_id":"%b-%d%b",%b,"payload":%b}}'
+"""An EventFrame, written out: the payload is JSON already and is not read again."""
+
+
+class Wire(StrEnum):
+    """How frames are carried."""
+
+    WEBSOCKET = "websocket"
+    SSE = "sse"
+
+
+class Feed(Generic[E]):
+    """`project` returns the event itself, a placeholder, or None where it is hidden."""
+
+    def __init__(
+        self,
+        stream: Stream[E],
+        hop: Hop,
+        codec: CursorCodec,
+        wire: Wire,
+        project: Callable[[E], E | None],
+        encode: Callable[[E], bytes],
+    ) -> None:
+        self.stream = stream
+        self.hop = hop
+        self._codec = codec
+        self._wire = wire
+        self._project = project
+        self._encode = encode
+        self._frames: dict[int, bytes] = {}
+        self._snapshot: tuple[tuple[int, int], bytes] | None = None
+        self._past: tuple[tuple[int, int], bytes] | None = None
+        self._bookmark: tuple[tuple[int, int, bool], bytes] | None = None
+        self._span: tuple[tuple[int, int, int], tuple[bytes, int]] | None = None
+        subject = stream.subject
+        key = "worker_id" if subject.kind is SubjectKind.WORKER else "service_id"
+        ids = {"runtime_id": subject.runtime_id} if subject.runtime_id else {}
+        ids[key] = subject.name
+        self._names = msgspec.json.encode(ids)[1:-1]
+        stream.on_evicted(self._forget)
+
+    def close(self) -> None:
+        """Let go of the stream: nobody follows this feed any more."""
+        self.stream.off_evicted(self._forget)
+
+    def frame(self, seq: int) -> bytes:
+        """Return the frame of event `seq`, empty where it is hidden; IndexError if not held."""
+        made = self._frames.get(seq)
+        if made is None:
+            held = self.stream.held(seq)
+            shown = self._project(held.event)
+            if shown is None:
+                made = _HIDDEN
+            else:
+                raw = held.raw if shown is held.event else self._encode(shown)
+                made = self._event(seq, "", raw)
+            self._frames[seq] = made
+        return made
+
+    def span(self, first: int, most_bytes: int) -> tuple[bytes, int]:
+        """Return the frames from `first` on, joined, and the last sequence among them.
+
+        At least one event, then as many as fit `most_bytes`. Followers that are at the same place
+        share the bytes.
+        """
+        key = (self.stream.generation, first, self.stream.head)
+        if self._span is not None and self._span[0] == key:
+            return self._span[1]
+        head = self.stream.head
+        if first == head:
+            made = (self.frame(first), first)
+        else:
+            pieces: list[bytes] = []
+            room, seq = most_bytes, first - 1
+            while seq < head:
+                frame = self.frame(seq + 1)
+                if pieces and len(frame) > room:
+                    break
+                pieces.append(frame)
+                room -= len(frame)
+                seq += 1
+            made = (b"".join(pieces), seq)
+        self._span = (key, made)
+        return made
+
+    def snapshot(self) -> bytes:
+        """Return the snapshot as of the stream's head; made once per place."""
+        key = (self.stream.generation, self.stream.head)
+        if self._snapshot is None or self._snapshot[0] != key:
+            self._snapshot = (key, self._shown(self.stream.head, self.stream.snapshot()))
+        return self._snapshot[1]
+
+    def snapshot_at(self, seq: int) -> bytes:
+        """Return the snapshot as of `seq`, which must be replayable; the last one is kept."""
+        if seq == self.stream.head:
+            return self.snapshot()
+        key = (self.stream.generation, seq)
+        if self._past is None or self._past[0] != key:
+            self._past = (key, self._shown(seq, self.stream.snapshot_at(seq)))
+        return self._past[1]
+
+    def bookmark(self, seq: int, *, up_to_date: bool) -> bytes:
+        """Return the frame that says that all up to `seq` was sent."""
+        key = (self.stream.generation, seq, up_to_date)
+        if self._bookmark is None or self._bookmark[0] != key:
+            cursor = self.cursor(seq)
+            frame = encode_frame(BookmarkFrame(cursor, up_to_date))
+            self._bookmark = (key, self._wrap(frame, "bookmark", cursor))
+        return self._bookmark[1]
+
+    def resumed(self, seq: int) -> bytes:
+        """Return the frame that says that exactly what follows `seq` comes next."""
+        cursor = self.cursor(seq)
+        return self._wrap(encode_frame(ResumedFrame(cursor)), "resumed", cursor)
+
+    def diagnostic(self, name: str, message: str | None = None, **fields: int) -> bytes:
+        """Return the diagnostic `name` as this hop says it."""
+        return self.told(observation_diagnostic(self.hop, name, message, **fields))
+
+    def told(self, entry: ObservationDiagnostic) -> bytes:
+        """Return `entry` as a frame."""
+        return self._wrap(encode_frame(DiagnosticFrame(entry)), "diagnostic", "")
+
+    def cursor(self, seq: int) -> str:
+        """Return the cursor of the place after event `seq`."""
+        return self._codec.encode(self.stream.epoch, seq)
+
+    def locate(self, text: str) -> int | CursorFault:
+        """Return the sequence after which a client with cursor `text` resumes, or why not."""
+        place = self._codec.decode(text)
+        if not isinstance(place, Place):
+            return place
+        return self.stream.judge(place) or place.seq
+
+    def _shown(self, seq: int, snapshot: E) -> bytes:
+        shown = self._project(snapshot)
+        if shown is None:
+            raise LookupError("a policy may empty a snapshot, but not hide it")
+        return self._event(seq, ".s", self._encode(shown))
+
+    def _event(self, seq: int, suffix: str, raw: bytes) -> bytes:
+        cursor = self.cursor(seq)
+        frame = _EVENT % (
+            cursor.encode(),
+            self.stream.epoch.hex().encode(),
+            seq,
+            suffix.encode(),
+            self._names,
+            raw,
+        )
+        return self._wrap(frame, "event", cursor)
+
+    def _wrap(self, frame: bytes, kind: str, cursor: str) -> bytes:
+        if self._wire is Wire.WEBSOCKET:
+            return websocket_frame(frame)
+        return sse_frame(frame, kind, cursor)
+
+    def _forget(self, seq: int) -> None:
+        self._frames.pop(seq, None)

@@ -1,0 +1,195 @@
+"""One stream: a ring of events, an epoch, a sequence, and the view they add up to.
+
+Everything here is one synchronous step, so a snapshot, its place and what follows it agree.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import CursorFault, Place
+from yoi.protocol.observation import Subject
+
+E = TypeVar("E")
+
+
+class View(Protocol[E]):
+    """What events add up to."""
+
+    def apply(self, event: E) -> None:
+        """Take in the next event. Raises ProtocolMalformed when it cannot be held."""
+        ...
+
+    def snapshot(self) -> E:
+        """Return the view as one event."""
+        ...
+
+    def copy(self) -> Self:
+        """Return an equal view that goes its own way."""
+        ...
+
+
+class Held(NamedTuple, Generic[E]):
+    """An event in the ring, and its JSON."""
+
+    event: E
+    raw: bytes
+
+
+class Listener(Protocol[E]):
+    """Hears a stream in process, on the event loop; returns at once and never raises."""
+
+    def published(self, seq: int, held: Held[E]) -> None:
+        """Hear of one event."""
+        ...
+
+    def restarted(self, reason: str) -> None:
+        """Hear that the stream began anew, for the reason of an observation code."""
+        ...
+
+    def ended(self, reason: str) -> None:
+        """Hear that nothing will follow."""
+        ...
+
+
+class Stream(Generic[E]):
+    """See the module docstring.
+
+    `epoch` is 8 random bytes, new for each incarnation. Sequences start at 1; `head` is the last.
+    The ring is bounded by count and bytes; what leaves it is folded into the view at its start.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        view: View[E],
+        epoch: bytes,
+        limits: Limits = LIMITS,
+        *,
+        head: int = 0,
+    ) -> None:
+        self.subject = subject
+        self.epoch = epoch
+        self.generation = 0
+        """Grows with each incarnation: who follows compares it."""
+        self.restart_reason = ""
+        self.end_reason: str | None = None
+        self.head = head
+        self._limits = limits
+        self._view = view
+        self._base = view.copy()
+        self._ring: deque[Held[E]] = deque()
+        self._ring_bytes = 0
+        self._listeners: tuple[Listener[E], ...] = ()
+        self._evicted: tuple[Callable[[int], None], ...] = ()
+
+    @property
+    def oldest(self) -> int:
+        """Return the first sequence that can be replayed; `head + 1` when none can."""
+        return self.head - len(self._ring) + 1
+
+    @property
+    def ring_bytes(self) -> int:
+        """Return the bytes of JSON held."""
+        return self._ring_bytes
+
+    def publish(self, event: E, raw: bytes) -> int:
+        """Append an event and its JSON; return its sequence.
+
+        Raises ProtocolMalformed, and then nothing has changed for anybody who follows.
+        """
+        self._view.apply(event)
+        held = Held(event, raw)
+        self._ring.append(held)
+        self._ring_bytes += len(raw)
+        self.head += 1
+        while len(self._ring) > self._limits.observed_ring_events or (
+            self._ring_bytes > self._limits.observed_ring_bytes and len(self._ring) > 1
+        ):
+            self._evict()
+        for listener in self._listeners:
+            listener.published(self.head, held)
+        return self.head
+
+    def held(self, seq: int) -> Held[E]:
+        """Return the event `seq`; IndexError outside the ring."""
+        index = seq - self.oldest
+        if index < 0:
+            raise IndexError(seq)
+        return self._ring[index]
+
+    def snapshot(self) -> E:
+        """Return the view as of `head`."""
+        return self._view.snapshot()
+
+    def snapshot_at(self, seq: int) -> E:
+        """Return the view as of `seq`, from `oldest - 1` to `head`."""
+        if seq == self.head:
+            return self._view.snapshot()
+        count = seq - self.oldest + 1
+        if not 0 <= count <= len(self._ring):
+            raise IndexError(seq)
+        view = self._base.copy()
+        for index, held in enumerate(self._ring):
+            if index == count:
+                break
+            view.apply(held.event)
+        return view.snapshot()
+
+    def judge(self, place: Place) -> CursorFault | None:
+        """Return why nothing can be replayed after `place`, or None when all can."""
+        if place.epoch != self.epoch:
+            return CursorFault.EPOCH_CHANGED
+        if place.seq > self.head:
+            return CursorFault.FUTURE
+        if place.seq < self.oldest - 1:
+            return CursorFault.EXPIRED
+        return None
+
+    def restart(self, view: View[E], epoch: bytes, reason: str) -> None:
+        """Begin a new incarnation with `view`; who follows gets `reason` and a fresh snapshot."""
+        self._view, self._base = view, view.copy()
+        while self._ring:
+            self._drop_oldest()
+        self._ring_bytes = 0
+        self.epoch, self.head = epoch, 0
+        self.generation += 1
+        self.restart_reason = reason
+        for listener in self._listeners:
+            listener.restarted(reason)
+
+    def end(self, reason: str) -> None:
+        """Say that nothing will follow, with the observation code that tells why."""
+        if self.end_reason is None:
+            self.end_reason = reason
+            for listener in self._listeners:
+                listener.ended(reason)
+
+    def listen(self, listener: Listener[E]) -> None:
+        """Let `listener` hear everything from the next event on."""
+        self._listeners = (*self._listeners, listener)
+
+    def drop(self, listener: Listener[E]) -> None:
+        """Stop telling `listener`; dropping twice is harmless."""
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+    def on_evicted(self, forget: Callable[[int], None]) -> None:
+        """Call `forget` with each sequence that leaves the ring."""
+        self._evicted = (*self._evicted, forget)
+
+    def off_evicted(self, forget: Callable[[int], None]) -> None:
+        """Stop calling `forget`."""
+        self._evicted = tuple(one for one in self._evicted if one != forget)
+
+    def _evict(self) -> None:
+        held = self._ring[0]
+        self._base.apply(held.event)
+        self._drop_oldest()
+        self._ring_bytes -= len(held.raw)
+
+    def _drop_oldest(self) -> None:
+        seq = self.oldest
+        self._ring.popleft()
+        for forget in self._evicted:
+            forget(seq)
