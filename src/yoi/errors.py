@@ -20,6 +20,7 @@
     ├── ControlError          the running host could not be reached or refused
     ├── ProtocolMalformed     bytes that are not a message of a protocol of ours
     ├── JournalError          a journal could not be read or written as asked
+    ├── TokenError            an observer's token cannot be made, kept or described as asked
     ├── WorkerError           a worker cannot do what was asked in its state
     ├── ModelError            a model call failed
     └── UsageError            a command line that cannot be carried out
@@ -178,6 +179,12 @@ class JournalError(YoiError):
     """A journal could not be opened, read or written as asked; nothing was half written."""
 
     family = "journal"
+
+
+class TokenError(YoiError):
+    """A token, or what it may see, is not acceptable, or the tokens' file cannot be used."""
+
+    family = "token"
 
 
 class WorkerError(YoiError):
@@ -357,6 +364,14 @@ CODES: dict[str, str] = {
     "journal.closed": "the journal is closed",
     "journal.io": "the journal's file could not be read or written",
     "journal.format": "the journal's file is of another kind or a newer version",
+    # token
+    "token.name": "a token's name is not a safe id",
+    "token.exists": "there is a token of that name already",
+    "token.missing": "there is no token of that name",
+    "token.pattern": "what a token may observe cannot be parsed",
+    "token.value": "a token's kind, expiry or other value is not allowed",
+    "token.bounds": "the tokens' file, or one token, is at its bound",
+    "token.file": "the tokens' file could not be read or written, or is not private",
     # worker
     "worker.unknown": "no such worker",
     "worker.watch": "no such follower, or too many of them",

@@ -270,6 +270,12 @@ class Limits:
     followers_per_token: int = bound(1024, "of one token; one script must not shut out the others")
     service_sample_ms: int = bound(1_000, "how often a watched service's counters are looked at")
 
+    # tokens of observers
+    tokens: int = bound(256, "of one workspace; each handshake compares with all of them")
+    tokens_file_bytes: int = bound(1 * MIB, "tokens.toml; many tokens with long lists")
+    token_patterns: int = bound(32, "of one token; a person reads each")
+    token_commands: int = bound(32, "commands that one token may send")
+
     # control socket
     control_request_bytes: int = bound(1 * MIB, "one request line")
     control_response_bytes: int = bound(16 * MIB, "one answer")
