@@ -225,7 +225,7 @@ def _mention_folder(reference: str, package: "Package", output: Output) -> None:
 
 
 def _instance_name(text: str) -> InstanceName:
-    from yoi.packages.tables import is_safe_id
+    from yoi.tables import is_safe_id
 
     if not is_safe_id(text):
         raise UsageError(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
 from yoi.packages.sessions import SESSION_KEYS, Open, SessionDecl, parse_session
-from yoi.packages.tables import Table, quoted
 from yoi.permissions import DEFAULT_PORTS, REQUEST_SCHEMES, TargetKind, Url, UrlTarget
+from yoi.tables import Table, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

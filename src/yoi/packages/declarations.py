@@ -11,7 +11,7 @@ from yoi.limits import KIB, LIMITS
 from yoi.packages.connections import IngressRoute, OnFull
 from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
-from yoi.packages.tables import Table, quoted, type_name
+from yoi.tables import Table, quoted, type_name
 
 INSTANCE_WORLD = "yoi:plugin/instance@1.0.0"
 TOOL_WORLD = "yoi:plugin/tool@1.0.0"

@@ -14,8 +14,8 @@ from yoi.packages.digest import is_digest
 from yoi.packages.folder import io_error
 from yoi.packages.manifest import SURFACES
 from yoi.packages.package import read_file
-from yoi.packages.tables import FaultKind, Table, TomlFault, is_safe_id, parse_toml
 from yoi.permissions import PermissionSet
+from yoi.tables import FaultKind, Table, TomlFault, is_safe_id, parse_toml
 from yoi.types import Digest, InstanceName
 
 SOURCES = ("project", "user")

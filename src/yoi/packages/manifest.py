@@ -22,8 +22,8 @@ from yoi.packages.declarations import (
     parse_tools,
 )
 from yoi.packages.schema import schema_problems
-from yoi.packages.tables import FaultKind, Table, TomlFault, parse_toml
 from yoi.permissions import Binding, Permission, PermissionKind, PermissionSet
+from yoi.tables import FaultKind, Table, TomlFault, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Collection

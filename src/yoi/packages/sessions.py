@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from yoi.limits import LIMITS
-from yoi.packages.tables import Table
 from yoi.permissions import JsonPointer, PointerFault
+from yoi.tables import Table
 
 SESSION_KEYS = frozenset({"open", "ready", "last", "reconnect", "send_per_second"})
 LAST_KEYS = frozenset({"name", "at"})

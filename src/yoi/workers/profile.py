@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from yoi.errors import WorkerError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.packages.tables import FaultKind, Table
+from yoi.tables import FaultKind, Table
 from yoi.workers.items import Approval
 from yoi.workers.tools import ToolChoice
 
