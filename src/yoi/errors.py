@@ -23,6 +23,7 @@
     ├── TokenError            an observer's token cannot be made, kept or described as asked
     ├── WorkerError           a worker cannot do what was asked in its state
     ├── ModelError            a model call failed
+    ├── ServingError          a listener could not be opened, or not as configured
     └── UsageError            a command line that cannot be carried out
 
 Codes are `family.reason`, never reused and never renamed; `CODES` is the whole list, from which
@@ -197,6 +198,12 @@ class ModelError(YoiError):
     """A model call failed; `fields["retryable"]` says whether asking again may help."""
 
     family = "model"
+
+
+class ServingError(YoiError):
+    """A listener could not be opened, or not as it is configured."""
+
+    family = "serving"
 
 
 class UsageError(YoiError):
@@ -396,6 +403,8 @@ CODES: dict[str, str] = {
     "model.output": "the model's answer cannot be used",
     "model.timeout": "the model did not answer in time",
     "model.unknown": "no such model, or its provider's library is not installed",
+    # serving
+    "serving.listen": "the address or port cannot be listened at",
     # usage
     "usage.arguments": "the arguments do not go together",
     "usage.aborted": "the person said no",

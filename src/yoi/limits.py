@@ -268,6 +268,14 @@ class Limits:
     follower_stall_ms: int = bound(30_000, "no byte could be written; then the client is cut off")
     followers: int = bound(4096, "clients of one process; each is a file descriptor")
     followers_per_token: int = bound(1024, "of one token; one script must not shut out the others")
+    observer_input_bytes: int = bound(4 * KIB, "a control frame is 125; nothing else is accepted")
+    observer_admit_ms: int = bound(8_000, "an upstream may have to be opened first")
+    reconnect_spread_ms: int = bound(2_000, "clients of a server that stops come back spread out")
+    http_head_bytes: int = bound(16 * KIB, "request line and headers; tokens and cursors are small")
+    http_head_ms: int = bound(10_000, "from connect, or the next request's first byte, to its end")
+    http_idle_ms: int = bound(15_000, "a connection kept alive between requests")
+    http_connections: int = bound(8192, "open at once on one listener, whatever they do")
+    http_drain_ms: int = bound(3_000, "a stop waits for answers under way")
     service_sample_ms: int = bound(1_000, "how often a watched service's counters are looked at")
 
     # tokens of observers

@@ -1,0 +1,399 @@
+"""The streams of one process, and everybody who follows them.
+
+Publishing waits for nobody: a channel flushes once per turn of the event loop, each watcher gets
+shared bytes from its own place, and one whose transport takes no more is left where it is.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from yoi.core.observation import Feed, Follower, FollowerState, Stream, Wire
+from yoi.core.observation.stream import Held
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import CursorCodec, CursorKeys
+from yoi.protocol.observation import CloseCode, Hop, Subject
+from yoi.types import Clock
+
+E = TypeVar("E")
+_SWEEP_SECONDS = 1.0
+_NOTES = 4
+"""In-band diagnostics kept for a client that takes nothing; the newest say what is so now."""
+
+
+class Outlet(Protocol):
+    """A transport as a watcher sees it. Neither method raises or waits."""
+
+    def write(self, data: bytes) -> None:
+        """Hand over bytes; may call the watcher's `pause` at once."""
+        ...
+
+    def finish(self, code: CloseCode, *, abort: bool) -> None:
+        """End after what was written; at once where `abort`, because nothing can be written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Who watches. `expires_at_ms` is wall-clock, None for never."""
+
+    principal: str
+    expires_at_ms: int | None = None
+    token: Any = None
+    """Whatever the door needs to judge again."""
+
+    def __repr__(self) -> str:
+        return f"<Watching {self.principal}>"
+
+
+@dataclass(slots=True)
+class HubCounters:
+    """What happened, for metrics: plain numbers, read when somebody asks."""
+
+    events: int = 0
+    attached: int = 0
+    frames: int = 0
+    bytes_out: int = 0
+    cut_off: int = 0
+    refused_input: int = 0
+    closed: dict[str, int] = field(default_factory=dict)
+    """By observation code."""
+
+
+class Watcher(Generic[E]):
+    """One follower on its transport."""
+
+    __slots__ = (
+        "_channel",
+        "_feed",
+        "_notes",
+        "_outlet",
+        "_paused",
+        "follower",
+        "watching",
+    )
+
+    def __init__(
+        self, channel: "Channel[E]", follower: Follower[E], watching: Watching, outlet: Outlet
+    ) -> None:
+        self.follower = follower
+        self.watching = watching
+        self._channel = channel
+        self._outlet = outlet
+        self._paused = False
+        self._notes: deque[tuple[str, str | None]] = deque(maxlen=_NOTES)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the transport takes no more."""
+        return self._paused
+
+    def open(self, cursor: str | None, now: float, *, snapshot_always: bool) -> None:
+        """Send the first frames and all that can follow at once."""
+        self._write(self.follower.open(cursor, now, snapshot_always=snapshot_always))
+        self.pump(now)
+
+    def pump(self, now: float) -> None:
+        """Hand over what the client has not got yet, as far as its transport takes it."""
+        follower, most = self.follower, self._channel.most_bytes
+        while not self._paused and follower.closed_with is None:
+            data = follower.pull(now, most)
+            if not data:
+                if follower.behind:
+                    continue  # everything in this stretch is hidden from this observer
+                break
+            self._write(data)
+        if self._paused:
+            return
+        reason = self._channel.stream.end_reason
+        if reason is not None and follower.closed_with is None and not follower.behind:
+            self._write(follower.close(reason))
+        if follower.closed_with is not None:
+            self.finish()
+
+    def sweep(self, now: float) -> None:
+        """Cut off who takes nothing; tell who hears nothing that all is well."""
+        if self.follower.overdue(now):
+            self._channel.counters.cut_off += 1
+            self.cut("slow_consumer")
+        elif not self._paused:
+            data = self.follower.idle(now)
+            if data:
+                self._write(data)
+
+    def tell(self, name: str, message: str | None = None) -> None:
+        """Say the diagnostic `name` in band; one that takes nothing now hears it later."""
+        if self._paused:
+            self._notes.append((name, message))
+        elif self.follower.closed_with is None:
+            self._write(self.follower.feed.diagnostic(name, message))
+
+    def close(self, name: str, message: str | None = None, **fields: int) -> None:
+        """Say the diagnostic `name` as the last thing, and end."""
+        if self.follower.closed_with is None and self.follower.state is not FollowerState.CLOSED:
+            self._write(self.follower.close(name, message, **fields))
+            self.finish()
+
+    def cut(self, name: str) -> None:
+        """End a client to whom nothing can be said any more."""
+        if self.follower.closed_with is None:
+            self.follower.close(name)
+            self.finish()
+
+    def finish(self) -> None:
+        """End the transport with the follower's close code and leave the channel."""
+        code = self.follower.closed_with
+        assert code is not None
+        self._channel.count_closed(code)
+        self._channel.detach(self)
+        self._outlet.finish(code, abort=self._paused)
+
+    def pause(self, now: float) -> None:
+        """The transport takes no more."""
+        self._paused = True
+        self.follower.paused(now)
+
+    def resume(self, now: float) -> None:
+        """The transport takes more again: go on from the index."""
+        self._paused = False
+        self.follower.drained()
+        while self._notes and not self._paused:
+            self.tell(*self._notes.popleft())
+        self.pump(now)
+
+    def gone(self) -> None:
+        """The client has left by itself."""
+        self.follower.gone()
+        self._channel.detach(self)
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            counters = self._channel.counters
+            counters.frames += 1
+            counters.bytes_out += len(data)
+            self._outlet.write(data)
+
+
+class Channel(Generic[E]):
+    """One stream with its feeds and watchers; it is the stream's listener."""
+
+    def __init__(self, hub: "Hub", stream: Stream[E], encode: Callable[[E], bytes]) -> None:
+        self.stream = stream
+        self.counters = hub.counters
+        self.most_bytes = hub.limits.follower_write_bytes
+        self._hub = hub
+        self._encode = encode
+        self._feeds: dict[tuple[str, Wire], Feed[E]] = {}
+        self._watchers: dict[Watcher[E], None] = {}
+        self._scheduled = False
+        stream.listen(self)
+
+    @property
+    def watchers(self) -> list[Watcher[E]]:
+        """Return who watches now."""
+        return list(self._watchers)
+
+    @property
+    def watched(self) -> int:
+        """Return how many watch now."""
+        return len(self._watchers)
+
+    def feed(self, projection: str, wire: Wire, project: Callable[[E], E | None]) -> Feed[E]:
+        """Return the feed of `projection`, made when first asked for.
+
+        `project` must be the same function of events for one projection.
+        """
+        key = (projection, wire)
+        feed = self._feeds.get(key)
+        if feed is None:
+            codec = CursorCodec(self._hub.keys, self._hub.hop, self.stream.subject, projection)
+            feed = Feed(self.stream, self._hub.hop, codec, wire, project, self._encode)
+            self._feeds[key] = feed
+        return feed
+
+    def enter(self, feed: Feed[E], watching: Watching, outlet: Outlet) -> Watcher[E]:
+        """Return a new watcher of `feed`, one of this channel; `open` it next.
+
+        Whether there is room is asked before (`Hub.room`), in the same step.
+        """
+        follower = Follower(feed, self._hub.clock.monotonic(), self._hub.limits)
+        watcher = Watcher(self, follower, watching, outlet)
+        self._watchers[watcher] = None
+        self._hub.entered(watching)
+        return watcher
+
+    def detach(self, watcher: Watcher[E]) -> None:
+        """Forget a watcher; twice is harmless."""
+        if watcher in self._watchers:
+            del self._watchers[watcher]
+            self._hub.left(watcher.watching)
+            self._drop_unused(watcher.follower.feed)
+
+    def tell(self, name: str, message: str | None = None) -> None:
+        """Say a diagnostic to everybody who watches."""
+        for watcher in self.watchers:
+            watcher.tell(name, message)
+
+    def close_all(self, name: str, retry_after_ms: Callable[[], int] | None = None) -> None:
+        """Say the diagnostic `name` to everybody as the last thing."""
+        for watcher in self.watchers:
+            if retry_after_ms is None:
+                watcher.close(name)
+            else:
+                watcher.close(name, retry_after_ms=retry_after_ms())
+
+    def count_closed(self, code: CloseCode) -> None:
+        """Count a close that this side decided."""
+        name = code.name.lower()
+        self.counters.closed[name] = self.counters.closed.get(name, 0) + 1
+
+    # The stream tells:
+
+    def published(self, seq: int, held: Held[E]) -> None:
+        """Flush before the next turn of the loop."""
+        self.counters.events += 1
+        self._schedule()
+
+    def restarted(self, reason: str) -> None:
+        """Everybody gets a fresh snapshot."""
+        self._schedule()
+
+    def ended(self, reason: str) -> None:
+        """Everybody gets what is left, then the reason."""
+        self._schedule()
+
+    def sweep(self, now: float) -> None:
+        """Let time pass for every watcher."""
+        for watcher in self.watchers:
+            watcher.sweep(now)
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._watchers:
+            self._scheduled = True
+            self._hub.soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        now = self._hub.clock.monotonic()
+        for watcher in self.watchers:
+            if not watcher.stalled:
+                watcher.pump(now)
+
+    def _drop_unused(self, feed: Feed[E]) -> None:
+        """A feed's frames are worth keeping only while somebody may ask for them again soon."""
+        if not self._watchers and len(self._feeds) > 1:
+            for key in [key for key, one in self._feeds.items() if one is feed]:
+                feed.close()
+                del self._feeds[key]
+
+
+class Hub:
+    """See the module docstring. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        hop: Hop,
+        keys: CursorKeys,
+        clock: Clock,
+        limits: Limits = LIMITS,
+        *,
+        soon: Callable[[Callable[[], None]], object] | None = None,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self.hop = hop
+        self.keys = keys
+        self.clock = clock
+        self.limits = limits
+        self.counters = HubCounters()
+        self.closing = False
+        self.soon = asyncio.get_running_loop().call_soon if soon is None else soon
+        self._rng = rng
+        self._channels: dict[Subject, Channel[Any]] = {}
+        self._total = 0
+        self._by_principal: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Channel[Any]]:
+        return iter(list(self._channels.values()))
+
+    @property
+    def watched(self) -> int:
+        """Return how many watch anything now."""
+        return self._total
+
+    def add(self, stream: Stream[E], encode: Callable[[E], bytes]) -> Channel[E]:
+        """Return the new channel of `stream`. One of its subject must not be there (ValueError)."""
+        if stream.subject in self._channels:
+            raise ValueError(f"{stream.subject} is there already")
+        channel = Channel(self, stream, encode)
+        self._channels[stream.subject] = channel
+        return channel
+
+    def remove(self, subject: Subject, reason: str = "stream_closed") -> None:
+        """Take a stream away: who watches gets what is left, then `reason`."""
+        channel = self._channels.pop(subject, None)
+        if channel is not None:
+            channel.stream.end(reason)
+
+    def channel(self, subject: Subject) -> Channel[Any] | None:
+        """Return the channel of `subject`, or None."""
+        return self._channels.get(subject)
+
+    def room(self, principal: str) -> bool:
+        """Whether one more watcher may come, and one more of this principal."""
+        return (
+            not self.closing
+            and self._total < self.limits.followers
+            and self._by_principal.get(principal, 0) < self.limits.followers_per_token
+        )
+
+    def entered(self, watching: Watching) -> None:
+        """Count a watcher in."""
+        self._total += 1
+        self.counters.attached += 1
+        name = watching.principal
+        self._by_principal[name] = self._by_principal.get(name, 0) + 1
+
+    def left(self, watching: Watching) -> None:
+        """Count a watcher out."""
+        self._total -= 1
+        name = watching.principal
+        self._by_principal[name] -= 1
+        if not self._by_principal[name]:
+            del self._by_principal[name]
+
+    def review(self, judge: Callable[[Watching, Subject], str | None]) -> None:
+        """Judge everybody again: who is given an observation code is told it and leaves.
+
+        For tokens that were revoked and policies that changed.
+        """
+        for channel in self:
+            for watcher in channel.watchers:
+                name = judge(watcher.watching, channel.stream.subject)
+                if name is not None:
+                    watcher.close(name)
+
+    def sweep(self) -> None:
+        """Let time pass: bookmarks, stalled clients, tokens that expired."""
+        now, wall = self.clock.monotonic(), self.clock.wall_ms()
+        for channel in self:
+            for watcher in channel.watchers:
+                expires = watcher.watching.expires_at_ms
+                if expires is not None and wall >= expires:
+                    watcher.close("session_expired")
+            channel.sweep(now)
+
+    async def keep_sweeping(self) -> None:
+        """Sweep once a second until cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self.sweep()
+
+    def close(self) -> None:
+        """Ask everybody to come back a little later, each at another moment."""
+        self.closing = True
+        spread = self.limits.reconnect_spread_ms
+        for channel in self:
+            channel.close_all("shutdown", lambda: round(self._rng() * spread))

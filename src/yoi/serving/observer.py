@@ -1,0 +1,276 @@
+"""One observer's WebSocket: handshake and control frames by `websockets`, frames straight through.
+
+What is sent is encoded once per feed and written to the transport as it is; what is received is
+only looked at to refuse it (O8).
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from yoi.core.observation.wire import websocket_frame
+from yoi.protocol.observation import (
+    OBSERVATION_CODES,
+    SUBPROTOCOL,
+    CloseCode,
+    DiagnosticFrame,
+    encode_frame,
+    observation_diagnostic,
+)
+from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
+
+if TYPE_CHECKING:
+    from yoi.serving.front import Front
+    from yoi.serving.hub import Watcher
+
+_REASON = {code: code.name.lower() for code in CloseCode}
+_QUERY_FIELDS = 8
+_DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+
+
+class ObserverProtocol(asyncio.Protocol):
+    """Made by uvicorn's HTTP protocol when a request asks for a WebSocket."""
+
+    def __init__(self, front: "Front", **_: Any) -> None:
+        self._front = front
+        self._wire = ServerProtocol(
+            select_subprotocol=_select, max_size=front.limits.observer_input_bytes
+        )
+        self._transport: asyncio.Transport | None = None
+        self._watcher: Watcher[Any] | None = None
+        self._admitted: Admitted | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._last_resort: asyncio.TimerHandle | None = None
+        self._answering = False
+        self._early = b""
+        self._finished = False
+
+    # asyncio tells:
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport from the HTTP protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        high = self._front.limits.follower_buffer_bytes
+        transport.set_write_buffer_limits(high=high, low=high // 4)
+        self._front.upgraded(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read the handshake, then control frames; anything else is refused."""
+        if not self._answering:
+            self._read(data)
+            return
+        # Nobody sends before the handshake is answered; what comes is read after it, within reason.
+        self._early += data
+        if len(self._early) > self._front.limits.observer_input_bytes and self._transport:
+            self._transport.abort()
+
+    def eof_received(self) -> bool:
+        """End: an observer that half-closes hears nothing either."""
+        self._wire.receive_eof()
+        return False
+
+    def pause_writing(self) -> None:
+        """The client does not take what it was sent."""
+        if self._watcher is not None:
+            self._watcher.pause(self._front.clock.monotonic())
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        if self._watcher is not None:
+            self._watcher.resume(self._front.clock.monotonic())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._watcher is not None:
+            self._watcher.gone()
+            self._watcher = None
+        admitted, self._admitted = self._admitted, None
+        if admitted is not None:
+            admitted.left()
+        self._front.lost(self)
+
+    # The hub tells:
+
+    def write(self, data: bytes) -> None:
+        """Send encoded frames as they are."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+
+    def finish(self, code: CloseCode, *, abort: bool) -> None:
+        """Close after what was written, or at once where nothing can be written."""
+        assert self._transport is not None
+        self._watcher = None
+        if abort:
+            self._transport.abort()
+            return
+        self._close(code)
+
+    def shutdown(self) -> None:
+        """End, because the process does."""
+        if self._watcher is not None:
+            self._watcher.close("shutdown")
+        elif self._transport is not None:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """End now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # The handshake
+
+    def _read(self, data: bytes) -> None:
+        self._wire.receive_data(data)
+        for event in self._wire.events_received():
+            if isinstance(event, Request):
+                self._answering = True
+                self._task = asyncio.get_running_loop().create_task(self._handshake(event))
+            elif isinstance(event, Frame) and event.opcode in _DATA:
+                self._refuse_input()
+        self._flush()
+
+    async def _handshake(self, request: Request) -> None:
+        try:
+            response = self._wire.accept(request)
+            if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+                self._front.count_refused("handshake")
+                self._reject(response)
+                return
+            try:
+                async with asyncio.timeout(self._front.limits.observer_admit_ms / 1000):
+                    answer = await self._front.admit(_upgrade(request))
+            except TimeoutError:
+                answer = Declined("runtime_unavailable")
+            if isinstance(answer, Admitted):
+                self._admitted = answer
+                if not self._front.hub.room(answer.watching.principal):
+                    raise Refused(503, "busy", "as many watch as may; try again later")
+        except Refused as exc:
+            self._front.count_refused(exc.code)
+            self._reject(_answer(exc.status, exc.code, exc.message))
+            return
+        except Exception:
+            self._front.failed("an observer's handshake")
+            self._reject(_answer(500, "internal", "a defect in Yoi"))
+            return
+        finally:
+            self._task = None
+        self._open(response, answer)
+
+    def _open(self, response: Response, answer: Admitted | Declined) -> None:
+        """One step from the handshake's answer to the first frame."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._wire.send_response(response)
+        self._flush()
+        if isinstance(answer, Declined):
+            self._decline(answer)
+        else:
+            self._watcher = answer.channel.enter(answer.feed, answer.watching, self)
+            self._watcher.open(
+                answer.cursor,
+                self._front.clock.monotonic(),
+                snapshot_always=answer.snapshot_always,
+            )
+        self._answering = False
+        early, self._early = self._early, b""
+        if early:
+            self._read(early)
+
+    def _decline(self, answer: Declined) -> None:
+        entry = observation_diagnostic(
+            self._front.hop, answer.name, answer.message, retry_after_ms=answer.retry_after_ms
+        )
+        self.write(websocket_frame(encode_frame(DiagnosticFrame(entry))))
+        self._front.count_refused(answer.name)
+        self._close(OBSERVATION_CODES[answer.name].close or CloseCode.SHUTDOWN)
+
+    def _reject(self, response: Response) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._wire.send_response(response)
+        self._flush()
+        self._transport.close()
+
+    # Afterwards
+
+    def _refuse_input(self) -> None:
+        self._front.hub.counters.refused_input += 1
+        if self._watcher is not None:
+            self._watcher.close("observation_only")
+        elif not self._finished and self._wire.state is OPEN:
+            self._decline(Declined("observation_only"))
+
+    def _close(self, code: CloseCode) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        if self._wire.state is OPEN:
+            self._wire.send_close(code, _REASON[code])
+        self._flush()
+        self._arm()
+
+    def _arm(self) -> None:
+        """A peer that does not answer the close is not waited for."""
+        if self._last_resort is None and self._transport is not None:
+            self._last_resort = asyncio.get_running_loop().call_later(
+                self._front.limits.close_ms / 1000, self._transport.abort
+            )
+
+    def _flush(self) -> None:
+        """Send what the protocol wants sent: the handshake's answer, pongs, a close."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        for data in self._wire.data_to_send():
+            if data:
+                transport.write(data)
+            else:
+                transport.close()  # the protocol's end of stream
+                return
+        if self._wire.close_expected():
+            self._arm()
+
+
+def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+
+
+def _upgrade(request: Request) -> UpgradeRequest:
+    parts = urlsplit(request.path)
+    try:
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS))
+    except ValueError:
+        raise Refused(400, "bad_request", "too many query fields") from None
+    headers = [(name.lower(), value) for name, value in request.headers.raw_items()]
+    return UpgradeRequest(parts.path, query, headers)
+
+
+def _answer(status: int, code: str, message: str) -> Response:
+    body = json.dumps({"code": code, "message": message}).encode()
+    headers = Headers(
+        [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("Connection", "close"),
+        ]
+    )
+    return Response(status, HTTPStatus(status).phrase, headers, body)
