@@ -243,6 +243,7 @@ class CompactFailedData(Data):
     """Why the history was not compacted."""
 
     error: str
+    redacted: bool = False
 
 
 class Greeting(Data, omit_defaults=False):

@@ -110,8 +110,8 @@ class InFlight:
 
     def _end(self, block: _Open, text: str, redacted: bool) -> None:
         self.size += len(text) - len(block.text())
-        block.pieces, block.done = [text], True
-        block.redacted = block.redacted or redacted
+        # It holds the whole text, so it alone says whether anything is hidden.
+        block.pieces, block.done, block.redacted = [text], True, redacted
 
     def _growing(self, kind: str) -> _Open:
         last = self._blocks[-1] if self._blocks else None

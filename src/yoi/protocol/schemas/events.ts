@@ -12,6 +12,7 @@ export interface AlertData {
   source: string;
   message: string;
   timestamp_ms: number;
+  redacted?: boolean;
 }
 
 /** A person decided about a tool call. */
@@ -38,6 +39,7 @@ export interface ApprovalRequestData {
   id: string;
   name: string;
   arguments: string;
+  redacted?: boolean;
 }
 
 /** A summary was committed. */
@@ -46,9 +48,12 @@ export interface CompactDone {
   data: CompactDoneData;
 }
 
-/** `new_segment_id` names the compaction's place in the history. */
+/** `new_segment_id` names the compaction's place in the history, `seq` is the same place. */
 export interface CompactDoneData {
   new_segment_id: string;
+  seq?: number | null;
+  at_ms?: number | null;
+  summary?: string;
 }
 
 /** No summary was made; the history is as it was. */
@@ -60,11 +65,24 @@ export interface CompactFailed {
 /** Why the history was not compacted. */
 export interface CompactFailedData {
   error: string;
+  redacted?: boolean;
 }
 
 /** The history is being summarised. */
 export interface CompactStart {
   event: "compact_start";
+}
+
+/** The worker's instructions, model or tools have changed. */
+export interface Configured {
+  event: "configured";
+  data: ConfiguredData;
+}
+
+/** What the model may call from here on. */
+export interface ConfiguredData {
+  tools: string[];
+  seq?: number | null;
 }
 
 /** Something failed. */
@@ -77,6 +95,7 @@ export interface Error {
 export interface ErrorData {
   code: "already_running" | "internal" | "invalid_request" | "not_paused" | "not_running" | "provider_error" | "tool_error";
   message: string;
+  redacted?: boolean;
 }
 
 /** What a person sees first. */
@@ -107,10 +126,13 @@ export interface InvokeStartData {
   kind: "notify" | "system_reminder" | "user_send" | "wakeup" | "worker_event";
 }
 
-/** Model calls of one worker are numbered from 1; `model` says which, `scripted` included. */
+/** Model calls of one worker are numbered from 1; `model` says which, `scripted` included. At the end, `seq` is the place of the answer in the history, absent where nothing was said. */
 export interface LlmCallData {
   llm_call: number;
   model?: string;
+  seq?: number | null;
+  at_ms?: number | null;
+  finish?: string;
 }
 
 /** The model has answered, or failed. */
@@ -140,6 +162,7 @@ export interface LlmRetryData {
   elapsed_ms: number;
   error: string;
   status?: number | null;
+  redacted?: boolean;
 }
 
 /** Where a system item came from: which plugin, of which digest, through what, about what. */
@@ -161,6 +184,8 @@ export interface RunEnd {
 /** How a run ended. */
 export interface RunEndData {
   result: "cancelled" | "failed" | "finished" | "limit_reached" | "paused" | "rolled_back";
+  seq?: number | null;
+  at_ms?: number | null;
 }
 
 /** A piece of a user message. Readers tolerate kinds they do not know. */
@@ -180,13 +205,15 @@ export interface Snapshot {
   data: SnapshotData;
 }
 
-/** The worker as of one moment. `left_out` counts older entries that are not in `entries`. */
+/** The worker as of one moment. `entries` are what a person reads of the history (core/observation/worker_view.py), oldest first. `left_out` is the place in the history up to which entries are not among them; 0 when all are. */
 export interface SnapshotData {
   entries: Record<string, unknown>[];
   greeting: Greeting;
   status: "idle" | "paused" | "running";
   in_flight?: InFlight | null;
   waiting?: ApprovalRequestData[];
+  alerts?: AlertData[];
+  usage?: UsageData | null;
   left_out?: number;
 }
 
@@ -225,11 +252,13 @@ export interface TextBlock {
   kind: "text";
   text: string;
   finished?: boolean;
+  redacted?: boolean;
 }
 
-/** Text: one delta, or all of a finished part. */
+/** Text: one delta, or all of a finished part. Emptied where an observer may not read it. */
 export interface TextData {
   text: string;
+  redacted?: boolean;
 }
 
 /** A piece of text. */
@@ -249,6 +278,7 @@ export interface ThinkingBlock {
   kind: "thinking";
   text: string;
   finished?: boolean;
+  redacted?: boolean;
 }
 
 /** A piece of thinking. */
@@ -272,6 +302,7 @@ export interface ThinkingStart {
 export interface ToolArgsDeltaData {
   id: string;
   json: string;
+  redacted?: boolean;
 }
 
 /** A piece of a tool call's arguments. */
@@ -287,6 +318,7 @@ export interface ToolCallBlock {
   name: string;
   args: string;
   state?: "done" | "pending" | "streaming_args";
+  redacted?: boolean;
 }
 
 /** A tool call is written. */
@@ -300,6 +332,7 @@ export interface ToolCallDoneData {
   id: string;
   name: string;
   arguments: string;
+  redacted?: boolean;
 }
 
 /** A tool call begins to be written. */
@@ -326,6 +359,10 @@ export interface ToolResultData {
   summary: string;
   is_error: boolean;
   output?: string | null;
+  seq?: number | null;
+  at_ms?: number | null;
+  name?: string;
+  redacted?: boolean;
 }
 
 /** A turn is over. */
@@ -374,6 +411,7 @@ export interface UserMessage {
 export interface UserMessageData {
   segments: Segment[];
   seq?: number | null;
+  at_ms?: number | null;
 }
 
 /** Every event of this version. */
@@ -384,6 +422,7 @@ export type WorkerEvent =
   | CompactDone
   | CompactFailed
   | CompactStart
+  | Configured
   | Error
   | InvokeStart
   | LlmCallEnd
