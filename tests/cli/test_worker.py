@@ -83,7 +83,8 @@ def test_run_in_json_is_one_event_a_line(yoi, workspace):
         ran = yoi("worker", "run", "w", "help", "--json")
     events = [json.loads(line) for line in ran.out.splitlines()]
     assert events[0]["event"] == "user_message"
-    assert events[-1] == {"event": "run_end", "data": {"result": "finished"}}
+    assert events[-1]["event"] == "run_end"
+    assert events[-1]["data"]["result"] == "finished"
     assert ran.out.isascii()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.workers.worlds import World, answers, tool
+from tests.workers.worlds import World, answers, run_ended, tool
 
 from yoi.errors import JournalError
 from yoi.journal.memory import MemoryJournal
@@ -48,7 +48,7 @@ async def test_a_full_disk_pauses_the_worker_and_resume_goes_on():
             await world.worker.resume("ann")  # still full
         journal.broken = False
         await world.worker.resume("ann")
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         results = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         # The tool did run, but nobody could record it: that is what history says.
         assert [r.outcome for r in results] == ["interrupted"]

@@ -46,6 +46,7 @@ async def test_text_tools_and_usage_stream_through_and_the_wire_carries_only_his
         assert world.names() == [
             "user_message",
             "status",
+            "configured",
             "invoke_start",
             "turn_start",
             "llm_call_start",

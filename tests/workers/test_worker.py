@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.workers.worlds import World, answers, texts, tool
+from tests.workers.worlds import World, answers, run_ended, texts, tool
 
 from yoi.errors import WorkerError
 from yoi.limits import Limits
@@ -24,6 +24,7 @@ async def test_a_run_from_message_to_answer():
         assert world.names() == [
             "user_message",
             "status",
+            "configured",
             "invoke_start",
             "turn_start",
             "llm_call_start",
@@ -107,7 +108,7 @@ async def test_what_a_model_gets_wrong_is_refused_told_and_survived(name, argume
         assert result.outcome == "refused"
         assert said in result.output
         assert script.asked[1].messages[-1].outputs[0].is_error
-        assert ev.RunEnd(ev.RunEndData(result="finished")) in world.heard
+        assert any(map(run_ended("finished"), world.heard))
 
 
 async def test_a_tool_that_raises_fails_its_call_and_not_the_worker():
@@ -152,11 +153,11 @@ async def test_ask_parks_the_run_until_a_person_approves():
         (waiting,) = world.worker.status().approvals
         assert (waiting.name, waiting.arguments) == ("echo", '{"text":"hi"}')
         assert world.worker.snapshot().data.waiting == [waiting]
-        assert ev.RunEnd(ev.RunEndData(result="paused")) in world.heard
+        assert any(map(run_ended("paused"), world.heard))
         assert not any(isinstance(i, it.ToolStart) for i in await world.items())
 
         await world.worker.approve(waiting.id, approved=True, by="ann")
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert result.outcome == "returned"
         with pytest.raises(WorkerError, match=r"no call.*waits"):
@@ -169,7 +170,7 @@ async def test_a_refused_approval_is_a_result_the_model_hears():
         await world.worker.send("go")
         await world.until_status("paused")
         await world.worker.approve("call-0-0", approved=False, by="ann")
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert (result.outcome, result.output) == ("denied", "a person did not approve this call")
 
@@ -183,7 +184,7 @@ async def test_a_parked_call_survives_a_restart():
         await world.until_status("paused")
         (waiting,) = world.worker.status().approvals
         await world.worker.approve(waiting.id, approved=True, by="ann")
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         results = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert [r.outcome for r in results] == ["returned"]
 
@@ -246,7 +247,7 @@ async def test_pause_lets_the_call_finish_and_holds_what_follows():
         await world.restart()
         await world.until_status("paused")  # a pause outlives the process
         await world.worker.resume("ann")
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         with pytest.raises(WorkerError) as caught:
             await world.worker.resume("ann")
         assert caught.value.code == "worker.not_paused"
@@ -395,7 +396,7 @@ async def test_stopping_in_a_tool_call_records_the_interruption_and_the_run_goes
         await world.worker.send("go")
         await begun.wait()
         await world.restart()
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         items = await world.items()
         assert [i.outcome for i in items if isinstance(i, it.ToolResult)] == ["interrupted"]
         assert sum(isinstance(i, it.RunResumed) for i in items) == 1
@@ -416,6 +417,6 @@ async def test_an_approval_does_not_reach_a_tool_that_changed_meanwhile():
         await world.until_status("paused")
         await world.restart(tools=lambda: ToolRegistry([changed]))
         await world.worker.approve("call-0-0", approved=True, by="ann")
-        await world.until(lambda e: e == ev.RunEnd(ev.RunEndData(result="finished")))
+        await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert (result.outcome, "changed" in result.output) == ("refused", True)

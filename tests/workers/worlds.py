@@ -57,6 +57,11 @@ def answers(*lines: Sequence[Line]) -> Callable[[ModelInput], Sequence[Line]]:
     return script
 
 
+def run_ended(result: str) -> Callable[[ev.Event], bool]:
+    """Return what recognises the end of a run with `result`."""
+    return lambda event: isinstance(event, ev.RunEnd) and event.data.result == result
+
+
 class World:
     """One worker and everything around it that survives the worker."""
 

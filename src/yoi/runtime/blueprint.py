@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from yoi.core.ingress_queue import Lane, Overflow
@@ -147,6 +147,28 @@ class Blueprint:
     """Decides whether the plugin may put something before the worker of that name."""
 
 
+class Witness(Protocol):
+    """Who shows the services of a host to observers. Neither method waits or raises."""
+
+    def follow_services(self) -> None:
+        """Take note that other services are there now."""
+        ...
+
+    def diagnosed(self, service: str, entry: Diagnostic) -> None:
+        """Take note of one diagnostic of `service`."""
+        ...
+
+
+class Unwatched:
+    """The witness of a host that nobody can watch."""
+
+    def follow_services(self) -> None:
+        """Do nothing."""
+
+    def diagnosed(self, service: str, entry: Diagnostic) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the host lends to each service."""
@@ -160,3 +182,4 @@ class Surroundings:
     state: StateStore
     limits: Limits
     notifier: Notifier
+    witness: Witness = field(default_factory=Unwatched)

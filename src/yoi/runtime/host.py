@@ -79,6 +79,7 @@ class PluginHost:
                 del self._services[name]
             for name in changed + new:
                 self._services[name] = Service(wanted[name], self._around)
+            self._around.witness.follow_services()
             await self._start([self._services[name] for name in changed + new])
         return Applied(
             started=sorted(new),

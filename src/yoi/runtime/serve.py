@@ -20,11 +20,13 @@ from yoi.journal.sqlite import SqliteJournal
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.packages import PythonRuntime, Store
+from yoi.protocol.cursors import KEY_BYTES, CursorKeys
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.blueprint import Surroundings
 from yoi.runtime.hop import Mailbox, on_worker
 from yoi.runtime.host import Applied, PluginHost
+from yoi.runtime.observing import Observing
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
@@ -157,6 +159,12 @@ class Runtime:
             self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir())
             self._scheduler = Scheduler(self._limits)
             self._state = await asyncio.to_thread(self._open_state)
+            self.observing = Observing(
+                await asyncio.to_thread(self._cursor_keys),
+                lambda: {service.name: service.status() for service in self.host.services},
+                self._clock,
+                self._limits,
+            )
             self._journal = await SqliteJournal.open(
                 self._workspace / ".yoi" / "journal.db", limits=self._limits
             )
@@ -167,6 +175,7 @@ class Runtime:
                 self._listen,
                 self._clock,
                 self._limits,
+                self.observing.follow_workers,
             )
             self._served.update(self.workers.methods)
             self.host = PluginHost(
@@ -180,8 +189,10 @@ class Runtime:
                     state=self._state,
                     limits=self._limits,
                     notifier=self.workers,
+                    witness=self.observing,
                 )
             )
+            self.observing.start()
             resolver = SystemResolver(self._limits)
             connector = default_connector(self._limits)
             self._assembler = Assembler(
@@ -212,6 +223,7 @@ class Runtime:
 
     async def __aexit__(self, *_: object) -> None:
         try:
+            await self.observing.stop()
             try:
                 # First: a worker must not see its plugins' tools fail because the host goes.
                 await self.workers.stop()
@@ -283,6 +295,9 @@ class Runtime:
             self.tell(error)
         elif error is not None:
             self.tell(YoiError("usage.internal", f"a late task failed: {error!r}"))
+
+    def _cursor_keys(self) -> CursorKeys:
+        return CursorKeys(b"once", {b"once": os.urandom(KEY_BYTES)})
 
     def _open_state(self) -> StateStore:
         folder = self._workspace / ".yoi"

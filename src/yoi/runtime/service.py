@@ -25,6 +25,7 @@ from yoi.errors import (
 from yoi.permissions import permission_hash
 from yoi.protocol.commands import DiagnosticStatusUpdate
 from yoi.protocol.depth import deeper_than
+from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
@@ -53,7 +54,7 @@ class Service:
         self._print = blueprint
         self._around = around
         self._limits = around.limits
-        self._ledger = Ledger(blueprint.name, around.clock, around.listen, around.limits)
+        self._ledger = Ledger(blueprint.name, around.clock, self._tell, around.limits)
         self._life = ServiceLifecycle(around.rng, around.limits)
         self._queue = IngressQueue(blueprint.lanes, around.limits)
         gate = CommandGate(
@@ -676,6 +677,10 @@ class Service:
         status.binary_ignored = inlet.binary_ignored
         status.gaps = inlet.gaps
         return status
+
+    def _tell(self, entry: Diagnostic) -> None:
+        self._around.listen(entry)
+        self._around.witness.diagnosed(self.name, entry)
 
     def _note_state(self, why: str) -> None:
         self._ledger.note(

@@ -16,6 +16,7 @@ from yoi.workers.operations import WorkerOperations
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.roster import Roster, Surroundings
 from yoi.workers.tools import PluginTool
+from yoi.workers.worker import Worker
 
 
 class Secrets(SecretSource, Protocol):
@@ -57,7 +58,10 @@ class HostTools:
 
 
 class HostWorkers:
-    """The workers of one host. `stop` before the services stop, so that no call is cut off."""
+    """The workers of one host. `stop` before the services stop, so that no call is cut off.
+
+    `witness` is told who runs whenever that has changed.
+    """
 
     def __init__(
         self,
@@ -67,11 +71,13 @@ class HostWorkers:
         listen: Callable[[Diagnostic], None],
         clock: Clock,
         limits: Limits,
+        witness: Callable[[Sequence[Worker]], None] = lambda _: None,
     ) -> None:
         tools = HostTools(host, secrets)
         self._listen = listen
         self._clock = clock
         self._limits = limits
+        self._witness = witness
         self._open = asyncio.Event()
         self._waiting = 0
         self._stopping = False
@@ -94,6 +100,7 @@ class HostWorkers:
         try:
             change = await self.roster.apply(profiles)
         finally:
+            self._witness(self.roster.workers)
             self._open.set()
         for name, reason in change.failed.items():
             self._listen(

@@ -201,6 +201,11 @@ class Channel(Generic[E]):
         """Return how many watch now."""
         return len(self._watchers)
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody watches, or listens in process (besides this channel)."""
+        return bool(self._watchers) or self.stream.listeners > 1
+
     def feed(self, projection: str, wire: Wire, project: Callable[[E], E | None]) -> Feed[E]:
         """Return the feed of `projection`, made when first asked for.
 

@@ -94,6 +94,11 @@ class Stream(Generic[E]):
         """Return the bytes of JSON held."""
         return self._ring_bytes
 
+    @property
+    def listeners(self) -> int:
+        """Return how many hear it in process."""
+        return len(self._listeners)
+
     def publish(self, event: E, raw: bytes) -> int:
         """Append an event and its JSON; return its sequence.
 

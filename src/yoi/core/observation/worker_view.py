@@ -131,7 +131,7 @@ class WorkerView:
             case ev.Usage(data):
                 spent, said = self._usage
                 self._usage = (spent + data.input_tokens, said + data.output_tokens)
-            case ev.RunEnd(data):
+            case ev.RunEnd(data) if data.result != "paused":
                 self._inflight.clear()
                 self._waiting.clear()
                 self._add(data.seq, data.at_ms, "run_end", result=data.result)
