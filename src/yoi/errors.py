@@ -23,6 +23,7 @@
     ├── TokenError            an observer's token cannot be made, kept or described as asked
     ├── WorkerError           a worker cannot do what was asked in its state
     ├── ModelError            a model call failed
+    ├── ObserveError          something cannot be watched, and trying again would not help
     ├── ServingError          a listener could not be opened, or not as configured
     └── UsageError            a command line that cannot be carried out
 
@@ -204,6 +205,12 @@ class ServingError(YoiError):
     """A listener could not be opened, or not as it is configured."""
 
     family = "serving"
+
+
+class ObserveError(YoiError):
+    """Something cannot be watched, and connecting again would not change that."""
+
+    family = "observe"
 
 
 class UsageError(YoiError):
@@ -405,6 +412,16 @@ CODES: dict[str, str] = {
     "model.unknown": "no such model, or its provider's library is not installed",
     # serving
     "serving.listen": "the address or port cannot be listened at",
+    "serving.keys": "the file of cursor and session keys cannot be used",
+    # observe
+    "observe.target": "what to watch, or where, is not written in a usable way",
+    "observe.unauthorized": "the token is missing, wrong, expired or revoked",
+    "observe.forbidden": "the server does not serve this name or origin",
+    "observe.not_found": "there is no such worker, service or runtime here, or none you may watch",
+    "observe.cursor": "the cursor is not one of this server",
+    "observe.tls": "the server's certificate cannot be trusted",
+    "observe.refused": "the server refused for good, or is not one of Yoi",
+    "observe.unreachable": "the server did not answer a question that is asked once",
     # usage
     "usage.arguments": "the arguments do not go together",
     "usage.aborted": "the person said no",

@@ -278,11 +278,39 @@ class Limits:
     http_drain_ms: int = bound(3_000, "a stop waits for answers under way")
     service_sample_ms: int = bound(1_000, "how often a watched service's counters are looked at")
 
+    # a backend's upstreams
+    upstreams: int = bound(2048, "streams of runtimes open at once; each is a socket")
+    upstreams_parked: int = bound(64, "streams nobody watches that are kept for who comes back")
+    upstream_first_ms: int = bound(5_000, "a new watcher waits for the runtime; then it is told")
+    upstream_linger_ms: int = bound(30_000, "nobody watches; a page that reloads is back by then")
+    upstream_backoff_first_ms: int = bound(250, "ceiling of the first wait before a reconnect")
+    upstream_backoff_max_ms: int = bound(10_000, "and of the last: a runtime that is back is seen")
+    upstream_steady_ms: int = bound(5_000, "a connection that held this long forgives failures")
+    upstream_gone_ms: int = bound(10_000, "a restarting runtime may not know its workers yet")
+
     # tokens of observers
     tokens: int = bound(256, "of one workspace; each handshake compares with all of them")
     tokens_file_bytes: int = bound(1 * MIB, "tokens.toml; many tokens with long lists")
     token_patterns: int = bound(32, "of one token; a person reads each")
     token_commands: int = bound(32, "commands that one token may send")
+    keys_file_bytes: int = bound(16 * KIB, "observation.keys; a key is 90 bytes there")
+    cursor_keys: int = bound(16, "kept to read cursors made before a rotation; then the oldest goes")
+    sign_in_codes: int = bound(16, "one-time codes not used yet; then the oldest goes")
+    sign_in_code_ms: int = bound(120_000, "from the printed address to the open page")
+    sign_in_failures: int = bound(30, "wrong codes a minute, of everybody together")
+    session_ms: int = bound(43_200_000, "a browser's session: a working day")
+
+    # observation clients
+    observe_open_ms: int = bound(10_000, "one dial: TCP, TLS and the handshake")
+    observe_close_ms: int = bound(1_000, "waiting for the server's close frame")
+    observe_silence_ms: int = bound(36_000, "three bookmarks without one frame; then a new dial")
+    observe_backoff_first_ms: int = bound(250, "first reconnect, full jitter")
+    observe_backoff_max_ms: int = bound(15_000, "longest reconnect; a person looks at the screen")
+    observe_retry_after_ms: int = bound(300_000, "the longest that a server may ask to wait")
+    observe_faults: int = bound(2, "unusable frames at one place; then a fresh snapshot")
+    observe_envelope_bytes: int = bound(4 * KIB, "what surrounds an event: cursor, ids, names")
+    observe_queue: int = bound(8, "frames read ahead; then the socket is not read")
+    observe_answer_bytes: int = bound(4 * MIB, "an answer that lists what can be watched")
 
     # control socket
     control_request_bytes: int = bound(1 * MIB, "one request line")

@@ -1,0 +1,109 @@
+"""The one question that is asked and answered: what can be watched (`GET /api/runtimes`)."""
+
+import asyncio
+import contextlib
+import ssl
+from typing import Any
+
+import h11
+import msgspec
+
+from yoi.client.outcomes import of_answer, of_failed_dial
+from yoi.client.target import Server
+from yoi.errors import ObserveError
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.depth import deeper_than
+
+_READ_BYTES = 65536
+
+
+class RuntimeListing(msgspec.Struct, kw_only=True):
+    """One runtime as a backend lists it; `workers` and `services` hold what may be watched."""
+
+    runtime_id: str
+    state: str
+    since: str | None = None
+    workers: list[dict[str, Any]] = []
+    services: list[dict[str, Any]] = []
+
+
+async def runtimes(
+    server: Server, *, tls: ssl.SSLContext | None = None, limits: Limits = LIMITS
+) -> list[RuntimeListing]:
+    """Return what a backend lists. Raises ObserveError; `observe.unreachable` may pass."""
+    try:
+        async with asyncio.timeout(limits.observe_open_ms / 1000):
+            status, headers, body = await _get(server, "/api/runtimes", tls, limits)
+    except ObserveError:
+        raise
+    except h11.RemoteProtocolError:
+        raise _unreachable("the server's answer is not HTTP/1.1") from None
+    except Exception as exc:
+        leave = of_failed_dial(exc)
+        raise leave.error or _unreachable(leave.message) from None
+    if status != 200:
+        judged = of_answer(status, headers, body)
+        raise judged.error or _unreachable(judged.message)
+    try:
+        listed = msgspec.json.decode(body, type=list[RuntimeListing])
+    except (msgspec.DecodeError, RecursionError):
+        raise ObserveError("observe.refused", "the server's list cannot be read") from None
+    if deeper_than([[one.workers, one.services] for one in listed], limits.observed_depth):
+        raise ObserveError("observe.refused", "the server's list is nested too deeply")
+    return listed
+
+
+async def _get(
+    server: Server, path: str, tls: ssl.SSLContext | None, limits: Limits
+) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers in lower case, and body."""
+    context = (tls or ssl.create_default_context()) if server.secure else None
+    reader, writer = await asyncio.open_connection(server.host, server.port, ssl=context)
+    try:
+        wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes)
+        request = h11.Request(
+            method="GET",
+            target=server.prefix + path,
+            headers=[
+                ("Host", server.authority),
+                ("Authorization", f"Bearer {server.token.reveal()}"),
+                ("Accept", "application/json"),
+                ("Connection", "close"),
+            ],
+        )
+        writer.write((wire.send(request) or b"") + (wire.send(h11.EndOfMessage()) or b""))
+        await writer.drain()
+        return await _answer(wire, reader, limits)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _answer(
+    wire: h11.Connection, reader: asyncio.StreamReader, limits: Limits
+) -> tuple[int, dict[str, str], bytes]:
+    head: h11.Response | None = None
+    body = bytearray()
+    while True:
+        event = wire.next_event()
+        if event is h11.NEED_DATA:
+            wire.receive_data(await reader.read(_READ_BYTES))
+        elif isinstance(event, h11.Response):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > limits.observe_answer_bytes:
+                raise ObserveError("observe.refused", "the server's answer is over its bound")
+        elif isinstance(event, h11.EndOfMessage):
+            assert head is not None
+            headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers
+            }
+            return head.status_code, headers, bytes(body)
+        elif not isinstance(event, h11.InformationalResponse):
+            raise h11.RemoteProtocolError("the connection ended")
+
+
+def _unreachable(words: str) -> ObserveError:
+    return ObserveError("observe.unreachable", words)
