@@ -6,7 +6,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from yoi.errors import SecretError
@@ -22,6 +22,15 @@ def read_private(path: Path, most: int) -> bytes | None:
 
     Raises SecretError (`secret.io`) for links, other kinds of file and more than `most` bytes.
     """
+    return _read(path, most, _regular)
+
+
+def read_owned(path: Path, most: int) -> bytes | None:
+    """Return the same; a file of another account, or that others can read, is refused too."""
+    return _read(path, most, _owned)
+
+
+def _read(path: Path, most: int, check: Callable[[os.stat_result, Path], None]) -> bytes | None:
     try:
         # Without O_NONBLOCK a planted FIFO would wait for ever.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -30,8 +39,7 @@ def read_private(path: Path, most: int) -> bytes | None:
     except OSError as exc:
         raise failed(exc, path) from None
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise SecretError("secret.io", f"{path} is not a regular file")
+        check(os.fstat(handle), path)
         data = _read_up_to(handle, most + 1)
     except OSError as exc:
         raise failed(exc, path) from None
@@ -40,6 +48,21 @@ def read_private(path: Path, most: int) -> bytes | None:
     if len(data) > most:
         raise SecretError("secret.io", f"{path} is over {most} bytes")
     return data
+
+
+def _regular(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise SecretError("secret.io", f"{path} is not a regular file")
+
+
+def _owned(found: os.stat_result, path: Path) -> None:
+    _regular(found, path)
+    if found.st_uid != os.geteuid():
+        raise SecretError("secret.io", f"{path} belongs to another account")
+    if found.st_mode & 0o077:
+        raise SecretError(
+            "secret.io", f"{path} is open to other accounts", hint=f"chmod 600 {path}"
+        )
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -22,6 +22,8 @@ class PrincipalKind(StrEnum):
     """Who holds a named token of an observer."""
     UPSTREAM = "upstream"
     """A backend, at its runtime."""
+    METRICS = "metrics"
+    """Who may read the figures of a process, and watch nothing."""
 
 
 class Redaction(StrEnum):
@@ -94,6 +96,9 @@ class Principal:
     """Milliseconds since 1970 from which on this principal is nobody."""
     credential: str = ""
     """Which token it is, so that a later one of the same name is another; empty without one."""
+
+    def __str__(self) -> str:
+        return self.name if self.kind is PrincipalKind.OPERATOR else f"{self.kind}:{self.name}"
 
     def observes(self, subject: Subject) -> bool:
         """Return whether it may watch `subject`."""

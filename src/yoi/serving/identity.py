@@ -1,0 +1,59 @@
+"""Who somebody is by what they present: a named token or a session, of the kinds let in here."""
+
+from collections.abc import Iterable
+
+import structlog
+
+from yoi.errors import TokenError
+from yoi.serving.principals import Principal, PrincipalKind
+from yoi.serving.sessions import PREFIX as SESSION_PREFIX
+from yoi.serving.sessions import Sessions
+from yoi.serving.tokens import TokenStore
+from yoi.types import Clock
+
+AT_RUNTIME = frozenset({PrincipalKind.UPSTREAM})
+AT_BACKEND = frozenset({PrincipalKind.OPERATOR, PrincipalKind.TOKEN})
+
+_log = structlog.get_logger("yoi.serving")
+
+
+class Identities:
+    """Belongs to the event loop. The tokens' file is looked at again each time somebody comes."""
+
+    def __init__(
+        self,
+        tokens: TokenStore,
+        clock: Clock,
+        kinds: Iterable[PrincipalKind],
+        sessions: Sessions | None = None,
+    ) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._kinds = frozenset(kinds)
+        self._sessions = sessions
+
+    def identify(self, presented: str) -> Principal | None:
+        """Return who presents this; None for whoever is nobody here, whatever the reason."""
+        self.refresh()
+        if presented.startswith(SESSION_PREFIX):
+            found = None if self._sessions is None else self._sessions.verify(presented)
+        else:
+            found = self._tokens.verify(presented, self._clock.wall_ms())
+        return found if found is not None and found.kind in self._kinds else None
+
+    def holds(self, principal: Principal) -> bool:
+        """Return whether a principal that was let in earlier may stay, seeing what it sees."""
+        now = self._clock.wall_ms()
+        if principal.expired(now):
+            return False
+        return not principal.credential or self._tokens.holds(principal, now)
+
+    def refresh(self) -> bool:
+        """Look at the tokens' file again; return whether it was changed, and can be used."""
+        known = self._tokens.fault
+        try:
+            return self._tokens.reload()
+        except TokenError as exc:
+            if known is None or known.message != exc.message:
+                _log.error("nobody new is let in", code=exc.code, reason=exc.message)
+            return False
