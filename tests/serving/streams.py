@@ -9,7 +9,7 @@ from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Hop, Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined, Refused
-from yoi.serving.front import Front
+from yoi.serving.front import Front, bind
 from yoi.serving.hub import Hub, Watching
 from yoi.types import SystemClock
 
@@ -68,7 +68,7 @@ async def served(limits: Limits = LIMITS, app=nothing, epoch=b"epoch--1", admit=
         )
 
     front = Front(app, admit or everybody, hub, clock=hub.clock, limits=limits)
-    await front.start("127.0.0.1", 0)
+    await front.start(bind("127.0.0.1", 0))
     try:
         yield Served(hub, stream, front)
     finally:

@@ -6,7 +6,7 @@ import json
 import pytest
 from tests.serving.streams import served
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from yoi.limits import Limits
 from yoi.protocol import events as ev
@@ -17,10 +17,8 @@ async def frames(client, count):
 
 
 async def closed(client):
-    with pytest.raises(ConnectionClosed) as caught:
-        while True:
-            await client.recv()
-    return caught.value.rcvd.code
+    await client.wait_closed()
+    return client.close_code
 
 
 async def test_a_fresh_client_gets_a_snapshot_then_what_follows():
@@ -95,12 +93,14 @@ async def test_a_malformed_cursor_is_told_and_closed():
 
 
 async def test_what_is_not_there_is_told_and_closed():
-    async with served() as world:
-        async with connect(world.url.replace("triage", "other"), proxy=None) as client:
-            (said,) = await frames(client, 1)
-            assert said["diagnostic"]["code"] == "backend.worker_not_found"
-            assert said["diagnostic"]["action"] == "stop"
-            assert await closed(client) == 4501
+    async with (
+        served() as world,
+        connect(world.url.replace("triage", "other"), proxy=None) as client,
+    ):
+        (said,) = await frames(client, 1)
+        assert said["diagnostic"]["code"] == "backend.worker_not_found"
+        assert said["diagnostic"]["action"] == "stop"
+        assert await closed(client) == 4501
 
 
 async def test_a_refusal_is_an_http_answer_with_a_code():

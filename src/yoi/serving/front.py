@@ -89,20 +89,9 @@ class Front:
         bound = self._server.sockets[0].getsockname()
         return str(bound[0]), int(bound[1])
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen at `host`, an IP address, and `port` (0 for any).
-
-        Raises ServingError `serving.listen`.
-        """
+    async def start(self, sock: socket.socket) -> None:
+        """Listen on `sock` (see `bind`), which the front closes."""
         loop = asyncio.get_running_loop()
-        try:
-            sock = _bound(host, port)
-        except OSError as exc:
-            raise ServingError(
-                "serving.listen",
-                f"cannot listen at {host} port {port}: {exc.strerror or exc}",
-                hint="choose another port with `listen` in .yoi/yoi.toml",
-            ) from None
         self._server = await loop.create_server(
             self._http,
             sock=sock,
@@ -226,14 +215,22 @@ class _BoundedHttp(H11Protocol):
         self.transport.abort()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to `host`, an IP address, and `port` (0 for any); not yet listening.
+
+    A front's names depend on its port, so it is bound before anything else is made. Raises
+    ServingError `serving.listen`.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.setblocking(False)
-    except BaseException:
+    except OSError as exc:
         sock.close()
-        raise
+        raise ServingError(
+            "serving.listen",
+            f"cannot listen at {host} port {port}: {exc.strerror or exc}",
+            hint="choose another port with `listen` in .yoi/yoi.toml",
+        ) from None
     return sock

@@ -1,0 +1,75 @@
+"""The runtime's own listener: what a backend sees of it, and nothing else (O1, O5, O8)."""
+
+import re
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from yoi.core.observation import Wire
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.runtime.observing import Observing
+from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
+from yoi.serving.door import Door, asgi_headers
+from yoi.serving.hub import Watching
+
+_STREAM = re.compile(r"/v1/(worker|service)s/([^/]+)/events/ws")
+_NOT_FOUND = {
+    SubjectKind.WORKER: "worker_not_found",
+    SubjectKind.SERVICE: "service_not_found",
+}
+
+
+class ObservationRoutes:
+    """The routes of a runtime. `door` says who may come in."""
+
+    def __init__(self, observing: Observing, door: Door) -> None:
+        self._observing = observing
+        self._door = door
+
+    def app(self, *more: Route) -> Starlette:
+        """Return the HTTP app, with `more` routes beside its own."""
+        return Starlette(
+            routes=[Route("/v1/inventory", self._inventory), *more],
+            exception_handlers={Refused: refused},  # type: ignore[dict-item]
+        )
+
+    async def admit(self, request: UpgradeRequest) -> Admitted | Declined:
+        """Decide about a WebSocket. Raises Refused."""
+        principal = self._door.admit(request.headers)
+        found = _STREAM.fullmatch(request.path)
+        if found is None:
+            raise Refused(404, "not_found", "there is nothing here")
+        subject = Subject(SubjectKind(found[1]), unquote(found[2]))
+        if not principal.observes(subject):
+            return Declined(_NOT_FOUND[subject.kind])
+        self._observing.refresh(subject)
+        channel = self._observing.hub.channel(subject)
+        if channel is None:
+            return Declined(_NOT_FOUND[subject.kind])
+        return Admitted(
+            channel=channel,
+            feed=channel.feed("", Wire.WEBSOCKET, lambda event: event),
+            watching=Watching(principal.name, principal.expires_at_ms, principal),
+            cursor=request.query.get("cursor"),
+            snapshot_always=request.query.get("snapshot") == "always",
+        )
+
+    async def _inventory(self, request: Request) -> Response:
+        principal = self._door.admit(asgi_headers(request.scope["headers"]))
+        found = self._observing.inventory()
+        shown = {
+            f"{kind}s": [
+                row for row in found[f"{kind}s"] if principal.observes(Subject(kind, row["id"]))
+            ]
+            for kind in SubjectKind
+        }
+        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
+async def refused(_: Request, exc: Refused) -> Response:
+    """Answer a refusal in the shape that all refusals have."""
+    body = {"code": exc.code, "message": exc.message}
+    return JSONResponse(body, exc.status, headers={"Cache-Control": "no-store"})
