@@ -412,6 +412,7 @@ CODES: dict[str, str] = {
     "model.unknown": "no such model, or its provider's library is not installed",
     # serving
     "serving.listen": "the address or port cannot be listened at",
+    "serving.tls": "a certificate, its key or an authority cannot be used",
     "serving.keys": "the file of cursor and session keys cannot be used",
     # observe
     "observe.target": "what to watch, or where, is not written in a usable way",

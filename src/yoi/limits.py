@@ -257,8 +257,9 @@ class Limits:
     # observation
     observed_ring_events: int = bound(4096, "events of one worker or service that can be replayed")
     observed_ring_bytes: int = bound(4 * MIB, "the same in bytes; a longer absence is a snapshot")
-    observed_event_bytes: int = bound(4 * MIB, "one event or snapshot; snapshot_bytes and to spare")
-    observed_inflight_bytes: int = bound(2 * MIB, "work in flight; answer_text_bytes as JSON fits")
+    observed_event_bytes: int = bound(8 * MIB, "one event or snapshot; its parts and to spare")
+    observed_inflight_bytes: int = bound(4 * MIB, "as JSON; answer_text_bytes fits, all escaped")
+    observed_aside_bytes: int = bound(2 * MIB, "a snapshot's calls that wait, alerts, status; JSON")
     observed_depth: int = bound(64, "levels of JSON from an upstream")
     snapshot_alerts: int = bound(16, "recent alerts in a worker's snapshot")
     snapshot_diagnostics: int = bound(64, "recent diagnostics in a service's snapshot")
@@ -287,6 +288,11 @@ class Limits:
     upstream_backoff_max_ms: int = bound(10_000, "and of the last: a runtime that is back is seen")
     upstream_steady_ms: int = bound(5_000, "a connection that held this long forgives failures")
     upstream_gone_ms: int = bound(10_000, "a restarting runtime may not know its workers yet")
+    backlog_flush_ms: int = bound(50, "what was heard waits so long to be written with the rest")
+    backlog_pending_bytes: int = bound(8 * MIB, "waiting for the disk, of one stream; then a hole")
+    backlog_record_bytes: int = bound(1 * MIB, "events written as one record")
+    backlog_log_records: int = bound(65_536, "of one stream's log; two rings of single events")
+    backlog_log_bytes: int = bound(64 * MIB, "the same in bytes, snapshots included")
 
     # tokens of observers
     tokens: int = bound(256, "of one workspace; each handshake compares with all of them")
@@ -295,6 +301,8 @@ class Limits:
     token_commands: int = bound(32, "commands that one token may send")
     keys_file_bytes: int = bound(16 * KIB, "observation.keys; a key is 90 bytes there")
     cursor_keys: int = bound(16, "kept to read cursors made before a rotation; then the oldest goes")
+    listener_names: int = bound(32, "names, or origins, of one listener; a person reads each")
+    backend_runtimes: int = bound(64, "runtimes of one backend; each worker watched is a socket")
     sign_in_codes: int = bound(16, "one-time codes not used yet; then the oldest goes")
     sign_in_code_ms: int = bound(120_000, "from the printed address to the open page")
     sign_in_failures: int = bound(30, "wrong codes a minute, of everybody together")

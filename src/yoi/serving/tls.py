@@ -1,0 +1,72 @@
+"""TLS of listeners and of backends that dial runtimes: 1.2 or newer, the library's own ciphers."""
+
+import ssl
+from pathlib import Path
+
+from yoi.errors import ServingError
+from yoi.serving.settings import TlsFiles
+
+_ALPN = ["http/1.1"]
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return the context of a listener. Reads files. Raises ServingError (`serving.tls`)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(_ALPN)
+    load_certificate(context, files)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:
+    """Read certificate and key into `context`: connections from now on use them.
+
+    For a renewed certificate too. Raises ServingError, and then the old one stays in use.
+    """
+    # A copy first: a certificate whose key does not fit would be half taken.
+    trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for one in (trial, context):
+        try:
+            one.load_cert_chain(files.certificate, files.key, password=_no_password)
+        except (OSError, ValueError) as exc:
+            raise _unusable(files, exc) from None
+
+
+def client_context(ca: Path | None) -> ssl.SSLContext:
+    """Return a context that verifies certificate and name, against `ca` or the system's.
+
+    Reads files. Raises ServingError (`serving.tls`).
+    """
+    try:
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except OSError as exc:
+        raise ServingError(
+            "serving.tls",
+            f"the authorities in {ca} cannot be used: {_reason(exc)}",
+            hint="`ca` names a PEM file with the certificates to trust",
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(_ALPN)
+    return context
+
+
+def _no_password() -> str:
+    # Otherwise OpenSSL asks on the terminal, of a process that may have none.
+    raise ValueError("the key is encrypted with a passphrase, and there is nobody to ask")
+
+
+def _unusable(files: TlsFiles, exc: OSError | ValueError) -> ServingError:
+    return ServingError(
+        "serving.tls",
+        f"the certificate {files.certificate} with the key {files.key} cannot be used: "
+        f"{_reason(exc)}",
+        hint="both are PEM files that this account can read; the certificate comes with its chain",
+    )
+
+
+def _reason(exc: OSError | ValueError) -> str:
+    if isinstance(exc, ssl.SSLError):
+        return (exc.reason or "not PEM").replace("_", " ").lower()
+    if isinstance(exc, OSError):
+        return exc.strerror or "cannot be read"
+    return str(exc)
