@@ -238,7 +238,8 @@ class Channel(Generic[E]):
             self._drop_unused(watcher.follower.feed)
 
     def tell(self, name: str, message: str | None = None) -> None:
-        """Say a diagnostic to everybody who watches."""
+        """Say a diagnostic to everybody who watches, after what was published before."""
+        self._flush()
         for watcher in self.watchers:
             watcher.tell(name, message)
 

@@ -1,0 +1,214 @@
+"""What the backend knows of a runtime: an inventory, and streams that can be opened.
+
+A source makes one attempt when asked for a stream; when to ask again is for the upstream to say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from yoi.core.observation import ServiceView, View, WorkerView
+from yoi.protocol.events import Snapshot, decode_event, encode_event
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.protocol.service_events import (
+    ServiceSnapshot,
+    decode_service_event,
+    encode_service_event,
+)
+
+
+class Position(NamedTuple):
+    """A place in a runtime's stream: the runtime's own incarnation of it, and its own count."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where to go on: `cursor` is the runtime's for the place `at`, empty where none is needed."""
+
+    at: Position
+    cursor: str
+
+
+class LossKind(Enum):
+    """How an attempt ended."""
+
+    UNREACHABLE = "unreachable"
+    """Nothing came of it, or what was there is gone; asking again may help."""
+    REFUSED = "refused"
+    """The runtime does not let this backend in."""
+    NOT_FOUND = "not_found"
+    """The runtime has no such worker or service."""
+    ENDED = "ended"
+    """The runtime says that nothing will ever follow."""
+    MALFORMED = "malformed"
+    """The runtime sent what cannot be read."""
+    CURSOR = "cursor"
+    """The runtime does not take the cursor at all; ask without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Why an attempt ended, in words of ours: nothing a runtime or a socket said is in it."""
+
+    kind: LossKind
+    retry_after_ms: int | None = None
+
+
+class Sink(Protocol):
+    """Hears one attempt, on the event loop; returns at once.
+
+    First `snapshot` or `resumed`; then events, `caught_up` once they are live, and snapshots where
+    the runtime begins anew. A method raises ProtocolMalformed for what cannot be; the source then
+    says `lost` with MALFORMED. `lost` is the last call, and comes unless the link was closed.
+    """
+
+    def snapshot(self, at: Position, cursor: str, event: Any) -> None:
+        """Hear of all state as of `at`."""
+        ...
+
+    def resumed(self) -> None:
+        """Hear that exactly what follows the place asked for comes next."""
+        ...
+
+    def event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
+        """Hear of one event and its JSON."""
+        ...
+
+    def caught_up(self) -> None:
+        """Hear that what comes next is live."""
+        ...
+
+    def lost(self, loss: Loss) -> None:
+        """Hear that this attempt is over."""
+        ...
+
+
+class Link(Protocol):
+    """One attempt under way."""
+
+    def close(self) -> None:
+        """Give it up: nothing is called any more. Closing twice is harmless."""
+        ...
+
+
+class Availability(StrEnum):
+    """Whether a runtime answers."""
+
+    AVAILABLE = "available"
+    UNAVAILABLE = "unavailable"
+    CONNECTING = "connecting"
+
+
+class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker as a list shows it."""
+
+    id: str
+    status: str = ""
+    engine: str = ""
+    waiting: int = 0
+    approvals: int = 0
+    last_error: str | None = None
+
+
+class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One service as a list shows it."""
+
+    id: str
+    lifecycle: str = ""
+    reference: str = ""
+    connections: int = 0
+    open: int = 0
+    queue_depth: int = 0
+    dead_letters: int = 0
+    last_error: str | None = None
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """What a runtime has, as last heard."""
+
+    workers: list[WorkerSummary] = []
+    services: list[ServiceSummary] = []
+
+
+class Source(Protocol):
+    """One runtime."""
+
+    @property
+    def runtime_id(self) -> str:
+        """Return the operator's name for it; the only one that clients ever hear."""
+        ...
+
+    @property
+    def availability(self) -> Availability:
+        """Return whether it answers."""
+        ...
+
+    @property
+    def since_ms(self) -> int:
+        """Return since when, in milliseconds since 1970."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """Return what it had when it was last heard of."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to ask for the inventory. Does not wait for an answer."""
+        ...
+
+    async def close(self) -> None:
+        """Stop; every link is closed before."""
+        ...
+
+    def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
+        """Begin one attempt at the stream of `subject`. Nothing is called before this returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the events of workers, or of services, are read, folded and written."""
+
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
+    view: Callable[[Any], View[Any]]
+    snapshot: type
+    not_found: str
+
+
+KINDS: dict[SubjectKind, Kind] = {
+    SubjectKind.WORKER: Kind(
+        decode_event, encode_event, WorkerView.of, Snapshot, "worker_not_found"
+    ),
+    SubjectKind.SERVICE: Kind(
+        decode_service_event,
+        encode_service_event,
+        ServiceView.of,
+        ServiceSnapshot,
+        "service_not_found",
+    ),
+}
+
+
+@dataclass(slots=True)
+class Standing:
+    """Whether a runtime answers, and since when: what both kinds of sources keep."""
+
+    now_ms: Callable[[], int]
+    availability: Availability = Availability.CONNECTING
+    since_ms: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        self.since_ms = self.now_ms()
+
+    def becomes(self, availability: Availability) -> None:
+        """Note what is so now."""
+        if availability is not self.availability:
+            self.availability, self.since_ms = availability, self.now_ms()

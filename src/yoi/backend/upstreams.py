@@ -1,0 +1,120 @@
+"""All upstreams of a backend: one per runtime and subject, made when first asked for (O5)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from yoi.backend.backlog import Backlog
+from yoi.backend.source import KINDS, Source
+from yoi.backend.upstream import Surroundings, Upstream, UpstreamState
+from yoi.protocol.observation import Subject
+from yoi.serving.admission import Declined
+
+if TYPE_CHECKING:
+    from yoi.serving.hub import Channel
+
+
+class Lease:
+    """A share in an upstream. `release` it when its holder is gone; twice is harmless."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        assert upstream.channel is not None
+        self.channel: Channel[Any] = upstream.channel
+        self.notes = upstream.notes
+        """Diagnostics to say after the first frames."""
+        self._leave: Callable[[], None] | None = upstream.leave
+
+    def release(self) -> None:
+        """Let go."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+
+class Upstreams:
+    """`sources` by runtime id. Streams nobody watches are kept for a while, the newest of them."""
+
+    def __init__(
+        self, sources: Mapping[str, Source], around: Surroundings, backlog: Backlog | None = None
+    ) -> None:
+        self.counters = around.counters
+        self._sources = sources
+        self._around = around
+        self._backlog = backlog
+        self._upstreams: dict[Subject, Upstream] = {}
+        self._parked: dict[Subject, Upstream] = {}
+
+    def __iter__(self) -> Iterator[Upstream]:
+        return iter(list(self._upstreams.values()))
+
+    def states(self) -> dict[UpstreamState, int]:
+        """Return how many there are of each state."""
+        found = dict.fromkeys(UpstreamState, 0)
+        for upstream in self._upstreams.values():
+            found[upstream.state] += 1
+        return found
+
+    async def lease(self, subject: Subject) -> Lease | Declined:
+        """Return a share in the stream of `subject` once it can be watched, or why it can not."""
+        found = self._find(subject)
+        if isinstance(found, Declined):
+            return found
+        self._parked.pop(subject, None)
+        found.enter()
+        try:
+            declined = await found.ready()
+            if declined is None:
+                return Lease(found)
+        except BaseException:
+            found.leave()
+            raise
+        found.leave()
+        return declined
+
+    def close(self) -> None:
+        """Stop all of them."""
+        for upstream in self:
+            upstream.close()
+        self._upstreams.clear()
+        self._parked.clear()
+
+    def _find(self, subject: Subject) -> Upstream | Declined:
+        known = self._upstreams.get(subject)
+        if known is not None:
+            return known
+        source = self._sources.get(subject.runtime_id)
+        if source is None:
+            return Declined(KINDS[subject.kind].not_found)
+        if len(self._upstreams) - len(self._parked) >= self._around.limits.upstreams:
+            return Declined(
+                "runtime_unavailable",
+                "as many streams are open as may be",
+                retry_after_ms=self._around.limits.upstream_backoff_max_ms,
+            )
+        made = Upstream(
+            subject,
+            source,
+            self._around,
+            log=None if self._backlog is None else self._backlog.log(subject),
+            rests=self._park,
+            closed=self._drop,
+        )
+        self._upstreams[subject] = made
+        return made
+
+    def _park(self, upstream: Upstream) -> None:
+        if upstream.channel is None:
+            self._forget(upstream)
+            return
+        self._parked[upstream.subject] = upstream
+        while len(self._parked) > self._around.limits.upstreams_parked:
+            self._forget(self._parked.pop(next(iter(self._parked))))
+
+    def _forget(self, upstream: Upstream) -> None:
+        upstream.close()
+        self._drop(upstream)
+        self._around.hub.remove(upstream.subject)
+
+    def _drop(self, upstream: Upstream) -> None:
+        if self._upstreams.get(upstream.subject) is upstream:
+            del self._upstreams[upstream.subject]
+        self._parked.pop(upstream.subject, None)
