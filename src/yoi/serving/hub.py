@@ -61,6 +61,8 @@ class HubCounters:
     refused_input: int = 0
     closed: dict[str, int] = field(default_factory=dict)
     """By observation code."""
+    resyncs: dict[str, int] = field(default_factory=dict)
+    """Fresh snapshots in band, by observation code."""
 
 
 class Watcher(Generic[E]):
@@ -215,7 +217,15 @@ class Channel(Generic[E]):
         feed = self._feeds.get(key)
         if feed is None:
             codec = CursorCodec(self._hub.keys, self._hub.hop, self.stream.subject, projection)
-            feed = Feed(self.stream, self._hub.hop, codec, wire, project, self._encode)
+            feed = Feed(
+                self.stream,
+                self._hub.hop,
+                codec,
+                wire,
+                project,
+                self._encode,
+                self.counters.resyncs,
+            )
             self._feeds[key] = feed
         return feed
 

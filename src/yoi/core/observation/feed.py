@@ -26,6 +26,8 @@ from yoi.protocol.observation import (
 
 E = TypeVar("E")
 _HIDDEN = b""
+_SPANS = 4
+"""Places from which joined frames are kept: most followers are at one of a few."""
 _EVENT = b'{"kind":"event","envelope":{"cursor":"%b","event_id":"%b-%d%b",%b,"payload":%b}}'
 """An EventFrame, written out: the payload is JSON already and is not read again."""
 
@@ -38,7 +40,10 @@ class Wire(StrEnum):
 
 
 class Feed(Generic[E]):
-    """`project` returns the event itself, a placeholder, or None where it is hidden."""
+    """`project` returns the event itself, a placeholder, or None where it is hidden.
+
+    Fresh snapshots in band are counted in `resyncs` by observation code.
+    """
 
     def __init__(
         self,
@@ -48,8 +53,10 @@ class Feed(Generic[E]):
         wire: Wire,
         project: Callable[[E], E | None],
         encode: Callable[[E], bytes],
+        resyncs: dict[str, int] | None = None,
     ) -> None:
         self.stream = stream
+        self._resyncs = {} if resyncs is None else resyncs
         self.hop = hop
         self._codec = codec
         self._wire = wire
@@ -59,7 +66,8 @@ class Feed(Generic[E]):
         self._snapshot: tuple[tuple[int, int], bytes] | None = None
         self._past: tuple[tuple[int, int], bytes] | None = None
         self._bookmark: tuple[tuple[int, int, bool], bytes] | None = None
-        self._span: tuple[tuple[int, int, int], tuple[bytes, int]] | None = None
+        self._spans: dict[int, tuple[bytes, int]] = {}
+        self._spans_of = stream.version
         subject = stream.subject
         key = "worker_id" if subject.kind is SubjectKind.WORKER else "service_id"
         ids = {"runtime_id": subject.runtime_id} if subject.runtime_id else {}
@@ -88,27 +96,18 @@ class Feed(Generic[E]):
     def span(self, first: int, most_bytes: int) -> tuple[bytes, int]:
         """Return the frames from `first` on, joined, and the last sequence among them.
 
-        At least one event, then as many as fit `most_bytes`. Followers that are at the same place
-        share the bytes.
+        At least one frame where there is one, then as many as fit `most_bytes`; nothing means that
+        all up to the head is hidden. Followers that are at the same place share the bytes.
         """
-        key = (self.stream.generation, first, self.stream.head)
-        if self._span is not None and self._span[0] == key:
-            return self._span[1]
-        head = self.stream.head
-        if first == head:
-            made = (self.frame(first), first)
-        else:
-            pieces: list[bytes] = []
-            room, seq = most_bytes, first - 1
-            while seq < head:
-                frame = self.frame(seq + 1)
-                if pieces and len(frame) > room:
-                    break
-                pieces.append(frame)
-                room -= len(frame)
-                seq += 1
-            made = (b"".join(pieces), seq)
-        self._span = (key, made)
+        if self._spans_of != self.stream.version:
+            self._spans_of = self.stream.version
+            self._spans = {}
+        made = self._spans.get(first)
+        if made is None or (len(made[0]) > most_bytes and made[1] != first):
+            made = self._joined(first, most_bytes)
+            if len(self._spans) == _SPANS:
+                self._spans = {}
+            self._spans[first] = made
         return made
 
     def snapshot(self) -> bytes:
@@ -145,6 +144,11 @@ class Feed(Generic[E]):
         """Return the diagnostic `name` as this hop says it."""
         return self.told(observation_diagnostic(self.hop, name, message, **fields))
 
+    def resync(self, name: str, **fields: int) -> bytes:
+        """Return the diagnostic that says why a snapshot follows, and count it."""
+        self._resyncs[name] = self._resyncs.get(name, 0) + 1
+        return self.diagnostic(name, **fields)
+
     def told(self, entry: ObservationDiagnostic) -> bytes:
         """Return `entry` as a frame."""
         return self._wrap(encode_frame(DiagnosticFrame(entry)), "diagnostic", "")
@@ -159,6 +163,22 @@ class Feed(Generic[E]):
         if not isinstance(place, Place):
             return place
         return self.stream.judge(place) or place.seq
+
+    def _joined(self, first: int, most_bytes: int) -> tuple[bytes, int]:
+        head = self.stream.head
+        if first == head:
+            return self.frame(first), first
+        pieces: list[bytes] = []
+        room, seq = most_bytes, first - 1
+        while seq < head:
+            frame = self.frame(seq + 1)
+            if frame:
+                if pieces and len(frame) > room:
+                    break
+                pieces.append(frame)
+                room -= len(frame)
+            seq += 1
+        return b"".join(pieces), seq
 
     def _shown(self, seq: int, snapshot: E) -> bytes:
         shown = self._project(snapshot)
