@@ -12,8 +12,9 @@ CACHE = HERE / ".cache"
 
 def build(name: str) -> Path:
     """Return the path of instrument `name`, compiled by cc (zlib's headers are needed)."""
-    source, header = SOURCES / f"{name}.c", SOURCES / "ws.h"
-    key = hashlib.sha256(source.read_bytes() + header.read_bytes()).hexdigest()[:16]
+    source = SOURCES / f"{name}.c"
+    parts = [source, *sorted(SOURCES.glob("*.h"))]
+    key = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:16]
     binary = CACHE / f"{name}-{key}"
     if not binary.exists():
         CACHE.mkdir(exist_ok=True)

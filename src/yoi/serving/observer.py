@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.datastructures import Headers
@@ -59,7 +59,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over the transport from the HTTP protocol."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self._transport = transport
         high = self._front.limits.follower_buffer_bytes
         transport.set_write_buffer_limits(high=high, low=high // 4)
