@@ -1,5 +1,6 @@
 """Frames as servers send them, and snapshots as small as they may be."""
 
+import itertools
 import json
 
 from yoi.protocol.observation import DiagnosticFrame, Hop, encode_frame, observation_diagnostic
@@ -17,7 +18,11 @@ def snapshot(*texts):
     return {"event": "snapshot", "data": data}
 
 
-def said(text, place=1):
+_places = itertools.count(1000)
+
+
+def said(text, place=None):
+    place = next(_places) if place is None else place
     segments = [{"kind": "text", "text": text}]
     return {"event": "user_message", "data": {"segments": segments, "seq": place, "at_ms": 0}}
 

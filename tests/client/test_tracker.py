@@ -66,10 +66,11 @@ def again(watching):
 def test_a_fresh_watch_is_a_snapshot_and_what_follows():
     one = tracker()
     assert one.opening() == FRESH
-    values = feed(one, base(7, "a"), event(8, said("b")), bookmark("c9"))
+    payload = said("b")
+    values = feed(one, base(7, "a"), event(8, payload), bookmark("c9"))
     assert kinds(values) == [Snapshot, Event, Bookmark]
     assert [value.cursor for value in values] == ["abab.7", "abab.8", "c9"]
-    assert json.loads(values[1].raw) == said("b")
+    assert json.loads(values[1].raw) == payload
     assert (texts(one), one.cursor) == (["a", "b"], "c9")
 
 
@@ -434,7 +435,7 @@ class Server:
 
     def event(self, seq):
         text, hidden = self.history[self.began + seq - 1]
-        return None if hidden else self.framed(seq, said(text, seq))
+        return None if hidden else self.framed(seq, said(text, self.began + seq))
 
     def framed(self, seq, payload, suffix=""):
         runtime = "" if self.runtime else "local"

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from yoi.client.dialling import NotConnected, dial, fault_of, hang_up
 from yoi.client.outcomes import Leave, Why, bounded_ms
-from yoi.client.target import Locate, Target
+from yoi.client.target import Locate, Target, trusting
 from yoi.client.tracker import Opening, Phase, Tracker
 from yoi.client.values import Value
 from yoi.client.view import FoldedView, View
@@ -185,6 +185,8 @@ class Observation:
                 self._tracker.left(Leave(Why.UNKNOWN_PLACE, "nobody knows where the server is now"))
                 return
             self._target = found
+        if self._tls is None and self._target.server.secure:
+            self._tls = trusting()  # once: it reads many files
         try:
             wire = await dial(self._target, self._tracker.opening(), self._tls, self._limits)
         except NotConnected as exc:

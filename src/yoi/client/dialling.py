@@ -40,11 +40,12 @@ class _Connect(connect):
 async def dial(
     target: Target, opening: Opening, tls: ssl.SSLContext | None, limits: Limits
 ) -> ClientConnection:
-    """Return an open WebSocket on which nothing has been read yet. Raises NotConnected."""
+    """Return an open WebSocket on which nothing has been read yet. Raises NotConnected.
+
+    `tls` is needed where the server is reached over TLS, and unused elsewhere.
+    """
     server = target.server
-    options: dict[str, Any] = {}
-    if server.secure:
-        options["ssl"] = tls or ssl.create_default_context()
+    options: dict[str, Any] = {"ssl": tls} if server.secure else {}
     try:
         wire = await _Connect(
             target.websocket_url(opening.cursor, snapshot_always=opening.snapshot_always),

@@ -9,7 +9,7 @@ import h11
 import msgspec
 
 from yoi.client.outcomes import of_answer, of_failed_dial
-from yoi.client.target import Server
+from yoi.client.target import Server, trusting
 from yoi.errors import ObserveError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.depth import deeper_than
@@ -57,7 +57,7 @@ async def _get(
     server: Server, path: str, tls: ssl.SSLContext | None, limits: Limits
 ) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers in lower case, and body."""
-    context = (tls or ssl.create_default_context()) if server.secure else None
+    context = (tls or trusting()) if server.secure else None
     reader, writer = await asyncio.open_connection(server.host, server.port, ssl=context)
     try:
         wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes)
