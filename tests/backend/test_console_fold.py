@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.backend.histories import checked, history
+
 from yoi.display import printable
 from yoi.limits import LIMITS
 

@@ -1,0 +1,126 @@
+// One worker or service being watched: its head, the strip, and its content, kept up to date.
+
+import { el, fill, name } from "./dom.js";
+import { path } from "./route.js";
+import { ServiceContent } from "./service.js";
+import { Unauthorized } from "./session.js";
+import { Strip } from "./strip.js";
+import { printable } from "./text.js";
+import { State, Watch } from "./watch.js";
+import { WorkerContent } from "./worker.js";
+
+const SESSION_EXPIRED = 4505;
+
+/** A page. `expired()` is called when the server takes the session no more. */
+export class Page {
+  constructor(subject, session, inventory, expired) {
+    this.subject = subject;
+    this._session = session;
+    this._inventory = inventory;
+    this._expired = expired;
+    this._asked = false;
+    this._content = subject.kind === "worker" ? new WorkerContent(subject) : new ServiceContent(subject);
+    this._watch = new Watch({ event: (payload) => this._event(payload), changed: () => this._changed() }, this._env());
+    this._strip = new Strip(this._watch);
+    this._offers = el("span", { class: "offers" });
+    this.node = el(
+      "main",
+      { class: "subject", "data-kind": subject.kind },
+      el(
+        "header",
+        { class: "subject-head" },
+        el("a", { class: "back", href: "#/", "aria-label": "Back to the list" }, "‹ All"),
+        el(
+          "div",
+          { class: "title" },
+          el("h1", { tabindex: "-1" }, name(printable(subject.name, 128))),
+          this._content.status,
+          el("span", { class: "faint" }, `${subject.kind} of `, name(printable(subject.runtime, 64))),
+          this._offers,
+        ),
+        this._content.facts,
+      ),
+      this._strip.node,
+      this._content.node,
+    );
+  }
+
+  /** Begins to watch. */
+  start() {
+    this._watch.start();
+    this._strip.render();
+    this._askOffers();
+  }
+
+  /** Watches no more. */
+  close() {
+    this._closed = true;
+    this._watch.stop();
+    this._content.close();
+    cancelAnimationFrame(this._frame);
+  }
+
+  /** Does not wait for the next attempt: there is reason to hope. */
+  hurry() {
+    this._watch.reconnectNow();
+  }
+
+  /** Lets what counts seconds count. */
+  tick() {
+    this._strip.render();
+  }
+
+  /** Shows what is known now, with the next frame of the screen. */
+  refresh() {
+    if (this._frame || this._closed) return;
+    this._frame = requestAnimationFrame(() => {
+      this._frame = 0;
+      this._strip.render();
+      this._content.render(this._inventory.subject(this.subject));
+    });
+  }
+
+  _event(payload) {
+    const read = this._content.apply(payload);
+    this.refresh();
+    return read;
+  }
+
+  _changed() {
+    const { state, code } = this._watch.standing;
+    if (state === State.CLOSED && code === SESSION_EXPIRED) this._expired();
+    else this.refresh();
+  }
+
+  async _askOffers() {
+    let actions;
+    try {
+      ({ actions } = await this._session.get(`${path(this.subject)}/affordances`));
+    } catch (error) {
+      if (error instanceof Unauthorized) this._expired();
+      return;
+    }
+    const offered = Array.isArray(actions) ? actions.filter((one) => typeof one === "string") : [];
+    if (!offered.length) return;
+    this._content.allow(offered);
+    fill(this._offers, "your session may: ", offered.map((one) => [name(printable(one, 32)), " "]));
+    this.refresh();
+  }
+
+  _env() {
+    return {
+      WebSocket,
+      setTimeout: (act, ms) => setTimeout(act, ms),
+      clearTimeout: (timer) => clearTimeout(timer),
+      now: () => Date.now(),
+      random: Math.random,
+      protocols: () => this._session.protocols(),
+      probe: () => this._session.probe(),
+      url: (cursor) => {
+        const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+        const place = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
+        return `${scheme}//${location.host}${path(this.subject)}/events/ws${place}`;
+      },
+    };
+  }
+}

@@ -1,0 +1,367 @@
+// A service: lifecycle, queue, connections, sockets it opened itself, and what happened.
+
+import { command, el, fill, keyed, mark, name, say, untrusted, withheld } from "./dom.js";
+import { long } from "./entries.js";
+import { keepPlace } from "./scroll.js";
+import { level, stateWord } from "./sidebar.js";
+import { count, many, printable, shellWord, size, when } from "./text.js";
+import { LIMITS, ServiceView } from "./view.js";
+
+/** A page keeps more than a snapshot brings. */
+export const MOST_DIAGNOSTICS = 500;
+const PAGE = Object.freeze({ ...LIMITS, snapshot_diagnostics: MOST_DIAGNOSTICS });
+
+const KINDS = {
+  all: () => true,
+  refusals: (entry) => /^(denied|command|hostcall|host_call)\./.test(entry.code ?? ""),
+  gaps: (entry) => entry.code === "notice.gap" || entry.code === "notice.dropped",
+  problems: (entry) => entry.severity === "warning" || entry.severity === "error",
+};
+
+/** What a page about a service shows below its head. `facts` stands in the head. */
+export class ServiceContent {
+  constructor(subject) {
+    this._name = subject.name;
+    this._view = new ServiceView(PAGE);
+    this._begun = false;
+    this._kind = "all";
+    this._made = 0;
+    this.facts = el("div", { class: "facts" });
+    this.status = el("span");
+    this._summary = el("section", { class: "cards", "aria-label": "Service" });
+    this._links = el("div", { class: "links" });
+    this._linksNone = el("p", { class: "hint gone" });
+    this._pulls = el("div", { class: "links" });
+    this._pullsTitle = el("h2", { class: "gone" }, "Opened by the plugin itself");
+    this._tabs = el("div", { class: "tabs", role: "group", "aria-label": "Show" });
+    this._older = el("p", { class: "older gone" });
+    this._none = el("p", { class: "hint gone" });
+    this._events = el("ol", { class: "events", "aria-label": "What happened, newest first" });
+    this._rest = el(
+      "div",
+      { class: "gone" },
+      this._summary,
+      el("h2", {}, "Connections"),
+      this._links,
+      this._linksNone,
+      this._pullsTitle,
+      this._pulls,
+      el("div", { class: "section-head" }, el("h2", {}, "What happened"), this._tabs),
+      this._none,
+      this._events,
+      this._older,
+    );
+    this._loading = el("p", { class: "hint empty" }, "Waiting for the first picture…");
+    this._pane = el(
+      "div",
+      { class: "pane", tabindex: "0", role: "region", "aria-label": "The service" },
+      el("div", { class: "column wide" }, this._loading, this._rest),
+    );
+    this.node = el("div", { class: "content" }, el("div", { class: "pane-frame" }, this._pane));
+    this._makeTabs();
+  }
+
+  /** Takes in one payload; returns whether it could be read. */
+  apply(payload) {
+    const read = this._view.apply(payload);
+    if (payload?.event === "service_snapshot") this._begun = true;
+    return read;
+  }
+
+  /** Learns which actions to offer; a service's page offers none. */
+  allow() {}
+
+  /** Shows what is known now. */
+  render() {
+    if (!this._begun) return;
+    mark(this._loading, "gone", true);
+    mark(this._rest, "gone", false);
+    keepPlace(this._pane, this._pane.scrollTop > 0 ? this._events : this._rest, () => {
+      this._showStatus();
+      this._showEvents();
+    });
+  }
+
+  /** Lets go of everything. */
+  close() {}
+
+  _showStatus() {
+    const { status, redacted } = this._view;
+    if (status === this._statusShown) return;
+    this._statusShown = status;
+    fill(this.status, stateWord(word(status.lifecycle) || "unknown"));
+    const digest = word(status.digest);
+    fill(
+      this.facts,
+      el("span", {}, name(printable(word(status.reference), 128)), " ", name(printable(word(status.version), 32))),
+      status.runtime ? el("span", {}, name(printable(word(status.runtime), 64))) : null,
+      digest ? el("span", { class: "mono", title: printable(digest, 100) }, name(printable(digest, 20))) : null,
+      redacted ? withheld("diagnostics") : null,
+    );
+    fill(this._summary, cards(status, this._name, redacted));
+    const links = list(status.connections);
+    rows(this._links, links, (one) => connection(one, redacted));
+    mark(this._linksNone, "gone", links.length);
+    say(this._linksNone, "This plugin has no connection of the host's; its manifest declares none.");
+    const pulls = list(status.pull_sockets);
+    rows(this._pulls, pulls, pullSocket);
+    mark(this._pullsTitle, "gone", !pulls.length);
+  }
+
+  _makeTabs() {
+    for (const kind of Object.keys(KINDS)) {
+      const tab = el("button", { type: "button", "aria-pressed": kind === this._kind }, kind);
+      tab.addEventListener("click", () => {
+        this._kind = kind;
+        for (const one of this._tabs.children) {
+          one.setAttribute("aria-pressed", String(one === tab));
+        }
+        this.render();
+      });
+      this._tabs.append(tab);
+    }
+    for (const one of this._tabs.children) {
+      one.setAttribute("aria-pressed", String(one.textContent === this._kind));
+    }
+  }
+
+  _showEvents() {
+    const { diagnostics, leftOut } = this._view;
+    const shown = diagnostics.filter(KINDS[this._kind]).reverse();
+    keyed(this._events, shown, (entry) => entry, happening, (node) => node);
+    mark(this._none, "gone", shown.length);
+    say(this._none, diagnostics.length ? `No ${this._kind} among what is held here.` : "Nothing has happened yet.");
+    mark(this._older, "gone", !leftOut);
+    const word = shellWord(this._name);
+    if (leftOut !== this._olderShown) {
+      this._olderShown = leftOut;
+      fill(
+        this._older,
+        `${many(leftOut, "older entry", "older entries")} not shown here. `,
+        word ? command(`yoi service status ${word}`) : null,
+      );
+    }
+  }
+}
+
+const word = (value) => (typeof value === "string" ? value : "");
+const list = (value) => (Array.isArray(value) ? value.filter((one) => one && typeof one === "object") : []);
+
+/** Shows one node per item; an item that says the same keeps its node. */
+function rows(parent, items, make) {
+  const named = items.map((item, at) => ({ key: `${at} ${item.name ?? item.handle}`, item }));
+  keyed(
+    parent,
+    named,
+    (one) => one.key,
+    (one) => make(one.item),
+    (node, one, before) =>
+      JSON.stringify(one.item) === JSON.stringify(before.item) ? node : make(one.item),
+  );
+}
+
+function card(title, value, ...rest) {
+  return el(
+    "div",
+    { class: "card" },
+    el("div", { class: "card-title" }, title),
+    el("div", { class: "card-value" }, value),
+    rest,
+  );
+}
+
+function cards(status, service, redacted) {
+  const counters = status.counters && typeof status.counters === "object" ? status.counters : {};
+  const shell = shellWord(service);
+  const made = [
+    card(
+      "Queue",
+      `${count(status.queue_depth)} of ${count(status.queue_capacity)}`,
+      meter("events queued", status.queue_depth, status.queue_capacity),
+      el("div", { class: "faint" }, `${size(status.queue_bytes)} of ${size(status.queue_bytes_capacity)}`),
+    ),
+    card(
+      "Events",
+      count(counters.enqueued),
+      el("div", { class: "faint" }, counted(counters, EVENTS)),
+    ),
+    card(
+      "Commands",
+      count(counters.commands_done),
+      el("div", { class: "faint" }, "done"),
+      counters.commands_denied
+        ? el("div", { class: "bad" }, `${count(counters.commands_denied)} refused`)
+        : null,
+      el("div", { class: "faint" }, counted(counters, COMMANDS)),
+    ),
+    card(
+      "Restarts",
+      count(counters.restarts),
+      status.restart_at ? el("div", { class: "warn" }, `next at ${when(status.restart_at)}`) : null,
+    ),
+  ];
+  if (status.dead_letters) {
+    const look = shell ? el("div", {}, command(`yoi service dead-letters ${shell}`)) : null;
+    made.push(card("Dead letters", el("span", { class: "bad" }, count(status.dead_letters)), look));
+  }
+  if (status.last_error || status.last_error_code) {
+    made.push(wide("Last error", failure(status, redacted), "bad"));
+  }
+  if (status.plugin_status !== null && status.plugin_status !== undefined) {
+    const says = JSON.stringify(status.plugin_status, null, 1);
+    made.push(wide("The plugin says", long(says, { class: "mono" })));
+  }
+  return made;
+}
+
+function wide(title, body, kind = "") {
+  return el("div", { class: `card wide ${kind}` }, el("div", { class: "card-title" }, title), body);
+}
+
+function failure(from, redacted) {
+  const said = word(from.last_error);
+  return [
+    said ? el("bdi", {}, untrusted(said)) : redacted ? withheld("words") : null,
+    " ",
+    from.last_error_code ? el("code", {}, name(printable(word(from.last_error_code), 64))) : null,
+  ];
+}
+
+const EVENTS = ["succeeded", "failed", "timed_out", "retried", "rejected", "dropped", "dead"];
+const COMMANDS = ["commands_failed", "commands_unknown"];
+
+function counted(counters, names) {
+  return names
+    .filter((one) => counters[one])
+    .map((one) => `${count(counters[one])} ${one.replace("commands_", "").replace("_", " ")}`)
+    .join(", ");
+}
+
+function meter(what, value, capacity) {
+  const part = capacity > 0 && value > 0 ? Math.min(1, value / capacity) : 0;
+  const bar = el("div", { class: "meter-bar" });
+  bar.style.width = `${part * 100}%`;
+  return el(
+    "div",
+    {
+      class: `meter ${part > 0.8 ? "full" : ""}`,
+      role: "meter",
+      "aria-label": what,
+      "aria-valuemin": "0",
+      "aria-valuemax": String(capacity ?? 0),
+      "aria-valuenow": String(value ?? 0),
+    },
+    bar,
+  );
+}
+
+function fact(title, value, kind = "") {
+  if (value === null || value === "") return null;
+  return el("div", { class: `fact ${kind}` }, el("dt", {}, title), el("dd", {}, value));
+}
+
+const WORDS = { awaiting_open: "waits for the plugin" };
+
+function linkHead(title, one) {
+  const state = one.reading_paused && one.state === "open" ? "paused" : word(one.state);
+  const dot = { open: "running", waiting: "starting", closing: "stopping", awaiting_open: "starting" };
+  return el(
+    "div",
+    { class: "link-head" },
+    title,
+    el("span", { class: "state", "data-level": level(dot[state] ?? state) }, WORDS[state] ?? printable(state, 32)),
+    one.connected_since && state === "open" ? el("span", { class: "faint" }, `since ${when(one.connected_since)}`) : null,
+    one.reading_paused ? el("span", { class: "warn" }, "reading paused: the plugin is behind") : null,
+  );
+}
+
+function traffic(one) {
+  return [
+    fact("in", `${count(one.frames_in)} frames, ${size(one.bytes_in)}`),
+    fact("out", `${count(one.frames_out)} frames, ${size(one.bytes_out)}`),
+  ];
+}
+
+function closing(one) {
+  if (one.close_code === null || one.close_code === undefined) return null;
+  return [`${one.close_code} `, name(printable(word(one.close_reason), 128))];
+}
+
+function connection(one, redacted) {
+  const odd = (value, words) => (value ? fact(words, count(value), "warn") : null);
+  return el(
+    "article",
+    { class: "link" },
+    linkHead(el("strong", {}, name(printable(word(one.name), 64))), one),
+    el("div", { class: "mono url" }, name(word(one.url)), one.address ? [" at ", name(word(one.address))] : null),
+    el(
+      "dl",
+      { class: "facts-grid" },
+      traffic(one),
+      fact("reconnects", count(one.reconnects)),
+      fact("gaps", count(one.gaps), one.gaps ? "warn" : ""),
+      fact("last frame", when(one.last_frame_at)),
+      one.close_code !== null && one.close_code !== undefined ? fact("last close", el("span", {}, closing(one))) : null,
+      one.state !== "open" ? fact("next dial", when(one.next_dial_at)) : null,
+      one.subprotocol ? fact("subprotocol", name(printable(one.subprotocol, 64))) : null,
+      one.heartbeats ? fact("heartbeats", `${count(one.heartbeats)}, at most ${count(one.heartbeat_late_ms)} ms late`) : null,
+      odd(one.queue_drops, "dropped at the queue"),
+      odd(one.send_failures, "sends failed"),
+      odd(one.binary_ignored, "binary frames ignored"),
+      odd(one.failures, "failures in a row"),
+    ),
+    one.last_error || one.last_error_code ? el("p", { class: "bad" }, failure(one, redacted)) : null,
+  );
+}
+
+function pullSocket(one) {
+  return el(
+    "article",
+    { class: "link" },
+    linkHead(el("strong", {}, `socket ${one.handle}`, el("span", { class: "faint" }, ` for a ${printable(word(one.owner), 16)}`)), one),
+    el("div", { class: "mono url" }, name(word(one.url)), one.address ? [" at ", name(word(one.address))] : null),
+    el(
+      "dl",
+      { class: "facts-grid" },
+      traffic(one),
+      fact("waiting", `${many(one.waiting_messages, "message")}, ${size(one.waiting_bytes)}`),
+      fact("opened", when(one.opened_at)),
+      one.close_code ? fact("closed", String(one.close_code)) : null,
+    ),
+  );
+}
+
+function happening(entry) {
+  const gap = KINDS.gaps(entry);
+  const refusal = KINDS.refusals(entry);
+  const severity = ["info", "warning", "error"].includes(entry.severity) ? entry.severity : "info";
+  const fields = entry.fields && typeof entry.fields === "object" ? entry.fields : {};
+  const more = Object.keys(fields).length;
+  return el(
+    "li",
+    { class: `event ${gap ? "gap" : ""} ${refusal ? "refusal" : ""}`, "data-severity": severity },
+    el("time", {}, when(entry.at)),
+    el(
+      "div",
+      { class: "event-body" },
+      el(
+        "div",
+        { class: "event-head" },
+        gap ? el("span", { class: "chip gap" }, "gap") : null,
+        refusal ? el("span", { class: "chip ask" }, "refused") : null,
+        el("code", {}, name(printable(word(entry.code), 64))),
+        el("span", { class: "faint" }, name(printable(word(entry.scope), 128))),
+      ),
+      entry.redacted ? withheld("words") : el("div", { class: "said", dir: "auto" }, untrusted(word(entry.message))),
+      entry.hint ? el("div", { class: "hint" }, "hint: ", el("bdi", {}, untrusted(word(entry.hint)))) : null,
+      more
+        ? el(
+            "details",
+            {},
+            el("summary", {}, many(more, "detail")),
+            long(JSON.stringify(fields, null, 1), { class: "mono" }),
+          )
+        : null,
+    ),
+  );
+}
