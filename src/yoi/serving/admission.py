@@ -29,6 +29,8 @@ class Admitted:
     watching: Watching
     cursor: str | None = None
     snapshot_always: bool = False
+    notes: tuple[str, ...] = ()
+    """Diagnostics to say after the first frames: what is so at this moment."""
     left: Callable[[], None] = field(default=lambda: None)
 
 

@@ -183,12 +183,15 @@ class ObserverProtocol(asyncio.Protocol):
         if isinstance(answer, Declined):
             self._decline(answer)
         else:
-            self._watcher = answer.channel.enter(answer.feed, answer.watching, self)
-            self._watcher.open(
+            watcher = answer.channel.enter(answer.feed, answer.watching, self)
+            self._watcher = watcher
+            watcher.open(
                 answer.cursor,
                 self._front.clock.monotonic(),
                 snapshot_always=answer.snapshot_always,
             )
+            for name in answer.notes:
+                watcher.tell(name)
         self._answering = False
         early, self._early = self._early, b""
         if early:
