@@ -85,6 +85,7 @@ EXAMPLES: list[ev.Event] = [
     ev.CompactStart(),
     ev.CompactDone(ev.CompactDoneData(new_segment_id="9")),
     ev.CompactFailed(ev.CompactFailedData(error="no answer")),
+    ev.Configured(ev.ConfiguredData(tools=["reply"], seq=2)),
     ev.Shutdown(),
 ]
 
@@ -110,6 +111,8 @@ def test_no_golden_file_is_left_over():
         '{"event":"memory_worker","data":{"worker":"x"}}',  # the ancestor's, not ours
         '{"event":"status","data":{"status":"dreaming"}}',  # a value from the future
         '{"event":"text_delta"}',
+        '{"event":"turn_start","data":{"turn":9007199254740992}}',  # no browser holds that
+        '{"event":"turn_start","data":{"turn":-1}}',
         '{"event":"brand_new"}',
     ],
 )
@@ -128,7 +131,19 @@ def test_unknown_fields_are_ignored():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "[]", "3", '{"data":{}}', '{"event":3}', "[" * 100_000]
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "3",
+        '{"data":{}}',
+        '{"event":3}',
+        "[" * 100_000,
+        '{"event":"\ud800"}',
+        b'{"event":"\xff"}',
+        b'{"event":"text_done","data":{"text":"\xff"}}',
+    ],
 )
 def test_what_is_no_event_at_all_is_refused(text):
     with pytest.raises(ProtocolMalformed) as caught:

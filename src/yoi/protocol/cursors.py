@@ -73,8 +73,7 @@ class CursorCodec:
 
     def __init__(self, keys: CursorKeys, hop: Hop, subject: Subject, projection: str) -> None:
         self._keys = keys
-        bound = "\0".join((hop, subject.kind, subject.runtime_id, subject.name, projection))
-        self._binding = hashlib.sha256(bound.encode()).digest()[:12]
+        self._binding = _binding(hop, subject.kind, subject.runtime_id, subject.name, projection)
         key = keys.key(keys.current)
         assert key is not None
         self._key = key
@@ -100,6 +99,15 @@ class CursorCodec:
         if binding != self._binding:
             return CursorFault.FOREIGN
         return Place(epoch, seq)
+
+
+def _binding(*names: str) -> bytes:
+    """Return a digest of `names`, each with its length: no two lists run together to the same."""
+    digest = hashlib.sha256()
+    for name in names:
+        data = name.encode(errors="surrogatepass")
+        digest.update(struct.pack(">Q", len(data)) + data)
+    return digest.digest()[:12]
 
 
 def _unpacked(text: str) -> bytes | None:

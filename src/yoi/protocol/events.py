@@ -8,7 +8,7 @@ old client goes on watching. Source: ancestor-behaviour.md 6. Added by Yoi: `app
 and the run results `cancelled` and `failed`.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -30,6 +30,10 @@ ErrorCode = Literal[
     "invalid_request",
     "internal",
 ]
+MOST = 2**53 - 1
+"""The largest number that every reader can hold, a browser included."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+"""A number, a place or a time."""
 
 
 class Data(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -57,9 +61,9 @@ class Provenance(Data):
 class SystemItemData(Data):
     """A committed system item. `text` is data from outside wherever `provenance` is set."""
 
-    seq: int
+    seq: Count
     text: str
-    at_ms: int
+    at_ms: Count
     provenance: Provenance | None = None
 
 
@@ -67,8 +71,8 @@ class UserMessageData(Data):
     """`seq` is the item's place in the worker's history."""
 
     segments: list[Segment]
-    seq: int | None = None
-    at_ms: int | None = None
+    seq: Count | None = None
+    at_ms: Count | None = None
 
 
 class SystemItemEnvelope(Data):
@@ -86,13 +90,13 @@ class InvokeStartData(Data):
 class TurnStartData(Data):
     """Turns of one run are numbered from 1."""
 
-    turn: int
+    turn: Count
 
 
 class TurnEndData(Data):
     """See `TurnStartData`."""
 
-    turn: int
+    turn: Count
     result: TurnResult
 
 
@@ -102,23 +106,23 @@ class LlmCallData(Data):
     At the end, `seq` is the place of the answer in the history, absent where nothing was said.
     """
 
-    llm_call: int
+    llm_call: Count
     model: str = ""
-    seq: int | None = None
-    at_ms: int | None = None
+    seq: Count | None = None
+    at_ms: Count | None = None
     finish: str = ""
 
 
 class LlmRetryData(Data):
     """The call failed before it said anything and is made again after `wait_ms`."""
 
-    llm_call: int
-    failed_attempt: int
-    max_attempts: int
-    wait_ms: int
-    elapsed_ms: int
+    llm_call: Count
+    failed_attempt: Count
+    max_attempts: Count
+    wait_ms: Count
+    elapsed_ms: Count
     error: str
-    status: int | None = None
+    status: Count | None = None
     redacted: bool = False
 
 
@@ -160,8 +164,8 @@ class ToolResultData(Data):
     summary: str
     is_error: bool
     output: str | None = None
-    seq: int | None = None
-    at_ms: int | None = None
+    seq: Count | None = None
+    at_ms: Count | None = None
     name: str = ""
     redacted: bool = False
 
@@ -169,17 +173,17 @@ class ToolResultData(Data):
 class UsageData(Data):
     """Tokens of one model call."""
 
-    input_tokens: int
-    output_tokens: int
-    cache_read_input_tokens: int | None = None
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_input_tokens: Count | None = None
 
 
 class RunEndData(Data):
     """How a run ended."""
 
     result: RunResult
-    seq: int | None = None
-    at_ms: int | None = None
+    seq: Count | None = None
+    at_ms: Count | None = None
 
 
 class ErrorData(Data):
@@ -202,7 +206,7 @@ class AlertData(Data):
     level: AlertLevel
     source: str
     message: str
-    timestamp_ms: int
+    timestamp_ms: Count
     redacted: bool = False
 
 
@@ -227,15 +231,15 @@ class ConfiguredData(Data):
     """What the model may call from here on."""
 
     tools: list[str]
-    seq: int | None = None
+    seq: Count | None = None
 
 
 class CompactDoneData(Data):
     """`new_segment_id` names the compaction's place in the history, `seq` is the same place."""
 
     new_segment_id: str
-    seq: int | None = None
-    at_ms: int | None = None
+    seq: Count | None = None
+    at_ms: Count | None = None
     summary: str = ""
 
 
@@ -255,8 +259,8 @@ class Greeting(Data, omit_defaults=False):
     tools: list[str]
     cwd: str = ""
     scope_summary: str = ""
-    context_window: int = 0
-    context_tokens: int = 0
+    context_window: Count = 0
+    context_tokens: Count = 0
 
 
 class TextBlock(Data, tag_field="kind", tag="text"):
@@ -309,7 +313,7 @@ class SnapshotData(Data):
     waiting: list[ApprovalRequestData] = []
     alerts: list[AlertData] = []
     usage: UsageData | None = None
-    left_out: int = 0
+    left_out: Count = 0
 
 
 class _Event(msgspec.Struct, tag_field="event", gc=False):
@@ -567,13 +571,15 @@ def decode_event(data: bytes | str) -> Event | UnknownEvent:
         return unknown_event(data)
     except msgspec.DecodeError as exc:
         raise ProtocolMalformed("protocol.malformed", f"not JSON: {exc}") from None
+    except UnicodeError:
+        raise ProtocolMalformed("protocol.malformed", "not Unicode text") from None
 
 
 def unknown_event(data: bytes | str) -> UnknownEvent:
     """Return `data` as an event that is passed on unread. Raises ProtocolMalformed."""
     try:
         head = _head.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ProtocolMalformed("protocol.malformed", "not an object with an event name") from None
     if len(head.event) > LIMITS.name_bytes:
         raise ProtocolMalformed("protocol.malformed", "the event name is over its bound")

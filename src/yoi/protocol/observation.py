@@ -235,13 +235,23 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
-    """Return the frame in `data`. Raises ProtocolMalformed when it is not one."""
+    """Return the frame in `data`. Raises ProtocolMalformed when it is not one.
+
+    All of it must be Unicode text, the payload included, which is passed on unread.
+    """
     try:
-        return _decoder.decode(data)
+        raw = data.encode() if isinstance(data, str) else data
+        if not raw.isascii():
+            raw.decode()
+        if len(raw) > LIMITS.observed_event_bytes + LIMITS.observe_envelope_bytes:
+            raise ProtocolMalformed("protocol.malformed", "the frame is over its bound")
+        return _decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         pass
+    except UnicodeError:
+        raise ProtocolMalformed("protocol.malformed", "the frame is not Unicode text") from None
     try:
-        kind = _kind.decode(data).kind
+        kind = _kind.decode(raw).kind
     except (msgspec.DecodeError, RecursionError):
         raise ProtocolMalformed("protocol.malformed", "not an observation frame") from None
     if kind in _KINDS:

@@ -13,7 +13,7 @@ import msgspec
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.events import UnknownEvent, unknown_event
+from yoi.protocol.events import Count, UnknownEvent, unknown_event
 
 
 class ServiceSnapshotData(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -21,7 +21,7 @@ class ServiceSnapshotData(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     status: dict[str, Any]
     diagnostics: list[dict[str, Any]]
-    left_out: int = 0
+    left_out: Count = 0
     redacted: bool = False
 
 
@@ -83,5 +83,5 @@ def decode_service_event(data: bytes | str) -> ServiceEvent | UnknownEvent:
         raise ProtocolMalformed("protocol.malformed", "the event is over its bound")
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return unknown_event(data)

@@ -112,6 +112,7 @@ class Driver:
         if self._task is not None:
             await asyncio.wait([self._task])
         if self.phase is not Phase.STOPPED:
+            self._caller.inflight.clear()
             self._phase.stop()
             await self._setup.engine.close()
 
@@ -130,13 +131,17 @@ class Driver:
             raise WorkerError("worker.stopped", f"worker {self._setup.name} has stopped")
         return await self._store(*items)
 
-    async def recover(self) -> None:
-        """Read the history, record what was interrupted. Call it under `history.changing`."""
+    async def recover(self, loaded: Callable[[], object] = lambda: None) -> None:
+        """Read the history, record what was interrupted. Call it under `history.changing`.
+
+        `loaded` is called in between: what follows continues what is there then.
+        """
         # What is still under way belongs to the history as it was remembered, not as it is.
         self._generation += 1
         self._interrupt()
         await self.history.load()
         self._caller.inflight.clear()
+        loaded()
         transcript, now = self.transcript, self._now()
         self._registry = self._setup.tools()
         lost: list[AnyItem] = []
@@ -295,6 +300,7 @@ class Driver:
                 )
             )
         else:
+            self._caller.inflight.clear()
             self._bus.publish(ev.LlmCallEnd(ev.LlmCallData(llm_call=number)))
         self._cancelling = False
         await self._store_if(generation, *items, end)

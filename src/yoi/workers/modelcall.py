@@ -10,13 +10,13 @@ import msgspec
 from yoi.core.backoff import FullJitter
 from yoi.core.observation.inflight import InFlight
 from yoi.display import printable
-from yoi.errors import ModelError
+from yoi.errors import ModelError, ProtocolMalformed
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
 from yoi.types import Clock
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput
-from yoi.workers.engine import Answer, Engine
+from yoi.workers.engine import Answer, Engine, Said
 
 
 class ModelCaller:
@@ -32,7 +32,7 @@ class ModelCaller:
         rng: Callable[[], float],
         limits: Limits = LIMITS,
     ) -> None:
-        self.inflight = InFlight()
+        self.inflight = InFlight(limits.observed_inflight_bytes)
         self._engine = engine
         self._publish = publish
         self._clock = clock
@@ -102,9 +102,15 @@ class ModelCaller:
                     return self._checked(event)
                 if room < 0:
                     raise self._too_large()
-                self.inflight.add(event)
-                self._publish(event)
+                self._hear(event)
         raise ModelError("model.output", "the model's answer has no end")
+
+    def _hear(self, event: Said) -> None:
+        try:
+            self.inflight.add(event)
+        except ProtocolMalformed:
+            raise self._too_large() from None
+        self._publish(event)
 
     def _checked(self, answer: Answer) -> Answer:
         """Return `answer` when it fits its bounds and its calls can be told apart."""

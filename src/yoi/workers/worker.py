@@ -113,9 +113,8 @@ class Worker:
             faulted = self._driver.fault is not None
             if faulted:
                 self._driver.fault = None
-                await self._driver.recover()
                 # What was remembered may differ from what is stored: who watches begins afresh.
-                self.bus.publish(self.snapshot())
+                await self._driver.recover(lambda: self.bus.publish(self.snapshot()))
             if self._driver.transcript.paused_by is not None:
                 await self._driver.commit(it.Resumed(at_ms=self._clock.wall_ms(), by=by))
             elif not faulted:

@@ -147,7 +147,7 @@ class Feed(Generic[E]):
     def resync(self, name: str, **fields: int) -> bytes:
         """Return the diagnostic that says why a snapshot follows, and count it."""
         self._resyncs[name] = self._resyncs.get(name, 0) + 1
-        return self.diagnostic(name, **fields)
+        return self.diagnostic(name, None, **fields)
 
     def told(self, entry: ObservationDiagnostic) -> bytes:
         """Return `entry` as a frame."""

@@ -1,6 +1,14 @@
 """What a model is saying now: folded from its events, so that a snapshot can hold it."""
 
+from yoi.core.observation.measure import json_bytes
+from yoi.errors import ProtocolMalformed
+from yoi.limits import LIMITS
 from yoi.protocol import events as ev
+
+_BLOCK_BYTES = 128
+"""A block's JSON without its texts is shorter; an empty block is not for nothing."""
+_PIECES = 1024
+"""Then they are joined: a piece costs more than its characters."""
 
 
 class _Open:
@@ -27,31 +35,32 @@ class _Open:
 
 
 class InFlight:
-    """Folds the streaming events of one model call. `size` is the characters held.
+    """Folds the streaming events of one model call. `size` is at least its bytes as JSON.
 
-    A piece of a tool call whose start was not heard begins one; nothing that arrives is refused.
+    A piece of a tool call whose start was not heard begins one. What does not fit `most_bytes` is
+    refused (ProtocolMalformed), and then nothing has changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = LIMITS.observed_inflight_bytes) -> None:
         self.size = 0
+        self._most = most_bytes
         self._blocks: list[_Open] = []
         self._calls: dict[str, _Open] = {}
 
     @classmethod
-    def of(cls, blocks: list[ev.Block]) -> "InFlight":
-        """Return the fold that continues `blocks`."""
-        made = cls()
+    def of(
+        cls, blocks: list[ev.Block], most_bytes: int = LIMITS.observed_inflight_bytes
+    ) -> "InFlight":
+        """Return the fold that continues `blocks`. Raises ProtocolMalformed beyond the bound."""
+        made = cls(most_bytes)
         for shown in blocks:
             if isinstance(shown, ev.ToolCallBlock):
-                block = made._call(shown.id, shown.name)
+                block = made._begun("call", shown.id, shown.name, _bytes(shown.args))
                 block.pieces, block.done = [shown.args], shown.state == "done"
-                made.size += len(shown.args)
             else:
                 kind = "text" if isinstance(shown, ev.TextBlock) else "thinking"
-                block = _Open(kind)
+                block = made._begun(kind, "", "", _bytes(shown.text))
                 block.pieces, block.done = [shown.text], shown.finished
-                made._blocks.append(block)
-                made.size += len(shown.text)
             block.redacted = shown.redacted
         return made
 
@@ -63,7 +72,7 @@ class InFlight:
 
     def copy(self) -> "InFlight":
         """Return an equal fold that goes its own way."""
-        other = InFlight()
+        other = InFlight(self._most)
         other.size = self.size
         for block in self._blocks:
             twin = block.copy()
@@ -73,25 +82,26 @@ class InFlight:
         return other
 
     def add(self, event: object) -> None:
-        """Take in one streaming event; others change nothing."""
-        kind = type(event)
-        if kind is ev.TextDelta:
-            self._piece(self._growing("text"), event.data.text, event.data.redacted)  # type: ignore[attr-defined]
-        elif kind is ev.ThinkingDelta:
-            self._piece(self._growing("thinking"), event.data.text, event.data.redacted)  # type: ignore[attr-defined]
-        elif isinstance(event, ev.ToolCallArgsDelta):
-            self._piece(self._call(event.data.id, ""), event.data.json, event.data.redacted)
-        elif isinstance(event, ev.TextDone):
-            self._end(self._growing("text"), event.data.text, event.data.redacted)
-        elif isinstance(event, ev.ThinkingStart):
-            self._blocks.append(_Open("thinking"))
-        elif isinstance(event, ev.ThinkingDone):
-            self._end(self._growing("thinking"), event.data.text, event.data.redacted)
-        elif isinstance(event, ev.ToolCallStart):
-            self._call(event.data.id, event.data.name)
-        elif isinstance(event, ev.ToolCallDone):
-            block = self._call(event.data.id, event.data.name)
-            self._end(block, event.data.arguments, event.data.redacted)
+        """Take in one streaming event; others change nothing. Raises ProtocolMalformed."""
+        match event:
+            case ev.TextDelta(data):
+                self._piece("text", data.text, data.redacted)
+            case ev.ThinkingDelta(data):
+                self._piece("thinking", data.text, data.redacted)
+            case ev.ToolCallArgsDelta(data):
+                self._piece("call", data.json, data.redacted, data.id)
+            case ev.TextDone(data):
+                self._end("text", data.text, data.redacted)
+            case ev.ThinkingStart():
+                self._begun("thinking", "", "", 0)
+            case ev.ThinkingDone(data):
+                self._end("thinking", data.text, data.redacted)
+            case ev.ToolCallStart(data):
+                self._named(data.id, data.name)
+            case ev.ToolCallDone(data):
+                self._end("call", data.arguments, data.redacted, data.id, data.name)
+            case _:
+                pass
 
     def snapshot(self) -> ev.InFlight | None:
         """Return what is in flight, or None when nothing is."""
@@ -103,31 +113,64 @@ class InFlight:
         """Return what is in flight, in order."""
         return [_shown(block) for block in self._blocks]
 
-    def _piece(self, block: _Open, text: str, redacted: bool) -> None:
+    def _piece(self, kind: str, text: str, redacted: bool, call_id: str = "") -> None:
+        cost = _bytes(text)
+        block = self._growing(kind, call_id)
+        if block is None:
+            block = self._begun(kind, call_id, "", cost)
+        else:
+            self._spend(cost)
         block.pieces.append(text)
+        if len(block.pieces) > _PIECES:
+            block.text()
         block.redacted = block.redacted or redacted
-        self.size += len(text)
 
-    def _end(self, block: _Open, text: str, redacted: bool) -> None:
-        self.size += len(text) - len(block.text())
+    def _end(self, kind: str, text: str, redacted: bool, call_id: str = "", name: str = "") -> None:
+        cost = _bytes(text)
+        block = self._growing(kind, call_id)
+        if block is None:
+            block = self._begun(kind, call_id, name, cost)
+        else:
+            self._spend(cost - _bytes(block.text()) + _renamed(block, name))
+            block.name = name or block.name
         # It holds the whole text, so it alone says whether anything is hidden.
         block.pieces, block.done, block.redacted = [text], True, redacted
 
-    def _growing(self, kind: str) -> _Open:
-        last = self._blocks[-1] if self._blocks else None
-        if last is None or last.kind != kind or last.done:
-            last = _Open(kind)
-            self._blocks.append(last)
-        return last
-
-    def _call(self, call_id: str, name: str) -> _Open:
+    def _named(self, call_id: str, name: str) -> None:
         block = self._calls.get(call_id)
         if block is None:
-            block = self._calls[call_id] = _Open("call", call_id, name)
-            self._blocks.append(block)
-        elif name:
-            block.name = name
+            self._begun("call", call_id, name, 0)
+        else:
+            self._spend(_renamed(block, name))
+            block.name = name or block.name
+
+    def _growing(self, kind: str, call_id: str) -> _Open | None:
+        """Return the block that the next piece of `kind` belongs to, or None for a new one."""
+        if kind == "call":
+            return self._calls.get(call_id)
+        last = self._blocks[-1] if self._blocks else None
+        return None if last is None or last.kind != kind or last.done else last
+
+    def _begun(self, kind: str, call_id: str, name: str, cost: int) -> _Open:
+        self._spend(_BLOCK_BYTES + _bytes(call_id) + _bytes(name) + cost)
+        block = _Open(kind, call_id, name)
+        self._blocks.append(block)
+        if kind == "call":
+            self._calls[call_id] = block
         return block
+
+    def _spend(self, cost: int) -> None:
+        if self.size + cost > self._most and cost > 0:
+            raise ProtocolMalformed("protocol.malformed", "work in flight is over its bound")
+        self.size += cost
+
+
+def _bytes(text: str) -> int:
+    return json_bytes(text) - 2
+
+
+def _renamed(block: _Open, name: str) -> int:
+    return _bytes(name) - _bytes(block.name) if name else 0
 
 
 def _shown(block: _Open) -> ev.Block:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.cursors import CursorFault, Place
+from yoi.protocol.cursors import EPOCH_BYTES, CursorFault, Place
 from yoi.protocol.observation import Subject
 
 E = TypeVar("E")
@@ -70,12 +70,16 @@ class Stream(Generic[E]):
         head: int = 0,
     ) -> None:
         self.subject = subject
-        self.epoch = epoch
+        self.epoch = _checked(epoch)
         self.generation = 0
         """Grows with each incarnation: who follows compares it."""
+        self.version = 0
+        """Grows with each event and incarnation: what was made of the stream is old then."""
         self.restart_reason = ""
         self.end_reason: str | None = None
         self.head = head
+        self.oldest = head + 1
+        """The first sequence that can be replayed; `head + 1` when none can."""
         self._limits = limits
         self._view = view
         self._base = view.copy()
@@ -83,11 +87,6 @@ class Stream(Generic[E]):
         self._ring_bytes = 0
         self._listeners: tuple[Listener[E], ...] = ()
         self._evicted: tuple[Callable[[int], None], ...] = ()
-
-    @property
-    def oldest(self) -> int:
-        """Return the first sequence that can be replayed; `head + 1` when none can."""
-        return self.head - len(self._ring) + 1
 
     @property
     def ring_bytes(self) -> int:
@@ -109,6 +108,7 @@ class Stream(Generic[E]):
         self._ring.append(held)
         self._ring_bytes += len(raw)
         self.head += 1
+        self.version += 1
         while len(self._ring) > self._limits.observed_ring_events or (
             self._ring_bytes > self._limits.observed_ring_bytes and len(self._ring) > 1
         ):
@@ -154,12 +154,14 @@ class Stream(Generic[E]):
 
     def restart(self, view: View[E], epoch: bytes, reason: str) -> None:
         """Begin a new incarnation with `view`; who follows gets `reason` and a fresh snapshot."""
+        if _checked(epoch) == self.epoch:
+            raise ValueError("an incarnation has an epoch of its own")
         self._view, self._base = view, view.copy()
         while self._ring:
             self._drop_oldest()
-        self._ring_bytes = 0
-        self.epoch, self.head = epoch, 0
+        self.epoch, self.head, self.oldest = epoch, 0, 1
         self.generation += 1
+        self.version += 1
         self.restart_reason = reason
         for listener in self._listeners:
             listener.restarted(reason)
@@ -188,13 +190,18 @@ class Stream(Generic[E]):
         self._evicted = tuple(one for one in self._evicted if one != forget)
 
     def _evict(self) -> None:
-        held = self._ring[0]
-        self._base.apply(held.event)
+        self._base.apply(self._ring[0].event)
         self._drop_oldest()
-        self._ring_bytes -= len(held.raw)
 
     def _drop_oldest(self) -> None:
         seq = self.oldest
-        self._ring.popleft()
+        self._ring_bytes -= len(self._ring.popleft().raw)
+        self.oldest += 1
         for forget in self._evicted:
             forget(seq)
+
+
+def _checked(epoch: bytes) -> bytes:
+    if len(epoch) != EPOCH_BYTES:
+        raise ValueError(f"an epoch has {EPOCH_BYTES} bytes")
+    return epoch

@@ -17,6 +17,9 @@ def websocket_frame(payload: bytes) -> bytes:
 
 
 def sse_frame(payload: bytes, kind: str, cursor: str) -> bytes:
-    """Return `payload`, JSON on one line, as a server-sent event (WHATWG HTML 9.2)."""
+    """Return `payload`, JSON text, as a server-sent event (WHATWG HTML 9.2)."""
+    if b"\n" in payload or b"\r" in payload:
+        # Between tokens, from an upstream that writes its JSON so: a reader joins the lines again.
+        payload = b"\ndata: ".join(payload.splitlines())
     place = b"id: %b\n" % cursor.encode() if cursor else b""
     return b"%bevent: %b\ndata: %b\n\n" % (place, kind.encode(), payload)

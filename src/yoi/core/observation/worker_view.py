@@ -15,12 +15,15 @@ from typing import Any
 import msgspec
 
 from yoi.core.observation.inflight import InFlight
+from yoi.core.observation.measure import json_bytes
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
-from yoi.protocol.events import Event, UnknownEvent
+from yoi.protocol.depth import deeper_than
+from yoi.protocol.events import MOST, Event, UnknownEvent
 
 Entry = dict[str, Any]
+_BROKEN_OFF = ("interrupted", "failed")
 
 
 class EntryWindow:
@@ -34,7 +37,7 @@ class EntryWindow:
 
     def add(self, entry: Entry) -> None:
         """Append `entry`; the oldest make room."""
-        size = len(msgspec.json.encode(entry))
+        size = json_bytes(entry)
         self._entries.append((entry, size))
         self._bytes += size
         while self._entries and (
@@ -43,7 +46,7 @@ class EntryWindow:
         ):
             gone, size = self._entries.popleft()
             self._bytes -= size
-            self.left_out = gone["seq"] or self.left_out
+            self.left_out = max(self.left_out, gone["seq"])
 
     @property
     def entries(self) -> list[Entry]:
@@ -59,18 +62,23 @@ class EntryWindow:
 
 
 class WorkerView:
-    """The fold. Begin it with a snapshot (`of`), then `apply` every event that follows."""
+    """The fold. Begin it with a snapshot (`of`), then `apply` every event that follows.
+
+    An event that does not fit the bounds of a snapshot is refused, and then nothing has changed.
+    """
 
     def __init__(self, greeting: ev.Greeting, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._window = EntryWindow(limits)
+        self._place = 0
+        """The newest place in the history that is in here: what stands there comes once."""
         self._greeting = greeting
         self._status: ev.StatusName = "idle"
-        self._inflight = InFlight()
-        self._waiting: dict[str, ev.ApprovalRequestData] = {}
-        self._alerts: deque[ev.AlertData] = deque(maxlen=limits.snapshot_alerts)
+        self._inflight = InFlight(limits.observed_inflight_bytes)
+        self._waiting: dict[str, tuple[ev.ApprovalRequestData, int]] = {}
+        self._alerts: deque[tuple[ev.AlertData, int]] = deque()
+        self._aside = json_bytes(greeting)
         self._usage = (0, 0)
-        self._head = 0
 
     @classmethod
     def of(cls, snapshot: ev.Snapshot, limits: Limits = LIMITS) -> "WorkerView":
@@ -78,79 +86,86 @@ class WorkerView:
         data = snapshot.data
         view = cls(data.greeting, limits)
         for entry in data.entries:
-            if not isinstance(entry.get("seq"), int) or not isinstance(entry.get("type"), str):
-                raise ProtocolMalformed("protocol.malformed", "an entry without seq or type")
-            view._window.add(entry)
+            view._enter(_checked(entry, limits))
         view._window.left_out = max(view._window.left_out, data.left_out)
+        view._place = max(view._place, data.left_out)
         view._status = data.status
         if data.in_flight is not None:
-            view._inflight = InFlight.of(data.in_flight.blocks)
-        view._waiting = {call.id: call for call in data.waiting}
-        view._alerts.extend(data.alerts)
+            view._inflight = InFlight.of(data.in_flight.blocks, limits.observed_inflight_bytes)
+        view._spend(0)
+        for call in data.waiting:
+            view._wait(call)
+        for alert in data.alerts:
+            view._alert(alert)
         if data.usage is not None:
             view._usage = (data.usage.input_tokens, data.usage.output_tokens)
-        view._check()
         return view
 
     def copy(self) -> "WorkerView":
         """Return an equal view that goes its own way."""
         other = WorkerView(self._greeting, self._limits)
-        other._window = self._window.copy()
+        other._window, other._place = self._window.copy(), self._place
         other._status = self._status
         other._inflight = self._inflight.copy()
         other._waiting = dict(self._waiting)
-        other._alerts.extend(self._alerts)
+        other._alerts = self._alerts.copy()
+        other._aside = self._aside
         other._usage = self._usage
         return other
 
     def apply(self, event: Event | UnknownEvent) -> None:
-        """Take in the next event. Raises ProtocolMalformed when work in flight has no bound."""
+        """Take in the next event. Raises ProtocolMalformed when it cannot be held."""
         kind = type(event)
         if kind is ev.TextDelta or kind is ev.ThinkingDelta or kind is ev.ToolCallArgsDelta:
             self._inflight.add(event)
-            self._check()
             return
         match event:
             case ev.UserMessage(data):
                 self._add(data.seq, data.at_ms, "user_input", text=_text(data.segments))
             case ev.SystemItem(data):
                 item = msgspec.to_builtins(data.item)
-                self._window.add({"seq": item.pop("seq"), "type": "system_item", **item})
+                self._add(item.pop("seq"), item.pop("at_ms"), "system_item", **item)
             case ev.LlmCallStart():
                 self._inflight.clear()
             case ev.LlmCallEnd(data):
                 self._answered(data)
             case ev.ToolResult(data):
-                self._waiting.pop(data.id, None)
                 rest = msgspec.to_builtins(data)
                 self._add(rest.pop("seq", None), rest.pop("at_ms", None), "tool_result", **rest)
+                self._decided(data.id)
             case ev.ApprovalRequest(data):
-                self._waiting[data.id] = data
+                self._wait(data)
             case ev.ApprovalDone(data):
-                self._waiting.pop(data.id, None)
+                self._decided(data.id)
             case ev.Usage(data):
-                spent, said = self._usage
-                self._usage = (spent + data.input_tokens, said + data.output_tokens)
-            case ev.RunEnd(data) if data.result != "paused":
-                self._inflight.clear()
-                self._waiting.clear()
+                self._spent(data)
+            case ev.RunEnd(data) if data.result == "paused":
+                pass  # the run goes on: what waits and what was said stay
+            case ev.RunEnd(data):
                 self._add(data.seq, data.at_ms, "run_end", result=data.result)
-            case ev.CompactDone(data):
                 self._inflight.clear()
+                for call_id in list(self._waiting):
+                    self._decided(call_id)
+            case ev.CompactDone(data):
                 self._add(data.seq, data.at_ms, "compaction", summary=data.summary)
+                self._inflight.clear()
             case ev.CompactFailed():
                 self._inflight.clear()
             case ev.Status(data):
                 self._status = data.status
+            case ev.Shutdown():
+                self._inflight.clear()
+                self._status = "idle"  # the protocol has no word for stopped
             case ev.Alert(data):
-                self._alerts.append(data)
+                self._alert(data)
             case ev.Configured(data):
-                self._greeting = msgspec.structs.replace(self._greeting, tools=data.tools)
+                greeting = msgspec.structs.replace(self._greeting, tools=data.tools)
+                self._spend(json_bytes(greeting) - json_bytes(self._greeting))
+                self._greeting = greeting
             case ev.Snapshot():
                 self.__dict__.update(WorkerView.of(event, self._limits).__dict__)
             case _:
                 self._inflight.add(event)
-                self._check()
 
     def snapshot(self) -> ev.Snapshot:
         """Return the view as an event."""
@@ -161,8 +176,8 @@ class WorkerView:
                 greeting=self._greeting,
                 status=self._status,
                 in_flight=self._inflight.snapshot(),
-                waiting=list(self._waiting.values()),
-                alerts=list(self._alerts),
+                waiting=[call for call, _ in self._waiting.values()],
+                alerts=[alert for alert, _ in self._alerts],
                 usage=ev.UsageData(input_tokens=spent, output_tokens=said),
                 left_out=self._window.left_out,
             )
@@ -170,6 +185,9 @@ class WorkerView:
 
     def _answered(self, data: ev.LlmCallData) -> None:
         if data.seq is not None:
+            parts = [_part(block) for block in self._inflight.blocks()]
+            if data.finish in _BROKEN_OFF:  # its calls are never carried out
+                parts = [part for part in parts if part["kind"] != "call"]
             self._add(
                 data.seq,
                 data.at_ms,
@@ -177,16 +195,58 @@ class WorkerView:
                 llm_call=data.llm_call,
                 model=data.model,
                 finish=data.finish,
-                parts=[_part(block) for block in self._inflight.blocks()],
+                parts=parts,
             )
         self._inflight.clear()
 
     def _add(self, seq: int | None, at_ms: int | None, kind: str, **rest: Any) -> None:
-        self._window.add({"seq": seq or 0, "type": kind, "at_ms": at_ms or 0, **rest})
+        if seq is None or seq > self._place:
+            self._enter({"seq": seq or 0, "type": kind, "at_ms": at_ms or 0, **rest})
 
-    def _check(self) -> None:
-        if self._inflight.size > self._limits.observed_inflight_bytes:
-            raise ProtocolMalformed("protocol.malformed", "work in flight is over its bound")
+    def _enter(self, entry: Entry) -> None:
+        self._window.add(entry)
+        self._place = max(self._place, entry["seq"])
+
+    def _wait(self, call: ev.ApprovalRequestData) -> None:
+        """Note that `call` waits; one of the same id is the same call."""
+        size = json_bytes(call)
+        _, before = self._waiting.get(call.id, (call, 0))
+        self._spend(size - before)
+        self._waiting[call.id] = (call, size)
+
+    def _decided(self, call_id: str) -> None:
+        _, size = self._waiting.pop(call_id, (None, 0))
+        self._aside -= size
+
+    def _alert(self, alert: ev.AlertData) -> None:
+        full = len(self._alerts) >= self._limits.snapshot_alerts
+        size = json_bytes(alert)
+        self._spend(size - (self._alerts[0][1] if full else 0))
+        self._alerts.append((alert, size))
+        if full:
+            self._alerts.popleft()
+
+    def _spent(self, data: ev.UsageData) -> None:
+        spent, said = self._usage
+        self._usage = (
+            min(spent + data.input_tokens, MOST),
+            min(said + data.output_tokens, MOST),
+        )
+
+    def _spend(self, cost: int) -> None:
+        """Take room for what a snapshot holds beside entries and work in flight."""
+        if self._aside + cost > self._limits.observed_aside_bytes and cost >= 0:
+            raise ProtocolMalformed("protocol.malformed", "what waits is over its bound")
+        self._aside += cost
+
+
+def _checked(entry: Entry, limits: Limits) -> Entry:
+    seq = entry.get("seq")
+    if type(seq) is not int or not 0 <= seq <= MOST or not isinstance(entry.get("type"), str):
+        raise ProtocolMalformed("protocol.malformed", "an entry without seq or type")
+    if deeper_than(entry, limits.observed_depth):
+        raise ProtocolMalformed("protocol.malformed", "an entry that is nested too deeply")
+    return entry
 
 
 def _text(segments: list[ev.Segment]) -> str:
