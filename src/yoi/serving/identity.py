@@ -13,6 +13,8 @@ from yoi.types import Clock
 
 AT_RUNTIME = frozenset({PrincipalKind.UPSTREAM})
 AT_BACKEND = frozenset({PrincipalKind.OPERATOR, PrincipalKind.TOKEN})
+AT_METRICS = frozenset(PrincipalKind)
+"""Whether one of these may read them is for the route to say (serving/health.py)."""
 
 _log = structlog.get_logger("yoi.serving")
 
