@@ -277,6 +277,7 @@ class Limits:
     http_idle_ms: int = bound(15_000, "a connection kept alive between requests")
     http_connections: int = bound(8192, "open at once on one listener, whatever they do")
     http_drain_ms: int = bound(3_000, "a stop waits for answers under way")
+    tokens_review_ms: int = bound(2_000, "until a revoked token ends what it watches")
     service_sample_ms: int = bound(1_000, "how often a watched service's counters are looked at")
 
     # a backend's upstreams
@@ -288,6 +289,8 @@ class Limits:
     upstream_backoff_max_ms: int = bound(10_000, "and of the last: a runtime that is back is seen")
     upstream_steady_ms: int = bound(5_000, "a connection that held this long forgives failures")
     upstream_gone_ms: int = bound(10_000, "a restarting runtime may not know its workers yet")
+    inventory_poll_ms: int = bound(3_000, "half to one and a half of it between two questions")
+    inventory_items: int = bound(4096, "workers, and as many services, of one runtime")
     backlog_flush_ms: int = bound(50, "what was heard waits so long to be written with the rest")
     backlog_pending_bytes: int = bound(8 * MIB, "waiting for the disk, of one stream; then a hole")
     backlog_record_bytes: int = bound(1 * MIB, "events written as one record")

@@ -6,7 +6,7 @@ async with observe(Target.worker(url, "triage", token=token)) as watch:
 """
 
 from yoi.client.connection import Observation, observe
-from yoi.client.http import RuntimeListing, runtimes
+from yoi.client.http import RuntimeListing, fetch, runtimes
 from yoi.client.outcomes import Why
 from yoi.client.target import Locate, Server, Target, trusting
 from yoi.client.tracker import Opening
@@ -47,6 +47,7 @@ __all__ = [
     "Value",
     "View",
     "Why",
+    "fetch",
     "observe",
     "runtimes",
     "trusting",

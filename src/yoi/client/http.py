@@ -1,4 +1,4 @@
-"""The one question that is asked and answered: what can be watched (`GET /api/runtimes`)."""
+"""What is asked and answered: what can be watched (`GET /api/runtimes`; a runtime's inventory)."""
 
 import asyncio
 import contextlib
@@ -31,9 +31,23 @@ async def runtimes(
     server: Server, *, tls: ssl.SSLContext | None = None, limits: Limits = LIMITS
 ) -> list[RuntimeListing]:
     """Return what a backend lists. Raises ObserveError; `observe.unreachable` may pass."""
+    body = await fetch(server, "/api/runtimes", tls=tls, limits=limits)
+    try:
+        listed = msgspec.json.decode(body, type=list[RuntimeListing])
+    except (msgspec.DecodeError, RecursionError):
+        raise ObserveError("observe.refused", "the server's list cannot be read") from None
+    if deeper_than([[one.workers, one.services] for one in listed], limits.observed_depth):
+        raise ObserveError("observe.refused", "the server's list is nested too deeply")
+    return listed
+
+
+async def fetch(
+    server: Server, path: str, *, tls: ssl.SSLContext | None = None, limits: Limits = LIMITS
+) -> bytes:
+    """Return the body of the answer to `GET path`, where it is 200. Raises ObserveError."""
     try:
         async with asyncio.timeout(limits.observe_open_ms / 1000):
-            status, headers, body = await _get(server, "/api/runtimes", tls, limits)
+            status, headers, body = await _get(server, path, tls, limits)
     except ObserveError:
         raise
     except h11.RemoteProtocolError:
@@ -44,13 +58,7 @@ async def runtimes(
     if status != 200:
         judged = of_answer(status, headers, body)
         raise judged.error or _unreachable(judged.message)
-    try:
-        listed = msgspec.json.decode(body, type=list[RuntimeListing])
-    except (msgspec.DecodeError, RecursionError):
-        raise ObserveError("observe.refused", "the server's list cannot be read") from None
-    if deeper_than([[one.workers, one.services] for one in listed], limits.observed_depth):
-        raise ObserveError("observe.refused", "the server's list is nested too deeply")
-    return listed
+    return body
 
 
 async def _get(
