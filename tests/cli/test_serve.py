@@ -27,7 +27,7 @@ def test_serve_says_ready_answers_and_drains(number, yoi, workspace):
         try:
             ready = json.loads(child.stdout.readline())
             assert ready == {
-                "event": "ready", "workspace": str(workspace), "services": [], "running": [],
+                "event": "ready", "workspace": str(workspace), "services": [], "running": [], "url": None,
             }  # fmt: skip
             assert socket_path(workspace).stat().st_mode & 0o777 == 0o600
             host = json.loads(yoi("service", "list", "--json").out)["host"]

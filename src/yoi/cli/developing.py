@@ -68,8 +68,8 @@ def dev(
     printer = Printer(output, folder, frozenset())
     from yoi.runtime.dev import develop
 
-    def ready(host: "PluginHost") -> None:
-        printer.ready(host)
+    def ready(host: "PluginHost", url: str | None) -> None:
+        printer.ready(host, url)
         output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
 
     return develop(

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from yoi.runtime.host import PluginHost
 
 _PATIENCE_SECONDS = 2.0
-_QUIET = frozenset({"notice.log"})
+QUIET = frozenset({"notice.log"})
+"""What only `--verbose` prints."""
 
 
 def serve(
@@ -29,10 +30,16 @@ def serve(
     """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0."""
     folder = workspace_folder(workspace)
     output = Output("serve", as_json)
-    printer = Printer(output, folder, frozenset() if verbose else _QUIET)
+    printer = Printer(output, folder, frozenset() if verbose else QUIET)
     from yoi.runtime.serve import serve as run
 
-    return run(folder, on_ready=printer.ready, listen=printer.tell, preparing=printer.preparing)
+    return run(
+        folder,
+        on_ready=printer.ready,
+        listen=printer.tell,
+        preparing=printer.preparing,
+        beside=lambda _: contextlib.nullcontext(None),
+    )
 
 
 class Printer:
@@ -43,8 +50,8 @@ class Printer:
         self._workspace = workspace
         self._hidden = hidden
 
-    def ready(self, host: "PluginHost") -> None:
-        """Print one line that says the host is up, with what runs."""
+    def ready(self, host: "PluginHost", url: str | None) -> None:
+        """Print one line that says the host is up, with what runs, and where to watch it."""
         names = [service.name for service in host.services]
         running = [s.name for s in host.services if s.lifecycle == "running"]
         words = f"ready: {len(running)} of {len(names)} services running in {self._workspace}"
@@ -54,9 +61,12 @@ class Printer:
                 "workspace": str(self._workspace),
                 "services": names,
                 "running": running,
+                "url": url,
             },
             lambda: shown(words, style="bold green" if running == names else "bold yellow"),
         )
+        if url is not None and not self._output.as_json:
+            self._print(shown(f"  watch  {url}", 1024))
         if not names:
             self._output.note("nothing is enabled here; try: yoi plugin list")
 

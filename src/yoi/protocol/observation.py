@@ -35,6 +35,12 @@ class SubjectKind(StrEnum):
     SERVICE = "service"
 
 
+    @property
+    def not_found(self) -> str:
+        """Return the observation code for one that is unknown, or forbidden."""
+        return f"{self}_not_found"
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One thing that can be watched. `runtime_id` is empty at the runtime hop."""

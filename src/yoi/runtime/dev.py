@@ -132,7 +132,7 @@ async def _develop(folder: Path, runtime: Runtime, on_ready: Ready) -> int:
     stop = stop_on_signals()
     async with runtime, Watch(folder, lambda path: belongs(folder, path), stop) as watch:
         if await finished(runtime.reload(), stop):
-            on_ready(runtime.host)
+            on_ready(runtime.host, None)
             while await watch.changed():
                 await runtime.reload()
     return 0

@@ -5,21 +5,18 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from yoi.core.observation import Wire
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.observing import Observing
 from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
+from yoi.serving.answers import answer, refusal
 from yoi.serving.door import Door, asgi_headers
 from yoi.serving.hub import Watching
 
 _STREAM = re.compile(r"/v1/(worker|service)s/([^/]+)/events/ws")
-_NOT_FOUND = {
-    SubjectKind.WORKER: "worker_not_found",
-    SubjectKind.SERVICE: "service_not_found",
-}
 
 
 class ObservationRoutes:
@@ -29,11 +26,11 @@ class ObservationRoutes:
         self._observing = observing
         self._door = door
 
-    def app(self, *more: Route) -> Starlette:
-        """Return the HTTP app, with `more` routes beside its own."""
+    def app(self) -> Starlette:
+        """Return the HTTP app."""
         return Starlette(
-            routes=[Route("/v1/inventory", self._inventory), *more],
-            exception_handlers={Refused: refused},  # type: ignore[dict-item]
+            routes=[Route("/v1/inventory", self._inventory)],
+            exception_handlers={Refused: _refused},
         )
 
     async def admit(self, request: UpgradeRequest) -> Admitted | Declined:
@@ -44,11 +41,11 @@ class ObservationRoutes:
             raise Refused(404, "not_found", "there is nothing here")
         subject = Subject(SubjectKind(found[1]), unquote(found[2]))
         if not principal.observes(subject):
-            return Declined(_NOT_FOUND[subject.kind])
+            return Declined(subject.kind.not_found)
         self._observing.refresh(subject)
         channel = self._observing.hub.channel(subject)
         if channel is None:
-            return Declined(_NOT_FOUND[subject.kind])
+            return Declined(subject.kind.not_found)
         return Admitted(
             channel=channel,
             feed=channel.feed("", Wire.WEBSOCKET, lambda event: event),
@@ -66,10 +63,9 @@ class ObservationRoutes:
             ]
             for kind in SubjectKind
         }
-        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+        return answer(shown)
 
 
-async def refused(_: Request, exc: Refused) -> Response:
-    """Answer a refusal in the shape that all refusals have."""
-    body = {"code": exc.code, "message": exc.message}
-    return JSONResponse(body, exc.status, headers={"Cache-Control": "no-store"})
+async def _refused(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    return refusal(exc)

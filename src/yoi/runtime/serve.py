@@ -5,7 +5,7 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from yoi.journal.sqlite import SqliteJournal
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.packages import PythonRuntime, Store
-from yoi.protocol.cursors import KEY_BYTES, CursorKeys
+from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.blueprint import Surroundings
@@ -35,6 +35,7 @@ from yoi.runtime.watching import Watch
 from yoi.runtime.workers import HostWorkers
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
+from yoi.serving.keys import KeyStore, keys_file
 from yoi.types import Clock, SystemClock, rfc3339
 
 T = TypeVar("T")
@@ -43,23 +44,28 @@ _RNG = random.random
 _PREPARE = ":prepare"
 """The scheduler's key for work of the host itself; no plugin can have this name."""
 Listen = Callable[[Diagnostic], None]
-Ready = Callable[[PluginHost], None]
+Ready = Callable[[PluginHost, str | None], None]
 Preparing = Callable[[], contextlib.AbstractContextManager[None]]
 """Entered while the Python runner is prepared, which takes seconds on a machine's first run."""
+Beside = Callable[["Runtime"], contextlib.AbstractAsyncContextManager[str | None]]
+"""Entered beside the running runtime: its listener, or a backend. Gives the URL to watch it at."""
 
 
-def serve(workspace: Path, *, on_ready: Ready, listen: Listen, preparing: Preparing) -> int:
+def serve(
+    workspace: Path, *, on_ready: Ready, listen: Listen, preparing: Preparing, beside: Beside
+) -> int:
     """Run the services of `workspace` until SIGTERM or SIGINT; return the exit status.
 
-    `on_ready` is called once every enabled plugin was started or has failed visibly; `listen` hears
-    each diagnostic. A second signal while draining ends the process at once.
+    `on_ready` is called once every enabled plugin was started or has failed visibly, with what
+    `beside` gave: where it can be watched. `listen` hears each diagnostic. A second signal while
+    draining ends the process at once.
     """
     clock = SystemClock()
     workspace = workspace.resolve()
     runtime = Runtime(
         workspace, lambda: read_plan(workspace, clock), listen, clock, LIMITS, preparing
     )
-    return run(_serve(workspace, runtime, on_ready))
+    return run(_serve(workspace, runtime, on_ready, beside))
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
@@ -68,11 +74,11 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
-async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready) -> int:
+async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready, beside: Beside) -> int:
     stop = stop_on_signals()
-    async with runtime, watch(workspace, stop) as changes:
+    async with runtime, beside(runtime) as url, watch(workspace, stop) as changes:
         if await finished(runtime.reload(), stop):
-            on_ready(runtime.host)
+            on_ready(runtime.host, url)
             await follow(changes, runtime)
     return 0
 
@@ -141,6 +147,7 @@ class Runtime:
         self._listen = listen
         self._preparing = preparing
         self._prepared = False
+        self._applied = False
         self._prepare_once = asyncio.Lock()
         self._later: set[asyncio.Task[Any]] = set()
         self._clock = clock
@@ -251,7 +258,12 @@ class Runtime:
         applied = await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
         # After the services: a worker that goes on with a run finds its tools.
         await self.workers.apply(plan.workers)
+        self._applied = True
         return applied
+
+    def why_not_ready(self) -> str | None:
+        """Return why this process should not be watched yet, or None."""
+        return None if self._applied else "what is enabled is being started"
 
     def tell(self, error: YoiError) -> None:
         """Let the listener hear of an error that belongs to the host itself."""
@@ -296,8 +308,12 @@ class Runtime:
         elif error is not None:
             self.tell(YoiError("usage.internal", f"a late task failed: {error!r}"))
 
+    def offer(self, methods: Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]) -> None:
+        """Answer these methods, too, on the control socket."""
+        self._served.update(methods)
+
     def _cursor_keys(self) -> CursorKeys:
-        return CursorKeys(b"once", {b"once": os.urandom(KEY_BYTES)})
+        return KeyStore(keys_file(self._workspace)).load_or_create().cursor_keys
 
     def _open_state(self) -> StateStore:
         folder = self._workspace / ".yoi"

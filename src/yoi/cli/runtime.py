@@ -1,0 +1,53 @@
+"""`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yoi.cli.options import JsonLines, Workspace, workspace_folder
+from yoi.cli.output import Output
+from yoi.cli.serve import QUIET, Printer
+
+if TYPE_CHECKING:
+    from yoi.runtime.serve import Runtime
+
+
+def runtime(
+    workspace: Workspace = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
+    ] = False,
+    as_json: JsonLines = False,
+) -> int:
+    """Run what is enabled in the workspace, and let backends with a token watch it.
+
+    Where it listens, and its certificate, stand in the [runtime] table of .yoi/yoi.toml. Runs until
+    SIGTERM or Ctrl-C; then drains and exits 0.
+    """
+    from yoi.limits import LIMITS
+    from yoi.runtime.listener import RuntimeListener
+    from yoi.runtime.serve import serve
+    from yoi.serving.settings import ServingSettings
+    from yoi.types import SystemClock
+
+    folder = workspace_folder(workspace)
+    settings = ServingSettings.load(folder).runtime
+    printer = Printer(Output("runtime", as_json), folder, frozenset() if verbose else QUIET)
+
+    @contextlib.asynccontextmanager
+    async def beside(running: "Runtime") -> AsyncIterator[str | None]:
+        listener = RuntimeListener(
+            folder, running.observing, settings, running.why_not_ready, SystemClock(), LIMITS
+        )
+        async with listener:
+            yield listener.url
+
+    return serve(
+        folder,
+        on_ready=printer.ready,
+        listen=printer.tell,
+        preparing=printer.preparing,
+        beside=beside,
+    )

@@ -1,0 +1,84 @@
+"""The runtime's listener as a process runs it: `yoi runtime` enters it beside the runtime."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Self
+
+from yoi.limits import LIMITS, Limits
+from yoi.runtime.observation_app import ObservationRoutes
+from yoi.runtime.observing import Observing
+from yoi.serving.door import Door
+from yoi.serving.front import Front, bind
+from yoi.serving.health import Check, Readiness, health_routes
+from yoi.serving.identity import AT_RUNTIME, Identities
+from yoi.serving.metrics import Metrics
+from yoi.serving.principals import Principal
+from yoi.serving.review import judge, keep_reviewing
+from yoi.serving.settings import RuntimeSettings
+from yoi.serving.tls import server_context
+from yoi.serving.tokens import TokenStore, tokens_file
+from yoi.types import Clock
+
+
+class RuntimeListener:
+    """Serves the streams of `observing` to backends while entered. Raises ServingError.
+
+    `check` says why the runtime is not ready, or None.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        observing: Observing,
+        settings: RuntimeSettings,
+        check: Check,
+        clock: Clock,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._observing = observing
+        self._settings = settings
+        self._readiness = Readiness()
+        self._readiness.add("services", check)
+        self._clock = clock
+        self._limits = limits
+        self._identities = Identities(
+            TokenStore(tokens_file(workspace), clock=clock, limits=limits), clock, AT_RUNTIME
+        )
+        self._running = contextlib.AsyncExitStack()
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        listener = self._settings.listener
+        self._identities.refresh()
+        tls = None
+        if listener.tls is not None:
+            tls = await asyncio.to_thread(server_context, listener.tls)
+        sock = bind(listener.listen.address, listener.listen.port)
+        host, port = sock.getsockname()[:2]
+        door = Door(listener.names_at(host, port), self._identities.identify)
+        routes = ObservationRoutes(self._observing, door)
+        app = routes.app()
+        front = Front(
+            app,
+            routes.admit,
+            self._observing.hub,
+            clock=self._clock,
+            tls=tls,
+            limits=self._limits,
+        )
+        metrics = Metrics(self._observing.hub, front)
+        app.router.routes.extend(health_routes(self._readiness, metrics, door.admit))
+        await front.start(sock)
+        self._running.push_async_callback(front.close)
+        judged = judge(self._identities, Principal.observes)
+        reviewing = asyncio.ensure_future(
+            keep_reviewing(self._observing.hub, self._identities, judged, self._limits)
+        )
+        self._running.callback(reviewing.cancel)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._running.aclose()

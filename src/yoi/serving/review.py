@@ -1,0 +1,38 @@
+"""Judging again who was let in: a revoked token ends its streams within seconds."""
+
+import asyncio
+from collections.abc import Callable
+
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.observation import Subject
+from yoi.serving.hub import Hub, Watching
+from yoi.serving.identity import Identities
+from yoi.serving.principals import Principal
+
+Observes = Callable[[Principal, Subject], bool]
+Judge = Callable[[Watching, Subject], "str | None"]
+"""Says why somebody who watches has to leave, as an observation code, or None."""
+
+
+def judge(identities: Identities, observes: Observes) -> Judge:
+    """Return the judge that asks `identities` who still stands and `observes` what they may see."""
+
+    def judged(watching: Watching, subject: Subject) -> str | None:
+        principal = watching.token
+        if not isinstance(principal, Principal):
+            return None
+        if not identities.holds(principal):
+            return "session_expired"
+        return None if observes(principal, subject) else subject.kind.not_found
+
+    return judged
+
+
+async def keep_reviewing(
+    hub: Hub, identities: Identities, judged: Judge, limits: Limits = LIMITS
+) -> None:
+    """Look at the tokens again and again; judge everybody when they changed. Until cancelled."""
+    while True:
+        await asyncio.sleep(limits.tokens_review_ms / 1000)
+        if identities.refresh():
+            hub.review(judged)
