@@ -12,7 +12,7 @@ from tests.canary import Canaries
 
 from yoi.limits import Limits
 from yoi.serving.admission import Refused
-from yoi.serving.identity import AT_BACKEND, AT_RUNTIME, Identities
+from yoi.serving.identity import AT_BACKEND, AT_METRICS, AT_RUNTIME, Identities
 from yoi.serving.keys import Key, ObservationKeys
 from yoi.serving.principals import Principal, PrincipalKind, Redaction, SubjectPattern, operator
 from yoi.serving.sessions import Sessions
@@ -236,6 +236,15 @@ def test_each_hop_lets_in_its_own(tokens, sessions, clock, presented, kinds, let
     assert {name for name, text in presented.items() if door.identify(text)} == let_in
 
 
+def test_figures_have_a_door_of_their_own(tokens, sessions, clock, presented):
+    door = Identities(tokens, clock, AT_RUNTIME, sessions)
+    figures = door.letting_in(AT_METRICS)
+    assert figures.identify(presented["metrics"]).kind is PrincipalKind.METRICS
+    assert figures.identify(presented["upstream"]).name == "backend"
+    assert figures.identify(presented["nobody"]) is None
+    assert door.identify(presented["metrics"]) is None
+
+
 def test_without_sessions_there_are_only_tokens(tokens, clock, presented):
     door = Identities(tokens, clock, AT_BACKEND)
     assert door.identify(presented["session"]) is None
@@ -247,7 +256,9 @@ def test_a_token_that_was_revoked_elsewhere_is_nobody_at_once(tokens, clock, tmp
     who = door.identify(presented["observer"])
     assert door.holds(who)
     TokenStore(tmp_path / "tokens.toml", clock=clock).revoke("alice")
-    assert door.refresh()
+    before = door.revision
+    door.refresh()
+    assert door.revision == before + 1
     assert not door.holds(who)
     assert door.identify(presented["observer"]) is None
 

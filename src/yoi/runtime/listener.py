@@ -11,7 +11,7 @@ from yoi.runtime.observing import Observing
 from yoi.serving.door import Door
 from yoi.serving.front import Front, bind
 from yoi.serving.health import Check, Readiness, health_routes
-from yoi.serving.identity import AT_RUNTIME, Identities
+from yoi.serving.identity import AT_METRICS, AT_RUNTIME, Identities
 from yoi.serving.metrics import Metrics
 from yoi.serving.principals import Principal
 from yoi.serving.review import judge, keep_reviewing
@@ -56,7 +56,9 @@ class RuntimeListener:
             tls = await asyncio.to_thread(server_context, listener.tls)
         sock = bind(listener.listen.address, listener.listen.port)
         host, port = sock.getsockname()[:2]
-        door = Door(listener.names_at(host, port), self._identities.identify)
+        names = listener.names_at(host, port)
+        door = Door(names, self._identities.identify)
+        figures = Door(names, self._identities.letting_in(AT_METRICS).identify)
         routes = ObservationRoutes(self._observing, door)
         app = routes.app()
         front = Front(
@@ -68,7 +70,7 @@ class RuntimeListener:
             limits=self._limits,
         )
         metrics = Metrics(self._observing.hub, front)
-        app.router.routes.extend(health_routes(self._readiness, metrics, door.admit))
+        app.router.routes.extend(health_routes(self._readiness, metrics, figures.admit))
         await front.start(sock)
         self._running.push_async_callback(front.close)
         judged = judge(self._identities, Principal.observes)

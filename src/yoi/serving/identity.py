@@ -43,6 +43,10 @@ class Identities:
             found = self._tokens.verify(presented, self._clock.wall_ms())
         return found if found is not None and found.kind in self._kinds else None
 
+    def letting_in(self, kinds: Iterable[PrincipalKind]) -> "Identities":
+        """Return the same for other kinds, such as who may read metrics."""
+        return Identities(self._tokens, self._clock, kinds, self._sessions)
+
     def holds(self, principal: Principal) -> bool:
         """Return whether a principal that was let in earlier may stay, seeing what it sees."""
         now = self._clock.wall_ms()
@@ -50,12 +54,16 @@ class Identities:
             return False
         return not principal.credential or self._tokens.holds(principal, now)
 
-    def refresh(self) -> bool:
-        """Look at the tokens' file again; return whether it was changed, and can be used."""
+    @property
+    def revision(self) -> int:
+        """Return what grows whenever other tokens were taken in, whoever looked."""
+        return self._tokens.revision
+
+    def refresh(self) -> None:
+        """Look at the tokens' file again; one that cannot be used is logged once."""
         known = self._tokens.fault
         try:
-            return self._tokens.reload()
+            self._tokens.reload()
         except TokenError as exc:
             if known is None or known.message != exc.message:
                 _log.error("nobody new is let in", code=exc.code, reason=exc.message)
-            return False

@@ -32,7 +32,11 @@ async def keep_reviewing(
     hub: Hub, identities: Identities, judged: Judge, limits: Limits = LIMITS
 ) -> None:
     """Look at the tokens again and again; judge everybody when they changed. Until cancelled."""
+    seen = identities.revision
     while True:
         await asyncio.sleep(limits.tokens_review_ms / 1000)
-        if identities.refresh():
+        identities.refresh()
+        # Not what this call found: somebody who came in meanwhile may have been first to look.
+        if identities.revision != seen:
+            seen = identities.revision
             hub.review(judged)

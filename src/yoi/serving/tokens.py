@@ -103,6 +103,8 @@ class TokenStore:
         self._limits = limits
         self._entries: dict[str, TokenEntry] = {}
         self._stamp: Stamp | None = None
+        self.revision = 0
+        """Grows whenever other tokens are taken in."""
         self.fault: TokenError | None = None
         """Why the file cannot be used, since when the last `reload` failed; None when it can."""
 
@@ -290,6 +292,7 @@ class TokenStore:
 
     def _take(self, entries: dict[str, TokenEntry], stamp: Stamp | None) -> None:
         self._entries, self._stamp, self.fault = entries, stamp, None
+        self.revision += 1
 
 
 def tokens_file(workspace: Path) -> Path:
