@@ -274,6 +274,7 @@ class Limits:
     reconnect_spread_ms: int = bound(2_000, "clients of a server that stops come back spread out")
     http_head_bytes: int = bound(16 * KIB, "request line and headers; tokens and cursors are small")
     http_head_ms: int = bound(10_000, "from connect, or the next request's first byte, to its end")
+    http_body_bytes: int = bound(64 * KIB, "a request's body: a code, or a command")
     http_idle_ms: int = bound(15_000, "a connection kept alive between requests")
     http_connections: int = bound(8192, "open at once on one listener, whatever they do")
     http_drain_ms: int = bound(3_000, "a stop waits for answers under way")

@@ -7,6 +7,7 @@ fresh snapshot when that does not help.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -119,6 +120,8 @@ class Surroundings:
     epoch: Callable[[], bytes]
     limits: Limits = LIMITS
     counters: UpstreamCounters = field(default_factory=UpstreamCounters)
+    losses: Counter[str] = field(default_factory=Counter)
+    """How often a stream was lost, by runtime id."""
 
 
 class Upstream:
@@ -329,6 +332,7 @@ class Upstream:
         counters, now = self._around.counters, self._around.clock.monotonic()
         self._attempt = self._link = None
         counters.lost += 1
+        self._around.losses[self.subject.runtime_id] += 1
         steady = (now - self._live_since) * 1000 >= self._limits.upstream_steady_ms
         if self.state is UpstreamState.LIVE and steady:
             self._backoff.reset()

@@ -53,6 +53,10 @@ class Upstreams:
             found[upstream.state] += 1
         return found
 
+    def losses(self, runtime_id: str) -> int:
+        """Return how often a stream of that runtime was lost."""
+        return self._around.losses[runtime_id]
+
     async def lease(self, subject: Subject) -> Lease | Declined:
         """Return a share in the stream of `subject` once it can be watched, or why it can not."""
         found = self._find(subject)

@@ -25,6 +25,8 @@ from yoi.serving.hub import Hub
 from yoi.serving.observer import ObserverProtocol
 from yoi.types import Clock
 
+ABORT = "yoi.abort"
+"""Under this name a request's state holds what ends its connection at once, unsent bytes and all."""
 _BACKLOG = 512
 _log = structlog.get_logger("yoi.serving")
 
@@ -169,6 +171,7 @@ class _BoundedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or hang up at once where there is no room."""
         super().connection_made(transport)
+        self.app_state = {ABORT: transport.abort}
         self._front.open_sockets += 1
         if self._front.open_sockets > self._front.limits.http_connections:
             self._front.count_refused("connections")

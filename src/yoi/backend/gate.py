@@ -1,0 +1,118 @@
+"""Who gets to watch what, for every transport: door, policy and upstream, in this order.
+
+Unknown and forbidden are one answer, made in one place, before anything is asked of a runtime.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import unquote
+
+from yoi.backend.policy import ObservationPolicy
+from yoi.backend.refusals import nothing_here
+from yoi.backend.source import Source
+from yoi.backend.upstreams import Upstreams
+from yoi.core.observation import Wire
+from yoi.permissions import is_safe_id
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
+from yoi.serving.door import Door, Headers
+from yoi.serving.hub import Hub, Watching
+from yoi.serving.principals import Principal
+
+_STREAM = re.compile(r"/api/runtimes/([^/]+)/(worker|service)s/([^/]+)/events/ws")
+
+
+class Gate:
+    """See the module docstring. `sources` by runtime id."""
+
+    def __init__(
+        self,
+        door: Door,
+        policy: ObservationPolicy,
+        sources: Mapping[str, Source],
+        upstreams: Upstreams,
+        hub: Hub,
+    ) -> None:
+        self.door = door
+        self.policy = policy
+        self.sources = sources
+        self._upstreams = upstreams
+        self._hub = hub
+
+    def principal(self, headers: Headers) -> Principal:
+        """Return who asks. Raises Refused."""
+        return self.door.admit(headers)
+
+    async def admit(self, request: UpgradeRequest) -> Admitted | Declined:
+        """Decide about a WebSocket. Raises Refused."""
+        principal = self.principal(request.headers)
+        found = _STREAM.fullmatch(request.path)
+        if found is None:
+            raise nothing_here()
+        subject = Subject(SubjectKind(found[2]), unquote(found[3]), unquote(found[1]))
+        return await self.watch(
+            principal,
+            subject,
+            Wire.WEBSOCKET,
+            request.query.get("cursor"),
+            snapshot_always=request.query.get("snapshot") == "always",
+        )
+
+    async def watch(
+        self,
+        principal: Principal,
+        subject: Subject,
+        wire: Wire,
+        cursor: str | None,
+        *,
+        snapshot_always: bool,
+    ) -> Admitted | Declined:
+        """Return the share of `principal` in `subject`, or why there is none.
+
+        Raises Refused: 503 `busy` where as many watch as may.
+        """
+        if not self.may_observe(principal, subject):
+            return Declined(subject.kind.not_found)
+        if not self._hub.room(str(principal)):
+            raise Refused(503, "busy", "as many watch as may; try again later")
+        lease = await self._upstreams.lease(subject)
+        if isinstance(lease, Declined):
+            return lease
+        return Admitted(
+            channel=lease.channel,
+            feed=lease.channel.feed(
+                self.policy.projection(principal, subject),
+                wire,
+                partial(self._project, principal),
+            ),
+            watching=Watching(str(principal), principal.expires_at_ms, principal),
+            cursor=cursor,
+            snapshot_always=snapshot_always,
+            notes=lease.notes,
+            left=lease.release,
+        )
+
+    def may_observe(self, principal: Principal, subject: Subject) -> bool:
+        """Return whether there can be such a subject, and `principal` may watch it."""
+        return (
+            subject.runtime_id in self.sources
+            and is_safe_id(subject.name)
+            and self.policy.observe(principal, subject)
+        )
+
+    def shows(self, principal: Principal, subject: Subject) -> bool:
+        """Return whether `subject` is known to be there, for `principal`."""
+        return self.may_observe(principal, subject) and (
+            self._hub.channel(subject) is not None
+            or subject.name in _names(self.sources[subject.runtime_id], subject.kind)
+        )
+
+    def _project(self, principal: Principal, event: object) -> object | None:
+        return self.policy.project(event, principal)  # type: ignore[arg-type]
+
+
+def _names(source: Source, kind: SubjectKind) -> set[str]:
+    found = source.inventory
+    rows = found.workers if kind is SubjectKind.WORKER else found.services
+    return {row.id for row in rows}

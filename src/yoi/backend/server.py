@@ -1,0 +1,195 @@
+"""The backend as a process runs it: alone (`yoi backend`), or beside its runtime (`yoi serve`)."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from yoi.backend.app import BackendRoutes
+from yoi.backend.backlog import Backlog
+from yoi.backend.commands import CommandPort
+from yoi.backend.gate import Gate
+from yoi.backend.policy import ConfiguredPolicy, ObservationPolicy
+from yoi.backend.remote_source import RemoteSource
+from yoi.backend.source import Availability, Source
+from yoi.backend.upstream import Surroundings
+from yoi.backend.upstreams import Upstreams
+from yoi.errors import EnablementError
+from yoi.journal.sqlite import SqliteJournal
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import EPOCH_BYTES
+from yoi.protocol.observation import Hop
+from yoi.serving.door import Door
+from yoi.serving.front import Front, bind
+from yoi.serving.health import Readiness, health_routes
+from yoi.serving.hub import Hub
+from yoi.serving.identity import AT_BACKEND, Identities
+from yoi.serving.keys import KeyStore, keys_file
+from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
+from yoi.serving.principals import Principal, operator
+from yoi.serving.review import judge, keep_reviewing
+from yoi.serving.sessions import Sessions
+from yoi.serving.settings import BackendSettings, RemoteRuntime
+from yoi.serving.tls import client_context, server_context
+from yoi.serving.tokens import TokenStore, tokens_file
+from yoi.types import Clock, SecretSource
+
+BACKLOG_FILE = "observed.db"
+
+
+class Backend:
+    """Serves the streams of `sources` while entered. Raises ServingError, and what files raise.
+
+    `policy` None means what the tokens say; `commands` None means that no command is passed on.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        settings: BackendSettings,
+        sources: Sequence[Source],
+        clock: Clock,
+        limits: Limits = LIMITS,
+        *,
+        policy: ObservationPolicy | None = None,
+        commands: CommandPort | None = None,
+    ) -> None:
+        self.url = ""
+        """Where it can be reached, once entered."""
+        self._workspace = workspace
+        self._settings = settings
+        self._sources = {source.runtime_id: source for source in sources}
+        if len(self._sources) != len(sources):
+            raise EnablementError("enablement.duplicate", "two runtimes have the same id", at="")
+        self._clock = clock
+        self._limits = limits
+        self._policy = ConfiguredPolicy() if policy is None else policy
+        self._commands = commands
+        self._sessions: Sessions | None = None
+        self._upstreams: Upstreams | None = None
+        self._running = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as starting:
+            await self._start(starting)
+            self._running = starting.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._running.aclose()
+
+    def new_console_url(self, principal: Principal | None = None) -> str:
+        """Return an address that lets its first visitor in, as the operator unless said otherwise.
+
+        Only once entered. It is a secret for as long as it works.
+        """
+        assert self._sessions is not None
+        code = self._sessions.new_code(operator() if principal is None else principal)
+        return f"{self.url}/#code={code.reveal()}"
+
+    async def _start(self, running: contextlib.AsyncExitStack) -> None:
+        clock, limits, listener = self._clock, self._limits, self._settings.listener
+        keys = await asyncio.to_thread(KeyStore(keys_file(self._workspace)).load_or_create)
+        tokens = TokenStore(tokens_file(self._workspace), clock=clock, limits=limits)
+        sessions = self._sessions = Sessions(keys.session, clock, tokens, limits)
+        identities = Identities(tokens, clock, AT_BACKEND, sessions)
+        identities.refresh()
+        hub = Hub(Hop.BACKEND, keys.cursor_keys, clock, limits)
+        backlog = await self._backlog(running)
+        around = Surroundings(
+            hub=hub,
+            clock=clock,
+            call_later=asyncio.get_running_loop().call_later,
+            rng=random.random,
+            epoch=lambda: secrets.token_bytes(EPOCH_BYTES),
+            limits=limits,
+        )
+        upstreams = self._upstreams = Upstreams(self._sources, around, backlog)
+        tls = None
+        if listener.tls is not None:
+            tls = await asyncio.to_thread(server_context, listener.tls)
+        sock = bind(listener.listen.address, listener.listen.port)
+        running.callback(sock.close)
+        host, port = sock.getsockname()[:2]
+        door = Door(listener.names_at(host, port), identities.identify)
+        gate = Gate(door, self._policy, self._sources, upstreams, hub)
+        routes = BackendRoutes(gate, sessions, clock, commands=self._commands, limits=limits)
+        app = routes.app()
+        front = Front(app, gate.admit, hub, clock=clock, tls=tls, limits=limits)
+        readiness = Readiness()
+        readiness.add("runtimes", self._why_not_ready)
+        metrics = Metrics(hub, front, self._figures)
+        app.router.routes.extend(health_routes(readiness, metrics, door.admit))
+        for source in self._sources.values():
+            await source.start()
+            running.push_async_callback(source.close)
+        running.callback(upstreams.close)
+        await front.start(sock)
+        running.push_async_callback(front.close)
+        judged = judge(identities, self._policy.observe)
+        reviewing = asyncio.ensure_future(keep_reviewing(hub, identities, judged, limits))
+        running.callback(reviewing.cancel)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
+
+    async def _backlog(self, running: contextlib.AsyncExitStack) -> Backlog | None:
+        if not self._settings.persist:
+            return None
+        journal = await SqliteJournal.open(
+            self._workspace / ".yoi" / BACKLOG_FILE, limits=self._limits
+        )
+        running.push_async_callback(journal.close)
+        backlog = Backlog(journal, self._limits)
+        await backlog.start()
+        running.push_async_callback(backlog.close)
+        return backlog
+
+    def _why_not_ready(self) -> str | None:
+        states = {source.availability for source in self._sources.values()}
+        return None if Availability.AVAILABLE in states else "no runtime answers"
+
+    def _figures(self) -> UpstreamFigures:
+        assert self._upstreams is not None
+        return UpstreamFigures(
+            states={state.value: count for state, count in self._upstreams.states().items()},
+            events=asdict(self._upstreams.counters),
+            runtimes={
+                name: RuntimeFigures(
+                    up=source.availability is Availability.AVAILABLE,
+                    reconnects=self._upstreams.losses(name),
+                )
+                for name, source in self._sources.items()
+            },
+        )
+
+
+async def remote_sources(
+    runtimes: Sequence[RemoteRuntime],
+    secret: SecretSource,
+    clock: Clock,
+    limits: Limits = LIMITS,
+) -> list[RemoteSource]:
+    """Return the sources of the runtimes in the settings. Raises ServingError (`serving.tls`).
+
+    A token is looked up in `secret` at each dial, so a new one holds at once.
+    """
+    found = []
+    for one in runtimes:
+        tls = None
+        if one.url.startswith("wss:"):
+            tls = await asyncio.to_thread(client_context, one.ca)
+        found.append(
+            RemoteSource(
+                one.id,
+                one.url,
+                lambda name=one.token: secret.secret(name),  # type: ignore[misc]
+                tls=tls,
+                clock=clock,
+                limits=limits,
+            )
+        )
+    return found

@@ -1,0 +1,153 @@
+"""Server-sent events (WHATWG HTML 9.2): the frames of a WebSocket for whoever has only HTTP (O11).
+
+The client's place is an index here too: what it does not take is not collected for it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope, Send
+
+from yoi.core.observation.wire import sse_frame
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.observation import (
+    CloseCode,
+    DiagnosticFrame,
+    Hop,
+    encode_frame,
+    observation_diagnostic,
+)
+from yoi.serving.admission import Admitted, Declined
+from yoi.serving.front import ABORT
+from yoi.types import Clock
+
+if TYPE_CHECKING:
+    from yoi.serving.hub import Watcher
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    # nginx collects an answer before it passes it on, unless told not to.
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventStream:
+    """The ASGI answer to somebody who was let in, or was not: what closes a WebSocket ends this."""
+
+    def __init__(self, decided: Admitted | Declined, clock: Clock, limits: Limits = LIMITS) -> None:
+        self._decided = decided
+        self._clock = clock
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer until the stream ends, the client leaves, or takes nothing for too long."""
+        decided = self._decided
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            if isinstance(decided, Declined):
+                await _body(send, _last_words(decided), more=False)
+            elif scope["method"] == "HEAD":
+                await _body(send, b"", more=False)
+            else:
+                await self._stream(decided, scope, receive, send)
+        finally:
+            if isinstance(decided, Admitted):
+                decided.left()
+
+    async def _stream(self, admitted: Admitted, scope: Scope, receive: Receive, send: Send) -> None:
+        outlet = _Outlet(self._clock, self._limits, scope.get("state", {}).get(ABORT))
+        watcher = admitted.channel.enter(admitted.feed, admitted.watching, outlet)
+        outlet.watcher = watcher
+        leaving = asyncio.get_running_loop().create_task(_leaves(receive, outlet))
+        try:
+            watcher.open(
+                admitted.cursor,
+                self._clock.monotonic(),
+                snapshot_always=admitted.snapshot_always,
+            )
+            for name in admitted.notes:
+                watcher.tell(name)
+            await outlet.pour(send)
+        finally:
+            watcher.gone()
+            leaving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await leaving
+
+
+class _Outlet:
+    """A bounded buffer between a watcher, which never waits, and ASGI's `send`, which does."""
+
+    def __init__(self, clock: Clock, limits: Limits, abort: Callable[[], None] | None) -> None:
+        self.watcher: Watcher[Any] | None = None
+        self._clock = clock
+        self._most = limits.follower_buffer_bytes
+        self._abort = abort
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._over = False
+        self._wake = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        """Take frames; too many make the watcher pause."""
+        if self._over:
+            return
+        self._pending.append(data)
+        self._size += len(data)
+        self._wake.set()
+        if self._size > self._most and not self._paused and self.watcher is not None:
+            self._paused = True
+            self.watcher.pause(self._clock.monotonic())
+
+    def finish(self, code: CloseCode, *, abort: bool) -> None:
+        """End after what was written, or at once."""
+        self._over = True
+        self._wake.set()
+        if abort:
+            self._pending.clear()
+            if self._abort is not None:
+                self._abort()
+
+    def leave(self) -> None:
+        """End: nobody is there any more."""
+        self._over = True
+        self._pending.clear()
+        self._wake.set()
+
+    async def pour(self, send: Send) -> None:
+        """Send what is written until the end."""
+        while not self._over or self._pending:
+            await self._wake.wait()
+            self._wake.clear()
+            data = b"".join(self._pending)
+            self._pending.clear()
+            self._size = 0
+            if data:
+                await _body(send, data, more=True)
+            if self._paused:
+                self._paused = False
+                if not self._over and self.watcher is not None:
+                    self.watcher.resume(self._clock.monotonic())
+        await _body(send, b"", more=False)
+
+
+async def _leaves(receive: Receive, outlet: _Outlet) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    outlet.leave()
+
+
+async def _body(send: Send, data: bytes, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def _last_words(declined: Declined) -> bytes:
+    entry = observation_diagnostic(
+        Hop.BACKEND, declined.name, declined.message, retry_after_ms=declined.retry_after_ms
+    )
+    return sse_frame(encode_frame(DiagnosticFrame(entry)), "diagnostic", "")
