@@ -305,6 +305,7 @@ class Limits:
     token_commands: int = bound(32, "commands that one token may send")
     keys_file_bytes: int = bound(16 * KIB, "observation.keys; a key is 90 bytes there")
     cursor_keys: int = bound(16, "kept to read cursors made before a rotation; then the oldest goes")
+    certificate_check_ms: int = bound(60_000, "a renewed certificate is noticed; days remain then")
     listener_names: int = bound(32, "names, or origins, of one listener; a person reads each")
     backend_runtimes: int = bound(64, "runtimes of one backend; each worker watched is a socket")
     sign_in_codes: int = bound(16, "one-time codes not used yet; then the oldest goes")

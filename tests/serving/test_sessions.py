@@ -272,10 +272,12 @@ def test_a_broken_file_lets_nobody_in_and_is_told_once(tokens, clock, tmp_path, 
     assert door.identify(presented["observer"]) is None
     assert door.identify(presented["observer"]) is None
     assert door.holds(who)
+    assert "line 1" in door.why_not_ready()
     told = capsys.readouterr().out
     assert told.count("nobody new is let in") == 1
     assert presented["observer"] not in told
     path.write_text(good)
+    assert door.why_not_ready() is None
     assert door.identify(presented["observer"]) == who
 
 

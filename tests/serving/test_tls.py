@@ -7,8 +7,14 @@ import pytest
 import trustme
 
 from yoi.errors import ServingError
+from yoi.limits import Limits
 from yoi.serving.settings import TlsFiles
-from yoi.serving.tls import client_context, load_certificate, server_context
+from yoi.serving.tls import (
+    client_context,
+    keep_certificate,
+    load_certificate,
+    server_context,
+)
 
 
 @pytest.fixture
@@ -86,6 +92,49 @@ async def test_a_bad_renewal_leaves_the_old_one(files, ca, authority, tmp_path):
     with pytest.raises(ServingError):
         load_certificate(context, TlsFiles(other.certificate, files.key))
     assert await shake_hands(context, client_context(ca)) == before
+
+
+async def test_files_that_change_are_taken(files, ca, authority, tmp_path):
+    context = server_context(files)
+    before = await shake_hands(context, client_context(ca))
+    taken = asyncio.Queue()
+    tried = context.load_cert_chain
+
+    class Watched:
+        """The context, telling when something was loaded into it."""
+
+        def load_cert_chain(self, *arguments, **options):
+            tried(*arguments, **options)
+            taken.put_nowait(True)
+
+    keeping = asyncio.create_task(
+        keep_certificate(Watched(), files, Limits(certificate_check_ms=1))
+    )
+    await asyncio.sleep(0)  # it has looked
+    files.certificate.write_text("half written")
+    renewed = issue(authority, tmp_path, "renewed")
+    renewed.key.replace(files.key)
+    renewed.certificate.replace(files.certificate)
+    async with asyncio.timeout(10):
+        await taken.get()
+    assert await shake_hands(context, client_context(ca)) != before
+    keeping.cancel()
+
+
+async def test_a_changed_certificate_that_is_no_good_is_told(files, monkeypatch):
+    told = asyncio.Queue()
+    monkeypatch.setattr(
+        "yoi.serving.tls._log.error", lambda event, **fields: told.put_nowait(fields["code"])
+    )
+    keeping = asyncio.create_task(
+        keep_certificate(server_context(files), files, Limits(certificate_check_ms=1))
+    )
+    await asyncio.sleep(0)
+    files.key.write_text("junk")
+    async with asyncio.timeout(10):
+        assert await told.get() == "serving.tls"
+    assert not keeping.done()
+    keeping.cancel()
 
 
 def test_what_cannot_be_used_says_why(files, authority, tmp_path):

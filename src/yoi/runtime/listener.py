@@ -16,7 +16,7 @@ from yoi.serving.metrics import Metrics
 from yoi.serving.principals import Principal
 from yoi.serving.review import judge, keep_reviewing
 from yoi.serving.settings import RuntimeSettings
-from yoi.serving.tls import server_context
+from yoi.serving.tls import keep_certificate, server_context
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock
 
@@ -45,6 +45,7 @@ class RuntimeListener:
         self._identities = Identities(
             TokenStore(tokens_file(workspace), clock=clock, limits=limits), clock, AT_RUNTIME
         )
+        self._readiness.add("tokens", self._identities.why_not_ready)
         self._running = contextlib.AsyncExitStack()
         self.url = ""
 
@@ -78,6 +79,9 @@ class RuntimeListener:
             keep_reviewing(self._observing.hub, self._identities, judged, self._limits)
         )
         self._running.callback(reviewing.cancel)
+        if tls is not None and listener.tls is not None:
+            renewing = asyncio.ensure_future(keep_certificate(tls, listener.tls, self._limits))
+            self._running.callback(renewing.cancel)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
         return self

@@ -59,6 +59,11 @@ class Identities:
         """Return what grows whenever other tokens were taken in, whoever looked."""
         return self._tokens.revision
 
+    def why_not_ready(self) -> str | None:
+        """Return why nobody new is let in, or None; a check for readiness."""
+        self.refresh()
+        return None if self._tokens.fault is None else self._tokens.fault.message
+
     def refresh(self) -> None:
         """Look at the tokens' file again; one that cannot be used is logged once."""
         known = self._tokens.fault

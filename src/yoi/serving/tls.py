@@ -1,12 +1,18 @@
 """TLS of listeners and of backends that dial runtimes: 1.2 or newer, the library's own ciphers."""
 
+import asyncio
+import os
 import ssl
 from pathlib import Path
 
+import structlog
+
 from yoi.errors import ServingError
+from yoi.limits import LIMITS, Limits
 from yoi.serving.settings import TlsFiles
 
 _ALPN = ["http/1.1"]
+_log = structlog.get_logger("yoi.serving")
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
@@ -30,6 +36,38 @@ def load_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:
             one.load_cert_chain(files.certificate, files.key, password=_no_password)
         except (OSError, ValueError) as exc:
             raise _unusable(files, exc) from None
+
+
+async def keep_certificate(
+    context: ssl.SSLContext, files: TlsFiles, limits: Limits = LIMITS
+) -> None:
+    """Take a renewed certificate whenever the files change. Until cancelled."""
+    seen = _stamps(files)
+    while True:
+        await asyncio.sleep(limits.certificate_check_ms / 1000)
+        found = _stamps(files)
+        if found == seen:
+            continue
+        seen = found
+        try:
+            # On the loop: OpenSSL does not say that another thread may, and it takes a millisecond.
+            load_certificate(context, files)
+        except ServingError as exc:
+            _log.error("the changed certificate is not used", code=exc.code, reason=exc.message)
+        else:
+            _log.info("the changed certificate is used from now on")
+
+
+def _stamps(files: TlsFiles) -> tuple[tuple[int, int, int] | None, ...]:
+    return tuple(_stamp(path) for path in (files.certificate, files.key))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def client_context(ca: Path | None) -> ssl.SSLContext:
