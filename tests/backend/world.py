@@ -175,8 +175,8 @@ class World:
     async def watched(self, *, at: int = 0) -> Client:
         """A first client of the worker, whose runtime answers with an empty worker as of `at`."""
         asking = self.asking()
-        await turn()
-        self.link.snapshot(at, empty())
+        link = await self.source.attempt(len(self.source.links) + 1)
+        link.snapshot(at, empty())
         return Client(await asking).open()
 
     async def again(self, cursor=None, **how) -> Client:

@@ -1,5 +1,6 @@
 """A runtime that says what a test tells it to, repeats, gaps and lies included."""
 
+import asyncio
 from typing import Any
 
 from yoi.backend.source import (
@@ -79,11 +80,19 @@ class ScriptedSource:
         self.inventory = Inventory()
         self.links: list[ScriptedLink] = []
         self.started = False
+        self._opened = asyncio.Event()
 
     @property
     def link(self) -> ScriptedLink:
         """Return the newest attempt."""
         return self.links[-1]
+
+    async def attempt(self, count: int = 1) -> ScriptedLink:
+        """Wait until there were `count` attempts, and return that one."""
+        while len(self.links) < count:
+            self._opened.clear()
+            await self._opened.wait()
+        return self.links[count - 1]
 
     @property
     def open_links(self) -> int:
@@ -102,4 +111,5 @@ class ScriptedSource:
         """Return a new attempt, which says nothing by itself."""
         link = ScriptedLink(subject, sink, resume)
         self.links.append(link)
+        self._opened.set()
         return link
