@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.serve import QUIET, Printer
@@ -20,6 +21,7 @@ def runtime(
         bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
     ] = False,
     as_json: JsonLines = False,
+    log_format: LogLines = LogFormat.TEXT,
 ) -> int:
     """Run what is enabled in the workspace, and let backends with a token watch it.
 
@@ -32,6 +34,7 @@ def runtime(
     from yoi.serving.settings import ServingSettings
     from yoi.types import SystemClock
 
+    configure_logs(log_format)
     folder = workspace_folder(workspace)
     settings = ServingSettings.load(folder).runtime
     printer = Printer(Output("runtime", as_json), folder, frozenset() if verbose else QUIET)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 
@@ -26,8 +27,10 @@ def serve(
         bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
     ] = False,
     as_json: JsonLines = False,
+    log_format: LogLines = LogFormat.TEXT,
 ) -> int:
     """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0."""
+    configure_logs(log_format)
     folder = workspace_folder(workspace)
     output = Output("serve", as_json)
     printer = Printer(output, folder, frozenset() if verbose else QUIET)
