@@ -16,7 +16,7 @@ export function el(name, attributes, ...children) {
 
 /** Appends `children` to `node`. */
 export function add(node, ...children) {
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     node.append(child instanceof Node ? child : String(child));
   }

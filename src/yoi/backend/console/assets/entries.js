@@ -78,7 +78,7 @@ function unknown(entry) {
     "system",
     el("span", { class: "label" }, name(printable(String(type), 64))),
     at,
-    entry.redacted ? withheld("entry") : long(JSON.stringify(rest, null, 2), { class: "mono" }),
+    entry.redacted ? withheld("entry") : long(laidOut(JSON.stringify(rest)), { class: "mono" }),
   );
 }
 
@@ -114,7 +114,7 @@ function partNode(part) {
   if (part.kind === "thinking") return thinking(part);
   if (part.kind === "call") return call(part);
   if (part.kind === "text") return body(part, "text", "text");
-  return part.redacted ? withheld("part") : long(JSON.stringify(part, null, 2), { class: "mono" });
+  return part.redacted ? withheld("part") : long(laidOut(JSON.stringify(part)), { class: "mono" });
 }
 
 function thinking(part) {

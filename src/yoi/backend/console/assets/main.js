@@ -103,7 +103,7 @@ class Console {
 
   _hurry() {
     this._page?.hurry();
-    if (this._inventory?.problem) this._inventory.look();
+    this._inventory?.look();
   }
 
   _tick() {

@@ -4,7 +4,7 @@ import { command, el, fill, keyed, mark, name, say, untrusted, withheld } from "
 import { long } from "./entries.js";
 import { keepPlace } from "./scroll.js";
 import { level, stateWord } from "./sidebar.js";
-import { count, many, printable, shellWord, size, when } from "./text.js";
+import { count, laidOut, many, printable, shellWord, size, when } from "./text.js";
 import { LIMITS, ServiceView } from "./view.js";
 
 /** A page keeps more than a snapshot brings. */
@@ -76,10 +76,12 @@ export class ServiceContent {
     if (!this._begun) return;
     mark(this._loading, "gone", true);
     mark(this._rest, "gone", false);
-    keepPlace(this._pane, this._pane.scrollTop > 0 ? this._events : this._rest, () => {
+    const show = () => {
       this._showStatus();
       this._showEvents();
-    });
+    };
+    if (this._pane.scrollTop > 0) keepPlace(this._pane, this._events, show);
+    else show();
   }
 
   /** Lets go of everything. */
@@ -201,14 +203,15 @@ function cards(status, service, redacted) {
     ),
   ];
   if (status.dead_letters) {
-    const look = shell ? el("div", {}, command(`yoi service dead-letters ${shell}`)) : null;
-    made.push(card("Dead letters", el("span", { class: "bad" }, count(status.dead_letters)), look));
+    const look = shell ? command(`yoi service dead-letters ${shell}`) : null;
+    const given = `${many(status.dead_letters, "event was", "events were")} given up. `;
+    made.push(wide("Dead letters", el("p", {}, el("strong", { class: "bad" }, given), look)));
   }
   if (status.last_error || status.last_error_code) {
     made.push(wide("Last error", failure(status, redacted), "bad"));
   }
   if (status.plugin_status !== null && status.plugin_status !== undefined) {
-    const says = JSON.stringify(status.plugin_status, null, 1);
+    const says = laidOut(JSON.stringify(status.plugin_status));
     made.push(wide("The plugin says", long(says, { class: "mono" })));
   }
   return made;
@@ -359,7 +362,7 @@ function happening(entry) {
             "details",
             {},
             el("summary", {}, many(more, "detail")),
-            long(JSON.stringify(fields, null, 1), { class: "mono" }),
+            long(laidOut(JSON.stringify(fields)), { class: "mono" }),
           )
         : null,
     ),

@@ -82,7 +82,10 @@ export class Session {
   /** Takes what a person pasted, a token or a code. Throws Unauthorized or Unreachable. */
   async enter(words) {
     // A wrong code counts against everybody's: what is no code is not tried as one.
-    if (!TOKEN.test(words)) return this.exchange(words);
+    if (!TOKEN.test(words)) {
+      await this.exchange(words);
+      return this.check();
+    }
     this._token = words;
     try {
       await this.check();

@@ -168,7 +168,7 @@ class Group {
       fill(this._head, name(runtime.id), stateWord(runtime.state));
       const since = when(runtime.since);
       const lost = runtime.state !== "available";
-      say(this._note, lost ? `What is listed is what was last known${since && ` (${since})`}.` : "");
+      say(this._note, lost ? `${since && `Since ${since}. `}The list is what was last known.` : "");
     }
     this._rows(this._workers, "worker", runtime, runtime.workers, sidebar);
     this._rows(this._services, "service", runtime, runtime.services, sidebar);
@@ -205,7 +205,15 @@ function refreshed(node, made) {
 }
 
 function row(kind, one, sidebar) {
-  if (!one.id) return el("li", { class: "none" }, one.none ? "none of that name" : `no ${kind}s`);
+  if (!one.id) {
+    return el(
+      "li",
+      { class: "none" },
+      one.none
+        ? "none of that name"
+        : { worker: "none; [[workers]] of .yoi/yoi.toml makes one", service: "none; yoi plugin enable makes one" }[kind],
+    );
+  }
   const chosen = sidebar.isChosen(one.subject);
   const state = kind === "worker" ? one.status : one.lifecycle;
   const made = el(

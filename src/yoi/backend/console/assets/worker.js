@@ -221,7 +221,7 @@ export class WorkerContent {
     const words = retry
       ? `The model failed (attempt ${retry.failed_attempt} of ${retry.max_attempts}) and is asked again in ` +
         `${(retry.wait_ms / 1000).toFixed(1)} s: ${retry.redacted ? "reason withheld" : retry.error}`
-      : now || { idle: "Idle.", paused: "Paused.", running: "Running." }[this._view.status];
+      : (this._view.waiting.size && "Waiting for a person.") || now || { idle: "Idle.", paused: "Paused.", running: "Running." }[this._view.status];
     say(this._now, printable(words, 300));
     mark(this._now, "warn", retry);
   }
