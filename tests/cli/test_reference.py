@@ -20,8 +20,8 @@ Generated from the commands themselves (`tests/cli/test_reference.py`); `yoi COM
 the same.
 
 Output is for people unless `--json` is given: then stdout holds exactly one JSON document (one
-object a line for `serve`, `service watch`, `worker run`, `worker history`, `plugin dev` and
-`demo`), its keys are stable, and it is plain ASCII. A failure is
+object a line for `serve`, `service watch`, `watch`, `worker run`, `worker history`, `plugin dev`
+and `demo`), its keys are stable, and it is plain ASCII. A failure is
 `{"error": {"code", "message", "hint", "fields"}}` there, and words on stderr otherwise. Codes are
 listed in [errors.md](errors.md), exit statuses in [exit-codes.md](exit-codes.md). Colours appear on
 a terminal only; `NO_COLOR` switches them off.

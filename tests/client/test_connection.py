@@ -185,11 +185,12 @@ async def test_a_server_that_stops_says_how_long_to_wait_and_not_longer_than_rea
 
 async def test_waiting_grows_until_something_useful_came():
     nothing = says(close=1011)
-    async with scripted(nothing, nothing, nothing, says(base(1), close=1011), BYE) as server:
+    useful = says(base(1), close=1011)
+    async with scripted(nothing, nothing, nothing, useful, nothing, answer(503), BYE) as server:
         naps = Naps(ManualClock())
         values = await all_of(watching(server.url, rng=lambda: 1.0, sleep=naps))
     waits = [value.retry_in_ms for value in values if isinstance(value, Disconnected)]
-    assert waits == [250, 500, 1000, 250]
+    assert waits == [250, 500, 1000, 250, 500, 1000]
 
 
 async def test_garbage_is_a_value_and_a_new_beginning_after_the_second_time():

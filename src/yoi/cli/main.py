@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from yoi import __version__
-from yoi.cli import demo, doctor, plugin, runtime, secret, serve, service, token, worker
+from yoi.cli import demo, doctor, plugin, runtime, secret, serve, service, token, watch, worker
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, report
 from yoi.errors import YoiError
@@ -30,6 +30,7 @@ app.command("serve")(serve.serve)
 app.command("runtime")(runtime.runtime)
 app.add_typer(service.app, name="service")
 app.add_typer(worker.app, name="worker")
+app.command("watch")(watch.watch)
 app.add_typer(secret.app, name="secret")
 app.add_typer(token.app, name="token")
 app.command("demo")(demo.demo)

@@ -3,8 +3,8 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from yoi.cli.output import Output, console
 
@@ -14,16 +14,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _services(value: object) -> Mapping[str, Any]:
+    return {"services": value}
+
+
 def follow(
     look: Callable[[], T],
     render: "Callable[[T], RenderableType]",
     output: Output,
     every: float,
     count: int | None,
+    document: Callable[[T], Mapping[str, Any]] = _services,
 ) -> None:
-    """Show what `look` returns every `every` seconds, `count` times or until interrupted."""
+    """Show what `look` returns every `every` seconds, `count` times or until interrupted.
+
+    Programs get what `document` makes of it.
+    """
     with contextlib.suppress(KeyboardInterrupt):  # how a person ends it
-        _look_on(look, render, output, every, count)
+        _look_on(look, render, output, every, count, document)
 
 
 def _look_on(
@@ -32,6 +40,7 @@ def _look_on(
     output: Output,
     every: float,
     count: int | None,
+    document: Callable[[T], Mapping[str, Any]],
 ) -> None:
     looks = itertools.count() if count is None else iter(range(count))
     screen = console()
@@ -40,7 +49,7 @@ def _look_on(
             if number:
                 time.sleep(every)
             value = look()
-            output.line({"services": value}, lambda value=value: render(value))  # type: ignore[misc]
+            output.line(document(value), lambda value=value: render(value))  # type: ignore[misc]
         return
     from rich.live import Live
 

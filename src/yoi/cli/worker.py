@@ -43,11 +43,11 @@ def run(name: Name, text: Words, workspace: Workspace = None, as_json: JsonLines
 
     Exits with 1 when the run failed, was cancelled or reached a limit.
     """
-    from yoi.cli import worker_view
+    from yoi.cli.worker_stream import WorkerStream
 
     folder = workspace_folder(workspace)
     output = Output("worker run", as_json)
-    stream = worker_view.Stream(output, name)
+    stream = WorkerStream(output, name)
     with _following(folder, name) as (_, events):
         seq = ask(folder, "worker.send", name=name, text=text)["seq"]
         for event in events:
@@ -135,6 +135,7 @@ def history(
 ) -> None:
     """Print what is committed in a worker's history, oldest first."""
     from yoi.cli import worker_view
+    from yoi.cli.worker_stream import WorkerStream
 
     folder = workspace_folder(workspace)
     output = Output("worker history", as_json)
@@ -142,7 +143,7 @@ def history(
         for item in _items(folder, name, after):
             output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]
         return
-    stream = worker_view.Stream(output, name)
+    stream = WorkerStream(output, name)
     with contextlib.suppress(KeyboardInterrupt), _following(folder, name) as (_, events):
         for item in _items(folder, name, after):
             output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]

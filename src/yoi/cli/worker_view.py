@@ -9,14 +9,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from yoi.cli.layout import lines, pairs, table
-from yoi.cli.output import Output, console, shown
+from yoi.cli.output import shown
 from yoi.display import printable
 from yoi.errors import ControlError
 from yoi.protocol.events import ApprovalRequestData
 from yoi.workers.worker import WorkerStatus
 
 _STYLES = {"running": "green", "idle": "", "paused": "yellow", "stopped": "red"}
-_TEXT_CHARS = 100_000
 
 
 def parse(answer: Any) -> WorkerStatus:
@@ -106,67 +105,3 @@ def item(entry: Mapping[str, Any]) -> RenderableType:
     rest = {key: value for key, value in entry.items() if key not in ("seq", "type", "at_ms")}
     body = json.dumps(rest, ensure_ascii=False) if rest else ""
     return shown(f"{entry.get('seq', '?'):>6} {entry.get('type', '?')} {body}", 4096)
-
-
-class Stream:
-    """Prints a worker's events as they come: text as text, the rest as short lines."""
-
-    def __init__(self, output: Output, name: str) -> None:
-        self._output = output
-        self._name = name
-        self._screen = console()
-        self._open = ""
-
-    def hear(self, event: Mapping[str, Any]) -> None:
-        """Print `event`; programs get every event as it is, people what they would miss."""
-        if self._output.as_json:
-            self._output.line(event, lambda: Text(""))
-            return
-        data = event.get("data", {})
-        match event.get("event"):
-            case "text_delta":
-                self._piece(data["text"], "")
-            case "thinking_delta":
-                self._piece(data["text"], "dim italic")
-            case "tool_call_done":
-                self._line(f"→ {data['name']} {data['arguments']}", "cyan")
-            case "tool_result":
-                failed = data["is_error"]
-                self._line(f"{'✗' if failed else '←'} {data['summary']}", "red" if failed else "")
-            case "system_item":
-                origin = data["item"].get("provenance") or {}
-                self._line(f"[{origin.get('plugin', 'system')}] {data['item']['text']}", "magenta")
-            case "user_message":
-                for segment in data["segments"]:
-                    self._line(f"> {segment.get('text', '')}", "bold")
-            case "approval_request":
-                self._end()
-                call = msgspec.convert(data, ApprovalRequestData)
-                self._screen.print(approval(self._name, call), soft_wrap=True)
-            case "llm_retry":
-                self._line(f"the model is asked again in {data['wait_ms']} ms: {data['error']}")
-            case "error":
-                self._line(f"error: {data['message']}", "red")
-            case "alert":
-                self._line(f"{data['level']}: {data['message']}", "yellow")
-            case "run_end":
-                self._line(f"run {data['result']}", "dim")
-            case _:
-                pass
-
-    def _piece(self, text: str, style: str) -> None:
-        if self._open not in ("", style or "text"):
-            self._end()
-        self._open = style or "text"
-        safe = "\n".join(printable(line, _TEXT_CHARS) for line in text.split("\n"))
-        self._screen.print(Text(safe, style=style), end="", soft_wrap=True)
-
-    def _line(self, words: str, style: str = "") -> None:
-        self._end()
-        self._screen.print(shown(words, 4096, style), soft_wrap=True)
-
-    def _end(self) -> None:
-        """Finish a line of streamed text."""
-        if self._open:
-            self._screen.print()
-            self._open = ""

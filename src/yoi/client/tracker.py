@@ -145,7 +145,6 @@ class Tracker:
 
     def connected(self) -> None:
         """Note that a connection stands and presented `opening()`."""
-        self.proven = False
         self._resync = None
         self._opening = self.opening()
         self._transition(Phase.OPENING)
@@ -203,6 +202,7 @@ class Tracker:
         leave, self.leave = self.leave, None
         assert leave is not None
         self._was_away = True
+        self.proven = False
         self._transition(Phase.AWAY)
         return Disconnected(leave.reason, leave.message, retry_in_ms)
 

@@ -1,0 +1,145 @@
+"""`yoi watch`: follow a worker or a service live, or see all there are."""
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yoi.cli.options import JsonLines, Workspace, workspace_folder
+from yoi.cli.output import Output
+from yoi.errors import ControlError, ObserveError, UsageError
+
+if TYPE_CHECKING:
+    from yoi.cli.watch_places import Place
+    from yoi.client import RuntimeListing
+
+_HINTS = {
+    "observe.unauthorized": "make a token on the server's machine: yoi token create",
+    "observe.not_found": "see what there is: yoi watch",
+    "observe.cursor": "leave --cursor away: a fresh snapshot comes first",
+    "observe.tls": "name the file with the certificate to trust: --ca FILE",
+}
+
+
+def watch(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A worker, or service:NAME; without it, all."),
+    ] = None,
+    workspace: Workspace = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="A backend elsewhere, http:// or https://."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="Its token, the file's only line."),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option("--ca", metavar="FILE", help="Certificates (PEM) to trust instead."),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option("--runtime", metavar="ID", help="Which runtime, if several have the name."),
+    ] = None,
+    cursor: Annotated[
+        str | None,
+        typer.Option("--cursor", metavar="CURSOR", help="Go on after this place, exactly."),
+    ] = None,
+    every: Annotated[
+        float,
+        typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often to look at all."),
+    ] = 1.0,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after N looks at all.")
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Follow a worker or service live through every loss of connection, until interrupted.
+
+    Without --url it is what `yoi serve` runs in the workspace. Ctrl-C ends it with status 0.
+    """
+    if (url is None) != (token_file is None):
+        raise UsageError(
+            "usage.arguments",
+            "a backend elsewhere needs --url and --token-file",
+            hint="yoi watch --url https://HOST --token-file FILE",
+        )
+    from yoi.cli.watch_places import Elsewhere, OfWorkspace
+
+    output = Output("watch", as_json)
+    try:
+        place: Place
+        if url is None or token_file is None:
+            place = OfWorkspace(workspace_folder(workspace), ca, runtime)
+        else:
+            place = Elsewhere(url, token_file, ca, runtime)
+        if name is None:
+            _all(place, output, every, count)
+        else:
+            _one(place, name, cursor, output)
+    except ObserveError as exc:
+        raise ObserveError(
+            exc.code, exc.message, hint=exc.hint or _HINTS.get(exc.code), **exc.fields
+        ) from None
+
+
+def _one(place: "Place", name: str, cursor: str | None, output: Output) -> None:
+    from yoi.cli import watch_view
+    from yoi.client import observe
+
+    target = place.target(name)
+    screen = watch_view.Screen(output, target.subject)
+    watch = observe(target, cursor=cursor, tls=place.tls, locate=place.locator(target.subject))
+
+    async def follow() -> None:
+        async with watch:
+            async for value in watch:
+                screen.show(value)
+
+    try:
+        asyncio.run(follow())
+    except KeyboardInterrupt:  # how a person ends it
+        screen.settle()
+        if watch.cursor is not None:
+            output.note(watch_view.resume_hint(_command(), watch.cursor))
+
+
+def _all(place: "Place", output: Output, every: float, count: int | None) -> None:
+    from yoi.cli import watch_view
+    from yoi.cli.watching import follow
+
+    last: list[list[RuntimeListing]] = []
+
+    def look() -> tuple[list["RuntimeListing"], str]:
+        try:
+            last[:] = [place.runtimes()]
+        except (ControlError, ObserveError) as exc:
+            if not last or exc.code not in ("control.unreachable", "observe.unreachable"):
+                raise
+            return last[0], exc.message
+        return last[0], ""
+
+    follow(
+        look,
+        lambda seen: watch_view.overview(*seen),
+        output,
+        every,
+        count,
+        lambda seen: {"runtimes": seen[0], "trouble": seen[1] or None},
+    )
+
+
+def _command() -> str:
+    """Return this command line without its cursor."""
+    words = ["yoi", *sys.argv[1:]]
+    kept, skip = [], False
+    for word in words:
+        if not skip and word != "--cursor" and not word.startswith("--cursor="):
+            kept.append(word)
+        skip = word == "--cursor"
+    return shlex.join(kept)

@@ -1,0 +1,142 @@
+"""Where `yoi watch` looks: the running host of a workspace, or a backend elsewhere."""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from yoi.cli.service import ask
+from yoi.client import Locate, RuntimeListing, Server, Target, runtimes, trusting
+from yoi.errors import ControlError, ObserveError, SecretError, UsageError, YoiError
+from yoi.limits import LIMITS
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.secrets.files import read_private
+from yoi.types import Secret
+
+
+class Place(Protocol):
+    """A backend, however it is found."""
+
+    tls: ssl.SSLContext | None
+
+    def target(self, name: str) -> Target:
+        """Return what `NAME`, `worker:NAME` or `service:NAME` means there."""
+        ...
+
+    def locator(self, subject: Subject) -> Locate | None:
+        """Return what finds it again after it moved, if it can."""
+        ...
+
+    def runtimes(self) -> list[RuntimeListing]:
+        """Return all that may be watched."""
+        ...
+
+
+class _Access(msgspec.Struct):
+    """The answer to `observation.access`."""
+
+    url: str
+    token: str
+    runtime_id: str
+
+
+class OfWorkspace:
+    """What `yoi serve` runs in a workspace: its port and token are new with each start."""
+
+    def __init__(self, folder: Path, ca: Path | None, runtime: str | None) -> None:
+        self.tls = None if ca is None else trusting(ca)
+        self._folder = folder
+        self._runtime = runtime
+
+    def target(self, name: str) -> Target:
+        """Ask the host. Raises ControlError when none runs."""
+        access = self._access()
+        kind, plain = _named(name)
+        return Target(_server(access), Subject(kind, plain, self._runtime or access.runtime_id))
+
+    def locator(self, subject: Subject) -> Locate:
+        """Return what asks the host again; while none runs, nobody knows."""
+
+        async def locate() -> Target | None:
+            try:
+                access = await asyncio.to_thread(self._access)
+            except YoiError:
+                return None
+            return Target(_server(access), subject)
+
+        return locate
+
+    def runtimes(self) -> list[RuntimeListing]:
+        """Ask the host where, then there."""
+        return asyncio.run(runtimes(_server(self._access()), tls=self.tls))
+
+    def _access(self) -> _Access:
+        answer = ask(self._folder, "observation.access")
+        try:
+            return msgspec.convert(answer, _Access)
+        except msgspec.ValidationError as exc:
+            raise ControlError(
+                "control.refused", f"the host's answer does not fit: {exc}"
+            ) from None
+
+
+class Elsewhere:
+    """A backend at a URL, with a token from a file."""
+
+    def __init__(self, url: str, token_file: Path, ca: Path | None, runtime: str | None) -> None:
+        self.tls = None if ca is None else trusting(ca)
+        self._server = Server(url, _token(token_file))
+        self._runtime = runtime
+
+    def target(self, name: str) -> Target:
+        """Return it; without a chosen runtime the backend is asked which one has it."""
+        kind, plain = _named(name)
+        runtime = self._runtime or self._runtime_of(kind, plain)
+        return Target(self._server, Subject(kind, plain, runtime))
+
+    def locator(self, subject: Subject) -> None:
+        """Return None: it stays where it is."""
+
+    def runtimes(self) -> list[RuntimeListing]:
+        """Ask the backend."""
+        return asyncio.run(runtimes(self._server, tls=self.tls))
+
+    def _runtime_of(self, kind: SubjectKind, name: str) -> str:
+        found = [
+            one.runtime_id
+            for one in self.runtimes()
+            if any(row.get("id") == name for row in getattr(one, f"{kind}s"))
+        ]
+        if not found:
+            raise ObserveError("observe.not_found", f"there is no {kind} {name} there")
+        if len(found) > 1:
+            raise UsageError(
+                "usage.arguments",
+                f"several runtimes have a {kind} {name}: {', '.join(found)}",
+                hint=f"add --runtime {found[0]}",
+            )
+        return found[0]
+
+
+def _named(name: str) -> tuple[SubjectKind, str]:
+    kind, colon, rest = name.partition(":")
+    if colon and kind in frozenset(SubjectKind):
+        return SubjectKind(kind), rest
+    return SubjectKind.WORKER, name
+
+
+def _server(access: _Access) -> Server:
+    return Server(access.url, Secret("observation token", access.token))
+
+
+def _token(path: Path) -> Secret:
+    """Return the only line of the file. Raises SecretError or ObserveError, never showing it."""
+    data = read_private(path, LIMITS.secret_value_bytes)
+    if data is None:
+        raise SecretError("secret.io", f"there is no file {path}")
+    try:
+        return Secret("observation token", data.decode("ascii").strip())
+    except UnicodeDecodeError:
+        raise ObserveError("observe.target", f"{path} does not hold a token") from None
