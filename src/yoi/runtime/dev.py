@@ -21,9 +21,10 @@ from yoi.packages import (
 )
 from yoi.permissions import PermissionSet, permission_hash
 from yoi.protocol.diagnostics import diagnostic
-from yoi.runtime.serve import Listen, Preparing, Ready, Runtime, finished, run, stop_on_signals
-from yoi.runtime.watching import Watch
+from yoi.runtime.serve import Listen, Preparing, Ready, Runtime
 from yoi.runtime.workspace import Plan
+from yoi.serving.process import finished, run, stop_on_signals
+from yoi.serving.watching import Watch
 from yoi.types import Clock, InstanceName, SystemClock, rfc3339
 
 Ask = Callable[[Package, PermissionSet | None], bool]

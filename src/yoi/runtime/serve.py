@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import uvloop
 
 from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.control.server import ControlServer
@@ -30,12 +28,13 @@ from yoi.runtime.observing import Observing
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
-from yoi.runtime.secrets import WorkspaceSecrets
-from yoi.runtime.watching import Watch
 from yoi.runtime.workers import HostWorkers
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.keys import KeyStore, keys_file
+from yoi.serving.process import finished, run, stop_on_signals
+from yoi.serving.secrets import WorkspaceSecrets
+from yoi.serving.watching import Watch
 from yoi.types import Clock, SystemClock, rfc3339
 
 T = TypeVar("T")
@@ -68,12 +67,6 @@ def serve(
     return run(_serve(workspace, runtime, on_ready, beside))
 
 
-def run(main: Coroutine[Any, Any, int]) -> int:
-    """Return what `main` returns, run on the loop that hosts use."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
-
-
 async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready, beside: Beside) -> int:
     stop = stop_on_signals()
     async with runtime, beside(runtime) as url, watch(workspace, stop) as changes:
@@ -81,23 +74,6 @@ async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready, beside: B
             on_ready(runtime.host, url)
             await follow(changes, runtime)
     return 0
-
-
-async def finished(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
-    """Carry `work` out and return True, or give it up and return False once `stop` is set.
-
-    A first start compiles for many seconds; nobody who says stop wants to wait for that.
-    """
-    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            doing.result()
-        return doing.done()
-    finally:
-        doing.cancel()
-        stopping.cancel()
-        await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
 def watch(workspace: Path, stop: asyncio.Event) -> Watch:
@@ -380,22 +356,3 @@ class Runtime:
         return await self.host.service(params["name"]).call_tool(
             params["tool"], params.get("input", {})
         )
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM, SIGINT or SIGHUP sets; the second ends the process at once.
-
-    A SIGHUP that is ignored (nohup) stays ignored.
-    """
-    stop = asyncio.Event()
-
-    def asked() -> None:
-        if stop.is_set():
-            os._exit(130)  # asked twice: the person does not want to wait for the drain
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-            continue
-        asyncio.get_running_loop().add_signal_handler(number, asked)
-    return stop

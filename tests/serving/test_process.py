@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from yoi.errors import UsageError
-from yoi.runtime.serve import finished, stop_on_signals
+from yoi.serving.process import finished, stop_on_signals
 
 
 async def test_a_stop_gives_up_a_start_that_takes_long():

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from yoi.runtime.watching import Watch
+from yoi.serving.watching import Watch
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from yoi.errors import SecretError
-from yoi.runtime.secrets import WorkspaceSecrets
 from yoi.secrets import Settings, open_store
+from yoi.serving.secrets import WorkspaceSecrets
 
 
 @pytest.fixture
