@@ -47,7 +47,7 @@ async def nothing(scope, receive, send):
 
 
 @contextlib.asynccontextmanager
-async def served(limits: Limits = LIMITS, app=nothing, epoch=b"epoch--1", admit=None):
+async def served(limits: Limits = LIMITS, app=nothing, epoch=b"epoch--1", admit=None, tls=None):
     """Yield a front that lets everybody watch the worker `triage` of the runtime `local`."""
     hub = Hub(Hop.BACKEND, KEYS, SystemClock(), limits)
     stream = Stream(WORKER, WorkerView(greeting(), limits), epoch, limits)
@@ -67,7 +67,7 @@ async def served(limits: Limits = LIMITS, app=nothing, epoch=b"epoch--1", admit=
             snapshot_always=request.query.get("snapshot") == "always",
         )
 
-    front = Front(app, admit or everybody, hub, clock=hub.clock, limits=limits)
+    front = Front(app, admit or everybody, hub, clock=hub.clock, limits=limits, tls=tls)
     await front.start(bind("127.0.0.1", 0))
     try:
         yield Served(hub, stream, front)

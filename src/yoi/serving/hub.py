@@ -70,11 +70,10 @@ class Watcher(Generic[E]):
 
     __slots__ = (
         "_channel",
-        "_feed",
         "_notes",
-        "_outlet",
-        "_paused",
         "follower",
+        "outlet",
+        "stalled",
         "watching",
     )
 
@@ -83,15 +82,11 @@ class Watcher(Generic[E]):
     ) -> None:
         self.follower = follower
         self.watching = watching
-        self._channel = channel
-        self._outlet = outlet
-        self._paused = False
-        self._notes: deque[tuple[str, str | None]] = deque(maxlen=_NOTES)
-
-    @property
-    def stalled(self) -> bool:
+        self.outlet = outlet
+        self.stalled = False
         """Whether the transport takes no more."""
-        return self._paused
+        self._channel = channel
+        self._notes: deque[tuple[str, str | None]] = deque(maxlen=_NOTES)
 
     def open(self, cursor: str | None, now: float, *, snapshot_always: bool) -> None:
         """Send the first frames and all that can follow at once."""
@@ -101,14 +96,14 @@ class Watcher(Generic[E]):
     def pump(self, now: float) -> None:
         """Hand over what the client has not got yet, as far as its transport takes it."""
         follower, most = self.follower, self._channel.most_bytes
-        while not self._paused and follower.closed_with is None:
+        while not self.stalled and follower.closed_with is None:
             data = follower.pull(now, most)
             if not data:
                 if follower.behind:
                     continue  # everything in this stretch is hidden from this observer
                 break
             self._write(data)
-        if self._paused:
+        if self.stalled:
             return
         reason = self._channel.stream.end_reason
         if reason is not None and follower.closed_with is None and not follower.behind:
@@ -121,14 +116,14 @@ class Watcher(Generic[E]):
         if self.follower.overdue(now):
             self._channel.counters.cut_off += 1
             self.cut("slow_consumer")
-        elif not self._paused:
+        elif not self.stalled:
             data = self.follower.idle(now)
             if data:
                 self._write(data)
 
     def tell(self, name: str, message: str | None = None) -> None:
         """Say the diagnostic `name` in band; one that takes nothing now hears it later."""
-        if self._paused:
+        if self.stalled:
             self._notes.append((name, message))
         elif self.follower.closed_with is None:
             self._write(self.follower.feed.diagnostic(name, message))
@@ -151,18 +146,18 @@ class Watcher(Generic[E]):
         assert code is not None
         self._channel.count_closed(code)
         self._channel.detach(self)
-        self._outlet.finish(code, abort=self._paused)
+        self.outlet.finish(code, abort=self.stalled)
 
     def pause(self, now: float) -> None:
         """The transport takes no more."""
-        self._paused = True
+        self.stalled = True
         self.follower.paused(now)
 
     def resume(self, now: float) -> None:
         """The transport takes more again: go on from the index."""
-        self._paused = False
+        self.stalled = False
         self.follower.drained()
-        while self._notes and not self._paused:
+        while self._notes and not self.stalled:
             self.tell(*self._notes.popleft())
         self.pump(now)
 
@@ -176,7 +171,7 @@ class Watcher(Generic[E]):
             counters = self._channel.counters
             counters.frames += 1
             counters.bytes_out += len(data)
-            self._outlet.write(data)
+            self.outlet.write(data)
 
 
 class Channel(Generic[E]):
@@ -191,6 +186,8 @@ class Channel(Generic[E]):
         self._feeds: dict[tuple[str, Wire], Feed[E]] = {}
         self._watchers: dict[Watcher[E], None] = {}
         self._scheduled = False
+        self._flushed = stream.head
+        """The head as of the last flush: where all are who keep up."""
         stream.listen(self)
 
     @property
@@ -292,11 +289,31 @@ class Channel(Generic[E]):
             self._hub.soon(self._flush)
 
     def _flush(self) -> None:
+        """Give everybody what is new: the same bytes at once to all who had everything before."""
         self._scheduled = False
         now = self._hub.clock.monotonic()
+        stream, after = self.stream, self._flushed
+        head, generation = stream.head, stream.generation
+        self._flushed = head
+        shared = stream.oldest - 1 <= after < head and stream.end_reason is None
+        feed, data, handed, size = None, b"", 0, 0
         for watcher in self.watchers:
-            if not watcher.stalled:
+            if watcher.stalled:
+                continue
+            follower = watcher.follower
+            if shared and follower.feed is not feed:
+                feed = follower.feed
+                data, last = feed.span(after + 1, self.most_bytes)
+                if last != head:
+                    data = b""
+            if data and follower.take(generation, after, head, now):
+                watcher.outlet.write(data)
+                handed += 1
+                size += len(data)
+            else:
                 watcher.pump(now)
+        self.counters.frames += handed
+        self.counters.bytes_out += size
 
     def _drop_unused(self, feed: Feed[E]) -> None:
         """A feed's frames are worth keeping only while somebody may ask for them again soon."""

@@ -6,6 +6,7 @@ only looked at to refuse it (O8).
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -47,6 +48,7 @@ class ObserverProtocol(asyncio.Protocol):
             select_subprotocol=_select, max_size=front.limits.observer_input_bytes
         )
         self._transport: asyncio.Transport | None = None
+        self._fd = -1
         self._watcher: Watcher[Any] | None = None
         self._admitted: Admitted | None = None
         self._task: asyncio.Task[None] | None = None
@@ -61,6 +63,8 @@ class ObserverProtocol(asyncio.Protocol):
         """Take over the transport from the HTTP protocol."""
         transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self._transport = transport
+        if os.name == "posix" and transport.get_extra_info("sslcontext") is None:
+            self._fd = transport.get_extra_info("socket").fileno()
         high = self._front.limits.follower_buffer_bytes
         transport.set_write_buffer_limits(high=high, low=high // 4)
         self._front.upgraded(self)
@@ -92,6 +96,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
+        self._fd = -1  # before the transport closes it, and it becomes somebody else's
         if self._last_resort is not None:
             self._last_resort.cancel()
         if self._task is not None:
@@ -107,10 +112,23 @@ class ObserverProtocol(asyncio.Protocol):
     # The hub tells:
 
     def write(self, data: bytes) -> None:
-        """Send encoded frames as they are."""
+        """Send encoded frames as they are.
+
+        The socket is written to directly where nothing waits before: the transport would do the
+        same, later. It takes over what the socket does not take, and every error.
+        """
         transport = self._transport
-        if transport is not None and not transport.is_closing():
-            transport.write(data)
+        if transport is None or transport.is_closing():
+            return
+        if self._fd >= 0 and not transport.get_write_buffer_size():
+            try:
+                taken = os.write(self._fd, data)
+            except OSError:
+                taken = 0
+            if taken == len(data):
+                return
+            data = data[taken:]
+        transport.write(data)
 
     def finish(self, code: CloseCode, *, abort: bool) -> None:
         """Close after what was written, or at once where nothing can be written."""

@@ -125,6 +125,17 @@ class Follower(Generic[E]):
             self._last_sent = now
         return frames
 
+    def take(self, generation: int, after: int, last: int, now: float) -> bool:
+        """Return whether the client is live and has got exactly all up to `after`.
+
+        Then it counts as handed what follows up to `last`; the caller writes it.
+        """
+        if self._sent != after or self.state is not _LIVE or self._generation != generation:
+            return False
+        self._sent = last
+        self._last_sent = now
+        return True
+
     def idle(self, now: float) -> bytes:
         """Return a bookmark when one is due: the client learns its place and that all is well."""
         if (
