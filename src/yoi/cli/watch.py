@@ -1,6 +1,5 @@
 """`yoi watch`: follow a worker or a service live, or see all there are."""
 
-import asyncio
 import shlex
 import sys
 from pathlib import Path
@@ -89,6 +88,8 @@ def watch(
 
 
 def _one(place: "Place", name: str, cursor: str | None, output: Output) -> None:
+    import asyncio
+
     from yoi.cli import watch_view
     from yoi.client import observe
 
