@@ -1,53 +1,27 @@
-"""A console in front of real streams: the listener, the door, sessions, policy and hub are real.
+"""The backend as it is, over a runtime whose workers and services say what a test tells them to."""
 
-What a backend would have from its runtimes is published by hand, and a restart is a new listener
-with a new hub on the same port.
-"""
-
+import asyncio
 import contextlib
 import json
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
-from yoi.backend.policy import ConfiguredPolicy
-from yoi.core.observation import ServiceView, Stream, Wire, WorkerView
+from yoi.backend.local_source import LocalSource
+from yoi.backend.server import Backend
+from yoi.backend.source import Link, Loss, LossKind, Resume, Sink
+from yoi.core.observation import ServiceView, Stream, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
 from yoi.protocol import service_events as se
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Hop, Subject, SubjectKind
-from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
-from yoi.serving.door import Door, asgi_headers
-from yoi.serving.front import Front, bind
-from yoi.serving.hub import Hub, Watching
-from yoi.serving.identity import AT_BACKEND, Identities
-from yoi.serving.keys import Key
-from yoi.serving.names import ListenerNames
-from yoi.serving.principals import Principal, operator
-from yoi.serving.sessions import Sessions
-from yoi.serving.tokens import TokenStore
+from yoi.serving.hub import Hub
+from yoi.serving.principals import Principal
+from yoi.serving.settings import BackendSettings, Listen, ListenerSettings
 from yoi.types import SystemClock
 
 RUNTIME = "local"
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self' ws://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-TYPES |= {"css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
-
-
-def worker(name: str) -> Subject:
-    return Subject(SubjectKind.WORKER, name, RUNTIME)
-
-
-def service(name: str) -> Subject:
-    return Subject(SubjectKind.SERVICE, name, RUNTIME)
+KEYS = CursorKeys(b"key1", {b"key1": b"k" * 32})
 
 
 def greeting(name: str, **rest: Any) -> ev.Greeting:
@@ -58,8 +32,8 @@ def greeting(name: str, **rest: Any) -> ev.Greeting:
 class Told:
     """One worker or service whose events are published by hand, as their JSON."""
 
-    def __init__(self, subject: Subject, view: Any, epoch: bytes, limits: Limits) -> None:
-        self.stream: Stream[Any] = Stream(subject, view, epoch, limits)
+    def __init__(self, subject: Subject, view: Any, epoch: bytes) -> None:
+        self.stream: Stream[Any] = Stream(subject, view, epoch)
         self.is_worker = subject.kind is SubjectKind.WORKER
         self.encode: Any = ev.encode_event if self.is_worker else se.encode_service_event
         self._seq = 0
@@ -81,187 +55,143 @@ class Told:
         self.tell("user_message", {"segments": [{"kind": "text", "text": words}], **self.place()})
 
 
+class LaterClock(SystemClock):
+    """The real clock, but it can be another time of day."""
+
+    def __init__(self) -> None:
+        self.later_ms = 0
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self.later_ms
+
+
+class CutSource(LocalSource):
+    """A runtime in this process that can be lost, as one elsewhere can."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._lost = False
+        self._links: dict[Subject, tuple[Link, Sink]] = {}
+
+    def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
+        if self._lost:
+            asyncio.get_running_loop().call_soon(sink.lost, Loss(LossKind.UNREACHABLE))
+            return _Nothing()
+        link = super().open(subject, sink, resume)
+        self._links[subject] = (link, sink)
+        return link
+
+    def cut(self, subject: Subject) -> None:
+        """Lose the stream of `subject`, and let none be opened."""
+        self._lost = True
+        link, sink = self._links.pop(subject)
+        link.close()
+        sink.lost(Loss(LossKind.UNREACHABLE))
+
+    def mend(self) -> None:
+        """Answer again."""
+        self._lost = False
+
+
+class _Nothing:
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 class ConsoleWorld:
-    """See the module docstring. `expire` and `principal` say who the next session is."""
+    """A runtime's streams, and a backend that can be stopped and started at the same port."""
 
-    def __init__(self, tokens: TokenStore, limits: Limits = LIMITS) -> None:
-        self.clock = SystemClock()
-        self.limits = limits
+    def __init__(self, workspace: Path, limits: Limits = LIMITS, *, persist: bool = True) -> None:
+        self.clock = LaterClock()
         self.told: dict[Subject, Told] = {}
-        self.runtimes: list[dict[str, Any]] = [
-            {"runtime_id": RUNTIME, "state": "available", "since": None}
-        ]
-        self.policy = ConfiguredPolicy()
-        self.requests: list[str] = []
-        self.front: Front | None = None
-        self.port = 0
-        self._cursor_keys = CursorKeys(b"key1", {b"key1": b"k" * 32})
-        self.sessions = Sessions(Key.fresh(), self.clock, tokens, limits)
-        self._identities = Identities(tokens, self.clock, AT_BACKEND, self.sessions)
+        self.runtime = Hub(Hop.RUNTIME, KEYS, self.clock)
+        self.source = CutSource(RUNTIME, self.runtime, self._inventory)
+        self.others: list[LocalSource] = []
+        self._workspace = workspace
+        self._limits = limits
+        self._persist = persist
+        self._backend: Backend | None = None
+        self._port = 0
+        (workspace / ".yoi").mkdir(exist_ok=True)
 
-    def worker(self, name: str, limits: Limits | None = None, **rest: Any) -> Told:
-        """Return a new worker of that name."""
-        limits = limits or self.limits
-        return self._add(worker(name), WorkerView(greeting(name, **rest), limits), limits)
+    def worker(self, name: str, **rest: Any) -> Told:
+        """Return a new worker of that name; `rest` is of its greeting."""
+        return self._add(Subject(SubjectKind.WORKER, name), WorkerView(greeting(name, **rest)))
 
     def service(self, name: str, status: dict[str, Any]) -> Told:
         """Return a new service of that name."""
-        return self._add(service(name), ServiceView(status, self.limits), self.limits)
+        return self._add(Subject(SubjectKind.SERVICE, name), ServiceView(status))
 
-    def _add(self, subject: Subject, view: Any, limits: Limits) -> Told:
-        told = Told(subject, view, f"epoch{len(self.told):03}".encode(), limits)
-        self.told[subject] = told
-        if self.front is not None:
-            self.hub.add(told.stream, told.encode)
-        return told
-
-    def link(self, principal: Principal | None = None, fragment: str = "") -> str:
+    def link(self, principal: Principal | None = None) -> str:
         """Return an address with a fresh one-time code."""
-        code = self.sessions.new_code(principal or operator()).reveal()
-        return f"{self.origin}/#code={code}{fragment}"
+        assert self._backend is not None
+        return self._backend.new_console_url(principal)
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self._port}"
 
     async def start(self) -> None:
-        """Listen, at the port of before if there was one."""
-        sock = bind("127.0.0.1", self.port)
-        self.port = sock.getsockname()[1]
-        self.hub = Hub(Hop.BACKEND, self._cursor_keys, self.clock, self.limits)
-        for told in self.told.values():
-            self.hub.add(told.stream, told.encode)
-        names = ListenerNames.of("127.0.0.1", self.port, secure=False)
-        self._door = Door(names, self._identities.identify)
-        self.front = Front(self._app(), self._admit, self.hub, clock=self.clock, limits=self.limits)
-        await self.front.start(sock)
+        """Start the backend, at the port of before if there was one."""
+        listener = ListenerSettings(listen=Listen("127.0.0.1", self._port))
+        backend = Backend(
+            self._workspace,
+            BackendSettings(listener=listener, persist=self._persist),
+            [self.source, *self.others],
+            self.clock,
+            self._limits,
+        )
+        await backend.__aenter__()
+        self._backend = backend
+        self._port = int(backend.url.rpartition(":")[2])
 
     async def stop(self) -> None:
-        """Stop as a process would that is told to."""
-        if self.front is not None:
-            await self.front.close()
-            self.front = None
-            for channel in self.hub:
-                channel.stream.drop(channel)
+        """Stop it, as a process that is told to."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            await backend.__aexit__(None, None, None)
 
-    # -- what a backend does -------------------------------------------------------------------
+    def _add(self, subject: Subject, view: Any) -> Told:
+        told = Told(subject, view, f"epoch{len(self.told):03}".encode())
+        self.told[subject] = told
+        self.runtime.add(told.stream, told.encode)
+        return told
 
-    async def _admit(self, request: UpgradeRequest) -> Admitted | Declined:
-        principal = self._door.admit(request.headers)
-        parts = request.path.split("/")
-        kind = SubjectKind(parts[4].removesuffix("s"))
-        subject = Subject(kind, parts[5], parts[3])
-        channel = self.hub.channel(subject)
-        if channel is None or not self.policy.observe(principal, subject):
-            return Declined(f"{kind}_not_found")
-        feed = channel.feed(
-            self.policy.projection(principal, subject),
-            Wire.WEBSOCKET,
-            lambda event: self.policy.project(event, principal),
-        )
-        watching = Watching(str(principal), principal.expires_at_ms, principal)
-        return Admitted(
-            channel=channel, feed=feed, watching=watching, cursor=request.query.get("cursor")
-        )
+    def _inventory(self) -> dict[str, Any]:
+        workers = [_worker_row(told) for told in self.told.values() if told.is_worker]
+        services = [_service_row(told) for told in self.told.values() if not told.is_worker]
+        return {"workers": workers, "services": services}
 
-    def _app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/", self._page),
-                Route("/assets/{name}", self._page),
-                Route("/api/session", self._begin, methods=["POST"]),
-                Route("/api/session", self._who),
-                Route("/api/runtimes", self._runtimes),
-                Route("/api/runtimes/{r}/{kind}/{name}/affordances", self._affordances),
-            ]
-        )
 
-    async def _page(self, request: Request) -> Response:
-        self.requests.append(request.url.path)
-        name = request.path_params.get("name")
-        folder = files("yoi.backend") / "console"
-        path = folder / "index.html" if name is None else folder / "assets" / name
-        if not path.is_file():
-            return Response(status_code=404)
-        headers = {
-            "Content-Security-Policy": CSP.format(host=request.headers["host"]),
-            "Content-Type": TYPES[path.name.rpartition(".")[2]],
-            "X-Content-Type-Options": "nosniff",
-        }
-        return Response(path.read_bytes(), headers=headers)
+def _worker_row(told: Told) -> dict[str, Any]:
+    data = told.stream.snapshot().data
+    return {
+        "id": told.stream.subject.name,
+        "status": data.status,
+        "engine": "scripted",
+        "approvals": len(data.waiting),
+    }
 
-    def _admitted(self, request: Request) -> Principal:
-        return self._door.admit(asgi_headers(request.headers.raw))
 
-    async def _begin(self, request: Request) -> Response:
-        try:
-            made = self.sessions.exchange((await request.json())["code"])
-        except Refused as exc:
-            return JSONResponse({"code": exc.code, "message": exc.message}, exc.status)
-        return JSONResponse({"token": made.token.reveal(), "expires_at": made.expires_at_ms})
-
-    async def _who(self, request: Request) -> Response:
-        try:
-            who = self._admitted(request)
-        except Refused as exc:
-            return JSONResponse({"code": exc.code, "message": exc.message}, exc.status)
-        return JSONResponse(
-            {
-                "principal": str(who),
-                "expires_at": who.expires_at_ms,
-                "redact": sorted(who.redact),
-            }
-        )
-
-    async def _affordances(self, request: Request) -> Response:
-        who = self._admitted(request)
-        kind = SubjectKind(request.path_params["kind"].removesuffix("s"))
-        subject = Subject(kind, request.path_params["name"], request.path_params["r"])
-        return JSONResponse({"actions": list(self.policy.affordances(who, subject))})
-
-    async def _runtimes(self, request: Request) -> Response:
-        try:
-            self._admitted(request)
-        except Refused as exc:
-            return JSONResponse({"code": exc.code, "message": exc.message}, exc.status)
-        listed = []
-        for runtime in self.runtimes:
-            mine = [t for s, t in self.told.items() if s.runtime_id == runtime["runtime_id"]]
-            workers = [self._worker_row(told) for told in mine if told.is_worker]
-            services = [self._service_row(told) for told in mine if not told.is_worker]
-            listed.append({**runtime, "workers": workers, "services": services})
-        return JSONResponse(listed)
-
-    def _worker_row(self, told: Told) -> dict[str, Any]:
-        data = told.stream.snapshot().data
-        return {
-            "id": told.stream.subject.name,
-            "status": data.status,
-            "engine": f"{data.greeting.provider}:{data.greeting.model}",
-            "waiting": 0,
-            "approvals": len(data.waiting),
-            "last_error": None,
-        }
-
-    def _service_row(self, told: Told) -> dict[str, Any]:
-        status = told.stream.snapshot().data.status
-        links = status.get("connections", [])
-        return {
-            "id": told.stream.subject.name,
-            "lifecycle": status.get("lifecycle", ""),
-            "reference": status.get("reference", ""),
-            "connections": len(links),
-            "open": sum(link["state"] == "open" for link in links),
-            "queue_depth": status.get("queue_depth", 0),
-            "dead_letters": status.get("dead_letters", 0),
-            "last_error": status.get("last_error"),
-        }
+def _service_row(told: Told) -> dict[str, Any]:
+    status = told.stream.snapshot().data.status
+    links = status.get("connections", [])
+    return {
+        "id": told.stream.subject.name,
+        "lifecycle": status.get("lifecycle", ""),
+        "reference": status.get("reference", ""),
+        "connections": len(links),
+        "open": sum(link["state"] == "open" for link in links),
+        "queue_depth": status.get("queue_depth", 0),
+        "dead_letters": status.get("dead_letters", 0),
+        "last_error": status.get("last_error"),
+    }
 
 
 @contextlib.asynccontextmanager
-async def console_world(folder: Any, limits: Limits = LIMITS):
-    """Yield a world that listens."""
-    world = ConsoleWorld(TokenStore(folder / "tokens.toml"), limits)
+async def console_world(workspace: Path, limits: Limits = LIMITS, *, persist: bool = True):
+    """Yield a world whose backend listens."""
+    world = ConsoleWorld(workspace, limits, persist=persist)
     await world.start()
     try:
         yield world

@@ -12,10 +12,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 from tests.backend import scenes
-from tests.backend.console_world import console_world
+from tests.backend.console_world import RUNTIME, console_world
 from tests.backend.histories import history
 
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind, Redaction
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -54,6 +55,14 @@ async def browser():
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
     async with console_world(tmp_path_factory.mktemp("backend")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def forgetful(tmp_path_factory):
+    """A backend that holds little, and forgets all when it ends."""
+    folder = tmp_path_factory.mktemp("forgetful")
+    async with console_world(folder, SMALL, persist=False) as made:
         yield made
 
 
@@ -181,8 +190,11 @@ async def test_a_session_that_is_over_leads_back_to_the_door(world, visit):
     world.worker("over")
     one = await visit()
     await one.watch("over")
-    world.hub.review(lambda watching, subject: "session_expired")
-    await expect(one.page.get_by_role("alert")).to_contain_text("expired or was revoked")
+    world.clock.later_ms = LIMITS.session_ms
+    try:
+        await expect(one.page.get_by_role("alert")).to_contain_text("expired or was revoked")
+    finally:
+        world.clock.later_ms = 0
     assert await one.page.evaluate("sessionStorage.length") == 0
 
 
@@ -212,6 +224,7 @@ async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     await expect(page.locator(".waiting")).to_contain_text("yoi worker approve triage c-72")
     await expect(page.locator(".alerts")).to_contain_text("3 notifications")
     await expect(page.locator(".facts")).to_contain_text("2,472 tokens in, 171 out")
+    await page.evaluate("window.dispatchEvent(new Event('online'))")  # the list looks at once
     await expect(page.locator(".sidebar")).to_contain_text("1 approval")
     await page.get_by_role("button", name=re.compile("Jump to live")).click()
     await page.screenshot(path=shots / "console-worker.png")
@@ -392,32 +405,31 @@ async def test_a_restart_of_the_backend_loses_nothing_and_shows_nothing_twice(wo
 
 
 @needs_browser
-async def test_a_server_that_forgot_says_so_and_the_picture_is_fresh(world, visit):
-    told = world.worker("forgot", limits=SMALL)
-    one = await visit()
+async def test_a_backend_that_forgot_says_so_and_the_picture_is_fresh(forgetful, visit):
+    told = forgetful.worker("forgot")
+    one = await visit(at=forgetful)
     await one.watch("forgot")
     told.message("before")
     await expect(one.page.get_by_text("before", exact=True)).to_be_visible()
-    await world.stop()
+    await forgetful.stop()
     await expect(one.page.locator(".strip")).to_contain_text("Reconnecting in")
-    for number in range(100):
-        told.message(f"while away {number}")
-    await world.start()
+    told.message("while away")
+    await forgetful.start()
     await one.page.get_by_role("button", name="Reconnect now").click()
     await one.live()
     notes = one.page.locator(".strip-notes")
-    await expect(notes).to_contain_text("resynced because too much happened in between")
-    assert await one.entries() == ["before", *(f"while away {number}" for number in range(100))]
+    await expect(notes).to_contain_text("resynced because the stream began anew")
+    assert await one.entries() == ["before", "while away"]
     await notes.get_by_role("button", name="Dismiss").click()
     await expect(notes).not_to_be_visible()
 
 
 @needs_browser
-async def test_one_who_lags_is_told_how_much_was_skipped(world, visit):
-    told = world.worker("fast", limits=SMALL)
-    one = await visit()
+async def test_one_who_lags_is_told_how_much_was_skipped(forgetful, visit):
+    told = forgetful.worker("fast")
+    one = await visit(at=forgetful)
     await one.watch("fast")
-    for number in range(150):  # in one turn of the loop: the ring passes the browser by
+    for number in range(150):  # in one turn of the loop: what is held passes the browser by
         told.message(f"message {number}")
     await expect(one.page.locator(".strip-notes")).to_contain_text(
         "lagged: 110 events skipped, picture refreshed"
@@ -429,15 +441,19 @@ async def test_one_who_lags_is_told_how_much_was_skipped(world, visit):
 @needs_browser
 async def test_a_lost_runtime_is_not_shown_as_live(world, visit):
     told = world.worker("upstream")
-    one = await visit()
+    one, late = await visit(), await visit()
     await one.watch("upstream")
     strip = one.page.locator(".strip")
-    channel = world.hub.channel(told.stream.subject)
-    channel.tell("upstream_disconnect")
+    world.source.cut(Subject(SubjectKind.WORKER, "upstream", RUNTIME))
     await expect(strip).to_contain_text("may be stale since")
     await expect(strip).to_have_attribute("data-level", "warn")
-    channel.tell("upstream_restored")
-    await one.live()
+    await late.page.get_by_role("link", name="upstream").click()
+    await expect(late.page.locator(".strip")).to_contain_text("may be stale since")
+    told.message("meanwhile")
+    world.source.mend()
+    for watcher in (one, late):
+        await watcher.live()
+        await expect(watcher.page.get_by_text("meanwhile", exact=True)).to_be_visible()
 
 
 @needs_browser
@@ -446,7 +462,7 @@ async def test_an_end_is_final(world, visit):
     told.message("last words")
     one = await visit()
     await one.watch("ending")
-    world.hub.remove(told.stream.subject)
+    world.runtime.remove(told.stream.subject)
     strip = one.page.locator(".strip")
     await expect(strip).to_contain_text("Closed: it is gone for good; nothing follows (4502).")
     await expect(one.page.get_by_text("last words", exact=True)).to_be_visible()

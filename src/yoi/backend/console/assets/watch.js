@@ -228,7 +228,7 @@ export class Watch {
     this._last = told;
     const name = told.code.slice(told.code.indexOf(".") + 1);
     const at = this._env.now();
-    if (name === "upstream_disconnect") {
+    if (name === "upstream_disconnect" || name === "malformed_frame") {
       this.standing.upstreamLostAt ||= at;
     } else if (name === "upstream_restored" || name === "upstream_resync") {
       this.standing.upstreamLostAt = 0;
