@@ -47,13 +47,12 @@ class EventStream:
         """Answer until the stream ends, the client leaves, or takes nothing for too long."""
         decided = self._decided
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            if isinstance(decided, Declined):
-                await _body(send, _last_words(decided), more=False)
-            elif scope["method"] == "HEAD":
-                await _body(send, b"", more=False)
-            else:
+            if isinstance(decided, Admitted) and scope["method"] != "HEAD":
                 await self._stream(decided, scope, receive, send)
+            else:
+                last = _last_words(decided) if isinstance(decided, Declined) else b""
+                await _start(send)
+                await _body(send, last, more=False)
         finally:
             if isinstance(decided, Admitted):
                 decided.left()
@@ -120,7 +119,11 @@ class _Outlet:
         self._wake.set()
 
     async def pour(self, send: Send) -> None:
-        """Send what is written until the end."""
+        """Send what is written until the end.
+
+        The watcher is there before the first byte is sent: its stall is timed from the beginning.
+        """
+        await _start(send)
         while not self._over or self._pending:
             await self._wake.wait()
             self._wake.clear()
@@ -140,6 +143,10 @@ async def _leaves(receive: Receive, outlet: _Outlet) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     outlet.leave()
+
+
+async def _start(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
 
 
 async def _body(send: Send, data: bytes, *, more: bool) -> None:
