@@ -14,7 +14,7 @@ from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.principals import Redaction
-from yoi.serving.tokens import TokenStore, tokens_file
+from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
 from yoi.types import Secret
 
 WS = "/api/runtimes/r/workers/w/events/ws"
@@ -405,6 +405,19 @@ async def test_figures_tell_of_upstreams_and_runtimes(tmp_path) -> None:
         assert b'yoi_upstreams{state="live"} 1.0' in body
         assert b'yoi_runtime_up{runtime_id="r"} 1.0' in body
         assert b"yoi_followers 1.0" in body
+
+
+async def test_a_token_for_metrics_reads_figures_and_nothing_else(tmp_path) -> None:
+    store = TokenStore(tokens_file(tmp_path))
+    key = store.create("prometheus", kind=TokenKind.METRICS, observe=())[1].reveal()
+    async with backend(tmp_path, Runtime("w").local("r")) as served:
+        caller = Caller(served, key)
+        status, _, body = await caller.ask("GET", "/metrics")
+        assert (status, b"yoi_followers 0.0" in body) == (200, True)
+        assert (await caller.get("/api/runtimes"))[0] == 401
+        tokens_file(tmp_path).chmod(0o644)
+        status, ready = await caller.get("/readyz")
+        assert (status, ready["checks"]["tokens"]) == (503, False)
 
 
 async def test_a_stop_asks_everybody_to_come_back(tmp_path) -> None:

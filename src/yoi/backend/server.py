@@ -27,14 +27,14 @@ from yoi.serving.door import Door
 from yoi.serving.front import Front, bind
 from yoi.serving.health import Readiness, health_routes
 from yoi.serving.hub import Hub
-from yoi.serving.identity import AT_BACKEND, Identities
+from yoi.serving.identity import AT_BACKEND, AT_METRICS, Identities
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.principals import Principal, operator
 from yoi.serving.review import judge, keep_reviewing
-from yoi.serving.sessions import Sessions
+from yoi.serving.sessions import Sessions, SessionToken
 from yoi.serving.settings import BackendSettings, RemoteRuntime
-from yoi.serving.tls import client_context, server_context
+from yoi.serving.tls import client_context, keep_certificate, server_context
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock, SecretSource
 
@@ -91,6 +91,11 @@ class Backend:
         code = self._sessions.new_code(operator() if principal is None else principal)
         return f"{self.url}/#code={code.reveal()}"
 
+    def new_session(self, principal: Principal | None = None) -> SessionToken:
+        """Return a session as the operator unless said otherwise. Only once entered."""
+        assert self._sessions is not None
+        return self._sessions.begin(operator() if principal is None else principal)
+
     async def _start(self, running: contextlib.AsyncExitStack) -> None:
         clock, limits, listener = self._clock, self._limits, self._settings.listener
         keys = await asyncio.to_thread(KeyStore(keys_file(self._workspace)).load_or_create)
@@ -115,15 +120,18 @@ class Backend:
         sock = bind(listener.listen.address, listener.listen.port)
         running.callback(sock.close)
         host, port = sock.getsockname()[:2]
-        door = Door(listener.names_at(host, port), identities.identify)
+        names = listener.names_at(host, port)
+        door = Door(names, identities.identify)
+        figures = Door(names, identities.letting_in(AT_METRICS).identify)
         gate = Gate(door, self._policy, self._sources, upstreams, hub)
         routes = BackendRoutes(gate, sessions, clock, commands=self._commands, limits=limits)
         app = routes.app()
         front = Front(app, gate.admit, hub, clock=clock, tls=tls, limits=limits)
         readiness = Readiness()
         readiness.add("runtimes", self._why_not_ready)
+        readiness.add("tokens", identities.why_not_ready)
         metrics = Metrics(hub, front, self._figures)
-        app.router.routes.extend(health_routes(readiness, metrics, door.admit))
+        app.router.routes.extend(health_routes(readiness, metrics, figures.admit))
         for source in self._sources.values():
             await source.start()
             running.push_async_callback(source.close)
@@ -133,6 +141,9 @@ class Backend:
         judged = judge(identities, self._policy.observe)
         reviewing = asyncio.ensure_future(keep_reviewing(hub, identities, judged, limits))
         running.callback(reviewing.cancel)
+        if tls is not None and listener.tls is not None:
+            renewing = asyncio.ensure_future(keep_certificate(tls, listener.tls, limits))
+            running.callback(renewing.cancel)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
 

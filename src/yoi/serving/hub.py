@@ -356,6 +356,11 @@ class Hub:
         """Return how many watch anything now."""
         return self._total
 
+    @property
+    def stalled(self) -> int:
+        """Return how many of them take nothing now."""
+        return sum(watcher.stalled for channel in self for watcher in channel.watchers)
+
     def add(self, stream: Stream[E], encode: Callable[[E], bytes]) -> Channel[E]:
         """Return the new channel of `stream`. One of its subject must not be there (ValueError)."""
         if stream.subject in self._channels:

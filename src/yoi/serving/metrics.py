@@ -99,6 +99,9 @@ class _Collected(Collector):
     def _of_hub(self) -> Iterator[Metric]:
         counters = self._hub.counters
         yield GaugeMetricFamily("yoi_followers", "clients that watch now", self._hub.watched)
+        yield GaugeMetricFamily(
+            "yoi_followers_stalled", "those of them whose connection is full", self._hub.stalled
+        )
         for name, words, value in (
             ("followers", "clients that began to watch", counters.attached),
             ("events", "events published to streams", counters.events),
