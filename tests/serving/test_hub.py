@@ -125,7 +125,9 @@ def test_one_who_takes_no_more_is_left_and_goes_on_from_its_own_place():
         world.say(words)
         world.turn()
     assert (said(slow), said(quick)) == ([], ["a", "b", "c"])
+    assert (world.hub.watched, world.hub.stalled) == (2, 1)
     slow.watcher.resume(0)
+    assert world.hub.stalled == 0
     world.say("d")
     world.turn()
     assert said(slow) == said(quick) == ["a", "b", "c", "d"]
