@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import yoi.client
 import yoi_pdk
 import yoi_pdk.testing
 
@@ -31,7 +32,7 @@ def test_toml_is_toml(text):
 
 
 @pytest.mark.parametrize("text", blocks("python"))
-def test_python_uses_what_the_pdk_has(text):
-    known = set(yoi_pdk.__all__) | set(yoi_pdk.testing.__all__) | OF_THE_PAGE
+def test_python_uses_what_the_pdk_or_the_client_has(text):
+    known = {*yoi_pdk.__all__, *yoi_pdk.testing.__all__, *yoi.client.__all__, *OF_THE_PAGE}
     names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     assert {name for name in names if CALLED.match(name)} <= known

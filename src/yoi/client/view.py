@@ -20,6 +20,10 @@ class View(Protocol):
         """Take in the next event."""
         ...
 
+    def snapshot(self) -> ev.Snapshot | ServiceSnapshot | None:
+        """Return the state, or None where it is not known."""
+        ...
+
 
 class NoView:
     """Keeps nothing: for those who fold themselves."""
@@ -29,6 +33,9 @@ class NoView:
 
     def apply(self, event: Event) -> None:
         """Do nothing."""
+
+    def snapshot(self) -> None:
+        """Return None."""
 
 
 class FoldedView:
