@@ -276,14 +276,19 @@ async def test_a_parked_stream_that_was_let_go_comes_back_from_disk() -> None:
     world, client = await filled(journal, 3, limits)
     cursor = client.cursor
     client.leave()
+    world.link.event(4, said("m4", 4))
     world.timers.advance(30)
     assert world.hub.channel(WORKER) is None
-    await world.backlog.flush()
+    # At once, while the last event still waits to be written.
     asking = world.asking()
     await turn()
-    exactly((4, said("m4", 4)))(world.link)
+    assert world.link.resume.at.seq == 4
+    exactly((5, said("m5", 5)))(world.link)
     again = Client(await asking).open(cursor)
-    assert again.words == ["resumed", "user_message:m4", "bookmark"]
+    assert again.words == ["resumed", "user_message:m4", "user_message:m5", "bookmark"]
+    await world.backlog.flush()
+    third, _ = await back(journal, again.cursor, exactly(), limits)
+    assert third.link.resume.at.seq == 5
 
 
 async def test_it_writes_by_itself_and_finishes_when_closed(journal) -> None:

@@ -7,7 +7,6 @@ clients were given, never more; the runtime replays the rest, which gets the sam
 """
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,13 +66,17 @@ class Backlog:
     def __init__(self, journal: Journal, limits: Limits = LIMITS) -> None:
         self.journal = journal
         self.limits = limits
+        self._logs: dict[Subject, StreamLog] = {}
         self._dirty: dict[StreamLog, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     def log(self, subject: Subject) -> "StreamLog":
-        """Return the log of `subject`; a subject has one at a time."""
-        return StreamLog(self, subject)
+        """Return the log of `subject`: always the same one, so that nothing is written twice."""
+        if subject not in self._logs:
+            self._logs[subject] = StreamLog(self, subject)
+        return self._logs[subject]
 
     async def start(self) -> None:
         """Begin to write."""
@@ -81,10 +84,10 @@ class Backlog:
 
     async def close(self) -> None:
         """Write what waits, and stop."""
+        self._closing = True
+        self._wake.set()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
             self._task = None
         await self.flush()
 
@@ -100,11 +103,12 @@ class Backlog:
         self._wake.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             await self._wake.wait()
             self._wake.clear()
-            await asyncio.sleep(self.limits.backlog_flush_ms / 1000)
-            await asyncio.shield(self.flush())
+            if not self._closing:
+                await asyncio.sleep(self.limits.backlog_flush_ms / 1000)
+            await self.flush()
 
 
 @dataclass(slots=True)
@@ -154,6 +158,7 @@ class StreamLog:
 
     async def load(self) -> Kept | None:
         """Return what is held; None when it is nothing that can be used."""
+        await self.flush()
         try:
             self._head = (await self._journal.status(self._name)).head
             kept = await self._read()

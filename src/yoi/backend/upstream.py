@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 
 from yoi.backend.backlog import Kept, StreamLog
 from yoi.backend.source import (
@@ -82,6 +83,7 @@ _TRANSITIONS: dict[UpstreamState, frozenset[UpstreamState]] = {
 }
 _TRIES_AT_ONE_PLACE = 2
 """So often a stream that turned out malformed is resumed; then it begins from a snapshot."""
+_log = structlog.get_logger("yoi.backend")
 _FOLDED_AT_ONCE = 256
 """Events taken up from disk before others have their turn."""
 
@@ -234,8 +236,12 @@ class Upstream:
             self._connect()
 
     async def _load(self, log: StreamLog) -> None:
-        kept = await log.load()
-        stream = None if kept is None else await self._restored(kept, log)
+        kept = stream = None
+        try:
+            kept = await log.load()
+            stream = None if kept is None else await self._restored(kept, log)
+        except Exception:
+            _log.exception("a defect in Yoi", what="taking up a backlog")
         self._loading = None
         if stream is not None and kept is not None:
             # Not yet what clients know: more may have been sent than was written down.
