@@ -203,7 +203,9 @@ async def test_a_session_that_is_over_leads_back_to_the_door(world, visit):
 
 @needs_browser
 async def test_a_run_is_shown_as_it_happens(world, visit, shots):
-    told = world.worker("triage", tools=["deploys", "page"], context_window=128_000)
+    told = world.worker("triage", tools=["deploys", "page"])
+    world.worker("release-notes")
+    world.service("house", {**scenes.service_status(queue_depth=0, dead_letters=0)})
     one = await visit()
     await one.watch("triage")
     page = one.page
@@ -226,7 +228,8 @@ async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     await expect(page.locator(".facts")).to_contain_text("2,472 tokens in, 171 out")
     await page.evaluate("window.dispatchEvent(new Event('online'))")  # the list looks at once
     await expect(page.locator(".sidebar")).to_contain_text("1 approval")
-    await page.get_by_role("button", name=re.compile("Jump to live")).click()
+    await page.set_viewport_size({"width": 1280, "height": 1080})
+    await page.locator(".pane").evaluate("(node) => node.scrollTo(0, node.scrollHeight)")
     await page.screenshot(path=shots / "console-worker.png")
 
     told.tell("approval_done", {"id": "c-72", "approved": True, "by": "mara"})
@@ -392,7 +395,7 @@ async def test_a_restart_of_the_backend_loses_nothing_and_shows_nothing_twice(wo
         await expect(one.page.get_by_text(f"message {sent + 3}", exact=True)).to_be_visible()
         await world.stop()
         await expect(strip).to_contain_text("Disconnected: the server stops")
-        await expect(strip).to_contain_text("What you see is as of")
+        await expect(strip).to_contain_text("As of ")
         for number in range(sent + 4, sent + 7):
             told.message(f"message {number}")
         await world.start()
@@ -400,7 +403,7 @@ async def test_a_restart_of_the_backend_loses_nothing_and_shows_nothing_twice(wo
         await expect(one.page.get_by_text(f"message {sent + 6}", exact=True)).to_be_visible()
     await one.live()
     assert await one.entries() == [f"message {number}" for number in range(1, 13)]
-    await expect(one.page.locator(".strip-notes")).not_to_be_visible()
+    await expect(one.page.locator(".notes")).not_to_be_visible()
     assert all("cursor=" in url for url in one.sockets[1:])
 
 
@@ -417,7 +420,7 @@ async def test_a_backend_that_forgot_says_so_and_the_picture_is_fresh(forgetful,
     await forgetful.start()
     await one.page.get_by_role("button", name="Reconnect now").click()
     await one.live()
-    notes = one.page.locator(".strip-notes")
+    notes = one.page.locator(".notes")
     await expect(notes).to_contain_text("resynced because the stream began anew")
     assert await one.entries() == ["before", "while away"]
     await notes.get_by_role("button", name="Dismiss").click()
@@ -431,7 +434,7 @@ async def test_one_who_lags_is_told_how_much_was_skipped(forgetful, visit):
     await one.watch("fast")
     for number in range(150):  # in one turn of the loop: what is held passes the browser by
         told.message(f"message {number}")
-    await expect(one.page.locator(".strip-notes")).to_contain_text(
+    await expect(one.page.locator(".notes")).to_contain_text(
         "lagged: 110 events skipped, picture refreshed"
     )
     assert await one.entries() == [f"message {number}" for number in range(150)]
@@ -525,6 +528,8 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
     await expect(pull).to_contain_text("3 messages, 2.0 KiB")
     await expect(page.locator(".event.gap")).to_contain_text("may be missing for 2144 ms")
     await expect(page.locator(".event.refusal")).to_contain_text("hint: yoi plugin grant chat")
+    await page.set_viewport_size({"width": 1280, "height": 1000})
+    await page.locator(".pane").evaluate("(node) => node.scrollTo(0, 240)")
     await page.screenshot(path=shots / "console-service.png")
     await page.get_by_role("button", name="gaps").click()
     await expect(page.locator(".event")).to_have_count(1)

@@ -66,9 +66,11 @@ export function append(node, text) {
   node.append(made);
 }
 
-/** Returns untrusted text of one line, isolated from the text around it. */
-export function name(text, attributes = {}) {
-  return el("bdi", attributes, untrusted(String(text ?? "").replace(/[\n\t]+/g, " ")));
+/** Returns untrusted text of one line and at most `most` units, isolated from its surroundings. */
+export function name(text, most = 256, attributes = {}) {
+  const line = String(text ?? "").replace(/[\n\t]+/g, " ");
+  const cut = line.length > most;
+  return el("bdi", attributes, untrusted(cut ? line.slice(0, most) : line), cut ? "…" : null);
 }
 
 /** Returns the placeholder of what policy keeps from this observer. */

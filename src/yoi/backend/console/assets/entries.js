@@ -76,7 +76,7 @@ function unknown(entry) {
   const { seq, type, at_ms: at, ...rest } = entry;
   return card(
     "system",
-    el("span", { class: "label" }, name(printable(String(type), 64))),
+    el("span", { class: "label" }, name(String(type), 64)),
     at,
     entry.redacted ? withheld("entry") : long(laidOut(JSON.stringify(rest)), { class: "mono" }),
   );
@@ -92,8 +92,8 @@ function origin(from) {
     "span",
     { class: "badge", title: `${printable(digest, 100)}\n${about}` },
     el("span", { class: "badge-kind" }, "plugin"),
-    name(printable(text(from.plugin), 64), { class: "badge-name" }),
-    el("span", {}, "via ", name(printable(text(from.ingress), 64))),
+    name(text(from.plugin), 64, { class: "badge-name" }),
+    el("span", {}, "via ", name(text(from.ingress), 64)),
     el("span", { class: "mono" }, name(short)),
   );
 }
@@ -104,9 +104,9 @@ function assistantHead(entry) {
     "span",
     { class: "label" },
     "Model ",
-    el("span", { class: "faint" }, name(printable(text(entry.model), 64))),
+    el("span", { class: "faint" }, name(text(entry.model), 64)),
     Number.isInteger(entry.llm_call) ? el("span", { class: "faint" }, ` call ${entry.llm_call}`) : null,
-    odd ? el("span", { class: "chip" }, name(printable(text(entry.finish), 32))) : null,
+    odd ? el("span", { class: "chip" }, name(text(entry.finish), 32)) : null,
   );
 }
 
@@ -140,7 +140,7 @@ function call(part) {
 
 /** Returns a tool's name. */
 export function toolName(value) {
-  return name(printable(text(value), 128) || "?", { class: "tool" });
+  return name(text(value) || "?", 128, { class: "tool" });
 }
 
 /** Returns a call's arguments as they were written, on several lines where they are JSON. */
@@ -197,6 +197,7 @@ export class Growing {
     if (block.kind === "tool_call") fill(this._name, toolName(block.name));
     mark(this._chip, "gone", !block.redacted);
     mark(this._caret, "gone", block.done);
+    mark(this._text, "gone", block.redacted && !block.text);
     if (block.text === this._shown) return;
     // A surrogate pair is never split between events, so what was shown stands.
     const grown = block.text.startsWith(this._shown) && block.text.length < TAIL * 2;

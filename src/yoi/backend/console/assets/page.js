@@ -33,9 +33,9 @@ export class Page {
         el(
           "div",
           { class: "title" },
-          el("h1", { tabindex: "-1" }, name(printable(subject.name, 128))),
+          el("h1", { tabindex: "-1" }, name(subject.name, 128)),
           this._content.status,
-          el("span", { class: "faint" }, `${subject.kind} of `, name(printable(subject.runtime, 64))),
+          el("span", { class: "faint" }, `${subject.kind} of `, name(subject.runtime, 64)),
           this._offers,
         ),
         this._content.facts,
@@ -43,12 +43,13 @@ export class Page {
       this._strip.node,
       this._content.node,
     );
+    this._content.frame.append(this._strip.notes);
   }
 
   /** Begins to watch. */
   start() {
     this._watch.start();
-    this._strip.render();
+    this._showStrip();
     this._askOffers();
   }
 
@@ -67,7 +68,7 @@ export class Page {
 
   /** Lets what counts seconds count. */
   tick() {
-    this._strip.render();
+    this._showStrip();
   }
 
   /** Shows what is known now, with the next frame of the screen. */
@@ -75,9 +76,15 @@ export class Page {
     if (this._frame || this._closed) return;
     this._frame = requestAnimationFrame(() => {
       this._frame = 0;
-      this._strip.render();
+      this._showStrip();
       this._content.render(this._inventory.subject(this.subject));
     });
+  }
+
+  _showStrip() {
+    this._strip.render();
+    // What is not live must not look as if it were.
+    this.node.dataset.level = this._strip.level;
   }
 
   _event(payload) {
@@ -88,6 +95,8 @@ export class Page {
 
   _changed() {
     const { state, code } = this._watch.standing;
+    if (state === State.WAITING && this._state === State.LIVE) this._inventory.look();
+    this._state = state;
     if (state === State.CLOSED && code === SESSION_EXPIRED) this._expired();
     else this.refresh();
   }
@@ -103,7 +112,7 @@ export class Page {
     const offered = Array.isArray(actions) ? actions.filter((one) => typeof one === "string") : [];
     if (!offered.length) return;
     this._content.allow(offered);
-    fill(this._offers, "your session may: ", offered.map((one) => [name(printable(one, 32)), " "]));
+    fill(this._offers, "your session may: ", offered.map((one) => [name(one, 32), " "]));
     this.refresh();
   }
 

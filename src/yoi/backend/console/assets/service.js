@@ -57,7 +57,8 @@ export class ServiceContent {
       { class: "pane", tabindex: "0", role: "region", "aria-label": "The service" },
       el("div", { class: "column wide" }, this._loading, this._rest),
     );
-    this.node = el("div", { class: "content" }, el("div", { class: "pane-frame" }, this._pane));
+    this.frame = el("div", { class: "pane-frame" }, this._pane);
+    this.node = el("div", { class: "content" }, this.frame);
     this._makeTabs();
   }
 
@@ -95,9 +96,9 @@ export class ServiceContent {
     const digest = word(status.digest);
     fill(
       this.facts,
-      el("span", {}, name(printable(word(status.reference), 128)), " ", name(printable(word(status.version), 32))),
-      status.runtime ? el("span", {}, name(printable(word(status.runtime), 64))) : null,
-      digest ? el("span", { class: "mono", title: printable(digest, 100) }, name(printable(digest, 20))) : null,
+      el("span", {}, name(word(status.reference), 128), " ", name(word(status.version), 32)),
+      status.runtime ? el("span", {}, name(word(status.runtime), 64)) : null,
+      digest ? el("span", { class: "mono", title: printable(digest, 100) }, name(digest, 20)) : null,
       redacted ? withheld("diagnostics") : null,
     );
     fill(this._summary, cards(status, this._name, redacted));
@@ -226,7 +227,7 @@ function failure(from, redacted) {
   return [
     said ? el("bdi", {}, untrusted(said)) : redacted ? withheld("words") : null,
     " ",
-    from.last_error_code ? el("code", {}, name(printable(word(from.last_error_code), 64))) : null,
+    from.last_error_code ? el("code", {}, name(word(from.last_error_code), 64)) : null,
   ];
 }
 
@@ -287,7 +288,7 @@ function traffic(one) {
 
 function closing(one) {
   if (one.close_code === null || one.close_code === undefined) return null;
-  return [`${one.close_code} `, name(printable(word(one.close_reason), 128))];
+  return [`${one.close_code} `, name(word(one.close_reason), 128)];
 }
 
 function connection(one, redacted) {
@@ -295,7 +296,7 @@ function connection(one, redacted) {
   return el(
     "article",
     { class: "link" },
-    linkHead(el("strong", {}, name(printable(word(one.name), 64))), one),
+    linkHead(el("strong", {}, name(word(one.name), 64)), one),
     el("div", { class: "mono url" }, name(word(one.url)), one.address ? [" at ", name(word(one.address))] : null),
     el(
       "dl",
@@ -306,7 +307,7 @@ function connection(one, redacted) {
       fact("last frame", when(one.last_frame_at)),
       one.close_code !== null && one.close_code !== undefined ? fact("last close", el("span", {}, closing(one))) : null,
       one.state !== "open" ? fact("next dial", when(one.next_dial_at)) : null,
-      one.subprotocol ? fact("subprotocol", name(printable(one.subprotocol, 64))) : null,
+      one.subprotocol ? fact("subprotocol", name(one.subprotocol, 64)) : null,
       one.heartbeats ? fact("heartbeats", `${count(one.heartbeats)}, at most ${count(one.heartbeat_late_ms)} ms late`) : null,
       odd(one.queue_drops, "dropped at the queue"),
       odd(one.send_failures, "sends failed"),
@@ -352,8 +353,8 @@ function happening(entry) {
         { class: "event-head" },
         gap ? el("span", { class: "chip gap" }, "gap") : null,
         refusal ? el("span", { class: "chip ask" }, "refused") : null,
-        el("code", {}, name(printable(word(entry.code), 64))),
-        el("span", { class: "faint" }, name(printable(word(entry.scope), 128))),
+        el("code", {}, name(word(entry.code), 64)),
+        el("span", { class: "faint" }, name(word(entry.scope), 128)),
       ),
       entry.redacted ? withheld("words") : el("div", { class: "said", dir: "auto" }, untrusted(word(entry.message))),
       entry.hint ? el("div", { class: "hint" }, "hint: ", el("bdi", {}, untrusted(word(entry.hint)))) : null,

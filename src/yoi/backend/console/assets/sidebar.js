@@ -5,6 +5,7 @@ import { lasting, many, printable, when } from "./text.js";
 import { address } from "./route.js";
 
 const FILTER_FROM = 12;
+const NONE = { worker: "none: see [[workers]] in .yoi/yoi.toml", service: "none: yoi plugin enable" };
 const LEVELS = {
   available: "live",
   running: "live",
@@ -106,7 +107,7 @@ export class Sidebar {
     const hidden = Array.isArray(who?.redact) ? who.redact : [];
     fill(
       this._who,
-      who ? el("span", {}, "Signed in as ", name(printable(String(who.principal ?? "?"), 64))) : null,
+      who ? el("span", {}, "Signed in as ", name(String(who.principal ?? "?"), 64)) : null,
       who?.expires_at ? el("span", {}, `until ${when(who.expires_at)}`) : null,
       hidden.length
         ? el(
@@ -211,7 +212,7 @@ function row(kind, one, sidebar) {
       { class: "none" },
       one.none
         ? "none of that name"
-        : { worker: "none; [[workers]] of .yoi/yoi.toml makes one", service: "none; yoi plugin enable makes one" }[kind],
+        : NONE[kind],
     );
   }
   const chosen = sidebar.isChosen(one.subject);

@@ -7,7 +7,7 @@ import { State } from "./watch.js";
 /** Returns `{level, words, live}` for a standing: what the strip shows. Words change rarely. */
 export function described(standing) {
   const { state, attempt, why, code, lastFrameAt, upstreamLostAt } = standing;
-  const asOf = lastFrameAt ? ` What you see is as of ${when(lastFrameAt)}.` : "";
+  const asOf = lastFrameAt ? ` As of ${when(lastFrameAt)}.` : "";
   switch (state) {
     case State.CONNECTING:
       return attempt
@@ -21,7 +21,7 @@ export function described(standing) {
             level: "warn",
             words:
               "The backend lost the runtime and is reconnecting. " +
-              `What you see may be stale since ${when(upstreamLostAt)}.`,
+              `This may be stale since ${when(upstreamLostAt)}.`,
           }
         : { level: "live", words: "Live" };
     case State.WAITING:
@@ -47,13 +47,15 @@ export class Strip {
     this._words = el("span", { class: "strip-words", role: "status", "aria-live": "polite" });
     this._count = el("span", { class: "strip-count", "aria-hidden": "true" });
     this._now = button("Reconnect now", () => watch.reconnectNow(), { class: "quiet" });
-    this._notes = el("div", { class: "strip-notes", role: "status", "aria-live": "polite" });
+    /** What has happened to the connection, for a person to read and dismiss. */
+    this.notes = el("div", { class: "notes gone", role: "status", "aria-live": "polite" });
     this.node = el(
       "div",
       { class: "strip" },
       el("span", { class: "dot", "aria-hidden": "true" }),
-      el("div", { class: "strip-state" }, this._words, this._count, this._now),
-      this._notes,
+      this._words,
+      this._count,
+      this._now,
     );
     this._shown = null;
   }
@@ -63,6 +65,7 @@ export class Strip {
     const { standing } = this._watch;
     const { level, words } = described(standing);
     this.node.dataset.level = level;
+    this.level = level;
     say(this._words, words);
     const waiting = standing.state === State.WAITING;
     const left = standing.retryAt - Date.now();
@@ -79,11 +82,11 @@ export class Strip {
 
   _showNotes(notes) {
     const last = notes.at(-1);
-    mark(this._notes, "gone", !last);
-    if (!last) return fill(this._notes);
+    mark(this.notes, "gone", !last);
+    if (!last) return fill(this.notes);
     const earlier = notes.length - 1;
     const more = earlier ? ` (and ${earlier} more before)` : "";
     const dismiss = button("Dismiss", () => this._watch.forgetNotes(), { class: "quiet" });
-    return fill(this._notes, el("span", {}, noted(last) + more), dismiss);
+    return fill(this.notes, el("span", {}, noted(last) + more), dismiss);
   }
 }

@@ -40,13 +40,14 @@ export class WorkerContent {
       this._column,
     );
     this._jump = button("Jump to live", () => this._follow.toEnd(), { class: "jump gone" });
+    this.frame = el("div", { class: "pane-frame" }, this._pane, this._jump);
     this._waiting = el("section", { class: "waiting gone", "aria-label": "Waiting for a person" });
     this._now = el("p", { class: "now" });
     this.node = el(
       "div",
       { class: "content" },
       this._alerts,
-      el("div", { class: "pane-frame" }, this._pane, this._jump),
+      this.frame,
       this._waiting,
       this._now,
     );
@@ -91,9 +92,9 @@ export class WorkerContent {
     const window = greeting.context_window;
     fill(
       this.facts,
-      el("span", {}, name(printable(greeting.provider, 64)), " / ", name(printable(greeting.model, 64))),
+      el("span", {}, name(greeting.provider, 64), " / ", name(greeting.model, 64)),
       el("span", {}, `${count(usage.input_tokens)} tokens in, ${count(usage.output_tokens)} out`),
-      window ? el("span", {}, `context ${count(greeting.context_tokens)} of ${count(window)}`) : null,
+      window && greeting.context_tokens ? el("span", {}, `context ${count(greeting.context_tokens)} of ${count(window)}`) : null,
       tools(greeting.tools),
     );
   }
@@ -262,7 +263,7 @@ function alertLine(level, source, { message, redacted }, at) {
     { class: "alert", "data-level": level },
     el("span", { class: "alert-level" }, level),
     at ? el("time", {}, when(at)) : null,
-    el("span", { class: "faint" }, name(printable(source, 64))),
+    el("span", { class: "faint" }, name(source, 64)),
     redacted ? withheld("message") : el("bdi", { class: "alert-text" }, untrusted(message)),
   );
 }
