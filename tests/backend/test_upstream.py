@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from tests.backend.world import SERVICE, WORKER, Client, World, empty, said, text, turn
 
+from yoi.backend.attempt import on_one_line
 from yoi.backend.source import LossKind
-from yoi.backend.upstream import UpstreamState, on_one_line
+from yoi.backend.upstream import UpstreamState
 from yoi.core.observation import ServiceView
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
+from yoi.backend.attempt import Attempt, without_paths
 from yoi.backend.backlog import Kept, StreamLog
 from yoi.backend.source import (
     KINDS,
@@ -30,8 +30,6 @@ from yoi.core.backoff import FullJitter
 from yoi.core.observation import Stream, View
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
-from yoi.protocol import events as ev
-from yoi.protocol.depth import deeper_than
 from yoi.protocol.observation import Subject
 from yoi.serving.admission import Declined
 from yoi.serving.hub import Channel, Hub
@@ -156,7 +154,7 @@ class Upstream:
         self._resume: Resume | None = None
         self._known = False
         """Whether the stream's head is all that any client of this stream has ever been given."""
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._link: Link | None = None
         self._timer: Timer | None = None
         self._linger: Timer | None = None
@@ -265,7 +263,7 @@ class Upstream:
     def _connect(self) -> None:
         self._transition(UpstreamState.CONNECTING)
         self._around.counters.opened += 1
-        attempt = self._attempt = _Attempt(self, self._resume)
+        attempt = self._attempt = Attempt(self, self._resume)
         self._link = self._source.open(self.subject, attempt, self._resume)
 
     def _stop(self) -> None:
@@ -444,7 +442,7 @@ class Upstream:
         """Count an event that was dropped because it had been heard before."""
         self._around.counters.repeats += 1
 
-    def current(self, attempt: "_Attempt") -> bool:
+    def current(self, attempt: Attempt) -> bool:
         """Whether `attempt` is still the one that counts."""
         return self._attempt is attempt
 
@@ -452,77 +450,3 @@ class Upstream:
         if state not in _TRANSITIONS[self.state]:
             raise RuntimeError(f"an upstream does not go from {self.state} to {state}")
         self.state = state
-
-
-class _Attempt:
-    """The sink of one attempt: holds the runtime to its own numbers."""
-
-    def __init__(self, upstream: Upstream, resume: Resume | None) -> None:
-        self._upstream = upstream
-        self._resume = resume
-        self._at: Position | None = None
-
-    def snapshot(self, at: Position, cursor: str, event: Any) -> None:
-        """Hear of all state as of `at`."""
-        if self._upstream.current(self):
-            self._upstream.heard_snapshot(at, cursor, event)
-            self._at = at
-
-    def resumed(self) -> None:
-        """Hear that what follows the place asked for comes next."""
-        if not self._upstream.current(self):
-            return
-        if self._resume is None or self._at is not None:
-            raise ProtocolMalformed("protocol.malformed", "resumed, but nothing was asked for")
-        self._at = self._resume.at
-        self._upstream.heard_resumed()
-
-    def event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
-        """Hear of one event; a repeated one is dropped, a gap is a fault."""
-        upstream = self._upstream
-        if not upstream.current(self):
-            return
-        if self._at is None or at.epoch != self._at.epoch or at.seq > self._at.seq + 1:
-            raise ProtocolMalformed("protocol.malformed", "an event that cannot come next")
-        if at.seq <= self._at.seq:
-            upstream.count_repeat()
-            return
-        upstream.heard_event(at, cursor, event, on_one_line(raw, upstream.limits))
-        self._at = at
-
-    def caught_up(self) -> None:
-        """Hear that what comes next is live."""
-        if self._upstream.current(self):
-            self._upstream.heard_live()
-
-    def lost(self, loss: Loss) -> None:
-        """Hear that this attempt is over."""
-        if self._upstream.current(self):
-            self._upstream.heard_loss(loss)
-
-
-def on_one_line(raw: bytes, limits: Limits) -> bytes:
-    """Return an event's JSON as it may be passed on. Raises ProtocolMalformed beyond the bounds.
-
-    Server-sent events end at a line's end, so a line break between tokens would cut one short.
-    """
-    if len(raw) > limits.observed_event_bytes:
-        raise ProtocolMalformed("protocol.malformed", "the event is over its bound")
-    if raw.count(b"{") + raw.count(b"[") > limits.observed_depth:
-        try:
-            deep = deeper_than(msgspec.json.decode(raw), limits.observed_depth)
-        except (msgspec.DecodeError, RecursionError):
-            deep = True
-        if deep:
-            raise ProtocolMalformed("protocol.malformed", "the event is nested too deeply")
-    if b"\n" in raw or b"\r" in raw:
-        return msgspec.json.format(raw, indent=-1)
-    return raw
-
-
-def without_paths(event: Any) -> Any:
-    """Return a worker's snapshot without what it says of its machine's file system (O6)."""
-    if not isinstance(event, ev.Snapshot) or not event.data.greeting.cwd:
-        return event
-    greeting = msgspec.structs.replace(event.data.greeting, cwd="")
-    return ev.Snapshot(msgspec.structs.replace(event.data, greeting=greeting))
