@@ -1,0 +1,63 @@
+"""A real worker behind both hops, in one process and in two: what it says is what is seen."""
+
+import contextlib
+
+import pytest
+from tests.backend.served import CLOCK, UPSTREAM_TOKEN, backend, token
+from tests.backend.world import KEYS
+from tests.workers.worlds import World, answers
+
+from yoi.backend.local_source import LocalSource
+from yoi.backend.remote_source import RemoteSource
+from yoi.client import Event, Server, Snapshot, Target, observe
+from yoi.protocol import events as ev
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.runtime.observation_app import ObservationRoutes
+from yoi.runtime.observing import Observing
+from yoi.serving.door import Door
+from yoi.serving.front import Front, bind
+from yoi.serving.names import ListenerNames
+from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
+from yoi.types import Secret
+from yoi.workers.scripted import Say
+
+IDLE = ev.Status(ev.StatusData(status="idle"))
+
+
+@contextlib.asynccontextmanager
+async def source_of(worker, where: str):
+    observing = Observing(KEYS, dict, CLOCK)
+    observing.follow_workers([worker])
+    if where == "local":
+        yield LocalSource("r", observing.hub, observing.inventory, observing.refresh)
+        return
+    sock = bind("127.0.0.1", 0)
+    host, port = sock.getsockname()
+    principal = Principal(name="b", kind=PrincipalKind.UPSTREAM, observe=(EVERYTHING,))
+    door = Door(ListenerNames.of(host, port, secure=False), {UPSTREAM_TOKEN: principal}.get)
+    routes = ObservationRoutes(observing, door)
+    front = Front(routes.app(), routes.admit, observing.hub, clock=CLOCK)
+    await front.start(sock)
+    secret = Secret("upstream", UPSTREAM_TOKEN)
+    try:
+        yield RemoteSource("r", f"ws://{host}:{port}", lambda: secret, clock=CLOCK)
+    finally:
+        await front.close()
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+async def test_a_run_is_seen_whole_and_its_fold_is_the_worker_s_own(tmp_path, where) -> None:
+    key = token(tmp_path)
+    async with (
+        World(answers([Say("hello there")])) as world,
+        source_of(world.worker, where) as source,
+        backend(tmp_path, source) as served,
+    ):
+        subject = Subject(SubjectKind.WORKER, world.worker.name, "r")
+        async with observe(Target(Server(served.url, Secret("t", key)), subject)) as watch:
+            async for value in watch:
+                if isinstance(value, Snapshot):
+                    await world.worker.send("go")
+                if isinstance(value, Event) and value.event == IDLE:
+                    break
+            assert watch.view.snapshot() == world.worker.snapshot()
