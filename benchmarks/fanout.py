@@ -14,81 +14,22 @@ is installed.
 import argparse
 import os
 import shutil
-import socket
-import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from harness import figures, machine
-from harness.instruments import HERE, build
-from harness.processes import (
-    LOAD_CORE,
-    TESTED_CORE,
-    BenchmarkError,
-    Pinned,
-    cpu_ns,
-    free_port,
-    rss_bytes,
-)
+from harness.fanning import Case, Load, Place, Run, explained, of, running, yoi
+from harness.instruments import HERE
+from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError
 
 PEERS = HERE / "peers"
 BENCH_PYTHON = os.environ.get("BENCH_PYTHON", str(HERE.parent / ".venv-bench/bin/python"))
-OBSERVERS = 500
-EVENTS = {1: 400, 8: 400}
-EVENT_BYTES = 400
-WARMUP = 20
-START_SECONDS = 20.0
-WORKER_PATH = "/api/runtimes/local/workers/triage/events/ws"
+LOADS = {window: Load(observers=500, events=400, window=window) for window in (1, 8)}
 NCHAN_MODULES = [
     Path(folder) / "ngx_nchan_module.so"
     for folder in ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
 ]
-
-Run = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a server under test is reached, and a folder that is its own."""
-
-    port: int
-    pub_port: int
-    folder: Path
-
-    @property
-    def token_file(self) -> Path:
-        """Return where a server that wants tokens writes the observers'."""
-        return self.folder / "token"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A server under test. `start` is the text of a counted frame; peers send events bare."""
-
-    command: Callable[[Place], list[str | Path]]
-    peer: str | None = None
-    start: str = ""
-    path: str = "/sub"
-
-
-def _yoi(*redactions: str) -> Case:
-    return Case(
-        lambda at: [
-            sys.executable,
-            HERE / "sut_fan.py",
-            str(at.port),
-            str(at.pub_port),
-            at.token_file,
-            *redactions,
-        ],
-        start='{"kind":"event"',
-        path=WORKER_PATH,
-    )
 
 
 def _uvicorn(at: Place) -> list[str | Path]:
@@ -108,8 +49,8 @@ def _nchan(at: Place) -> list[str | Path]:
 
 
 CASES = {
-    "yoi": _yoi(),
-    "yoi, redacting": _yoi("thinking", "tool_arguments"),
+    "yoi": yoi(),
+    "yoi, redacting": yoi("thinking", "tool_arguments"),
     "Starlette on uvicorn, websockets-sansio": Case(_uvicorn, "uvicorn"),
     "picows + uvloop": Case(
         lambda at: [BENCH_PYTHON, PEERS / "fan_raw.py", str(at.port)], "picows"
@@ -124,67 +65,19 @@ def available() -> list[str]:
     return [name for name, case in CASES.items() if case.peer != "nchan" or nchan]
 
 
-def wait_until_listening(port: int) -> None:
-    """Return once somebody accepts at `port`; BenchmarkError when nobody does."""
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise BenchmarkError(f"nobody listened for {START_SECONDS:g} s")
-
-
-def load(case: Case, at: Place, window: int, observers: int, stalled: int) -> list[str | Path]:
-    """Return the command of the load instrument."""
-    yoi = case.peer is None
-    where = [at.port, case.path, at.pub_port if yoi else at.port, "/pub", observers, stalled]
-    amount = [EVENTS[window], window, EVENT_BYTES, WARMUP, case.start]
-    token = at.token_file if yoi else "-"
-    return [build("fan"), *map(str, where), *map(str, amount), token]
-
-
-def measure(case: Case, log: IO[bytes]) -> dict[int, Run]:
-    """Return one run's figures by window. Raises BenchmarkError when the server gives none."""
-    results: dict[int, Run] = {}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="yoi-bench-")))
-        at = Place(free_port(), free_port(), folder)
-        server = stack.enter_context(Pinned(case.command(at), TESTED_CORE, log=log))
-        if case.peer is None:
-            server.expect("L", START_SECONDS)
-        else:
-            wait_until_listening(at.port)
-        for window in EVENTS:
-            idle = rss_bytes(server.pid)
-            with Pinned(load(case, at, window, OBSERVERS, 0), LOAD_CORE, log=log) as fan:
-                fan.expect("M", 60)
-                stolen, cpu = machine.stolen_ticks(), cpu_ns(server.pid)
-                fan.nudge()
-                run = fan.json(60)
-                deliveries = OBSERVERS * EVENTS[window]
-                run["cpu_s_per_100k"] = (cpu_ns(server.pid) - cpu) / 1e9 / deliveries * 1e5
-                run["kb_per_observer"] = (rss_bytes(server.pid) - idle) / 1e3 / OBSERVERS
-                run["bytes_per_delivery"] = run["bytes"] / deliveries
-                run["stolen_ticks"] = machine.stolen_ticks() - stolen
-                fan.nudge()
-            results[window] = run
-    return results
-
-
 def measure_all(names: list[str], runs: int) -> dict[str, dict[int, list[Run]]]:
     """Return every run, by case and window, cases interleaved."""
     results: dict[str, dict[int, list[Run]]] = {
-        name: {window: [] for window in EVENTS} for name in names
+        name: {window: [] for window in LOADS} for name in names
     }
     with tempfile.TemporaryFile() as log:
         for turn in range(runs):
             for name in names:
                 try:
-                    measured = measure(CASES[name], log)
+                    with running(CASES[name], log) as server:
+                        measured = {window: server.fan(load) for window, load in LOADS.items()}
                 except BenchmarkError as exc:
-                    log.seek(max(0, log.tell() - 4000))
-                    sys.stderr.write(log.read().decode(errors="replace"))
-                    raise SystemExit(f"{name}: {exc}") from exc
+                    raise explained(log, name, exc) from exc
                 for window, run in measured.items():
                     results[name][window].append(run)
                     rate, cpu, p99 = run["rate"], run["cpu_s_per_100k"], run["p99_ms"]
@@ -194,11 +87,6 @@ def measure_all(names: list[str], runs: int) -> dict[str, dict[int, list[Run]]]:
                         flush=True,
                     )
     return results
-
-
-def of(runs: list[Run], key: str) -> list[float]:
-    """Return one figure of every run."""
-    return [run[key] for run in runs]
 
 
 def show(results: dict[str, dict[int, list[Run]]]) -> None:
