@@ -185,6 +185,7 @@ class Client:
                 self.expected = [self.machine.reason, "snapshot"]
             elif self.sent < incarnation.dropped:
                 self.expected = ["lagged", "snapshot"]
+        behind = self.follower.behind
         lost = incarnation.dropped - self.sent
         lagged = self.expected[:1] == ["lagged"]
         data = self.follower.pull(self.machine.now, most_bytes)
@@ -192,6 +193,7 @@ class Client:
         assert self.expected == []
         if lagged:
             assert frames[0].diagnostic.dropped == lost
+        assert behind or not data
         if not data:
             assert not self.follower.behind
         if len(frames) > 1 and not self.replaying and self.place != before:
