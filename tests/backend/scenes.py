@@ -43,8 +43,7 @@ def answer(told: Told, call: int, *parts: tuple[str, ...], end: bool = True) -> 
                 told.tell("tool_call_args_delta", {"id": call_id, "json": word})
             told.tell("tool_call_done", {"id": call_id, "name": name, "arguments": arguments})
     if end:
-        finish = "tool_call" if any(part[0] == "call" for part in parts) else "stop"
-        ended = {"llm_call": call, "model": "scripted", "finish": finish, **told.place()}
+        ended = {"llm_call": call, "model": "scripted", "finish": "complete", **told.place()}
         told.tell("llm_call_end", ended)
         told.tell("usage", {"input_tokens": 412 * call, "output_tokens": 57})
 

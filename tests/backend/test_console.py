@@ -241,9 +241,10 @@ async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     await expect(flight.locator(".caret").last).to_be_visible()
     told.tell("text_delta", {"text": " team."})
     await expect(flight.locator(".said").last).to_have_text("Paged the payments team.")
-    told.tell("llm_call_end", {"llm_call": 4, "finish": "stop", **told.place()})
+    told.tell("llm_call_end", {"llm_call": 4, "finish": "length", **told.place()})
     await expect(flight).not_to_be_visible()
     await expect(log.locator(".entry.assistant").last).to_contain_text("Paged the payments team.")
+    await expect(log.locator(".entry.assistant .label .chip")).to_have_text(["length"])
     told.tell("llm_retry", {
         "llm_call": 5, "failed_attempt": 1, "max_attempts": 3, "wait_ms": 2000, "elapsed_ms": 9,
         "error": "overloaded",

@@ -99,7 +99,7 @@ function origin(from) {
 }
 
 function assistantHead(entry) {
-  const odd = entry.finish && entry.finish !== "stop" && entry.finish !== "tool_call";
+  const odd = entry.finish && entry.finish !== "complete";
   return el(
     "span",
     { class: "label" },

@@ -28,7 +28,8 @@ class Console {
   async begin() {
     const code = takeCode();
     let why = "";
-    if (code !== null) {
+    if (code === "") why = USED;
+    if (code) {
       try {
         await this._session.exchange(code);
       } catch (error) {

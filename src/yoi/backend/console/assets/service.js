@@ -13,7 +13,7 @@ const PAGE = Object.freeze({ ...LIMITS, snapshot_diagnostics: MOST_DIAGNOSTICS }
 
 const KINDS = {
   all: () => true,
-  refusals: (entry) => /^(denied|command|hostcall|host_call)\./.test(entry.code ?? ""),
+  refusals: (entry) => /^(denied|url)\./.test(entry.code ?? ""),
   gaps: (entry) => entry.code === "notice.gap" || entry.code === "notice.dropped",
   problems: (entry) => entry.severity === "warning" || entry.severity === "error",
 };
@@ -357,7 +357,7 @@ function happening(entry) {
         el("span", { class: "faint" }, name(word(entry.scope), 128)),
       ),
       entry.redacted ? withheld("words") : el("div", { class: "said", dir: "auto" }, untrusted(word(entry.message))),
-      entry.hint ? el("div", { class: "hint" }, "hint: ", el("bdi", {}, untrusted(word(entry.hint)))) : null,
+      entry.hint ? el("div", { class: "hint said" }, "hint: ", el("bdi", {}, untrusted(word(entry.hint)))) : null,
       more
         ? el(
             "details",

@@ -207,13 +207,9 @@ function refreshed(node, made) {
 
 function row(kind, one, sidebar) {
   if (!one.id) {
-    return el(
-      "li",
-      { class: "none" },
-      one.none
-        ? "none of that name"
-        : NONE[kind],
-    );
+    const none = el("li", { class: "none" }, one.none ? "none of that name" : NONE[kind]);
+    none.yoiShown = JSON.stringify([one, false]);
+    return none;
   }
   const chosen = sidebar.isChosen(one.subject);
   const state = kind === "worker" ? one.status : one.lifecycle;
