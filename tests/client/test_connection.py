@@ -456,6 +456,43 @@ async def test_leaving_closes_the_socket_and_ends_the_iteration():
     assert (one.connected, server.closes) == (False, [1000])
 
 
+@pytest.mark.parametrize("moment", ["listening", "dialling", "pausing", "locating", "hanging up"])
+async def test_somebody_else_may_close_it_at_any_moment(moment):
+    reached, finished = asyncio.Event(), asyncio.Event()
+
+    async def for_ever(*_):
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def hung(wire):
+        wire.transport.pause_reading()
+        await wire.send("{")
+        reached.set()
+        await finished.wait()
+        wire.transport.abort()
+
+    rest = {"pausing": {"sleep": for_ever}, "locating": {"locate": for_ever}}.get(moment, {})
+    script = {"pausing": says(close=1000), "hanging up": hung}.get(moment, says(base(1), stay=True))
+    async with scripted(script) as server, deaf() as port:
+        url = f"http://127.0.0.1:{port}" if moment == "dialling" else server.url
+        one = watching(url, **rest)
+
+        async def read():
+            async for _ in one:
+                if moment == "listening":
+                    reached.set()
+
+        reading = asyncio.create_task(read())
+        if moment == "dialling":
+            await asyncio.sleep(0)
+        else:
+            await reached.wait()
+        await one.aclose()
+        await reading
+        assert not one.connected
+        finished.set()
+
+
 async def test_who_cannot_use_an_event_begins_anew():
     script = says(base(1), event(2, said("b")), stay=True)
     async with scripted(script, BYE) as server, watching(server.url, view=NoView()) as one:

@@ -178,6 +178,16 @@ def test_what_is_only_said_changes_nothing():
     assert one.phase is Phase.LIVE
 
 
+def test_what_a_server_says_is_fit_for_a_screen():
+    said_ = {"code": "backend.\x1b[2J", "scope": "x", "retryable": True, "action": "dance",
+             "message": "\x1b]0;pwned\x07" + "x" * 9999}  # fmt: skip
+    one = tracker()
+    entry = feed(one, json.dumps({"kind": "diagnostic", "diagnostic": said_}))[0].diagnostic
+    assert entry.code == "backend.\\x1b[2J"
+    assert entry.message.startswith("\\x1b]0;pwned\\x07x")
+    assert len(entry.message) <= 512
+
+
 def test_frames_and_events_of_a_newer_server_are_no_fault():
     one = tracker()
     odd = {"event": "dance", "data": {"steps": 3}}

@@ -111,6 +111,7 @@ class Observation:
         self._waiting_since: float | None = None
         self._silent = False
         self._watchdog: Timer | None = None
+        self._attempt: asyncio.Future[None] | None = None
 
     @property
     def subject(self) -> Subject:
@@ -137,13 +138,16 @@ class Observation:
 
         For callers that cannot use what the last event did to their own state.
         """
-        self._ready.clear()
-        self._tracker.start_over(message)
+        if self._tracker.phase is not Phase.OVER:
+            self._ready.clear()
+            self._tracker.start_over(message)
 
     async def aclose(self) -> None:
-        """Close; iteration ends. Closing twice is harmless."""
+        """Close; iteration ends, a call under way too. Closing twice is harmless."""
         self._ready.clear()
         self._tracker.over()
+        if self._attempt is not None:
+            self._attempt.cancel()
         await self._hang_up()
 
     async def __aenter__(self) -> Self:
@@ -169,10 +173,22 @@ class Observation:
             if tracker.phase is Phase.LEAVING:
                 await self._part()
             elif tracker.phase is Phase.AWAY:
-                await self._open()
+                await self._try()
             else:
                 await self._hear()
         return self._ready.popleft()
+
+    async def _try(self) -> None:
+        """Open, unless somebody closes meanwhile."""
+        self._attempt = asyncio.ensure_future(self._open())
+        try:
+            await self._attempt
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._tracker.phase is not Phase.OVER or (task is not None and task.cancelling()):
+                raise
+        finally:
+            self._attempt = None
 
     async def _open(self) -> None:
         """Wait until it is time, then dial once."""
@@ -229,7 +245,8 @@ class Observation:
         await self._hang_up()
         tracker = self._tracker
         leave = tracker.leave
-        assert leave is not None
+        if tracker.phase is Phase.OVER or leave is None:
+            return  # closed meanwhile
         if leave.error is not None and not self._hopeful(leave.error):
             tracker.over()
             raise leave.error

@@ -18,6 +18,8 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
+import msgspec
+
 from yoi.client.outcomes import Leave, Why, of_close, of_diagnostic
 from yoi.client.values import (
     Bookmark,
@@ -220,7 +222,7 @@ class Tracker:
             case BookmarkFrame(cursor, up_to_date):
                 return self._bookmark(_checked(cursor), up_to_date)
             case DiagnosticFrame(entry):
-                return self._diagnostic(entry)
+                return self._diagnostic(_harmless(entry))
             case ResumedFrame(cursor):
                 return self._resumed(_checked(cursor))
             case UnknownFrame():
@@ -377,3 +379,12 @@ def _checked(cursor: str) -> str:
     if not 0 < len(cursor) <= CURSOR_CHARS or not cursor.isascii():
         raise _Fault(Why.MALFORMED_FRAME, "a cursor of an unknown form")
     return cursor
+
+
+def _harmless(entry: ObservationDiagnostic) -> ObservationDiagnostic:
+    """Return what a server says, fit for a screen: scripts print it as it is."""
+    return msgspec.structs.replace(
+        entry,
+        code=printable(entry.code, LIMITS.name_bytes),
+        message=printable(entry.message, LIMITS.message_chars),
+    )
