@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from yoi.packages import Package
     from yoi.permissions import PermissionSet
     from yoi.runtime.host import PluginHost
+    from yoi.runtime.serve import Address
 
 
 def dev(
@@ -68,8 +69,8 @@ def dev(
     printer = Printer(output, folder, frozenset())
     from yoi.runtime.dev import develop
 
-    def ready(host: "PluginHost", url: str | None) -> None:
-        printer.ready(host, url)
+    def ready(host: "PluginHost", address: "Address | None") -> None:
+        printer.ready(host, address)
         output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
 
     return develop(

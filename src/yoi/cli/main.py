@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 
 from yoi import __version__
-from yoi.cli import demo, doctor, plugin, runtime, secret, serve, service, token, watch, worker
+from yoi.cli import (
+    backend,
+    console,
+    demo,
+    doctor,
+    plugin,
+    runtime,
+    secret,
+    serve,
+    service,
+    token,
+    watch,
+    worker,
+)
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, report
 from yoi.errors import YoiError
@@ -28,6 +41,8 @@ app = typer.Typer(
 app.add_typer(plugin.app, name="plugin")
 app.command("serve")(serve.serve)
 app.command("runtime")(runtime.runtime)
+app.command("backend")(backend.backend)
+app.command("console")(console.console)
 app.add_typer(service.app, name="service")
 app.add_typer(worker.app, name="worker")
 app.command("watch")(watch.watch)

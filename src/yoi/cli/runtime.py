@@ -1,7 +1,6 @@
 """`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
 
 import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,9 @@ from yoi.cli.output import Output
 from yoi.cli.serve import QUIET, Printer
 
 if TYPE_CHECKING:
-    from yoi.runtime.serve import Runtime
+    from collections.abc import AsyncIterator
+
+    from yoi.runtime.serve import Address, Runtime
 
 
 def runtime(
@@ -40,12 +41,12 @@ def runtime(
     printer = Printer(Output("runtime", as_json), folder, frozenset() if verbose else QUIET)
 
     @contextlib.asynccontextmanager
-    async def beside(running: "Runtime") -> AsyncIterator[str | None]:
+    async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
         listener = RuntimeListener(
             folder, running.observing, settings, running.why_not_ready, SystemClock(), LIMITS
         )
         async with listener:
-            yield listener.url
+            yield lambda: listener.url
 
     return serve(
         folder,

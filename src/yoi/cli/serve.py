@@ -9,12 +9,16 @@ import typer
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
+from yoi.cli.watching_address import watching_address
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from rich.text import Text
 
     from yoi.protocol.diagnostics import Diagnostic
     from yoi.runtime.host import PluginHost
+    from yoi.runtime.serve import Address, Runtime
 
 _PATIENCE_SECONDS = 2.0
 QUIET = frozenset({"notice.log"})
@@ -29,19 +33,37 @@ def serve(
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
 ) -> int:
-    """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0."""
+    """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0.
+
+    Everything can be watched at the address it prints, and with `yoi watch`. Where it listens
+    stands in the [observation] table of .yoi/yoi.toml.
+    """
     configure_logs(log_format)
     folder = workspace_folder(workspace)
     output = Output("serve", as_json)
     printer = Printer(output, folder, frozenset() if verbose else QUIET)
+    from yoi.backend.beside import control_methods, serving
+    from yoi.backend.local_source import LocalSource
     from yoi.runtime.serve import serve as run
+    from yoi.serving.settings import ServingSettings
+    from yoi.types import SystemClock
+
+    settings = ServingSettings.load(folder)
+
+    @contextlib.asynccontextmanager
+    async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
+        seen = running.observing
+        local = LocalSource(settings.runtime.id, seen.hub, seen.inventory, seen.refresh)
+        async with serving(folder, settings, local, running.secrets, SystemClock()) as backend:
+            running.offer(control_methods(backend, settings.runtime.id))
+            yield lambda: watching_address(backend, output)
 
     return run(
         folder,
         on_ready=printer.ready,
         listen=printer.tell,
         preparing=printer.preparing,
-        beside=lambda _: contextlib.nullcontext(None),
+        beside=beside,
     )
 
 
@@ -53,8 +75,9 @@ class Printer:
         self._workspace = workspace
         self._hidden = hidden
 
-    def ready(self, host: "PluginHost", url: str | None) -> None:
+    def ready(self, host: "PluginHost", address: "Address | None") -> None:
         """Print one line that says the host is up, with what runs, and where to watch it."""
+        url = None if address is None else address()
         names = [service.name for service in host.services]
         running = [s.name for s in host.services if s.lifecycle == "running"]
         words = f"ready: {len(running)} of {len(names)} services running in {self._workspace}"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from yoi.cli.service import ask
+from yoi.cli.console import ask_backend
 from yoi.client import Locate, RuntimeListing, Server, Target, runtimes, trusting
 from yoi.errors import ControlError, ObserveError, SecretError, UsageError, YoiError
 from yoi.limits import LIMITS
@@ -43,7 +43,7 @@ class _Access(msgspec.Struct):
 
 
 class OfWorkspace:
-    """What `yoi serve` runs in a workspace: its port and token are new with each start."""
+    """What `yoi serve` or `yoi backend` shows in a workspace: where may be new with each start."""
 
     def __init__(self, folder: Path, ca: Path | None, runtime: str | None) -> None:
         self.tls = None if ca is None else trusting(ca)
@@ -51,13 +51,16 @@ class OfWorkspace:
         self._runtime = runtime
 
     def target(self, name: str) -> Target:
-        """Ask the host. Raises ControlError when none runs."""
+        """Ask the process. Raises ControlError when none runs."""
         access = self._access()
+        server = _server(access)
         kind, plain = _named(name)
-        return Target(_server(access), Subject(kind, plain, self._runtime or access.runtime_id))
+        runtime = self._runtime or _having(_listed(server, self.tls), kind, plain)
+        # What is not listed now may be later; the stream's own answer says so.
+        return Target(server, Subject(kind, plain, runtime or access.runtime_id))
 
     def locator(self, subject: Subject) -> Locate:
-        """Return what asks the host again; while none runs, nobody knows."""
+        """Return what asks the process again; while none runs, nobody knows."""
 
         async def locate() -> Target | None:
             try:
@@ -69,11 +72,11 @@ class OfWorkspace:
         return locate
 
     def runtimes(self) -> list[RuntimeListing]:
-        """Ask the host where, then there."""
-        return asyncio.run(runtimes(_server(self._access()), tls=self.tls))
+        """Ask the process where, then there."""
+        return _listed(_server(self._access()), self.tls)
 
     def _access(self) -> _Access:
-        answer = ask(self._folder, "observation.access")
+        answer = ask_backend(self._folder, "observation.access")
         try:
             return msgspec.convert(answer, _Access)
         except msgspec.ValidationError as exc:
@@ -93,7 +96,9 @@ class Elsewhere:
     def target(self, name: str) -> Target:
         """Return it; without a chosen runtime the backend is asked which one has it."""
         kind, plain = _named(name)
-        runtime = self._runtime or self._runtime_of(kind, plain)
+        runtime = self._runtime or _having(self.runtimes(), kind, plain)
+        if runtime is None:
+            raise ObserveError("observe.not_found", f"there is no {kind} {plain} there")
         return Target(self._server, Subject(kind, plain, runtime))
 
     def locator(self, subject: Subject) -> None:
@@ -101,23 +106,27 @@ class Elsewhere:
 
     def runtimes(self) -> list[RuntimeListing]:
         """Ask the backend."""
-        return asyncio.run(runtimes(self._server, tls=self.tls))
+        return _listed(self._server, self.tls)
 
-    def _runtime_of(self, kind: SubjectKind, name: str) -> str:
-        found = [
-            one.runtime_id
-            for one in self.runtimes()
-            if any(row.get("id") == name for row in getattr(one, f"{kind}s"))
-        ]
-        if not found:
-            raise ObserveError("observe.not_found", f"there is no {kind} {name} there")
-        if len(found) > 1:
-            raise UsageError(
-                "usage.arguments",
-                f"several runtimes have a {kind} {name}: {', '.join(found)}",
-                hint=f"add --runtime {found[0]}",
-            )
-        return found[0]
+
+def _listed(server: Server, tls: ssl.SSLContext | None) -> list[RuntimeListing]:
+    return asyncio.run(runtimes(server, tls=tls))
+
+
+def _having(listed: list[RuntimeListing], kind: SubjectKind, name: str) -> str | None:
+    """Return the one runtime that has it. Raises UsageError where several have."""
+    found = [
+        one.runtime_id
+        for one in listed
+        if any(row.get("id") == name for row in getattr(one, f"{kind}s"))
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            "usage.arguments",
+            f"several runtimes have a {kind} {name}: {', '.join(found)}",
+            hint=f"add --runtime {found[0]}",
+        )
+    return found[0] if found else None
 
 
 def _named(name: str) -> tuple[SubjectKind, str]:

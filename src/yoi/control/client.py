@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from yoi.control.wire import Answer, Request, peer_account, socket_path
+from yoi.control.wire import HOST, Answer, Request, peer_account, socket_path
 from yoi.errors import CODES, ControlError
 from yoi.limits import LIMITS
 
@@ -17,7 +17,12 @@ def call(workspace: Path, method: str, **params: Any) -> Any:
 
     Raises ControlError: `control.unreachable` when no host runs, otherwise the host's own code.
     """
-    path = socket_path(workspace)
+    return ask_part(HOST, workspace, method, params)
+
+
+def ask_part(part: str, workspace: Path, method: str, params: dict[str, Any]) -> Any:
+    """Return what that part of `workspace` answers; otherwise as `call`."""
+    path = socket_path(workspace, part)
     line = msgspec.json.encode(Request(method, params)) + b"\n"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

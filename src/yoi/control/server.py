@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from yoi.control.wire import Answer, Failure, Request, peer_account, socket_path
+from yoi.control.wire import HOST, Answer, Failure, Request, peer_account, socket_path
 from yoi.errors import ControlError, YoiError
 from yoi.limits import LIMITS, Limits
 
@@ -23,9 +23,13 @@ class ControlServer:
     """Serves `methods` to the account that runs the host, and to nobody else."""
 
     def __init__(
-        self, workspace: Path, methods: Mapping[str, Method], limits: Limits = LIMITS
+        self,
+        workspace: Path,
+        methods: Mapping[str, Method],
+        limits: Limits = LIMITS,
+        part: str = HOST,
     ) -> None:
-        self._path = socket_path(workspace)
+        self._path = socket_path(workspace, part)
         self._methods = methods
         self._limits = limits
         self._server: asyncio.Server | None = None

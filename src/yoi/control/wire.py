@@ -15,6 +15,10 @@ from typing import Any
 
 import msgspec
 
+HOST = "control"
+"""The part of a workspace that runs its services and workers."""
+BACKEND = "backend"
+"""The part that only shows what runs elsewhere."""
 _UNIX_PATH_BYTES = 100  # Linux allows 107, macOS 103
 
 
@@ -40,19 +44,19 @@ class Answer(msgspec.Struct, omit_defaults=True):
     error: Failure | None = None
 
 
-def socket_path(workspace: Path) -> Path:
-    """Return where the host of `workspace` listens.
+def socket_path(workspace: Path, part: str = HOST) -> Path:
+    """Return where that part of `workspace` listens.
 
     It is inside the workspace where the path is short enough for a Unix socket, otherwise in the
     account's private runtime directory under a name derived from the workspace.
     """
-    path = workspace.resolve() / ".yoi" / "run" / "control.sock"
+    path = workspace.resolve() / ".yoi" / "run" / f"{part}.sock"
     if len(os.fsencode(path)) <= _UNIX_PATH_BYTES:
         return path
     name = hashlib.sha256(os.fsencode(workspace.resolve())).hexdigest()[:24]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "yoi" if runtime else Path(f"/tmp/yoi-{os.getuid()}")
-    return folder / f"{name}.sock"
+    return folder / (f"{name}.sock" if part == HOST else f"{name}-{part}.sock")
 
 
 def peer_account(sock: socket.socket) -> int | None:

@@ -43,11 +43,13 @@ _RNG = random.random
 _PREPARE = ":prepare"
 """The scheduler's key for work of the host itself; no plugin can have this name."""
 Listen = Callable[[Diagnostic], None]
-Ready = Callable[[PluginHost, str | None], None]
+Address = Callable[[], str]
+"""Returns where the process can be watched; asked when it is printed, since it may not last."""
+Ready = Callable[[PluginHost, Address | None], None]
 Preparing = Callable[[], contextlib.AbstractContextManager[None]]
 """Entered while the Python runner is prepared, which takes seconds on a machine's first run."""
-Beside = Callable[["Runtime"], contextlib.AbstractAsyncContextManager[str | None]]
-"""Entered beside the running runtime: its listener, or a backend. Gives the URL to watch it at."""
+Beside = Callable[["Runtime"], contextlib.AbstractAsyncContextManager[Address | None]]
+"""Entered beside the running runtime: its listener, or a backend."""
 
 
 def serve(
@@ -69,9 +71,9 @@ def serve(
 
 async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready, beside: Beside) -> int:
     stop = stop_on_signals()
-    async with runtime, beside(runtime) as url, watch(workspace, stop) as changes:
+    async with runtime, beside(runtime) as address, watch(workspace, stop) as changes:
         if await finished(runtime.reload(), stop):
-            on_ready(runtime.host, url)
+            on_ready(runtime.host, address)
             await follow(changes, runtime)
     return 0
 
@@ -129,7 +131,8 @@ class Runtime:
         self._clock = clock
         self._limits = limits
         self._started_at = rfc3339(clock.wall())
-        self._secrets = WorkspaceSecrets(workspace)
+        self.secrets = WorkspaceSecrets(workspace)
+        """The operator's, for what runs beside."""
         self._served = self._methods()
         self._control = ControlServer(workspace, self._served, limits)
 
@@ -154,7 +157,7 @@ class Runtime:
             self.workers = HostWorkers(
                 self._journal,
                 lambda: self.host,
-                self._secrets,
+                self.secrets,
                 self._listen,
                 self._clock,
                 self._limits,
@@ -190,7 +193,7 @@ class Runtime:
                     rng=_RNG,
                 ),
                 requests=RequestClient(resolver, self._clock, self._limits),
-                secrets=self._secrets,
+                secrets=self.secrets,
                 handles=HandleTable(self._limits),
                 state=self._state,
                 pull=PullDialler(connector, resolver, self._clock, self._limits, loop.call_later),
@@ -224,7 +227,7 @@ class Runtime:
         """Read the plan again and run exactly what it says."""
         plan = await asyncio.to_thread(self._read_plan)
         try:
-            await self._secrets.refresh()
+            await self.secrets.refresh()
         except SecretError as exc:
             self.tell(exc)
         for problem in plan.diagnostics:

@@ -61,6 +61,8 @@ class ListenerSettings:
     origins: tuple[str, ...] = ()
     """Further origins whose pages may ask."""
     tls: TlsFiles | None = None
+    chosen: bool = False
+    """Whether somebody chose where to listen: then it is there or nowhere."""
 
     def names_at(self, address: str, port: int) -> ListenerNames:
         """Return its names once it is bound."""
@@ -169,6 +171,7 @@ def _listener(table: Table, default: str, workspace: Path, limits: Limits) -> Li
         names=tuple(_names(table, limits)),
         origins=tuple(_origins(table, limits)),
         tls=tls,
+        chosen=table.has("listen"),
     )
     address = ipaddress.ip_address(listen.address)
     if not address.is_loopback and tls is None:

@@ -1,0 +1,110 @@
+"""The backend beside others: in the process of `yoi serve`, and by itself as `yoi backend`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from yoi.backend.server import Backend, remote_sources
+from yoi.backend.source import Source
+from yoi.control.server import ControlServer
+from yoi.control.wire import BACKEND
+from yoi.errors import SecretError, ServingError
+from yoi.limits import LIMITS, Limits
+from yoi.serving.secrets import WorkspaceSecrets
+from yoi.serving.settings import BackendSettings, Listen, ServingSettings
+from yoi.serving.watching import Watch
+from yoi.types import Clock, SecretSource
+
+Methods = Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]
+
+
+def control_methods(backend: Backend, runtime_id: str) -> Methods:
+    """Return what the control socket of a process with a backend answers, too.
+
+    The socket admits only the account that runs the process, so its clients are the operator.
+    """
+
+    async def access(_: dict[str, Any]) -> Any:
+        session = backend.new_session()
+        return {
+            "url": backend.url,
+            "token": session.token.reveal(),
+            "runtime_id": runtime_id,
+            "expires_at_ms": session.expires_at_ms,
+        }
+
+    async def console(_: dict[str, Any]) -> Any:
+        return {"url": backend.new_console_url()}
+
+    return {"observation.access": access, "observation.console": console}
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    workspace: Path,
+    settings: ServingSettings,
+    local: Source,
+    secrets: SecretSource,
+    clock: Clock,
+    limits: Limits = LIMITS,
+) -> AsyncIterator[Backend]:
+    """Run a backend beside the runtime that `local` reads, for as long as it is entered.
+
+    Where nobody chose a port and the usual one is taken, it listens at another.
+    """
+    settings.check_local()
+    sources = [local, *await remote_sources(settings.runtimes, secrets, clock, limits)]
+    async with contextlib.AsyncExitStack() as running:
+        try:
+            backend = await running.enter_async_context(
+                Backend(workspace, settings.backend, sources, clock, limits)
+            )
+        except ServingError as exc:
+            if exc.code != "serving.listen" or settings.backend.listener.chosen:
+                raise
+            anywhere = _at_any_port(settings.backend)
+            backend = await running.enter_async_context(
+                Backend(workspace, anywhere, sources, clock, limits)
+            )
+        yield backend
+
+
+async def run_backend(
+    workspace: Path,
+    stop: asyncio.Event,
+    ready: Callable[[Backend, Sequence[Source]], None],
+    clock: Clock,
+    limits: Limits = LIMITS,
+) -> None:
+    """Run the backend of `workspace` until `stop` is set. Raises what its files and ports make."""
+    settings = await asyncio.to_thread(ServingSettings.load, workspace, limits)
+    secrets = WorkspaceSecrets(workspace)
+    with contextlib.suppress(SecretError):
+        # Without its tokens a runtime cannot be asked; the others can, and its state says so.
+        await secrets.refresh()
+    sources = await remote_sources(settings.runtimes, secrets, clock, limits)
+    methods: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {}
+    control = ControlServer(workspace, methods, limits, part=BACKEND)
+    await control.start()
+    try:
+        async with Backend(workspace, settings.backend, sources, clock, limits) as backend:
+            methods.update(control_methods(backend, sources[0].runtime_id if sources else ""))
+            async with Watch(workspace / ".yoi", _is_store, stop) as changes:
+                ready(backend, sources)
+                while await changes.changed():
+                    with contextlib.suppress(SecretError):
+                        await secrets.refresh()
+    finally:
+        await control.close()
+
+
+def _is_store(path: Path) -> bool:
+    return path.name == "secrets.enc"
+
+
+def _at_any_port(settings: BackendSettings) -> BackendSettings:
+    listen = Listen(settings.listener.listen.address, 0)
+    return replace(settings, listener=replace(settings.listener, listen=listen))
