@@ -30,6 +30,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=15_000)  # the machine may be busy
 CONSOLE = files("yoi.backend") / "console"
 SMALL = Limits(observed_ring_events=40)
 HOSTILE = (
@@ -100,6 +101,10 @@ class Visit:
 
     async def live(self):
         await expect(self.page.locator(".strip")).to_have_attribute("data-level", "live")
+
+    async def hurry(self):
+        """Be back on the network: the list is looked at, and the stream dialled, at once."""
+        await self.page.evaluate("window.dispatchEvent(new Event('online'))")
 
     async def entries(self):
         return await self.page.locator(".log > li .said").all_text_contents()
@@ -226,7 +231,7 @@ async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     await expect(page.locator(".waiting")).to_contain_text("yoi worker approve triage c-72")
     await expect(page.locator(".alerts")).to_contain_text("3 notifications")
     await expect(page.locator(".facts")).to_contain_text("2,472 tokens in, 171 out")
-    await page.evaluate("window.dispatchEvent(new Event('online'))")  # the list looks at once
+    await one.hurry()
     await expect(page.locator(".sidebar")).to_contain_text("1 approval")
     await page.set_viewport_size({"width": 1280, "height": 1080})
     await page.locator(".pane").evaluate("(node) => node.scrollTo(0, node.scrollHeight)")
@@ -395,12 +400,11 @@ async def test_a_restart_of_the_backend_loses_nothing_and_shows_nothing_twice(wo
             told.message(f"message {number}")
         await expect(one.page.get_by_text(f"message {sent + 3}", exact=True)).to_be_visible()
         await world.stop()
-        await expect(strip).to_contain_text("Disconnected: the server stops")
-        await expect(strip).to_contain_text("As of ")
+        await expect(strip).to_contain_text(re.compile("Disconnected: .*As of "))
         for number in range(sent + 4, sent + 7):
             told.message(f"message {number}")
         await world.start()
-        await one.page.get_by_role("button", name="Reconnect now").click()
+        await one.hurry()
         await expect(one.page.get_by_text(f"message {sent + 6}", exact=True)).to_be_visible()
     await one.live()
     assert await one.entries() == [f"message {number}" for number in range(1, 13)]
@@ -417,9 +421,10 @@ async def test_a_backend_that_forgot_says_so_and_the_picture_is_fresh(forgetful,
     await expect(one.page.get_by_text("before", exact=True)).to_be_visible()
     await forgetful.stop()
     await expect(one.page.locator(".strip")).to_contain_text("Reconnecting in")
+    await one.page.get_by_role("button", name="Reconnect now").click()
     told.message("while away")
     await forgetful.start()
-    await one.page.get_by_role("button", name="Reconnect now").click()
+    await one.hurry()
     await one.live()
     notes = one.page.locator(".notes")
     await expect(notes).to_contain_text("resynced because the stream began anew")
@@ -490,9 +495,9 @@ async def test_silence_is_noticed(world, visit):
     await one.watch("silent")
     told.message("one")
     await expect(one.page.get_by_text("one", exact=True)).to_be_visible()
-    await one.page.clock.fast_forward(37_000)
-    await expect(one.page.locator(".strip")).to_contain_text("nothing was heard for 36 s")
-    await one.page.get_by_role("button", name="Reconnect now").click()
+    async with one.page.expect_websocket() as opened:
+        await one.page.clock.fast_forward(37_000)
+    assert "cursor=" in (await opened.value).url
     await one.live()
     assert await one.entries() == ["one"]
 
@@ -502,10 +507,10 @@ async def test_the_list_says_how_old_it_is(world, visit):
     one = await visit()
     await expect(one.page.get_by_text("available", exact=True)).to_be_visible()
     await world.stop()
-    await one.page.evaluate("window.dispatchEvent(new Event('online'))")
+    await one.hurry()
     await expect(one.page.locator(".age")).to_contain_text("No news: the server cannot be reached")
     await world.start()
-    await one.page.evaluate("window.dispatchEvent(new Event('online'))")
+    await one.hurry()
     await expect(one.page.locator(".age")).to_have_text("")
 
 
