@@ -106,6 +106,15 @@ def access(serving, workspace):
     return of
 
 
+def listing(*runtimes):
+    return answer(200, json.dumps(runtimes).encode())
+
+
+def has(runtime, *workers, **rest):
+    return {"runtime_id": runtime, "state": "available", "workers": list(workers), **rest}
+
+
+NONE = listing()
 BYE = told("stream_closed")
 RUN = says(
     event(1, worker(*ENTRIES, in_flight=[
@@ -137,17 +146,17 @@ LOST = says(
 
 
 def test_a_worker_is_followed_with_honest_lines_about_the_watching(yoi, golden, access):
-    with server(RUN, answer(503), answer(503), LOST) as one, access(one):
+    with server(NONE, RUN, answer(503), answer(503), LOST) as one, access(one):
         ran = yoi("watch", "w")
     assert ran.status == 0
     golden("watch-worker.txt", ran.out)
     golden("watch-worker-notes.txt", ran.err)
-    assert one.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
-    assert one.paths[0] == "/api/runtimes/local/workers/w/events/ws"
+    assert {one_.headers["Authorization"] for one_ in one.requests} == {f"Bearer {TOKEN}"}
+    assert one.paths[:2] == ["/api/runtimes", "/api/runtimes/local/workers/w/events/ws"]
 
 
 def test_programs_get_every_value_on_a_line(yoi, golden, access):
-    with server(RUN, answer(503), LOST) as one, access(one):
+    with server(NONE, RUN, answer(503), LOST) as one, access(one):
         ran = yoi("watch", "worker:w", "--json")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.isascii()
@@ -180,7 +189,7 @@ def test_a_service_is_followed(yoi, golden, access):
         BYE,
         close=4502,
     )  # fmt: skip
-    with server(script) as one, access(one):
+    with server(NONE, script) as one, access(one):
         ran = yoi("watch", "service:desk")
     assert ran.status == 0
     golden("watch-service.txt", ran.out)
@@ -191,7 +200,7 @@ def test_a_service_that_is_withheld_or_of_another_version(yoi, access, data):
     status = STATUS if data else {"lifecycle": HOSTILE}
     payload = {"event": "service_snapshot", "data": {"status": status, "diagnostics": [], **data}}
     script = says(event(1, payload, suffix=".s", service_id="desk"), BYE, close=4502)
-    with server(script) as one, access(one):
+    with server(NONE, script) as one, access(one):
         ran = yoi("watch", "service:desk")
     assert ("withheld" in ran.out) == bool(data)
     assert "\x1b" not in ran.out
@@ -201,15 +210,16 @@ def test_a_resumed_watch_prints_only_what_was_missed(yoi, access):
     script = says(
         resumed("abc"), event(5, live("text_delta", text="missed")), bookmark("c"), BYE, close=4502
     )
-    with server(script) as one, access(one):
+    with server(NONE, script) as one, access(one):
         ran = yoi("watch", "w", "--cursor", "abc")
     assert ran.out == "missed\n"
     assert "exactly what was missed follows" in ran.err
-    assert one.paths[0].endswith("?cursor=abc")
+    assert one.paths[1].endswith("?cursor=abc")
 
 
 def test_what_is_not_there_says_how_to_see_what_is(yoi, access):
-    with server(says(told("worker_not_found"), close=4501)) as one, access(one):
+    gone = says(told("worker_not_found"), close=4501)
+    with server(NONE, gone, NONE, gone) as one, access(one):
         ran = yoi("watch", "nobody")
         as_json = yoi("watch", "nobody", "--json")
     assert (ran.status, "[observe.not_found]" in ran.err, "yoi watch" in ran.err) == (1, True, True)
@@ -234,7 +244,7 @@ def test_a_host_that_is_started_again_is_found_at_its_new_port(yoi, serving, wor
 
     begun = says(event(1, worker(), suffix=".s"), abort=True)
     with (
-        server(begun) as first,
+        server(NONE, begun) as first,
         server(answer(401), says(resumed("abab.1"), BYE, close=4502)) as second,
         serving(workspace, {"observation.access": told_}),
     ):
@@ -265,7 +275,7 @@ def test_an_interrupt_ends_it_and_says_how_to_go_on(yoi, access, monkeypatch):
         bookmark("here"),
         stay=True,
     )
-    with server(script) as one, access(one):
+    with server(NONE, script) as one, access(one):
         ran = yoi("watch", "w")
     assert ran.status == 0
     assert ran.out.endswith("half a\n")
@@ -280,14 +290,6 @@ def token_file(tmp_path):
     path = tmp_path / "token"
     path.write_text(TOKEN + "\n")
     return path
-
-
-def listing(*runtimes):
-    return answer(200, json.dumps(runtimes).encode())
-
-
-def has(runtime, *workers, **rest):
-    return {"runtime_id": runtime, "state": "available", "workers": list(workers), **rest}
 
 
 def test_a_backend_elsewhere_is_asked_which_runtime_has_it(yoi, token_file):
@@ -362,8 +364,15 @@ def test_a_look_that_fails_shows_the_last_one_and_says_so(yoi, access, monkeypat
     assert (ran.status, "[observe.forbidden]" in ran.err) == (1, True)
 
 
+def test_the_runtime_of_several_that_has_it_is_watched(yoi, access):
+    script = says(event(1, worker(), suffix=".s", runtime="b"), BYE, close=4502)
+    with server(listing(has("b", {"id": "w"})), script) as one, access(one):
+        assert yoi("watch", "w").status == 0
+    assert one.paths[1] == "/api/runtimes/b/workers/w/events/ws"
+
+
 def test_an_empty_backend(yoi, access):
-    with server(listing()) as one, access(one):
+    with server(NONE) as one, access(one):
         assert "no runtimes" in yoi("watch", "--count", "1").out
 
 
