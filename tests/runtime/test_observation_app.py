@@ -31,8 +31,9 @@ TOKENS = {
 
 
 @contextlib.asynccontextmanager
-async def runtime(*workers):
+async def runtime(*workers, settled=True):
     observing = Observing(KEYS, dict, SystemClock())
+    observing.settled = settled
     observing.follow_workers(workers)
     sock = bind("127.0.0.1", 0)
     host, port = sock.getsockname()
@@ -83,3 +84,13 @@ async def test_without_a_good_token_nothing_is_said(headers):
         with pytest.raises(InvalidStatus) as caught:
             await connect(where, additional_headers=headers, proxy=None)
         assert caught.value.response.status_code == 401
+
+
+async def test_what_may_not_have_been_started_yet_is_not_said_to_be_missing():
+    async with World() as world, runtime(world.worker, settled=False) as url:
+        where = f"{url.replace('http', 'ws')}/v1/workers/late/events/ws"
+        headers = {"Authorization": "Bearer all"}
+        async with connect(where, additional_headers=headers, proxy=None) as client:
+            said = json.loads(await client.recv())["diagnostic"]
+            await client.wait_closed()
+        assert (said["code"], client.close_code) == ("runtime.runtime_unavailable", 4004)

@@ -21,7 +21,7 @@ class LocalSource:
     """A `yoi.backend.source.Source` over the runtime's own `hub`.
 
     `inventory` returns what `GET /v1/inventory` would; `refresh` brings a subject's stream up to
-    date before its snapshot is taken.
+    date before its snapshot is taken. Before it is `settled`, what is missing may yet come.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class LocalSource:
         hub: Hub,
         inventory: Callable[[], Any],
         refresh: Callable[[Subject], None] = lambda subject: None,
+        settled: Callable[[], bool] = lambda: True,
     ) -> None:
         self.runtime_id = runtime_id
         self.availability = Availability.AVAILABLE
@@ -37,6 +38,7 @@ class LocalSource:
         self._hub = hub
         self._inventory = inventory
         self._refresh = refresh
+        self._settled = settled
 
     @property
     def inventory(self) -> Inventory:
@@ -51,8 +53,9 @@ class LocalSource:
 
     def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
         """Begin to follow the runtime's stream in the loop's next turn."""
+        missing = LossKind.NOT_FOUND if self._settled() else LossKind.UNREACHABLE
         return _LocalLink(
-            self._hub, Subject(subject.kind, subject.name), self._refresh, sink, resume
+            self._hub, Subject(subject.kind, subject.name), self._refresh, missing, sink, resume
         )
 
 
@@ -64,12 +67,14 @@ class _LocalLink:
         hub: Hub,
         subject: Subject,
         refresh: Callable[[Subject], None],
+        missing: LossKind,
         sink: Sink,
         resume: Resume | None,
     ) -> None:
         self._hub = hub
         self._subject = subject
         self._refresh = refresh
+        self._missing = missing
         self._sink = sink
         self._resume = resume
         self._stream: Stream[Any] | None = None
@@ -103,7 +108,7 @@ class _LocalLink:
         self._refresh(self._subject)
         channel = self._hub.channel(self._subject)
         if channel is None:
-            self._lose(LossKind.NOT_FOUND)
+            self._lose(self._missing)
             return
         self._stream = channel.stream
         if self._stream.end_reason is not None:

@@ -53,7 +53,9 @@ def serve(
     @contextlib.asynccontextmanager
     async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
         seen = running.observing
-        local = LocalSource(settings.runtime.id, seen.hub, seen.inventory, seen.refresh)
+        local = LocalSource(
+            settings.runtime.id, seen.hub, seen.inventory, seen.refresh, lambda: seen.settled
+        )
         async with serving(folder, settings, local, running.secrets, SystemClock()) as backend:
             running.offer(control_methods(backend, settings.runtime.id))
             yield lambda: watching_address(backend, output)

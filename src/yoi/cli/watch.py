@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yoi.cli.options import JsonLines, Workspace, workspace_folder
-from yoi.cli.output import Output
+from yoi.cli.output import Output, console
 from yoi.errors import ControlError, ObserveError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def watch(
         typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often to look at all."),
     ] = 1.0,
     count: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Stop after N looks at all.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Stop after N looks at all; not on a terminal: after one."
+        ),
     ] = None,
     as_json: JsonLines = False,
 ) -> None:
@@ -78,7 +81,8 @@ def watch(
         else:
             place = Elsewhere(url, token_file, ca, runtime)
         if name is None:
-            _all(place, output, every, count)
+            once = None if console().is_terminal else 1
+            _all(place, output, every, count or once)
         else:
             _one(place, name, cursor, output)
     except ObserveError as exc:

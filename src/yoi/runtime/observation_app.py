@@ -45,11 +45,13 @@ class ObservationRoutes:
         self._observing.refresh(subject)
         channel = self._observing.hub.channel(subject)
         if channel is None:
+            if not self._observing.settled:
+                return Declined("runtime_unavailable", "it may not have been started yet")
             return Declined(subject.kind.not_found)
         return Admitted(
             channel=channel,
             feed=channel.feed("", Wire.WEBSOCKET, lambda event: event),
-            watching=Watching(principal.name, principal.expires_at_ms, principal),
+            watching=Watching(str(principal), principal.expires_at_ms, principal),
             cursor=request.query.get("cursor"),
             snapshot_always=request.query.get("snapshot") == "always",
         )

@@ -112,6 +112,8 @@ class Observing:
         limits: Limits = LIMITS,
     ) -> None:
         self.hub = Hub(Hop.RUNTIME, keys, clock, limits)
+        self.settled = False
+        """Whether all that is configured was started once; before, what is missing may yet come."""
         self._statuses = statuses
         self._limits = limits
         self._workers: dict[str, WorkerTap] = {}

@@ -125,7 +125,6 @@ class Runtime:
         self._listen = listen
         self._preparing = preparing
         self._prepared = False
-        self._applied = False
         self._prepare_once = asyncio.Lock()
         self._later: set[asyncio.Task[Any]] = set()
         self._clock = clock
@@ -237,12 +236,12 @@ class Runtime:
         applied = await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
         # After the services: a worker that goes on with a run finds its tools.
         await self.workers.apply(plan.workers)
-        self._applied = True
+        self.observing.settled = True
         return applied
 
     def why_not_ready(self) -> str | None:
         """Return why this process should not be watched yet, or None."""
-        return None if self._applied else "what is enabled is being started"
+        return None if self.observing.settled else "what is enabled is being started"
 
     def tell(self, error: YoiError) -> None:
         """Let the listener hear of an error that belongs to the host itself."""
