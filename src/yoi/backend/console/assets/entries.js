@@ -188,15 +188,14 @@ export class Growing {
     this._text.append(this._words, this._caret);
     this._name = el("span", { class: "tool" });
     this.node = this._frame();
-    this.render();
   }
 
-  /** Shows the block as it is now. */
-  render() {
+  /** Shows the block as it is now; the caret stands in the one that may still grow. */
+  render(last) {
     const { block } = this;
     if (block.kind === "tool_call") fill(this._name, toolName(block.name));
     mark(this._chip, "gone", !block.redacted);
-    mark(this._caret, "gone", block.done);
+    mark(this._caret, "gone", block.done || !last);
     mark(this._text, "gone", block.redacted && !block.text);
     if (block.text === this._shown) return;
     // A surrogate pair is never split between events, so what was shown stands.

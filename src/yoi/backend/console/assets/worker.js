@@ -164,7 +164,7 @@ export class WorkerContent {
     const { blocks } = this._view.inFlight;
     mark(this._flight, "gone", !blocks.length);
     const same = this._growing.every((one, at) => one.block === blocks[at]);
-    if (!same || !blocks.length) {
+    if (!same || !this._growing.length) {
       this._growing = [];
       fill(this._flight, blocks.length ? flightHead() : null);
     }
@@ -173,7 +173,8 @@ export class WorkerContent {
       this._growing.push(growing);
       this._flight.append(growing.node);
     }
-    for (const growing of this._growing) growing.render();
+    const last = this._growing.at(-1);
+    for (const growing of this._growing) growing.render(growing === last);
   }
 
   _showWaiting() {
