@@ -222,7 +222,7 @@ DIAGNOSTICS: list[dict[str, Any]] = [
         "severity": "warning",
         "scope": "service:chat",
         "message": "request to https://hooks.example.com/x was refused",
-        "hint": "yoi plugin grant chat request https://hooks.example.com/*",
+        "hint": "yoi plugin enable project:chat",
         "fields": {"kind": "request", "source_event_id": "ev-77"},
     },
     {

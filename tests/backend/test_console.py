@@ -535,7 +535,9 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
         await expect(prices).to_contain_text(words)
     await expect(pull).to_contain_text("3 messages, 2.0 KiB")
     await expect(page.locator(".event.gap")).to_contain_text("may be missing for 2144 ms")
-    await expect(page.locator(".event.refusal")).to_contain_text("hint: yoi plugin grant chat")
+    await expect(page.locator(".event.refusal")).to_contain_text(
+        "hint: yoi plugin enable project:chat"
+    )
     await page.set_viewport_size({"width": 1280, "height": 1000})
     await page.locator(".pane").evaluate("(node) => node.scrollTo(0, 240)")
     await page.screenshot(path=shots / "console-service.png")

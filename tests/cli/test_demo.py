@@ -19,6 +19,8 @@ def test_the_demo_accounts_for_every_frame(yoi, workspace):
     assert (result["unaccounted"], result["denied"], result["host_exit_status"]) == (0, 1, 0)
     assert result["gaps"] >= 1
     assert result["reconnects"] >= 1
+    assert result["watch_complete"] is True
+    assert result["watch_events"] > 0
     assert {"frames_in", "p50_ms", "p99_ms"} <= result.keys()
     assert list(workspace.iterdir()) == [], "the demo leaves nothing behind"
 

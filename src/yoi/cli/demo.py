@@ -22,7 +22,7 @@ from yoi.errors import YoiError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from yoi.cli.demo_processes import Gateway, Host
+    from yoi.cli.demo_processes import Gateway, Host, Onlooker
 
 _PORT = "127.0.0.1:8765"
 """Where the example looks for its gateway; the demo's copy gets the gateway's own port."""
@@ -31,6 +31,9 @@ _READY_SECONDS = 180.0
 """Long enough to build and compile the runner on a slow machine."""
 _STORY_SECONDS = 90.0
 _LOOK_SECONDS = 0.1
+_SEEN_SECONDS = 10.0
+_WATCHED = ("notice.gap", "notice.closed", "denied.")
+"""What somebody who watches from outside must have seen, each as often as the host said it."""
 _DARK_SECONDS = 0.3
 """How long the gateway stays dead."""
 
@@ -91,6 +94,7 @@ class Story:
         self._frames = frames
         self._gateway: Gateway | None = None
         self._host: Host | None = None
+        self._onlooker: Onlooker | None = None
 
     def tell(self) -> dict[str, Any]:
         """Play every scene and return the account, `ok` last."""
@@ -99,12 +103,18 @@ class Story:
         gateway = self._start_gateway()
         self._enable(gateway.port)
         host = self._serve()
+        onlooker = self._watch()
         status = self._exchange(gateway, host)
+        seen = self._seen(onlooker, host)
         exit_status = host.stop()
-        return self._account(gateway, host, status, exit_status, time.monotonic() - began)
+        account = self._account(gateway, host, status, exit_status, time.monotonic() - began)
+        sound = account.pop("ok") and seen["watch_complete"]
+        return {**account, **seen, "ok": sound}
 
     def clean_up(self) -> None:
-        """End both processes, whatever happened."""
+        """End every process, whatever happened."""
+        if self._onlooker is not None:
+            self._onlooker.stop()
         if self._host is not None:
             self._host.stop()
         if self._gateway is not None:
@@ -159,6 +169,29 @@ class Story:
             words = [entry["message"] for entry in host.diagnostics[-3:]]
             raise YoiError("service.not_running", "the plugin did not start: " + "; ".join(words))
         return host
+
+    def _watch(self) -> "Onlooker":
+        """Begin to watch from outside, as `yoi watch service:echo` in another terminal."""
+        from yoi.cli.demo_processes import Onlooker
+
+        self._say("$ yoi watch service:echo")
+        self._onlooker = onlooker = Onlooker(self._folder, "echo")
+        self._wait(onlooker.begun.is_set, _READY_SECONDS, "somebody to watch")
+        return onlooker
+
+    def _seen(self, onlooker: "Onlooker", host: "Host") -> dict[str, Any]:
+        """Return what was seen from outside, once it is all that the host said since."""
+        told = [e["code"] for e in host.diagnostics if e["code"].startswith(_WATCHED)]
+        until = time.monotonic() + _SEEN_SECONDS
+        while True:
+            seen = [code for code in onlooker.diagnostics if code.startswith(_WATCHED)]
+            if seen == told or time.monotonic() > until:
+                break
+            time.sleep(_LOOK_SECONDS)
+        onlooker.stop()
+        self._scene("Seen from outside, live")
+        self._say(f"{onlooker.events} events, among them {', '.join(sorted(set(seen)))}")
+        return {"watch_events": onlooker.events, "watch_complete": seen == told and bool(seen)}
 
     def _exchange(self, gateway: "Gateway", host: "Host") -> dict[str, Any]:
         """Run until the gateway is done, killing it once; return the last status of the service."""

@@ -161,3 +161,42 @@ class Host:
             self.ready = value
         elif value.get("event") == "diagnostic":
             self.diagnostics.append(value["diagnostic"])
+
+
+class Onlooker:
+    """`yoi watch --json` as another process: what somebody outside the host gets to see."""
+
+    def __init__(self, workspace: Path, service: str) -> None:
+        self.begun = threading.Event()
+        self.events = 0
+        self.diagnostics: list[str] = []
+        """The codes it saw, in order."""
+        self._process = JsonProcess(
+            [
+                sys.executable, "-m", "yoi.cli", "watch", f"service:{service}", "--json",
+                "--workspace", str(workspace),
+            ],
+            workspace / "watch.log",
+            self._hear,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.stop()
+
+    @property
+    def complaint(self) -> str:
+        """Return what it said before it ended."""
+        return self._process.complaint
+
+    def _hear(self, value: dict[str, Any]) -> None:
+        match value.get("kind"):
+            case "snapshot":
+                shown = value["event"]["data"]["diagnostics"]
+                self.diagnostics = [entry["code"] for entry in shown]
+                self.begun.set()
+            case "event":
+                self.events += 1
+                event = value["event"]
+                if event["event"] == "diagnostic":
+                    self.diagnostics.append(event["data"]["code"])
