@@ -209,6 +209,8 @@ class Driver:
             return True
         request: ModelInput | None = None
         async with self.history.changing:
+            if self.fault is not None:  # it broke while this waited for its turn
+                return False
             step = steps.next_step(self.transcript)
             if isinstance(step, steps.Wait):
                 self._phase.rest(self.transcript.run, paused=step.paused)
