@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,14 +17,14 @@ from yoi.backend.commands import CommandPort
 from yoi.backend.console_files import ConsoleFiles
 from yoi.backend.gate import Gate
 from yoi.backend.listing import listing
-from yoi.backend.refusals import malformed, not_found, nothing_here, upgrade_required
+from yoi.backend.refusals import malformed, not_found, upgrade_required
 from yoi.backend.sse import EventStream
 from yoi.core.observation import Wire
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Refused
-from yoi.serving.answers import answer, refusal
+from yoi.serving.answers import answer, application, nothing_here, refusal
 from yoi.serving.door import asgi_headers
 from yoi.serving.principals import Principal
 from yoi.serving.sessions import Sessions
@@ -75,8 +74,8 @@ class BackendRoutes:
 
     def app(self) -> Starlette:
         """Return the HTTP app; routes for health and metrics may be added to it."""
-        return Starlette(
-            routes=[
+        return application(
+            [
                 *ConsoleFiles().routes(),
                 Route("/api/session", self._begin, methods=["POST"]),
                 Route("/api/session", self._who, methods=["GET"]),
@@ -86,12 +85,7 @@ class BackendRoutes:
                 Route(f"{_SUBJECT}/affordances", self._affordances, methods=["GET"]),
                 Route(f"{_SUBJECT}/commands", self._command, methods=["POST"]),
             ],
-            middleware=[Middleware(_Outermost, gate=self._gate)],
-            exception_handlers={
-                Refused: _refused,
-                HTTPException: _http_error,
-                Exception: _defect,
-            },
+            [Middleware(_Outermost, gate=self._gate)],
         )
 
     async def _begin(self, request: Request) -> Response:
@@ -174,6 +168,8 @@ class BackendRoutes:
                         raise Refused(413, "bad_request", "the request is over its bound")
         except TimeoutError:
             raise Refused(408, "bad_request", "the request did not come in time") from None
+        except ClientDisconnect:
+            raise malformed("the request was not finished") from None
         try:
             return msgspec.json.decode(bytes(body), type=kind)
         except (msgspec.DecodeError, RecursionError):
@@ -223,22 +219,3 @@ def _subject(request: Request) -> Subject:
     except ValueError:
         raise nothing_here() from None
     return Subject(kind, params["name"], params["runtime"])
-
-
-async def _refused(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Refused)
-    return refusal(exc)
-
-
-async def _http_error(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, HTTPException)
-    if exc.status_code == 405:
-        response = answer({"code": "method_not_allowed", "message": "not by that method"}, 405)
-        response.headers.update(exc.headers or {})
-        return response
-    return refusal(nothing_here())
-
-
-async def _defect(_: Request, exc: Exception) -> Response:
-    # Starlette raises it again afterwards, so that it is logged with its traceback.
-    return answer({"code": "internal", "message": "a defect in Yoi"}, 500)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from yoi.backend.refusals import nothing_here
+from yoi.serving.answers import nothing_here
 
 _TYPES = {
     "html": "text/html; charset=utf-8",

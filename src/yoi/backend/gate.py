@@ -9,13 +9,13 @@ from functools import partial
 from urllib.parse import unquote
 
 from yoi.backend.policy import ObservationPolicy
-from yoi.backend.refusals import nothing_here
 from yoi.backend.source import Source
 from yoi.backend.upstreams import Upstreams
 from yoi.core.observation import Wire
 from yoi.permissions import is_safe_id
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
+from yoi.serving.answers import nothing_here
 from yoi.serving.door import Door, Headers
 from yoi.serving.hub import Hub, Watching
 from yoi.serving.principals import Principal

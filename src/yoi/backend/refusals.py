@@ -4,11 +4,6 @@ from yoi.protocol.observation import OBSERVATION_CODES, Subject
 from yoi.serving.admission import Refused
 
 
-def nothing_here() -> Refused:
-    """Return the refusal for what is no route."""
-    return Refused(404, "not_found", "there is nothing here")
-
-
 def not_found(subject: Subject) -> Refused:
     """Return the refusal for what is not there, or must look so."""
     name = subject.kind.not_found

@@ -11,8 +11,8 @@ from starlette.routing import Route
 from yoi.core.observation import Wire
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.observing import Observing
-from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
-from yoi.serving.answers import answer, refusal
+from yoi.serving.admission import Admitted, Declined, UpgradeRequest
+from yoi.serving.answers import answer, application, nothing_here
 from yoi.serving.door import Door, asgi_headers
 from yoi.serving.hub import Watching
 
@@ -28,17 +28,14 @@ class ObservationRoutes:
 
     def app(self) -> Starlette:
         """Return the HTTP app."""
-        return Starlette(
-            routes=[Route("/v1/inventory", self._inventory)],
-            exception_handlers={Refused: _refused},
-        )
+        return application([Route("/v1/inventory", self._inventory, methods=["GET"])])
 
     async def admit(self, request: UpgradeRequest) -> Admitted | Declined:
         """Decide about a WebSocket. Raises Refused."""
         principal = self._door.admit(request.headers)
         found = _STREAM.fullmatch(request.path)
         if found is None:
-            raise Refused(404, "not_found", "there is nothing here")
+            raise nothing_here()
         subject = Subject(SubjectKind(found[1]), unquote(found[2]))
         if not principal.observes(subject):
             return Declined(subject.kind.not_found)
@@ -66,8 +63,3 @@ class ObservationRoutes:
             for kind in SubjectKind
         }
         return answer(shown)
-
-
-async def _refused(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Refused)
-    return refusal(exc)

@@ -10,8 +10,9 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+import h11
 import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,8 +27,13 @@ from yoi.serving.observer import ObserverProtocol
 from yoi.types import Clock
 
 ABORT = "yoi.abort"
-"""Under this name a request's state holds what ends its connection at once, unsent bytes and all."""
+"""In a request's state: what ends its connection at once, unsent bytes and all."""
 _BACKLOG = 512
+_BODY = b'{"code":"bad_request","message":"that is not HTTP/1.1"}'
+_NOT_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%b"
+) % (len(_BODY), _BODY)
 _log = structlog.get_logger("yoi.serving")
 
 AsgiApp = Callable[..., Any]
@@ -67,6 +73,8 @@ class Front:
             interface="asgi3",
             lifespan="off",
             log_config=None,
+            # Otherwise whoever sends garbage writes a line of the log each time; it is counted.
+            log_level="error",
             access_log=False,
             server_header=False,
             date_header=False,
@@ -190,6 +198,17 @@ class _BoundedHttp(H11Protocol):
         if self.cycle is not before or self._handed_over:
             self._disarm()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, or hang up where an answer is under way already."""
+        self._front.count_refused("malformed")
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self._answering:
+            self.transport.write(_NOT_HTTP)
+        self.transport.close()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the socket out, unless it lives on as a WebSocket."""
         self._disarm()
@@ -201,6 +220,10 @@ class _BoundedHttp(H11Protocol):
         self._handed_over = True
         self._disarm()
         super().handle_websocket_upgrade(event)
+        early, _ = self.conn.trailing_data
+        if early and not self.transport.is_closing():
+            # What came with the request in one piece; without it the rest would be misread.
+            cast("ObserverProtocol", self.transport.get_protocol()).data_received(early)
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(

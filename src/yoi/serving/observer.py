@@ -10,9 +10,10 @@ import os
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 _REASON = {code: code.name.lower() for code in CloseCode}
 _QUERY_FIELDS = 8
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_REFUSALS = {
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "a WebSocket begins with GET"),
+    HTTPStatus.UPGRADE_REQUIRED: ("upgrade_required", "this is a WebSocket"),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ("bad_request", "the request is over its bound"),
+}
+"""What a handshake that is none is told: nothing of what was sent."""
 
 
 class ObserverProtocol(asyncio.Protocol):
@@ -56,6 +63,8 @@ class ObserverProtocol(asyncio.Protocol):
         self._answering = False
         self._early = b""
         self._finished = False
+        self._frames = 0
+        self._frames_since = 0.0
 
     # asyncio tells:
 
@@ -85,12 +94,18 @@ class ObserverProtocol(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """The client does not take what it was sent."""
+        """The client does not take what it was sent: until it does, its pings are not answered."""
+        transport = self._transport
+        if transport is not None and transport.is_reading() and not transport.is_closing():
+            transport.pause_reading()
         if self._watcher is not None:
             self._watcher.pause(self._front.clock.monotonic())
 
     def resume_writing(self) -> None:
         """It does again."""
+        transport = self._transport
+        if transport is not None and not transport.is_reading() and not transport.is_closing():
+            transport.resume_reading()
         if self._watcher is not None:
             self._watcher.resume(self._front.clock.monotonic())
 
@@ -126,8 +141,16 @@ class ObserverProtocol(asyncio.Protocol):
             except OSError:
                 taken = 0
             if taken == len(data):
+                if self._watcher is not None:
+                    self._watcher.straight(self._fd)
                 return
             data = data[taken:]
+        self._buffer(transport, data)
+
+    def _buffer(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Leave `data` to the transport, which nothing may pass then."""
+        if self._watcher is not None:
+            self._watcher.detour()
         transport.write(data)
 
     def finish(self, code: CloseCode, *, abort: bool) -> None:
@@ -154,21 +177,55 @@ class ObserverProtocol(asyncio.Protocol):
     # The handshake
 
     def _read(self, data: bytes) -> None:
-        self._wire.receive_data(data)
-        for event in self._wire.events_received():
-            if isinstance(event, Request):
-                self._answering = True
-                self._task = asyncio.get_running_loop().create_task(self._handshake(event))
-            elif isinstance(event, Frame) and event.opcode in _DATA:
+        """Take what came in pieces: a flood is noticed before all of it was answered."""
+        most = self._front.limits.observer_input_bytes
+        for start in range(0, len(data), most):
+            transport = self._transport
+            if transport is None or transport.is_closing():
+                return
+            self._wire.receive_data(data[start : start + most])
+            for event in self._wire.events_received():
+                self._heard(event)
+            if self._wire.handshake_exc is not None and not self._answering:
+                self._reject_unread()
+            self._flush()
+
+    def _heard(self, event: Any) -> None:
+        if isinstance(event, Request):
+            self._answering = True
+            self._task = asyncio.get_running_loop().create_task(self._handshake(event))
+        elif isinstance(event, Frame):
+            flooded = self._flooded()
+            if flooded and self._finished and self._transport is not None:
+                self._transport.abort()
+            elif flooded or event.opcode in _DATA:
                 self._refuse_input()
-        self._flush()
+
+    def _flooded(self) -> bool:
+        """Count a frame; return whether there were more within a second than anybody needs."""
+        now = self._front.clock.monotonic()
+        if now - self._frames_since >= 1:
+            self._frames, self._frames_since = 0, now
+        self._frames += 1
+        return self._frames > self._front.limits.control_frames_per_second
+
+    def _reject_unread(self) -> None:
+        """Answer a request that cannot be one for a WebSocket: too long, or with a body."""
+        self._front.count_refused("handshake")
+        self._wire.data_to_send()  # its own words
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        if isinstance(self._wire.handshake_exc, InvalidMessage):
+            status = HTTPStatus.BAD_REQUEST
+        assert self._transport is not None
+        self._transport.write(_not_a_handshake(status).serialize())
+        self._transport.close()
 
     async def _handshake(self, request: Request) -> None:
         try:
             response = self._wire.accept(request)
             if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
                 self._front.count_refused("handshake")
-                self._reject(response)
+                self._reject(_not_a_handshake(HTTPStatus(response.status_code)))
                 return
             try:
                 async with asyncio.timeout(self._front.limits.observer_admit_ms / 1000):
@@ -262,7 +319,7 @@ class ObserverProtocol(asyncio.Protocol):
             return
         for data in self._wire.data_to_send():
             if data:
-                transport.write(data)
+                self._buffer(transport, data)
             else:
                 transport.close()  # the protocol's end of stream
                 return
@@ -275,13 +332,24 @@ def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | 
 
 
 def _upgrade(request: Request) -> UpgradeRequest:
-    parts = urlsplit(request.path)
+    path, _, text = request.path.partition("?")
     try:
-        query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS))
+        query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS))
     except ValueError:
         raise Refused(400, "bad_request", "too many query fields") from None
     headers = [(name.lower(), value) for name, value in request.headers.raw_items()]
-    return UpgradeRequest(parts.path, query, headers)
+    return UpgradeRequest(path, query, headers)
+
+
+def _not_a_handshake(status: HTTPStatus) -> Response:
+    response = _answer(
+        status, *_REFUSALS.get(status, ("bad_request", "not a WebSocket handshake of RFC 6455"))
+    )
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = "GET"
+    if status is HTTPStatus.UPGRADE_REQUIRED:
+        response.headers["Upgrade"] = "websocket"
+    return response
 
 
 def _answer(status: int, code: str, message: str) -> Response:
@@ -291,6 +359,7 @@ def _answer(status: int, code: str, message: str) -> Response:
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
             ("Connection", "close"),
         ]
     )
