@@ -95,6 +95,10 @@ class Driver:
         return self._phase.status
 
     @property
+    def _faulted(self) -> bool:
+        return self.fault is not None
+
+    @property
     def in_flight(self) -> ev.InFlight | None:
         """Return what the model is saying now."""
         return self._caller.inflight.snapshot()
@@ -202,14 +206,14 @@ class Driver:
 
     async def _advance(self) -> bool:
         """Take one step; return whether there may be another."""
-        if self.fault is not None:
+        if self._faulted:
             return False
         if self._cancelling:
             await self._end_cancelled()
             return True
         request: ModelInput | None = None
         async with self.history.changing:
-            if self.fault is not None:  # it broke while this waited for its turn
+            if self._faulted:  # it broke while this waited for its turn
                 return False
             step = steps.next_step(self.transcript)
             if isinstance(step, steps.Wait):

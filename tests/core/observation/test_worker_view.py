@@ -20,7 +20,7 @@ SMALL = Limits(
     snapshot_bytes=400,
     snapshot_alerts=2,
     observed_inflight_bytes=700,
-    observed_aside_bytes=500,
+    observed_aside_bytes=320,
     observed_depth=4,
 )
 GREETING = ev.Greeting(worker_name="w", provider="p", model="m", tools=["t"])
@@ -264,8 +264,9 @@ def test_only_so_much_may_wait():
 
 def test_a_call_that_is_asked_about_again_waits_once():
     call = ev.ApprovalRequest(ev.ApprovalRequestData(id="1", name="n", arguments="{}"))
-    view = folded([call] * 1000)
-    assert view.snapshot().data.waiting == [call.data]
+    other = ev.ApprovalRequest(ev.ApprovalRequestData(id="2", name="n", arguments="{}"))
+    view = folded([call] * 1000 + [other])
+    assert view.snapshot().data.waiting == [call.data, other.data]
 
 
 def test_the_newest_alerts_are_kept():
@@ -273,7 +274,45 @@ def test_the_newest_alerts_are_kept():
         ev.Alert(ev.AlertData(level="info", source="s", message=str(n), timestamp_ms=n))
         for n in range(5)
     ]
-    assert [alert.message for alert in folded(alerts).snapshot().data.alerts] == ["3", "4"]
+    data = folded(alerts * 20).snapshot().data
+    assert [alert.message for alert in data.alerts] == ["3", "4"]
+
+
+def test_a_new_call_begins_with_nothing_said():
+    """Where the end of the one before was not heard."""
+    text = ev.TextDelta(ev.TextData(text="a"))
+    view = folded([text, ev.LlmCallStart(ev.LlmCallData(llm_call=2))])
+    assert view.snapshot().data.in_flight is None
+
+
+def test_what_was_left_out_does_not_come_again():
+    data = ev.SnapshotData(entries=[], greeting=GREETING, status="idle", left_out=7)
+    view = WorkerView.of(ev.Snapshot(data), SMALL)
+    view.apply(user(7))
+    view.apply(user(8))
+    assert [entry["seq"] for entry in view.snapshot().data.entries] == [8]
+
+
+def test_a_greeting_larger_than_a_snapshot_may_be_is_refused():
+    greeting = msgspec.structs.replace(GREETING, tools=["t" * 40] * 10)
+    data = ev.SnapshotData(entries=[], greeting=greeting, status="idle")
+    with pytest.raises(ProtocolMalformed):
+        WorkerView.of(ev.Snapshot(data), SMALL)
+    with pytest.raises(ProtocolMalformed):
+        folded([]).apply(ev.Configured(ev.ConfiguredData(tools=greeting.tools)))
+
+
+def test_a_copy_has_as_much_room_as_what_it_was_copied_from():
+    calls = [
+        ev.ApprovalRequest(ev.ApprovalRequestData(id=str(n), name="n", arguments="{}"))
+        for n in range(20)
+    ]
+    view = folded(calls)
+    twin, again = view.copy(), WorkerView.of(view.snapshot(), SMALL)
+    for each in (view, twin, again):
+        for call in calls:
+            tried(each, call)
+    assert view.snapshot() == twin.snapshot() == again.snapshot()
 
 
 def test_what_this_version_cannot_read_changes_nothing():
