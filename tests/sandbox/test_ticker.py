@@ -28,6 +28,15 @@ def test_a_pulse_beats_while_something_is_entered_and_then_parks() -> None:
         pulse.close()
 
 
+def test_nothing_beats_before_somebody_enters() -> None:
+    """Whoever makes a pulse keeps it, and its beat may use it: that must have happened by then."""
+    beats: list[int] = []
+    for _ in range(100):
+        pulse = Pulse("test", 0.0, lambda: beats.append(1))
+        pulse.close()
+    assert beats == []
+
+
 def test_leaving_twice_is_harmless() -> None:
     pulse = Pulse("test", 0.001, lambda: None)
     pulse.enter("a")

@@ -56,11 +56,14 @@ class Pulse:
             self._thread.join()
 
     def _run(self) -> None:
-        quiet = 0
+        # Asleep at first: its maker may not be finished when the thread begins.
+        quiet = _QUIET_BEATS
         while not self._closed:
             if quiet >= _QUIET_BEATS:
                 self._awake.clear()
-                if not self._active and not self._closed:
+                if self._active or self._closed:
+                    self._awake.set()
+                else:
                     self._awake.wait()
                 quiet = 0
                 continue
