@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BENCH_STAMP := $(BENCH_VENV)/.installed-$(KEY)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench compliance format clean
+.PHONY: demo test check bench compliance chaos format clean
 
 # --group needs pip 25.1. pip itself is upgraded first, and only where it is older.
 define set_up
@@ -60,6 +60,10 @@ bench: $(STAMP) $(BENCH_STAMP)
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
 compliance: $(STAMP)
 	$(BIN)/python compliance/run.py
+
+# About a quarter of an hour; CHAOS_HISTORIES=10 for less. The last line is JSON (chaos/README.md).
+chaos: $(STAMP)
+	@$(BIN)/python -m chaos.run
 
 format: $(STAMP)
 	$(BIN)/ruff format .
