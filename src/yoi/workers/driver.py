@@ -95,10 +95,6 @@ class Driver:
         return self._phase.status
 
     @property
-    def _faulted(self) -> bool:
-        return self.fault is not None
-
-    @property
     def in_flight(self) -> ev.InFlight | None:
         """Return what the model is saying now."""
         return self._caller.inflight.snapshot()
@@ -206,14 +202,14 @@ class Driver:
 
     async def _advance(self) -> bool:
         """Take one step; return whether there may be another."""
-        if self._faulted:
+        if self._broke():
             return False
         if self._cancelling:
             await self._end_cancelled()
             return True
         request: ModelInput | None = None
         async with self.history.changing:
-            if self._faulted:  # it broke while this waited for its turn
+            if self._broke():  # it broke while this waited for its turn
                 return False
             step = steps.next_step(self.transcript)
             if isinstance(step, steps.Wait):
@@ -436,6 +432,9 @@ class Driver:
         self._alerts.add("error", "worker", f"{error}; the worker waits until it is resumed")
         if self.phase is not Phase.STOPPED:
             self._phase.rest(self.transcript.run, paused=True)
+
+    def _broke(self) -> bool:
+        return self.fault is not None
 
     def _now(self) -> int:
         return self._setup.clock.wall_ms()
