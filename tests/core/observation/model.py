@@ -508,6 +508,26 @@ class ObservationMachine(RuleBasedStateMachine):
         if not client.paused:
             client.drain(500)
 
+    @rule(client=clients, back=st.integers(0, 3), generation=st.sampled_from([0, 0, 0, -1]))
+    def hand_over_what_is_shared(self, client, back, generation):
+        """Write the feed's own bytes to whoever is exactly where they begin, as a hub does."""
+        after, now = self.stream.head - back, self.now
+        if client.paused or not back or after < self.stream.oldest - 1:
+            return
+        data, last = client.feed.span(after + 1, 10_000)
+        wanted = (
+            client.follower.state is FollowerState.LIVE
+            and generation == 0
+            and client.epoch == self.stream.epoch
+            and client.sent == after
+        )
+        if not data:
+            return
+        took = client.follower.take(self.stream.generation + generation, after, last, now)
+        assert took == wanted
+        if took:
+            client.read(data)
+
     @rule(client=clients)
     def pause(self, client):
         client.follower.paused(self.now)
