@@ -1,6 +1,7 @@
 """A backend that ends, politely or not, and comes back: clients go on where they were, exactly."""
 
 import dataclasses
+import gc
 
 import pytest
 from tests.backend.world import WORKER, Client, World, empty, said, text, turn
@@ -12,6 +13,7 @@ from yoi.journal.log import Append, LogBounds
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import LIMITS
+from yoi.protocol.observation import Subject, SubjectKind
 
 SMALL = dataclasses.replace(LIMITS, observed_ring_events=8)
 
@@ -308,3 +310,17 @@ async def test_it_writes_by_itself_and_finishes_when_closed(journal) -> None:
         Position("e", 1),
         "c1",
     )
+
+
+async def test_names_that_are_nobody_s_are_not_remembered() -> None:
+    world = World(journal=MemoryJournal())
+    for number in range(20):
+        asking = world.asking(Subject(SubjectKind.WORKER, f"nobody{number}", "r"))
+        await turn()
+        world.link.lose(LossKind.NOT_FOUND)
+        assert (await asking).name == "worker_not_found"
+        await world.backlog.flush()
+    del asking
+    world.source.links.clear()  # it remembers all it was ever asked
+    gc.collect()
+    assert len(world.backlog._logs) == 0

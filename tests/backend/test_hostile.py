@@ -1,11 +1,36 @@
 """Clients of a backend that mean harm: nothing in the log, nobody else harmed."""
 
+import asyncio
+import dataclasses
 import logging
+from types import SimpleNamespace
 
 import pytest
 import structlog
-from tests.backend.served import Caller, Runtime, backend
+from tests.backend.served import Caller, Runtime, backend, token
+from tests.backend.world import World, empty, turn
+from tests.client.scripted import says, scripted
 from tests.serving.raw import connected
+
+from yoi.backend.gate import Gate
+from yoi.backend.policy import ConfiguredPolicy
+from yoi.backend.remote_source import RemoteSource
+from yoi.backend.server import BACKLOG_FILE
+from yoi.core.observation import Wire
+from yoi.limits import LIMITS
+from yoi.protocol.observation import (
+    DiagnosticFrame,
+    Hop,
+    Subject,
+    SubjectKind,
+    encode_frame,
+    observation_diagnostic,
+)
+from yoi.serving.admission import Refused
+from yoi.serving.door import Door
+from yoi.serving.names import ListenerNames
+from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
+from yoi.types import Secret, SystemClock
 
 
 @pytest.fixture
@@ -38,3 +63,101 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_defect(
             client.writer.write(rest)
             await client.writer.drain()
     assert not logged()
+
+
+def gate(world: World) -> Gate:
+    names = ListenerNames.of("127.0.0.1", 80, secure=False)
+    door = Door(names, lambda token: None)
+    return Gate(door, ConfiguredPolicy(), world.sources, world.upstreams, world.hub)
+
+
+def watch(gate: Gate, who: Principal, name: str = "w"):
+    subject = Subject(SubjectKind.WORKER, name, "r")
+    return gate.watch(who, subject, Wire.SSE, None, snapshot_always=False)
+
+
+def watching(gate: Gate, who: Principal, name: str) -> asyncio.Future:
+    return asyncio.ensure_future(watch(gate, who, name))
+
+
+def principal(name: str) -> Principal:
+    return Principal(name=name, kind=PrincipalKind.TOKEN, observe=(EVERYTHING,))
+
+
+async def test_one_principal_opens_only_so_many_streams_at_once() -> None:
+    limits = dataclasses.replace(LIMITS, followers_per_token=2)
+    world = World(limits)
+    door = gate(world)
+    eve, bob = principal("eve"), principal("bob")
+    waiting = [watching(door, eve, f"w{number}") for number in range(2)]
+    await turn()
+    with pytest.raises(Refused, match="as many watch as may"):
+        await watching(door, eve, "w2")
+    more = watching(door, bob, "w2")
+    await turn()
+    assert len(world.source.links) == 3
+    for link in world.source.links:
+        link.lose()
+    for one in (*waiting, more):
+        assert (await one).name == "runtime_unavailable"
+    again = watching(door, eve, "w3")  # nobody waits any more
+    await turn()
+    world.link.lose()
+    await again
+
+
+async def test_who_waited_while_others_came_in_may_be_one_too_many() -> None:
+    world = World(dataclasses.replace(LIMITS, followers=1))
+    door = gate(world)
+
+    async def enters(name: str) -> None:
+        admitted = await watch(door, principal(name))
+        admitted.channel.enter(admitted.feed, admitted.watching, Nowhere())
+
+    both = asyncio.gather(enters("eve"), enters("bob"), return_exceptions=True)
+    await turn()
+    world.link.snapshot(0, empty())
+    none, refused = await both
+    assert none is None
+    assert (refused.status, refused.code) == (503, "busy")
+    (upstream,) = world.upstreams
+    assert (upstream.holders, world.hub.watched) == (1, 1)
+
+
+class Nowhere:
+    """A transport that takes everything."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def finish(self, code, *, abort: bool) -> None:
+        pass
+
+
+@pytest.mark.parametrize("wait", [10**15, -5])
+async def test_a_runtime_does_not_say_when_it_is_asked_again_beyond_reason(wait) -> None:
+    entry = observation_diagnostic(Hop.RUNTIME, "shutdown", retry_after_ms=wait)
+    async with scripted(says(encode_frame(DiagnosticFrame(entry)).decode(), close=4001)) as mad:
+        source = RemoteSource(
+            "r", mad.url.replace("http", "ws"), lambda: Secret("t", "token"), clock=SystemClock()
+        )
+        losses = asyncio.get_running_loop().create_future()
+        sink = SimpleNamespace(lost=losses.set_result)
+        source.open(Subject(SubjectKind.WORKER, "w", "r"), sink, None)
+        loss = await losses
+        assert 0 <= loss.retry_after_ms <= LIMITS.observe_retry_after_ms
+        await source.close()
+
+
+@pytest.mark.parametrize("content", [b"garbage", None], ids=["garbage", "a folder"])
+async def test_a_backlog_that_cannot_be_opened_stops_nobody(tmp_path, content, logged) -> None:
+    file = tmp_path / ".yoi" / BACKLOG_FILE
+    file.parent.mkdir()
+    file.mkdir() if content is None else file.write_bytes(content)
+    key = token(tmp_path)
+    async with backend(tmp_path, Runtime("triage").local(), persist=True) as served:
+        status, listed = await Caller(served, key).get("/api/runtimes")
+        assert (status, listed[0]["workers"][0]["id"]) == (200, "triage")
+    (entry,) = logged()
+    assert entry["code"].startswith("journal.")
+    assert entry["file"] == BACKLOG_FILE

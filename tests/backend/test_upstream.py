@@ -539,3 +539,17 @@ async def test_committed_words_are_in_the_next_snapshot() -> None:
     late = await world.again()
     assert late.view() == client.view()
     assert [entry["text"] for entry in late.view()["data"]["entries"]] == ["hello"]
+
+
+async def test_names_of_nobody_do_not_take_the_places_of_others() -> None:
+    world = World(dataclasses.replace(LIMITS, upstreams=3))
+    for number in range(3):
+        asking = world.asking(Subject(SubjectKind.WORKER, f"nobody{number}", "r"))
+        await turn()
+        world.link.lose()  # the runtime is away: whether there is such a worker is not known
+        assert (await asking).name == "runtime_unavailable"
+    client = await world.watched()
+    assert client.words == ["snapshot"]
+    assert len(list(world.upstreams)) == 1
+    world.timers.advance(60)
+    assert client.code is None

@@ -2,11 +2,12 @@
 
 from tests.workers.worlds import World, answers, tool
 
-from yoi.core.observation import WorkerView
+from yoi.core.observation import ServiceView, Stream, WorkerView
+from yoi.errors import ProtocolMalformed
 from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Subject, SubjectKind
-from yoi.runtime.observing import Observing
+from yoi.runtime.observing import Observing, ServiceTap
 from yoi.testing import ManualClock
 from yoi.workers.scripted import CallTool, Say, Think
 
@@ -83,3 +84,52 @@ async def test_another_worker_of_the_same_name_restarts_the_stream():
         await second.worker.send("go")
         await second.until(ev.RunEnd)
         assert heard.view.snapshot().data.entries[-1]["type"] == "run_end"
+
+
+async def test_a_word_that_cannot_be_shown_leaves_no_gap_and_no_silence():
+    """A listener that fails is dropped by its bus: the stream would stand still and look well."""
+    async with World(answers([Say("one")], [Say("two")])) as world:
+        watched = observing()
+        watched.follow_workers([world.worker])
+        heard = Heard(stream_of(watched, world.worker.name))
+        world.worker.bus.publish(ev.TextDelta(ev.TextData(text="\ud800")))
+        assert heard.restarts == ["upstream_resync"]
+        await world.worker.send("go")
+        await world.until(ev.RunEnd)
+        await world.until_status("idle")
+        assert heard.view.snapshot() == world.worker.snapshot()
+
+
+async def test_while_a_worker_cannot_be_shown_the_next_event_tries_again():
+    async with World(answers([Say("one")])) as world:
+        watched = observing()
+        watched.follow_workers([world.worker])
+        heard = Heard(stream_of(watched, world.worker.name))
+        whole = world.worker.snapshot
+
+        def none():
+            raise ProtocolMalformed("protocol.malformed", "beyond every bound")
+
+        world.worker.snapshot = none
+        bad = ev.Alert(ev.AlertData(level="error", source="x", message="\ud800", timestamp_ms=0))
+        world.worker.bus.publish(bad)
+        world.worker.bus.publish(ev.TextDelta(ev.TextData(text="lost")))
+        assert heard.stream.head == 0
+        world.worker.snapshot = whole
+        world.worker.bus.publish(ev.TextDelta(ev.TextData(text="again")))
+        assert heard.restarts == ["upstream_resync"]
+        assert heard.view.snapshot() == world.worker.snapshot()
+
+
+def test_a_status_that_cannot_be_shown_harms_no_service_and_no_other():
+    stream = Stream(Subject(SubjectKind.SERVICE, "s"), ServiceView({}), b"epoch--1")
+    tap = ServiceTap(stream, {})
+    deep = {"a": {}}
+    inner = deep
+    for _ in range(100):
+        inner["a"] = inner = {}
+    tap.status(deep)
+    tap.status({"queue": "\ud800"})
+    tap.status({"queue": "full"})
+    assert stream.snapshot().data.status == {"queue": "full"}
+    assert stream.head == 1

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -66,7 +67,8 @@ class Backlog:
     def __init__(self, journal: Journal, limits: Limits = LIMITS) -> None:
         self.journal = journal
         self.limits = limits
-        self._logs: dict[Subject, StreamLog] = {}
+        self._logs: WeakValueDictionary[Subject, StreamLog] = WeakValueDictionary()
+        """Those that somebody uses, or that have something to write: names come from clients."""
         self._dirty: dict[StreamLog, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -74,9 +76,10 @@ class Backlog:
 
     def log(self, subject: Subject) -> "StreamLog":
         """Return the log of `subject`: always the same one, so that nothing is written twice."""
-        if subject not in self._logs:
-            self._logs[subject] = StreamLog(self, subject)
-        return self._logs[subject]
+        found = self._logs.get(subject)
+        if found is None:
+            found = self._logs[subject] = StreamLog(self, subject)
+        return found
 
     async def start(self) -> None:
         """Begin to write."""

@@ -4,6 +4,7 @@ Unknown and forbidden are one answer, made in one place, before anything is aske
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from urllib.parse import unquote
@@ -39,6 +40,8 @@ class Gate:
         self.sources = sources
         self._upstreams = upstreams
         self._hub = hub
+        self._waiting: Counter[str] = Counter()
+        """How many wait for a runtime to answer, by principal."""
 
     def principal(self, headers: Headers) -> Principal:
         """Return who asks. Raises Refused."""
@@ -74,11 +77,21 @@ class Gate:
         """
         if not self.may_observe(principal, subject):
             return Declined(subject.kind.not_found)
-        if not self._hub.room(str(principal)):
-            raise Refused(503, "busy", "as many watch as may; try again later")
-        lease = await self._upstreams.lease(subject)
+        who = str(principal)
+        most = self._hub.limits.followers_per_token
+        if self._waiting[who] >= most or not self._hub.room(who):
+            raise _busy()
+        self._waiting[who] += 1
+        try:
+            lease = await self._upstreams.lease(subject)
+        finally:
+            self._waiting[who] -= 1
+            self._waiting += Counter()  # without those that are at nought
         if isinstance(lease, Declined):
             return lease
+        if not self._hub.room(who):
+            lease.release()
+            raise _busy()
         return Admitted(
             channel=lease.channel,
             feed=lease.channel.feed(
@@ -86,7 +99,7 @@ class Gate:
                 wire,
                 partial(self._project, principal),
             ),
-            watching=Watching(str(principal), principal.expires_at_ms, principal),
+            watching=Watching(who, principal.expires_at_ms, principal),
             cursor=cursor,
             snapshot_always=snapshot_always,
             notes=lease.notes,
@@ -110,6 +123,10 @@ class Gate:
 
     def _project(self, principal: Principal, event: object) -> object | None:
         return self.policy.project(event, principal)  # type: ignore[arg-type]
+
+
+def _busy() -> Refused:
+    return Refused(503, "busy", "as many watch as may; try again later")
 
 
 def _names(source: Source, kind: SubjectKind) -> set[str]:

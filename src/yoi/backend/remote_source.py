@@ -43,6 +43,7 @@ from yoi.client import (
     Why,
     fetch,
 )
+from yoi.client.outcomes import bounded_ms
 from yoi.errors import ObserveError, ProtocolMalformed
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject
@@ -194,7 +195,7 @@ class RemoteSource:
                     case Ended():
                         return Loss(LossKind.ENDED)
                     case Diagnostic(entry):
-                        retry_after_ms = entry.retry_after_ms
+                        retry_after_ms = bounded_ms(entry.retry_after_ms or 0, self._limits)
                     case _:
                         _tell(sink, value)
         return Loss(LossKind.UNREACHABLE)

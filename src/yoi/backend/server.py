@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 from yoi.backend.app import BackendRoutes
 from yoi.backend.backlog import Backlog
 from yoi.backend.commands import CommandPort
@@ -18,7 +20,7 @@ from yoi.backend.remote_source import RemoteSource
 from yoi.backend.source import Availability, Source
 from yoi.backend.upstream import Surroundings
 from yoi.backend.upstreams import Upstreams
-from yoi.errors import EnablementError
+from yoi.errors import EnablementError, JournalError
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import EPOCH_BYTES
@@ -39,6 +41,7 @@ from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock, SecretSource
 
 BACKLOG_FILE = "observed.db"
+_log = structlog.get_logger("yoi.backend")
 
 
 class Backend:
@@ -150,9 +153,20 @@ class Backend:
     async def _backlog(self, running: contextlib.AsyncExitStack) -> Backlog | None:
         if not self._settings.persist:
             return None
-        journal = await SqliteJournal.open(
-            self._workspace / ".yoi" / BACKLOG_FILE, limits=self._limits
-        )
+        try:
+            journal = await SqliteJournal.open(
+                self._workspace / ".yoi" / BACKLOG_FILE, limits=self._limits
+            )
+        except JournalError as exc:
+            # It only keeps places over a restart; whoever watches now needs none of it.
+            _log.error(
+                "nothing is kept over a restart",
+                file=BACKLOG_FILE,
+                code=exc.code,
+                reason=exc.message,
+                hint=f"stop, move .yoi/{BACKLOG_FILE} away and start again",
+            )
+            return None
         running.push_async_callback(journal.close)
         backlog = Backlog(journal, self._limits)
         await backlog.start()

@@ -88,7 +88,9 @@ class Upstreams:
         source = self._sources.get(subject.runtime_id)
         if source is None:
             return Declined(KINDS[subject.kind].not_found)
-        if len(self._upstreams) - len(self._parked) >= self._around.limits.upstreams:
+        if self._full():
+            self._drop_idle()
+        if self._full():
             return Declined(
                 "runtime_unavailable",
                 "as many streams are open as may be",
@@ -104,6 +106,15 @@ class Upstreams:
         )
         self._upstreams[subject] = made
         return made
+
+    def _full(self) -> bool:
+        return len(self._upstreams) - len(self._parked) >= self._around.limits.upstreams
+
+    def _drop_idle(self) -> None:
+        """Give up those that nobody waits for and that have nothing to show: names of nobody."""
+        for upstream in self:
+            if not upstream.holders and upstream.channel is None:
+                self._forget(upstream)
 
     def _park(self, upstream: Upstream) -> None:
         if upstream.channel is None:

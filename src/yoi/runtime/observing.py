@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+import structlog
 
 from yoi.core.observation import ServiceView, Stream, WorkerView
 from yoi.errors import ProtocolMalformed
@@ -32,6 +33,7 @@ from yoi.types import Clock
 from yoi.workers.worker import Worker
 
 _RESYNC = "upstream_resync"
+_log = structlog.get_logger("yoi.runtime")
 _ELSEWHERE = frozenset({"diagnostics", "commands"})
 """Parts of a status that come as events of their own, or would change with every frame."""
 
@@ -43,6 +45,8 @@ class WorkerTap:
         self._stream = stream
         self._limits = limits
         self.worker: Worker | None = None
+        self._broken = False
+        """Whether something was said that the stream does not hold."""
         self._listener = self._hear  # one bound method: it is dropped by identity
 
     def attach(self, worker: Worker) -> None:
@@ -53,6 +57,7 @@ class WorkerTap:
         self.detach()
         view = WorkerView.of(worker.watch(self._listener), self._limits)
         self.worker = worker
+        self._broken = False
         self._stream.restart(view, secrets.token_bytes(EPOCH_BYTES), _RESYNC)
 
     def detach(self) -> None:
@@ -62,13 +67,27 @@ class WorkerTap:
             self.worker = None
 
     def _hear(self, event: Event) -> None:
+        if not self._broken:
+            try:
+                self._stream.publish(event, encode_event(event))
+                return
+            except ProtocolMalformed:
+                pass  # what the model says is beyond what a view may hold
+            except Exception:
+                _log.exception("a defect in Yoi", what="observing a worker")
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Begin from the worker's own snapshot; where even that cannot be, the next event tries."""
+        self._broken = True
+        if self.worker is None:
+            return
         try:
-            self._stream.publish(event, encode_event(event))
+            view = WorkerView.of(self.worker.snapshot(), self._limits)
         except ProtocolMalformed:
-            # What the model says is beyond what a view may hold: begin again from the worker's own.
-            if self.worker is not None:
-                view = WorkerView.of(self.worker.snapshot(), self._limits)
-                self._stream.restart(view, secrets.token_bytes(EPOCH_BYTES), _RESYNC)
+            return
+        self._stream.restart(view, secrets.token_bytes(EPOCH_BYTES), _RESYNC)
+        self._broken = False
 
 
 class ServiceTap:
@@ -82,20 +101,26 @@ class ServiceTap:
 
     def diagnosed(self, entry: Diagnostic) -> None:
         """Publish one diagnostic."""
-        event = diagnosed(entry)
-        self._stream.publish(event, encode_service_event(event))
+        self._publish(diagnosed(entry))
 
     def status(self, shown: dict[str, Any]) -> None:
         """Publish the status where it is not the one shown."""
         if shown != self._shown:
             self._shown = shown
-            event = ServiceStatusChanged(ServiceStatusData(status=shown))
-            self._stream.publish(event, encode_service_event(event))
+            self._publish(ServiceStatusChanged(ServiceStatusData(status=shown)))
 
     def stopped(self) -> None:
         """Say that the service is gone."""
-        event = ServiceStopped()
-        self._stream.publish(event, encode_service_event(event))
+        self._publish(ServiceStopped())
+
+    def _publish(self, event: ServiceEvent) -> None:
+        """Publish `event`; one that cannot be shown is left out, and harms nobody (O10)."""
+        try:
+            self._stream.publish(event, encode_service_event(event))
+        except ProtocolMalformed as exc:
+            _log.warning("an event of a service cannot be shown", code=exc.code, reason=exc.message)
+        except Exception:
+            _log.exception("a defect in Yoi", what="observing a service")
 
 
 class Observing:
