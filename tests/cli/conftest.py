@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -102,3 +103,11 @@ def control_server(workspace: Path, methods: Mapping[str, Method]) -> Iterator[N
 def serving() -> Callable[[Path, Mapping[str, Method]], Any]:
     """Return `control_server`."""
     return control_server
+
+
+@pytest.fixture
+def interrupts():
+    """Interrupts reach Python even where the test run ignores them, as in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -260,14 +260,6 @@ def test_a_host_that_is_started_again_is_found_at_its_new_port(yoi, serving, wor
     ]
 
 
-@pytest.fixture
-def interrupts():
-    """Interrupts reach Python even where the test run ignores them, as in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_ends_it_and_says_how_to_go_on(yoi, access, monkeypatch):
     show = watch_view.Screen.show

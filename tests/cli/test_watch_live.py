@@ -30,6 +30,7 @@ def ended(value):
     return value["kind"] == "event" and value["event"]["event"] == "run_end"
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_a_watch_outlives_the_host(yoi, workspace):
     """U3, O3: the port and the token are new; the watch goes on, and says what it missed."""
     (workspace / ".yoi").mkdir()
