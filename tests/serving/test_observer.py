@@ -45,6 +45,7 @@ class Direct:
 def direct(monkeypatch):
     recorder = Direct()
     monkeypatch.setattr("yoi.serving.observer.os", recorder)
+    monkeypatch.setattr("yoi.serving.lane.os", recorder)
     return recorder
 
 
@@ -124,14 +125,36 @@ def test_over_tls_nothing_goes_around_the_encryption(run, direct):
     run(scenario())
 
 
-def test_a_socket_that_breaks_is_left_to_its_transport(run, direct):
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_socket_that_breaks_is_left_to_its_transport(run, direct, before):
     async def scenario():
         async with served() as world, connect(world.url, proxy=None) as client:
             await client.recv()
+            for _ in range(before):
+                world.say("b")
+                await client.recv()
             direct.error = BrokenPipeError
             world.say("a")
             event = json.loads(await client.recv())["envelope"]["payload"]
             assert event["data"]["text"] == "a"
+
+    run(scenario())
+
+
+def test_nothing_passes_what_a_transport_still_holds(run, direct):
+    async def scenario():
+        async with served() as world, connect(world.url, proxy=None) as client:
+            await client.recv()
+            (watcher,) = world.hub.channel(world.stream.subject).watchers
+            for words in "ab":
+                world.say(words)
+                await client.recv()
+            assert watcher.fd >= 0
+            await (await client.ping())
+            assert watcher.fd < 0
+            world.say("c")
+            await client.recv()
+            assert watcher.fd >= 0
 
     run(scenario())
 
@@ -141,9 +164,11 @@ def test_frames_go_straight_to_the_socket(run, direct):
         async with served() as world, connect(world.url, proxy=None) as client:
             await client.recv()
             direct.data.clear()
-            world.say("a")
-            message = await client.recv(decode=False)
-            assert [data[4:] for data in direct.data] == [message]
+            messages = []
+            for words in "abc":
+                world.say(words)
+                messages.append(await client.recv(decode=False))
+            assert [data[4:] for data in direct.data] == messages
 
     run(scenario())
 

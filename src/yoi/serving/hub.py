@@ -16,6 +16,7 @@ from yoi.core.observation.stream import Held
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import CursorCodec, CursorKeys
 from yoi.protocol.observation import CloseCode, Hop, Subject
+from yoi.serving.lane import Lane
 from yoi.types import Clock
 
 E = TypeVar("E")
@@ -71,6 +72,7 @@ class Watcher(Generic[E]):
     __slots__ = (
         "_channel",
         "_notes",
+        "fd",
         "follower",
         "outlet",
         "stalled",
@@ -85,6 +87,8 @@ class Watcher(Generic[E]):
         self.outlet = outlet
         self.stalled = False
         """Whether the transport takes no more."""
+        self.fd = -1
+        """The socket, while it is written to past its transport (`straight`)."""
         self._channel = channel
         self._notes: deque[tuple[str, str | None]] = deque(maxlen=_NOTES)
 
@@ -161,6 +165,16 @@ class Watcher(Generic[E]):
             self.tell(*self._notes.popleft())
         self.pump(now)
 
+    def straight(self, fd: int) -> None:
+        """The socket took all there was: what follows may go to `fd` at once, until `detour`."""
+        if self.fd < 0:
+            self._channel.enter_lane(self, fd)
+
+    def detour(self) -> None:
+        """The transport is given something: nothing may pass it."""
+        if self.fd >= 0:
+            self._channel.leave_lane(self)
+
     def gone(self) -> None:
         """The client has left by itself."""
         self.follower.gone()
@@ -185,6 +199,9 @@ class Channel(Generic[E]):
         self._encode = encode
         self._feeds: dict[tuple[str, Wire], Feed[E]] = {}
         self._watchers: dict[Watcher[E], None] = {}
+        self._apart: dict[Watcher[E], None] = {}
+        """Those who are in no lane."""
+        self._lanes: dict[Feed[E], Lane[E]] = {}
         self._scheduled = False
         self._flushed = stream.head
         """The head as of the last flush: where all are who keep up."""
@@ -233,16 +250,33 @@ class Channel(Generic[E]):
         """
         follower = Follower(feed, self._hub.clock.monotonic(), self._hub.limits)
         watcher = Watcher(self, follower, watching, outlet)
-        self._watchers[watcher] = None
+        self._watchers[watcher] = self._apart[watcher] = None
         self._hub.entered(watching)
         return watcher
 
     def detach(self, watcher: Watcher[E]) -> None:
         """Forget a watcher; twice is harmless."""
         if watcher in self._watchers:
-            del self._watchers[watcher]
+            watcher.detour()
+            del self._watchers[watcher], self._apart[watcher]
             self._hub.left(watcher.watching)
             self._drop_unused(watcher.follower.feed)
+
+    def enter_lane(self, watcher: Watcher[E], fd: int) -> None:
+        """Write to `fd` of a watcher that is in no lane."""
+        if watcher in self._apart:
+            del self._apart[watcher]
+            watcher.fd = fd
+            self._lanes.setdefault(watcher.follower.feed, Lane()).enter(fd, watcher)
+
+    def leave_lane(self, watcher: Watcher[E]) -> None:
+        """Leave a watcher that is in a lane to its transport."""
+        feed = watcher.follower.feed
+        self._lanes[feed].leave(watcher.fd)
+        if not self._lanes[feed]:
+            del self._lanes[feed]
+        watcher.fd = -1
+        self._apart[watcher] = None
 
     def tell(self, name: str, message: str | None = None) -> None:
         """Say a diagnostic to everybody who watches, after what was published before."""
@@ -292,21 +326,29 @@ class Channel(Generic[E]):
         """Give everybody what is new: the same bytes at once to all who had everything before."""
         self._scheduled = False
         now = self._hub.clock.monotonic()
-        stream, after = self.stream, self._flushed
-        head, generation = stream.head, stream.generation
+        after, head, generation = self._flushed, self.stream.head, self.stream.generation
         self._flushed = head
-        shared = stream.oldest - 1 <= after < head and stream.end_reason is None
-        feed, data, handed, size = None, b"", 0, 0
-        for watcher in self.watchers:
+        apart, handed, size = list(self._apart), 0, 0
+        for feed, lane in list(self._lanes.items()):
+            data = self._shared(feed, after)
+            if not data:
+                for watcher in lane.watchers:
+                    watcher.pump(now)
+                continue
+            handed += len(lane)
+            size += len(lane) * len(data)
+            for watcher, taken in lane.spread(data, generation, after, head, now):
+                if taken >= 0:
+                    watcher.outlet.write(data[taken:])
+                else:
+                    handed -= 1
+                    size -= len(data)
+                    watcher.pump(now)
+        for watcher in apart:
             if watcher.stalled:
                 continue
-            follower = watcher.follower
-            if shared and follower.feed is not feed:
-                feed = follower.feed
-                data, last = feed.span(after + 1, self.most_bytes)
-                if last != head:
-                    data = b""
-            if data and follower.take(generation, after, head, now):
+            data = self._shared(watcher.follower.feed, after)
+            if data and watcher.follower.take(generation, after, head, now):
                 watcher.outlet.write(data)
                 handed += 1
                 size += len(data)
@@ -314,6 +356,14 @@ class Channel(Generic[E]):
                 watcher.pump(now)
         self.counters.frames += handed
         self.counters.bytes_out += size
+
+    def _shared(self, feed: Feed[E], after: int) -> bytes:
+        """Return all that follows `after`, or nothing where it is not one write for everybody."""
+        stream = self.stream
+        if stream.end_reason is not None or not stream.oldest - 1 <= after < stream.head:
+            return b""
+        data, last = feed.span(after + 1, self.most_bytes)
+        return data if last == stream.head else b""
 
     def _drop_unused(self, feed: Feed[E]) -> None:
         """A feed's frames are worth keeping only while somebody may ask for them again soon."""
