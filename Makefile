@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BENCH_STAMP := $(BENCH_VENV)/.installed-$(KEY)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench compliance chaos format clean
+.PHONY: demo test check bench compliance chaos fuzz format clean
 
 # --group needs pip 25.1. pip itself is upgraded first, and only where it is older.
 define set_up
@@ -64,6 +64,10 @@ compliance: $(STAMP)
 # About a quarter of an hour; CHAOS_HISTORIES=10 for less. The last line is JSON (chaos/README.md).
 chaos: $(STAMP)
 	@$(BIN)/python -m chaos.run
+
+# Each round prints its seed; the last line is JSON (fuzzing/README.md).
+fuzz: $(STAMP)
+	@$(BIN)/python -m fuzzing.run --minutes $${FUZZ_MINUTES:-10}
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -320,6 +320,17 @@ class WatchedSimulation(Simulation):
             if len(self.watches) < 8:
                 self.watches.append(Watch(self.worker, self.world.setup.limits))
 
+    async def live(self, ops: list[tuple[str, int]]) -> None:
+        """Do all of `ops`, come to rest, and compare once more."""
+        for op, number in ops:
+            await self.do(op, number)
+        self.journal.faults = 0
+        await self.settle()
+        await self.worker.stop()
+        for watch in self.watches:
+            watch.compare("the end")
+            assert watch.different == [], watch.heard[-10:]
+
 
 @settings(max_examples=300, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(
@@ -327,15 +338,4 @@ class WatchedSimulation(Simulation):
     st.lists(st.tuples(OPS | st.just("fault"), st.integers(0, 40)), min_size=5, max_size=40),
 )
 def test_every_fold_is_the_worker_at_every_moment(seed, ops):
-    async def run() -> None:
-        simulation = WatchedSimulation(seed)
-        for op, number in ops:
-            await simulation.do(op, number)
-        simulation.journal.faults = 0
-        await simulation.settle()
-        await simulation.worker.stop()
-        for watch in simulation.watches:
-            watch.compare("the end")
-            assert watch.different == [], watch.heard[-10:]
-
-    asyncio.run(run())
+    asyncio.run(WatchedSimulation(seed).live(ops))
