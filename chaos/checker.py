@@ -66,7 +66,7 @@ class Verdict:
     unwitnessed: int = 0
     """Those that a runtime has told its backends alone: it was killed, or had just started."""
     compared: int = 0
-    """Snapshots that were compared with what another client had folded."""
+    """Snapshots that were compared with what a client had folded up to the same place."""
     resyncs: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
 
@@ -112,6 +112,7 @@ def check(folder: Path) -> Verdict:
         found = follow(client, heard, shared[stream].comparing(client, verdict))
         verdict.clients += 1
         verdict.events += found.events
+        verdict.compared += found.as_of
         verdict.resyncs.update(found.resyncs)
         verdict.said.update(found.said)
         verdict.findings += found.findings

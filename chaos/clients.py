@@ -44,7 +44,8 @@ class Crowd:
                     one.hurry()
             case "places":
                 return {
-                    name: "over" if one.over else one.place for name, one in self._watchers.items()
+                    name: "over" if one.over else one.place and "-".join(map(str, one.place))
+                    for name, one in self._watchers.items()
                 }
             case "end":
                 await self._end()

@@ -30,6 +30,8 @@ class Followed:
     state: Json | None = None
     over: str = ""
     events: int = 0
+    as_of: int = 0
+    """States as of a cursor that were asked for, and came."""
     resyncs: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -86,8 +88,8 @@ class _Reader:
                 self._add("gap", f"a snapshot at {place} that nothing announced, after {known}")
             elif place != known:
                 self._add("gap", f"the state as of {known} was asked for, that of {place} came")
-            elif state is not None and (wrong := fold.differences(state, fresh)):
-                self._add("diverged", f"the snapshot as of {place} has another {', '.join(wrong)}")
+            else:
+                self._as_of(place, state, fresh)
         if known is not None and place.epoch == known.epoch and place.seq < known.seq:
             self._add("reorder", f"back from {known} to a snapshot at {place}")
         if known is not None and place.epoch != known.epoch and place.epoch in self._seen:
@@ -95,6 +97,11 @@ class _Reader:
         self._seen.setdefault(place.epoch, set())
         self._announced, self._again = "", False
         self.found.place, self.found.state = place, fresh
+
+    def _as_of(self, place: Place, state: Json | None, fresh: Json) -> None:
+        self.found.as_of += 1
+        if state is not None and (wrong := fold.differences(state, fresh)):
+            self._add("diverged", f"the snapshot as of {place} has another {', '.join(wrong)}")
 
     def _event(self, place: Place, payload: Json) -> None:
         known, state = self.found.place, self.found.state

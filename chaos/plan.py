@@ -79,7 +79,11 @@ def make_plan(seed: int, number: int = 1) -> Plan:
     acts = _acts(rng, clients)
     if long:
         acts += _long_acts(rng, clients)
-    messages = _messages(rng, _SHORT_MS) + (_flood(window_ms) if long else [])
+    messages = _messages(rng, _SHORT_MS) + (_floods(window_ms) if long else [])
+    if rng.random() < 0.15:
+        behind, flood = _left_behind(rng, clients)
+        acts += behind
+        messages.append(flood)
     return Plan(
         seed,
         window_ms,
@@ -168,9 +172,19 @@ def _messages(rng: random.Random, window_ms: int) -> list[Message]:
     return found
 
 
-def _flood(window_ms: int) -> list[Message]:
+def _left_behind(rng: random.Random, clients: tuple[Client, ...]) -> tuple[list[Act], Message]:
+    """Some do not read, or are away, while more is said than a ring holds."""
+    watching = [one.client for one in clients if one.name == "teller" and not one.late_ms]
+    whom = rng.sample(watching, min(4, len(watching)))
+    acts = [
+        Act(100, what, one, 2_300) for what, one in zip(("nap", "drop") * 2, whom, strict=False)
+    ]
+    return acts, Message(150, "north", "teller", "say 9000 0 flood")
+
+
+def _floods(window_ms: int) -> list[Message]:
     """More than rings and socket buffers hold, while some do not read."""
     return [
         Message(at, "north", "teller", f"say 5000 0 flood{at}")
-        for at in range(3_000, window_ms - 8_000, 4_000)
+        for at in range(3_000, window_ms - 8_000, 6_000)
     ]

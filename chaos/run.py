@@ -75,8 +75,11 @@ class Tally:
 class Run:
     """`count` histories from `seed` on, in `lanes` worlds at a time."""
 
-    def __init__(self, count: int, seed: int, lanes: int, kept: Path, *, keep: bool) -> None:
+    def __init__(
+        self, count: int, seed: int, lanes: int, minutes: float, kept: Path, *, keep: bool
+    ) -> None:
         self.tally = Tally()
+        self._until = time.monotonic() + minutes * 60
         self._lanes = lanes
         self._kept = kept
         self._keep = keep
@@ -97,7 +100,7 @@ class Run:
             self._pool.shutdown(cancel_futures=True)
 
     async def _lane(self) -> None:
-        while batch := list(self._next(self._batch)):
+        while not self._time_is_up() and (batch := list(self._next(self._batch))):
             with tempfile.TemporaryDirectory(prefix="yoi-chaos-") as scratch:
                 await self._world(Path(scratch), batch)
 
@@ -105,12 +108,16 @@ class Run:
         for _, number in zip(range(most), self._numbers, strict=False):
             yield number
 
+    def _time_is_up(self) -> bool:
+        return time.monotonic() > self._until
+
     async def _world(self, scratch: Path, batch: list[int]) -> None:
         world = World(scratch / "world")
         try:
             async with world.running():
                 for number in batch:
-                    await self._history(world, number, scratch / f"history-{number}")
+                    if not self._time_is_up():
+                        await self._history(world, number, scratch / f"history-{number}")
         except Exception:
             shutil.copytree(world.logs, self._kept / "logs-broken", dirs_exist_ok=True)
             raise
@@ -181,23 +188,31 @@ def main() -> int:
     parser.add_argument("--histories", type=int, default=int(environment or 200))
     parser.add_argument("--seed", type=int, default=None, help="of the first history")
     parser.add_argument("--lanes", type=int, default=4, help="worlds at a time")
+    parser.add_argument("--minutes", type=float, default=20.0, help="begin nothing after that")
     parser.add_argument("--kept", type=Path, default=Path(__file__).parent / "kept")
     parser.add_argument("--keep", action="store_true", help="keep what went well, too")
     asked = parser.parse_args()
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
     print(f"{asked.histories} histories, seeds {seed} to {seed + asked.histories - 1}", flush=True)
-    run = Run(asked.histories, seed, asked.lanes, asked.kept, keep=asked.keep)
+    run = Run(asked.histories, seed, asked.lanes, asked.minutes, asked.kept, keep=asked.keep)
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    asyncio.run(run.go())
+    try:
+        asyncio.run(run.go())
+    except KeyboardInterrupt:
+        print("stopped")
     tally = run.tally
     print(f"faults: {dict(sorted(tally.acts.items()))}")
     print(f"resyncs: {dict(sorted(tally.resyncs.items()))}")
     print(f"said: {dict(sorted(tally.said.items()))}")
+    if tally.histories < asked.histories:
+        print(
+            f"time is up: {tally.histories} of {asked.histories} histories in {asked.minutes:g} min"
+        )
     if tally.bad:
         print(f"what went wrong is in {asked.kept}; look with: python -m chaos.checker FOLDER")
     print(tally.line(time.monotonic() - began))
-    return int(bool(tally.bad or tally.defects))
+    return int(bool(tally.bad or tally.defects or tally.histories < asked.histories))
 
 
 if __name__ == "__main__":

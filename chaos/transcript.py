@@ -71,14 +71,20 @@ def steps(path: Path) -> Iterator[Step]:
             yield from _read(msgspec.json.decode(line))
 
 
-def saved_cursor(path: Path) -> str | None:
-    """Return the newest cursor in a transcript: where a client that was killed goes on."""
-    found = None
-    if path.exists():
-        for step in steps(path):
-            if step.kind != "open" and step.cursor is not None:
-                found = step.cursor
-    return found
+class Saved(NamedTuple):
+    """Where a client that was killed goes on."""
+
+    cursor: str | None = None
+    place: Place | None = None
+
+
+def saved(path: Path) -> Saved:
+    """Return the newest cursor and place in a transcript."""
+    cursor, place = Saved()
+    for step in steps(path) if path.exists() else ():
+        if step.kind != "open":
+            cursor, place = step.cursor or cursor, step.place or place
+    return Saved(cursor, place)
 
 
 def read_frame(text: str | bytes) -> Iterator[Step]:

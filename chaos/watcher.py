@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.transcript import Step, Transcript, saved_cursor
+from chaos.transcript import Saved, Step, Transcript, saved
 
 _AGAIN_SECONDS = (0.03, 0.35)
 _WITNESS_SECONDS = 0.01
@@ -45,9 +45,7 @@ class Watcher:
     def __init__(self, spec: Spec, folder: Path, *, resume: bool) -> None:
         path = folder / f"{spec.client}.jsonl"
         self.spec = spec
-        self.cursor = saved_cursor(path) if resume else None
-        self.place = ""
-        """The id of the last event or snapshot."""
+        self.cursor, self.place = saved(path) if resume else Saved()
         self.over = False
         self.transcript = Transcript(path)
         self._late_ms = 0 if resume else spec.late_ms
@@ -94,7 +92,7 @@ class Watcher:
         if step.cursor is not None:
             self.cursor = step.cursor
         if step.place is not None:
-            self.place = f"{step.place.epoch}-{step.place.seq}"
+            self.place = step.place
 
     def finish(self, why: str) -> None:
         """Write down that nothing will follow."""

@@ -21,8 +21,12 @@ _PORTS = range(12_000, 30_000)
 """Below those that the kernel gives to clients: a server that was killed gets its port again."""
 
 
+_given: set[int] = set()
+"""Worlds run side by side, and a port is chosen long before it is used."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nobody uses now."""
+    """Return loopback ports that nobody uses now, and nobody was given before."""
     found: list[int] = []
     while len(found) < count:
         port = random.choice(_PORTS)
@@ -31,7 +35,8 @@ def free_ports(count: int) -> list[int]:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in found:
+        if port not in _given:
+            _given.add(port)
             found.append(port)
     return found
 

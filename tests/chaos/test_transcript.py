@@ -1,6 +1,6 @@
 from tests.chaos.recorded import EMPTY, all_of_it, bookmark
 
-from chaos.transcript import Place, Transcript, saved_cursor, steps
+from chaos.transcript import Place, Saved, Transcript, saved, steps
 
 
 def written(path, lines):
@@ -25,13 +25,13 @@ def test_a_line_that_a_kill_cut_short_was_never_heard(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     assert len(list(steps(path))) == 3
-    assert saved_cursor(path) == "c-aa-1"
+    assert saved(path) == Saved("c-aa-1", Place("aa", 1))
     written(path, [bookmark("aa", 9)])
     assert len(list(steps(path))) == 4
-    assert saved_cursor(path) == "c-aa-9"
+    assert saved(path) == Saved("c-aa-9", Place("aa", 1))
 
 
 def test_who_has_heard_nothing_has_no_cursor(tmp_path):
-    assert saved_cursor(tmp_path / "none.jsonl") is None
+    assert saved(tmp_path / "none.jsonl") == Saved()
     written(tmp_path / "client.jsonl", [["open", None, False]])
-    assert saved_cursor(tmp_path / "client.jsonl") is None
+    assert saved(tmp_path / "client.jsonl") == Saved()
