@@ -226,3 +226,33 @@ async def test_a_client_that_is_not_let_in_holds_nothing() -> None:
     (last,) = events_of(streaming.wire.data)
     entry = msgspec.json.decode(last["data"])["diagnostic"]
     assert (entry["close_code"], entry["retry_after_ms"]) == (4004, 7)
+
+
+async def test_what_is_large_is_sent_in_pieces_and_each_is_a_sign_of_life() -> None:
+    limits = dataclasses.replace(LIMITS, follower_buffer_bytes=4096, follower_write_bytes=1024)
+    streaming = Streaming(limits)
+    task = await streaming.start()
+    await turn()
+    streaming.say(1, 1, "x" * 20_000)
+    await turn()
+    streaming.wire.reading.set()
+    while b"xxx" not in streaming.wire.data:
+        await turn()
+    streaming.wire.reading.clear()
+    # Nobody who takes a piece of it now and then is cut off, whatever the whole takes.
+    for _ in range(10):
+        streaming.world.clock.advance(20)
+        streaming.world.hub.sweep()
+        assert not streaming.wire.aborted
+        streaming.wire.reading.set()
+        await asyncio.sleep(0)
+        streaming.wire.reading.clear()
+    assert max(map(len, streaming.wire.taken)) <= 1024
+    streaming.wire.reading.set()
+    while b"x1" not in streaming.wire.data:
+        await turn()
+    streaming.wire.leaves.set()
+    await task
+    whole = [one["data"] for one in events_of(streaming.wire.data) if "text_delta" in one["data"]]
+    (event,) = map(msgspec.json.decode, whole)
+    assert event["envelope"]["payload"]["data"]["text"] == "x" * 20_000 + "1"

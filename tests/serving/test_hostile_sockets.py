@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from types import SimpleNamespace
 
 import pytest
 from tests.serving.raw import UPGRADE, connected, eventually, frame
@@ -10,6 +11,8 @@ from tests.serving.streams import served
 
 from yoi.core.observation.wire import websocket_frame
 from yoi.limits import Limits
+from yoi.serving.observer import ObserverProtocol
+from yoi.testing import ManualClock
 
 REQUEST = (
     b"GET /api/runtimes/local/workers/triage/events/ws HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"\r\n"
@@ -137,6 +140,50 @@ async def test_a_client_that_half_closes_is_let_go() -> None:
         await client.rest()
         await eventually(lambda: not world.front.open_sockets)
         assert world.hub.watched == 0
+
+
+class Trickle(asyncio.Transport):
+    """A transport that takes nothing more, and gets rid of `unsent` at the peer's pace."""
+
+    unsent = 1000
+
+    def get_write_buffer_size(self):
+        return self.unsent
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+    def is_reading(self):
+        return False
+
+    def is_closing(self):
+        return False
+
+    def get_extra_info(self, name, default=None):
+        return "TLS" if name == "sslcontext" else default
+
+
+async def test_a_client_that_takes_little_by_little_is_slow_and_not_dead() -> None:
+    moved, wire = asyncio.Queue(), Trickle()
+    front = SimpleNamespace(
+        limits=Limits(follower_stall_ms=8),
+        clock=ManualClock(),
+        upgraded=lambda observer: None,
+        lost=lambda observer: None,
+    )
+    observer = ObserverProtocol(front)
+    observer.connection_made(wire)
+    observer._watcher = SimpleNamespace(
+        pause=lambda now: None, moved=moved.put_nowait, gone=lambda: None
+    )
+    observer.pause_writing()
+    for _ in range(3):
+        wire.unsent -= 1
+        assert await moved.get() == front.clock.monotonic()
+    looking = observer._looking
+    observer.connection_lost(None)
+    assert looking.cancelled()
+    assert moved.empty()
 
 
 async def test_nobody_else_waits_while_somebody_floods() -> None:

@@ -5,6 +5,7 @@ The client's place is an index here too: what it does not take is not collected 
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,9 @@ class _Outlet:
         self.watcher: Watcher[Any] | None = None
         self._clock = clock
         self._most = limits.follower_buffer_bytes
+        self._piece = limits.follower_write_bytes
         self._abort = abort
-        self._pending: list[bytes] = []
+        self._pending: deque[bytes | memoryview] = deque()
         self._size = 0
         self._paused = False
         self._over = False
@@ -109,6 +111,7 @@ class _Outlet:
         self._wake.set()
         if abort:
             self._pending.clear()
+            self._size = 0
             if self._abort is not None:
                 self._abort()
 
@@ -127,16 +130,31 @@ class _Outlet:
         while not self._over or self._pending:
             await self._wake.wait()
             self._wake.clear()
-            data = b"".join(self._pending)
-            self._pending.clear()
-            self._size = 0
-            if data:
-                await _body(send, data, more=True)
+            while self._pending:
+                await _body(send, self._next(), more=True)
+                if self.watcher is not None:
+                    self.watcher.moved(self._clock.monotonic())
             if self._paused:
                 self._paused = False
                 if not self._over and self.watcher is not None:
                     self.watcher.resume(self._clock.monotonic())
         await _body(send, b"", more=False)
+
+    def _next(self) -> bytes:
+        """Return what is sent at once: a copy, so it is small; the frames are everybody's."""
+        taken: list[bytes | memoryview] = []
+        room = self._piece
+        while self._pending and room > 0:
+            frame = self._pending.popleft()
+            if len(frame) > room:
+                view = memoryview(frame)
+                frame = view[:room]
+                self._pending.appendleft(view[room:])
+            taken.append(frame)
+            room -= len(frame)
+        data = b"".join(taken)
+        self._size -= len(data)
+        return data
 
 
 async def _leaves(receive: Receive, outlet: _Outlet) -> None:

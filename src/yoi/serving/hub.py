@@ -157,6 +157,12 @@ class Watcher(Generic[E]):
         self.stalled = True
         self.follower.paused(now)
 
+    def moved(self, now: float) -> None:
+        """The transport still takes no more, but gets rid of what it has: slow is not dead."""
+        if self.stalled:
+            self.follower.drained()
+            self.follower.paused(now)
+
     def resume(self, now: float) -> None:
         """The transport takes more again: go on from the index."""
         self.stalled = False

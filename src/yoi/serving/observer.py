@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _REASON = {code: code.name.lower() for code in CloseCode}
 _QUERY_FIELDS = 8
+_LOOKS = 8
+"""At a client that takes no more, before it is cut off."""
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _REFUSALS = {
     HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "a WebSocket begins with GET"),
@@ -60,6 +62,7 @@ class ObserverProtocol(asyncio.Protocol):
         self._admitted: Admitted | None = None
         self._task: asyncio.Task[None] | None = None
         self._last_resort: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._answering = False
         self._early = b""
         self._finished = False
@@ -100,9 +103,23 @@ class ObserverProtocol(asyncio.Protocol):
             transport.pause_reading()
         if self._watcher is not None:
             self._watcher.pause(self._front.clock.monotonic())
+            self._look_again()
+
+    def _look_again(self, before: int = 0) -> None:
+        """Look now and then whether a client that is slow takes anything."""
+        if self._transport is None or self._watcher is None:
+            return
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < before:
+            self._watcher.moved(self._front.clock.monotonic())
+        self._looking = asyncio.get_running_loop().call_later(
+            self._front.limits.follower_stall_ms / _LOOKS / 1000, self._look_again, unsent
+        )
 
     def resume_writing(self) -> None:
         """It does again."""
+        if self._looking is not None:
+            self._looking.cancel()
         transport = self._transport
         if transport is not None and not transport.is_reading() and not transport.is_closing():
             transport.resume_reading()
@@ -112,8 +129,9 @@ class ObserverProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self._fd = -1  # before the transport closes it, and it becomes somebody else's
-        if self._last_resort is not None:
-            self._last_resort.cancel()
+        for timer in (self._last_resort, self._looking):
+            if timer is not None:
+                timer.cancel()
         if self._task is not None:
             self._task.cancel()
         if self._watcher is not None:
