@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import resource
 import signal
 
 import pytest
 
 from yoi.errors import UsageError
+from yoi.serving import process
 from yoi.serving.process import finished, stop_on_signals
 
 
@@ -61,3 +63,27 @@ async def test_a_hangup_that_nohup_ignores_stays_ignored(hangup):
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().remove_signal_handler(one)
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "after"),
+    [
+        ((1024, 4096), 2048, (2048, 4096)),
+        ((1024, 4096), 9999, (4096, 4096)),
+        ((1024, resource.RLIM_INFINITY), 9999, (9999, resource.RLIM_INFINITY)),
+        ((4096, 4096), 2048, (4096, 4096)),
+        ((resource.RLIM_INFINITY,) * 2, 2048, (resource.RLIM_INFINITY,) * 2),
+    ],
+)
+def test_as_many_files_as_wanted_or_allowed(monkeypatch, before, wanted, after) -> None:
+    now = before
+
+    def set_to(kind, value):
+        nonlocal now
+        assert kind is resource.RLIMIT_NOFILE
+        now = value
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: now)
+    monkeypatch.setattr(resource, "setrlimit", set_to)
+    process.allow_open_files(wanted)
+    assert now == after

@@ -182,18 +182,18 @@ def clock(place: Place) -> list[Finding]:
 
 def open_files(place: Place) -> list[Finding]:
     """Report whether the bound on connections fits the account's bound on open files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # What serves raises its own bound as far as it may (serving/process.py).
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = LIMITS.connections + _SPARE_FILES
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return [Finding("open files", "ok", "no limit" if soft < 0 else str(soft))]
-    fits = max(0, soft - _SPARE_FILES)
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
+        return [Finding("open files", "ok", "no limit" if hard < 0 else str(hard))]
+    fits = max(0, hard - _SPARE_FILES)
     return [
         Finding(
             "open files",
             "warn",
-            f"{soft} are enough for about {fits} connections; the bound is {LIMITS.connections}",
-            f"ulimit -n {wanted}"
-            + ("" if hard < 0 or hard >= wanted else " (as an administrator)"),
+            f"{hard} are enough for about {fits} connections; the bound is {LIMITS.connections}",
+            f"ulimit -n {wanted} (as an administrator)",
         )
     ]
 

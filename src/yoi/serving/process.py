@@ -1,18 +1,36 @@
 """What every process that serves has: its event loop, and what ends it."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 from collections.abc import Coroutine
 from typing import Any
 
 import uvloop
 
+from yoi.limits import LIMITS
+
 
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Return what `main` returns, run on the loop that hosts use."""
+    allow_open_files(LIMITS.open_files)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+def allow_open_files(wanted: int) -> None:
+    """Let this process open `wanted` files, or as many as its account may.
+
+    The usual 1024 of a shell are fewer than the sockets that the bounds allow.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # then doctor tells what is missing
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def finished(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
