@@ -1,15 +1,18 @@
 """Requests as only an attacker writes them: a typed answer, no line in the log, nobody harmed."""
 
+import contextlib
 import json
 import logging
+import resource
 
 import pytest
 import structlog
 from starlette.requests import Request
 from starlette.routing import Route
-from tests.serving.raw import UPGRADE, connected
+from tests.serving.raw import UPGRADE, connected, eventually
 from tests.serving.streams import served
 
+from yoi.limits import Limits
 from yoi.serving.answers import answer, application
 
 PATH = b"/api/runtimes/local/workers/triage/events/ws"
@@ -160,3 +163,17 @@ async def test_a_socket_asked_for_behind_another_request_is_one() -> None:
         await client.until(b'"event":"snapshot"')
         world.say("on")
         await client.until(b'"text":"on"')
+
+
+@pytest.mark.parametrize(("files", "sockets"), [(8, 4), (100_000, 5), (resource.RLIM_INFINITY, 5)])
+async def test_who_only_connects_takes_half_of_all_files_at_most(monkeypatch, files, sockets):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
+    async with served(Limits(http_connections=5)) as world, contextlib.AsyncExitStack() as held:
+        for _ in range(sockets):
+            one = await held.enter_async_context(connected(world.front.address, b"GET "))
+        await eventually(lambda: world.front.open_sockets == sockets)
+        more = await held.enter_async_context(connected(world.front.address))
+        assert await more.rest() == b""
+        assert world.front.refused == {"connections": 1}
+        one.writer.write(b"/ HTTP/1.0\r\n\r\n")
+        assert (await one.rest()).startswith(b"HTTP/1.1 404")

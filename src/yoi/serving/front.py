@@ -6,6 +6,7 @@ uvicorn bounds neither a slow request head nor the number of sockets; `_BoundedH
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -62,6 +63,7 @@ class Front:
         self.refused: dict[str, int] = {}
         """How many were turned away before they watched, by reason."""
         self.open_sockets = 0
+        self.most_sockets = _most_sockets(limits)
         self._tls = tls
         self._observers: set[ObserverProtocol] = set()
         self._deserted = asyncio.Event()
@@ -181,7 +183,7 @@ class _BoundedHttp(H11Protocol):
         super().connection_made(transport)
         self.app_state = {ABORT: transport.abort}
         self._front.open_sockets += 1
-        if self._front.open_sockets > self._front.limits.http_connections:
+        if self._front.open_sockets > self._front.most_sockets:
             self._front.count_refused("connections")
             transport.abort()
             return
@@ -239,6 +241,14 @@ class _BoundedHttp(H11Protocol):
         self._deadline = None
         self._front.count_refused("slow")
         self.transport.abort()
+
+
+def _most_sockets(limits: Limits) -> int:
+    """Return how many may be open: half of all files are for journals, gateways and runtimes."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return limits.http_connections
+    return min(limits.http_connections, allowed // 2)
 
 
 def bind(host: str, port: int) -> socket.socket:
