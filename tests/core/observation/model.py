@@ -508,8 +508,8 @@ class ObservationMachine(RuleBasedStateMachine):
         if not client.paused:
             client.drain(500)
 
-    @rule(client=clients, back=st.integers(0, 3), generation=st.sampled_from([0, 0, 0, -1]))
-    def hand_over_what_is_shared(self, client, back, generation):
+    @rule(client=clients, back=st.integers(0, 3))
+    def hand_over_what_is_shared(self, client, back):
         """Write the feed's own bytes to whoever is exactly where they begin, as a hub does."""
         after, now = self.stream.head - back, self.now
         if client.paused or not back or after < self.stream.oldest - 1:
@@ -517,13 +517,12 @@ class ObservationMachine(RuleBasedStateMachine):
         data, last = client.feed.span(after + 1, 10_000)
         wanted = (
             client.follower.state is FollowerState.LIVE
-            and generation == 0
             and client.epoch == self.stream.epoch
             and client.sent == after
         )
         if not data:
             return
-        took = client.follower.take(self.stream.generation + generation, after, last, now)
+        took = client.follower.take(self.stream.generation, after, last, now)
         assert took == wanted
         if took:
             client.read(data)
