@@ -53,6 +53,7 @@ bench: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python benchmarks/plugin_cost.py
 	$(BIN)/python benchmarks/many_services.py
 	$(BIN)/python benchmarks/micro.py
+	$(BIN)/python benchmarks/observation_core.py
 	$(BIN)/python benchmarks/heartbeat.py
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/worker.py
