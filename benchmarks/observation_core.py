@@ -3,8 +3,8 @@
     python benchmarks/observation_core.py [--seconds 0.5] [--runs 5] [--followers 500]
 
 One core. `publish` folds a text delta of 200 characters into the view and appends it; `frame` makes
-its envelope, cursor and MAC included, once for all; `pull` is one follower of many that takes it, at
-the same place. `resume` opens a follower ten events back and hands it all it missed; `state` is
+its envelope, cursor and MAC included, once for all; `pull` is one follower of many that takes it,
+at the same place. `resume` opens a follower ten events back and hands it all it missed; `state` is
 the snapshot of a place in the middle of a full ring, which is folded for it. Microseconds each.
 """
 
