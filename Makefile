@@ -57,6 +57,9 @@ bench: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python benchmarks/heartbeat.py
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/worker.py
+	BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python benchmarks/fanout.py
+	$(BIN)/python benchmarks/stalled.py
+	$(BIN)/python benchmarks/resume.py
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
 compliance: $(STAMP)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from yoi.core.observation import Stream, WorkerView
 from yoi.protocol import events as ev
@@ -31,16 +33,38 @@ def tool_result(number: int, text: str) -> ev.ToolResult:
     return ev.ToolResult(msgspec.structs.replace(data, summary=text.replace('"', "'")[around:]))
 
 
+class Publisher(asyncio.Protocol):
+    """Publishes each message as it is read, so that little is measured but what follows."""
+
+    def __init__(self, stream: Stream[Any]) -> None:
+        self._stream = stream
+        self._wire = ServerProtocol()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the handshake; publish text."""
+        self._wire.receive_data(data)
+        for event in self._wire.events_received():
+            if isinstance(event, Request):
+                self._wire.send_response(self._wire.accept(event))
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                shown = tool_result(self._stream.head, bytes(event.data).decode())
+                self._stream.publish(shown, ev.encode_event(shown))
+        for out in self._wire.data_to_send():
+            if out:
+                self._transport.write(out)
+            else:
+                self._transport.close()
+
+
 @asynccontextmanager
 async def filled_from(port: int, stream: Stream[Any]) -> AsyncIterator[None]:
     """Publish each message of a WebSocket on `port` as one event of the message's size."""
-
-    async def publish(socket: ServerConnection) -> None:
-        async for message in socket:
-            event = tool_result(stream.head, str(message))
-            stream.publish(event, ev.encode_event(event))
-
-    async with serve(publish, "127.0.0.1", port, compression=None):
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: Publisher(stream), "127.0.0.1", port):
         yield
 
 
