@@ -1,6 +1,6 @@
 """One of 101 observers reads nothing: do the other 100 notice?
 
-    python benchmarks/stalled.py [--runs 5]
+    python benchmarks/stalled.py [--runs 3]
 
 100 observers of one worker, one event under way at a time, so that the time is that until all 100
 have it; then the same with one more who connects and never reads (instruments/fan.c). More events
@@ -54,7 +54,7 @@ def measure_all(runs: int) -> dict[int, list[Run]]:
 def main() -> None:
     """Measure, print the table, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     here = machine.describe()
     print(machine.in_words(here))

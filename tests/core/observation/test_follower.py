@@ -153,3 +153,33 @@ def test_the_last_frame_says_why_and_the_socket_how(name):
     made.gone()
     assert made.state is FollowerState.CLOSED
     assert not made.behind
+
+
+def test_who_is_exactly_there_takes_what_all_take():
+    room = Room()
+    made = follower(room)
+    room.publish("a")
+    generation = room.stream.generation
+    assert made.take(generation, room.stream.head - 1, room.stream.head, 0.5)
+    assert not made.behind
+    assert not made.idle(1.4), "it has just heard something"
+    assert made.idle(1.5)
+    assert not made.take(generation, room.stream.head - 1, room.stream.head, 2.0)
+
+
+@pytest.mark.parametrize("state", [s for s in STATES if s is not FollowerState.LIVE])
+def test_who_is_not_live_takes_nothing_with_others(state):
+    room = Room()
+    made = follower(room, state)
+    room.publish("a")
+    assert not made.take(room.stream.generation, 0, 1, 0.0)
+
+
+def test_who_is_of_another_incarnation_takes_nothing_with_others():
+    room = Room()
+    made = follower(room)
+    before = room.stream.generation
+    room.restart()
+    room.publish("a")
+    assert not made.take(room.stream.generation, 0, 1, 0.0)
+    assert made.take(before, 0, 1, 0.0)
