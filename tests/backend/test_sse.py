@@ -13,7 +13,7 @@ from yoi.core.observation import Wire
 from yoi.limits import LIMITS
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined
-from yoi.serving.hub import Watching
+from yoi.serving.watcher import Watching
 
 SSE = "/api/runtimes/r/workers/w/events/sse"
 

@@ -15,7 +15,7 @@ from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.protocol.observation import CloseCode, Subject, SubjectKind
 from yoi.serving.admission import Declined
-from yoi.serving.hub import Watching
+from yoi.serving.watcher import Watching
 
 
 async def test_one_upstream_serves_all_clients_with_the_same_ids() -> None:

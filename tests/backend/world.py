@@ -23,7 +23,8 @@ from yoi.protocol.observation import (
     decode_frame,
 )
 from yoi.serving.admission import Declined
-from yoi.serving.hub import Hub, Watching
+from yoi.serving.hub import Hub
+from yoi.serving.watcher import Watching
 from yoi.testing.clock import ManualClock
 from yoi.testing.source import ScriptedSource
 from yoi.testing.timers import ManualTimers

@@ -10,7 +10,8 @@ from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Hop, Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined, Refused
 from yoi.serving.front import Front, bind
-from yoi.serving.hub import Hub, Watching
+from yoi.serving.hub import Hub
+from yoi.serving.watcher import Watching
 from yoi.types import SystemClock
 
 KEYS = CursorKeys(b"key1", {b"key1": b"k" * 32})

@@ -13,10 +13,10 @@ from yoi.serving.admission import Refused
 from yoi.serving.answers import refusal
 from yoi.serving.door import Door
 from yoi.serving.health import Readiness, health_routes
-from yoi.serving.hub import Watching
 from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import Principal, PrincipalKind, SubjectPattern, operator
+from yoi.serving.watcher import Watching
 
 HOST = ("host", "localhost:1")
 WHO = {

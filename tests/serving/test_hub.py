@@ -11,7 +11,8 @@ from yoi.core.observation import Stream, Wire, WorkerView
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.protocol.observation import CloseCode, Hop
-from yoi.serving.hub import Hub, Watching
+from yoi.serving.hub import Hub
+from yoi.serving.watcher import Watching
 from yoi.types import SystemClock
 
 

@@ -8,11 +8,11 @@ from tests.serving.streams import served
 from yoi.core.observation import Wire
 from yoi.limits import Limits
 from yoi.protocol.observation import CloseCode
-from yoi.serving.hub import Watching
 from yoi.serving.identity import AT_BACKEND, Identities
 from yoi.serving.principals import Principal
 from yoi.serving.review import judge, keep_reviewing
 from yoi.serving.tokens import TokenStore
+from yoi.serving.watcher import Watching
 from yoi.types import SystemClock
 
 

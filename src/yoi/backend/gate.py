@@ -18,8 +18,9 @@ from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
 from yoi.serving.answers import nothing_here
 from yoi.serving.door import Door, Headers
-from yoi.serving.hub import Hub, Watching
+from yoi.serving.hub import Hub
 from yoi.serving.principals import Principal
+from yoi.serving.watcher import Watching
 
 _STREAM = re.compile(r"/api/runtimes/([^/]+)/(worker|service)s/([^/]+)/events/ws")
 

@@ -25,7 +25,7 @@ from yoi.serving.front import ABORT
 from yoi.types import Clock
 
 if TYPE_CHECKING:
-    from yoi.serving.hub import Watcher
+    from yoi.serving.watcher import Watcher
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

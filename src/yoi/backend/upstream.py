@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -32,8 +32,11 @@ from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject
 from yoi.serving.admission import Declined
-from yoi.serving.hub import Channel, Hub
+from yoi.serving.hub import Hub
 from yoi.types import Clock
+
+if TYPE_CHECKING:
+    from yoi.serving.channel import Channel
 
 
 class UpstreamState(Enum):

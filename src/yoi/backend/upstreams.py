@@ -10,7 +10,7 @@ from yoi.protocol.observation import Subject
 from yoi.serving.admission import Declined
 
 if TYPE_CHECKING:
-    from yoi.serving.hub import Channel
+    from yoi.serving.channel import Channel
 
 
 class Lease:

@@ -14,7 +14,7 @@ from yoi.runtime.observing import Observing
 from yoi.serving.admission import Admitted, Declined, UpgradeRequest
 from yoi.serving.answers import answer, application, nothing_here
 from yoi.serving.door import Door, asgi_headers
-from yoi.serving.hub import Watching
+from yoi.serving.watcher import Watching
 
 _STREAM = re.compile(r"/v1/(worker|service)s/([^/]+)/events/ws")
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yoi.core.observation import Feed
-from yoi.serving.hub import Channel, Watching
+from yoi.serving.channel import Channel
+from yoi.serving.watcher import Watching
 
 
 @dataclass(frozen=True, slots=True)

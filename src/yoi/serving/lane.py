@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from yoi.core.observation import Follower
-    from yoi.serving.hub import Watcher
+    from yoi.serving.watcher import Watcher
 
 E = TypeVar("E")
 

@@ -33,7 +33,7 @@ from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
 
 if TYPE_CHECKING:
     from yoi.serving.front import Front
-    from yoi.serving.hub import Watcher
+    from yoi.serving.watcher import Watcher
 
 _REASON = {code: code.name.lower() for code in CloseCode}
 _QUERY_FIELDS = 8

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject
-from yoi.serving.hub import Hub, Watching
+from yoi.serving.hub import Hub
 from yoi.serving.identity import Identities
 from yoi.serving.principals import Principal
+from yoi.serving.watcher import Watching
 
 Observes = Callable[[Principal, Subject], bool]
 Judge = Callable[[Watching, Subject], "str | None"]
