@@ -28,6 +28,18 @@ def test_five_hundred_followers_share_one_frame():
     assert room.projected == [All([]), *(Said(n, w) for n, w in enumerate("abcd", 1))]
 
 
+def test_all_who_ask_for_one_past_state_share_one_snapshot():
+    room = Room()
+    room.publish("a", "b", "c")
+    states = [
+        Follower(room.feed, 0.0).open(room.feed.cursor(2), 0.0, snapshot_always=True)
+        for _ in range(50)
+    ]
+    assert room.places(states[0]) == [2, 2]
+    assert len(set(states)) == 1
+    assert len(room.projected) == 1
+
+
 def test_followers_at_two_places_do_not_drive_out_each_others_frames():
     room = Room()
     early, late = Follower(room.feed, 0.0), Follower(room.feed, 0.0)

@@ -142,6 +142,23 @@ def test_a_transport_that_takes_nothing_is_overdue_after_its_time():
     assert made.idle(9.0) != b""
 
 
+def test_shared_bytes_are_for_who_is_live_and_exactly_where_they_begin():
+    room = Room()
+    live, replaying = follower(room), follower(room, FollowerState.REPLAYING)
+    room.publish("a")
+    assert not replaying.take(0, 0, 1, 0.5)
+    assert not live.take(0, 1, 1, 0.5)
+    assert not live.take(1, 0, 1, 0.5)
+    assert live.take(0, 0, 1, 0.5)
+    assert not live.take(0, 0, 1, 0.5)
+    assert not live.behind
+    assert (live.idle(1.0), live.pull(1.0, 1000)) == (b"", b"")
+    room.publish("b")
+    assert room.places(live.pull(1.0, 1000)) == [2]
+    live.gone()
+    assert not live.take(0, 2, 3, 1.0)
+
+
 @pytest.mark.parametrize("name", OBSERVATION_CODES)
 def test_the_last_frame_says_why_and_the_socket_how(name):
     made = follower(Room())

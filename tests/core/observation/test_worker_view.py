@@ -249,6 +249,21 @@ def test_the_calls_of_an_answer_that_broke_off_are_in_no_entry():
     assert spoken("interrupted") == spoken("failed") == ["text"]
 
 
+def test_what_was_hidden_in_flight_is_marked_in_history():
+    view = folded(
+        [
+            ev.ThinkingDelta(ev.TextData(text="", redacted=True)),
+            ev.TextDelta(ev.TextData(text="a")),
+            ev.LlmCallEnd(ev.LlmCallData(llm_call=1, seq=3, finish="complete")),
+        ]
+    )
+    (entry,) = view.snapshot().data.entries
+    assert entry["parts"] == [
+        {"kind": "thinking", "text": "", "redacted": True},
+        {"kind": "text", "text": "a"},
+    ]
+
+
 def test_only_so_much_may_wait():
     view = folded(
         ev.ApprovalRequest(ev.ApprovalRequestData(id=str(number), name="n", arguments="{}"))
