@@ -261,6 +261,7 @@ class Limits:
     observed_inflight_bytes: int = bound(4 * MIB, "as JSON; answer_text_bytes fits, all escaped")
     observed_aside_bytes: int = bound(2 * MIB, "a snapshot's calls that wait, alerts, status; JSON")
     observed_depth: int = bound(64, "levels of JSON from an upstream")
+    observed_containers: int = bound(50_000, "objects and lists of one event: building them blocks")
     snapshot_alerts: int = bound(16, "recent alerts in a worker's snapshot")
     snapshot_diagnostics: int = bound(64, "recent diagnostics in a service's snapshot")
     bookmark_ms: int = bound(12_000, "idle streams say that they live; below usual proxy timeouts")

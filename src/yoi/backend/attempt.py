@@ -8,7 +8,7 @@ from yoi.backend.source import Loss, Position, Resume
 from yoi.errors import ProtocolMalformed
 from yoi.limits import Limits
 from yoi.protocol import events as ev
-from yoi.protocol.depth import deeper_than
+from yoi.protocol.depth import json_beyond
 
 if TYPE_CHECKING:
     from yoi.backend.upstream import Upstream
@@ -68,13 +68,8 @@ def on_one_line(raw: bytes, limits: Limits) -> bytes:
     """
     if len(raw) > limits.observed_event_bytes:
         raise ProtocolMalformed("protocol.malformed", "the event is over its bound")
-    if raw.count(b"{") + raw.count(b"[") > limits.observed_depth:
-        try:
-            deep = deeper_than(msgspec.json.decode(raw), limits.observed_depth)
-        except (msgspec.DecodeError, RecursionError):
-            deep = True
-        if deep:
-            raise ProtocolMalformed("protocol.malformed", "the event is nested too deeply")
+    if json_beyond(raw, limits.observed_depth, limits.observed_containers):
+        raise ProtocolMalformed("protocol.malformed", "the event is nested too deeply")
     if b"\n" in raw or b"\r" in raw:
         return msgspec.json.format(raw, indent=-1)
     return raw

@@ -39,7 +39,7 @@ from yoi.display import printable
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import CURSOR_CHARS
-from yoi.protocol.depth import deeper_than
+from yoi.protocol.depth import deeper_than, json_beyond
 from yoi.protocol.events import Event as WorkerEvent
 from yoi.protocol.events import Snapshot as WorkerSnapshot
 from yoi.protocol.events import UnknownEvent, decode_event
@@ -66,6 +66,8 @@ from yoi.protocol.service_events import (
 
 Payload = WorkerEvent | ServiceEvent | UnknownEvent
 
+_AROUND = 4
+"""Levels of JSON around an entry of a snapshot."""
 _EVENT_ID = re.compile(r"([0-9a-f]{1,64})-(0|[1-9][0-9]{0,18})(\.s)?")
 
 
@@ -348,6 +350,10 @@ class Tracker:
             raise _Fault(Why.MALFORMED_FRAME, "an event of another subject")
 
     def _decoded(self, raw: bytes) -> Payload:
+        limits = self._limits
+        # First of all: what is free of form in it is looked at below.
+        if json_beyond(raw, limits.observed_depth + _AROUND, limits.observed_containers):
+            raise _Fault(Why.MALFORMED_FRAME, "an event that is nested too deeply")
         if self.subject.kind is SubjectKind.WORKER:
             event = decode_event(raw)
             free = event.data.entries if isinstance(event, WorkerSnapshot) else None
