@@ -92,7 +92,7 @@ class Child:
 
     def tell(self, order: dict[str, Any]) -> None:
         """Send an order; one that is not running hears nothing."""
-        if self._process is not None and self._process.stdin is not None:
+        if self.running and self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError, RuntimeError):
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")
 

@@ -22,7 +22,7 @@ from chaos.world import WITNESS, World
 from yoi.control.client import call
 from yoi.errors import YoiError
 
-_PEACE_SECONDS = 60.0
+_PEACE_SECONDS = 90.0
 _POLL_SECONDS = 0.15
 _AGREE_MS = 400
 
@@ -177,9 +177,11 @@ class History:
         await asyncio.sleep(pause)
         await self._up(name)
 
-    async def _up(self, name: str) -> None:
-        if await self.world.children[name].start() and name in CROWDS:
+    async def _up(self, name: str) -> bool:
+        started = await self.world.children[name].start()
+        if started and name in CROWDS:
             self._begin(name, resume=True)
+        return started
 
     async def _say(self, said: Message) -> None:
         with contextlib.suppress(YoiError):
@@ -198,9 +200,10 @@ class History:
     # Peace
 
     async def _heal(self) -> None:
-        await self.world.heal()
+        self.world.heal()
         for name in self.world.children:
-            await self._up(name)
+            if await self._up(name):
+                self.world.fell.append(name)
         for crowd in CROWDS:
             self.world.children[crowd].tell({"do": "hurry"})
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from chaos.transcript import Place, Step
+from chaos.transcript import REPEATED, Place, Step
 from chaos.watcher import Watcher
 from yoi.client import (
     Diagnostic,
@@ -40,6 +40,9 @@ class LibraryWatcher(Watcher):
                     await self.breathe()
         except ObserveError as exc:
             self.finish(exc.code)
+        finally:
+            if watch.duplicates:  # dropped, so no value tells of them
+                self.transcript.write("value", "Duplicates", {"code": REPEATED})
 
     def _take(self, value: Value) -> None:
         name = type(value).__name__

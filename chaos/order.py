@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chaos import fold
-from chaos.transcript import Json, Place, Step
+from chaos.transcript import REPEATED, Json, Place, Step
 
 Kind = Literal["gap", "duplicate", "reorder", "diverged", "leak"]
 UNEXCUSED = frozenset({"client.unannounced", "client.gap", "client.malformed_frame"})
@@ -77,6 +77,8 @@ class _Reader:
                 self.found.said[step.code] += 1
                 if step.code == "resumed":
                     self._again = False
+                elif step.code == REPEATED:
+                    self._add("duplicate", "the library dropped events that came again")
             case "over":
                 self.found.over = step.code
 

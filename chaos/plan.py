@@ -10,7 +10,7 @@ SERVICE = "notes"
 CROWDS = {"c0": "library", "c1": "library", "c2": "library", "c3": "socket", "c4": "events"}
 LONG_EVERY = 40
 """So many histories are short for one in which a stall outlasts what servers and clients wait."""
-_SHORT_MS, _LONG_MS = 2_500, 42_000
+_SHORT_MS, _FLOOD_MS, _LONG_MS = 2_500, 6_000, 42_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ def make_plan(seed: int, number: int = 1) -> Plan:
         behind, flood = _left_behind(rng, clients)
         acts += behind
         messages.append(flood)
+        window_ms = max(window_ms, _FLOOD_MS)
     return Plan(
         seed,
         window_ms,
@@ -177,9 +178,9 @@ def _left_behind(rng: random.Random, clients: tuple[Client, ...]) -> tuple[list[
     watching = [one.client for one in clients if one.name == "teller" and not one.late_ms]
     whom = rng.sample(watching, min(4, len(watching)))
     acts = [
-        Act(100, what, one, 2_300) for what, one in zip(("nap", "drop") * 2, whom, strict=False)
+        Act(100, what, one, _FLOOD_MS) for what, one in zip(("nap", "drop") * 2, whom, strict=False)
     ]
-    return acts, Message(150, "north", "teller", "say 9000 0 flood")
+    return acts, Message(150, "north", "teller", "say 6500 0 flood")
 
 
 def _floods(window_ms: int) -> list[Message]:

@@ -15,7 +15,7 @@ from chaos.watcher import Watcher
 
 _FINAL = 4500
 _TRY_AGAIN = (408, 425, 429)
-_RECEIVE_BYTES = 8192
+_RECEIVE_BYTES = 131072
 """So that a client that does not read is soon felt by the server."""
 
 

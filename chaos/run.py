@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import concurrent.futures
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -123,7 +124,7 @@ class Run:
             raise
         for line in world.defects():
             self.tally.defects.append(line)
-            print(f"  a server's log: {line}", flush=True)
+            print(f"  {line}", flush=True)
         if world.defects():
             shutil.copytree(world.logs, self._kept / f"logs-{batch[0]}", dirs_exist_ok=True)
 
@@ -196,6 +197,8 @@ def main() -> int:
     print(f"{asked.histories} histories, seeds {seed} to {seed + asked.histories - 1}", flush=True)
     run = Run(asked.histories, seed, asked.lanes, asked.minutes, asked.kept, keep=asked.keep)
     began = time.monotonic()
+    # An order to a process that was killed a moment ago is no news.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         asyncio.run(run.go())

@@ -20,6 +20,8 @@ import msgspec
 
 Json = dict[str, Any]
 StepKind = Literal["open", "snapshot", "event", "resync", "said", "over"]
+REPEATED = "client.duplicates"
+"""The code of a library's value for events that came again, and that it dropped."""
 _EVENT_ID = re.compile(r"([0-9a-f]+)-(\d+)(\.s)?")
 
 

@@ -150,5 +150,10 @@ def test_what_the_library_had_to_give_up_is_a_gap(followed, code):
     assert kinds(followed(lines)) == ["gap"]
 
 
+def test_what_the_library_dropped_is_a_duplicate(followed):
+    lines = [*all_of_it(), ["value", "Duplicates", {"code": "client.duplicates"}]]
+    assert kinds(followed(lines)) == ["duplicate"]
+
+
 def test_the_end_of_a_stream_is_noted(followed):
     assert followed([*all_of_it(), ["over", "close 4501"]]).over == "close 4501"
