@@ -5,9 +5,10 @@ import dataclasses
 
 import msgspec
 import pytest
-from tests.backend.served import Caller, Runtime, backend, complete, started, token
+from tests.backend.served import CLOCK, Caller, Runtime, backend, complete, started, token
 from tests.backend.world import said, text
 
+from yoi.backend.remote_source import RemoteSource
 from yoi.backend.source import Availability
 from yoi.client import Event, Resumed, Server, Snapshot, Target, observe
 from yoi.limits import LIMITS
@@ -434,3 +435,33 @@ async def test_a_stop_asks_everybody_to_come_back(tmp_path) -> None:
             body = (await events.whole())[2]
             assert b"backend.shutdown" in body
             await ending
+
+
+async def test_a_stop_tells_who_still_waits_for_a_runtime(tmp_path) -> None:
+    """The drain would end before the wait does, and cut it off without a word."""
+    asked = asyncio.Event()
+
+    async def mute(reader, writer) -> None:
+        if b"/events/ws" in await reader.readline():
+            asked.set()
+        await reader.read()
+        writer.close()
+
+    limits = dataclasses.replace(LIMITS, upstream_first_ms=60_000)
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    source = RemoteSource(
+        "r", f"ws://127.0.0.1:{port}", lambda: Secret("t", "t"), clock=CLOCK, limits=limits
+    )
+    key = token(tmp_path)
+    async with (
+        server,
+        backend(tmp_path, source, limits=limits) as served,
+        Caller(served, key).open("GET", SSE) as events,
+    ):
+        await asked.wait()
+        ending = asyncio.ensure_future(served.__aexit__(None, None, None))
+        status, _, body = await events.whole()
+        assert status == 200
+        assert b"backend.shutdown" in body
+        await ending

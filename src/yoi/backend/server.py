@@ -141,6 +141,8 @@ class Backend:
         running.callback(upstreams.close)
         await front.start(sock)
         running.push_async_callback(front.close)
+        running.callback(upstreams.dismiss)
+        running.callback(hub.close)  # first: whoever comes now need not begin to wait
         judged = judge(identities, self._policy.observe)
         reviewing = asyncio.ensure_future(keep_reviewing(hub, identities, judged, limits))
         running.callback(reviewing.cancel)

@@ -220,6 +220,10 @@ class Upstream:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
+    def dismiss(self) -> None:
+        """Tell who waits until this can be watched that the process ends."""
+        self._settle(Declined("shutdown"))
+
     def close(self) -> None:
         """Stop, and say nothing to anybody: the process ends or has no use for this any more."""
         if self.state is not UpstreamState.CLOSED:

@@ -74,6 +74,11 @@ class Upstreams:
         found.leave()
         return declined
 
+    def dismiss(self) -> None:
+        """Tell who waits for a stream that the process ends."""
+        for upstream in self:
+            upstream.dismiss()
+
     def close(self) -> None:
         """Stop all of them."""
         for upstream in self:
