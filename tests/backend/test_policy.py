@@ -173,6 +173,30 @@ def test_what_is_not_known_becomes_a_placeholder_under_any_redaction(category: R
     assert SECRET not in msgspec.json.encode(shown).decode()
 
 
+@pytest.mark.parametrize("odd", [[], {}, [SECRET], {SECRET: 1}, 1, None, 1e300], ids=repr)
+def test_a_field_of_another_type_than_ours_is_not_shown_and_is_no_defect(odd: object) -> None:
+    hide = frozenset(Redaction)
+    parts = [{"kind": odd, "text": SECRET}, {"kind": "thinking", "text": odd}, odd]
+    entries = [
+        {"seq": 1, "type": "assistant", "parts": parts},
+        {"seq": 2, "type": "assistant", "parts": odd},
+        {"seq": 3, "type": "system_item", "provenance": odd, "text": odd},
+        {"seq": 4, "type": "tool_result", "summary": odd, "output": odd},
+    ]
+    snapshot = ev.Snapshot(
+        ev.SnapshotData(
+            entries=entries,
+            greeting=ev.Greeting(worker_name="w", provider="p", model="m", tools=[]),
+            status="idle",
+        )
+    )
+    diagnostic = {"code": odd, "severity": odd, "scope": odd, "at": odd, "message": SECRET}
+    status = {"counters": odd, "connections": odd, "pull_sockets": [odd], "name": odd}
+    service = ServiceSnapshot(ServiceSnapshotData(status=status, diagnostics=[diagnostic]))
+    for event in (snapshot, service, ServiceDiagnosed(diagnostic)):
+        assert SECRET not in msgspec.json.encode(redacted(event, hide)).decode()
+
+
 def test_a_field_of_a_newer_runtime_is_left_behind() -> None:
     raw = b'{"event":"text_delta","data":{"text":"hello","thought":"SECRET"}}'
     event = ev.decode_event(raw)

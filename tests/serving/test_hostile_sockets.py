@@ -9,9 +9,12 @@ import pytest
 from tests.serving.raw import UPGRADE, connected, eventually, frame
 from tests.serving.streams import served
 
+from yoi.core.observation import Wire
 from yoi.core.observation.wire import websocket_frame
 from yoi.limits import Limits
+from yoi.serving.admission import Admitted
 from yoi.serving.observer import ObserverProtocol
+from yoi.serving.watcher import Watching
 from yoi.testing import ManualClock
 
 REQUEST = (
@@ -204,3 +207,15 @@ async def test_nobody_else_waits_while_somebody_floods() -> None:
 def test_a_frame_is_what_the_protocol_says() -> None:
     """The frames above are built by hand, too."""
     assert websocket_frame(json.dumps({}).encode()) == b"\x81\x02{}"
+
+
+async def test_a_first_frame_that_fails_leaves_no_socket_open() -> None:
+    async def admit(request):
+        channel = world.hub.channel(world.stream.subject)
+        feed = channel.feed("fails", Wire.WEBSOCKET, lambda event: 1 / 0)
+        return Admitted(channel=channel, feed=feed, watching=Watching("eve"))
+
+    async with served(admit=admit) as world, connected(world.front.address, REQUEST) as client:
+        assert b"event" not in await client.rest()
+        await eventually(lambda: not world.front.open_sockets)
+        assert world.hub.watched == 0

@@ -190,6 +190,34 @@ def test_each_projection_has_its_own_bytes(world_of):
     assert not any(tape.watcher.follower.behind for tape in tapes)
 
 
+@pytest.mark.parametrize("where", ["in lanes", "apart"])
+def test_a_projection_that_fails_harms_only_who_asked_for_it(world_of, where):
+    world = world_of()
+
+    def fails(event):
+        if isinstance(event, ev.TextDelta) and event.data.text == "b":
+            raise TypeError("a defect")
+        return event
+
+    # The one that fails comes first, before and behind others.
+    harmed = [world.enter(world.feed("fails", fails)), world.enter(world.feed("fails", fails))]
+    full = [world.enter() for _ in range(2)]
+    other = world.enter(world.feed("other", lambda event: event))
+    if where == "apart":
+        for tape in world.tapes:
+            tape.watcher.detour()
+    for words in "abc":
+        world.say(words)
+        world.turn()
+    for tape in (*full, other):
+        assert said(tape) == ["a", "b", "c"]
+    for tape in harmed:
+        assert said(tape) == ["a"]
+        assert tape.code is CloseCode.RUNTIME_UNAVAILABLE
+        assert tape.frames[-1]["diagnostic"]["message"] == "a defect in Yoi"
+    assert world.hub.watched == 3
+
+
 def test_one_who_takes_no_more_is_left_and_goes_on_from_its_own_place(world_of):
     world = world_of()
     slow, quick = world.enter(), world.enter()

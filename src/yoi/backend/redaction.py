@@ -138,7 +138,7 @@ def _entry(entry: Entry, hide: frozenset[Redaction]) -> Entry:
 
 def _part(part: object, hide: frozenset[Redaction]) -> Entry:
     kind = part.get("kind") if isinstance(part, dict) else None
-    if not isinstance(part, dict) or kind not in _PART_KEYS:
+    if not isinstance(part, dict) or not isinstance(kind, str) or kind not in _PART_KEYS:
         return {"kind": "unknown", "redacted": True}
     shown = _picked(part, _PART_KEYS[kind])
     field, category = _PART_HIDES.get(kind, ("", None))
@@ -176,7 +176,8 @@ def _diagnostic(entry: Entry) -> Entry:
     """Return when and what kind of thing happened, in words of ours, and nothing that was said."""
     shown = _picked(entry, ("at", "scope"))
     code, severity = entry.get("code"), entry.get("severity")
-    shown["code"] = code if code in CODES or code in NOTICES else ""
+    known = isinstance(code, str) and (code in CODES or code in NOTICES)
+    shown["code"] = code if known else ""
     shown["severity"] = severity if severity in _SEVERITIES else "info"
     return {**shown, "message": "", "redacted": True}
 

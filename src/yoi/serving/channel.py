@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import structlog
+
 from yoi.core.observation import Feed, Follower, Stream, Wire
 from yoi.core.observation.stream import Held
 from yoi.protocol.cursors import CursorCodec
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from yoi.serving.hub import Hub
 
 E = TypeVar("E")
+_log = structlog.get_logger("yoi.serving")
 
 
 class Channel(Generic[E]):
@@ -161,7 +164,7 @@ class Channel(Generic[E]):
             data = self._shared(feed, after)
             if not data:
                 for watcher in lane.watchers:
-                    watcher.pump(now)
+                    self._pump(watcher, now)
                 continue
             handed += len(lane)
             size += len(lane) * len(data)
@@ -171,7 +174,7 @@ class Channel(Generic[E]):
                 else:
                     handed -= 1
                     size -= len(data)
-                    watcher.pump(now)
+                    self._pump(watcher, now)
         for watcher in apart:
             if watcher.stalled:
                 continue
@@ -181,7 +184,7 @@ class Channel(Generic[E]):
                 handed += 1
                 size += len(data)
             else:
-                watcher.pump(now)
+                self._pump(watcher, now)
         self.counters.frames += handed
         self.counters.bytes_out += size
 
@@ -190,8 +193,19 @@ class Channel(Generic[E]):
         stream = self.stream
         if stream.end_reason is not None or not stream.oldest - 1 <= after < stream.head:
             return b""
-        data, last = feed.span(after + 1, self.most_bytes)
+        try:
+            data, last = feed.span(after + 1, self.most_bytes)
+        except Exception:
+            return b""  # each of its watchers finds out, and nobody else
         return data if last == stream.head else b""
+
+    def _pump(self, watcher: Watcher[E], now: float) -> None:
+        """Hand over what is new; a projection that fails harms those who asked for it alone."""
+        try:
+            watcher.pump(now)
+        except Exception:
+            _log.exception("a defect in Yoi", what="showing a stream")
+            watcher.close("runtime_unavailable", "a defect in Yoi")
 
     def _drop_unused(self, feed: Feed[E]) -> None:
         """A feed's frames are worth keeping only while somebody may ask for them again soon."""

@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import structlog
+
 from yoi.core.observation import Stream
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import CursorKeys
@@ -19,6 +21,7 @@ from yoi.types import Clock
 
 E = TypeVar("E")
 _SWEEP_SECONDS = 1.0
+_log = structlog.get_logger("yoi.serving")
 
 
 class Hub:
@@ -125,7 +128,10 @@ class Hub:
         """Sweep once a second until cancelled."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            self.sweep()
+            try:
+                self.sweep()
+            except Exception:
+                _log.exception("a defect in Yoi", what="letting time pass for who watches")
 
     def close(self) -> None:
         """Ask everybody to come back a little later, each at another moment."""

@@ -264,7 +264,11 @@ class ObserverProtocol(asyncio.Protocol):
             return
         finally:
             self._task = None
-        self._open(response, answer)
+        try:
+            self._open(response, answer)
+        except Exception:
+            self._front.failed("an observer's first frames")
+            self.abort()
 
     def _open(self, response: Response, answer: Admitted | Declined) -> None:
         """One step from the handshake's answer to the first frame."""

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject
 from yoi.serving.hub import Hub
 from yoi.serving.identity import Identities
 from yoi.serving.principals import Principal
 from yoi.serving.watcher import Watching
+
+_log = structlog.get_logger("yoi.serving")
 
 Observes = Callable[[Principal, Subject], bool]
 Judge = Callable[[Watching, Subject], "str | None"]
@@ -36,8 +40,11 @@ async def keep_reviewing(
     seen = identities.revision
     while True:
         await asyncio.sleep(limits.tokens_review_ms / 1000)
-        identities.refresh()
-        # Not what this call found: somebody who came in meanwhile may have been first to look.
-        if identities.revision != seen:
-            seen = identities.revision
-            hub.review(judged)
+        try:
+            identities.refresh()
+            # Not what this call found: somebody who came in meanwhile may have been first to look.
+            if identities.revision != seen:
+                hub.review(judged)
+                seen = identities.revision
+        except Exception:  # once more in a moment: nobody stays because this went wrong
+            _log.exception("a defect in Yoi", what="judging again who watches")
