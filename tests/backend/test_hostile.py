@@ -161,3 +161,13 @@ async def test_a_backlog_that_cannot_be_opened_stops_nobody(tmp_path, content, l
     (entry,) = logged()
     assert entry["code"].startswith("journal.")
     assert entry["file"] == BACKLOG_FILE
+
+
+async def test_a_body_that_does_not_come_is_waited_for_only_so_long(tmp_path) -> None:
+    limits = dataclasses.replace(LIMITS, http_head_ms=50)
+    async with backend(tmp_path, Runtime("triage").local(), limits=limits) as served:
+        caller = Caller(served, None)
+        more = {"Content-Type": "application/json", "Content-Length": "100"}
+        async with caller.open("POST", "/api/session", more) as answering:
+            status, _ = await answering.head()
+            assert status == 408

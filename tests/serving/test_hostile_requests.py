@@ -177,3 +177,15 @@ async def test_who_only_connects_takes_half_of_all_files_at_most(monkeypatch, fi
         assert world.front.refused == {"connections": 1}
         one.writer.write(b"/ HTTP/1.0\r\n\r\n")
         assert (await one.rest()).startswith(b"HTTP/1.1 404")
+
+
+async def test_a_body_nobody_reads_does_not_hold_a_connection() -> None:
+    head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    async with (
+        served(Limits(http_head_ms=50), app=APP) as world,
+        connected(world.front.address, head) as client,
+    ):
+        await client.until(b"}")
+        client.writer.write(b"a")  # and then nothing for as long as it likes
+        assert await client.rest() == b""
+        assert world.front.refused == {"slow": 1}

@@ -34,7 +34,6 @@ class SubjectKind(StrEnum):
     WORKER = "worker"
     SERVICE = "service"
 
-
     @property
     def not_found(self) -> str:
         """Return the observation code for one that is unknown, or forbidden."""
