@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
-from tests.backend.served import Caller, Runtime, backend, token
+from tests.backend.served import CLOCK, Caller, Runtime, backend, token
 from tests.backend.world import World, empty, turn
 from tests.client.scripted import says, scripted
 from tests.serving.raw import connected
@@ -30,6 +30,7 @@ from yoi.serving.admission import Refused
 from yoi.serving.door import Door
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
+from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Secret, SystemClock
 
 
@@ -171,3 +172,26 @@ async def test_a_body_that_does_not_come_is_waited_for_only_so_long(tmp_path) ->
         async with caller.open("POST", "/api/session", more) as answering:
             status, _ = await answering.head()
             assert status == 408
+
+
+async def test_a_token_that_is_revoked_ends_event_streams_and_sessions_that_came_with_it(
+    tmp_path,
+) -> None:
+    limits = dataclasses.replace(LIMITS, tokens_review_ms=5)
+    runtime, key = Runtime("w"), token(tmp_path)
+    path = "/api/runtimes/r/workers/w/events/sse"
+    async with backend(tmp_path, runtime.local("r"), limits=limits) as served:
+        store = TokenStore(tokens_file(tmp_path))
+        store.reload()
+        eve = store.verify(key, CLOCK.wall_ms())
+        session = served.new_session(eve).token.reveal()
+        async with (
+            Caller(served, key).open("GET", path) as named,
+            Caller(served, session).open("GET", path) as browser,
+        ):
+            for stream in (named, browser):
+                await stream.until(b"event: event")
+            store.revoke("eve")
+            for stream in (named, browser):
+                assert b'"backend.session_expired"' in await stream.until(b'"close_code":4505')
+        assert (await Caller(served, session).get("/api/session"))[0] == 401
