@@ -1,6 +1,7 @@
 """Run a command in this process, serve a control socket, compare with golden files."""
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from yoi.cli.main import run
 from yoi.control.server import ControlServer
@@ -36,6 +38,18 @@ def _plain_environment(monkeypatch, tmp_path):
     for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "YOI_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_others():
+    """A command that serves configures the whole process's logs; the next test has its own."""
+    root, ours = logging.getLogger(), logging.getLogger("yoi")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 @pytest.fixture

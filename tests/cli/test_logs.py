@@ -13,18 +13,6 @@ from yoi.errors import ServingError
 from yoi.types import Secret
 
 
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch):
-    monkeypatch.delenv("YOI_TRACEBACK", raising=False)
-    root, ours = logging.getLogger(), logging.getLogger("yoi")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
-    structlog.reset_defaults()
-
-
 @pytest.fixture
 def lines():
     """Configure JSON logs and return a function that reads what was written."""
