@@ -257,6 +257,7 @@ class Limits:
     # observation
     observed_ring_events: int = bound(4096, "events of one worker or service that can be replayed")
     observed_ring_bytes: int = bound(4 * MIB, "the same in bytes; a longer absence is a snapshot")
+    observed_mark_events: int = bound(1024, "a past state is folded from one of so many, not all")
     observed_event_bytes: int = bound(8 * MIB, "one event or snapshot; its parts and to spare")
     observed_inflight_bytes: int = bound(4 * MIB, "as JSON; answer_text_bytes fits, all escaped")
     observed_aside_bytes: int = bound(2 * MIB, "a snapshot's calls that wait, alerts, status; JSON")

@@ -39,7 +39,11 @@ from yoi.protocol.observation import (
 )
 
 LIMITS = Limits(
-    observed_ring_events=5, observed_ring_bytes=160, bookmark_ms=1000, follower_stall_ms=3000
+    observed_mark_events=3,
+    observed_ring_events=5,
+    observed_ring_bytes=160,
+    bookmark_ms=1000,
+    follower_stall_ms=3000,
 )
 KEYS = CursorKeys(b"new.", {b"new.": b"n" * 32, b"old.": b"o" * 32})
 OLD_KEYS = CursorKeys(b"old.", {b"old.": b"o" * 32})

@@ -55,6 +55,22 @@ def test_what_is_not_held_is_an_index_error():
             stream.snapshot_at(seq)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 5, 100])
+def test_a_past_state_is_the_same_from_whichever_mark_it_is_folded(every):
+    stream = made(Limits(observed_mark_events=every, observed_ring_events=7))
+    said = [Said(number, "") for number in range(1, 21)]
+    for count, event in enumerate(said, 1):
+        stream.publish(event, b"{}")
+        for seq in range(stream.oldest - 1, stream.head + 1):
+            assert stream.snapshot_at(seq) == All(said[:seq])
+        with pytest.raises(IndexError):
+            stream.snapshot_at(stream.oldest - 2)
+        assert count == stream.head
+    stream.restart(AllView([]), b"another-", "upstream_resync")
+    stream.publish(said[0], b"{}")
+    assert stream.snapshot_at(0) == All([])
+
+
 def test_an_event_larger_than_the_ring_is_held_alone():
     stream = made(Limits(observed_ring_bytes=10))
     stream.publish(Said(1, ""), b"x" * 8)

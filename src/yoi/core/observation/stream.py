@@ -5,6 +5,7 @@ Everything here is one synchronous step, so a snapshot, its place and what follo
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from yoi.limits import LIMITS, Limits
@@ -83,6 +84,8 @@ class Stream(Generic[E]):
         self._limits = limits
         self._view = view
         self._base = view.copy()
+        self._marks: dict[int, View[E]] = {}
+        """The view as of some places of the ring, oldest first: a past state is made from one."""
         self._ring: deque[Held[E]] = deque()
         self._ring_bytes = 0
         self._listeners: tuple[Listener[E], ...] = ()
@@ -109,6 +112,8 @@ class Stream(Generic[E]):
         self._ring_bytes += len(raw)
         self.head += 1
         self.version += 1
+        if self.head % self._limits.observed_mark_events == 0:
+            self._marks[self.head] = self._view.copy()
         while len(self._ring) > self._limits.observed_ring_events or (
             self._ring_bytes > self._limits.observed_ring_bytes and len(self._ring) > 1
         ):
@@ -132,13 +137,12 @@ class Stream(Generic[E]):
         """Return the view as of `seq`, from `oldest - 1` to `head`."""
         if seq == self.head:
             return self._view.snapshot()
-        count = seq - self.oldest + 1
-        if not 0 <= count <= len(self._ring):
+        if not self.oldest - 1 <= seq <= self.head:
             raise IndexError(seq)
-        view = self._base.copy()
-        for index, held in enumerate(self._ring):
-            if index == count:
-                break
+        mark = max((one for one in self._marks if one <= seq), default=self.oldest - 1)
+        view = self._marks.get(mark, self._base).copy()
+        first = self.oldest
+        for held in islice(self._ring, mark - first + 1, seq - first + 1):
             view.apply(held.event)
         return view.snapshot()
 
@@ -157,6 +161,7 @@ class Stream(Generic[E]):
         if _checked(epoch) == self.epoch:
             raise ValueError("an incarnation has an epoch of its own")
         self._view, self._base = view, view.copy()
+        self._marks.clear()
         while self._ring:
             self._drop_oldest()
         self.epoch, self.head, self.oldest = epoch, 0, 1
@@ -191,6 +196,8 @@ class Stream(Generic[E]):
 
     def _evict(self) -> None:
         self._base.apply(self._ring[0].event)
+        # The base is as of the event that goes; a mark of an earlier place is out of the ring.
+        self._marks.pop(self.oldest - 1, None)
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
