@@ -293,6 +293,13 @@ def token_file(tmp_path):
     return path
 
 
+def test_a_token_is_not_sent_where_others_could_read_it(yoi, token_file):
+    for url in ("http://192.0.2.1:7717", "http://yoi.example.com"):
+        ran = yoi("watch", "w", "--url", url, "--token-file", token_file)
+        assert ran.status == 2
+        assert "use https://" in ran.err
+
+
 def test_a_backend_elsewhere_is_asked_which_runtime_has_it(yoi, token_file):
     script = says(event(1, worker(), suffix=".s", runtime="b"), BYE, close=4502)
     with server(listing(has("a", {"id": "v"}), has("b", {"id": "w"})), script) as one:

@@ -1,6 +1,7 @@
 """Where `yoi watch` looks: the running host of a workspace, or a backend elsewhere."""
 
 import asyncio
+import ipaddress
 import ssl
 from pathlib import Path
 from typing import Protocol
@@ -90,7 +91,7 @@ class Elsewhere:
 
     def __init__(self, url: str, token_file: Path, ca: Path | None, runtime: str | None) -> None:
         self.tls = None if ca is None else trusting(ca)
-        self._server = Server(url, _token(token_file))
+        self._server = _guarded(Server(url, _token(token_file)))
         self._runtime = runtime
 
     def target(self, name: str) -> Target:
@@ -149,3 +150,22 @@ def _token(path: Path) -> Secret:
         return Secret("observation token", data.decode("ascii").strip())
     except UnicodeDecodeError:
         raise ObserveError("observe.target", f"{path} does not hold a token") from None
+
+
+def _guarded(server: Server) -> Server:
+    """Return `server`, unless its token could be read on the way there."""
+    if not server.secure and not _is_loopback(server.host):
+        raise UsageError(
+            "usage.arguments",
+            "the token could be read on its way over http:// to another machine",
+            hint="use https://, or a tunnel: ssh -L 7717:127.0.0.1:7717 HOST, then --url "
+            "http://127.0.0.1:7717",
+        )
+    return server
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
