@@ -11,6 +11,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per line instead of words.")
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
+]
 Workspace = Annotated[
     Path | None,
     typer.Option(

@@ -1,12 +1,10 @@
 """`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
 
 import contextlib
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
-from yoi.cli.options import JsonLines, Workspace, workspace_folder
+from yoi.cli.options import JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.serve import QUIET, Printer
 
@@ -18,9 +16,7 @@ if TYPE_CHECKING:
 
 def runtime(
     workspace: Workspace = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
-    ] = False,
+    verbose: Verbose = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
 ) -> int:

@@ -2,12 +2,10 @@
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
-from yoi.cli.options import JsonLines, Workspace, workspace_folder
+from yoi.cli.options import JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.watching_address import watching_address
 
@@ -27,9 +25,7 @@ QUIET = frozenset({"notice.log"})
 
 def serve(
     workspace: Workspace = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print what plugins print or log, too.")
-    ] = False,
+    verbose: Verbose = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
 ) -> int:
