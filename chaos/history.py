@@ -25,6 +25,7 @@ from yoi.errors import YoiError
 _PEACE_SECONDS = 90.0
 _POLL_SECONDS = 0.15
 _AGREE_MS = 400
+_NOTE_SECONDS = 0.1
 
 
 class Unsettled(Exception):
@@ -284,18 +285,17 @@ class History:
         return late
 
     async def _fresh(self) -> dict[str, str]:
-        found = {}
+        """Return what new observers are shown, or nothing where one is not shown the latest."""
+        asked = {}
         for backend in BACKENDS:
             for runtime, kind, name in subjects():
+                url = f"{self.world.url(backend)}/api/runtimes/{runtime}/{kind}s/{name}/events/ws"
                 for shown, token in self.world.tokens[backend].items():
                     key = f"{backend}/{runtime}/{kind}/{name}/{shown}"
-                    url = f"{self.world.url(backend)}/api/runtimes/{runtime}/{kind}s/{name}"
-                    snapshot = await _first_snapshot(f"{url}/events/ws", token)
-                    if snapshot is not None:
-                        found[key] = snapshot
-        if len(found) < len(BACKENDS) * len(subjects()) * 2:
-            return {}
-        return found
+                    asked[key] = _first_snapshot(url, token)
+        found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+        latest = {key: frame for key, frame in found.items() if frame is not None}
+        return latest if len(latest) == len(found) else {}
 
     async def _end(self, fresh: dict[str, str]) -> None:
         own = {}
@@ -343,7 +343,7 @@ def _places(fresh: dict[str, str]) -> dict[str, str]:
 
 
 async def _first_snapshot(url: str, token: str) -> str | None:
-    """Return what a new observer is shown first, or None where it is not shown a snapshot now."""
+    """Return what a new observer is shown first; None unless it is a snapshot of what is so now."""
     try:
         async with (
             asyncio.timeout(10),
@@ -358,6 +358,11 @@ async def _first_snapshot(url: str, token: str) -> str | None:
             ) as wire,
         ):
             text = await wire.recv(decode=True)
+            with contextlib.suppress(TimeoutError):
+                # A backend that has lost its runtime says so at once, after the snapshot.
+                async with asyncio.timeout(_NOTE_SECONDS):
+                    if any(step.kind != "event" for step in read_frame(await wire.recv())):
+                        return None
     except (OSError, TimeoutError, WebSocketException):
         return None
     return text if [step.kind for step in read_frame(text)] == ["snapshot"] else None
