@@ -149,8 +149,7 @@ class Backend:
         if tls is not None and listener.tls is not None:
             renewing = asyncio.ensure_future(keep_certificate(tls, listener.tls, limits))
             running.callback(renewing.cancel)
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
+        self.url = listener.url_at(host, port)
 
     async def _backlog(self, running: contextlib.AsyncExitStack) -> Backlog | None:
         if not self._settings.persist:

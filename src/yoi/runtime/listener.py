@@ -82,8 +82,7 @@ class RuntimeListener:
         if tls is not None and listener.tls is not None:
             renewing = asyncio.ensure_future(keep_certificate(tls, listener.tls, self._limits))
             self._running.callback(renewing.cancel)
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"{'http' if tls is None else 'https'}://{shown}:{port}"
+        self.url = listener.url_at(host, port)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -53,6 +53,21 @@ class ListenerNames:
         return cls(frozenset(hosts), frozenset(from_here.union(one.lower() for one in origins)))
 
 
+def url_of(address: str, port: int, *, secure: bool, names: Iterable[str] = ()) -> str:
+    """Return the URL of a listener at `address` and `port`, as bound, for people to follow.
+
+    Beyond loopback that is the first of its names: a certificate is for a name, and where every
+    address is listened at none is one. At loopback a name is that of a proxy, somewhere else.
+    """
+    scheme = "https" if secure else "http"
+    found = ipaddress.ip_address(address)
+    name = None if found.is_loopback else next(iter(names), None)
+    if name is None:
+        return _origin(scheme, f"[{found}]" if found.version == 6 else str(found), port)
+    host, given = _split(name)
+    return _origin(scheme, host, port if given is None else given)
+
+
 def _spellings(host: str, port: int, scheme: str) -> set[str]:
     """Return what clients write as Host; the default port is left out, but need not be."""
     written = {f"{host}:{port}"}

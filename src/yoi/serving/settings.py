@@ -16,7 +16,7 @@ from yoi.errors import EnablementError, SecretError, UrlRefused, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 from yoi.secrets.files import read_private
-from yoi.serving.names import ListenerNames
+from yoi.serving.names import ListenerNames, url_of
 from yoi.tables import FaultKind, Table, TomlFault, parse_toml
 
 OBSERVATION_LISTEN = "127.0.0.1:7717"
@@ -73,6 +73,10 @@ class ListenerSettings:
             names=self.names,
             origins=self.origins,
         )
+
+    def url_at(self, address: str, port: int) -> str:
+        """Return its URL once it is bound."""
+        return url_of(address, port, secure=self.tls is not None, names=self.names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
