@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from tests.cli.packages import FORBIDDEN, HOSTILE
@@ -62,6 +63,14 @@ def test_a_diagnostic_is_escaped(as_json, workspace, capsys):
     assert "[red]x[/red]" in printed
     for forbidden in FORBIDDEN:
         assert forbidden not in printed
+
+
+def test_a_runtime_says_that_its_address_is_no_page_for_people(workspace, capsys):
+    printer = Printer(Output("runtime", False), workspace, frozenset(), "for backends")
+    printer.ready(SimpleNamespace(services=[]), lambda: "https://west.example.com:7718")
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1] == "  for backends  https://west.example.com:7718"
+    assert "no service is enabled here" in printed.err
 
 
 def test_a_diagnostic_is_one_line_and_its_hint_another(workspace, capsys):

@@ -155,6 +155,13 @@ def test_a_worker_is_followed_with_honest_lines_about_the_watching(yoi, golden, 
     assert one.paths[:2] == ["/api/runtimes", "/api/runtimes/local/workers/w/events/ws"]
 
 
+def test_the_offline_engine_is_named_once(yoi, access):
+    same = {**GREETING, "provider": "scripted", "model": "scripted"}
+    script = says(event(1, worker(greeting=same), suffix=".s"), BYE, close=4502)
+    with server(NONE, script) as one, access(one):
+        assert yoi("watch", "w").out == "w: running, scripted\n"
+
+
 def test_programs_get_every_value_on_a_line(yoi, golden, access):
     with server(NONE, RUN, answer(503), LOST) as one, access(one):
         ran = yoi("watch", "worker:w", "--json")
@@ -219,11 +226,35 @@ def test_a_resumed_watch_prints_only_what_was_missed(yoi, access):
 
 def test_what_is_not_there_says_how_to_see_what_is(yoi, access):
     gone = says(told("worker_not_found"), close=4501)
-    with server(NONE, gone, NONE, gone) as one, access(one):
+    with server(NONE, gone, NONE, NONE, gone, NONE) as one, access(one):
         ran = yoi("watch", "nobody")
         as_json = yoi("watch", "nobody", "--json")
     assert (ran.status, "[observe.not_found]" in ran.err, "yoi watch" in ran.err) == (1, True, True)
     assert json.loads(as_json.out)["error"]["code"] == "observe.not_found"
+
+
+def test_what_somebody_may_have_meant_is_said(yoi, token_file):
+    """Another kind, a slip of the finger, a runtime of another name: hints that can be typed."""
+    one = {"id": "desk", "lifecycle": "running"}
+    listed = listing(has("a", {"id": "triage"}, services=[one]))
+    with server(*[listed] * 12) as there:
+        elsewhere = ("--url", there.url, "--token-file", token_file)
+
+        def hint(*words):
+            ran = yoi("watch", *words, *elsewhere)
+            assert (ran.status, "[observe.not_found]" in ran.err) == (1, True)
+            return ran.err.partition("hint: ")[2].strip()
+
+        assert hint("desk") == "there is a service desk: yoi watch service:desk"
+        assert hint("triaga") == "there is a worker triage: yoi watch triage"
+        assert hint("zzz") == "see what there is: yoi watch, without a name"
+        assert hint("--runtime", "b") == "runtimes: a"
+
+
+def test_a_chosen_runtime_is_seen_alone(yoi, access):
+    with server(listing(has("a"), has("b"))) as one, access(one):
+        out = yoi("watch", "--runtime", "b").out
+    assert ("a  available" in out, "b  available" in out) == (False, True)
 
 
 def test_without_a_host_there_is_nothing_to_watch(yoi, workspace):
@@ -326,6 +357,7 @@ def test_a_name_of_several_runtimes_or_none(yoi, token_file):
 
 def test_files_and_options_that_do_not_go_together(yoi, workspace, tmp_path, token_file):
     assert yoi("watch", "w", "--url", "http://h").status == 2
+    assert yoi("watch", "--cursor", "c").status == 2
     assert yoi("watch", "w", "--token-file", token_file).status == 2
     gone = yoi("watch", "w", "--url", "http://h", "--token-file", tmp_path / "gone")
     assert (gone.status, "[secret.io]" in gone.err) == (1, True)
@@ -367,7 +399,7 @@ def test_a_look_that_fails_shows_the_last_one_and_says_so(yoi, access, monkeypat
     monkeypatch.setattr("yoi.cli.watching.time.sleep", lambda _: None)
     with server(listing(has("local")), answer(503), answer(403)) as one, access(one):
         ran = yoi("watch", "--count", "9")
-    assert ran.out.count("nothing that this token may watch") == 2
+    assert ran.out.count("nothing that you may watch") == 2
     assert "not up to date: the server answered 503" in ran.out
     assert (ran.status, "[observe.forbidden]" in ran.err) == (1, True)
 

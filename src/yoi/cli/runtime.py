@@ -34,7 +34,8 @@ def runtime(
     configure_logs(log_format)
     folder = workspace_folder(workspace)
     settings = ServingSettings.load(folder).runtime
-    printer = Printer(Output("runtime", as_json), folder, frozenset() if verbose else QUIET)
+    hidden = frozenset[str]() if verbose else QUIET
+    printer = Printer(Output("runtime", as_json), folder, hidden, "for backends")
 
     @contextlib.asynccontextmanager
     async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":

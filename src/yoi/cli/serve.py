@@ -66,12 +66,18 @@ def serve(
 
 
 class Printer:
-    """Prints the lines of a running host; codes in `hidden` are left to `yoi service status`."""
+    """Prints the lines of a running host; codes in `hidden` are left to `yoi service status`.
 
-    def __init__(self, output: Output, workspace: Path, hidden: frozenset[str]) -> None:
+    `address` is what its address is for.
+    """
+
+    def __init__(
+        self, output: Output, workspace: Path, hidden: frozenset[str], address: str = "watch"
+    ) -> None:
         self._output = output
         self._workspace = workspace
         self._hidden = hidden
+        self._address = address
 
     def ready(self, host: "PluginHost", address: "Address | None") -> None:
         """Print one line that says the host is up, with what runs, and where to watch it."""
@@ -90,9 +96,9 @@ class Printer:
             lambda: shown(words, style="bold green" if running == names else "bold yellow"),
         )
         if url is not None and not self._output.as_json:
-            self._print(shown(f"  watch  {url}", 1024))
+            self._print(shown(f"  {self._address}  {url}", 1024))
         if not names:
-            self._output.note("nothing is enabled here; try: yoi plugin list")
+            self._output.note("no service is enabled here; try: yoi plugin list")
 
     def preparing(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which a person who waits long is told what for."""

@@ -41,7 +41,7 @@ def create(
         typer.Option(
             "--redact",
             metavar="WHAT",
-            help="What it is shown empty: thinking, tool_arguments, tool_output, diagnostics; "
+            help="What is withheld from it: thinking, tool_arguments, tool_output, diagnostics; "
             "repeatable.",
         ),
     ] = None,
@@ -203,7 +203,7 @@ def _table(entries: "tuple[TokenEntry, ...]") -> "RenderableType":
 
     if not entries:
         return shown("No tokens yet. Make one with: yoi token create NAME")
-    grid = table("name", "kind", "may watch", "shown empty", "ends")
+    grid = table("name", "kind", "may watch", "withheld", "ends")
     for entry in entries:
         grid.add_row(
             shown(entry.name),

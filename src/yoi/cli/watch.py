@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HINTS = {
     "observe.unauthorized": "make a token on the server's machine: yoi token create",
-    "observe.not_found": "see what there is: yoi watch",
+    "observe.not_found": "see what there is: yoi watch, without a name",
     "observe.cursor": "leave --cursor away: a fresh snapshot comes first",
     "observe.tls": "name the file with the certificate to trust: --ca FILE",
 }
@@ -43,7 +43,7 @@ def watch(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", metavar="ID", help="Which runtime, if several have the name."),
+        typer.Option("--runtime", metavar="ID", help="Which runtime, if there are several."),
     ] = None,
     cursor: Annotated[
         str | None,
@@ -51,12 +51,12 @@ def watch(
     ] = None,
     every: Annotated[
         float,
-        typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often to look at all."),
+        typer.Option(min=0.1, max=3600, metavar="SECONDS", help="Without NAME: how often to look."),
     ] = 1.0,
     count: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Stop after N looks at all; not on a terminal: after one."
+            min=1, metavar="N", help="Without NAME: stop after N looks; in a pipe after one."
         ),
     ] = None,
     as_json: JsonLines = False,
@@ -71,11 +71,17 @@ def watch(
             "a backend elsewhere needs --url and --token-file",
             hint="yoi watch --url https://HOST --token-file FILE",
         )
-    from yoi.cli.watch_places import Elsewhere, OfWorkspace
+    if cursor is not None and name is None:
+        raise UsageError(
+            "usage.arguments",
+            "a cursor is a place of one worker or service",
+            hint="yoi watch NAME --cursor CURSOR",
+        )
+    from yoi.cli.watch_places import Elsewhere, OfWorkspace, instead
 
     output = Output("watch", as_json)
+    place: Place | None = None
     try:
-        place: Place
         if url is None or token_file is None:
             place = OfWorkspace(workspace_folder(workspace), ca, runtime)
         else:
@@ -86,9 +92,10 @@ def watch(
         else:
             _one(place, name, cursor, output)
     except ObserveError as exc:
-        raise ObserveError(
-            exc.code, exc.message, hint=exc.hint or _HINTS.get(exc.code), **exc.fields
-        ) from None
+        hint = exc.hint or _HINTS.get(exc.code)
+        if exc.code == "observe.not_found" and place is not None and name is not None:
+            hint = instead(place, name) or hint
+        raise ObserveError(exc.code, exc.message, hint=hint, **exc.fields) from None
 
 
 def _one(place: "Place", name: str, cursor: str | None, output: Output) -> None:

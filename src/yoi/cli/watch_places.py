@@ -1,10 +1,12 @@
 """Where `yoi watch` looks: the running host of a workspace, or a backend elsewhere."""
 
 import asyncio
+import difflib
 import ipaddress
+import shlex
 import ssl
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -31,7 +33,7 @@ class Place(Protocol):
         ...
 
     def runtimes(self) -> list[RuntimeListing]:
-        """Return all that may be watched."""
+        """Return all that may be watched. Raises ObserveError where the chosen one is not there."""
         ...
 
 
@@ -74,7 +76,7 @@ class OfWorkspace:
 
     def runtimes(self) -> list[RuntimeListing]:
         """Ask the process where, then there."""
-        return _listed(_server(self._access()), self.tls)
+        return _chosen(_listed(_server(self._access()), self.tls), self._runtime)
 
     def _access(self) -> _Access:
         answer = ask_backend(self._folder, "observation.access")
@@ -107,7 +109,48 @@ class Elsewhere:
 
     def runtimes(self) -> list[RuntimeListing]:
         """Ask the backend."""
-        return _listed(self._server, self.tls)
+        return _chosen(_listed(self._server, self.tls), self._runtime)
+
+
+def instead(place: Place, name: str) -> str | None:
+    """Return what somebody who asked for `name` in vain may have meant, if anything."""
+    kind, plain = _named(name)
+    try:
+        listed = place.runtimes()
+    except ObserveError as exc:
+        return exc.hint
+    except ControlError:
+        return None
+    kinds = {
+        str(row.get("id")): one
+        for one in SubjectKind
+        for seen in listed
+        for row in _rows(seen, one)
+    }
+    near = [plain] if plain in kinds else difflib.get_close_matches(plain, kinds, 1)
+    for found in near:
+        if (kinds[found], found) != (kind, plain):
+            prefix = "service:" if kinds[found] is SubjectKind.SERVICE else ""
+            there = shlex.quote(prefix + found)  # a name is somebody else's word
+            return f"there is a {kinds[found]} {found}: yoi watch {there}"
+    return None
+
+
+def _chosen(listed: list[RuntimeListing], runtime: str | None) -> list[RuntimeListing]:
+    """Return the listing of `runtime` alone, if one is chosen."""
+    found = [one for one in listed if runtime in (None, one.runtime_id)]
+    if runtime is not None and not found:
+        there = ", ".join(one.runtime_id for one in listed) or "none"
+        raise ObserveError(
+            "observe.not_found",
+            f"there is no runtime {runtime}, or none that you may watch",
+            hint=f"runtimes: {there}",
+        )
+    return found
+
+
+def _rows(one: RuntimeListing, kind: SubjectKind) -> list[dict[str, Any]]:
+    return one.workers if kind is SubjectKind.WORKER else one.services
 
 
 def _listed(server: Server, tls: ssl.SSLContext | None) -> list[RuntimeListing]:
@@ -117,9 +160,7 @@ def _listed(server: Server, tls: ssl.SSLContext | None) -> list[RuntimeListing]:
 def _having(listed: list[RuntimeListing], kind: SubjectKind, name: str) -> str | None:
     """Return the one runtime that has it. Raises UsageError where several have."""
     found = [
-        one.runtime_id
-        for one in listed
-        if any(row.get("id") == name for row in getattr(one, f"{kind}s"))
+        one.runtime_id for one in listed if any(row.get("id") == name for row in _rows(one, kind))
     ]
     if len(found) > 1:
         raise UsageError(

@@ -155,7 +155,9 @@ class WorkerContent:
         data, stream = event.data, self._stream
         stream.settle()
         who = data.greeting
-        stream.line(f"{who.worker_name}: {data.status}, {who.provider} {who.model}", "bold")
+        # The offline engine is its own model: one word, not the same one twice.
+        model = " ".join(dict.fromkeys([who.provider, who.model]))
+        stream.line(f"{who.worker_name}: {data.status}, {model}", "bold")
         fresh = [entry for entry in data.entries if entry["seq"] > self._place]
         if not self._begun:
             fresh = fresh[-_RECENT:]
@@ -282,9 +284,9 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
                 grid.add_row(*cells, *_cells(row, "last_error"))
             parts += [grid, ""]
         if good and not one.workers and not one.services:
-            parts += [shown("  nothing that this token may watch", style="dim"), ""]
+            parts += [shown("  nothing that you may watch", style="dim"), ""]
     if not listed:
-        parts.append(shown("no runtimes: the server has none that this token may watch"))
+        parts.append(shown("no runtimes: none that you may watch"))
     if trouble:
         parts.append(shown(f"not up to date: {trouble}", 1024, "yellow"))
     return lines(parts)

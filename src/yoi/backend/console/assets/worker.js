@@ -92,7 +92,7 @@ export class WorkerContent {
     const window = greeting.context_window;
     fill(
       this.facts,
-      el("span", {}, name(greeting.provider, 64), " / ", name(greeting.model, 64)),
+      el("span", {}, ...model(greeting)),
       el("span", {}, `${count(usage.input_tokens)} tokens in, ${count(usage.output_tokens)} out`),
       window && greeting.context_tokens ? el("span", {}, `context ${count(greeting.context_tokens)} of ${count(window)}`) : null,
       tools(greeting.tools),
@@ -242,6 +242,12 @@ function flightHead() {
     { class: "entry-head" },
     el("span", { class: "label" }, "Model ", el("span", { class: "faint" }, "in flight")),
   );
+}
+
+/** Returns the provider and the model; the offline engine is its own model. */
+function model({ provider, model: called }) {
+  const one = name(called, 64);
+  return provider === called ? [one] : [name(provider, 64), " / ", one];
 }
 
 function tools(names) {
