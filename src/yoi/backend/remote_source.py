@@ -44,7 +44,7 @@ from yoi.client import (
     fetch,
 )
 from yoi.client.outcomes import bounded_ms
-from yoi.errors import ObserveError, ProtocolMalformed
+from yoi.errors import ObserveError, ProtocolMalformed, SecretError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject
 from yoi.types import Clock, Secret
@@ -57,6 +57,7 @@ _FINAL = {
     "observe.unauthorized": LossKind.REFUSED,
     "observe.forbidden": LossKind.REFUSED,
     "observe.tls": LossKind.REFUSED,
+    "secret.missing": LossKind.REFUSED,
 }
 _MALFORMED = frozenset({Why.MALFORMED_FRAME, Why.GAP})
 
@@ -131,7 +132,7 @@ class RemoteSource:
             server = self._server()
             body = await fetch(server, "/v1/inventory", tls=self._tls, limits=self._limits)
             self.inventory = self._checked(body)
-        except ObserveError as exc:
+        except (ObserveError, SecretError) as exc:
             if self.availability is not Availability.UNAVAILABLE:
                 _log.warning("a runtime does not answer", runtime=self.runtime_id, code=exc.code)
             self._standing.becomes(Availability.UNAVAILABLE)
@@ -149,7 +150,7 @@ class RemoteSource:
     def _server(self) -> Server:
         token = self._token()
         if token is None:
-            raise ObserveError("observe.unauthorized", "the secret store has no token for it")
+            raise SecretError("secret.missing", "the secret store has no token for it")
         return Server(self._url, token)
 
     def _checked(self, body: bytes) -> Inventory:
@@ -165,7 +166,7 @@ class RemoteSource:
         loss = Loss(LossKind.UNREACHABLE)
         try:
             loss = await self._pass_on(Subject(subject.kind, subject.name), sink, resume)
-        except ObserveError as exc:
+        except (ObserveError, SecretError) as exc:
             loss = Loss(_FINAL.get(exc.code, LossKind.UNREACHABLE))
             if exc.code != "observe.not_found":  # anybody may ask for any name
                 _log.info("a runtime refused a stream", runtime=self.runtime_id, code=exc.code)
