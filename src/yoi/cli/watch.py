@@ -19,7 +19,7 @@ _HINTS = {
     "observe.unauthorized": "make a token on the server's machine: yoi token create",
     "observe.not_found": "see what there is: yoi watch, without a name",
     "observe.cursor": "leave --cursor away: a fresh snapshot comes first",
-    "observe.tls": "trust an authority of your own with --ca FILE; use a name that the certificate is for",
+    "observe.tls": "trust your own authority with --ca FILE; use the name of the certificate",
 }
 
 
