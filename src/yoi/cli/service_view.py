@@ -227,7 +227,13 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
         shown(f"  {link.name} -> {link.url}" + (f" at {link.address}" if link.address else ""))
     ]
     if link.last_error is not None:
-        notes.append(shown(f"    {link.last_error} [{link.last_error_code}]", style="red"))
+        words = f"{link.last_error} [{link.last_error_code}]"
+        over = link.state == "open"  # what is over must not look like what is wrong now
+        notes.append(
+            shown(
+                f"    earlier: {words}" if over else f"    {words}", style="dim" if over else "red"
+            )
+        )
     if link.next_dial_at is not None:
         notes.append(shown(f"    next dial at {moment(link.next_dial_at)}"))
     odd = [
