@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--histories", type=int, default=int(environment or 200))
     parser.add_argument("--seed", type=int, default=None, help="of the first history")
     parser.add_argument("--lanes", type=int, default=4, help="worlds at a time")
-    parser.add_argument("--minutes", type=float, default=20.0, help="begin nothing after that")
+    parser.add_argument("--minutes", type=float, default=25.0, help="begin nothing after that")
     parser.add_argument("--kept", type=Path, default=Path(__file__).parent / "kept")
     parser.add_argument("--keep", action="store_true", help="keep what went well, too")
     asked = parser.parse_args()
