@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -195,6 +196,10 @@ def main() -> int:
     asked = parser.parse_args()
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
     print(f"{asked.histories} histories, seeds {seed} to {seed + asked.histories - 1}", flush=True)
+    # A machine's first run builds the Python runner, which no history should wait for.
+    subprocess.run(
+        [sys.executable, "-m", "yoi.cli", "doctor"], stdout=subprocess.DEVNULL, check=False
+    )
     run = Run(asked.histories, seed, asked.lanes, asked.minutes, asked.kept, keep=asked.keep)
     began = time.monotonic()
     # An order to a process that was killed a moment ago is no news.

@@ -268,6 +268,7 @@ class Limits:
     bookmark_ms: int = bound(12_000, "idle streams say that they live; below usual proxy timeouts")
     follower_write_bytes: int = bound(64 * KIB, "handed to a client's socket at once")
     follower_buffer_bytes: int = bound(128 * KIB, "unsent bytes of one client; then it waits")
+    socket_send_bytes: int = bound(256 * KIB, "what the kernel holds for one client; it doubles it")
     follower_stall_ms: int = bound(30_000, "no byte could be written; then the client is cut off")
     followers: int = bound(4096, "clients of one process; each is a file descriptor")
     followers_per_token: int = bound(1024, "of one token; one script must not shut out the others")

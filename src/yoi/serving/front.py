@@ -260,6 +260,8 @@ def bind(host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it. Left alone the kernel holds megabytes for who reads slowly.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LIMITS.socket_send_bytes)
         sock.bind((host, port))
         sock.setblocking(False)
     except OSError as exc:
