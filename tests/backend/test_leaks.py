@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -27,13 +28,15 @@ QUICK = dataclasses.replace(
 )
 NAMES = itertools.count()
 
+ROOT = Path(__file__).parents[2]
+
 
 def secrets_of(folder, *ports: int) -> list[bytes]:
     """What must never be sent to a client."""
     found = [UPSTREAM_TOKEN, str(folder), "observed.db", "observation.keys", "tokens.toml", ".yoi"]
     for port in ports:
         found += [f"127.0.0.1:{port}", f"localhost:{port}", f":{port}", f"port {port}"]
-    found += ["ws://127", "wss://", "Traceback", "/usr/", "/home/", "/work/", ".py", "errno"]
+    found += ["ws://127", "wss://", "Traceback", "/usr/", "/home/", str(ROOT), ".py", "errno"]
     return [each.encode() for each in found]
 
 
