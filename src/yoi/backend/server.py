@@ -33,10 +33,10 @@ from yoi.serving.identity import AT_BACKEND, AT_METRICS, Identities
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.principals import Principal, operator
-from yoi.serving.review import judge, keep_reviewing
+from yoi.serving.review import begin_reviewing
 from yoi.serving.sessions import Sessions, SessionToken
 from yoi.serving.settings import BackendSettings, RemoteRuntime
-from yoi.serving.tls import client_context, keep_certificate, server_context
+from yoi.serving.tls import client_context, listening_tls
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock, SecretSource
 
@@ -117,9 +117,7 @@ class Backend:
             limits=limits,
         )
         upstreams = self._upstreams = Upstreams(self._sources, around, backlog)
-        tls = None
-        if listener.tls is not None:
-            tls = await asyncio.to_thread(server_context, listener.tls)
+        tls = await listening_tls(listener.tls, limits, running)
         sock = bind(listener.listen.address, listener.listen.port)
         running.callback(sock.close)
         host, port = sock.getsockname()[:2]
@@ -143,12 +141,7 @@ class Backend:
         running.push_async_callback(front.close)
         running.callback(upstreams.dismiss)
         running.callback(hub.close)  # first: whoever comes now need not begin to wait
-        judged = judge(identities, self._policy.observe)
-        reviewing = asyncio.ensure_future(keep_reviewing(hub, identities, judged, limits))
-        running.callback(reviewing.cancel)
-        if tls is not None and listener.tls is not None:
-            renewing = asyncio.ensure_future(keep_certificate(tls, listener.tls, limits))
-            running.callback(renewing.cancel)
+        begin_reviewing(hub, identities, self._policy.observe, limits, running)
         self.url = listener.url_at(host, port)
 
     async def _backlog(self, running: contextlib.AsyncExitStack) -> Backlog | None:

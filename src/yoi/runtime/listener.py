@@ -1,6 +1,5 @@
 """The runtime's listener as a process runs it: `yoi runtime` enters it beside the runtime."""
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import Self
@@ -14,9 +13,9 @@ from yoi.serving.health import Check, Readiness, health_routes
 from yoi.serving.identity import AT_METRICS, AT_RUNTIME, Identities
 from yoi.serving.metrics import Metrics
 from yoi.serving.principals import Principal
-from yoi.serving.review import judge, keep_reviewing
+from yoi.serving.review import begin_reviewing
 from yoi.serving.settings import RuntimeSettings
-from yoi.serving.tls import keep_certificate, server_context
+from yoi.serving.tls import listening_tls
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock
 
@@ -50,12 +49,20 @@ class RuntimeListener:
         self.url = ""
 
     async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as starting:
+            await self._start(starting)
+            self._running = starting.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._running.aclose()
+
+    async def _start(self, running: contextlib.AsyncExitStack) -> None:
         listener = self._settings.listener
         self._identities.refresh()
-        tls = None
-        if listener.tls is not None:
-            tls = await asyncio.to_thread(server_context, listener.tls)
+        tls = await listening_tls(listener.tls, self._limits, running)
         sock = bind(listener.listen.address, listener.listen.port)
+        running.callback(sock.close)
         host, port = sock.getsockname()[:2]
         names = listener.names_at(host, port)
         door = Door(names, self._identities.identify)
@@ -73,17 +80,8 @@ class RuntimeListener:
         metrics = Metrics(self._observing.hub, front)
         app.router.routes.extend(health_routes(self._readiness, metrics, figures.admit))
         await front.start(sock)
-        self._running.push_async_callback(front.close)
-        judged = judge(self._identities, Principal.observes)
-        reviewing = asyncio.ensure_future(
-            keep_reviewing(self._observing.hub, self._identities, judged, self._limits)
+        running.push_async_callback(front.close)
+        begin_reviewing(
+            self._observing.hub, self._identities, Principal.observes, self._limits, running
         )
-        self._running.callback(reviewing.cancel)
-        if tls is not None and listener.tls is not None:
-            renewing = asyncio.ensure_future(keep_certificate(tls, listener.tls, self._limits))
-            self._running.callback(renewing.cancel)
         self.url = listener.url_at(host, port)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._running.aclose()

@@ -1,6 +1,7 @@
 """Judging again who was let in: a revoked token ends its streams within seconds."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -48,3 +49,16 @@ async def keep_reviewing(
                 seen = identities.revision
         except Exception:  # once more in a moment: nobody stays because this went wrong
             _log.exception("a defect in Yoi", what="judging again who watches")
+
+
+def begin_reviewing(
+    hub: Hub,
+    identities: Identities,
+    observes: Observes,
+    limits: Limits,
+    running: contextlib.AsyncExitStack,
+) -> None:
+    """Review the watchers of `hub` for as long as `running` is entered."""
+    judged = judge(identities, observes)
+    reviewing = asyncio.ensure_future(keep_reviewing(hub, identities, judged, limits))
+    running.callback(reviewing.cancel)

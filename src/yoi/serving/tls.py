@@ -1,6 +1,7 @@
 """TLS of listeners and of backends that dial runtimes: 1.2 or newer, the library's own ciphers."""
 
 import asyncio
+import contextlib
 import os
 import ssl
 from pathlib import Path
@@ -21,6 +22,21 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(_ALPN)
     load_certificate(context, files)
+    return context
+
+
+async def listening_tls(
+    files: TlsFiles | None, limits: Limits, running: contextlib.AsyncExitStack
+) -> ssl.SSLContext | None:
+    """Return the context of a listener, its certificate kept fresh while `running`; None without.
+
+    Raises ServingError (`serving.tls`).
+    """
+    if files is None:
+        return None
+    context = await asyncio.to_thread(server_context, files)
+    renewing = asyncio.ensure_future(keep_certificate(context, files, limits))
+    running.callback(renewing.cancel)
     return context
 
 
