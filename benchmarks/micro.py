@@ -22,8 +22,8 @@ from harness.processes import TESTED_CORE
 from yoi.limits import LIMITS
 from yoi.protocol import lean
 from yoi.protocol.outcomes import Reply
-from yoi.runtime.hop import Mailbox
 from yoi.runtime.paths import cache_dir
+from yoi.runtime.thread_bridge import Mailbox
 from yoi.sandbox import Guest, Sandbox, Scheduler
 from yoi.types import SystemClock, rfc3339
 

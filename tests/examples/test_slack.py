@@ -276,7 +276,7 @@ async def test_no_token_ticket_or_address_is_seen_anywhere(host, slack):
         traces = canaries.grep_everything(
             status=msgspec.json.encode(service.status()),
             diagnostics=[msgspec.to_builtins(entry) for entry in host.diagnostics],
-            reprs=[repr(service), repr(service.blueprint)],
+            reprs=[repr(service), repr(service.spec)],
             files=host.folder,
         )
     assert len(slack.tickets) == 3

@@ -23,13 +23,13 @@ from yoi.permissions import Authority, Decision, PermissionSet, Url
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.blueprint import Blueprint, Outlet, Surroundings
-from yoi.runtime.hop import Mailbox
 from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.service import Service
+from yoi.runtime.service_spec import HostContext, Outlet, ServiceSpec
+from yoi.runtime.thread_bridge import Mailbox
 from yoi.runtime.vault import Value, Vault
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
@@ -248,7 +248,7 @@ class Bench:
 
         desk = RequestDesk("echo", authority, vault, send, NoSecrets())
         state = StateStore(None, limits)
-        self.blueprint = Blueprint(
+        self.spec = ServiceSpec(
             name=InstanceName("echo"),
             fingerprint="1",
             authority=authority,
@@ -296,7 +296,7 @@ class Bench:
                 ),
             ),
         )
-        self.around = Surroundings(
+        self.around = HostContext(
             self.turns,
             Mailbox(self.loop),
             self.loop,
@@ -307,7 +307,7 @@ class Bench:
             limits,
             notifier or NoWorkers(),
         )
-        self.service = Service(self.blueprint, self.around)
+        self.service = Service(self.spec, self.around)
 
     def _load(self) -> FakeInstance:
         instance = self._instances.popleft()

@@ -13,7 +13,7 @@ from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, Reply
-from yoi.runtime.host import PluginHost
+from yoi.runtime.service_manager import ServiceManager
 
 
 def echo(event):
@@ -116,9 +116,9 @@ async def test_a_retired_service_cannot_be_started_again():
 async def test_a_host_that_stops_starts_nothing_more():
     """A shutdown during an apply: what has not started is left alone."""
     bench = Bench([FakeInstance(echo)])
-    host = PluginHost(bench.around)
+    host = ServiceManager(bench.around)
     bench.turns.hold()
-    applying = asyncio.create_task(host.apply([bench.blueprint]))
+    applying = asyncio.create_task(host.apply([bench.spec]))
     await asyncio.sleep(0)
     stopping = asyncio.create_task(host.stop())
     await bench.settle()
@@ -127,7 +127,7 @@ async def test_a_host_that_stops_starts_nothing_more():
     (service,) = host.services
     assert service.lifecycle is Lifecycle.STOPPED
     with pytest.raises(ServiceError):
-        await host.apply([bench.blueprint])
+        await host.apply([bench.spec])
 
 
 async def test_events_behind_a_tool_that_traps_lose_no_attempt():

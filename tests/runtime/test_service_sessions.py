@@ -55,7 +55,7 @@ async def test_an_answer_goes_to_the_session_that_asked_or_is_refused(steps):
     bench = Bench([])
     bench._instances = type("Endless", (), {"popleft": lambda _: FakeInstance(answer)})()
     links: dict[str, NamedLink] = {}
-    (outlet,) = bench.blueprint.outlets
+    (outlet,) = bench.spec.outlets
 
     def opener(name):
         def open_link(inlet):
@@ -66,7 +66,7 @@ async def test_an_answer_goes_to_the_session_that_asked_or_is_refused(steps):
 
     service = Service(
         replace(
-            bench.blueprint,
+            bench.spec,
             outlets=tuple(
                 replace(outlet, name=name, overflow=Overflow.PAUSE, open=opener(name))
                 for name in ("east", "west")

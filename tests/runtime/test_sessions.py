@@ -199,7 +199,7 @@ async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(
             diagnostics=workspace.diagnostics,
             status=status,
             letters=service.dead_letters,
-            reprs=[repr(service), repr(service.blueprint), repr(runtime)],
+            reprs=[repr(service), repr(service.spec), repr(runtime)],
         )
         assert crossed
         assert found == []

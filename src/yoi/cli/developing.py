@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from yoi.packages import Package
     from yoi.permissions import PermissionSet
-    from yoi.runtime.host import PluginHost
     from yoi.runtime.serve import Address
+    from yoi.runtime.service_manager import ServiceManager
 
 
 def dev(
@@ -69,7 +69,7 @@ def dev(
     printer = Printer(output, folder, frozenset())
     from yoi.runtime.dev import develop
 
-    def ready(host: "PluginHost", address: "Address | None") -> None:
+    def ready(host: "ServiceManager", address: "Address | None") -> None:
         printer.ready(host, address)
         output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
 

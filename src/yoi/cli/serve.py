@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from yoi.protocol.diagnostics import Diagnostic
-    from yoi.runtime.host import PluginHost
     from yoi.runtime.serve import Address, Runtime
+    from yoi.runtime.service_manager import ServiceManager
 
 _PATIENCE_SECONDS = 2.0
 QUIET = frozenset({"notice.log"})
@@ -79,7 +79,7 @@ class Printer:
         self._hidden = hidden
         self._address = address
 
-    def ready(self, host: "PluginHost", address: "Address | None") -> None:
+    def ready(self, host: "ServiceManager", address: "Address | None") -> None:
         """Print one line that says the host is up, with what runs, and where to watch it."""
         url = None if address is None else address()
         names = [service.name for service in host.services]

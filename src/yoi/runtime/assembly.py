@@ -1,4 +1,4 @@
-"""Turns a resolved plugin into the blueprint of its service: where the rooms meet."""
+"""Turns a resolved plugin into the specification of its service: where the rooms meet."""
 
 import asyncio
 import hashlib
@@ -24,13 +24,13 @@ from yoi.packages import (
     ResolvedPlugin,
 )
 from yoi.protocol.ingress import EventKind
-from yoi.runtime.blueprint import Blueprint, Instance
 from yoi.runtime.hostcalls import HostCallDesk, Waiting
 from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk, Rotation
+from yoi.runtime.service_spec import Instance, ServiceSpec
 from yoi.runtime.vault import SecretSource, Vault
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
@@ -42,7 +42,7 @@ class SecretStore(SecretSource, Rotation, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assembler:
-    """Makes blueprints from resolved plugins; holds what every service shares."""
+    """Makes service specifications from resolved plugins; holds what every service shares."""
 
     sandbox: Sandbox
     outlets: OutletMaker
@@ -57,8 +57,8 @@ class Assembler:
     waiting: Waiting
     """Lets others have a worker thread's place while a host call waits (`Scheduler.waiting`)."""
 
-    def blueprint(self, plugin: ResolvedPlugin) -> Blueprint:
-        """Return the blueprint of `plugin`. Nothing is compiled, loaded or dialled here."""
+    def spec(self, plugin: ResolvedPlugin) -> ServiceSpec:
+        """Return what the service of `plugin` is made of; compiles, loads and dials nothing."""
         manifest = plugin.package.manifest
         vault = Vault(plugin.name, plugin.authority, self.secrets, self.handles, self.clock)
         desk = RequestDesk(plugin.name, plugin.authority, vault, self.requests.send, self.secrets)
@@ -71,7 +71,7 @@ class Assembler:
             PullSockets(plugin.authority, self.pull, vault.masker),
             self.limits,
         )
-        return Blueprint(
+        return ServiceSpec(
             name=plugin.name,
             fingerprint=_fingerprint(plugin),
             authority=plugin.authority,

@@ -13,8 +13,8 @@ from yoi.limits import Limits
 from yoi.packages import ConnectionDecl, Deliver, Open, Ready, ResolvedPlugin
 from yoi.permissions import Decision, Permission, PermissionKind, Url
 from yoi.protocol.ingress import EventKind
-from yoi.runtime.blueprint import Link, Outlet
 from yoi.runtime.inlet import Inlet
+from yoi.runtime.service_spec import Link, Outlet
 from yoi.types import Clock
 
 _KINDS = {

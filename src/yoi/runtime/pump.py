@@ -17,9 +17,9 @@ from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
-from yoi.runtime.hop import Mailbox, Turns
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.notifying import Settled
+from yoi.runtime.thread_bridge import Mailbox, Turns
 from yoi.types import Clock
 
 _Carried = Send | SetStatus | Steer | Keep | Ask | Tell

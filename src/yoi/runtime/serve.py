@@ -21,14 +21,14 @@ from yoi.packages import PythonRuntime, Store
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
-from yoi.runtime.blueprint import Surroundings
-from yoi.runtime.hop import Mailbox, on_worker
-from yoi.runtime.host import Applied, PluginHost
 from yoi.runtime.observing import Observing
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
-from yoi.runtime.workers import HostWorkers
+from yoi.runtime.service_manager import Applied, ServiceManager
+from yoi.runtime.service_spec import HostContext
+from yoi.runtime.thread_bridge import Mailbox, on_worker
+from yoi.runtime.worker_manager import WorkerManager
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.keys import KeyStore, keys_file
@@ -45,7 +45,7 @@ _PREPARE = ":prepare"
 Listen = Callable[[Diagnostic], None]
 Address = Callable[[], str]
 """Returns where the process can be watched; asked when it is printed, since it may not last."""
-Ready = Callable[[PluginHost, Address | None], None]
+Ready = Callable[[ServiceManager, Address | None], None]
 Preparing = Callable[[], contextlib.AbstractContextManager[None]]
 """Entered while the Python runner is prepared, which takes seconds on a machine's first run."""
 Beside = Callable[["Runtime"], contextlib.AbstractAsyncContextManager[Address | None]]
@@ -153,7 +153,7 @@ class Runtime:
             self._journal = await SqliteJournal.open(
                 self._workspace / ".yoi" / "journal.db", limits=self._limits
             )
-            self.workers = HostWorkers(
+            self.workers = WorkerManager(
                 self._journal,
                 lambda: self.host,
                 self.secrets,
@@ -163,8 +163,8 @@ class Runtime:
                 self.observing.follow_workers,
             )
             self._served.update(self.workers.methods)
-            self.host = PluginHost(
-                Surroundings(
+            self.host = ServiceManager(
+                HostContext(
                     turns=self._scheduler,
                     mailbox=self._mailbox,
                     loop=loop,
@@ -233,7 +233,7 @@ class Runtime:
             self._listen(problem)
         if any(isinstance(p.package.manifest.runtime, PythonRuntime) for p in plan.plugins):
             await self._prepare()
-        applied = await self.host.apply(self._assembler.blueprint(p) for p in plan.plugins)
+        applied = await self.host.apply(self._assembler.spec(p) for p in plan.plugins)
         # After the services: a worker that goes on with a run finds its tools.
         await self.workers.apply(plan.workers)
         self.observing.settled = True

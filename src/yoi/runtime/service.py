@@ -30,13 +30,13 @@ from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, Queued
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.protocol.tool_answer import parse_tool_answer
-from yoi.runtime.blueprint import Blueprint, Instance, Link, Surroundings
-from yoi.runtime.hop import on_worker
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.ledger import DeadLetter, Ledger
 from yoi.runtime.notifying import Settled, notification, settle
 from yoi.runtime.pump import Pump
+from yoi.runtime.service_spec import HostContext, Instance, Link, ServiceSpec
 from yoi.runtime.steering import steer
+from yoi.runtime.thread_bridge import on_worker
 from yoi.runtime.timers import Timers
 from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
 from yoi.types import rfc3339_ms
@@ -49,27 +49,27 @@ _HOST_MADE = frozenset({EventKind.STARTED, EventKind.TIMER, EventKind.RESPONSE})
 class Service:
     """See the module docstring."""
 
-    def __init__(self, blueprint: Blueprint, around: Surroundings) -> None:
-        self.name = blueprint.name
-        self._print = blueprint
+    def __init__(self, spec: ServiceSpec, around: HostContext) -> None:
+        self.name = spec.name
+        self._print = spec
         self._around = around
         self._limits = around.limits
-        self._ledger = Ledger(blueprint.name, around.clock, self._tell, around.limits)
+        self._ledger = Ledger(spec.name, around.clock, self._tell, around.limits)
         self._life = ServiceLifecycle(around.rng, around.limits)
-        self._queue = IngressQueue(blueprint.lanes, around.limits)
+        self._queue = IngressQueue(spec.lanes, around.limits)
         gate = CommandGate(
             {
                 o.name: Port(o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise)
-                for o in blueprint.outlets
+                for o in spec.outlets
             },
             around.clock.monotonic(),
             around.limits,
-            blueprint.may_notify,
+            spec.may_notify,
         )
         self._pump = Pump(
-            blueprint.name,
+            spec.name,
             self._queue,
-            blueprint.rules,
+            spec.rules,
             gate,
             self._ledger,
             self,
@@ -81,7 +81,7 @@ class Service:
         )
         self._timers = Timers(around.loop, self._timer_due, around.limits)
         self._close_code = _GOING_AWAY
-        self._own_urls = {o.name: o.url for o in blueprint.outlets}
+        self._own_urls = {o.name: o.url for o in spec.outlets}
         self._inlets: dict[str, Inlet] = {}
         self._links: dict[str, Link] = {}
         self._instance: Instance | None = None
@@ -108,7 +108,7 @@ class Service:
         return self._instance is not None and self._life.state is Lifecycle.RUNNING
 
     @property
-    def blueprint(self) -> Blueprint:
+    def spec(self) -> ServiceSpec:
         """Return what this service was made of."""
         return self._print
 
@@ -122,17 +122,17 @@ class Service:
                 self._life.start()
                 await self._bring_up()
 
-    def regrant(self, blueprint: Blueprint) -> bool:
-        """Put the grants of `blueprint` in force; return whether they are other ones.
+    def regrant(self, spec: ServiceSpec) -> bool:
+        """Put the grants of `spec` in force; return whether they are other ones.
 
         What they no longer allow closes at once (1012) and is not dialled again; what they allow
         now, and did not, is dialled. The instance, its queue and everything else go on.
         """
-        granted = blueprint.authority.granted
+        granted = spec.authority.granted
         if permission_hash(granted) == permission_hash(self._print.authority.granted):
             return False
         self._print.authority.regrant(granted)
-        self._print = replace(self._print, tools=blueprint.tools)
+        self._print = replace(self._print, tools=spec.tools)
         refused = [name for name, link in self._links.items() if not link.reauthorise()]
         self._print.calls.reauthorise()
         self._ledger.note(

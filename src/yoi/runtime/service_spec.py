@@ -1,4 +1,4 @@
-"""What a service is made of: the parts it drives, its blueprint, and what the host lends it."""
+"""What a service is made of, what it drives, and what the host lends it."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +13,12 @@ from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.hop import Mailbox, Turns
 from yoi.runtime.hostcalls import HostCallDesk
 from yoi.runtime.inlet import Inlet
 from yoi.runtime.pump import IngressRules
 from yoi.runtime.request_desk import RequestDesk
 from yoi.runtime.steering import Steerable
+from yoi.runtime.thread_bridge import Mailbox, Turns
 from yoi.runtime.vault import Vault
 from yoi.types import Clock, InstanceName, SessionId
 from yoi.workers.notify import Notifier
@@ -117,7 +117,7 @@ class Outlet:
 
 
 @dataclass(frozen=True, slots=True)
-class Blueprint:
+class ServiceSpec:
     """Everything a service is made of, already resolved and authorised."""
 
     name: InstanceName
@@ -170,7 +170,7 @@ class Unwatched:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostContext:
     """What the host lends to each service."""
 
     turns: Turns

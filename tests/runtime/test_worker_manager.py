@@ -10,7 +10,7 @@ from yoi.core.redaction import Masker
 from yoi.errors import ServiceError, WorkerError, YoiError
 from yoi.journal.memory import MemoryJournal
 from yoi.limits import LIMITS
-from yoi.runtime.workers import HostTools, HostWorkers
+from yoi.runtime.worker_manager import HostTools, WorkerManager
 from yoi.testing import ManualClock
 from yoi.types import Secret
 from yoi.workers.items import public_entry
@@ -37,7 +37,7 @@ class Host:
         if name != "desk":
             raise ServiceError("service.unknown", name)
         return SimpleNamespace(
-            blueprint=SimpleNamespace(
+            spec=SimpleNamespace(
                 authority=SimpleNamespace(
                     granted=SimpleNamespace(secret_names=frozenset({"token"}))
                 )
@@ -47,7 +47,7 @@ class Host:
 
 def workers(**limits):
     heard = []
-    made = HostWorkers(
+    made = WorkerManager(
         MemoryJournal(), Host, Secrets(), heard.append, ManualClock(), replace(LIMITS, **limits)
     )
     return made, heard

@@ -9,7 +9,7 @@ from yoi.errors import WorkerError
 from yoi.journal.log import Journal
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
-from yoi.runtime.host import PluginHost
+from yoi.runtime.service_manager import ServiceManager
 from yoi.types import Clock, SecretSource, rfc3339
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
@@ -30,7 +30,7 @@ class Secrets(SecretSource, Protocol):
 class HostTools:
     """The tools of a host's services: a `PluginTools` and, for what it grants, a `Redactor`."""
 
-    def __init__(self, host: Callable[[], PluginHost], secrets: Secrets) -> None:
+    def __init__(self, host: Callable[[], ServiceManager], secrets: Secrets) -> None:
         self._host = host
         self._secrets = secrets
 
@@ -40,7 +40,7 @@ class HostTools:
             tool
             for service in self._host().services
             if service.available
-            for tool in service.blueprint.tools
+            for tool in service.spec.tools
         ]
 
     async def call(self, service: str, tool: str, arguments: dict[str, Any]) -> Any:
@@ -53,11 +53,11 @@ class HostTools:
         Raises ServiceError `service.unknown` when the plugin is gone: what cannot be masked is not
         committed.
         """
-        names = self._host().service(plugin).blueprint.authority.granted.secret_names
+        names = self._host().service(plugin).spec.authority.granted.secret_names
         return self._secrets.masker(names).text(text)
 
 
-class HostWorkers:
+class WorkerManager:
     """The workers of one host. `stop` before the services stop, so that no call is cut off.
 
     `witness` is told who runs whenever that has changed.
@@ -66,7 +66,7 @@ class HostWorkers:
     def __init__(
         self,
         journal: Journal,
-        host: Callable[[], PluginHost],
+        host: Callable[[], ServiceManager],
         secrets: Secrets,
         listen: Callable[[Diagnostic], None],
         clock: Clock,

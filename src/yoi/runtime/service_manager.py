@@ -7,8 +7,8 @@ import msgspec
 
 from yoi.errors import ServiceError
 from yoi.protocol.status import ServiceStatus
-from yoi.runtime.blueprint import Blueprint, Surroundings
 from yoi.runtime.service import Service
+from yoi.runtime.service_spec import HostContext, ServiceSpec
 
 _POLICY_CLOSE = 1012
 """RFC 6455's registry calls it "service restart": the operator changed what runs here."""
@@ -26,11 +26,11 @@ class Applied(msgspec.Struct, kw_only=True):
     """Services that go on under other grants; what those no longer allow was closed."""
 
 
-class PluginHost:
-    """Runs services made from blueprints. Belongs to the event loop."""
+class ServiceManager:
+    """Runs services, each made from its specification. Belongs to the event loop."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
+    def __init__(self, context: HostContext) -> None:
+        self._context = context
         self._services: dict[str, Service] = {}
         self._applying = asyncio.Lock()
         self._stopping = False
@@ -49,9 +49,9 @@ class PluginHost:
                 "service.unknown", f"no service is called {name!r}", hint="yoi service list"
             ) from None
 
-    async def apply(self, blueprints: Iterable[Blueprint]) -> Applied:
-        """Run exactly `blueprints`: stop what is gone, replace what changed, start what is new."""
-        wanted: dict[str, Blueprint] = {b.name: b for b in blueprints}
+    async def apply(self, specs: Iterable[ServiceSpec]) -> Applied:
+        """Run exactly `specs`: stop what is gone, replace what changed, start what is new."""
+        wanted: dict[str, ServiceSpec] = {spec.name: spec for spec in specs}
         async with self._applying:
             if self._stopping:
                 raise ServiceError("service.stopping", "the host is stopping")
@@ -59,7 +59,7 @@ class PluginHost:
             changed = [
                 name
                 for name, service in self._services.items()
-                if name in wanted and wanted[name].fingerprint != service.blueprint.fingerprint
+                if name in wanted and wanted[name].fingerprint != service.spec.fingerprint
             ]
             regranted = [
                 name
@@ -78,8 +78,8 @@ class PluginHost:
             for name in gone:
                 del self._services[name]
             for name in changed + new:
-                self._services[name] = Service(wanted[name], self._around)
-            self._around.witness.follow_services()
+                self._services[name] = Service(wanted[name], self._context)
+            self._context.witness.follow_services()
             await self._start([self._services[name] for name in changed + new])
         return Applied(
             started=sorted(new),

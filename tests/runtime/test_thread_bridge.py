@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from yoi.runtime.hop import Mailbox, on_worker
+from yoi.runtime.thread_bridge import Mailbox, on_worker
 
 
 class Threads:
