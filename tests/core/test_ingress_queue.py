@@ -7,8 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from yoi.core.ingress_queue import (
     EVENT_OVERHEAD_BYTES,
+    IngressPolicy,
     IngressQueue,
-    Lane,
     Offered,
     Overflow,
 )
@@ -33,7 +33,7 @@ def lifecycle(kind: EventKind = EventKind.CLOSE, ingress: str = "events") -> Ing
 
 
 def queue(overflow: Overflow = Overflow.PAUSE, events: int = 4, size: int = 1 << 20):
-    return IngressQueue([Lane("events", overflow, events, size)])
+    return IngressQueue([IngressPolicy("events", overflow, events, size)])
 
 
 def test_events_leave_in_the_order_they_came():
@@ -75,7 +75,7 @@ def test_a_retried_event_travels_alone():
 
 
 def test_a_batch_never_mixes_ingresses():
-    q = IngressQueue([Lane("a"), Lane("b")])
+    q = IngressQueue([IngressPolicy("a"), IngressPolicy("b")])
     for seq, ingress in enumerate("aab"):
         q.offer(frame(seq, ingress=ingress))
     assert [e.seq for e in q.take(64, 1 << 20)] == [0, 1]
@@ -99,11 +99,11 @@ def test_pause_asks_to_stop_reading_and_accepts_what_was_already_read():
 
 def test_pause_gives_up_when_the_overdraft_is_used():
     limits = Limits(queue_overdraft_bytes=2000)
-    q = IngressQueue([Lane("events", Overflow.PAUSE, 4, 1000)], limits)
+    q = IngressQueue([IngressPolicy("events", Overflow.PAUSE, 4, 1000)], limits)
     answers = [q.offer(frame(seq, size=300)) for seq in range(20)]
     assert answers[-1] is Offered.DISCONNECT
     assert q.bytes <= 3000
-    assert q.lane("events").dropped > 0
+    assert q.account("events").dropped > 0
 
 
 def test_reading_resumes_once_there_is_room():
@@ -130,7 +130,7 @@ def test_overflow_policies(policy, expected, kept):
     for seq in range(4):
         assert q.offer(frame(seq)) is Offered.ACCEPTED
     assert q.offer(frame(4)) is expected
-    assert q.lane("events").dropped == 1
+    assert q.account("events").dropped == 1
     assert [e.seq for e in q.take(64, 1 << 20)] == kept
 
 
@@ -150,14 +150,17 @@ def test_lifecycle_events_have_room_of_their_own():
 
 
 def test_lifecycle_room_is_bounded_too():
-    q = IngressQueue([Lane("events")], Limits(queue_lifecycle_events=2))
+    q = IngressQueue([IngressPolicy("events")], Limits(queue_lifecycle_events=2))
     answers = [q.offer(lifecycle()) for _ in range(3)]
     assert answers == [Offered.ACCEPTED, Offered.ACCEPTED, Offered.REFUSED]
 
 
 def test_one_lane_cannot_use_the_room_of_another():
     q = IngressQueue(
-        [Lane("noisy", Overflow.DROP_NEWEST, 2), Lane("quiet", Overflow.DROP_NEWEST, 2)]
+        [
+            IngressPolicy("noisy", Overflow.DROP_NEWEST, 2),
+            IngressPolicy("quiet", Overflow.DROP_NEWEST, 2),
+        ]
     )
     for seq in range(10):
         q.offer(frame(seq, ingress="noisy"))
@@ -170,8 +173,8 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.limits = Limits(queue_overdraft_bytes=5_000, queue_lifecycle_events=3)
-        self.lane = Lane("events", Overflow.PAUSE, 6, 6 * (EVENT_OVERHEAD_BYTES + 50))
-        self.q = IngressQueue([self.lane], self.limits)
+        self.policy = IngressPolicy("events", Overflow.PAUSE, 6, 6 * (EVENT_OVERHEAD_BYTES + 50))
+        self.q = IngressQueue([self.policy], self.limits)
         self.seq = 0
         self.expected: list[int] = []
         self.out: list[int] = []
@@ -212,7 +215,7 @@ class QueueMachine(RuleBasedStateMachine):
     def accounted(self) -> None:
         assert self.q.depth == len(self.expected)
         assert self.out == sorted(self.out)
-        assert 0 <= self.q.bytes <= self.lane.max_bytes + self.limits.queue_overdraft_bytes
+        assert 0 <= self.q.bytes <= self.policy.max_bytes + self.limits.queue_overdraft_bytes
         if not self.expected:
             assert self.q.bytes == 0
 
@@ -232,7 +235,7 @@ TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, de
 
 def test_feedback_leaves_half_of_the_reserved_room_to_the_connection():
     """W3: a plugin whose every command is refused still hears of closes and gaps."""
-    q = IngressQueue([Lane("events")], Limits(queue_lifecycle_events=4))
+    q = IngressQueue([IngressPolicy("events")], Limits(queue_lifecycle_events=4))
     assert [q.offer(lifecycle(EventKind.DENIED)) for _ in range(3)] == [
         Offered.ACCEPTED,
         Offered.ACCEPTED,

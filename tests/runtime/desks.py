@@ -16,10 +16,10 @@ from yoi.core.redaction import Masker
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet
-from yoi.runtime.hostcalls import HostCallDesk
+from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
-from yoi.runtime.request_desk import RequestDesk
-from yoi.runtime.vault import Vault
+from yoi.runtime.secret_injector import SecretInjector
+from yoi.runtime.service_requests import ServiceRequests
 from yoi.sandbox.state import GuestState, current
 from yoi.testing import ManualClock
 from yoi.testing.timers import ManualTimers
@@ -79,15 +79,15 @@ class Desk:
     ) -> None:
         self.host = host or Host(replace(LIMITS, **limits))
         authority = Authority(asked, asked if granted is None else granted, plugin=name)
-        vault = Vault(name, authority, NoSecrets(), self.host.handles, self.host.clock)
+        injector = SecretInjector(name, authority, NoSecrets(), self.host.handles, self.host.clock)
         self.refused: list[YoiError] = []
         self.echoed: list[Secret] = []
-        self.calls = HostCallDesk(
+        self.calls = ServiceHostCalls(
             name,
             asyncio.get_running_loop(),
             self.host.waiting,
             self.host.state,
-            RequestDesk(name, authority, vault, self.host.requests.send, NoSecrets()),
+            ServiceRequests(name, authority, injector, self.host.requests.send, NoSecrets()),
             PullSockets(authority, self.host.dialler, lambda: Masker(self.echoed)),
             self.host.limits,
         )

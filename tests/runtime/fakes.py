@@ -13,7 +13,7 @@ from tests.runtime.heard import Heard
 
 from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
-from yoi.core.ingress_queue import Lane, Overflow
+from yoi.core.ingress_queue import IngressPolicy, Overflow
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
@@ -23,14 +23,14 @@ from yoi.permissions import Authority, Decision, PermissionSet, Url
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.hostcalls import HostCallDesk
+from yoi.runtime.dispatcher import IngressRules
+from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
-from yoi.runtime.pump import IngressRules
-from yoi.runtime.request_desk import RequestDesk
+from yoi.runtime.secret_injector import SecretInjector, Value
 from yoi.runtime.service import Service
+from yoi.runtime.service_requests import ServiceRequests
 from yoi.runtime.service_spec import HostContext, Outlet, ServiceSpec
 from yoi.runtime.thread_bridge import Mailbox
-from yoi.runtime.vault import Value, Vault
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
 from yoi.testing.timers import ManualTimers
@@ -241,12 +241,12 @@ class Bench:
             return self.links[-1]
 
         authority = Authority(PermissionSet(), PermissionSet(), plugin="echo")
-        vault = Vault("echo", authority, NoSecrets(), HandleTable(limits), self.clock)
+        injector = SecretInjector("echo", authority, NoSecrets(), HandleTable(limits), self.clock)
 
         async def send(prepared: Any, authorise: Any) -> Any:
             raise AssertionError("no request is expected")
 
-        desk = RequestDesk("echo", authority, vault, send, NoSecrets())
+        requests = ServiceRequests("echo", authority, injector, send, NoSecrets())
         state = StateStore(None, limits)
         self.spec = ServiceSpec(
             name=InstanceName("echo"),
@@ -258,19 +258,19 @@ class Bench:
             runtime="python",
             config=None,
             load=self._load,
-            lanes=(Lane("events", overflow, max_events),),
+            ingresses=(IngressPolicy("events", overflow, max_events),),
             rules={"events": IngressRules(deadline_ms=100, attempts=3)},
             told_of_start=told_of_start,
             tools=(PluginTool("echo", "t", "", {"type": "object"}, "project:echo", "sha256:0"),),
             may_notify=may_notify,
-            vault=vault,
-            desk=desk,
-            calls=HostCallDesk(
+            injector=injector,
+            requests=requests,
+            calls=ServiceHostCalls(
                 "echo",
                 self.loop,
                 nullcontext,
                 state,
-                desk,
+                requests,
                 PullSockets(
                     authority,
                     PullDialler(
@@ -280,7 +280,7 @@ class Bench:
                         limits,
                         ManualTimers(self.clock).call_later,
                     ),
-                    vault.masker,
+                    injector.masker,
                 ),
                 limits,
             ),

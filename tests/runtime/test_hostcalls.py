@@ -15,7 +15,7 @@ from websockets.utils import accept_key
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS
 from yoi.permissions import PermissionSet
-from yoi.runtime.hostcalls import OPERATIONS, HostCallDesk
+from yoi.runtime.hostcalls import OPERATIONS, ServiceHostCalls
 from yoi.testing.gateway import FakeGateway
 from yoi.testing.http_server import HttpAnswer, HttpServer
 from yoi.types import Secret
@@ -462,7 +462,7 @@ def test_whatever_is_passed_the_answer_is_a_value(op, arguments):
     loop = asyncio.new_event_loop()
     loop.close()
     with contextlib.closing(StateStore(None)) as state:
-        desk = HostCallDesk("x", loop, contextlib.nullcontext, state, None, None, LIMITS)
+        desk = ServiceHostCalls("x", loop, contextlib.nullcontext, state, None, None, LIMITS)
         answer = json.loads(desk(op, json.dumps(arguments)))
     assert set(answer) in ({"ok"}, {"error"})
     assert "ok" in answer or answer["error"]["code"] in {

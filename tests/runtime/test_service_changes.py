@@ -205,8 +205,8 @@ async def test_a_replay_without_room_keeps_the_letter():
     bench.link.receive("x" * 1000)
     await bench.settle()
     (letter,) = bench.service.dead_letters
-    lane = bench.service._queue.lane("events")
-    lane.max_bytes, lane.high_bytes = 500, 250
+    account = bench.service._queue.account("events")
+    account.max_bytes, account.high_bytes = 500, 250
     with pytest.raises(ServiceError) as refused:
         bench.service.replay(letter.event.event_id)
     assert refused.value.code == "service.queue_full"

@@ -21,12 +21,12 @@ from yoi.protocol.commands import (
 )
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Reply
-from yoi.protocol.session_commands import Request, StateSet, Steering, TimerClear, TimerSet
+from yoi.protocol.session_commands import ConnectionControl, Request, StateSet, TimerClear, TimerSet
 from yoi.types import SessionId
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendMessage:
     """Write one message on `connection`; `session` None means whichever session is open."""
 
     connection: str
@@ -50,7 +50,7 @@ class SetStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class Refused:
     """Do nothing, and say why to the operator and the plugin."""
 
     status: str
@@ -63,16 +63,16 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Steer:
+class ConnectionCommand:
     """Do `payload` to the connection it names, which the plugin may use."""
 
-    payload: Steering
+    payload: ConnectionControl
     command_id: str
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class StateChange:
     """Set or clear a timer or a piece of state: the plugin's own, so nothing is asked."""
 
     payload: TimerSet | TimerClear | StateSet
@@ -82,7 +82,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class HttpRequest:
     """Make an HTTP request. Target, method, URL and insertions are authorised when it is built."""
 
     payload: Request
@@ -92,7 +92,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class NotifyWorker:
     """Put `payload` before its worker, which the plugin may notify."""
 
     payload: Notify
@@ -102,11 +102,13 @@ class Tell:
     kind: str = "notify"
 
 
-Effect = Send | SetStatus | Steer | Keep | Ask | Tell | Refuse
+Effect = (
+    SendMessage | SetStatus | ConnectionCommand | StateChange | HttpRequest | NotifyWorker | Refused
+)
 
 
 @dataclass(slots=True)
-class Port:
+class GatedConnection:
     """One connection as the gate knows it: its name, its URLs, and who says whether it may be used.
 
     `authorise` asks manifest and grant now; the runtime replaces ports when policy changes.
@@ -128,9 +130,9 @@ def _nobody(worker: str) -> Decision:
     )
 
 
-def _denied(decision: Decision, command_id: str, kind: str) -> Refuse:
+def _denied(decision: Decision, command_id: str, kind: str) -> Refused:
     code = decision.code or "denied.not_granted"
-    return Refuse("denied", code, decision.message, decision.hint, command_id, kind)
+    return Refused("denied", code, decision.message, decision.hint, command_id, kind)
 
 
 class CommandGate:
@@ -138,7 +140,7 @@ class CommandGate:
 
     def __init__(
         self,
-        ports: Mapping[str, Port],
+        ports: Mapping[str, GatedConnection],
         now: float,
         limits: Limits = LIMITS,
         may_notify: Callable[[str], Decision] = _nobody,
@@ -162,9 +164,9 @@ class CommandGate:
         try:
             payload = parse_payload(command.kind, command.payload)
         except GuestRefused as exc:
-            return Refuse("failed", exc.code, exc.message, None, command.command_id, command.kind)
+            return Refused("failed", exc.code, exc.message, None, command.command_id, command.kind)
         if payload is None:
-            return Refuse(
+            return Refused(
                 "unsupported",
                 "denied.unsupported",
                 f"this host does not carry out {command.kind!r} commands",
@@ -177,7 +179,7 @@ class CommandGate:
         if isinstance(payload, DiagnosticStatusUpdate):
             return SetStatus(payload, command.command_id)
         if isinstance(payload, TimerSet | Request) and not event.ingress:
-            return Refuse(
+            return Refused(
                 "failed",
                 "service.command_malformed",
                 "the plugin has no ingress that could hear what comes of it",
@@ -186,19 +188,19 @@ class CommandGate:
                 command.kind,
             )
         if isinstance(payload, TimerSet | TimerClear | StateSet):
-            return Keep(payload, event.ingress, command.command_id, command.kind)
+            return StateChange(payload, event.ingress, command.command_id, command.kind)
         if isinstance(payload, Notify):
             return self._judge_notify(payload, command, event)
         if isinstance(payload, Request):
-            return Ask(payload, event.ingress, command.command_id)
+            return HttpRequest(payload, event.ingress, command.command_id)
         port = self._ports.get(payload.connection)
         refusal = self._refusal(payload.connection, port, command.command_id, command.kind)
-        return refusal or Steer(payload, command.command_id, command.kind)
+        return refusal or ConnectionCommand(payload, command.command_id, command.kind)
 
     def _judge_notify(self, payload: Notify, command: OutputCommand, event: QueuedEvent) -> Effect:
         decision = self._may_notify(payload.worker)
         if decision.allowed:
-            return Tell(payload, event.ingress, event.event_id, command.command_id)
+            return NotifyWorker(payload, event.ingress, event.event_id, command.command_id)
         return _denied(decision, command.command_id, command.kind)
 
     def _judge_send(
@@ -233,9 +235,11 @@ class CommandGate:
         return payload.url
 
     @staticmethod
-    def _refusal(name: str, port: Port | None, command_id: str, kind: str) -> Refuse | None:
+    def _refusal(
+        name: str, port: GatedConnection | None, command_id: str, kind: str
+    ) -> Refused | None:
         if port is None:
-            return Refuse(
+            return Refused(
                 "denied",
                 "denied.not_requested",
                 f"the manifest declares no connection {name!r}",
@@ -270,9 +274,9 @@ class CommandGate:
                 f"more than {self._limits.send_per_second} messages per second on {name!r}",
                 command_id,
             )
-        return Send(name, session, text, data, command_id, document, insert)
+        return SendMessage(name, session, text, data, command_id, document, insert)
 
-    def _within_rate(self, port: Port, now: float) -> bool:
+    def _within_rate(self, port: GatedConnection, now: float) -> bool:
         if port.tokens < 1.0:
             earned = (now - port.refilled_at) * self._rate
             port.tokens = min(self._rate, port.tokens + earned)
@@ -283,12 +287,12 @@ class CommandGate:
         return True
 
     @staticmethod
-    def _failed(code: str, message: str, command_id: str) -> Refuse:
-        return Refuse("failed", code, message, None, command_id, "websocket_send")
+    def _failed(code: str, message: str, command_id: str) -> Refused:
+        return Refused("failed", code, message, None, command_id, "websocket_send")
 
     @staticmethod
-    def _no_connection(command_id: str) -> Refuse:
-        return Refuse(
+    def _no_connection(command_id: str) -> Refused:
+        return Refused(
             "failed",
             "service.command_malformed",
             "the event came from no connection, so the send must name one",

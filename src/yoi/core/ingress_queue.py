@@ -1,6 +1,6 @@
 """The bounded ingress queue of one plugin: what waits, what is being handled, what had to go.
 
-One queue per plugin instance keeps the order in which things happened. Each ingress is a lane with
+One queue per plugin instance keeps the order in which things happened. Each ingress has
 its own bounds and overflow policy, so a noisy ingress cannot use another's room. Lifecycle events
 (open, close, gap, ...) have reserved room and are never dropped for payload.
 
@@ -11,7 +11,7 @@ its own bounds and overflow policy, so a noisy ingress cannot use another's room
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from yoi.limits import LIMITS, Limits
@@ -28,7 +28,7 @@ EVENT_OVERHEAD_BYTES = 256
 
 
 class Overflow(StrEnum):
-    """What happens to a frame that finds its lane full."""
+    """What happens to a frame that finds its ingress full."""
 
     PAUSE = "pause"
     DROP_OLDEST = "drop_oldest"
@@ -43,39 +43,50 @@ class Offered(Enum):
     PAUSE = "pause"
     """Accepted, and the connection must stop reading until `resumable()`."""
     DROPPED_OLDEST = "dropped_oldest"
-    """Accepted; the oldest waiting payload of the lane made room (see `Lane.dropped`)."""
+    """Accepted; the oldest waiting payload of the ingress made room; see `dropped`."""
     REFUSED = "refused"
     """Not accepted; the event is lost and counted."""
     DISCONNECT = "disconnect"
     """Not accepted; the connection must close, and its gap be reported."""
 
 
-@dataclass(slots=True)
-class Lane:
-    """One ingress: bounds, policy and account. `depth` and `bytes` include what is in flight."""
+@dataclass(frozen=True, slots=True)
+class IngressPolicy:
+    """How much one ingress may hold, and what happens to a frame that finds it full."""
 
     name: str
     overflow: Overflow = Overflow.PAUSE
     max_events: int = LIMITS.queue_events
     max_bytes: int = LIMITS.queue_bytes
-    depth: int = 0
-    bytes: int = 0
-    dropped: int = 0
-    paused: bool = False
-    high_events: int = field(init=False)
-    high_bytes: int = field(init=False)
 
-    def __post_init__(self) -> None:
+
+class IngressAccount:
+    """What one ingress holds; `depth` and `bytes` include what is in flight."""
+
+    __slots__ = (
+        "bytes", "depth", "dropped", "high_bytes", "high_events", "max_bytes", "max_events",
+        "name", "overflow", "paused",
+    )  # fmt: skip
+
+    def __init__(self, policy: IngressPolicy) -> None:
+        self.name = policy.name
+        self.overflow = policy.overflow
+        self.max_events = policy.max_events
+        self.max_bytes = policy.max_bytes
         # Frames already read when reading stops still arrive: leave half of the room for them.
-        self.high_events = max(1, self.max_events // 2)
-        self.high_bytes = max(1, self.max_bytes // 2)
+        self.high_events = max(1, policy.max_events // 2)
+        self.high_bytes = max(1, policy.max_bytes // 2)
+        self.depth = 0
+        self.bytes = 0
+        self.dropped = 0
+        self.paused = False
 
 
 class IngressQueue:
     """See the module docstring. Not thread-safe: it belongs to the event loop."""
 
-    def __init__(self, lanes: Sequence[Lane], limits: Limits = LIMITS) -> None:
-        self._lanes = {lane.name: lane for lane in lanes}
+    def __init__(self, policies: Sequence[IngressPolicy], limits: Limits = LIMITS) -> None:
+        self._accounts = {policy.name: IngressAccount(policy) for policy in policies}
         self._limits = limits
         self._waiting: deque[QueuedEvent] = deque()
         self._in_flight: list[QueuedEvent] = []
@@ -92,7 +103,7 @@ class IngressQueue:
     @property
     def bytes(self) -> int:
         """Return the bytes held by waiting and in-flight events, overhead included."""
-        return sum(lane.bytes for lane in self._lanes.values())
+        return sum(account.bytes for account in self._accounts.values())
 
     @property
     def waiting(self) -> int:
@@ -106,42 +117,44 @@ class IngressQueue:
 
     @property
     def capacity(self) -> tuple[int, int]:
-        """Return the bounds as (events, bytes), summed over the lanes."""
-        lanes = self._lanes.values()
-        return sum(lane.max_events for lane in lanes), sum(lane.max_bytes for lane in lanes)
+        """Return the bounds as (events, bytes), summed over the ingresses."""
+        accounts = self._accounts.values()
+        return sum(account.max_events for account in accounts), sum(
+            account.max_bytes for account in accounts
+        )
 
-    def lane(self, name: str) -> Lane:
-        """Return the lane called `name`; KeyError is a defect of the caller."""
-        return self._lanes[name]
+    def account(self, name: str) -> IngressAccount:
+        """Return what the ingress `name` holds; KeyError is a defect of the caller."""
+        return self._accounts[name]
 
     def offer(self, event: QueuedEvent, overflow: Overflow | None = None) -> Offered:
         """Queue `event` or say why not; `overflow` is a connection's own policy.
 
-        A lifecycle event is accepted while its reserved room lasts, whatever the lane holds.
+        A lifecycle event is accepted while its reserved room lasts, whatever the ingress holds.
         """
-        lane = self._lanes[event.ingress]
+        account = self._accounts[event.ingress]
         if isinstance(event, IngressEvent) and event.kind in LIFECYCLE_KINDS:
-            return self._offer_lifecycle(event, lane)
+            return self._offer_lifecycle(event, account)
         cost = event.size + EVENT_OVERHEAD_BYTES
-        depth, used = lane.depth + 1, lane.bytes + cost
-        if depth <= lane.high_events and used <= lane.high_bytes:
-            lane.depth, lane.bytes = depth, used
+        depth, used = account.depth + 1, account.bytes + cost
+        if depth <= account.high_events and used <= account.high_bytes:
+            account.depth, account.bytes = depth, used
             self._waiting.append(event)
             return Offered.ACCEPTED
-        policy = overflow or lane.overflow
+        policy = overflow or account.overflow
         if policy is Overflow.PAUSE:
-            if used > lane.max_bytes + self._overdraft:
-                lane.dropped += 1
+            if used > account.max_bytes + self._overdraft:
+                account.dropped += 1
                 return Offered.DISCONNECT
-            lane.paused = True
-            self._admit(event, lane, cost)
+            account.paused = True
+            self._admit(event, account, cost)
             return Offered.PAUSE
-        if depth <= lane.max_events and used <= lane.max_bytes:
-            self._admit(event, lane, cost)
+        if depth <= account.max_events and used <= account.max_bytes:
+            self._admit(event, account, cost)
             return Offered.ACCEPTED
         if policy is Overflow.DROP_OLDEST:
-            return self._replace_oldest(event, lane, cost)
-        lane.dropped += 1
+            return self._replace_oldest(event, account, cost)
+        account.dropped += 1
         return Offered.DISCONNECT if policy is Overflow.DISCONNECT else Offered.REFUSED
 
     def take(self, max_events: int, max_bytes: int) -> list[QueuedEvent]:
@@ -181,16 +194,16 @@ class IngressQueue:
         self._in_flight.clear()
 
     def resumable(self) -> list[str]:
-        """Return lanes whose reading was paused and now has room again; marks them resumed."""
+        """Return the ingresses that were paused and have room again; marks them resumed."""
         names: list[str] = []
-        for lane in self._lanes.values():
+        for account in self._accounts.values():
             if (
-                lane.paused
-                and lane.depth <= lane.high_events // 2
-                and lane.bytes <= lane.high_bytes // 2
+                account.paused
+                and account.depth <= account.high_events // 2
+                and account.bytes <= account.high_bytes // 2
             ):
-                lane.paused = False
-                names.append(lane.name)
+                account.paused = False
+                names.append(account.name)
         return names
 
     def clear(self) -> int:
@@ -211,52 +224,52 @@ class IngressQueue:
         room = self._limits.queue_lifecycle_events
         return self._lifecycle < (max(1, room // 2) if kind in FEEDBACK_KINDS else room)
 
-    def _offer_lifecycle(self, event: IngressEvent, lane: Lane) -> Offered:
+    def _offer_lifecycle(self, event: IngressEvent, account: IngressAccount) -> Offered:
         if not self.reserved_room(event.kind):
-            lane.dropped += 1
+            account.dropped += 1
             return Offered.REFUSED
         self._lifecycle += 1
-        self._admit(event, lane, event.size + EVENT_OVERHEAD_BYTES)
+        self._admit(event, account, event.size + EVENT_OVERHEAD_BYTES)
         return Offered.ACCEPTED
 
-    def _replace_oldest(self, event: QueuedEvent, lane: Lane, cost: int) -> Offered:
+    def _replace_oldest(self, event: QueuedEvent, account: IngressAccount, cost: int) -> Offered:
         # Decide first, drop then: an event that cannot fit must not cost others their place. Only
         # frames of its own connection go, because that is where the loss is reported.
         victims: list[int] = []
-        depth, used = lane.depth + 1, lane.bytes + cost
+        depth, used = account.depth + 1, account.bytes + cost
         for index, oldest in enumerate(self._waiting):
-            if depth <= lane.max_events and used <= lane.max_bytes:
+            if depth <= account.max_events and used <= account.max_bytes:
                 break
-            if oldest.connection == event.connection and _same_lane_payload(oldest, lane):
+            if oldest.connection == event.connection and _is_payload_of(oldest, account):
                 victims.append(index)
                 depth -= 1
                 used -= oldest.size + EVENT_OVERHEAD_BYTES
-        if depth > lane.max_events or used > lane.max_bytes:
-            lane.dropped += 1
+        if depth > account.max_events or used > account.max_bytes:
+            account.dropped += 1
             return Offered.REFUSED
         for index in reversed(victims):
             self._release(self._waiting[index])
             del self._waiting[index]
         self.evicted = len(victims)
-        lane.dropped += self.evicted
-        self._admit(event, lane, cost)
+        account.dropped += self.evicted
+        self._admit(event, account, cost)
         return Offered.DROPPED_OLDEST
 
-    def _admit(self, event: QueuedEvent, lane: Lane, cost: int) -> None:
-        lane.depth += 1
-        lane.bytes += cost
+    def _admit(self, event: QueuedEvent, account: IngressAccount, cost: int) -> None:
+        account.depth += 1
+        account.bytes += cost
         self._waiting.append(event)
 
     def _release(self, event: QueuedEvent) -> None:
-        lane = self._lanes[event.ingress]
-        lane.depth -= 1
-        lane.bytes -= event.size + EVENT_OVERHEAD_BYTES
+        account = self._accounts[event.ingress]
+        account.depth -= 1
+        account.bytes -= event.size + EVENT_OVERHEAD_BYTES
         if _is_lifecycle(event):
             self._lifecycle -= 1
 
 
-def _same_lane_payload(event: QueuedEvent, lane: Lane) -> bool:
-    return event.ingress == lane.name and not _is_lifecycle(event)
+def _is_payload_of(event: QueuedEvent, account: IngressAccount) -> bool:
+    return event.ingress == account.name and not _is_lifecycle(event)
 
 
 def _is_lifecycle(event: QueuedEvent) -> bool:

@@ -148,7 +148,7 @@ class StateSet:
     value: Json
 
 
-Steering = (
+ConnectionControl = (
     WebSocketOpen
     | WebSocketClose
     | WebSocketReconnect
@@ -159,7 +159,7 @@ Steering = (
 )
 """What is done to one connection."""
 
-SessionPayload = Steering | TimerSet | TimerClear | Request | StateSet
+SessionPayload = ConnectionControl | TimerSet | TimerClear | Request | StateSet
 
 
 class Fields:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from yoi.connections import RequestClient
 from yoi.core.captures import HandleTable
-from yoi.core.ingress_queue import Lane, Overflow
+from yoi.core.ingress_queue import IngressPolicy, Overflow
 from yoi.errors import SandboxError
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
@@ -24,14 +24,14 @@ from yoi.packages import (
     ResolvedPlugin,
 )
 from yoi.protocol.ingress import EventKind
-from yoi.runtime.hostcalls import HostCallDesk, Waiting
+from yoi.runtime.dispatcher import IngressRules
+from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
 from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
-from yoi.runtime.pump import IngressRules
-from yoi.runtime.request_desk import RequestDesk, Rotation
+from yoi.runtime.secret_injector import SecretInjector, SecretSource
+from yoi.runtime.service_requests import Rotation, ServiceRequests
 from yoi.runtime.service_spec import Instance, ServiceSpec
-from yoi.runtime.vault import SecretSource, Vault
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
 
@@ -60,15 +60,19 @@ class Assembler:
     def spec(self, plugin: ResolvedPlugin) -> ServiceSpec:
         """Return what the service of `plugin` is made of; compiles, loads and dials nothing."""
         manifest = plugin.package.manifest
-        vault = Vault(plugin.name, plugin.authority, self.secrets, self.handles, self.clock)
-        desk = RequestDesk(plugin.name, plugin.authority, vault, self.requests.send, self.secrets)
-        calls = HostCallDesk(
+        injector = SecretInjector(
+            plugin.name, plugin.authority, self.secrets, self.handles, self.clock
+        )
+        requests = ServiceRequests(
+            plugin.name, plugin.authority, injector, self.requests.send, self.secrets
+        )
+        calls = ServiceHostCalls(
             plugin.name,
             self.loop,
             self.waiting,
             self.state,
-            desk,
-            PullSockets(plugin.authority, self.pull, vault.masker),
+            requests,
+            PullSockets(plugin.authority, self.pull, injector.masker),
             self.limits,
         )
         return ServiceSpec(
@@ -81,8 +85,8 @@ class Assembler:
             runtime="none" if manifest.runtime is None else manifest.runtime.label,
             config=plugin.config,
             load=self._loader(plugin, calls),
-            lanes=tuple(
-                Lane(i.name, Overflow(i.on_full), i.queue_events, i.queue_bytes)
+            ingresses=tuple(
+                IngressPolicy(i.name, Overflow(i.on_full), i.queue_events, i.queue_bytes)
                 for i in manifest.ingresses
             ),
             rules={
@@ -91,14 +95,14 @@ class Assembler:
             },
             outlets=tuple(self.outlets.make(plugin, c) for c in manifest.connections),
             told_of_start=_told_of_start(manifest),
-            vault=vault,
-            desk=desk,
+            injector=injector,
+            requests=requests,
             calls=calls,
             tools=tool_offers(plugin),
             may_notify=partial(may_notify, plugin),
         )
 
-    def _loader(self, plugin: ResolvedPlugin, calls: HostCallDesk) -> Callable[[], Instance]:
+    def _loader(self, plugin: ResolvedPlugin, calls: ServiceHostCalls) -> Callable[[], Instance]:
         runtime = plugin.package.manifest.runtime
         files = plugin.package.files
         sandbox, name = self.sandbox, plugin.name

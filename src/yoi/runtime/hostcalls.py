@@ -25,7 +25,7 @@ from yoi.limits import Limits
 from yoi.protocol.session_commands import Request, parse_session_payload
 from yoi.protocol.status import PullSocketStatus
 from yoi.runtime.pull_sockets import PullSockets
-from yoi.runtime.request_desk import RequestDesk
+from yoi.runtime.service_requests import ServiceRequests
 from yoi.sandbox import remaining_seconds
 
 Json = Any
@@ -75,7 +75,7 @@ class Operation:
     """Makes JSON of the answer, on the guest's thread: a large one must not hold the loop up."""
 
 
-class HostCallDesk:
+class ServiceHostCalls:
     """See the module docstring. One per service; a `yoi.sandbox.HostCalls`.
 
     `begin` and `end` bracket the life of an instance, and are called on the loop.
@@ -87,7 +87,7 @@ class HostCallDesk:
         loop: asyncio.AbstractEventLoop,
         waiting: Waiting,
         state: StateStore,
-        requests: RequestDesk,
+        requests: ServiceRequests,
         sockets: PullSockets,
         limits: Limits,
     ) -> None:
@@ -381,45 +381,45 @@ OPERATIONS: dict[str, Operation] = {
             "state.get",
             "Read one key of the plugin's durable state.",
             tuple[str],
-            HostCallDesk._state_get,
+            ServiceHostCalls._state_get,
         ),
         Operation(
             "state.set",
             "Keep JSON text under a key; `null` removes it.",
             tuple[str, str],
-            HostCallDesk._state_set,
+            ServiceHostCalls._state_set,
         ),
         Operation(
             "request.request",
             "Send one HTTP request and wait for its answer.",
             tuple[str | dict[str, Any]],
-            HostCallDesk._request,
+            ServiceHostCalls._request,
             waits=True,
         ),
         Operation(
             "websocket.open",
             "Open a socket and return its handle.",
             tuple[str | dict[str, Any]],
-            HostCallDesk._open,
+            ServiceHostCalls._open,
             waits=True,
         ),
         Operation(
             "websocket.send-text",
             "Queue one text message.",
             tuple[_U32, str],
-            HostCallDesk._send_text,
+            ServiceHostCalls._send_text,
         ),
         Operation(
             "websocket.send-binary",
             "Queue one binary message, given as base64.",
             tuple[_U32, str],
-            HostCallDesk._send_binary,
+            ServiceHostCalls._send_binary,
         ),
         Operation(
             "websocket.recv",
             "Wait for the next message, or for the end.",
             tuple[_U32, _U32],
-            HostCallDesk._recv,
+            ServiceHostCalls._recv,
             waits=True,
             shape=_received,
         ),
@@ -427,13 +427,13 @@ OPERATIONS: dict[str, Operation] = {
             "websocket.close",
             "Close a socket; its handle is gone.",
             tuple[_U32],
-            HostCallDesk._close,
+            ServiceHostCalls._close,
         ),
         Operation(
             "websocket.status",
             "Say how a socket is.",
             tuple[_U32],
-            HostCallDesk._socket_status,
+            ServiceHostCalls._socket_status,
         ),
     )
 }

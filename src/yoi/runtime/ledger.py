@@ -1,44 +1,16 @@
-"""What a person can see of one service: counters, diagnostics, command results, dead letters."""
+"""What a person can see of one service: counters, diagnostics, command results."""
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from yoi.errors import ServiceError, YoiError
+from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
-from yoi.protocol.ingress import QueuedEvent, TextFrame
 from yoi.protocol.status import CommandResult, Counters
 from yoi.runtime.advice import advice
 from yoi.types import Clock, rfc3339, rfc3339_ms
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that was given up, and why."""
-
-    event: QueuedEvent
-    code: str
-    message: str
-    at_ms: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what a person or a script reads; the event is in its public shape."""
-        event = self.event.as_event() if isinstance(self.event, TextFrame) else self.event
-        return {
-            "event_id": self.event.event_id,
-            "kind": str(self.event.kind),
-            "ingress": self.event.ingress,
-            "attempt": self.event.attempt,
-            "code": self.code,
-            "message": self.message,
-            "at": rfc3339_ms(self.at_ms),
-            "event": msgspec.to_builtins(event),
-        }
-
 
 _WINDOW_SECONDS = 1.0
 
@@ -78,8 +50,6 @@ class Ledger:
         self._results: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
             maxlen=limits.command_results
         )
-        self._dead: deque[DeadLetter] = deque()
-        self._dead_bytes = 0
 
     def note(
         self,
@@ -181,47 +151,6 @@ class Ledger:
         """Record what became of one output command."""
         self._results.append(
             (command_id, event_id, kind, status, code, message, self._clock.wall_ms())
-        )
-
-    def bury(self, event: QueuedEvent, code: str, message: str) -> None:
-        """Keep `event` as a dead letter; the oldest ones make room within the bounds."""
-        self.counters.dead += 1
-        self._dead.append(DeadLetter(event, code, message, self._clock.wall_ms()))
-        self._dead_bytes += event.size
-        while len(self._dead) > 1 and (
-            len(self._dead) > self._limits.dead_letters
-            or self._dead_bytes > self._limits.dead_letter_bytes
-        ):
-            self._dead_bytes -= self._dead.popleft().event.size
-        self.note(
-            "service.dead_letter",
-            f"event {event.event_id} was given up after attempt {event.attempt}: {message}",
-            severity="error",
-            hint=f"yoi service dead-letters {self._service}",
-            event_id=event.event_id,
-            cause=code,
-        )
-
-    @property
-    def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """Return the dead letters, oldest first."""
-        return tuple(self._dead)
-
-    def exhume(self, event_id: str) -> None:
-        """Forget the dead letter `event_id`, or raise ServiceError `service.unknown`."""
-        letter = self.letter(event_id)
-        self._dead.remove(letter)
-        self._dead_bytes -= letter.event.size
-
-    def letter(self, event_id: str) -> DeadLetter:
-        """Return the dead letter `event_id`, or raise ServiceError `service.unknown`."""
-        for letter in self._dead:
-            if letter.event.event_id == event_id:
-                return letter
-        raise ServiceError(
-            "service.unknown",
-            f"there is no dead letter {event_id!r}",
-            hint=f"yoi service dead-letters {self._service}",
         )
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from yoi.core.gate import Tell
+from yoi.core.gate import NotifyWorker
 from yoi.errors import ServiceError, YoiError
 from yoi.workers.notify import Notification, Notified
 
@@ -11,7 +11,7 @@ Settled = Callable[[YoiError | None], object]
 """Hears, once, why a notification was not committed; None when it was."""
 
 
-def notification(effect: Tell, plugin: str, reference: str, digest: str) -> Notification:
+def notification(effect: NotifyWorker, plugin: str, reference: str, digest: str) -> Notification:
     """Return what `effect` asks for, with where it comes from."""
     return Notification(
         worker=effect.payload.worker,

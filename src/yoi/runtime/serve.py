@@ -174,7 +174,7 @@ class Runtime:
                     state=self._state,
                     limits=self._limits,
                     notifier=self.workers,
-                    witness=self.observing,
+                    observer=self.observing,
                 )
             )
             self.observing.start()

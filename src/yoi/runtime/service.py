@@ -1,6 +1,6 @@
 """One enabled plugin as it runs: its lifecycle, its guest, its queue and its connections.
 
-Everything here runs on the event loop; guest calls go through `on_worker` and the pump.
+Everything here runs on the event loop; guest calls go through `on_worker` and the dispatcher.
 """
 
 import asyncio
@@ -12,7 +12,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from yoi.core.gate import Ask, CommandGate, Effect, Keep, Port, Send, SetStatus, Steer, Tell
+from yoi.core.gate import (
+    CommandGate,
+    ConnectionCommand,
+    Effect,
+    GatedConnection,
+    HttpRequest,
+    NotifyWorker,
+    SendMessage,
+    SetStatus,
+    StateChange,
+)
 from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
 from yoi.errors import (
@@ -30,12 +40,13 @@ from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, Queued
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.protocol.tool_answer import parse_tool_answer
+from yoi.runtime.connection_commands import steer
+from yoi.runtime.dead_letters import DeadLetter, DeadLetters
+from yoi.runtime.dispatcher import Dispatcher
 from yoi.runtime.inlet import Inlet
-from yoi.runtime.ledger import DeadLetter, Ledger
+from yoi.runtime.ledger import Ledger
 from yoi.runtime.notifying import Settled, notification, settle
-from yoi.runtime.pump import Pump
 from yoi.runtime.service_spec import HostContext, Instance, Link, ServiceSpec
-from yoi.runtime.steering import steer
 from yoi.runtime.thread_bridge import on_worker
 from yoi.runtime.timers import Timers
 from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
@@ -55,23 +66,27 @@ class Service:
         self._around = around
         self._limits = around.limits
         self._ledger = Ledger(spec.name, around.clock, self._tell, around.limits)
+        self._dead_letters = DeadLetters(spec.name, self._ledger, around.clock, around.limits)
         self._life = ServiceLifecycle(around.rng, around.limits)
-        self._queue = IngressQueue(spec.lanes, around.limits)
+        self._queue = IngressQueue(spec.ingresses, around.limits)
         gate = CommandGate(
             {
-                o.name: Port(o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise)
+                o.name: GatedConnection(
+                    o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise
+                )
                 for o in spec.outlets
             },
             around.clock.monotonic(),
             around.limits,
             spec.may_notify,
         )
-        self._pump = Pump(
+        self._dispatcher = Dispatcher(
             spec.name,
             self._queue,
             spec.rules,
             gate,
             self._ledger,
+            self._dead_letters,
             self,
             around.turns,
             around.mailbox,
@@ -216,7 +231,7 @@ class Service:
             )
         for task in tuple(self._tasks):
             task.cancel()
-        self._print.vault.forget()
+        self._print.injector.forget()
         self._life.stopped()
         self._note_state(reason)
 
@@ -240,9 +255,9 @@ class Service:
             self._lost(instance, exc)
             raise
         self.collect_output()
-        event = tool_event(name, [lane.name for lane in self._print.lanes], self._around.clock)
+        event = tool_event(name, [one.name for one in self._print.ingresses], self._around.clock)
         parsed = parse_tool_answer(answer, name, event.event_id, event.created_at)
-        return with_refused(parsed.output, await self._pump.carry_out(parsed.commands, event))
+        return with_refused(parsed.output, await self._dispatcher.carry_out(parsed.commands, event))
 
     async def ask_status(self) -> None:
         """Refresh the plugin's own status, where it is running and not busy."""
@@ -277,7 +292,7 @@ class Service:
             queue_capacity=events,
             queue_bytes=self._queue.bytes,
             queue_bytes_capacity=size,
-            dead_letters=len(self._ledger.dead_letters),
+            dead_letters=len(self._dead_letters),
             last_error=None if error is None else error.message,
             last_error_code=None if error is None else error.code,
             restart_at=None
@@ -293,7 +308,7 @@ class Service:
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Return the events that were given up."""
-        return self._ledger.dead_letters
+        return self._dead_letters.letters
 
     def replay(self, event_id: str) -> None:
         """Queue a dead letter again, as its first attempt.
@@ -302,20 +317,12 @@ class Service:
         the letter stays where it is.
         """
         self._running()
-        event = self._ledger.letter(event_id).event
-        # A person asks for one event at a time: it goes in whatever the lane's policy is.
-        if self._queue.offer(event, Overflow.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):
-            raise ServiceError(
-                "service.queue_full", f"the queue of {self.name} has no room for {event_id!r}"
-            )
-        self._ledger.exhume(event_id)
-        event.attempt = 1
-        self._ledger.counters.enqueued += 1
-        self._pump.wake()
+        self._dead_letters.replay(event_id, self._queue)
+        self._dispatcher.wake()
 
-    # -- for the pump -------------------------------------------------------------------------
+    # -- for the dispatcher -------------------------------------------------------------------
 
-    def send(self, effect: Send) -> None:
+    def send(self, effect: SendMessage) -> None:
         """Write one message; raises ConnectionFailure at once."""
         link = self._links.get(effect.connection)
         if link is None:
@@ -327,7 +334,7 @@ class Service:
         elif effect.data is not None:
             link.send_binary(effect.session, effect.data)
         else:
-            filled = self._print.vault.fill(
+            filled = self._print.injector.fill(
                 effect.document,
                 effect.insert,
                 connection=effect.connection,
@@ -335,30 +342,30 @@ class Service:
             )
             link.send_text(effect.session, msgspec.json.encode(filled.document).decode())
 
-    def act(self, effect: SetStatus | Steer | Keep | Ask) -> None:
+    def act(self, effect: SetStatus | ConnectionCommand | StateChange | HttpRequest) -> None:
         """Do what the gate allowed; raises YoiError at once."""
         if isinstance(effect, SetStatus):
             self._show_status(effect.update)
-        elif isinstance(effect, Keep):
+        elif isinstance(effect, StateChange):
             self._keep(effect)
-        elif isinstance(effect, Ask):
+        elif isinstance(effect, HttpRequest):
             self._ask(effect)
         else:
             self._steer(effect)
 
-    def _steer(self, effect: Steer) -> None:
+    def _steer(self, effect: ConnectionCommand) -> None:
         name = effect.payload.connection
         link = self._links.get(name)
         if link is None:
             raise ConnectionFailure("connection.not_open", f"{name} is not open", name=name)
-        steer(effect.payload, link, self._own_urls.get(name), self._print.vault)
+        steer(effect.payload, link, self._own_urls.get(name), self._print.injector)
 
-    def _ask(self, effect: Ask) -> None:
-        desk = self._print.desk
-        prepared = desk.prepare(effect.payload, effect.command_id)
+    def _ask(self, effect: HttpRequest) -> None:
+        requests = self._print.requests
+        prepared = requests.prepare(effect.payload, effect.command_id)
 
         async def carry_out() -> None:
-            payload = await desk.carry_out(prepared, effect.payload.capture)
+            payload = await requests.carry_out(prepared, effect.payload.capture)
             self._offer(
                 EventKind.RESPONSE,
                 effect.ingress,
@@ -368,7 +375,7 @@ class Service:
 
         self._spawn(carry_out())
 
-    def _keep(self, effect: Keep) -> None:
+    def _keep(self, effect: StateChange) -> None:
         payload = effect.payload
         if isinstance(payload, TimerSet):
             self._timers.set(effect.ingress, payload.name, payload.after_ms)
@@ -400,7 +407,7 @@ class Service:
             self._ledger.note(
                 "service.queue_full", f"no room for the {kind} event", severity="error"
             )
-        self._pump.wake()
+        self._dispatcher.wake()
 
     def _show_status(self, update: DiagnosticStatusUpdate) -> None:
         if update.status is not None:
@@ -408,7 +415,7 @@ class Service:
         if update.message is not None:
             self._ledger.note("notice.status", update.message)
 
-    def notify(self, effect: Tell, settled: Settled) -> None:
+    def notify(self, effect: NotifyWorker, settled: Settled) -> None:
         """Put a text before a worker; `settled` hears, once, whether it was committed."""
         made = notification(effect, self.name, self._print.reference, self._print.digest)
         self._spawn(self._around.notifier.notify(made)).add_done_callback(partial(settle, settled))
@@ -435,13 +442,13 @@ class Service:
         self._life.succeeded(count)
 
     def room(self) -> None:
-        """Let paused connections read again where their lane has room."""
+        """Let paused connections read again where their ingress has room."""
         if self._leaving:
             return  # what is read now would only be discarded
-        lanes = self._queue.resumable()
-        if lanes:
+        with_room = self._queue.resumable()
+        if with_room:
             for outlet in self._print.outlets:
-                if outlet.ingress in lanes and outlet.name in self._links:
+                if outlet.ingress in with_room and outlet.name in self._links:
                     self._links[outlet.name].resume()
 
     def collect_output(self) -> None:
@@ -462,7 +469,7 @@ class Service:
         """Discard the instance; restart after a backoff, or quarantine."""
         self.collect_output()
         instance, self._instance = self._instance, None
-        self._pump.detach()
+        self._dispatcher.detach()
         self._drained.set()
         self._print.calls.end()
         if instance is not None:
@@ -527,7 +534,7 @@ class Service:
         self._open_links()
         for ingress in self._print.told_of_start:
             self._offer(EventKind.STARTED, ingress, "host", {"restarts": self._life.restarts})
-        self._pump.attach(self._instance)
+        self._dispatcher.attach(self._instance)
 
     def _open_links(self) -> None:
         for outlet in self._print.outlets:
@@ -541,8 +548,8 @@ class Service:
                 self._queue,
                 self._ledger,
                 self._around.clock,
-                self._pump.wake,
-                self._print.vault.masker,
+                self._dispatcher.wake,
+                self._print.injector.masker,
             )
             link = outlet.open(inlet)
             inlet.attach(link)
@@ -591,7 +598,7 @@ class Service:
         if not self._queue.depth:
             return
         self._drained.clear()
-        self._pump.wake()
+        self._dispatcher.wake()
         try:
             async with asyncio.timeout(self._limits.drain_ms / 1000):
                 while self._queue.depth and self._life.state is Lifecycle.RUNNING:
@@ -603,7 +610,7 @@ class Service:
             )
 
     async def _retire_instance(self) -> None:
-        self._pump.detach()
+        self._dispatcher.detach()
         # First: the turn that stops the guest waits for one that waits in a host call.
         self._print.calls.end()
         instance, self._instance = self._instance, None
@@ -680,7 +687,7 @@ class Service:
 
     def _tell(self, entry: Diagnostic) -> None:
         self._around.listen(entry)
-        self._around.witness.diagnosed(self.name, entry)
+        self._around.observer.diagnosed(self.name, entry)
 
     def _note_state(self, why: str) -> None:
         self._ledger.note(

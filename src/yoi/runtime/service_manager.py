@@ -79,7 +79,7 @@ class ServiceManager:
                 del self._services[name]
             for name in changed + new:
                 self._services[name] = Service(wanted[name], self._context)
-            self._context.witness.follow_services()
+            self._context.observer.follow_services()
             await self._start([self._services[name] for name in changed + new])
         return Applied(
             started=sorted(new),

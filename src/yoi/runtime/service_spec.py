@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from yoi.core.ingress_queue import Lane, Overflow
+from yoi.core.ingress_queue import IngressPolicy, Overflow
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, Url
@@ -13,13 +13,13 @@ from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.hostcalls import HostCallDesk
+from yoi.runtime.connection_commands import ControlledConnection
+from yoi.runtime.dispatcher import IngressRules
+from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.inlet import Inlet
-from yoi.runtime.pump import IngressRules
-from yoi.runtime.request_desk import RequestDesk
-from yoi.runtime.steering import Steerable
+from yoi.runtime.secret_injector import SecretInjector
+from yoi.runtime.service_requests import ServiceRequests
 from yoi.runtime.thread_bridge import Mailbox, Turns
-from yoi.runtime.vault import Vault
 from yoi.types import Clock, InstanceName, SessionId
 from yoi.workers.notify import Notifier
 from yoi.workers.tools import PluginTool
@@ -57,7 +57,7 @@ class Instance(Protocol):
         ...
 
 
-class Link(Steerable, Protocol):
+class Link(ControlledConnection, Protocol):
     """A host-owned connection (`yoi.connections.HostConnection`)."""
 
     def start(self) -> None:
@@ -132,14 +132,14 @@ class ServiceSpec:
     config: Mapping[str, Any] | None
     load: Callable[[], Instance]
     """Make a fresh instance; blocking, run on a worker thread."""
-    lanes: tuple[Lane, ...]
+    ingresses: tuple[IngressPolicy, ...]
     rules: Mapping[str, IngressRules]
     outlets: tuple[Outlet, ...]
     told_of_start: tuple[str, ...]
     """Ingresses that get a `service_started` event, the plugin's chance to make a first move."""
-    vault: Vault
-    desk: RequestDesk
-    calls: HostCallDesk
+    injector: SecretInjector
+    requests: ServiceRequests
+    calls: ServiceHostCalls
     """What the instance may ask of the host while it runs."""
     tools: tuple[PluginTool, ...]
     """The declared tools that the operator granted."""
@@ -147,7 +147,7 @@ class ServiceSpec:
     """Decides whether the plugin may put something before the worker of that name."""
 
 
-class Witness(Protocol):
+class ServiceObserver(Protocol):
     """Who shows the services of a host to observers. Neither method waits or raises."""
 
     def follow_services(self) -> None:
@@ -159,8 +159,8 @@ class Witness(Protocol):
         ...
 
 
-class Unwatched:
-    """The witness of a host that nobody can watch."""
+class NoObserver:
+    """The observer of a host that nobody can watch."""
 
     def follow_services(self) -> None:
         """Do nothing."""
@@ -182,4 +182,4 @@ class HostContext:
     state: StateStore
     limits: Limits
     notifier: Notifier
-    witness: Witness = field(default_factory=Unwatched)
+    observer: ServiceObserver = field(default_factory=NoObserver)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from yoi.core.gate import Refuse
+from yoi.core.gate import Refused
 from yoi.errors import PermissionDenied
 from yoi.protocol.ingress import IngressEvent
 from yoi.types import Clock, rfc3339_ms
@@ -38,7 +38,7 @@ def tool_event(name: str, ingresses: Sequence[str], clock: Clock) -> IngressEven
     )
 
 
-def with_refused(output: Any, refused: Sequence[Refuse]) -> Any:
+def with_refused(output: Any, refused: Sequence[Refused]) -> Any:
     """Return `output` and, for whoever called, which of the tool's commands came to nothing.
 
     A caller that reads "sent" must not believe it. Hints are for the operator and stay out.

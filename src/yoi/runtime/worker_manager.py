@@ -60,7 +60,7 @@ class HostTools:
 class WorkerManager:
     """The workers of one host. `stop` before the services stop, so that no call is cut off.
 
-    `witness` is told who runs whenever that has changed.
+    `observer` is told who runs whenever that has changed.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class WorkerManager:
         listen: Callable[[Diagnostic], None],
         clock: Clock,
         limits: Limits,
-        witness: Callable[[Sequence[Worker]], None] = lambda _: None,
+        observer: Callable[[Sequence[Worker]], None] = lambda _: None,
     ) -> None:
         tools = HostTools(host, secrets)
         self._listen = listen
         self._clock = clock
         self._limits = limits
-        self._witness = witness
+        self._observer = observer
         self._open = asyncio.Event()
         self._waiting = 0
         self._stopping = False
@@ -100,7 +100,7 @@ class WorkerManager:
         try:
             change = await self.roster.apply(profiles)
         finally:
-            self._witness(self.roster.workers)
+            self._observer(self.roster.workers)
             self._open.set()
         for name, reason in change.failed.items():
             self._listen(

@@ -50,7 +50,7 @@ class Filled:
         return f"<filled at {', '.join(self.places) or 'no place'}>"
 
 
-class Vault:
+class SecretInjector:
     """See the module docstring. One per service; it belongs to the event loop."""
 
     def __init__(

@@ -8,7 +8,7 @@ from yoi.connections.requests import place_of
 from yoi.errors import PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
 from yoi.protocol.session_commands import Request
-from yoi.runtime.vault import Vault
+from yoi.runtime.secret_injector import SecretInjector
 
 Json = Any
 Send = Callable[
@@ -24,15 +24,20 @@ class Rotation(Protocol):
         ...
 
 
-class RequestDesk:
+class ServiceRequests:
     """See the module docstring. One per service; it belongs to the event loop."""
 
     def __init__(
-        self, service: str, authority: Authority, vault: Vault, send: Send, rotation: Rotation
+        self,
+        service: str,
+        authority: Authority,
+        injector: SecretInjector,
+        send: Send,
+        rotation: Rotation,
     ) -> None:
         self._service = service
         self._authority = authority
-        self._vault = vault
+        self._injector = injector
         self._send = send
         self._rotation = rotation
 
@@ -40,7 +45,7 @@ class RequestDesk:
         """Return the request as it will be sent. Raises YoiError; nothing has left the host."""
         target = self._target(command.target)
         body: Json = command.json if command.text is None else command.text
-        filled = self._vault.fill(
+        filled = self._injector.fill(
             {"headers": dict(command.headers), "query": dict(command.query), "body": body},
             command.insert,
             request=command.target,
@@ -143,7 +148,7 @@ class RequestDesk:
                 if decision.secret is not None:
                     await self._rotation.replace(decision.secret, value.text())
                 else:
-                    captured[name] = self._vault.keep(prepared.target, value)
+                    captured[name] = self._injector.keep(prepared.target, value)
             except YoiError as exc:
                 failed[name] = _error(exc)
         if captured:

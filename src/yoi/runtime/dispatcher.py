@@ -1,4 +1,4 @@
-"""The pump of one service: takes events from the queue, has the guest handle them, acts on answers.
+"""Takes the events of one service from its queue, has the guest handle them, acts on the answers.
 
 All of it runs on the event loop but for `_turn`, which runs on a worker thread and touches only
 the guest and its own arguments. One batch is out at a time: dispatch is serial (S3).
@@ -10,23 +10,34 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from yoi.core.gate import Ask, CommandGate, Effect, Keep, Refuse, Send, SetStatus, Steer, Tell
+from yoi.core.gate import (
+    CommandGate,
+    ConnectionCommand,
+    Effect,
+    HttpRequest,
+    NotifyWorker,
+    Refused,
+    SendMessage,
+    SetStatus,
+    StateChange,
+)
 from yoi.core.ingress_queue import IngressQueue
 from yoi.errors import GuestTrapped, PermissionDenied, SandboxError, YoiError
 from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
+from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.notifying import Settled
 from yoi.runtime.thread_bridge import Mailbox, Turns
 from yoi.types import Clock
 
-_Carried = Send | SetStatus | Steer | Keep | Ask | Tell
+_Carried = SendMessage | SetStatus | ConnectionCommand | StateChange | HttpRequest | NotifyWorker
 
 
 class Handler(Protocol):
-    """The part of a sandbox guest that the pump uses; blocking, worker threads only."""
+    """The part of a sandbox guest that the dispatcher uses; blocking, worker threads only."""
 
     def dispatch(self, events: Sequence[QueuedEvent], budget_ms: int) -> list[Outcome]:
         """Return the outcomes of a prefix of `events`, at least one."""
@@ -41,18 +52,18 @@ class IngressRules:
     attempts: int
 
 
-class PumpOwner(Protocol):
-    """What the pump reports to: the service."""
+class DispatchOwner(Protocol):
+    """What the dispatcher reports to: the service."""
 
-    def send(self, effect: Send) -> None:
+    def send(self, effect: SendMessage) -> None:
         """Write one message; raises YoiError at once."""
         ...
 
-    def act(self, effect: SetStatus | Steer | Keep | Ask) -> None:
+    def act(self, effect: SetStatus | ConnectionCommand | StateChange | HttpRequest) -> None:
         """Do anything else that is allowed; raises YoiError at once, never blocks."""
         ...
 
-    def notify(self, effect: Tell, settled: Settled) -> None:
+    def notify(self, effect: NotifyWorker, settled: Settled) -> None:
         """Put a text before a worker; `settled` hears, once, whether it was committed."""
         ...
 
@@ -73,7 +84,7 @@ class PumpOwner(Protocol):
         ...
 
     def guest_lost(self, error: YoiError) -> None:
-        """The instance is gone; the pump stands still until `attach`."""
+        """The instance is gone; the dispatcher stands still until `attach`."""
         ...
 
     def idle(self) -> None:
@@ -81,7 +92,7 @@ class PumpOwner(Protocol):
         ...
 
 
-class Pump:
+class Dispatcher:
     """See the module docstring."""
 
     def __init__(
@@ -91,7 +102,8 @@ class Pump:
         rules: Mapping[str, IngressRules],
         gate: CommandGate,
         ledger: Ledger,
-        owner: PumpOwner,
+        dead_letters: DeadLetters,
+        owner: DispatchOwner,
         turns: Turns,
         mailbox: Mailbox,
         loop: asyncio.AbstractEventLoop,
@@ -103,6 +115,7 @@ class Pump:
         self._rules = rules
         self._gate = gate
         self._ledger = ledger
+        self._dead_letters = dead_letters
         self._owner = owner
         self._turns = turns
         self._mailbox = mailbox
@@ -130,15 +143,15 @@ class Pump:
 
     async def carry_out(
         self, commands: Iterable[OutputCommand], event: QueuedEvent
-    ) -> list[Refuse]:
+    ) -> list[Refused]:
         """Carry out commands that answer `event`, which is not queued; return the refused.
 
         In order: whoever asked reads what came of each, notifications included.
         """
-        refused: list[Refuse] = []
+        refused: list[Refused] = []
         for command in commands:
             effect = self._judged(command, event, self._clock.monotonic())
-            if isinstance(effect, Tell):
+            if isinstance(effect, NotifyWorker):
                 one = await self._told(effect, event)
             else:
                 one = self._perform(effect, event)
@@ -146,8 +159,8 @@ class Pump:
                 refused.append(one)
         return refused
 
-    async def _told(self, effect: Tell, event: QueuedEvent) -> Refuse | None:
-        outcome: asyncio.Future[Refuse | None] = self._loop.create_future()
+    async def _told(self, effect: NotifyWorker, event: QueuedEvent) -> Refused | None:
+        outcome: asyncio.Future[Refused | None] = self._loop.create_future()
 
         def settled(error: YoiError | None) -> None:
             refused = self._settled(effect, event, error)
@@ -219,9 +232,9 @@ class Pump:
                     if settled == len(outcomes) - 1:
                         self._retry(event)
                         break
-                    self._ledger.bury(event, "sandbox.exception", outcome.message)
+                    self._dead_letters.add(event, "sandbox.exception", outcome.message)
                 else:
-                    self._ledger.bury(event, "sandbox.exception", outcome.message)
+                    self._dead_letters.add(event, "sandbox.exception", outcome.message)
             else:
                 self._refused(event, outcome)
             settled += 1
@@ -233,7 +246,7 @@ class Pump:
 
     def _refused(self, event: QueuedEvent, outcome: AnswerRefused) -> None:
         self._ledger.counters.failed += 1
-        self._ledger.bury(event, outcome.code, outcome.message)
+        self._dead_letters.add(event, outcome.code, outcome.message)
 
     def _failed(self, handler: Handler, events: list[QueuedEvent], error: YoiError) -> None:
         if error.code == "sandbox.gone":
@@ -256,7 +269,7 @@ class Pump:
             self._retry(events[0])
             self._queue.give_back()
         else:
-            self._ledger.bury(events[0], error.code, error.message)
+            self._dead_letters.add(events[0], error.code, error.message)
             self._queue.settle(1)
         if isinstance(error, GuestTrapped):
             self._lost(handler, error)
@@ -286,18 +299,18 @@ class Pump:
             return self._gate.judge(command, event, now)
         except Exception as exc:
             error = _defect(command.kind, exc)
-            return Refuse(
+            return Refused(
                 "failed", error.code, error.message, None, command.command_id, command.kind
             )
 
-    def _perform(self, effect: Effect, event: QueuedEvent) -> Refuse | None:
-        if isinstance(effect, Refuse):
+    def _perform(self, effect: Effect, event: QueuedEvent) -> Refused | None:
+        if isinstance(effect, Refused):
             self._refuse(effect, event)
             return effect
         try:
-            if isinstance(effect, Send):
+            if isinstance(effect, SendMessage):
                 self._owner.send(effect)
-            elif isinstance(effect, Tell):
+            elif isinstance(effect, NotifyWorker):
                 self._owner.notify(effect, partial(self._settled, effect, event))
                 return None
             else:
@@ -311,7 +324,9 @@ class Pump:
         self._done(effect, event)
         return None
 
-    def _settled(self, effect: Tell, event: QueuedEvent, error: YoiError | None) -> Refuse | None:
+    def _settled(
+        self, effect: NotifyWorker, event: QueuedEvent, error: YoiError | None
+    ) -> Refused | None:
         if error is None:
             self._done(effect, event)
             return None
@@ -323,7 +338,7 @@ class Pump:
         self._ledger.counters.commands_done += 1
         self._ledger.command(effect.command_id, event.event_id, effect.kind, "done")
 
-    def _refuse(self, effect: Refuse, event: QueuedEvent) -> None:
+    def _refuse(self, effect: Refused, event: QueuedEvent) -> None:
         counters = self._ledger.counters
         if effect.status == "failed":
             counters.commands_failed += 1
@@ -348,9 +363,9 @@ class Pump:
         self._owner.tell_plugin(event, effect, effect.code, effect.message)
 
 
-def _refusal(effect: _Carried, error: YoiError) -> Refuse:
+def _refusal(effect: _Carried, error: YoiError) -> Refused:
     status = "denied" if isinstance(error, PermissionDenied) else "failed"
-    return Refuse(status, error.code, error.message, error.hint, effect.command_id, effect.kind)
+    return Refused(status, error.code, error.message, error.hint, effect.command_id, effect.kind)
 
 
 def _defect(kind: str, exc: Exception) -> YoiError:

@@ -17,9 +17,9 @@ from yoi.core.insertion import Insertion, insert_into
 from yoi.errors import ConnectionFailure, InsertionError
 from yoi.permissions import JsonPointer, PointerFault, Url
 from yoi.protocol.session_commands import (
+    ConnectionControl,
     Match,
     OutgoingMessage,
-    Steering,
     WebSocketAutoreply,
     WebSocketClose,
     WebSocketHeartbeat,
@@ -28,12 +28,12 @@ from yoi.protocol.session_commands import (
     WebSocketReconnect,
     WebSocketStop,
 )
-from yoi.runtime.vault import Vault
+from yoi.runtime.secret_injector import SecretInjector
 
 Json = Any
 
 
-class Steerable(Protocol):
+class ControlledConnection(Protocol):
     """The part of a `yoi.connections.HostConnection` that is steered; nothing here blocks."""
 
     def open(self, target: DialTarget | None = None) -> None:
@@ -65,40 +65,49 @@ class Steerable(Protocol):
         ...
 
 
-def steer(command: Steering, link: Steerable, own_url: Url | None, vault: Vault) -> None:
+def steer(
+    command: ConnectionControl,
+    link: ControlledConnection,
+    own_url: Url | None,
+    injector: SecretInjector,
+) -> None:
     """Do `command` to `link`, whose manifest names `own_url`. Raises YoiError at once."""
     if isinstance(command, WebSocketOpen):
-        link.open(_target(command, own_url, vault))
+        link.open(_target(command, own_url, injector))
     elif isinstance(command, WebSocketClose):
         link.close_session(command.code, command.reason)
     elif isinstance(command, WebSocketReconnect):
         if command.url is None and command.handle is None:
             link.reconnect()
         else:
-            link.open(_place(command.connection, command.url, command.handle, vault))
+            link.open(_place(command.connection, command.url, command.handle, injector))
     elif isinstance(command, WebSocketStop):
         link.stop(reason=command.reason)
     elif isinstance(command, WebSocketReady):
         link.ready()
     elif isinstance(command, WebSocketHeartbeat):
-        link.heartbeat(_heartbeat(command, vault))
+        link.heartbeat(_heartbeat(command, injector))
     else:
-        link.autoreply(_autoreply(command, vault))
+        link.autoreply(_autoreply(command, injector))
 
 
-def _place(connection: str, url: str | None, handle: str | None, vault: Vault) -> DialTarget:
+def _place(
+    connection: str, url: str | None, handle: str | None, injector: SecretInjector
+) -> DialTarget:
     if handle is not None:
-        return DialTarget(Url.parse(vault.opened_url(handle, connection).text()), once=True)
+        return DialTarget(Url.parse(injector.opened_url(handle, connection).text()), once=True)
     return DialTarget(Url.parse(url or ""))
 
 
-def _target(command: WebSocketOpen, own_url: Url | None, vault: Vault) -> DialTarget | None:
+def _target(
+    command: WebSocketOpen, own_url: Url | None, injector: SecretInjector
+) -> DialTarget | None:
     given = command.url is not None or command.handle is not None
     adds = command.headers or command.query or command.insert
     if not given and not adds:
         return None
     if given:
-        base = _place(command.connection, command.url, command.handle, vault)
+        base = _place(command.connection, command.url, command.handle, injector)
     elif own_url is not None:
         base = DialTarget(own_url)
     else:
@@ -107,7 +116,7 @@ def _target(command: WebSocketOpen, own_url: Url | None, vault: Vault) -> DialTa
             f"{command.connection} has no url in its manifest: name a url or handle to open",
             name=command.connection,
         )
-    filled = vault.fill(
+    filled = injector.fill(
         {"headers": dict(command.headers), "query": dict(command.query)},
         command.insert,
         connection=command.connection,
@@ -134,31 +143,31 @@ def _with_query(url: Url, query: Mapping[str, str]) -> Url:
     return Url.parse(base + joint + urlencode(list(query.items()), quote_via=quote))
 
 
-def _heartbeat(command: WebSocketHeartbeat, vault: Vault) -> HeartbeatSpec | None:
+def _heartbeat(command: WebSocketHeartbeat, injector: SecretInjector) -> HeartbeatSpec | None:
     message = command.message
     if not command.every_ms or message is None:
         return None
     # Rendered once now, so that a missing grant or secret is heard by whoever asked.
-    _render(message, command.connection, vault, None)
+    _render(message, command.connection, injector, None)
     return HeartbeatSpec(
         every_ms=command.every_ms,
-        render=lambda last: _render(message, command.connection, vault, last),
+        render=lambda last: _render(message, command.connection, injector, last),
         first_ms=command.first_ms,
         ack=None if command.ack is None else _match(command.ack),
     )
 
 
-def _autoreply(command: WebSocketAutoreply, vault: Vault) -> Autoreply | None:
+def _autoreply(command: WebSocketAutoreply, injector: SecretInjector) -> Autoreply | None:
     message = command.message
     if command.when is None or message is None:
         return None
     targets = tuple(_pointer(to) for _, to in command.copy)
-    _render(message, command.connection, vault, None)
+    _render(message, command.connection, injector, None)
 
     def render(copied: Sequence[Json], last: Mapping[str, Json]) -> str:
         values = dict(zip(targets, copied, strict=True))
         filled = OutgoingMessage(message.text, _copied(message.document, values), message.insert)
-        return _render(filled, command.connection, vault, last)
+        return _render(filled, command.connection, injector, last)
 
     return Autoreply(
         when=_match(command.when),
@@ -173,12 +182,15 @@ def _copied(document: Json, values: Mapping[JsonPointer, Json]) -> Json:
 
 
 def _render(
-    message: OutgoingMessage, connection: str, vault: Vault, last: Mapping[str, Json] | None
+    message: OutgoingMessage,
+    connection: str,
+    injector: SecretInjector,
+    last: Mapping[str, Json] | None,
 ) -> str:
     if message.text is not None:
         return message.text
     look: Callable[[str], Json] = (lambda _: None) if last is None else last.get
-    filled = vault.fill(message.document, message.insert, connection=connection, last=look)
+    filled = injector.fill(message.document, message.insert, connection=connection, last=look)
     return msgspec.json.encode(filled.document).decode()
 
 

@@ -1,0 +1,104 @@
+"""The events of one service that were given up, kept for a person to read and to replay."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.errors import ServiceError
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.ingress import QueuedEvent, TextFrame
+from yoi.runtime.ledger import Ledger
+from yoi.types import Clock, rfc3339_ms
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that was given up, and why."""
+
+    event: QueuedEvent
+    code: str
+    message: str
+    at_ms: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a person or a script reads; the event is in its public shape."""
+        event = self.event.as_event() if isinstance(self.event, TextFrame) else self.event
+        return {
+            "event_id": self.event.event_id,
+            "kind": str(self.event.kind),
+            "ingress": self.event.ingress,
+            "attempt": self.event.attempt,
+            "code": self.code,
+            "message": self.message,
+            "at": rfc3339_ms(self.at_ms),
+            "event": msgspec.to_builtins(event),
+        }
+
+
+class DeadLetters:
+    """See the module docstring. Bounded by count and bytes: the oldest make room."""
+
+    def __init__(self, service: str, ledger: Ledger, clock: Clock, limits: Limits = LIMITS) -> None:
+        self._service = service
+        self._ledger = ledger
+        self._clock = clock
+        self._limits = limits
+        self._letters: deque[DeadLetter] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    @property
+    def letters(self) -> tuple[DeadLetter, ...]:
+        """Return them, oldest first."""
+        return tuple(self._letters)
+
+    def add(self, event: QueuedEvent, code: str, message: str) -> None:
+        """Keep `event`, which was given up because of `code`."""
+        self._ledger.counters.dead += 1
+        self._letters.append(DeadLetter(event, code, message, self._clock.wall_ms()))
+        self._bytes += event.size
+        while len(self._letters) > 1 and (
+            len(self._letters) > self._limits.dead_letters
+            or self._bytes > self._limits.dead_letter_bytes
+        ):
+            self._bytes -= self._letters.popleft().event.size
+        self._ledger.note(
+            "service.dead_letter",
+            f"event {event.event_id} was given up after attempt {event.attempt}: {message}",
+            severity="error",
+            hint=f"yoi service dead-letters {self._service}",
+            event_id=event.event_id,
+            cause=code,
+        )
+
+    def replay(self, event_id: str, queue: IngressQueue) -> None:
+        """Queue the event again, as its first attempt, and forget the letter.
+
+        Raises ServiceError: `service.unknown`, or `service.queue_full` and keeps the letter.
+        """
+        letter = self._letter(event_id)
+        # A person asks for one event at a time: it is accepted whatever the ingress's policy is.
+        if queue.offer(letter.event, Overflow.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):
+            raise ServiceError(
+                "service.queue_full",
+                f"the queue of {self._service} has no room for {event_id!r}",
+            )
+        self._letters.remove(letter)
+        self._bytes -= letter.event.size
+        letter.event.attempt = 1
+        self._ledger.counters.enqueued += 1
+
+    def _letter(self, event_id: str) -> DeadLetter:
+        for letter in self._letters:
+            if letter.event.event_id == event_id:
+                return letter
+        raise ServiceError(
+            "service.unknown",
+            f"there is no dead letter {event_id!r}",
+            hint=f"yoi service dead-letters {self._service}",
+        )
