@@ -1,81 +1,122 @@
-# Every target sets up .venv by itself. The stamp names what was installed, so a second run needs
-# no network, and a change of the dependencies, or a moved checkout, installs again.
-PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell \
-	command -v $(p) >/dev/null && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+# Every target sets up what it needs by itself, from the versions and hashes in requirements/. A stamp
+# names what was installed, so a second run needs no network, and a change of the locks, or a moved
+# checkout, installs again. The path of the checkout may hold spaces: only relative paths stand here.
+MINORS := 14 13 12 11
+PYTHON ?= $(firstword $(foreach p,python3 $(MINORS:%=python3.%),$(shell \
+	command -v $(p) >/dev/null && $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
 	2>/dev/null && echo $(p))))
 VENV := .venv
-BIN := $(VENV)/bin
-BENCH_VENV := .venv-bench
+PEERS := .venv-peers
+BENCH := .venv-bench
+LATEST := .venv-latest
+LOCK := .venv-lock
 PIP := -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
-KEY := $(shell { pwd; cat pyproject.toml hatch_build.py pdk/python/pyproject.toml; } | cksum | tr -d ' ')
-STAMP := $(VENV)/.installed-$(KEY)
-BENCH_STAMP := $(BENCH_VENV)/.installed-$(KEY)
+LOCKED := $(PIP) --require-hashes -r
+HERE := -e . -e pdk/python
+# What `make` installs and builds hangs on these; the packaging of this checkout on the last three.
+key = $(shell { pwd -P; cat requirements/$(1).txt pyproject.toml hatch_build.py pdk/python/pyproject.toml; } \
+	| cksum | tr -d ' ')
+STAMP := $(VENV)/.installed-$(call key,dev)
+PEERS_STAMP := $(PEERS)/.installed-$(call key,peers)
+BENCH_STAMP := $(BENCH)/.installed-$(call key,bench)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench compliance chaos fuzz format clean
+.PHONY: demo test check peers latest lock bench compliance chaos fuzz format clean
 
-# --group needs pip 25.1. pip itself is upgraded first, and only where it is older.
-define set_up
-	@test -n "$(PYTHON)" || { echo "Yoi needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
-	@{ $(1)/bin/python -m pip --version && grep -qF "$(CURDIR)/" $(1)/bin/pip; } >/dev/null 2>&1 \
-		|| $(PYTHON) -m venv --clear $(1) || { \
+# $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
+define new_venv
+	@test -n "$(PYTHON)" || { echo "Yoi needs Python 3.11 to 3.14; set PYTHON=..." >&2; exit 1; }
+	@{ $(1)/bin/python -m pip --version && grep -qF "$$(pwd -P)/" $(1)/bin/pip; } >/dev/null 2>&1 \
+		|| "$(PYTHON)" -m venv --clear $(1) || { \
 		echo "could not make $(1); on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "setting up $(1) (once)" >&2
-	$(1)/bin/python -c 'import pip; raise SystemExit(tuple(map(int, pip.__version__.split(".")[:2])) < (25, 1))' \
-		|| $(1)/bin/python $(PIP) --upgrade "pip>=25.1"
-	$(1)/bin/python $(PIP) $(2)
 	@rm -f $(1)/.installed*
-	@touch $(3)
 endef
 
 $(STAMP):
-	$(call set_up,$(VENV),--group dev -e . -e pdk/python,$@)
+	$(call new_venv,$(VENV))
+	$(VENV)/bin/python $(LOCKED) requirements/dev.txt
+	$(VENV)/bin/python $(PIP) --no-deps --no-build-isolation $(HERE)
+	@touch $@
+
+$(PEERS_STAMP):
+	$(call new_venv,$(PEERS))
+	$(PEERS)/bin/python $(LOCKED) requirements/peers.txt
+	@touch $@
 
 $(BENCH_STAMP):
-	$(call set_up,$(BENCH_VENV),--group bench,$@)
+	$(call new_venv,$(BENCH))
+	$(BENCH)/bin/python $(LOCKED) requirements/bench.txt
+	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/yoi demo
+	@$(VENV)/bin/python -m yoi demo
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+# PYTEST_ARGS="-k queue" for a part of it.
+test: $(STAMP) $(PEERS_STAMP)
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/docs
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m pytest -q tests/docs
+
+# Clients made by others, which tests and benchmarks run as processes.
+peers: $(PEERS_STAMP)
+
+# The suite with the newest versions that pyproject.toml allows: drift is seen here before users see it.
+latest: $(PEERS_STAMP)
+	$(call new_venv,$(LATEST))
+	$(LATEST)/bin/python $(PIP) "pip>=25.1"
+	$(LATEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager --group dev $(HERE)
+	$(LATEST)/bin/python -m pip list
+	$(LATEST)/bin/python -m pytest $(PYTEST_ARGS)
+
+# Writes requirements/ anew from pyproject.toml, keeping the versions that still fit; UPGRADE=1 takes
+# the newest. Each file is for Python 3.11 to 3.14 on every system.
+compile = $(LOCK)/bin/python -m uv --quiet --no-config pip compile --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	$(if $(UPGRADE),--upgrade)
+lock:
+	$(call new_venv,$(LOCK))
+	$(LOCK)/bin/python $(LOCKED) requirements/lock.txt
+	$(compile) pyproject.toml -o requirements/run.txt
+	$(compile) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(compile) --group bench -c requirements/run.txt -o requirements/bench.txt
+	$(compile) --group peers -o requirements/peers.txt
+	$(compile) --group lock -o requirements/lock.txt
 
 # Minutes. Each script ends with one line of JSON.
 bench: $(STAMP) $(BENCH_STAMP)
-	BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python benchmarks/frame_path.py
-	$(BIN)/python benchmarks/plugin_cost.py
-	$(BIN)/python benchmarks/many_services.py
-	$(BIN)/python benchmarks/micro.py
-	$(BIN)/python benchmarks/observation_core.py
-	$(BIN)/python benchmarks/heartbeat.py
-	$(BIN)/python benchmarks/recovery.py
-	$(BIN)/python benchmarks/worker.py
-	BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python benchmarks/fanout.py
-	$(BIN)/python benchmarks/stalled.py
-	$(BIN)/python benchmarks/resume.py
+	BENCH_PYTHON=$(BENCH)/bin/python $(VENV)/bin/python benchmarks/frame_path.py
+	$(VENV)/bin/python benchmarks/plugin_cost.py
+	$(VENV)/bin/python benchmarks/many_services.py
+	$(VENV)/bin/python benchmarks/micro.py
+	$(VENV)/bin/python benchmarks/observation_core.py
+	$(VENV)/bin/python benchmarks/heartbeat.py
+	$(VENV)/bin/python benchmarks/recovery.py
+	$(VENV)/bin/python benchmarks/worker.py
+	BENCH_PYTHON=$(BENCH)/bin/python $(VENV)/bin/python benchmarks/fanout.py
+	$(VENV)/bin/python benchmarks/stalled.py
+	$(VENV)/bin/python benchmarks/resume.py
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
 compliance: $(STAMP)
-	$(BIN)/python compliance/run.py
+	$(VENV)/bin/python compliance/run.py
 
 # About a quarter of an hour; CHAOS_HISTORIES=10 for less. The last line is JSON (chaos/README.md).
 chaos: $(STAMP)
-	@$(BIN)/python -m chaos.run
+	@$(VENV)/bin/python -m chaos.run
 
 # Each round prints its seed; the last line is JSON (fuzzing/README.md).
 fuzz: $(STAMP)
-	@$(BIN)/python -m fuzzing.run --minutes $${FUZZ_MINUTES:-10}
+	@$(VENV)/bin/python -m fuzzing.run --minutes $${FUZZ_MINUTES:-10}
 
 format: $(STAMP)
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	$(VENV)/bin/python -m ruff format .
+	$(VENV)/bin/python -m ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
