@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -86,7 +87,8 @@ def test_every_make_target_the_readme_names_exists():
 def test_every_dependency_has_its_reason():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
-    named = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    groups = project["dependency-groups"].values()
+    named = [*project["project"]["dependencies"], *itertools.chain.from_iterable(groups)]
     missing = [
         name for entry in named if (name := re.split(r"[\[<>=~; ]", entry)[0].lower()) not in page
     ]

@@ -1,6 +1,7 @@
 """O1: the events' JSON, pinned by golden files, and readers that outlive this version."""
 
 import contextlib
+import inspect
 import json
 from pathlib import Path
 from typing import get_args
@@ -166,6 +167,23 @@ def test_schema_and_typescript_are_what_the_types_say():
     """Regenerate them with `python -m yoi.protocol.schemas`."""
     assert (SCHEMAS / "events.schema.json").read_text(encoding="utf-8") == schema_text()
     assert (SCHEMAS / "events.ts").read_text(encoding="utf-8") == typescript_text()
+
+
+def test_a_description_is_the_same_whether_or_not_docstrings_keep_their_indentation(monkeypatch):
+    made = msgspec.json.schema_components
+
+    def indenting(*args, **kwargs):
+        references, components = made(*args, **kwargs)
+        for node in components.values():
+            lines = inspect.cleandoc(node["description"]).split("\n")
+            node["description"] = "\n".join(
+                [lines[0], *(f"    {line}" if line else "" for line in lines[1:])]
+            )
+        return references, components
+
+    plain = schema_text()
+    monkeypatch.setattr(msgspec.json, "schema_components", indenting)
+    assert schema_text() == plain
 
 
 def test_the_schema_knows_exactly_our_events():

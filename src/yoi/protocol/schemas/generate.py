@@ -1,5 +1,6 @@
 """JSON Schema and TypeScript of the worker events, made from the types themselves."""
 
+import inspect
 import json
 from typing import Any
 
@@ -16,6 +17,10 @@ def events_schema() -> dict[str, Any]:
     A reader tolerates event names and fields that are not in it: a newer Yoi may send more.
     """
     (_,), components = msgspec.json.schema_components([Event], ref_template="#/$defs/{name}")
+    for node in components.values():
+        # Some versions of Python and of msgspec keep a docstring's indentation, some take it away.
+        if "description" in node:
+            node["description"] = inspect.cleandoc(node["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": _HEADER,
