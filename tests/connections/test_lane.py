@@ -12,7 +12,7 @@ from websockets.frames import Frame, Opcode
 
 from yoi.connections import DialTarget
 from yoi.connections.handshake import new_protocol
-from yoi.connections.wire import SocketWire
+from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS
 from yoi.testing import ManualClock
 
@@ -43,10 +43,10 @@ class Pipe:
 
 
 class Log:
-    """Owner of one wire; pauses after every `pause_every` messages."""
+    """Owner of one socket; pauses after every `pause_every` messages."""
 
-    def __init__(self, wire, pause_every):
-        self.wire = wire
+    def __init__(self, socket, pause_every):
+        self.socket = socket
         self.calls = []
         self._pause_every = pause_every
 
@@ -66,10 +66,10 @@ class Log:
     def _put(self, call):
         self.calls.append(call)
         if self._pause_every and len(self.calls) % self._pause_every == 0:
-            self.wire.pause_reading()
+            self.socket.pause_reading()
 
 
-class LibraryOnly(SocketWire):
+class LibraryOnly(AsyncioWebSocket):
     def _take_whole_texts(self, data, at):
         return at, False
 
@@ -78,28 +78,28 @@ async def outcome(kind, chunks, pause_every):
     """Return what an owner hears of `chunks`, and the close code that is written."""
     plan = plan_for("ws://127.0.0.1/")
     protocol = new_protocol(plan, DialTarget(plan.url), MAX_BYTES)
-    wire = kind(protocol, "test", limits=BOUNDS, clock=ManualClock())
+    socket = kind(protocol, "test", limits=BOUNDS, clock=ManualClock())
     pipe = Pipe()
-    wire.connection_made(pipe)
+    socket.connection_made(pipe)
     response = (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {_accept(protocol.key)}\r\n\r\n"
     )
-    wire.data_received(response.encode())
-    await wire.upgraded
-    log = Log(wire, pause_every)
-    wire.attach(log)
-    wire.resume_reading()
+    socket.data_received(response.encode())
+    await socket.upgraded
+    log = Log(socket, pause_every)
+    socket.attach(log)
+    socket.resume_reading()
     for chunk in chunks:
-        wire.data_received(chunk)
+        socket.data_received(chunk)
         await asyncio.sleep(0)
-        wire.resume_reading()
+        socket.resume_reading()
         await asyncio.sleep(0)
-    wire.connection_lost(None)
+    socket.connection_lost(None)
     for _ in range(200):
-        if wire._reported:
+        if socket._reported:
             break
-        wire.resume_reading()
+        socket.resume_reading()
         await asyncio.sleep(0)
     sent = protocol.close_sent
     return log.calls, None if sent is None else int(sent.code)
@@ -146,7 +146,7 @@ def test_the_lane_agrees_with_the_library(stream, cuts, pause_every):
     """Same messages, same order, same verdict, however the bytes are cut and reading pauses."""
     points = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     chunks = [stream[a:b] for a, b in itertools.pairwise(points)]
-    with_lane = asyncio.run(outcome(SocketWire, chunks, pause_every))
+    with_lane = asyncio.run(outcome(AsyncioWebSocket, chunks, pause_every))
     without = asyncio.run(outcome(LibraryOnly, chunks, pause_every))
     assert with_lane == without
 
@@ -167,5 +167,5 @@ async def test_a_fault_behind_a_pause_is_reported_after_it():
 async def test_one_text_in_tiny_pieces(step):
     data = raw(Opcode.TEXT, b"x" * 300) + raw(Opcode.TEXT, "é".encode())
     chunks = [data[at : at + step] for at in range(0, len(data), step)]
-    calls, _ = await outcome(SocketWire, chunks, 0)
+    calls, _ = await outcome(AsyncioWebSocket, chunks, 0)
     assert calls[:2] == [("text", "x" * 300, 300), ("text", "é", 2)]

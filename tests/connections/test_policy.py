@@ -29,9 +29,9 @@ async def test_policy_and_names_are_asked_again_on_every_dial():
 
     world = World(authorise=authorise)
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.resolver.addresses = [*FixedResolver("10.0.0.1", "93.184.215.99").addresses]
-    wire.peer_vanishes()
+    socket.peer_vanishes()
     await world.sink.next("failed")
     world.timers.advance(1)
     dial = await world.connector.dialled()
@@ -65,23 +65,23 @@ async def test_a_grant_withdrawn_between_two_dials_stops_the_connection():
 async def test_pause_holds_messages_back_and_resume_lets_them_go():
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.host.pause()
-    wire.peer_sends("one")
-    wire.peer_sends("two")
+    socket.peer_sends("one")
+    socket.peer_sends("two")
     await world.settle()
     assert "text" not in world.sink.names()
     assert world.host.status().reading_paused
     # Neither liveness clock runs while nothing can be seen.
     world.timers.advance(9)
-    assert wire.pings == 0
+    assert socket.pings == 0
     world.host.resume()
     await world.settle()
     assert [c[2] for c in world.sink.seen if c[0] == "text"] == ["one", "two"]
     world.timers.advance(19)
-    assert wire.pings == 0
+    assert socket.pings == 0
     world.timers.advance(2)
-    assert wire.pings == 1
+    assert socket.pings == 1
     notices = [c[1] for c in world.sink.seen if c[0] == "notice"]
     assert notices == ["notice.paused", "notice.resumed"]
 
@@ -91,9 +91,9 @@ async def test_pausing_inside_a_delivery_stops_the_next_one():
     world = World()
     world.sink.on_text = lambda session, text: world.host.pause()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     for text in ("one", "two", "three"):
-        wire.peer_sends(text)
+        socket.peer_sends(text)
     await world.settle()
     assert [c[2] for c in world.sink.seen if c[0] == "text"] == ["one"]
 
@@ -101,15 +101,15 @@ async def test_pausing_inside_a_delivery_stops_the_next_one():
 async def test_the_grace_ends_the_session_and_the_gap_says_why():
     world = World(pause_grace_ms=3_000)
     world.host.start()
-    wire = await world.open()
-    wire.peer_sends("seen")
+    socket = await world.open()
+    socket.peer_sends("seen")
     await world.settle()
     world.timers.advance(1)
     world.host.pause()
-    wire.peer_sends("never seen")
+    socket.peer_sends("never seen")
     world.timers.advance(3)
-    assert wire.close_sent[0] == 1008
-    wire.peer_closes(1008)
+    assert socket.close_sent[0] == 1008
+    socket.peer_closes(1008)
     _, error, _ = await world.sink.next("failed")
     assert error.code == "connection.overflow"
     world.host.resume()
@@ -125,14 +125,14 @@ async def test_the_grace_ends_the_session_and_the_gap_says_why():
 async def test_a_silent_peer_is_dropped_within_the_pong_bound():
     world = World(ping_ms=20_000, pong_ms=5_000)
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.timers.advance(20)
-    assert wire.pings == 1
-    wire.peer_pongs()
+    assert socket.pings == 1
+    socket.peer_pongs()
     world.timers.advance(19)
     assert world.host.status().state == "open"
     world.timers.advance(1)
-    assert wire.pings == 2
+    assert socket.pings == 2
     world.timers.advance(5)
     _, error, retry = await world.sink.next("failed")
     assert (error.code, retry) == ("connection.idle", 250)
@@ -142,10 +142,10 @@ async def test_a_frame_never_follows_its_sessions_close():
     """The socket may hold more than was read; the sink hears the close last."""
     world = World()
     world.host.start()
-    wire = await world.open()
-    wire.peer_sends("before")
-    wire.peer_closes(4000, "enough")
-    wire.peer_sends("after")
+    socket = await world.open()
+    socket.peer_sends("before")
+    socket.peer_closes(4000, "enough")
+    socket.peer_sends("after")
     _, session, code, reason, clean = await world.sink.next("closed")
     await world.settle()
     assert (session, code, reason, clean) == ("s1", 4000, "enough", True)
@@ -166,10 +166,10 @@ async def test_closing_while_a_dial_is_under_way_leaves_nothing():
 async def test_close_is_idempotent_and_bounded():
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     closing = [asyncio.ensure_future(world.host.close(1001, "bye")) for _ in range(2)]
     await world.settle()
-    assert wire.close_sent == (1001, "bye")
+    assert socket.close_sent == (1001, "bye")
     assert not any(task.done() for task in closing)
     world.timers.advance(3)  # the peer never answers
     await asyncio.gather(*closing)
@@ -237,14 +237,14 @@ def test_the_sinks_view_holds_in_any_order(steps, overlap_ms):
 async def _any_order(steps, overlap_ms):
     world = World(overlap_ms=overlap_ms)
     world.host.start()
-    wire = dial = old = None
+    socket = dial = old = None
     for step in steps:
         if dial is not None and dial.answer.cancelled():
             dial = None
         if dial is None and not world.connector._dials.empty():
             dial = await world.connector.dialled()
         if step == "accept" and dial is not None:
-            old, wire, dial = wire, dial.accept(), None
+            old, socket, dial = socket, dial.accept(), None
         elif step == "refuse" and dial is not None:
             dial.refuse(ConnectionFailure("connection.refused", "no"))
             dial = None
@@ -257,13 +257,13 @@ async def _any_order(steps, overlap_ms):
         elif step in ASKED:
             with contextlib.suppress(ConnectionFailure):
                 ASKED[step](world.host)
-        elif wire is not None:
+        elif socket is not None:
             {
                 "text": lambda w: w.peer_sends("x"),
                 "binary": lambda w: w.peer_sends(b"x"),
                 "close": lambda w: w.peer_closes(),
                 "vanish": lambda w: w.peer_vanishes(),
-            }.get(step, lambda w: None)(wire)
+            }.get(step, lambda w: None)(socket)
         await world.settle()
     closing = asyncio.ensure_future(world.host.close())
     await world.settle()

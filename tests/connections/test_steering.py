@@ -96,9 +96,9 @@ async def test_a_spent_ticket_is_not_dialled_again_and_the_plugin_is_asked_for_o
 async def test_the_url_supplied_last_is_dialled_again_unless_it_is_a_ticket():
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.host.open(DialTarget(Url.parse("wss://resume.example.com/ws")))
-    wire.peer_closes()
+    socket.peer_closes()
     for _ in range(2):
         await world.sink.next("closed")
         world.timers.advance(60)
@@ -116,10 +116,10 @@ async def test_stop_means_no_dial_until_open():
     """W10: an authentication failure closes with 1000; the plugin says stop."""
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.host.stop(1000, "invalid_auth")
-    assert wire.close_sent == (1000, "invalid_auth")
-    wire.peer_closes()
+    assert socket.close_sent == (1000, "invalid_auth")
+    socket.peer_closes()
     await world.sink.next("closed")
     world.timers.advance(86_400)
     await world.settle()
@@ -143,10 +143,10 @@ async def test_a_gateway_that_closes_1000_for_ever_is_dialled_as_the_backoff_say
     dials = 0
     for _ in range(3600):
         while not world.connector._dials.empty():
-            wire = (await world.connector.dialled()).accept()
+            socket = (await world.connector.dialled()).accept()
             dials += 1
             await world.settle()
-            wire.peer_sends("hello")
+            socket.peer_sends("hello")
             await world.settle()
             if by_plugin == "reconnect":
                 world.host.reconnect()
@@ -155,7 +155,7 @@ async def test_a_gateway_that_closes_1000_for_ever_is_dialled_as_the_backoff_say
             elif by_plugin == "stop and open":
                 world.host.stop()
                 world.host.open()
-            wire.peer_closes(1000, "invalid_auth")
+            socket.peer_closes(1000, "invalid_auth")
             await world.settle()
             if by_plugin == "stop and open":
                 world.host.stop()
@@ -269,19 +269,19 @@ async def test_a_pause_holds_both_sessions():
 async def test_heartbeats_leave_by_themselves_and_end_with_their_session():
     world = World(last=(LastPointer("seq", at("/s")),), ping_ms=600_000)
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     render = lambda last: json.dumps({"op": 1, "d": last.get("seq")})  # noqa: E731
     world.host.heartbeat(HeartbeatSpec(every_ms=10_000, first_ms=2_000, render=render))
     world.timers.advance(2)
-    wire.peer_sends('{"s": 41}')
-    wire.peer_sends('{"s": null}')
+    socket.peer_sends('{"s": 41}')
+    socket.peer_sends('{"s": null}')
     await world.settle()
     assert world.host.last("seq") == 41
     assert world.host.last("other") is None
     world.timers.advance(10)
-    assert wire.sent == ['{"op": 1, "d": null}', '{"op": 1, "d": 41}']
+    assert socket.sent == ['{"op": 1, "d": null}', '{"op": 1, "d": 41}']
     assert (world.host.status().heartbeats, world.host.status().frames_out) == (2, 2)
-    wire.peer_closes()
+    socket.peer_closes()
     await world.sink.next("closed")
     world.timers.advance(1)
     fresh = await world.open()
@@ -298,19 +298,19 @@ async def test_heartbeats_leave_by_themselves_and_end_with_their_session():
 async def test_a_zombie_is_dropped_when_its_next_heartbeat_is_due():
     world = World(ping_ms=600_000)
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.host.heartbeat(beats(10_000, ack=11))
     world.timers.advance(10)
-    wire.peer_sends('{"op": 11}')
+    socket.peer_sends('{"op": 11}')
     await world.settle()
     assert world.host.status().last_ack_at == world.host.status().last_frame_at
     world.timers.advance(10)
-    wire.peer_sends('{"op": 0}')  # busy with events, but deaf to us
+    socket.peer_sends('{"op": 0}')  # busy with events, but deaf to us
     await world.settle()
-    assert wire.sent == ["beat", "beat"]
+    assert socket.sent == ["beat", "beat"]
     world.timers.advance(10)
-    assert wire.close_sent == (4000, "a heartbeat went unanswered")
-    wire.peer_closes(4000)
+    assert socket.close_sent == (4000, "a heartbeat went unanswered")
+    socket.peer_closes(4000)
     _, error, retry = await world.sink.next("failed")
     assert error.code == "connection.heartbeat"
     assert retry is not None
@@ -322,13 +322,13 @@ async def test_a_zombie_is_dropped_when_its_next_heartbeat_is_due():
 async def test_a_heartbeat_is_excused_while_reading_is_paused():
     world = World(ping_ms=600_000, pause_grace_ms=60_000)
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.host.heartbeat(beats(10_000, ack=11))
     world.timers.advance(10)
     world.host.pause()
-    wire.peer_sends('{"op": 11}')
+    socket.peer_sends('{"op": 11}')
     world.timers.advance(25)
-    assert wire.sent == ["beat"] * 3
+    assert socket.sent == ["beat"] * 3
     world.host.resume()
     await world.settle()
     assert world.host.status().state == "open"
@@ -338,14 +338,14 @@ async def test_a_heartbeat_is_excused_while_reading_is_paused():
 async def test_a_heartbeat_that_cannot_be_rendered_is_said_once():
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
 
     def render(last):
         raise SecretError("secret.missing", "the secret bot is not there")
 
     world.host.heartbeat(HeartbeatSpec(every_ms=1000, render=render))
     world.timers.advance(5)
-    assert wire.sent == []
+    assert socket.sent == []
     notices = [c for c in world.sink.seen if c[:2] == ("notice", "notice.heartbeat")]
     assert len(notices) == 1
     assert notices[0][3] == {"session": "s1", "error": "secret.missing"}
@@ -356,7 +356,7 @@ async def test_frames_are_answered_before_the_plugin_hears_of_them():
     """W10: an acknowledgement leaves at once, with the values copied; the frame is delivered."""
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     reply = Autoreply(
         FrameMatch(at("/type"), "req"),
         lambda copied, last: json.dumps({"ack": copied[0]}),
@@ -364,41 +364,41 @@ async def test_frames_are_answered_before_the_plugin_hears_of_them():
     )
     world.host.autoreply(reply)
     sent_when_heard = []
-    world.sink.on_text = lambda session, text: sent_when_heard.append(len(wire.sent))
+    world.sink.on_text = lambda session, text: sent_when_heard.append(len(socket.sent))
     for frame in ('{"type": "req", "id": 7}', '{"type": "req"}', '{"type": "x", "id": 8}'):
-        wire.peer_sends(frame)
+        socket.peer_sends(frame)
     await world.settle()
-    assert wire.sent == ['{"ack": 7}']
+    assert socket.sent == ['{"ack": 7}']
     assert sent_when_heard == [1, 1, 1]
     assert world.host.status().autoreplies == 1
     assert [c[1] for c in world.sink.seen if c[0] == "notice"] == ["notice.autoreply"]
     world.host.autoreply(None)
-    wire.peer_sends('{"type": "req", "id": 9}')
+    socket.peer_sends('{"type": "req", "id": 9}')
     await world.settle()
-    assert len(wire.sent) == 1
+    assert len(socket.sent) == 1
     await world.shut()
 
 
 async def test_autoreplies_are_bounded_and_the_same_match_replaces():
     world = World()
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     for number in range(8):
         world.host.autoreply(Autoreply(FrameMatch(at("/n"), number), lambda *_: "old"))
     world.host.autoreply(Autoreply(FrameMatch(at("/n"), 3), lambda *_: "new"))
     with pytest.raises(ConnectionFailure) as refused:
         world.host.autoreply(Autoreply(FrameMatch(at("/n"), 8), lambda *_: "x"))
     assert refused.value.code == "connection.autoreplies"
-    wire.peer_sends('{"n": 3}')
+    socket.peer_sends('{"n": 3}')
     await world.settle()
-    assert wire.sent == ["new"]
+    assert socket.sent == ["new"]
     await world.shut()
 
 
 async def test_sends_over_the_rate_are_refused_and_heartbeats_are_not():
     world = World(send_per_second=2)
     world.host.start()
-    wire = await world.open()
+    socket = await world.open()
     world.host.heartbeat(beats(1000))
     for second in range(3):
         sent = 0
@@ -408,7 +408,7 @@ async def test_sends_over_the_rate_are_refused_and_heartbeats_are_not():
                 sent += 1
         assert 1 <= sent <= 2
         world.timers.advance(1)
-        assert wire.sent.count("beat") == second + 1
+        assert socket.sent.count("beat") == second + 1
     await world.shut()
 
 
@@ -454,8 +454,8 @@ async def test_what_goes_wrong_on_the_way_never_shows_the_ticket():
         world.timers.advance(61)
         await world.sink.next("needed")
     world.host.open(ticket())
-    wire = await world.open()
-    wire.peer_closes(4000, f"bad {TICKET}")
+    socket = await world.open()
+    socket.peer_closes(4000, f"bad {TICKET}")
     await world.sink.next("closed")
     shown = repr((world.sink.seen, [str(c[1]) for c in world.sink.seen], world.host.status()))
     assert TICKET not in shown

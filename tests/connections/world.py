@@ -36,9 +36,9 @@ class World:
         )
 
     async def open(self, subprotocol=None):
-        wire = (await self.connector.dialled()).accept(subprotocol)
+        socket = (await self.connector.dialled()).accept(subprotocol)
         await self.sink.next("opened")
-        return wire
+        return socket
 
     async def settle(self):
         """Let everything that is due on the loop happen."""

@@ -10,18 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from yoi.core.backoff import FullJitter
 from yoi.core.connection import ConnectionSession, ConnectionState, SessionRules
 from yoi.core.session_effects import (
+    AbortCurrent,
     AbortOld,
-    AbortWire,
     Announce,
     Arm,
     CancelDial,
+    CloseCurrent,
     Closed,
     CloseOld,
-    CloseWire,
     Dial,
     Disarm,
+    DropCurrent,
     DropOld,
-    DropWire,
     End,
     Failed,
     Gap,
@@ -173,7 +173,7 @@ def test_keepalive_pings_and_ends_a_transport_that_stays_silent():
     effects = made.timer_fired(Timer.PING, 20.0, 0.0)
     assert effects == [SendPing(), Arm(Timer.PING, 20_000), Arm(Timer.PONG, 10_000)]
     effects = made.timer_fired(Timer.PONG, 30.0, 19.9)
-    assert effects[-1] == AbortWire()
+    assert effects[-1] == AbortCurrent()
     (failed,) = only(made.ended(30.0, BROKEN, 0, 19.9), Failed)
     assert failed.error.code == "connection.idle"
 
@@ -192,7 +192,7 @@ def test_a_slow_pong_deadline_does_not_lengthen_the_interval():
     assert Arm(Timer.PONG, 60_000) in made.timer_fired(Timer.PING, 20.0, 0.0)
     # The first ping's deadline stands; the second does not move it.
     assert made.timer_fired(Timer.PING, 40.0, 0.0) == [SendPing(), Arm(Timer.PING, 20_000)]
-    assert AbortWire() in made.timer_fired(Timer.PONG, 80.0, 0.0)
+    assert AbortCurrent() in made.timer_fired(Timer.PONG, 80.0, 0.0)
 
 
 def test_both_liveness_clocks_rest_while_reading_is_paused():
@@ -216,7 +216,7 @@ def test_the_pause_is_bounded():
     made = opened()
     made.pause(1.0)
     effects = made.timer_fired(Timer.GRACE, 6.0, 0.0)
-    assert only(effects, DropWire)[0].code == 1008
+    assert only(effects, DropCurrent)[0].code == 1008
     assert Arm(Timer.CLOSE, 2_000) in effects
     closed = made.ended(6.5, BROKEN, 9, 5.0)
     assert only(closed, Failed)[0].error.code == "connection.overflow"
@@ -230,8 +230,8 @@ def test_the_pause_is_bounded():
 def test_a_peer_that_does_not_answer_the_close_is_cut_off():
     made = opened()
     effects = made.stop(1.0, 1000, "")
-    assert effects[-2:] == [Arm(Timer.CLOSE, 2_000), CloseWire(1000, "")]
-    assert made.timer_fired(Timer.CLOSE, 3.0, 0.0) == [AbortWire()]
+    assert effects[-2:] == [Arm(Timer.CLOSE, 2_000), CloseCurrent(1000, "")]
+    assert made.timer_fired(Timer.CLOSE, 3.0, 0.0) == [AbortCurrent()]
     effects = made.ended(3.0, BROKEN, 0, 1.0)
     assert made.state is ConnectionState.STOPPED
     assert not only(effects, (Failed, Arm, Reconnecting))
@@ -240,7 +240,7 @@ def test_a_peer_that_does_not_answer_the_close_is_cut_off():
 def test_a_paused_connection_closes_without_waiting_for_what_nobody_reads():
     made = opened()
     made.pause(1.0)
-    assert made.stop(2.0, 1001, "bye")[-1] == DropWire(1001, "bye")
+    assert made.stop(2.0, 1001, "bye")[-1] == DropCurrent(1001, "bye")
 
 
 def test_stop_in_each_state():
@@ -268,7 +268,7 @@ def test_a_closed_session_waits_its_turn():
     """The old socket is gone before its successor is dialled."""
     made = opened()
     effects = made.close(20.0, 4000, "resume")
-    assert effects[-1] == CloseWire(4000, "resume")
+    assert effects[-1] == CloseCurrent(4000, "resume")
     assert not only(effects, Dial)
     effects = made.ended(21.0, CLEAN, 1, 20.0)
     assert delay(effects) == 250
@@ -280,7 +280,7 @@ def test_a_closed_session_waits_its_turn():
 def test_a_renewal_is_at_once_only_after_a_session_that_proved_itself(lived, delivered, wait):
     """A plugin that asks for a fresh dial at every open cannot make a dial storm."""
     made = opened()
-    assert made.renew(lived, 4000, "resume")[-1] == CloseWire(4000, "resume")
+    assert made.renew(lived, 4000, "resume")[-1] == CloseCurrent(4000, "resume")
     assert delay(made.ended(lived, CLEAN, delivered, lived)) == wait
     assert made.renew(lived, 1000, "") == []
 
@@ -428,7 +428,7 @@ def overlapping(now=20.0):
 
 def test_with_overlap_the_successor_is_open_before_the_old_session_goes():
     made, effects = overlapping()
-    assert only(effects, (HandOver, Announce, Gap, Closed, CloseWire)) == [
+    assert only(effects, (HandOver, Announce, Gap, Closed, CloseCurrent)) == [
         HandOver(),
         Announce(SessionId("s2"), None, "b", OpenReason.COMMAND),
     ]
@@ -494,7 +494,10 @@ def test_a_plugin_that_opens_at_every_open_waits_for_the_backoff():
 def test_a_stop_ends_the_old_session_too():
     made, _ = overlapping()
     effects = made.stop(22.0, 1001, "bye")
-    assert only(effects, (CloseOld, CloseWire)) == [CloseOld(1001, "bye"), CloseWire(1001, "bye")]
+    assert only(effects, (CloseOld, CloseCurrent)) == [
+        CloseOld(1001, "bye"),
+        CloseCurrent(1001, "bye"),
+    ]
     made.ended(22.5, CLEAN, 1, 22.0)
     assert made.state is ConnectionState.CLOSING
     made.old_ended(23.0, CLEAN, 22.0)
@@ -538,11 +541,11 @@ class AnyOrder(RuleBasedStateMachine):
                     self.timers.pop(timer, None)
                 case PauseReading() | ResumeReading():
                     assert self.current or self.old
-                case SendPing() | CloseWire() | DropWire():
+                case SendPing() | CloseCurrent() | DropCurrent():
                     assert self.current
                 case CloseOld() | DropOld():
                     assert self.old
-                case AbortWire():
+                case AbortCurrent():
                     assert self.current
                     self.aborted.add(self.current)
                 case AbortOld():

@@ -29,7 +29,7 @@ from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.secret_injector import SecretInjector, Value
 from yoi.runtime.service import Service
 from yoi.runtime.service_requests import ServiceRequests
-from yoi.runtime.service_spec import HostContext, Outlet, ServiceSpec
+from yoi.runtime.service_spec import ConnectionSpec, HostContext, ServiceSpec
 from yoi.runtime.thread_bridge import Mailbox
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
@@ -123,8 +123,8 @@ class FakeInstance:
 class FakeLink:
     """A connection that is open when told so."""
 
-    def __init__(self, inlet: Any) -> None:
-        self.inlet = inlet
+    def __init__(self, adapter: Any) -> None:
+        self.adapter = adapter
         self.session: SessionId | None = None
         self.sent: list[tuple[SessionId | None, Any]] = []
         self.log: list[str] = []
@@ -138,17 +138,17 @@ class FakeLink:
         """Announce a new session."""
         self._count += 1
         self.session = SessionId(f"session{self._count}")
-        self.inlet.opened(self.session, None, "127.0.0.1", OpenReason.FIRST)
+        self.adapter.opened(self.session, None, "127.0.0.1", OpenReason.FIRST)
         return self.session
 
     def receive(self, text: str) -> None:
         assert self.session is not None
-        self.inlet.text(self.session, text, len(text))
+        self.adapter.text(self.session, text, len(text))
 
     def end(self, code: int = 1006) -> None:
         assert self.session is not None
         session, self.session = self.session, None
-        self.inlet.closed(session, code, "", False)
+        self.adapter.closed(session, code, "", False)
 
     def _send(self, session: SessionId | None, payload: Any) -> None:
         if self.session is None:
@@ -236,8 +236,8 @@ class Bench:
         self.links: list[FakeLink] = []
         self._instances = deque(instances)
 
-        def open_link(inlet: Any) -> FakeLink:
-            self.links.append(FakeLink(inlet))
+        def open_link(adapter: Any) -> FakeLink:
+            self.links.append(FakeLink(adapter))
             return self.links[-1]
 
         authority = Authority(PermissionSet(), PermissionSet(), plugin="echo")
@@ -284,8 +284,8 @@ class Bench:
                 ),
                 limits,
             ),
-            outlets=(
-                Outlet(
+            connections=(
+                ConnectionSpec(
                     "gateway",
                     "events",
                     Url.parse("ws://x.example/"),

@@ -279,10 +279,10 @@ async def test_stop_drains_then_closes_then_stops_the_guest():
 
 async def test_an_orderly_stop_does_not_call_the_plugin_slow():
     bench = await running(FakeInstance(echo))
-    inlet = bench.link.inlet
-    inlet.notice("notice.paused", "reading is paused", {})
+    adapter = bench.link.adapter
+    adapter.notice("notice.paused", "reading is paused", {})
     await bench.service.stop()
-    inlet.notice("notice.paused", "reading is paused", {})
+    adapter.notice("notice.paused", "reading is paused", {})
     assert bench.diagnostics.codes.count("notice.paused") == 1
 
 
@@ -334,7 +334,7 @@ async def test_only_declared_kinds_are_delivered_but_all_are_seen():
     """W3, W5."""
     instance = FakeInstance(echo)
     bench = await running(instance, deliver=frozenset({EventKind.TEXT}))
-    bench.link.inlet.binary(bench.link.session, b"\x00")
+    bench.link.adapter.binary(bench.link.session, b"\x00")
     bench.link.end()
     await bench.settle()
     assert instance.seen == []

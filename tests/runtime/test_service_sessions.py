@@ -23,14 +23,14 @@ _STEPS = st.lists(
 class NamedLink(FakeLink):
     """A fake that says at each send which session was open at that moment."""
 
-    def __init__(self, name, inlet) -> None:
-        super().__init__(inlet)
+    def __init__(self, name, adapter) -> None:
+        super().__init__(adapter)
         self.name = name
 
     def open(self):
         self._count += 1
         self.session = f"{self.name}{self._count}"
-        self.inlet.opened(self.session, None, "127.0.0.1", "first")
+        self.adapter.opened(self.session, None, "127.0.0.1", "first")
         return self.session
 
     def _send(self, session, payload) -> None:
@@ -55,11 +55,11 @@ async def test_an_answer_goes_to_the_session_that_asked_or_is_refused(steps):
     bench = Bench([])
     bench._instances = type("Endless", (), {"popleft": lambda _: FakeInstance(answer)})()
     links: dict[str, NamedLink] = {}
-    (outlet,) = bench.spec.outlets
+    (spec,) = bench.spec.connections
 
     def opener(name):
-        def open_link(inlet):
-            links[name] = NamedLink(name, inlet)
+        def open_link(adapter):
+            links[name] = NamedLink(name, adapter)
             return links[name]
 
         return open_link
@@ -67,8 +67,8 @@ async def test_an_answer_goes_to_the_session_that_asked_or_is_refused(steps):
     service = Service(
         replace(
             bench.spec,
-            outlets=tuple(
-                replace(outlet, name=name, overflow=Overflow.PAUSE, open=opener(name))
+            connections=tuple(
+                replace(spec, name=name, overflow=Overflow.PAUSE, open=opener(name))
                 for name in ("east", "west")
             ),
         ),

@@ -366,11 +366,13 @@ def _will_change(proposal: Proposal, running: dict[str, Any]) -> str:
 def _refused(proposal: Proposal, links: list[str]) -> list[str]:
     """Return which of `links` the host itself would no longer allow under the proposal."""
     from yoi.packages import resolve_package
-    from yoi.runtime.outlets import Standing
+    from yoi.runtime.connection_specs import CurrentDecision
 
     plugin = resolve_package(proposal.package, proposal.entry)
     allowed = {
-        one.name for one in plugin.package.manifest.connections if Standing(plugin, one)().allowed
+        one.name
+        for one in plugin.package.manifest.connections
+        if CurrentDecision(plugin, one)().allowed
     }
     return [name for name in links if name not in allowed]
 

@@ -1,7 +1,7 @@
 """Host-owned connections and one-shot requests. What others may use is below."""
 
 from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
-from yoi.connections.connector import Connector, Wire, WireOwner
+from yoi.connections.connector import Connector, WebSocket, WebSocketOwner
 from yoi.connections.dialler import SocketConnector, default_connector
 from yoi.connections.host_connection import HostConnection
 from yoi.connections.plan import ConnectionPlan
@@ -31,8 +31,8 @@ __all__ = [
     "SocketConnector",
     "SystemResolver",
     "TimerHandle",
-    "Wire",
-    "WireOwner",
+    "WebSocket",
+    "WebSocketOwner",
     "default_connector",
     "default_tls",
     "request_body",

@@ -1,6 +1,6 @@
-"""The seam between a connection's policy and its socket: `Connector` dials, a `Wire` carries.
+"""The seam between a connection's policy and its socket: `Connector` dials, a `WebSocket` carries.
 
-The real ones are in dialler.py and wire.py; `yoi.testing.MemoryConnector` is their fake.
+The real ones are in dialler.py and websocket.py; `yoi.testing.MemoryConnector` is their fake.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from yoi.core.session_effects import End
 from yoi.permissions import Decision, IPAddress
 
 
-class WireOwner(Protocol):
-    """What a wire reports, on the loop, in the order of arrival."""
+class WebSocketOwner(Protocol):
+    """What a socket reports, on the loop, in the order of arrival."""
 
     def on_text(self, text: str, size: int) -> None:
         """A whole text message of `size` bytes."""
@@ -32,7 +32,7 @@ class WireOwner(Protocol):
         ...
 
 
-class Wire(Protocol):
+class WebSocket(Protocol):
     """One open WebSocket. Nothing is read before `resume_reading`; nothing here blocks."""
 
     subprotocol: str | None
@@ -40,7 +40,7 @@ class Wire(Protocol):
     last_heard: float
     """When the last bytes arrived, in monotonic seconds."""
 
-    def attach(self, owner: WireOwner) -> None:
+    def attach(self, owner: WebSocketOwner) -> None:
         """Report to `owner` from here on. Reading is paused until `resume_reading`."""
         ...
 
@@ -78,7 +78,7 @@ class Wire(Protocol):
 
 
 class Connector(Protocol):
-    """Makes wires."""
+    """Opens WebSockets."""
 
     async def dial(
         self,
@@ -86,8 +86,8 @@ class Connector(Protocol):
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
-    ) -> Wire:
-        """Return an open wire to `target` at one of `addresses`, all of them already judged.
+    ) -> WebSocket:
+        """Return an open WebSocket to `target` at one of `addresses`, all of them already judged.
 
         `decision` bounds its messages. Raises ConnectionFailure; cancelled, leaves nothing open.
         """

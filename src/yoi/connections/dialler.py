@@ -4,13 +4,13 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from yoi.connections import sockets
-from yoi.connections.connector import Connector, Wire
+from yoi.connections.connector import Connector, WebSocket
 from yoi.connections.handshake import new_protocol
 from yoi.connections.plan import ConnectionPlan
 from yoi.connections.sockets import TlsContext, default_tls
 from yoi.connections.target import DialTarget
-from yoi.connections.wire import SocketWire
-from yoi.connections.within import within
+from yoi.connections.timeouts import timeout
+from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, IPAddress
 from yoi.types import Clock, SystemClock
@@ -44,28 +44,28 @@ class SocketConnector:
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
-    ) -> Wire:
-        """Return an open wire to `target` at one of `addresses`.
+    ) -> WebSocket:
+        """Return an open WebSocket to `target` at one of `addresses`.
 
         Raises ConnectionFailure: `connection.refused`, `connection.tls`, `connection.handshake`,
         `connection.redirect`, `connection.timeout`.
         """
         url, limits = target.url, self._limits
-        async with within(limits.connect_ms, f"{url.display} could not be connected"):
+        async with timeout(limits.connect_ms, f"{url.display} could not be connected"):
             sock, address = await sockets.connect(url, addresses, limits)
             protocol = new_protocol(
                 plan, target, decision.max_message_bytes or limits.message_bytes
             )
-            wire = SocketWire(protocol, address, limits=limits, clock=self._clock)
+            socket = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:
-                await sockets.attach(lambda: wire, sock, url, self._tls, limits)
+                await sockets.attach(lambda: socket, sock, url, self._tls, limits)
             except BaseException:
-                wire.abort()
+                socket.abort()
                 raise
         try:
-            async with within(limits.handshake_ms, f"{url.display} did not finish the handshake"):
-                await wire.upgraded
+            async with timeout(limits.handshake_ms, f"{url.display} did not finish the handshake"):
+                await socket.upgraded
         except BaseException:
-            wire.abort()
+            socket.abort()
             raise
-        return wire
+        return socket

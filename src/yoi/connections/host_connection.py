@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from yoi.connections.close_codes import is_close_code
-from yoi.connections.connector import Connector, Wire
-from yoi.connections.line import Line
+from yoi.connections.connector import Connector, WebSocket
 from yoi.connections.plan import ConnectionPlan
 from yoi.connections.resolver import Resolver, pin
+from yoi.connections.session import Session
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle, loop_call_later
@@ -24,18 +24,18 @@ from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.send_rate import SendRate
 from yoi.core.session_effects import (
+    AbortCurrent,
     AbortOld,
-    AbortWire,
     Announce,
     Arm,
     CancelDial,
+    CloseCurrent,
     Closed,
     CloseOld,
-    CloseWire,
     Dial,
     Disarm,
+    DropCurrent,
     DropOld,
-    DropWire,
     Effect,
     End,
     Failed,
@@ -129,9 +129,9 @@ class HostConnection:
         self._timers: dict[Timer, TimerHandle] = {}
         self._dialling: asyncio.Task[None] | None = None
         self._dials = 0
-        self._arriving: Line | None = None
-        self._current: Line | None = None
-        self._old: Line | None = None
+        self._arriving: Session | None = None
+        self._current: Session | None = None
+        self._old: Session | None = None
         self._shut = False
         self._barred = False  # stopped because policy took the grant away
         self._stopped = asyncio.Event()
@@ -144,7 +144,7 @@ class HostConnection:
         self._last_message: float | None = None
         self._last_ack: float | None = None
 
-    # -- what the runtime asks -------------------------------------------------------------------
+    # -- what the runtime asks ---------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to dial, where the plan says so; again after a stop or a final failure."""
@@ -184,7 +184,7 @@ class HostConnection:
 
         Raises ConnectionFailure where it is not the one that is open.
         """
-        self._line(session, current=True)
+        self._find(session, current=True)
         self._machine.vouched(self._now())
 
     def heartbeat(self, spec: HeartbeatSpec | None, session: SessionId | None = None) -> None:
@@ -192,29 +192,29 @@ class HostConnection:
 
         One that is not acknowledged before the next is due ends the session with 4000.
         """
-        line = self._line(session)
+        live = self._find(session)
         if spec is None:
-            line.stop_heartbeat()
+            live.stop_heartbeat()
         else:
-            line.start_heartbeat(spec)
+            live.start_heartbeat(spec)
 
     def autoreply(self, reply: Autoreply | None, session: SessionId | None = None) -> None:
         """Answer what matches, on `session` (None: the open one) until it ends; None clears all.
 
         Raises ConnectionFailure (`connection.autoreplies`) beyond the bound.
         """
-        line = self._line(session)
+        live = self._find(session)
         if reply is None:
-            line.clear_autoreplies()
+            live.clear_autoreplies()
         else:
-            line.add_autoreply(reply)
+            live.add_autoreply(reply)
 
     def last(self, name: str, session: SessionId | None = None) -> Any:
         """Return the last value called `name` of `session` (None: the open one); None: none yet.
 
         Its JSON type is kept. Raises ConnectionFailure where the session is not open.
         """
-        return self._line(session).last.get(name)
+        return self._find(session).last.get(name)
 
     def send_text(self, session: SessionId | None, text: str) -> None:
         """Queue one text message on `session` (None: whichever is open). Never blocks.
@@ -222,10 +222,10 @@ class HostConnection:
         Raises ConnectionFailure: `connection.session_ended`, `connection.not_open`,
         `connection.rate`, `connection.send_failed`.
         """
-        line = self._current
-        if line is None or not line.sendable or session not in (None, line.session):
-            line = self._writable(session)
-        line.send_text(text)
+        live = self._current
+        if live is None or not live.sendable or session not in (None, live.id):
+            live = self._writable(session)
+        live.send_text(text)
 
     def send_binary(self, session: SessionId | None, data: bytes) -> None:
         """Queue one binary message on `session`; otherwise as `send_text`."""
@@ -253,7 +253,7 @@ class HostConnection:
         Raises ConnectionFailure (`connection.not_open`), and ValueError for an unusable code.
         """
         _require_close_code(code)
-        self._line(None)
+        self._find(None)
         self._perform(self._machine.close(self._now(), code, reason))
 
     def reconnect(self, code: int = 1000, reason: str = "") -> None:
@@ -314,57 +314,57 @@ class HostConnection:
         status.draining = machine.old
         status.reading_paused = machine.paused
         status.reconnects = machine.reconnects
-        for line in self._lines():
-            self._note_times(line)
+        for live in self._sessions():
+            self._note_times(live)
         status.last_frame_at = self._at(self._last_message)
         status.last_ack_at = self._at(self._last_ack)
         status.next_dial_at = self._at(machine.retry_at)
         return msgspec.structs.replace(status)
 
-    # -- LineOwner -------------------------------------------------------------------------------
+    # -- SessionOwner ------------------------------------------------------------------------------
 
-    def line_closing(self, line: Line) -> None:
+    def session_closing(self, live: Session) -> None:
         """Wait for the socket's end, within `close_ms`."""
-        if line is self._current:
+        if live is self._current:
             self._perform(self._machine.closing(self._now()))
 
-    def line_ended(self, line: Line, end: End) -> None:
+    def session_ended(self, live: Session, end: End) -> None:
         """Close the session and see what follows."""
-        self._note_times(line)
-        now, heard = self._now(), line.wire.last_heard
-        if line is self._old:
+        self._note_times(live)
+        now, heard = self._now(), live.socket.last_heard
+        if live is self._old:
             self._old = None
             self._perform(self._machine.old_ended(now, end, heard))
-        elif line is self._current:
+        elif live is self._current:
             self._current = None
-            self._perform(self._machine.ended(now, end, line.delivered, heard))
+            self._perform(self._machine.ended(now, end, live.delivered, heard))
 
-    def line_dead(self, line: Line) -> None:
+    def session_dead(self, live: Session) -> None:
         """End a session whose peer acknowledges no heartbeat."""
         error = ConnectionFailure(
             "connection.heartbeat", f"{self._plan.name} did not acknowledge a heartbeat in time"
         )
-        line.shut()
-        if line is self._current:
+        live.shut()
+        if live is self._current:
             self._perform(
                 self._machine.broken(self._now(), error, _ZOMBIE, "a heartbeat went unanswered")
             )
         else:
-            line.wire.drop(_ZOMBIE, "a heartbeat went unanswered")
+            live.socket.drop(_ZOMBIE, "a heartbeat went unanswered")
 
-    # -- inside ----------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
-    def _lines(self) -> list[Line]:
-        return [line for line in (self._old, self._current) if line is not None]
+    def _sessions(self) -> list[Session]:
+        return [live for live in (self._old, self._current) if live is not None]
 
-    def _line(self, session: SessionId | None, *, current: bool = False) -> Line:
-        """Return the line of `session` that may be written to; raises ConnectionFailure."""
-        for line in (self._current,) if current else (self._current, self._old):
-            if line is not None and line.sendable:
-                if session is None and line is self._old:
+    def _find(self, session: SessionId | None, *, current: bool = False) -> Session:
+        """Return the session with this id that may be written to; raises ConnectionFailure."""
+        for live in (self._current,) if current else (self._current, self._old):
+            if live is not None and live.sendable:
+                if session is None and live is self._old:
                     break
-                if session in (None, line.session):
-                    return line
+                if session in (None, live.id):
+                    return live
         if session is None or session in (self._machine.session, self._machine.old):
             raise self._not_open()
         raise ConnectionFailure(
@@ -374,9 +374,9 @@ class HostConnection:
             session=session,
         )
 
-    def _writable(self, session: SessionId | None) -> Line:
+    def _writable(self, session: SessionId | None) -> Session:
         try:
-            return self._line(session)
+            return self._find(session)
         except ConnectionFailure:
             self._status.send_failures += 1
             raise
@@ -418,21 +418,21 @@ class HostConnection:
             case Disarm(timer):
                 self._disarm(timer)
             case PauseReading():
-                for line in self._lines():
-                    line.pause()
+                for live in self._sessions():
+                    live.pause()
             case ResumeReading():
-                for line in self._lines():
-                    line.resume()
+                for live in self._sessions():
+                    live.resume()
             case UseOwnUrl():
                 self._target = self._own
             case HandOver():
                 self._old, self._current = self._current, None
             case CloseOld() | DropOld() | AbortOld():
                 if self._old is not None:
-                    _end_line(self._old, effect)
-            case CloseWire() | DropWire() | AbortWire() | SendPing():
+                    _end_session(self._old, effect)
+            case CloseCurrent() | DropCurrent() | AbortCurrent() | SendPing():
                 if self._current is not None:
-                    _end_line(self._current, effect)
+                    _end_session(self._current, effect)
             case _:
                 self._tell(effect)
 
@@ -489,7 +489,7 @@ class HostConnection:
 
     async def _dial(self, target: DialTarget, number: int) -> None:
         try:
-            wire = await self._open_wire(target)
+            socket = await self._open_socket(target)
         except YoiError as exc:
             error = target.cleared(exc)
         except Exception as exc:
@@ -500,17 +500,17 @@ class HostConnection:
                 f"dialling failed with {type(exc).__name__} in {where.name}, line {where.lineno}",
             )
         else:
-            self._arrived(wire, target, number)
+            self._arrived(socket, target, number)
             return
         if number == self._dials:
             self._perform(self._machine.dial_failed(self._now(), error))
 
-    def _arrived(self, wire: Wire, target: DialTarget, number: int) -> None:
+    def _arrived(self, socket: WebSocket, target: DialTarget, number: int) -> None:
         if number != self._dials:
-            wire.abort()
+            socket.abort()
             return
-        self._arriving = Line(
-            wire,
+        self._arriving = Session(
+            socket,
             target,
             self,
             self._sink,
@@ -521,12 +521,14 @@ class HostConnection:
             call_later=self._call_later,
             limits=self._limits,
         )
-        wire.attach(self._arriving)
+        socket.attach(self._arriving)
         self._perform(
-            self._machine.dialled(self._now(), self._new_session(), wire.subprotocol, wire.address)
+            self._machine.dialled(
+                self._now(), self._new_session(), socket.subprotocol, socket.address
+            )
         )
 
-    async def _open_wire(self, target: DialTarget) -> Wire:
+    async def _open_socket(self, target: DialTarget) -> WebSocket:
         """Ask policy, look the name up, judge each address, and dial only those: every time."""
         plan = self._plan
         decision = plan.authorise(target.url).require()
@@ -536,7 +538,7 @@ class HostConnection:
     def _timer_fired(self, timer: Timer) -> None:
         self._timers.pop(timer, None)
         now = self._now()
-        heard = now if self._current is None else self._current.wire.last_heard
+        heard = now if self._current is None else self._current.socket.last_heard
         self._perform(self._machine.timer_fired(timer, now, heard))
 
     def _disarm(self, timer: Timer) -> None:
@@ -547,9 +549,9 @@ class HostConnection:
     def _notice(self, code: str, message: str, **fields: Any) -> None:
         self._sink.notice(code, message, fields)
 
-    def _note_times(self, line: Line) -> None:
-        """Remember what outlives the line."""
-        for name, moment in (("_last_message", line.last_message), ("_last_ack", line.last_ack)):
+    def _note_times(self, live: Session) -> None:
+        """Remember what outlives the session."""
+        for name, moment in (("_last_message", live.last_message), ("_last_ack", live.last_ack)):
             if moment is not None:
                 setattr(self, name, max(moment, getattr(self, name) or moment))
 
@@ -564,17 +566,17 @@ class HostConnection:
         return None if monotonic is None else rfc3339_ms(self._wall_ms(monotonic))
 
 
-def _end_line(line: Line, effect: Effect) -> None:
-    """Do what the machine decided to the line's socket."""
+def _end_session(live: Session, effect: Effect) -> None:
+    """Do what the machine decided to the session's socket."""
     match effect:
         case SendPing():
-            line.wire.ping()
-        case CloseWire(code, reason) | CloseOld(code, reason):
-            line.shut()
-            line.wire.close(code, reason)
-        case DropWire(code, reason) | DropOld(code, reason):
-            line.shut()
-            line.wire.drop(code, reason)
-        case AbortWire() | AbortOld():
-            line.shut()
-            line.wire.abort()
+            live.socket.ping()
+        case CloseCurrent(code, reason) | CloseOld(code, reason):
+            live.shut()
+            live.socket.close(code, reason)
+        case DropCurrent(code, reason) | DropOld(code, reason):
+            live.shut()
+            live.socket.drop(code, reason)
+        case AbortCurrent() | AbortOld():
+            live.shut()
+            live.socket.abort()

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from yoi.connections.close_codes import is_close_code
-from yoi.connections.connector import Wire
+from yoi.connections.connector import WebSocket
 from yoi.connections.timing import CallLater, TimerHandle
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
@@ -58,7 +58,7 @@ class PullSocket:
     def __init__(
         self,
         url: Url,
-        wire: Wire,
+        socket: WebSocket,
         *,
         clock: Clock,
         limits: Limits,
@@ -66,7 +66,7 @@ class PullSocket:
         freed: Callable[[], None],
     ) -> None:
         self.url = url
-        self._wire = wire
+        self._socket = socket
         self._clock = clock
         self._limits = limits
         self._call_later = call_later
@@ -85,8 +85,8 @@ class PullSocket:
         self._closer: TimerHandle | None = None
         self._keepalive = call_later(limits.ping_ms / 1000, self._keep_alive)
         self._lifetime = call_later(limits.pull_lifetime_ms / 1000, self._too_old)
-        wire.attach(self)
-        wire.resume_reading()
+        socket.attach(self)
+        socket.resume_reading()
 
     @property
     def state(self) -> PullState:
@@ -96,7 +96,7 @@ class PullSocket:
     @property
     def subprotocol(self) -> str | None:
         """Return what the server selected."""
-        return self._wire.subprotocol
+        return self._socket.subprotocol
 
     def send(self, message: str | bytes) -> int:
         """Queue one message and return its bytes; never blocks.
@@ -106,9 +106,9 @@ class PullSocket:
         if self._state is not PullState.OPEN:
             raise ConnectionFailure("connection.not_open", f"the socket is {self._state}")
         if isinstance(message, str):
-            size = self._wire.send_text(message)
+            size = self._socket.send_text(message)
         else:
-            size = self._wire.send_binary(message)
+            size = self._socket.send_binary(message)
         self._out += 1
         self._bytes_out += size
         return size
@@ -153,8 +153,8 @@ class PullSocket:
         self._transition(PullState.CLOSING)
         self._end = PullClosed(code, reason, False, why)
         self._wake()
-        self._closer = self._call_later(self._limits.close_ms / 1000, self._wire.abort)
-        self._wire.drop(code, reason)
+        self._closer = self._call_later(self._limits.close_ms / 1000, self._socket.abort)
+        self._socket.drop(code, reason)
 
     def status(self, handle: int, owner: str) -> PullSocketStatus:
         """Return what a person sees of it, under the plugin's `handle`."""
@@ -163,8 +163,8 @@ class PullSocket:
             owner=owner,
             url=self.url.display,
             state=self._state,
-            address=self._wire.address,
-            subprotocol=self._wire.subprotocol,
+            address=self._socket.address,
+            subprotocol=self._socket.subprotocol,
             opened_at=self._opened_at,
             reading_paused=self._paused,
             waiting_messages=len(self._messages),
@@ -176,7 +176,7 @@ class PullSocket:
             close_code=None if self._end is None else self._end.code,
         )
 
-    # -- WireOwner -------------------------------------------------------------------------------
+    # -- WebSocketOwner ----------------------------------------------------------------------------
 
     def on_text(self, text: str, size: int) -> None:
         """Keep one text message."""
@@ -189,7 +189,7 @@ class PullSocket:
     def on_closing(self) -> None:
         """See to it that the peer's close ends within `close_ms`."""
         if self._closer is None:
-            self._closer = self._call_later(self._limits.close_ms / 1000, self._wire.abort)
+            self._closer = self._call_later(self._limits.close_ms / 1000, self._socket.abort)
 
     def on_ended(self, end: "End") -> None:
         """Note how it ended; what was received before can still be read."""
@@ -202,7 +202,7 @@ class PullSocket:
         self.gone.set()
         self._wake()
 
-    # -- inside ----------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _transition(self, to: PullState) -> None:
         if to not in _NEXT[self._state]:
@@ -222,7 +222,7 @@ class PullSocket:
             or self._held >= limits.pull_queue_bytes
         ):
             self._paused = True
-            self._wire.pause_reading()
+            self._socket.pause_reading()
         self._wake()
 
     def _read_on(self) -> None:
@@ -235,7 +235,7 @@ class PullSocket:
             and self._held <= limits.pull_queue_bytes // 2
         ):
             self._paused = False
-            self._wire.resume_reading()
+            self._socket.resume_reading()
 
     def _wake(self) -> None:
         if self._arrived is not None and not self._arrived.done():
@@ -245,12 +245,12 @@ class PullSocket:
         if self._state is not PullState.OPEN:
             return
         limits = self._limits
-        quiet_ms = (self._clock.monotonic() - self._wire.last_heard) * 1000
+        quiet_ms = (self._clock.monotonic() - self._socket.last_heard) * 1000
         if not self._paused and quiet_ms >= limits.ping_ms + limits.pong_ms:
             self._why = ConnectionFailure("connection.idle", "the peer stopped answering pings")
-            self._wire.abort()
+            self._socket.abort()
             return
-        self._wire.ping()
+        self._socket.ping()
         self._keepalive = self._call_later(limits.ping_ms / 1000, self._keep_alive)
 
     def _too_old(self) -> None:

@@ -18,7 +18,7 @@ from yoi.connections.request_headers import seen_by_the_guest
 from yoi.connections.requests import PreparedRequest, Redirects
 from yoi.connections.resolver import Resolver, pin
 from yoi.connections.sockets import TlsContext, default_tls
-from yoi.connections.within import within
+from yoi.connections.timeouts import timeout
 from yoi.core.routes import Route, Routes
 from yoi.errors import ConnectionFailure, RequestFailure, YoiError
 from yoi.limits import LIMITS, Limits
@@ -77,7 +77,7 @@ class RequestClient:
         lane.users += 1
         trip = _Trip(authorise, lane.routes)
         try:
-            async with within(limits.request_ms, f"{prepared.place.display} did not answer"):
+            async with timeout(limits.request_ms, f"{prepared.place.display} did not answer"):
                 self._check_allowed(prepared, trip)
                 async with lane.running, self._under_way:
                     return await self._follow(prepared, trip)
@@ -136,7 +136,7 @@ class RequestClient:
         """Return the answer of one server; the socket is closed after it, whatever happens."""
         url, limits = request.url, self._limits
         addresses = await pin(url, decision, self._resolver, limits)
-        async with within(limits.connect_ms, f"{url.display} could not be connected"):
+        async with timeout(limits.connect_ms, f"{url.display} could not be connected"):
             sock, _ = await sockets.connect(url, addresses, limits)
             reader = asyncio.StreamReader()
             transport, _ = await sockets.attach(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
 
-from yoi.connections.within import within
+from yoi.connections.timeouts import timeout
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, IPAddress, Url, may_dial
@@ -29,7 +29,7 @@ class SystemResolver:
     async def resolve(self, host: str, port: int) -> Sequence[IPAddress]:
         """Return what getaddrinfo answers, without repetitions."""
         loop = asyncio.get_running_loop()
-        async with within(self._limits.resolve_ms, f"{host} could not be resolved"):
+        async with timeout(self._limits.resolve_ms, f"{host} could not be resolved"):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
 

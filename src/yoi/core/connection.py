@@ -43,18 +43,18 @@ from enum import StrEnum
 
 from yoi.core.backoff import FullJitter
 from yoi.core.session_effects import (
+    AbortCurrent,
     AbortOld,
-    AbortWire,
     Announce,
     Arm,
     CancelDial,
+    CloseCurrent,
     Closed,
     CloseOld,
-    CloseWire,
     Dial,
     Disarm,
+    DropCurrent,
     DropOld,
-    DropWire,
     Effect,
     End,
     Failed,
@@ -200,13 +200,13 @@ class ConnectionSession:
         if self.state is not ConnectionState.OPEN:
             return []
         self._renew = True
-        return self._begin_close(CloseWire(code, reason))
+        return self._begin_close(CloseCurrent(code, reason))
 
     def close(self, now: float, code: int, reason: str) -> list[Effect]:
         """Close the session that is open; what follows is the policy's."""
         if self.state is not ConnectionState.OPEN:
             return []
-        return self._begin_close(CloseWire(code, reason))
+        return self._begin_close(CloseCurrent(code, reason))
 
     def stop(self, now: float, code: int, reason: str) -> list[Effect]:
         """Close whatever there is and stay closed."""
@@ -218,7 +218,7 @@ class ConnectionSession:
             effects += self._close_old(code, reason)
         match self.state:
             case ConnectionState.OPEN:
-                return [*effects, *self._begin_close(CloseWire(code, reason))]
+                return [*effects, *self._begin_close(CloseCurrent(code, reason))]
             case ConnectionState.CLOSING | ConnectionState.STOPPED:
                 return effects
             case ConnectionState.CONNECTING:
@@ -269,7 +269,7 @@ class ConnectionSession:
         if self.state is not ConnectionState.OPEN:
             return []
         self._cause = error
-        return self._begin_close(DropWire(code, reason))
+        return self._begin_close(DropCurrent(code, reason))
 
     # -- what the driver reports -----------------------------------------------------------------
 
@@ -327,7 +327,7 @@ class ConnectionSession:
         return [Arm(Timer.RETRY, delay_ms), Failed(error, delay_ms), *self._escalate()]
 
     def closing(self, now: float) -> list[Effect]:
-        """The closing handshake began on the wire: the peer's close frame, or a fault of its."""
+        """The closing handshake began on the socket: the peer's close frame, or a fault of its."""
         if self.state is not ConnectionState.OPEN:
             return []
         self._transition(ConnectionState.CLOSING)
@@ -411,7 +411,7 @@ class ConnectionSession:
             case Timer.GRACE if self.state is ConnectionState.OPEN:
                 return self.overflow(now)
             case Timer.CLOSE if self.state is ConnectionState.CLOSING and self.session is not None:
-                return [AbortWire()]
+                return [AbortCurrent()]
             case Timer.DRAIN if self.old is not None:
                 if self._old_closing:
                     return [AbortOld()]
@@ -573,10 +573,10 @@ class ConnectionSession:
         self._transition(ConnectionState.STOPPED)
         return []
 
-    def _begin_close(self, how: CloseWire | DropWire) -> list[Effect]:
+    def _begin_close(self, how: CloseCurrent | DropCurrent) -> list[Effect]:
         if self.paused:
             # The peer's close frame lies behind messages that nobody reads.
-            how = DropWire(how.code, how.reason)
+            how = DropCurrent(how.code, how.reason)
         self._transition(ConnectionState.CLOSING)
         return [*self._quiet(), Arm(Timer.CLOSE, self._rules.close_ms), how]
 
@@ -608,7 +608,7 @@ class ConnectionSession:
             "connection.idle", f"the peer stopped answering pings for {self._rules.pong_ms:g} ms"
         )
         self._transition(ConnectionState.CLOSING)
-        return [*self._quiet(), AbortWire()]
+        return [*self._quiet(), AbortCurrent()]
 
     def _transition(self, to: ConnectionState) -> None:
         if to not in _NEXT[self.state]:

@@ -74,7 +74,7 @@ class ResumeReading:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseWire:
+class CloseCurrent:
     """Write a close frame; messages are still delivered until the peer's."""
 
     code: int
@@ -82,7 +82,7 @@ class CloseWire:
 
 
 @dataclass(frozen=True, slots=True)
-class DropWire:
+class DropCurrent:
     """Write a close frame; nothing more is delivered."""
 
     code: int
@@ -90,7 +90,7 @@ class DropWire:
 
 
 @dataclass(frozen=True, slots=True)
-class AbortWire:
+class AbortCurrent:
     """End the socket at once."""
 
 
@@ -201,9 +201,9 @@ Effect = (
     | SendPing
     | PauseReading
     | ResumeReading
-    | CloseWire
-    | DropWire
-    | AbortWire
+    | CloseCurrent
+    | DropCurrent
+    | AbortCurrent
     | Announce
     | Closed
     | Gap

@@ -24,10 +24,14 @@ from yoi.packages import (
     ResolvedPlugin,
 )
 from yoi.protocol.ingress import EventKind
+<<<<<<< HEAD
 from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
+=======
+from yoi.runtime.connection_specs import ConnectionSpecMaker
+from yoi.runtime.hostcalls import HostCallDesk, Waiting
+>>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
 from yoi.runtime.offers import may_notify, tool_offers
-from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.secret_injector import SecretInjector, SecretSource
 from yoi.runtime.service_requests import Rotation, ServiceRequests
@@ -45,7 +49,7 @@ class Assembler:
     """Makes service specifications from resolved plugins; holds what every service shares."""
 
     sandbox: Sandbox
-    outlets: OutletMaker
+    connections: ConnectionSpecMaker
     loop: asyncio.AbstractEventLoop
     clock: Clock
     limits: Limits
@@ -93,7 +97,7 @@ class Assembler:
                 i.name: IngressRules(deadline_ms=i.deadline_ms, attempts=i.attempts)
                 for i in manifest.ingresses
             },
-            outlets=tuple(self.outlets.make(plugin, c) for c in manifest.connections),
+            connections=tuple(self.connections.make(plugin, c) for c in manifest.connections),
             told_of_start=_told_of_start(manifest),
             injector=injector,
             requests=requests,

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from yoi.connections import CallLater, ConnectionPlan, Connector, DialTarget, Resolver, Wire
+from yoi.connections import CallLater, ConnectionPlan, Connector, DialTarget, Resolver, WebSocket
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
@@ -48,8 +48,8 @@ class PullDialler:
         """Take back what `take_slot` counted."""
         self._used -= 1
 
-    async def dial(self, url: Url, protocols: Sequence[str], authority: Authority) -> Wire:
-        """Return an open wire to `url`: authorised, looked up once, every address judged.
+    async def dial(self, url: Url, protocols: Sequence[str], authority: Authority) -> WebSocket:
+        """Return an open WebSocket to `url`: authorised, looked up once, every address judged.
 
         Raises PermissionDenied, ConnectionFailure. Cancelled, it leaves nothing open.
         """
@@ -142,13 +142,13 @@ class PullSockets:
         self._dialler.take_slot()
         self._used += 1
         try:
-            wire = await self._dialler.dial(url, protocols, self._authority)
+            websocket = await self._dialler.dial(url, protocols, self._authority)
         except BaseException:
             self._freed()
             raise
         socket = PullSocket(
             url,
-            wire,
+            websocket,
             clock=self._dialler.clock,
             limits=self._limits,
             call_later=self._dialler.call_later,

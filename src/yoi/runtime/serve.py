@@ -21,8 +21,8 @@ from yoi.packages import PythonRuntime, Store
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.assembly import Assembler
+from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.observing import Observing
-from yoi.runtime.outlets import OutletMaker
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.service_manager import Applied, ServiceManager
@@ -182,7 +182,7 @@ class Runtime:
             connector = default_connector(self._limits)
             self._assembler = Assembler(
                 sandbox=self._sandbox,
-                outlets=OutletMaker(
+                connections=ConnectionSpecMaker(
                     connector=connector,
                     resolver=resolver,
                     state=self._state,

@@ -40,13 +40,22 @@ from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, Queued
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.protocol.tool_answer import parse_tool_answer
+<<<<<<< HEAD
 from yoi.runtime.connection_commands import steer
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.dispatcher import Dispatcher
-from yoi.runtime.inlet import Inlet
+from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.notifying import Settled, notification, settle
-from yoi.runtime.service_spec import HostContext, Instance, Link, ServiceSpec
+from yoi.runtime.service_spec import HostContext, Instance, ConnectionHandle, ServiceSpec
+=======
+from yoi.runtime.connection_adapter import ConnectionAdapter
+from yoi.runtime.ledger import DeadLetter, Ledger
+from yoi.runtime.notifying import Settled, notification, settle
+from yoi.runtime.pump import Pump
+from yoi.runtime.service_spec import ConnectionHandle, HostContext, Instance, ServiceSpec
+from yoi.runtime.steering import steer
+>>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
 from yoi.runtime.thread_bridge import on_worker
 from yoi.runtime.timers import Timers
 from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
@@ -71,10 +80,15 @@ class Service:
         self._queue = IngressQueue(spec.ingresses, around.limits)
         gate = CommandGate(
             {
+<<<<<<< HEAD
                 o.name: GatedConnection(
                     o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise
                 )
-                for o in spec.outlets
+                for o in spec.connections
+=======
+                o.name: Port(o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise)
+                for o in spec.connections
+>>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
             },
             around.clock.monotonic(),
             around.limits,
@@ -96,9 +110,9 @@ class Service:
         )
         self._timers = Timers(around.loop, self._timer_due, around.limits)
         self._close_code = _GOING_AWAY
-        self._own_urls = {o.name: o.url for o in spec.outlets}
-        self._inlets: dict[str, Inlet] = {}
-        self._links: dict[str, Link] = {}
+        self._own_urls = {o.name: o.url for o in spec.connections}
+        self._adapters: dict[str, ConnectionAdapter] = {}
+        self._links: dict[str, ConnectionHandle] = {}
         self._instance: Instance | None = None
         self._plugin_status: Any = None
         self._restart: asyncio.TimerHandle | None = None
@@ -156,15 +170,15 @@ class Service:
             + (f"; closed: {', '.join(refused)}" if refused else ""),
             closed=refused,
         )
-        for outlet in self._print.outlets:
-            if outlet.name not in refused:
+        for connection in self._print.connections:
+            if connection.name not in refused:
                 continue
-            decision = outlet.authorise()
+            decision = connection.authorise()
             self._ledger.note(
                 decision.code or "denied.not_granted",
-                decision.message or f"{outlet.name} is no longer allowed where it was",
+                decision.message or f"{connection.name} is no longer allowed where it was",
                 severity="error",
-                scope=f"connection:{outlet.name}",
+                scope=f"connection:{connection.name}",
                 hint=decision.hint,
             )
         return True
@@ -207,8 +221,8 @@ class Service:
         self._cancel_restart()
         self._leaving = True
         if self._life.state is Lifecycle.RUNNING:
-            for inlet in self._inlets.values():
-                inlet.leave()
+            for adapter in self._adapters.values():
+                adapter.leave()
             for link in self._links.values():
                 link.pause()
             await self._drain()
@@ -434,8 +448,8 @@ class Service:
         if event.kind in _HOST_MADE:
             # No connection's `deliver` decides. (What a tool asked for, its caller hears.)
             self._offer(kind, event.ingress, "host", payload)
-        elif event.connection in self._inlets:
-            self._inlets[event.connection].tell(kind, event.session, payload)
+        elif event.connection in self._adapters:
+            self._adapters[event.connection].tell(kind, event.session, payload)
 
     def handled(self, count: int) -> None:
         """Count good events towards forgiving earlier failures."""
@@ -445,11 +459,19 @@ class Service:
         """Let paused connections read again where their ingress has room."""
         if self._leaving:
             return  # what is read now would only be discarded
+<<<<<<< HEAD
         with_room = self._queue.resumable()
         if with_room:
-            for outlet in self._print.outlets:
-                if outlet.ingress in with_room and outlet.name in self._links:
-                    self._links[outlet.name].resume()
+            for connection in self._print.connections:
+                if connection.ingress in with_room and connection.name in self._links:
+                    self._links[connection.name].resume()
+=======
+        lanes = self._queue.resumable()
+        if lanes:
+            for connection in self._print.connections:
+                if connection.ingress in lanes and connection.name in self._links:
+                    self._links[connection.name].resume()
+>>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
 
     def collect_output(self) -> None:
         """Put what the guest printed into the diagnostics."""
@@ -537,24 +559,24 @@ class Service:
         self._dispatcher.attach(self._instance)
 
     def _open_links(self) -> None:
-        for outlet in self._print.outlets:
-            if outlet.name in self._links:
+        for connection in self._print.connections:
+            if connection.name in self._links:
                 continue
-            inlet = Inlet(
-                outlet.name,
-                outlet.ingress,
-                outlet.deliver,
-                outlet.overflow,
+            adapter = ConnectionAdapter(
+                connection.name,
+                connection.ingress,
+                connection.deliver,
+                connection.overflow,
                 self._queue,
                 self._ledger,
                 self._around.clock,
                 self._dispatcher.wake,
                 self._print.injector.masker,
             )
-            link = outlet.open(inlet)
-            inlet.attach(link)
-            self._inlets[outlet.name] = inlet
-            self._links[outlet.name] = link
+            link = connection.open(adapter)
+            adapter.attach(link)
+            self._adapters[connection.name] = adapter
+            self._links[connection.name] = link
             link.start()
 
     def _quarantine(self, decision: Quarantine) -> None:
@@ -679,10 +701,10 @@ class Service:
 
     def _connection_status(self, name: str) -> ConnectionStatus:
         status = self._links[name].status()
-        inlet = self._inlets[name]
-        status.queue_drops = inlet.drops
-        status.binary_ignored = inlet.binary_ignored
-        status.gaps = inlet.gaps
+        adapter = self._adapters[name]
+        status.queue_drops = adapter.drops
+        status.binary_ignored = adapter.binary_ignored
+        status.gaps = adapter.gaps
         return status
 
     def _tell(self, entry: Diagnostic) -> None:

@@ -13,10 +13,10 @@ from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.status import ConnectionStatus
+from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.connection_commands import ControlledConnection
 from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls
-from yoi.runtime.inlet import Inlet
 from yoi.runtime.secret_injector import SecretInjector
 from yoi.runtime.service_requests import ServiceRequests
 from yoi.runtime.thread_bridge import Mailbox, Turns
@@ -57,7 +57,7 @@ class Instance(Protocol):
         ...
 
 
-class Link(ControlledConnection, Protocol):
+class ConnectionHandle(ControlledConnection, Protocol):
     """A host-owned connection (`yoi.connections.HostConnection`)."""
 
     def start(self) -> None:
@@ -102,7 +102,7 @@ class Link(ControlledConnection, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outlet:
+class ConnectionSpec:
     """What the service needs to know of one declared connection."""
 
     name: str
@@ -112,8 +112,8 @@ class Outlet:
     deliver: frozenset[EventKind]
     overflow: Overflow
     authorise: Callable[[], Decision]
-    open: Callable[[Inlet], Link]
-    """Make the connection for this inlet; nothing is dialled before `Link.start`."""
+    open: Callable[[ConnectionAdapter], ConnectionHandle]
+    """Make the connection for this adapter; nothing is dialled before `ConnectionHandle.start`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class ServiceSpec:
     """Make a fresh instance; blocking, run on a worker thread."""
     ingresses: tuple[IngressPolicy, ...]
     rules: Mapping[str, IngressRules]
-    outlets: tuple[Outlet, ...]
+    connections: tuple[ConnectionSpec, ...]
     told_of_start: tuple[str, ...]
     """Ingresses that get a `service_started` event, the plugin's chance to make a first move."""
     injector: SecretInjector

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from yoi.connections import ConnectionPlan, DialTarget, WireOwner
+from yoi.connections import ConnectionPlan, DialTarget, WebSocketOwner
 from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Decision, IPAddress
 
 
-class MemoryWire:
-    """A `yoi.connections.Wire`; the methods named `peer_*` are the server's side."""
+class MemoryWebSocket:
+    """A `yoi.connections.WebSocket`; the methods named `peer_*` are the server's side."""
 
     def __init__(self, address: str, subprotocol: str | None, now: Callable[[], float]) -> None:
         self.address = address
@@ -20,13 +20,13 @@ class MemoryWire:
         self.pings = 0
         self.close_sent: tuple[int, str] | None = None
         self._now = now
-        self._owner: WireOwner | None = None
+        self._owner: WebSocketOwner | None = None
         self._reading = False
         self._deaf = False
         self._ended = False
         self._waiting: list[str | bytes | End] = []
 
-    # -- the server's side -----------------------------------------------------------------------
+    # -- the server's side -------------------------------------------------------------------------
 
     def peer_sends(self, message: str | bytes) -> None:
         """Let a message arrive."""
@@ -44,9 +44,9 @@ class MemoryWire:
         """Let the socket end without a close frame."""
         self._arrive(End(1006, "", False, ConnectionFailure("connection.lost", "it vanished")))
 
-    # -- Wire ------------------------------------------------------------------------------------
+    # -- WebSocket ---------------------------------------------------------------------------------
 
-    def attach(self, owner: WireOwner) -> None:
+    def attach(self, owner: WebSocketOwner) -> None:
         """Report to `owner` from here on."""
         self._owner = owner
 
@@ -90,7 +90,7 @@ class MemoryWire:
         self._go_deaf()
         self._arrive(End(1006, "", False, ConnectionFailure("connection.lost", "it was aborted")))
 
-    # -- inside ----------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self._ended or self.close_sent is not None:
@@ -140,14 +140,14 @@ class MemoryDial:
         self.target = target
         self.decision = decision
         self.addresses = tuple(addresses)
-        self.answer: asyncio.Future[MemoryWire] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[MemoryWebSocket] = asyncio.get_running_loop().create_future()
         self._now = now
 
-    def accept(self, subprotocol: str | None = None) -> MemoryWire:
+    def accept(self, subprotocol: str | None = None) -> MemoryWebSocket:
         """Open the connection and return the test's end of it."""
-        wire = MemoryWire(str(self.addresses[0]), subprotocol, self._now)
-        self.answer.set_result(wire)
-        return wire
+        socket = MemoryWebSocket(str(self.addresses[0]), subprotocol, self._now)
+        self.answer.set_result(socket)
+        return socket
 
     def refuse(self, error: YoiError) -> None:
         """Let the dial fail."""
@@ -171,7 +171,7 @@ class MemoryConnector:
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
-    ) -> MemoryWire:
+    ) -> MemoryWebSocket:
         """Wait for the test's answer."""
         dial = MemoryDial(plan, target, decision, addresses, self._now)
         self._dials.put_nowait(dial)

@@ -1,4 +1,4 @@
-"""`Line`: one socket and the session on it, with what the host does there by itself.
+"""`Session`: one socket and the session on it, with what the host does there by itself.
 
 Heartbeats and autoreplies are carried out here, on the loop, whatever the guest does meanwhile.
 They end with their session.
@@ -7,7 +7,7 @@ They end with their session.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from yoi.connections.connector import Wire
+from yoi.connections.connector import WebSocket
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle
@@ -21,30 +21,30 @@ from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, SessionId
 
 
-class LineOwner(Protocol):
-    """What a line tells its connection."""
+class SessionOwner(Protocol):
+    """What a session tells its connection."""
 
-    def line_closing(self, line: "Line") -> None:
+    def session_closing(self, session: "Session") -> None:
         """The closing handshake has begun."""
         ...
 
-    def line_ended(self, line: "Line", end: End) -> None:
+    def session_ended(self, session: "Session", end: End) -> None:
         """The socket is gone."""
         ...
 
-    def line_dead(self, line: "Line") -> None:
+    def session_dead(self, session: "Session") -> None:
         """A heartbeat was not acknowledged."""
         ...
 
 
-class Line:
-    """A `WireOwner`, see the module docstring. Messages are passed on once it has a session."""
+class Session:
+    """A `WebSocketOwner`, see the module docstring. It passes messages on once it has an id."""
 
     def __init__(
         self,
-        wire: Wire,
+        socket: WebSocket,
         target: DialTarget,
-        owner: LineOwner,
+        owner: SessionOwner,
         sink: ConnectionSink,
         *,
         status: ConnectionStatus,
@@ -54,9 +54,9 @@ class Line:
         call_later: CallLater,
         limits: Limits,
     ) -> None:
-        self.wire = wire
+        self.socket = socket
         self.target = target
-        self.session: SessionId | None = None
+        self.id: SessionId | None = None
         self.sendable = False
         self.delivered = 0
         self.last_message: float | None = None
@@ -77,7 +77,7 @@ class Line:
 
     def begin(self, session: SessionId) -> None:
         """Take messages of `session` from here on."""
-        self.session = session
+        self.id = session
         self.sendable = True
 
     def shut(self) -> None:
@@ -85,13 +85,13 @@ class Line:
         self.sendable = False
         self.stop_heartbeat()
 
-    # -- what a plugin asks for ------------------------------------------------------------------
+    # -- what a plugin asks for --------------------------------------------------------------------
 
     def send_text(self, text: str) -> None:
         """Queue one text message within the rate."""
         try:
             self._room()
-            size = self.wire.send_text(text)
+            size = self.socket.send_text(text)
         except ConnectionFailure:
             self._status.send_failures += 1
             raise
@@ -102,7 +102,7 @@ class Line:
         """Queue one binary message within the rate."""
         try:
             self._room()
-            size = self.wire.send_binary(data)
+            size = self.socket.send_binary(data)
         except ConnectionFailure:
             self._status.send_failures += 1
             raise
@@ -155,28 +155,28 @@ class Line:
         """Return when a heartbeat was last acknowledged, in monotonic seconds."""
         return None if self._heartbeat is None else self._heartbeat.last_ack
 
-    # -- reading ---------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """Stop reading."""
         self._paused = True
         if self._heartbeat is not None:
             self._heartbeat.paused()
-        self.wire.pause_reading()
+        self.socket.pause_reading()
 
     def resume(self) -> None:
         """Read, from the loop's next turn."""
         self._paused = False
-        self.wire.resume_reading()
+        self.socket.resume_reading()
 
-    # -- WireOwner -------------------------------------------------------------------------------
+    # -- WebSocketOwner ----------------------------------------------------------------------------
 
     def on_text(self, text: str, size: int) -> None:
         """Deliver one text message."""
-        session = self.session
+        session = self.id
         if session is None:
             return
-        self.last_message = self.wire.last_heard
+        self.last_message = self.socket.last_heard
         status = self._status
         status.frames_in += 1
         status.bytes_in += size
@@ -187,10 +187,10 @@ class Line:
 
     def on_binary(self, data: bytes) -> None:
         """Deliver one binary message."""
-        session = self.session
+        session = self.id
         if session is None:
             return
-        self.last_message = self.wire.last_heard
+        self.last_message = self.socket.last_heard
         self._status.frames_in += 1
         self._status.bytes_in += len(data)
         self.delivered += 1
@@ -199,16 +199,16 @@ class Line:
     def on_closing(self) -> None:
         """The closing handshake has begun."""
         self.shut()
-        self._owner.line_closing(self)
+        self._owner.session_closing(self)
 
     def on_ended(self, end: End) -> None:
         """The socket is gone; nothing of its target stands in what is told."""
         self.shut()
         error = None if end.error is None else self.target.cleared(end.error)
         reason = self.target.hide(end.reason)
-        self._owner.line_ended(self, End(end.code, reason, end.clean, error))
+        self._owner.session_ended(self, End(end.code, reason, end.clean, error))
 
-    # -- inside ----------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _room(self) -> None:
         if not self._rate.take(self._clock.monotonic()):
@@ -251,11 +251,11 @@ class Line:
         now = self._clock.monotonic()
         beat, late_ms = heartbeat.due(now, self._paused)
         if beat is Beat.DEAD:
-            self._owner.line_dead(self)
+            self._owner.session_dead(self)
             return
         status = self._status
         try:
-            size = self.wire.send_text(spec.render(self._watch.last))
+            size = self.socket.send_text(spec.render(self._watch.last))
         except YoiError as exc:
             status.send_failures += 1
             self._tell("notice.heartbeat", f"a heartbeat was not sent: {exc.message}", exc.code)
@@ -273,4 +273,4 @@ class Line:
         key = f"{code} {error}"
         if key not in self._told:
             self._told.add(key)
-            self._sink.notice(code, message, {"session": self.session, "error": error})
+            self._sink.notice(code, message, {"session": self.id, "error": error})

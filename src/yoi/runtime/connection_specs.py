@@ -13,8 +13,8 @@ from yoi.limits import Limits
 from yoi.packages import ConnectionDecl, Deliver, Open, Ready, ResolvedPlugin
 from yoi.permissions import Decision, Permission, PermissionKind, Url
 from yoi.protocol.ingress import EventKind
-from yoi.runtime.inlet import Inlet
-from yoi.runtime.service_spec import Link, Outlet
+from yoi.runtime.connection_adapter import ConnectionAdapter
+from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock
 
 _KINDS = {
@@ -30,8 +30,8 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class OutletMaker:
-    """Makes outlets; holds what every connection shares. Nothing is dialled by making one."""
+class ConnectionSpecMaker:
+    """Makes connection specs from what all connections share; making one dials nothing."""
 
     connector: Connector
     resolver: Resolver
@@ -41,15 +41,15 @@ class OutletMaker:
     limits: Limits
     rng: Callable[[], float]
 
-    def make(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> Outlet:
-        """Return the outlet of `decl`, judged by the plugin's authority on every dial and send."""
+    def make(self, plugin: ResolvedPlugin, decl: ConnectionDecl) -> ConnectionSpec:
+        """Return the spec of `decl`, judged by the plugin's authority on every dial and send."""
         url = decl.url
         plan = _plan(plugin, decl)
 
-        def open_connection(inlet: Inlet) -> Link:
+        def open_connection(adapter: ConnectionAdapter) -> ConnectionHandle:
             return HostConnection(
                 plan,
-                inlet,
+                adapter,
                 clock=self.clock,
                 rng=self.rng,
                 connector=self.connector,
@@ -58,13 +58,13 @@ class OutletMaker:
                 limits=self.limits,
             )
 
-        return Outlet(
+        return ConnectionSpec(
             name=decl.name,
             ingress=decl.ingress,
             url=url,
             deliver=frozenset(_KINDS[kind] for kind in decl.deliver),
             overflow=Overflow(decl.on_full),
-            authorise=Standing(plugin, decl),
+            authorise=CurrentDecision(plugin, decl),
             open=open_connection,
         )
 
@@ -82,7 +82,7 @@ class OutletMaker:
         return DailyBudget(decl.session.dials_per_day, Spent(int(day), int(dials)), keep)
 
 
-class Standing:
+class CurrentDecision:
     """The decision about a connection where its manifest puts it, asked for with every send.
 
     It is made again whenever the grants change, and only then: that is what makes asking cheap.

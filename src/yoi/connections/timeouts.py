@@ -8,7 +8,7 @@ from yoi.errors import ConnectionFailure
 
 
 @asynccontextmanager
-async def within(ms: float, what: str) -> AsyncIterator[None]:
+async def timeout(ms: float, what: str) -> AsyncIterator[None]:
     """Raise `connection.timeout`, "`what` within N ms", when the block takes longer than `ms`."""
     try:
         async with asyncio.timeout(ms / 1000):

@@ -15,8 +15,8 @@ from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, SessionId, rfc3339_ms
 
 
-class Valve(Protocol):
-    """How an inlet slows or drops its connection."""
+class ReadingControl(Protocol):
+    """How an adapter slows or drops its connection."""
 
     def pause(self) -> None:
         """Stop reading."""
@@ -27,8 +27,8 @@ class Valve(Protocol):
         ...
 
 
-class Inlet:
-    """One connection's way into the queue (a `yoi.connections.ConnectionSink`).
+class ConnectionAdapter:
+    """Puts what one connection reports into the queue (a `yoi.connections.ConnectionSink`).
 
     `deliver` are the event kinds the plugin hears; everything is in the diagnostics regardless.
     """
@@ -58,7 +58,7 @@ class Inlet:
         self._wake = wake
         self._make_masker = masker
         self._masker = masker()
-        self._valve: Valve | None = None
+        self._reading: ReadingControl | None = None
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in deliver
@@ -66,9 +66,9 @@ class Inlet:
         self._lost = 0
         self._lost_since_ms = 0
 
-    def attach(self, valve: Valve) -> None:
-        """Give the inlet its connection; before this nothing can arrive."""
-        self._valve = valve
+    def attach(self, reading: ReadingControl) -> None:
+        """Give the adapter its connection; before this nothing can arrive."""
+        self._reading = reading
 
     # -- what the driver calls ----------------------------------------------------------------
 
@@ -196,8 +196,8 @@ class Inlet:
     def _full(self, offered: Offered, session: SessionId) -> None:
         if offered is Offered.PAUSE:
             self._ledger.counters.enqueued += 1
-            if self._valve is not None:
-                self._valve.pause()
+            if self._reading is not None:
+                self._reading.pause()
             return
         lost = self._queue.evicted if offered is Offered.DROPPED_OLDEST else 1
         self.drops += lost
@@ -214,8 +214,8 @@ class Inlet:
                 session=session,
             )
         self._lost += lost
-        if offered is Offered.DISCONNECT and self._valve is not None:
-            self._valve.overflow()
+        if offered is Offered.DISCONNECT and self._reading is not None:
+            self._reading.overflow()
 
     def _report_loss(self, session: SessionId) -> None:
         lost, self._lost = self._lost, 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from websockets.protocol import Event
 
     from yoi.connections.client import Client
-    from yoi.connections.connector import WireOwner
+    from yoi.connections.connector import WebSocketOwner
 
 # The library parses a chunk whole before we see its frames: this bounds what a flood can cost.
 _CHUNK_BYTES = 16 * 1024
@@ -33,8 +33,8 @@ _WAIT_BYTES = 4096
 _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
-class SocketWire(asyncio.Protocol):
-    """A `yoi.connections.Wire`. It does the handshake first: await `upgraded`, then `attach`.
+class AsyncioWebSocket(asyncio.Protocol):
+    """A `yoi.connections.WebSocket`. It does the handshake first: await `upgraded`, then `attach`.
 
     Frames written in one turn of the loop leave in one system call, which is what makes the
     library cheap enough (docs/decisions/websocket-driver.md).
@@ -50,7 +50,7 @@ class SocketWire(asyncio.Protocol):
         self._limits = limits
         self._clock = clock
         self._transport: asyncio.Transport | None = None
-        self._owner: WireOwner | None = None
+        self._owner: WebSocketOwner | None = None
         self._head = bytearray()
         # Reading: bytes and events that wait because reading stopped.
         self._stopped = True
@@ -77,7 +77,7 @@ class SocketWire(asyncio.Protocol):
         self._lost = False
         self._reported = False
 
-    # -- asyncio.Protocol ------------------------------------------------------------------------
+    # -- asyncio.Protocol --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the opening handshake."""
@@ -109,9 +109,9 @@ class SocketWire(asyncio.Protocol):
             self._error = ConnectionFailure("connection.lost", f"the transport failed: {exc}")
         self._report_end()
 
-    # -- Wire ------------------------------------------------------------------------------------
+    # -- WebSocket ---------------------------------------------------------------------------------
 
-    def attach(self, owner: "WireOwner") -> None:
+    def attach(self, owner: "WebSocketOwner") -> None:
         """Report to `owner` from here on."""
         self._owner = owner
         if self._lost:
@@ -177,7 +177,7 @@ class SocketWire(asyncio.Protocol):
         elif self._lost:
             self._report_end()
 
-    # -- the handshake ---------------------------------------------------------------------------
+    # -- the handshake -----------------------------------------------------------------------------
 
     def _upgrade(self, data: bytes) -> bytes:
         """Read the response from `data` within its bound; return what follows it."""
@@ -212,7 +212,7 @@ class SocketWire(asyncio.Protocol):
         self.upgraded.set_result(None)
         return rest
 
-    # -- reading ---------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def _read(self, data: bytes) -> None:
         """Report the events that wait, then those in `data`, until reading stops."""
@@ -401,7 +401,7 @@ class SocketWire(asyncio.Protocol):
         self._body = bytearray()
         self._parts = []
 
-    # -- writing ---------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------
 
     def _send(self, opcode: Opcode, payload: bytes) -> int:
         transport, ws = self._transport, self._ws
@@ -449,7 +449,7 @@ class SocketWire(asyncio.Protocol):
         cut = reason.encode("utf-8", "replace")[: self._limits.close_reason_bytes]
         return cut.decode("utf-8", "ignore")
 
-    # -- the end ---------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def _report_end(self) -> None:
         if self._reported or self._owner is None:
