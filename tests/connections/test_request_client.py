@@ -520,7 +520,7 @@ class Silent(RawServer):
 
 async def test_a_silent_server_is_given_up():
     async with Silent() as server:
-        limits = dataclasses.replace(LIMITS, request_ms=50)
+        limits = dataclasses.replace(LIMITS, request_ms=300)
         failure = await ask(server, use=client(limits=limits))
         assert (failure.error.code, failure.may_have_arrived) == ("request.timeout", True)
 
