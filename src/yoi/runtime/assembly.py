@@ -24,13 +24,9 @@ from yoi.packages import (
     ResolvedPlugin,
 )
 from yoi.protocol.ingress import EventKind
-<<<<<<< HEAD
+from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
-=======
-from yoi.runtime.connection_specs import ConnectionSpecMaker
-from yoi.runtime.hostcalls import HostCallDesk, Waiting
->>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
 from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.secret_injector import SecretInjector, SecretSource

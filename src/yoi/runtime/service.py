@@ -40,22 +40,13 @@ from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, IngressEvent, Queued
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.protocol.tool_answer import parse_tool_answer
-<<<<<<< HEAD
+from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.connection_commands import steer
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.dispatcher import Dispatcher
-from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.notifying import Settled, notification, settle
-from yoi.runtime.service_spec import HostContext, Instance, ConnectionHandle, ServiceSpec
-=======
-from yoi.runtime.connection_adapter import ConnectionAdapter
-from yoi.runtime.ledger import DeadLetter, Ledger
-from yoi.runtime.notifying import Settled, notification, settle
-from yoi.runtime.pump import Pump
 from yoi.runtime.service_spec import ConnectionHandle, HostContext, Instance, ServiceSpec
-from yoi.runtime.steering import steer
->>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
 from yoi.runtime.thread_bridge import on_worker
 from yoi.runtime.timers import Timers
 from yoi.runtime.tool_calls import require_offered, tool_event, with_refused
@@ -80,15 +71,10 @@ class Service:
         self._queue = IngressQueue(spec.ingresses, around.limits)
         gate = CommandGate(
             {
-<<<<<<< HEAD
                 o.name: GatedConnection(
                     o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise
                 )
                 for o in spec.connections
-=======
-                o.name: Port(o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise)
-                for o in spec.connections
->>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
             },
             around.clock.monotonic(),
             around.limits,
@@ -459,19 +445,11 @@ class Service:
         """Let paused connections read again where their ingress has room."""
         if self._leaving:
             return  # what is read now would only be discarded
-<<<<<<< HEAD
         with_room = self._queue.resumable()
         if with_room:
             for connection in self._print.connections:
                 if connection.ingress in with_room and connection.name in self._links:
                     self._links[connection.name].resume()
-=======
-        lanes = self._queue.resumable()
-        if lanes:
-            for connection in self._print.connections:
-                if connection.ingress in lanes and connection.name in self._links:
-                    self._links[connection.name].resume()
->>>>>>> 9a08bcd (Connections: sessions, WebSockets, adapters and specs by their usual names)
 
     def collect_output(self) -> None:
         """Put what the guest printed into the diagnostics."""
