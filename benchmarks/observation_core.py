@@ -16,7 +16,7 @@ from collections.abc import Callable
 from harness import figures, machine
 from harness.processes import TESTED_CORE
 
-from yoi.core.observation import Feed, Follower, Stream, Wire, WorkerView
+from yoi.core.observation import Feed, Follower, Framing, Stream, WorkerView
 from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorCodec, CursorKeys
@@ -41,7 +41,7 @@ class Scene:
         codec = CursorCodec(keys, Hop.BACKEND, subject, "all")
         self.stream: Stream[Observed] = Stream(subject, WorkerView(greeting), b"e" * 8)
         self.feed: Feed[Observed] = Feed(
-            self.stream, Hop.BACKEND, codec, Wire.WEBSOCKET, lambda event: event, ev.encode_event
+            self.stream, Hop.BACKEND, codec, Framing.WEBSOCKET, lambda event: event, ev.encode_event
         )
         self._events = [(event, ev.encode_event(event)) for event in (BEGIN, DELTA)]
         self._published = 0

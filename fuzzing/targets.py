@@ -20,7 +20,7 @@ from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.protocol import observation as ob
 from yoi.protocol import service_events as sev
-from yoi.protocol.cursors import CursorCodec, CursorFault, CursorKeys, Place
+from yoi.protocol.cursors import CursorCodec, CursorFault, CursorKeys, Position
 
 Target = Callable[[int, int], None]
 """Runs about so many examples from a seed."""
@@ -168,7 +168,7 @@ def _check_cursor(pair: tuple[str, bytes]) -> None:
     text = data.decode("latin-1")
     read = CODEC.decode(text)
     if text == cursor:
-        assert isinstance(read, Place)
+        assert isinstance(read, Position)
     else:
         assert read in (CursorFault.MALFORMED, CursorFault.KEY_UNKNOWN)
 

@@ -20,11 +20,11 @@ from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.protocol.observation import DiagnosticFrame, Hop, Subject, SubjectKind
 from yoi.runtime.observation_app import ObservationRoutes
-from yoi.serving.door import Door
-from yoi.serving.front import Front, bind
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.hub import Hub
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind, SubjectPattern
+from yoi.serving.server import ObservationServer, bind
 from yoi.serving.settings import BackendSettings, Listen, ListenerSettings
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Secret, SystemClock
@@ -41,7 +41,7 @@ class Runtime:
         self.token = token
         self.port = 0
         self.limits = limits
-        self.front: Front | None = None
+        self.server: ObservationServer | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -77,17 +77,19 @@ class Runtime:
         sock = bind("127.0.0.1", self.port)
         self.port = sock.getsockname()[1]
         upstream = Principal(name="b", kind=PrincipalKind.UPSTREAM, observe=(EVERYTHING,))
-        door = Door(
+        authenticator = Authenticator(
             ListenerNames.of("127.0.0.1", self.port, secure=False), {self.token: upstream}.get
         )
-        routes = ObservationRoutes(self, door)
-        self.front = Front(routes.app(), routes.admit, self.hub, clock=CLOCK, limits=self.limits)
-        await self.front.start(sock)
+        routes = ObservationRoutes(self, authenticator)
+        self.server = ObservationServer(
+            routes.app(), routes.admit, self.hub, clock=CLOCK, limits=self.limits
+        )
+        await self.server.start(sock)
 
     async def stop(self) -> None:
-        if self.front is not None:
-            await self.front.close()
-            self.front = None
+        if self.server is not None:
+            await self.server.close()
+            self.server = None
 
     def remote(self, name: str = "r", token: str | None = None, limits=LIMITS) -> RemoteSource:
         secret = Secret("upstream", token or self.token)

@@ -12,11 +12,11 @@ from tests.backend.world import World, empty, turn
 from tests.client.scripted import says, scripted
 from tests.serving.raw import connected
 
-from yoi.backend.gate import Gate
+from yoi.backend.access import ObservationAccess
 from yoi.backend.policy import ConfiguredPolicy
 from yoi.backend.remote_source import RemoteSource
 from yoi.backend.server import BACKLOG_FILE
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.limits import LIMITS
 from yoi.protocol.observation import (
     DiagnosticFrame,
@@ -27,7 +27,7 @@ from yoi.protocol.observation import (
     observation_diagnostic,
 )
 from yoi.serving.admission import Refused
-from yoi.serving.door import Door
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
 from yoi.serving.tokens import TokenStore, tokens_file
@@ -66,19 +66,21 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_defect(
     assert not logged()
 
 
-def gate(world: World) -> Gate:
+def access(world: World) -> ObservationAccess:
     names = ListenerNames.of("127.0.0.1", 80, secure=False)
-    door = Door(names, lambda token: None)
-    return Gate(door, ConfiguredPolicy(), world.sources, world.upstreams, world.hub)
+    authenticator = Authenticator(names, lambda token: None)
+    return ObservationAccess(
+        authenticator, ConfiguredPolicy(), world.sources, world.upstreams, world.hub
+    )
 
 
-def watch(gate: Gate, who: Principal, name: str = "w"):
+def watch(access: ObservationAccess, who: Principal, name: str = "w"):
     subject = Subject(SubjectKind.WORKER, name, "r")
-    return gate.watch(who, subject, Wire.SSE, None, snapshot_always=False)
+    return access.watch(who, subject, Framing.SSE, None, snapshot_always=False)
 
 
-def watching(gate: Gate, who: Principal, name: str) -> asyncio.Future:
-    return asyncio.ensure_future(watch(gate, who, name))
+def watching(access: ObservationAccess, who: Principal, name: str) -> asyncio.Future:
+    return asyncio.ensure_future(watch(access, who, name))
 
 
 def principal(name: str) -> Principal:
@@ -88,20 +90,20 @@ def principal(name: str) -> Principal:
 async def test_one_principal_opens_only_so_many_streams_at_once() -> None:
     limits = dataclasses.replace(LIMITS, followers_per_token=2)
     world = World(limits)
-    door = gate(world)
+    authenticator = access(world)
     eve, bob = principal("eve"), principal("bob")
-    waiting = [watching(door, eve, f"w{number}") for number in range(2)]
+    waiting = [watching(authenticator, eve, f"w{number}") for number in range(2)]
     await turn()
     with pytest.raises(Refused, match="as many watch as may"):
-        await watching(door, eve, "w2")
-    more = watching(door, bob, "w2")
+        await watching(authenticator, eve, "w2")
+    more = watching(authenticator, bob, "w2")
     await turn()
     assert len(world.source.links) == 3
     for link in world.source.links:
         link.lose()
     for one in (*waiting, more):
         assert (await one).name == "runtime_unavailable"
-    again = watching(door, eve, "w3")  # nobody waits any more
+    again = watching(authenticator, eve, "w3")  # nobody waits any more
     await turn()
     world.link.lose()
     await again
@@ -109,10 +111,10 @@ async def test_one_principal_opens_only_so_many_streams_at_once() -> None:
 
 async def test_who_waited_while_others_came_in_may_be_one_too_many() -> None:
     world = World(dataclasses.replace(LIMITS, followers=1))
-    door = gate(world)
+    authenticator = access(world)
 
     async def enters(name: str) -> None:
-        admitted = await watch(door, principal(name))
+        admitted = await watch(authenticator, principal(name))
         admitted.channel.enter(admitted.feed, admitted.watching, Nowhere())
 
     both = asyncio.gather(enters("eve"), enters("bob"), return_exceptions=True)

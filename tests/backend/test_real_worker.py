@@ -14,10 +14,10 @@ from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.observation_app import ObservationRoutes
 from yoi.runtime.observing import Observing
-from yoi.serving.door import Door
-from yoi.serving.front import Front, bind
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
+from yoi.serving.server import ObservationServer, bind
 from yoi.types import Secret
 from yoi.workers.scripted import Say
 
@@ -34,15 +34,17 @@ async def source_of(worker, where: str):
     sock = bind("127.0.0.1", 0)
     host, port = sock.getsockname()
     principal = Principal(name="b", kind=PrincipalKind.UPSTREAM, observe=(EVERYTHING,))
-    door = Door(ListenerNames.of(host, port, secure=False), {UPSTREAM_TOKEN: principal}.get)
-    routes = ObservationRoutes(observing, door)
-    front = Front(routes.app(), routes.admit, observing.hub, clock=CLOCK)
-    await front.start(sock)
+    authenticator = Authenticator(
+        ListenerNames.of(host, port, secure=False), {UPSTREAM_TOKEN: principal}.get
+    )
+    routes = ObservationRoutes(observing, authenticator)
+    server = ObservationServer(routes.app(), routes.admit, observing.hub, clock=CLOCK)
+    await server.start(sock)
     secret = Secret("upstream", UPSTREAM_TOKEN)
     try:
         yield RemoteSource("r", f"ws://{host}:{port}", lambda: secret, clock=CLOCK)
     finally:
-        await front.close()
+        await server.close()
 
 
 @pytest.mark.parametrize("where", ["local", "remote"])

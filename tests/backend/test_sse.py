@@ -9,7 +9,7 @@ from tests.backend.served import Caller, Runtime, backend, token
 from tests.backend.world import Client, World, text, turn
 
 from yoi.backend.sse import EventStream
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.limits import LIMITS
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined
@@ -146,7 +146,7 @@ class Streaming:
 
         admitted = Admitted(
             channel=channel,
-            feed=channel.feed("full", Wire.SSE, lambda event: event),
+            feed=channel.feed("full", Framing.SSE, lambda event: event),
             watching=Watching("somebody"),
             notes=("upstream_disconnect",),
             left=left,
@@ -188,10 +188,10 @@ async def test_a_client_that_does_not_read_holds_no_memory_and_is_cut_off() -> N
     assert len(streaming.healthy.ids) == 2001
     assert watcher.follower.waiting > 1900
     streaming.world.clock.advance(29)
-    streaming.world.hub.sweep()
+    streaming.world.hub.tick()
     assert not streaming.wire.aborted
     streaming.world.clock.advance(2)
-    streaming.world.hub.sweep()
+    streaming.world.hub.tick()
     assert streaming.wire.aborted
     await task
     assert streaming.left == 1
@@ -242,7 +242,7 @@ async def test_what_is_large_is_sent_in_pieces_and_each_is_a_sign_of_life() -> N
     # Nobody who takes a piece of it now and then is cut off, whatever the whole takes.
     for _ in range(10):
         streaming.world.clock.advance(20)
-        streaming.world.hub.sweep()
+        streaming.world.hub.tick()
         assert not streaming.wire.aborted
         streaming.wire.reading.set()
         await asyncio.sleep(0)

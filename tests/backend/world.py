@@ -6,9 +6,9 @@ import itertools
 import msgspec
 
 from yoi.backend.backlog import Backlog
-from yoi.backend.upstream import Surroundings
+from yoi.backend.upstream import UpstreamContext
 from yoi.backend.upstreams import Lease, Upstreams
-from yoi.core.observation import Wire, WorkerView
+from yoi.core.observation import Framing, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorKeys
@@ -74,7 +74,7 @@ class Client:
         self.lease = lease
         self.data = b""
         self.code = None
-        feed = lease.channel.feed(projection, Wire.WEBSOCKET, project)
+        feed = lease.channel.feed(projection, Framing.WEBSOCKET, project)
         self.watcher = lease.channel.enter(feed, Watching("somebody"), self)
 
     def open(self, cursor=None, *, snapshot_always=False):
@@ -149,7 +149,7 @@ class World:
         self.sources = {name: ScriptedSource(name) for name in sources}
         self.backlog = None if journal is None else Backlog(journal, limits)
         epochs = itertools.count()
-        self.around = Surroundings(
+        self.around = UpstreamContext(
             hub=self.hub,
             clock=self.clock,
             call_later=self.timers.call_later,

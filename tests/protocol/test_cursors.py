@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from yoi.core.observation import Stream, WorkerView
 from yoi.limits import Limits
 from yoi.protocol import events as ev
-from yoi.protocol.cursors import CURSOR_CHARS, CursorCodec, CursorFault, CursorKeys, Place
+from yoi.protocol.cursors import CURSOR_CHARS, CursorCodec, CursorFault, CursorKeys, Position
 from yoi.protocol.observation import Hop, Subject, SubjectKind
 
 OLD, NEW = b"old.", b"new."
@@ -31,7 +31,7 @@ def codec(keys=KEYS, hop=Hop.BACKEND, subject=WORKER, projection="all") -> Curso
 def test_a_cursor_reads_back_and_fits_a_url(epoch, seq, subject, projection):
     made = codec(subject=subject, projection=projection)
     text = made.encode(epoch, seq)
-    assert made.decode(text) == Place(epoch, seq)
+    assert made.decode(text) == Position(epoch, seq)
     assert len(text) <= CURSOR_CHARS
     assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -115,7 +115,7 @@ BOUND = st.tuples(st.sampled_from(Hop), SUBJECTS, NAMES)
 def test_a_cursor_is_bound_to_hop_subject_and_projection(mine, other):
     made = CursorCodec(KEYS, *mine).encode(b"e" * 8, 7)
     read = CursorCodec(KEYS, *other).decode(made)
-    assert read == (Place(b"e" * 8, 7) if mine == other else CursorFault.FOREIGN)
+    assert read == (Position(b"e" * 8, 7) if mine == other else CursorFault.FOREIGN)
 
 
 def test_a_forged_cursor_does_not_learn_whose_it_would_be():
@@ -126,10 +126,10 @@ def test_a_forged_cursor_does_not_learn_whose_it_would_be():
 
 def test_keys_rotate_and_a_key_that_is_gone_is_told_apart_from_a_forgery():
     before = codec(ONLY_OLD).encode(b"e" * 8, 7)
-    assert codec(KEYS).decode(before) == Place(b"e" * 8, 7)
+    assert codec(KEYS).decode(before) == Position(b"e" * 8, 7)
     assert codec(ONLY_NEW).decode(before) is CursorFault.KEY_UNKNOWN
     after = codec(KEYS).encode(b"e" * 8, 7)
-    assert codec(ONLY_NEW).decode(after) == Place(b"e" * 8, 7)
+    assert codec(ONLY_NEW).decode(after) == Position(b"e" * 8, 7)
     assert codec(ONLY_OLD).decode(after) is CursorFault.KEY_UNKNOWN
 
 
@@ -163,11 +163,11 @@ def test_keys_are_not_shown():
 def test_the_place_before_the_oldest_is_good_and_the_one_before_that_has_expired():
     view = WorkerView(ev.Greeting(worker_name="w", provider="p", model="m", tools=[]))
     stream = Stream(WORKER, view, b"e" * 8, Limits(observed_ring_events=3))
-    assert stream.judge(Place(b"e" * 8, 0)) is None
+    assert stream.judge(Position(b"e" * 8, 0)) is None
     for number in range(10):
         stream.publish(ev.TurnStart(ev.TurnStartData(turn=number)), b"{}")
     assert (stream.oldest, stream.head) == (8, 10)
-    judged = {seq: stream.judge(Place(b"e" * 8, seq)) for seq in range(5, 13)}
+    judged = {seq: stream.judge(Position(b"e" * 8, seq)) for seq in range(5, 13)}
     assert judged == {
         5: CursorFault.EXPIRED,
         6: CursorFault.EXPIRED,
@@ -178,4 +178,4 @@ def test_the_place_before_the_oldest_is_good_and_the_one_before_that_has_expired
         11: CursorFault.FUTURE,
         12: CursorFault.FUTURE,
     }
-    assert stream.judge(Place(b"f" * 8, 10)) is CursorFault.EPOCH_CHANGED
+    assert stream.judge(Position(b"f" * 8, 10)) is CursorFault.EPOCH_CHANGED

@@ -16,10 +16,10 @@ from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.observation_app import ObservationRoutes
 from yoi.runtime.observing import Observing
-from yoi.serving.door import Door
-from yoi.serving.front import Front, bind
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import Principal, PrincipalKind, SubjectPattern
+from yoi.serving.server import ObservationServer, bind
 from yoi.types import Secret, SystemClock
 from yoi.workers.scripted import Say
 
@@ -37,14 +37,14 @@ async def runtime(*workers, settled=True):
     observing.follow_workers(workers)
     sock = bind("127.0.0.1", 0)
     host, port = sock.getsockname()
-    door = Door(ListenerNames.of(host, port, secure=False), TOKENS.get)
-    routes = ObservationRoutes(observing, door)
-    front = Front(routes.app(), routes.admit, observing.hub, clock=SystemClock())
-    await front.start(sock)
+    authenticator = Authenticator(ListenerNames.of(host, port, secure=False), TOKENS.get)
+    routes = ObservationRoutes(observing, authenticator)
+    server = ObservationServer(routes.app(), routes.admit, observing.hub, clock=SystemClock())
+    await server.start(sock)
     try:
         yield f"http://{host}:{port}"
     finally:
-        await front.close()
+        await server.close()
 
 
 def target(url, name, token="all"):

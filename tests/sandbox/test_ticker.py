@@ -1,48 +1,48 @@
-"""The pulse sleeps while nothing runs; the epoch follows the clock and never runs ahead."""
+"""The periodic task sleeps while nothing runs; the epoch follows the clock and never runs ahead."""
 
 import threading
 import time
 
 from yoi.limits import LIMITS
-from yoi.sandbox.ticker import EpochTicker, Pulse
+from yoi.sandbox.ticker import EpochTicker, PeriodicTask
 
 
-def test_a_pulse_beats_while_something_is_entered_and_then_parks() -> None:
+def test_a_periodic_task_beats_while_something_is_entered_and_then_parks() -> None:
     beats = threading.Semaphore(0)
-    pulse = Pulse("test", 0.0001, beats.release)
+    task = PeriodicTask("test", 0.0001, beats.release)
     try:
-        pulse.enter("a")
+        task.enter("a")
         for _ in range(300):
             assert beats.acquire(timeout=5), "it beats while anything is entered"
-        assert not pulse.parked
-        pulse.leave("a")
+        assert not task.parked
+        task.leave("a")
         until = time.monotonic() + 5
-        while not pulse.parked and time.monotonic() < until:
+        while not task.parked and time.monotonic() < until:
             beats.acquire(timeout=0.01)
-        assert pulse.parked
+        assert task.parked
         while beats.acquire(blocking=False):
             pass
-        pulse.enter("b")
+        task.enter("b")
         assert beats.acquire(timeout=5), "entering wakes it"
     finally:
-        pulse.close()
+        task.close()
 
 
 def test_nothing_beats_before_somebody_enters() -> None:
-    """Whoever makes a pulse keeps it, and its beat may use it: that must have happened by then."""
+    """Whoever makes a task keeps it, and its beat may use it: that must have happened by then."""
     beats: list[int] = []
     for _ in range(100):
-        pulse = Pulse("test", 0.0, lambda: beats.append(1))
-        pulse.close()
+        task = PeriodicTask("test", 0.0, lambda: beats.append(1))
+        task.close()
     assert beats == []
 
 
 def test_leaving_twice_is_harmless() -> None:
-    pulse = Pulse("test", 0.001, lambda: None)
-    pulse.enter("a")
-    pulse.leave("a")
-    pulse.leave("a")
-    pulse.close()
+    task = PeriodicTask("test", 0.001, lambda: None)
+    task.enter("a")
+    task.leave("a")
+    task.leave("a")
+    task.close()
 
 
 class Engine:

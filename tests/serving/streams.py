@@ -1,16 +1,16 @@
-"""A hub with one worker stream behind a real front, for tests of everything on top of it."""
+"""A hub with one worker stream behind a real server, for tests of everything on top of it."""
 
 import contextlib
 from dataclasses import dataclass
 
-from yoi.core.observation import Stream, Wire, WorkerView
+from yoi.core.observation import Framing, Stream, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Hop, Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined, Refused
-from yoi.serving.front import Front, bind
 from yoi.serving.hub import Hub
+from yoi.serving.server import ObservationServer, bind
 from yoi.serving.watcher import Watching
 from yoi.types import SystemClock
 
@@ -30,7 +30,7 @@ def text(words):
 class Served:
     hub: Hub
     stream: Stream
-    front: Front
+    server: ObservationServer
 
     def say(self, words):
         event = text(words)
@@ -38,7 +38,7 @@ class Served:
 
     @property
     def url(self):
-        host, port = self.front.address
+        host, port = self.server.address
         return f"ws://{host}:{port}/api/runtimes/local/workers/triage/events/ws"
 
 
@@ -49,11 +49,11 @@ async def nothing(scope, receive, send):
 
 @contextlib.asynccontextmanager
 async def served(limits: Limits = LIMITS, app=nothing, epoch=b"epoch--1", admit=None, tls=None):
-    """Yield a front that lets everybody watch the worker `triage` of the runtime `local`."""
+    """Yield a server that lets everybody watch the worker `triage` of the runtime `local`."""
     hub = Hub(Hop.BACKEND, KEYS, SystemClock(), limits)
     stream = Stream(WORKER, WorkerView(greeting(), limits), epoch, limits)
     channel = hub.add(stream, ev.encode_event)
-    feed = channel.feed("", Wire.WEBSOCKET, lambda event: event)
+    feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
 
     async def everybody(request):
         if request.path != "/api/runtimes/local/workers/triage/events/ws":
@@ -68,9 +68,11 @@ async def served(limits: Limits = LIMITS, app=nothing, epoch=b"epoch--1", admit=
             snapshot_always=request.query.get("snapshot") == "always",
         )
 
-    front = Front(app, admit or everybody, hub, clock=hub.clock, limits=limits, tls=tls)
-    await front.start(bind("127.0.0.1", 0))
+    server = ObservationServer(
+        app, admit or everybody, hub, clock=hub.clock, limits=limits, tls=tls
+    )
+    await server.start(bind("127.0.0.1", 0))
     try:
-        yield Served(hub, stream, front)
+        yield Served(hub, stream, server)
     finally:
-        await front.close()
+        await server.close()

@@ -7,11 +7,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from tests.serving.streams import served
 
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.limits import Limits
 from yoi.serving.admission import Refused
 from yoi.serving.answers import refusal
-from yoi.serving.door import Door
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Readiness, health_routes
 from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.names import ListenerNames
@@ -83,7 +83,9 @@ async def hub():
 
 @pytest.fixture
 def app(readiness, hub):
-    routes = health_routes(readiness, Metrics(hub.hub, Listener()), Door(NAMES, WHO.get).admit)
+    routes = health_routes(
+        readiness, Metrics(hub.hub, Listener()), Authenticator(NAMES, WHO.get).admit
+    )
     return Starlette(routes=routes)
 
 
@@ -180,7 +182,7 @@ async def test_figures_are_what_happened(hub):
     before = values(metrics.text())
     assert before["yoi_followers", ()] == 0
     channel = hub.hub.channel(hub.stream.subject)
-    feed = channel.feed("", Wire.WEBSOCKET, lambda event: event)
+    feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
     watcher = channel.enter(feed, Watching("x"), Written())
     watcher.open("not one of ours at all", 0, snapshot_always=False)
     watcher = channel.enter(feed, Watching("x"), Written())
@@ -205,7 +207,7 @@ async def test_figures_are_what_happened(hub):
 async def test_figures_of_a_lagging_client(hub):
     metrics = Metrics(hub.hub, Listener())
     channel = hub.hub.channel(hub.stream.subject)
-    feed = channel.feed("", Wire.WEBSOCKET, lambda event: event)
+    feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
     watcher = channel.enter(feed, Watching("x"), Written())
     watcher.open(None, 0, snapshot_always=False)
     watcher.pause(0)

@@ -79,7 +79,7 @@ HANDSHAKES = [
 async def test_a_handshake_that_is_none_is_a_typed_answer(first, headers, status, logged) -> None:
     async with served(app=APP) as world:
         request = first + b"\r\nHost: x\r\n" + headers + b"\r\n"
-        async with connected(world.front.address, request) as client:
+        async with connected(world.server.address, request) as client:
             if status == 101:  # it gets as far as the door, which knows no such path
                 assert b"worker_not_found" in await client.until(b"worker_not_found")
             else:
@@ -101,11 +101,11 @@ GARBAGE = {
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
 async def test_what_is_not_http_is_a_typed_answer_and_counted(data, logged) -> None:
-    async with served(app=APP) as world, connected(world.front.address, data) as client:
+    async with served(app=APP) as world, connected(world.server.address, data) as client:
         status, headers, body = parts(await client.rest())
         assert (status, body["code"]) == (400, "bad_request")
         assert headers["x-content-type-options"] == "nosniff"
-        assert world.front.refused == {"malformed": 1}
+        assert world.server.refused == {"malformed": 1}
     assert not logged()
 
 
@@ -116,7 +116,7 @@ async def test_a_length_and_chunks_at_once_smuggle_nothing(logged) -> None:
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % (len(inner) + 5)
     )
     async with served(app=APP) as world:
-        async with connected(world.front.address, request + inner) as client:
+        async with connected(world.server.address, request + inner) as client:
             first = await client.until(b"{}")
             # Chunks win (RFC 9112 6.3), and what follows them is a request of the same client.
             second = await client.until(b"}")
@@ -126,18 +126,18 @@ async def test_a_length_and_chunks_at_once_smuggle_nothing(logged) -> None:
 
 async def test_garbage_while_an_answer_is_under_way_ends_the_connection_quietly(logged) -> None:
     request = b"GET /events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    async with served(app=APP) as world, connected(world.front.address, request) as client:
+    async with served(app=APP) as world, connected(world.server.address, request) as client:
         await client.until(b"begun")
         client.writer.write(b"zzz\r\n")
         assert b"HTTP/1.1" not in await client.rest()
-        assert world.front.refused == {"malformed": 1}
+        assert world.server.refused == {"malformed": 1}
     assert not logged()
 
 
 @pytest.mark.parametrize("path", [b"/nowhere", b"/here/", b"http://evil.example/here"])
 async def test_what_is_nowhere_is_404_and_sends_nobody_on(path) -> None:
     request = b"GET " + path + b" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
-    async with served(app=APP) as world, connected(world.front.address, request) as client:
+    async with served(app=APP) as world, connected(world.server.address, request) as client:
         status, headers, body = parts(await client.rest())
         assert (status, body["code"]) == (404, "not_found")
         assert "location" not in headers
@@ -148,7 +148,7 @@ async def test_an_upgrade_to_something_else_is_not_made(logged) -> None:
         b"GET /here HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
         b"Upgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n"
     )
-    async with served(app=APP) as world, connected(world.front.address, request) as client:
+    async with served(app=APP) as world, connected(world.server.address, request) as client:
         assert (await client.until(b"{}")).startswith(b"HTTP/1.1 200")
     assert not logged()
 
@@ -158,7 +158,7 @@ async def test_a_socket_asked_for_behind_another_request_is_one() -> None:
     upgrade = b"GET " + PATH + b" HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"\r\n"
     async with (
         served(app=APP) as world,
-        connected(world.front.address, plain + upgrade) as client,
+        connected(world.server.address, plain + upgrade) as client,
     ):
         await client.until(b'"event":"snapshot"')
         world.say("on")
@@ -170,11 +170,11 @@ async def test_who_only_connects_takes_half_of_all_files_at_most(monkeypatch, fi
     monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
     async with served(Limits(http_connections=5)) as world, contextlib.AsyncExitStack() as held:
         for _ in range(sockets):
-            one = await held.enter_async_context(connected(world.front.address, b"GET "))
-        await eventually(lambda: world.front.open_sockets == sockets)
-        more = await held.enter_async_context(connected(world.front.address))
+            one = await held.enter_async_context(connected(world.server.address, b"GET "))
+        await eventually(lambda: world.server.open_sockets == sockets)
+        more = await held.enter_async_context(connected(world.server.address))
         assert await more.rest() == b""
-        assert world.front.refused == {"connections": 1}
+        assert world.server.refused == {"connections": 1}
         one.writer.write(b"/ HTTP/1.0\r\n\r\n")
         assert (await one.rest()).startswith(b"HTTP/1.1 404")
 
@@ -183,9 +183,9 @@ async def test_a_body_nobody_reads_does_not_hold_a_connection() -> None:
     head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
     async with (
         served(Limits(http_head_ms=50), app=APP) as world,
-        connected(world.front.address, head) as client,
+        connected(world.server.address, head) as client,
     ):
         await client.until(b"}")
         client.writer.write(b"a")  # and then nothing for as long as it likes
         assert await client.rest() == b""
-        assert world.front.refused == {"slow": 1}
+        assert world.server.refused == {"slow": 1}

@@ -9,8 +9,8 @@ import pytest
 from tests.serving.raw import UPGRADE, connected, eventually, frame
 from tests.serving.streams import served
 
-from yoi.core.observation import Wire
-from yoi.core.observation.wire import websocket_frame
+from yoi.core.observation import Framing
+from yoi.core.observation.framing import websocket_frame
 from yoi.limits import Limits
 from yoi.serving.admission import Admitted
 from yoi.serving.observer import ObserverProtocol
@@ -56,17 +56,17 @@ BAD = {
 
 @pytest.mark.parametrize(("data", "code"), BAD.values(), ids=BAD)
 async def test_every_frame_that_may_not_be_sent_is_a_close(data, code) -> None:
-    async with served(LIMITS) as world, connected(world.front.address, REQUEST) as client:
+    async with served(LIMITS) as world, connected(world.server.address, REQUEST) as client:
         await begun(client)
         client.writer.write(data)
         rest = await client.rest()
         assert close_code(rest) == code
         assert (b"observation_only" in rest) == (code == 4503)
-    assert world.front.open_sockets == 0
+    assert world.server.open_sockets == 0
 
 
 async def test_what_comes_with_the_handshake_is_judged_after_it() -> None:
-    async with served(LIMITS) as world, connected(world.front.address, REQUEST) as client:
+    async with served(LIMITS) as world, connected(world.server.address, REQUEST) as client:
         client.writer.write(frame(TEXT, b"hello"))
         rest = await client.rest()
         assert rest.index(b'"event":"snapshot"') < rest.index(b"observation_only")
@@ -74,12 +74,12 @@ async def test_what_comes_with_the_handshake_is_judged_after_it() -> None:
 
 async def test_compression_that_is_offered_is_not_taken() -> None:
     offer = REQUEST[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    async with served() as world, connected(world.front.address, offer) as client:
+    async with served() as world, connected(world.server.address, offer) as client:
         assert b"extensions" not in (await client.until(b"\r\n\r\n")).lower()
 
 
 async def test_a_ping_is_answered() -> None:
-    async with served() as world, connected(world.front.address, REQUEST) as client:
+    async with served() as world, connected(world.server.address, REQUEST) as client:
         await begun(client)
         client.writer.write(frame(PING, b"there?"))
         await client.until(b"\x8a\x06there?")
@@ -87,7 +87,7 @@ async def test_a_ping_is_answered() -> None:
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
 async def test_a_flood_of_control_frames_is_ended(opcode) -> None:
-    async with served(LIMITS) as world, connected(world.front.address, REQUEST) as client:
+    async with served(LIMITS) as world, connected(world.server.address, REQUEST) as client:
         await begun(client)
         client.writer.write(frame(opcode) * 200_000)
         rest = await client.rest()
@@ -103,7 +103,7 @@ async def test_a_client_that_pings_and_reads_nothing_holds_no_memory() -> None:
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         narrow.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(narrow, world.front.address)
+        await loop.sock_connect(narrow, world.server.address)
         await loop.sock_sendall(narrow, REQUEST)
         await eventually(lambda: world.hub.watched == 1)
         (watcher,) = world.hub.channel(world.stream.subject).watchers
@@ -122,7 +122,7 @@ async def test_a_client_that_pings_and_reads_nothing_holds_no_memory() -> None:
 
 async def test_a_client_that_reads_again_is_heard_again() -> None:
     limits = Limits(control_frames_per_second=10**9, follower_buffer_bytes=4096)
-    async with served(limits) as world, connected(world.front.address, REQUEST) as client:
+    async with served(limits) as world, connected(world.server.address, REQUEST) as client:
         await begun(client)
         (watcher,) = world.hub.channel(world.stream.subject).watchers
         client.reader._transport.pause_reading()
@@ -137,11 +137,11 @@ async def test_a_client_that_reads_again_is_heard_again() -> None:
 
 
 async def test_a_client_that_half_closes_is_let_go() -> None:
-    async with served() as world, connected(world.front.address, REQUEST) as client:
+    async with served() as world, connected(world.server.address, REQUEST) as client:
         await begun(client)
         client.writer.write_eof()
         await client.rest()
-        await eventually(lambda: not world.front.open_sockets)
+        await eventually(lambda: not world.server.open_sockets)
         assert world.hub.watched == 0
 
 
@@ -168,13 +168,13 @@ class Trickle(asyncio.Transport):
 
 async def test_a_client_that_takes_little_by_little_is_slow_and_not_dead() -> None:
     moved, wire = asyncio.Queue(), Trickle()
-    front = SimpleNamespace(
+    server = SimpleNamespace(
         limits=Limits(follower_stall_ms=8),
         clock=ManualClock(),
         upgraded=lambda observer: None,
         lost=lambda observer: None,
     )
-    observer = ObserverProtocol(front)
+    observer = ObserverProtocol(server)
     observer.connection_made(wire)
     observer._watcher = SimpleNamespace(
         pause=lambda now: None, moved=moved.put_nowait, gone=lambda: None
@@ -182,7 +182,7 @@ async def test_a_client_that_takes_little_by_little_is_slow_and_not_dead() -> No
     observer.pause_writing()
     for _ in range(3):
         wire.unsent -= 1
-        assert await moved.get() == front.clock.monotonic()
+        assert await moved.get() == server.clock.monotonic()
     looking = observer._looking
     observer.connection_lost(None)
     assert looking.cancelled()
@@ -192,8 +192,8 @@ async def test_a_client_that_takes_little_by_little_is_slow_and_not_dead() -> No
 async def test_nobody_else_waits_while_somebody_floods() -> None:
     async with served(LIMITS) as world:
         async with (
-            connected(world.front.address, REQUEST) as calm,
-            connected(world.front.address, REQUEST) as loud,
+            connected(world.server.address, REQUEST) as calm,
+            connected(world.server.address, REQUEST) as loud,
         ):
             await begun(calm)
             await begun(loud)
@@ -212,10 +212,10 @@ def test_a_frame_is_what_the_protocol_says() -> None:
 async def test_a_first_frame_that_fails_leaves_no_socket_open() -> None:
     async def admit(request):
         channel = world.hub.channel(world.stream.subject)
-        feed = channel.feed("fails", Wire.WEBSOCKET, lambda event: 1 / 0)
+        feed = channel.feed("fails", Framing.WEBSOCKET, lambda event: 1 / 0)
         return Admitted(channel=channel, feed=feed, watching=Watching("eve"))
 
-    async with served(admit=admit) as world, connected(world.front.address, REQUEST) as client:
+    async with served(admit=admit) as world, connected(world.server.address, REQUEST) as client:
         assert b"event" not in await client.rest()
-        await eventually(lambda: not world.front.open_sockets)
+        await eventually(lambda: not world.server.open_sockets)
         assert world.hub.watched == 0

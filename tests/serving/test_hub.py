@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serving.streams import KEYS, WORKER, greeting, text
 
-from yoi.core.observation import Stream, Wire, WorkerView
+from yoi.core.observation import Framing, Stream, WorkerView
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.protocol.observation import CloseCode, Hop
@@ -119,7 +119,7 @@ class World:
         return self.epochs.to_bytes(8, "big")
 
     def feed(self, projection="", project=lambda event: event):
-        return self.channel.feed(projection, Wire.WEBSOCKET, project)
+        return self.channel.feed(projection, Framing.WEBSOCKET, project)
 
     def enter(self, feed=None, cursor=None):
         tape = Tape(len(self.tapes))

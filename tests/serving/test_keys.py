@@ -9,7 +9,7 @@ from tests.canary import Canaries
 
 from yoi.errors import ServingError
 from yoi.limits import Limits
-from yoi.protocol.cursors import CursorCodec, CursorFault, Place
+from yoi.protocol.cursors import CursorCodec, CursorFault, Position
 from yoi.protocol.observation import Hop, Subject, SubjectKind
 from yoi.serving.keys import KeyStore, ObservationKeys, keys_file
 
@@ -30,7 +30,7 @@ def test_a_restart_finds_the_same_keys(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert KeyStore(path).load_or_create() == keys
     cursor = codec(keys).encode(EPOCH, 7)
-    assert codec(KeyStore(path).load_or_create()).decode(cursor) == Place(EPOCH, 7)
+    assert codec(KeyStore(path).load_or_create()).decode(cursor) == Position(EPOCH, 7)
 
 
 def test_fresh_keys_differ():
@@ -44,7 +44,7 @@ def test_a_rotation_keeps_places_and_ends_sessions(path):
     cursor = codec(before).encode(EPOCH, 7)
     after = KeyStore(path).rotate()
     assert KeyStore(path).load_or_create() == after
-    assert codec(after).decode(cursor) == Place(EPOCH, 7)
+    assert codec(after).decode(cursor) == Position(EPOCH, 7)
     assert codec(before).decode(codec(after).encode(EPOCH, 7)) is CursorFault.KEY_UNKNOWN
     assert after.session not in (before.session, *after.cursors)
 
@@ -54,7 +54,7 @@ def test_the_oldest_key_goes_at_the_bound(path):
     kept = [store.load_or_create()] + [store.rotate() for _ in range(3)]
     cursors = [codec(keys).encode(EPOCH, 1) for keys in kept]
     read = [codec(store.load_or_create()).decode(cursor) for cursor in cursors]
-    assert read == [CursorFault.KEY_UNKNOWN, *[Place(EPOCH, 1)] * 3]
+    assert read == [CursorFault.KEY_UNKNOWN, *[Position(EPOCH, 1)] * 3]
 
 
 def test_rotating_nothing_makes_keys(path):

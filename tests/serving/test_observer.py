@@ -82,7 +82,7 @@ def test_what_a_socket_took_in_part_goes_on_exactly_where_it_stopped(run):
             narrow = socket.socket()
             narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             narrow.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(narrow, world.front.address)
+            await asyncio.get_running_loop().sock_connect(narrow, world.server.address)
             async with connect(world.url, sock=narrow, proxy=None, max_queue=1) as client:
                 await client.recv()
                 (watcher,) = world.hub.channel(world.stream.subject).watchers
@@ -111,7 +111,7 @@ def test_over_tls_nothing_goes_around_the_encryption(run, direct):
 
     async def scenario():
         async with served(tls=server) as world:
-            port = world.front.address[1]
+            port = world.server.address[1]
             url = world.url.replace("ws://127.0.0.1", "wss://localhost")
             async with connect(
                 url, ssl=client_side, proxy=None, host="127.0.0.1", port=port
@@ -180,8 +180,8 @@ def test_nothing_is_written_to_a_socket_that_is_gone(run, direct, monkeypatch):
             async with connect(world.url, proxy=None) as client:
                 await client.recv()
                 (watcher,) = world.hub.channel(world.stream.subject).watchers
-                lost = world.front.lost
-                monkeypatch.setattr(world.front, "lost", lambda one: (lost(one), gone.set()))
+                lost = world.server.lost
+                monkeypatch.setattr(world.server, "lost", lambda one: (lost(one), gone.set()))
             await gone.wait()
             direct.data.clear()
             watcher.outlet.write(b"late")

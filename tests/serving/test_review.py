@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.serving.streams import served
 
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.limits import Limits
 from yoi.protocol.observation import CloseCode
 from yoi.serving.identity import AT_BACKEND, Identities
@@ -31,7 +31,7 @@ class Outlet:
 
 def watch(everything, who):
     channel = everything.hub.channel(everything.stream.subject)
-    feed = channel.feed("", Wire.WEBSOCKET, lambda event: event)
+    feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
     outlet = Outlet()
     watching = Watching(str(who), who.expires_at_ms, who)
     channel.enter(feed, watching, outlet).open(None, 0, snapshot_always=False)

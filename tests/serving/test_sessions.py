@@ -232,62 +232,62 @@ def presented(tokens, sessions):
     [(AT_RUNTIME, {"upstream"}), (AT_BACKEND, {"observer", "session"})],
 )
 def test_each_hop_lets_in_its_own(tokens, sessions, clock, presented, kinds, let_in):
-    door = Identities(tokens, clock, kinds, sessions)
-    assert {name for name, text in presented.items() if door.identify(text)} == let_in
+    identities = Identities(tokens, clock, kinds, sessions)
+    assert {name for name, text in presented.items() if identities.identify(text)} == let_in
 
 
 def test_figures_have_a_door_of_their_own(tokens, sessions, clock, presented):
-    door = Identities(tokens, clock, AT_RUNTIME, sessions)
-    figures = door.letting_in(AT_METRICS)
+    identities = Identities(tokens, clock, AT_RUNTIME, sessions)
+    figures = identities.letting_in(AT_METRICS)
     assert figures.identify(presented["metrics"]).kind is PrincipalKind.METRICS
     assert figures.identify(presented["upstream"]).name == "backend"
     assert figures.identify(presented["nobody"]) is None
-    assert door.identify(presented["metrics"]) is None
+    assert identities.identify(presented["metrics"]) is None
 
 
 def test_without_sessions_there_are_only_tokens(tokens, clock, presented):
-    door = Identities(tokens, clock, AT_BACKEND)
-    assert door.identify(presented["session"]) is None
-    assert door.identify(presented["observer"]).name == "alice"
+    identities = Identities(tokens, clock, AT_BACKEND)
+    assert identities.identify(presented["session"]) is None
+    assert identities.identify(presented["observer"]).name == "alice"
 
 
 def test_a_token_that_was_revoked_elsewhere_is_nobody_at_once(tokens, clock, tmp_path, presented):
-    door = Identities(tokens, clock, AT_BACKEND)
-    who = door.identify(presented["observer"])
-    assert door.holds(who)
+    identities = Identities(tokens, clock, AT_BACKEND)
+    who = identities.identify(presented["observer"])
+    assert identities.holds(who)
     TokenStore(tmp_path / "tokens.toml", clock=clock).revoke("alice")
-    before = door.revision
-    door.refresh()
-    assert door.revision == before + 1
-    assert not door.holds(who)
-    assert door.identify(presented["observer"]) is None
+    before = identities.revision
+    identities.refresh()
+    assert identities.revision == before + 1
+    assert not identities.holds(who)
+    assert identities.identify(presented["observer"]) is None
 
 
 def test_a_broken_file_lets_nobody_in_and_is_told_once(tokens, clock, tmp_path, presented, capsys):
-    door = Identities(tokens, clock, AT_BACKEND)
-    who = door.identify(presented["observer"])
+    identities = Identities(tokens, clock, AT_BACKEND)
+    who = identities.identify(presented["observer"])
     path = tmp_path / "tokens.toml"
     good = path.read_text()
     path.write_text("= broken")
-    assert door.identify(presented["observer"]) is None
-    assert door.identify(presented["observer"]) is None
-    assert door.holds(who)
-    assert "line 1" in door.why_not_ready()
+    assert identities.identify(presented["observer"]) is None
+    assert identities.identify(presented["observer"]) is None
+    assert identities.holds(who)
+    assert "line 1" in identities.why_not_ready()
     told = capsys.readouterr().out
     assert told.count("nobody new is let in") == 1
     assert presented["observer"] not in told
     path.write_text(good)
-    assert door.why_not_ready() is None
-    assert door.identify(presented["observer"]) == who
+    assert identities.why_not_ready() is None
+    assert identities.identify(presented["observer"]) == who
 
 
 def test_who_has_no_credential_holds_until_it_expires(tokens, clock):
-    door = Identities(tokens, clock, AT_BACKEND)
-    assert door.holds(operator())
+    identities = Identities(tokens, clock, AT_BACKEND)
+    assert identities.holds(operator())
     someone = replace(operator(), expires_at_ms=clock.wall_ms() + 1)
-    assert door.holds(someone)
+    assert identities.holds(someone)
     clock.advance(1)
-    assert not door.holds(someone)
+    assert not identities.holds(someone)
 
 
 def test_fresh_keys_have_a_session_key(clock, tokens):

@@ -1,4 +1,4 @@
-"""The backend's HTTP routes. WebSockets go by `Gate.admit`, around this (serving/front.py)."""
+"""The backend's HTTP routes; WebSockets go past this, to `ObservationAccess.admit`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,19 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from yoi.backend.access import ObservationAccess
 from yoi.backend.commands import CommandPort
 from yoi.backend.console_files import ConsoleFiles
-from yoi.backend.gate import Gate
 from yoi.backend.listing import listing
 from yoi.backend.refusals import malformed, not_found, upgrade_required
 from yoi.backend.sse import EventStream
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Refused
 from yoi.serving.answers import answer, application, nothing_here, refusal
-from yoi.serving.door import asgi_headers
+from yoi.serving.authenticator import asgi_headers
 from yoi.serving.principals import Principal
 from yoi.serving.sessions import Sessions
 from yoi.types import Clock, rfc3339_ms
@@ -59,14 +59,14 @@ class BackendRoutes:
 
     def __init__(
         self,
-        gate: Gate,
+        access: ObservationAccess,
         sessions: Sessions,
         clock: Clock,
         *,
         commands: CommandPort | None = None,
         limits: Limits = LIMITS,
     ) -> None:
-        self._gate = gate
+        self._access = access
         self._sessions = sessions
         self._clock = clock
         self._commands = commands
@@ -85,7 +85,7 @@ class BackendRoutes:
                 Route(f"{_SUBJECT}/affordances", self._affordances, methods=["GET"]),
                 Route(f"{_SUBJECT}/commands", self._command, methods=["POST"]),
             ],
-            [Middleware(_Outermost, gate=self._gate)],
+            [Middleware(_Outermost, access=self._access)],
         )
 
     async def _begin(self, request: Request) -> Response:
@@ -112,7 +112,7 @@ class BackendRoutes:
 
     async def _runtimes(self, request: Request) -> Response:
         principal = self._principal(request)
-        return answer(listing(self._gate.sources.values(), self._gate.policy, principal))
+        return answer(listing(self._access.sources.values(), self._access.policy, principal))
 
     async def _no_socket(self, request: Request) -> Response:
         self._principal(request)
@@ -123,10 +123,10 @@ class BackendRoutes:
     async def _events(self, request: Request) -> ASGIApp:
         principal = self._principal(request)
         cursor = request.headers.get("last-event-id") or request.query_params.get("cursor")
-        decided = await self._gate.watch(
+        decided = await self._access.watch(
             principal,
             _subject(request),
-            Wire.SSE,
+            Framing.SSE,
             cursor,
             snapshot_always=request.query_params.get("snapshot") == "always",
         )
@@ -134,16 +134,16 @@ class BackendRoutes:
 
     async def _affordances(self, request: Request) -> Response:
         principal, subject = self._principal(request), _subject(request)
-        if not self._gate.shows(principal, subject):
+        if not self._access.shows(principal, subject):
             raise not_found(subject)
-        return answer({"actions": list(self._gate.policy.affordances(principal, subject))})
+        return answer({"actions": list(self._access.policy.affordances(principal, subject))})
 
     async def _command(self, request: Request) -> Response:
         principal, subject = self._principal(request), _subject(request)
-        if not self._gate.shows(principal, subject):
+        if not self._access.shows(principal, subject):
             raise not_found(subject)
         asked = await self._read(request, _Command)
-        if not self._gate.policy.forward(asked.command, principal, subject):
+        if not self._access.policy.forward(asked.command, principal, subject):
             raise Refused(403, "forbidden", "this token may not send that command")
         if self._commands is None:
             raise Refused(403, "forbidden", "this server passes no commands on")
@@ -153,7 +153,7 @@ class BackendRoutes:
             return answer({"code": exc.code, "message": exc.message}, 409)
 
     def _principal(self, request: Request) -> Principal:
-        return self._gate.principal(asgi_headers(request.scope["headers"]))
+        return self._access.principal(asgi_headers(request.scope["headers"]))
 
     async def _read(self, request: Request, kind: type[T]) -> T:
         """Return the request's JSON. A page of others cannot send this type without being asked."""
@@ -190,9 +190,9 @@ class _Asgi:
 class _Outermost:
     """Around everything: where a request came from, and headers that every answer has."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, access: ObservationAccess) -> None:
         self._app = app
-        self._gate = gate
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
@@ -205,7 +205,7 @@ class _Outermost:
 
         if scope["path"] not in _OPEN:
             try:
-                self._gate.door.check_source(asgi_headers(scope["headers"]))
+                self._access.authenticator.check_source(asgi_headers(scope["headers"]))
             except Refused as exc:
                 await refusal(exc)(scope, receive, guarded)
                 return

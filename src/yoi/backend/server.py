@@ -11,22 +11,21 @@ from typing import Self
 
 import structlog
 
+from yoi.backend.access import ObservationAccess
 from yoi.backend.app import BackendRoutes
 from yoi.backend.backlog import Backlog
 from yoi.backend.commands import CommandPort
-from yoi.backend.gate import Gate
 from yoi.backend.policy import ConfiguredPolicy, ObservationPolicy
 from yoi.backend.remote_source import RemoteSource
 from yoi.backend.source import Availability, Source
-from yoi.backend.upstream import Surroundings
+from yoi.backend.upstream import UpstreamContext
 from yoi.backend.upstreams import Upstreams
 from yoi.errors import EnablementError, JournalError
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import EPOCH_BYTES
 from yoi.protocol.observation import Hop
-from yoi.serving.door import Door
-from yoi.serving.front import Front, bind
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Readiness, health_routes
 from yoi.serving.hub import Hub
 from yoi.serving.identity import AT_BACKEND, AT_METRICS, Identities
@@ -34,6 +33,7 @@ from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.principals import Principal, operator
 from yoi.serving.review import begin_reviewing
+from yoi.serving.server import ObservationServer, bind
 from yoi.serving.sessions import Sessions, SessionToken
 from yoi.serving.settings import BackendSettings, RemoteRuntime
 from yoi.serving.tls import client_context, listening_tls
@@ -108,7 +108,7 @@ class Backend:
         identities.refresh()
         hub = Hub(Hop.BACKEND, keys.cursor_keys, clock, limits)
         backlog = await self._backlog(running)
-        around = Surroundings(
+        around = UpstreamContext(
             hub=hub,
             clock=clock,
             call_later=asyncio.get_running_loop().call_later,
@@ -122,23 +122,23 @@ class Backend:
         running.callback(sock.close)
         host, port = sock.getsockname()[:2]
         names = listener.names_at(host, port)
-        door = Door(names, identities.identify)
-        figures = Door(names, identities.letting_in(AT_METRICS).identify)
-        gate = Gate(door, self._policy, self._sources, upstreams, hub)
-        routes = BackendRoutes(gate, sessions, clock, commands=self._commands, limits=limits)
+        authenticator = Authenticator(names, identities.identify)
+        figures = Authenticator(names, identities.letting_in(AT_METRICS).identify)
+        access = ObservationAccess(authenticator, self._policy, self._sources, upstreams, hub)
+        routes = BackendRoutes(access, sessions, clock, commands=self._commands, limits=limits)
         app = routes.app()
-        front = Front(app, gate.admit, hub, clock=clock, tls=tls, limits=limits)
+        server = ObservationServer(app, access.admit, hub, clock=clock, tls=tls, limits=limits)
         readiness = Readiness()
         readiness.add("runtimes", self._why_not_ready)
         readiness.add("tokens", identities.why_not_ready)
-        metrics = Metrics(hub, front, self._figures)
+        metrics = Metrics(hub, server, self._figures)
         app.router.routes.extend(health_routes(readiness, metrics, figures.admit))
         for source in self._sources.values():
             await source.start()
             running.push_async_callback(source.close)
         running.callback(upstreams.close)
-        await front.start(sock)
-        running.push_async_callback(front.close)
+        await server.start(sock)
+        running.push_async_callback(server.close)
         running.callback(upstreams.dismiss)
         running.callback(hub.close)  # first: whoever comes now need not begin to wait
         begin_reviewing(hub, identities, self._policy.observe, limits, running)

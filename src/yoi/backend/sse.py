@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 
-from yoi.core.observation.wire import sse_frame
+from yoi.core.observation.framing import sse_frame
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import (
     CloseCode,
@@ -21,7 +21,7 @@ from yoi.protocol.observation import (
     observation_diagnostic,
 )
 from yoi.serving.admission import Admitted, Declined
-from yoi.serving.front import ABORT
+from yoi.serving.server import ABORT
 from yoi.types import Clock
 
 if TYPE_CHECKING:

@@ -113,7 +113,7 @@ class UpstreamCounters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class UpstreamContext:
     """What all upstreams of a backend share. `epoch` returns 8 random bytes, `rng` [0, 1)."""
 
     hub: Hub
@@ -138,7 +138,7 @@ class Upstream:
         self,
         subject: Subject,
         source: Source,
-        around: Surroundings,
+        around: UpstreamContext,
         *,
         log: StreamLog | None,
         rests: "Callable[[Upstream], None]",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from yoi.backend.backlog import Backlog
 from yoi.backend.source import KINDS, Source
-from yoi.backend.upstream import Surroundings, Upstream, UpstreamState
+from yoi.backend.upstream import Upstream, UpstreamContext, UpstreamState
 from yoi.protocol.observation import Subject
 from yoi.serving.admission import Declined
 
@@ -34,7 +34,7 @@ class Upstreams:
     """`sources` by runtime id. Streams nobody watches are kept for a while, the newest of them."""
 
     def __init__(
-        self, sources: Mapping[str, Source], around: Surroundings, backlog: Backlog | None = None
+        self, sources: Mapping[str, Source], around: UpstreamContext, backlog: Backlog | None = None
     ) -> None:
         self.counters = around.counters
         self._sources = sources

@@ -39,7 +39,7 @@ class CursorFault(StrEnum):
     EXPIRED = "expired"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """What a cursor says once it is known to be genuine and of the stream in question."""
 
     epoch: bytes
@@ -84,7 +84,7 @@ class CursorCodec:
         mac = hmac.digest(self._key, head, "sha256")[:_MAC_BYTES]
         return base64.urlsafe_b64encode(head + mac).rstrip(b"=").decode()
 
-    def decode(self, text: str) -> Place | CursorFault:
+    def decode(self, text: str) -> Position | CursorFault:
         """Return the place, or MALFORMED, KEY_UNKNOWN or FOREIGN."""
         raw = _unpacked(text)
         if raw is None:
@@ -98,7 +98,7 @@ class CursorCodec:
             return CursorFault.MALFORMED
         if binding != self._binding:
             return CursorFault.FOREIGN
-        return Place(epoch, seq)
+        return Position(epoch, seq)
 
 
 def _binding(*names: str) -> bytes:

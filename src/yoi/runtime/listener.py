@@ -7,13 +7,13 @@ from typing import Self
 from yoi.limits import LIMITS, Limits
 from yoi.runtime.observation_app import ObservationRoutes
 from yoi.runtime.observing import Observing
-from yoi.serving.door import Door
-from yoi.serving.front import Front, bind
+from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Check, Readiness, health_routes
 from yoi.serving.identity import AT_METRICS, AT_RUNTIME, Identities
 from yoi.serving.metrics import Metrics
 from yoi.serving.principals import Principal
 from yoi.serving.review import begin_reviewing
+from yoi.serving.server import ObservationServer, bind
 from yoi.serving.settings import RuntimeSettings
 from yoi.serving.tls import listening_tls
 from yoi.serving.tokens import TokenStore, tokens_file
@@ -65,11 +65,11 @@ class RuntimeListener:
         running.callback(sock.close)
         host, port = sock.getsockname()[:2]
         names = listener.names_at(host, port)
-        door = Door(names, self._identities.identify)
-        figures = Door(names, self._identities.letting_in(AT_METRICS).identify)
-        routes = ObservationRoutes(self._observing, door)
+        authenticator = Authenticator(names, self._identities.identify)
+        figures = Authenticator(names, self._identities.letting_in(AT_METRICS).identify)
+        routes = ObservationRoutes(self._observing, authenticator)
         app = routes.app()
-        front = Front(
+        server = ObservationServer(
             app,
             routes.admit,
             self._observing.hub,
@@ -77,10 +77,10 @@ class RuntimeListener:
             tls=tls,
             limits=self._limits,
         )
-        metrics = Metrics(self._observing.hub, front)
+        metrics = Metrics(self._observing.hub, server)
         app.router.routes.extend(health_routes(self._readiness, metrics, figures.admit))
-        await front.start(sock)
-        running.push_async_callback(front.close)
+        await server.start(sock)
+        running.push_async_callback(server.close)
         begin_reviewing(
             self._observing.hub, self._identities, Principal.observes, self._limits, running
         )

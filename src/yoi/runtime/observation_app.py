@@ -8,23 +8,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.observing import Observing
 from yoi.serving.admission import Admitted, Declined, UpgradeRequest
 from yoi.serving.answers import answer, application, nothing_here
-from yoi.serving.door import Door, asgi_headers
+from yoi.serving.authenticator import Authenticator, asgi_headers
 from yoi.serving.watcher import Watching
 
 _STREAM = re.compile(r"/v1/(worker|service)s/([^/]+)/events/ws")
 
 
 class ObservationRoutes:
-    """The routes of a runtime. `door` says who may come in."""
+    """The routes of a runtime. `authenticator` says who may come in."""
 
-    def __init__(self, observing: Observing, door: Door) -> None:
+    def __init__(self, observing: Observing, authenticator: Authenticator) -> None:
         self._observing = observing
-        self._door = door
+        self._authenticator = authenticator
 
     def app(self) -> Starlette:
         """Return the HTTP app."""
@@ -32,7 +32,7 @@ class ObservationRoutes:
 
     async def admit(self, request: UpgradeRequest) -> Admitted | Declined:
         """Decide about a WebSocket. Raises Refused."""
-        principal = self._door.admit(request.headers)
+        principal = self._authenticator.admit(request.headers)
         found = _STREAM.fullmatch(request.path)
         if found is None:
             raise nothing_here()
@@ -47,14 +47,14 @@ class ObservationRoutes:
             return Declined(subject.kind.not_found)
         return Admitted(
             channel=channel,
-            feed=channel.feed("", Wire.WEBSOCKET, lambda event: event),
+            feed=channel.feed("", Framing.WEBSOCKET, lambda event: event),
             watching=Watching(str(principal), principal.expires_at_ms, principal),
             cursor=request.query.get("cursor"),
             snapshot_always=request.query.get("snapshot") == "always",
         )
 
     async def _inventory(self, request: Request) -> Response:
-        principal = self._door.admit(asgi_headers(request.scope["headers"]))
+        principal = self._authenticator.admit(asgi_headers(request.scope["headers"]))
         found = self._observing.inventory()
         shown = {
             f"{kind}s": [

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from yoi.errors import ServiceError
 from yoi.limits import Limits
 from yoi.sandbox.threads import start_thread
-from yoi.sandbox.ticker import Pulse
+from yoi.sandbox.ticker import PeriodicTask
 
 Turn = Callable[[], None]
 
@@ -71,7 +71,7 @@ class Scheduler:
         self._closed = False
         self._away: dict[threading.Thread, _Lane] = {}
         self._visit = _Visit()
-        self._pulse = Pulse("yoi-lanes", _BEAT_S, self._beat)
+        self._periodic = PeriodicTask("yoi-lanes", _BEAT_S, self._beat)
 
     def submit(self, key: Hashable, turn: Turn) -> None:
         """Run `turn` on a guest thread, after the earlier turns of `key`.
@@ -96,7 +96,7 @@ class Scheduler:
         if not lane.threads or (lane is self._slow and self._may_grow(lane)):
             self._grow(lane)
         elif lane is self._quick and len(lane.running) >= len(lane.threads):
-            self._pulse.enter(lane)
+            self._periodic.enter(lane)
         lane.ready.put(record)
 
     @property
@@ -166,7 +166,7 @@ class Scheduler:
         for thread in threads:
             if thread is not me:
                 thread.join(max(0.0, until - time.monotonic()))
-        self._pulse.close()
+        self._periodic.close()
         return not any(thread.is_alive() for thread in threads if thread is not me)
 
     def _may_grow(self, lane: _Lane) -> bool:
@@ -185,7 +185,7 @@ class Scheduler:
         with self._lock:
             lane, now = self._quick, time.monotonic()
             if lane.ready.empty():
-                self._pulse.leave(lane)
+                self._periodic.leave(lane)
             elif self._may_grow(lane) and all(
                 now - since >= _BEAT_S for since in lane.running.values()
             ):
@@ -218,7 +218,7 @@ class Scheduler:
             turn = record.turns.popleft()
             lane.running[me] = began
             if lane is self._quick and not lane.ready.empty():
-                self._pulse.enter(lane)
+                self._periodic.enter(lane)
         try:
             turn()
         except BaseException as exc:

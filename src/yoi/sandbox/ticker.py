@@ -15,7 +15,7 @@ _QUIET_BEATS = 100
 """Beats without work before the thread parks: waking it for every dispatch would cost more."""
 
 
-class Pulse:
+class PeriodicTask:
     """Call `beat` every `period_s` seconds while anything is entered; otherwise cost nothing.
 
     `enter` and `leave` may be called from any thread, once each per `key`.
@@ -85,20 +85,20 @@ class EpochTicker:
         self._tick_s = limits.epoch_tick_ms / 1000
         self._zero = time.monotonic()
         self._epoch = 0
-        self._pulse = Pulse("yoi-epoch", self._tick_s, self._advance)
+        self._periodic = PeriodicTask("yoi-epoch", self._tick_s, self._advance)
 
     @property
     def parked(self) -> bool:
         """Return whether no guest has run for a while."""
-        return self._pulse.parked
+        return self._periodic.parked
 
     def arm(self, key: Any, deadline: float, set_ticks: Callable[[int], None]) -> None:
         """Have `set_ticks` interrupt at `deadline` (monotonic seconds), never earlier."""
-        if self._pulse.parked:
+        if self._periodic.parked:
             # Nobody runs: leave out the time slept instead of ticking through it.
             self._zero = time.monotonic() - self._epoch * self._tick_s
         target = int((deadline - self._zero) / self._tick_s) + 2
-        self._pulse.enter(key)
+        self._periodic.enter(key)
         while True:
             epoch = self._epoch
             set_ticks(max(1, target - epoch))
@@ -107,11 +107,11 @@ class EpochTicker:
 
     def disarm(self, key: Any) -> None:
         """Forget `key`: its guest has returned."""
-        self._pulse.leave(key)
+        self._periodic.leave(key)
 
     def close(self) -> None:
         """Stop ticking."""
-        self._pulse.close()
+        self._periodic.close()
 
     def _advance(self) -> None:
         # The engine moves first: an `arm` in between is a tick late, never early.

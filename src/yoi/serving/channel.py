@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 
-from yoi.core.observation import Feed, Follower, Stream, Wire
+from yoi.core.observation import Feed, Follower, Framing, Stream
 from yoi.core.observation.stream import Held
 from yoi.protocol.cursors import CursorCodec
 from yoi.protocol.observation import CloseCode
@@ -28,7 +28,7 @@ class Channel(Generic[E]):
         self.most_bytes = hub.limits.follower_write_bytes
         self._hub = hub
         self._encode = encode
-        self._feeds: dict[tuple[str, Wire], Feed[E]] = {}
+        self._feeds: dict[tuple[str, Framing], Feed[E]] = {}
         self._watchers: dict[Watcher[E], None] = {}
         self._apart: dict[Watcher[E], None] = {}
         """Those who are in no lane."""
@@ -53,12 +53,12 @@ class Channel(Generic[E]):
         """Whether anybody watches, or listens in process (besides this channel)."""
         return bool(self._watchers) or self.stream.listeners > 1
 
-    def feed(self, projection: str, wire: Wire, project: Callable[[E], E | None]) -> Feed[E]:
+    def feed(self, projection: str, framing: Framing, project: Callable[[E], E | None]) -> Feed[E]:
         """Return the feed of `projection`, made when first asked for.
 
         `project` must be the same function of events for one projection.
         """
-        key = (projection, wire)
+        key = (projection, framing)
         feed = self._feeds.get(key)
         if feed is None:
             codec = CursorCodec(self._hub.keys, self._hub.hop, self.stream.subject, projection)
@@ -66,7 +66,7 @@ class Channel(Generic[E]):
                 self.stream,
                 self._hub.hop,
                 codec,
-                wire,
+                framing,
                 project,
                 self._encode,
                 self.counters.resyncs,
@@ -143,10 +143,10 @@ class Channel(Generic[E]):
         """Everybody gets what is left, then the reason."""
         self._schedule()
 
-    def sweep(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Let time pass for every watcher."""
         for watcher in self.watchers:
-            watcher.sweep(now)
+            watcher.tick(now)
 
     def _schedule(self) -> None:
         if not self._scheduled and self._watchers:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from yoi.serving.admission import Refused
 from yoi.serving.answers import answer, refusal
-from yoi.serving.door import Headers, asgi_headers
+from yoi.serving.authenticator import Headers, asgi_headers
 from yoi.serving.metrics import CONTENT_TYPE, Metrics
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
 

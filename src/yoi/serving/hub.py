@@ -20,7 +20,7 @@ from yoi.serving.watcher import HubCounters, Watching
 from yoi.types import Clock
 
 E = TypeVar("E")
-_SWEEP_SECONDS = 1.0
+_TICK_SECONDS = 1.0
 _log = structlog.get_logger("yoi.serving")
 
 
@@ -114,7 +114,7 @@ class Hub:
                 if name is not None:
                     watcher.close(name)
 
-    def sweep(self) -> None:
+    def tick(self) -> None:
         """Let time pass: bookmarks, stalled clients, tokens that expired."""
         now, wall = self.clock.monotonic(), self.clock.wall_ms()
         for channel in self:
@@ -122,14 +122,14 @@ class Hub:
                 expires = watcher.watching.expires_at_ms
                 if expires is not None and wall >= expires:
                     watcher.close("session_expired")
-            channel.sweep(now)
+            channel.tick(now)
 
-    async def keep_sweeping(self) -> None:
-        """Sweep once a second until cancelled."""
+    async def keep_ticking(self) -> None:
+        """Tick once a second until cancelled."""
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.sleep(_TICK_SECONDS)
             try:
-                self.sweep()
+                self.tick()
             except Exception:
                 _log.exception("a defect in Yoi", what="letting time pass for who watches")
 

@@ -17,7 +17,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Listener(Protocol):
-    """What a front counts."""
+    """What a server counts."""
 
     @property
     def refused(self) -> Mapping[str, int]:

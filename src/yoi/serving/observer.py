@@ -20,7 +20,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from yoi.core.observation.wire import websocket_frame
+from yoi.core.observation.framing import websocket_frame
 from yoi.protocol.observation import (
     OBSERVATION_CODES,
     SUBPROTOCOL,
@@ -32,7 +32,7 @@ from yoi.protocol.observation import (
 from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
 
 if TYPE_CHECKING:
-    from yoi.serving.front import Front
+    from yoi.serving.server import ObservationServer
     from yoi.serving.watcher import Watcher
 
 _REASON = {code: code.name.lower() for code in CloseCode}
@@ -51,10 +51,10 @@ _REFUSALS = {
 class ObserverProtocol(asyncio.Protocol):
     """Made by uvicorn's HTTP protocol when a request asks for a WebSocket."""
 
-    def __init__(self, front: "Front", **_: Any) -> None:
-        self._front = front
+    def __init__(self, server: "ObservationServer", **_: Any) -> None:
+        self._server = server
         self._wire = ServerProtocol(
-            select_subprotocol=_select, max_size=front.limits.observer_input_bytes
+            select_subprotocol=_select, max_size=server.limits.observer_input_bytes
         )
         self._transport: asyncio.Transport | None = None
         self._fd = -1
@@ -77,9 +77,9 @@ class ObserverProtocol(asyncio.Protocol):
         self._transport = transport
         if os.name == "posix" and transport.get_extra_info("sslcontext") is None:
             self._fd = transport.get_extra_info("socket").fileno()
-        high = self._front.limits.follower_buffer_bytes
+        high = self._server.limits.follower_buffer_bytes
         transport.set_write_buffer_limits(high=high, low=high // 4)
-        self._front.upgraded(self)
+        self._server.upgraded(self)
 
     def data_received(self, data: bytes) -> None:
         """Read the handshake, then control frames; anything else is refused."""
@@ -88,7 +88,7 @@ class ObserverProtocol(asyncio.Protocol):
             return
         # Nobody sends before the handshake is answered; what comes is read after it, within reason.
         self._early += data
-        if len(self._early) > self._front.limits.observer_input_bytes and self._transport:
+        if len(self._early) > self._server.limits.observer_input_bytes and self._transport:
             self._transport.abort()
 
     def eof_received(self) -> bool:
@@ -102,7 +102,7 @@ class ObserverProtocol(asyncio.Protocol):
         if transport is not None and transport.is_reading() and not transport.is_closing():
             transport.pause_reading()
         if self._watcher is not None:
-            self._watcher.pause(self._front.clock.monotonic())
+            self._watcher.pause(self._server.clock.monotonic())
             self._look_again()
 
     def _look_again(self, before: int = 0) -> None:
@@ -111,9 +111,9 @@ class ObserverProtocol(asyncio.Protocol):
             return
         unsent = self._transport.get_write_buffer_size()
         if unsent < before:
-            self._watcher.moved(self._front.clock.monotonic())
+            self._watcher.moved(self._server.clock.monotonic())
         self._looking = asyncio.get_running_loop().call_later(
-            self._front.limits.follower_stall_ms / _LOOKS / 1000, self._look_again, unsent
+            self._server.limits.follower_stall_ms / _LOOKS / 1000, self._look_again, unsent
         )
 
     def resume_writing(self) -> None:
@@ -124,7 +124,7 @@ class ObserverProtocol(asyncio.Protocol):
         if transport is not None and not transport.is_reading() and not transport.is_closing():
             transport.resume_reading()
         if self._watcher is not None:
-            self._watcher.resume(self._front.clock.monotonic())
+            self._watcher.resume(self._server.clock.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
@@ -140,7 +140,7 @@ class ObserverProtocol(asyncio.Protocol):
         admitted, self._admitted = self._admitted, None
         if admitted is not None:
             admitted.left()
-        self._front.lost(self)
+        self._server.lost(self)
 
     # The hub tells:
 
@@ -196,7 +196,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         """Take what came in pieces: a flood is noticed before all of it was answered."""
-        most = self._front.limits.observer_input_bytes
+        most = self._server.limits.observer_input_bytes
         for start in range(0, len(data), most):
             transport = self._transport
             if transport is None or transport.is_closing():
@@ -221,15 +221,15 @@ class ObserverProtocol(asyncio.Protocol):
 
     def _flooded(self) -> bool:
         """Count a frame; return whether there were more within a second than anybody needs."""
-        now = self._front.clock.monotonic()
+        now = self._server.clock.monotonic()
         if now - self._frames_since >= 1:
             self._frames, self._frames_since = 0, now
         self._frames += 1
-        return self._frames > self._front.limits.control_frames_per_second
+        return self._frames > self._server.limits.control_frames_per_second
 
     def _reject_unread(self) -> None:
         """Answer a request that cannot be one for a WebSocket: too long, or with a body."""
-        self._front.count_refused("handshake")
+        self._server.count_refused("handshake")
         self._wire.data_to_send()  # its own words
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         if isinstance(self._wire.handshake_exc, InvalidMessage):
@@ -242,24 +242,24 @@ class ObserverProtocol(asyncio.Protocol):
         try:
             response = self._wire.accept(request)
             if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-                self._front.count_refused("handshake")
+                self._server.count_refused("handshake")
                 self._reject(_not_a_handshake(HTTPStatus(response.status_code)))
                 return
             try:
-                async with asyncio.timeout(self._front.limits.observer_admit_ms / 1000):
-                    answer = await self._front.admit(_upgrade(request))
+                async with asyncio.timeout(self._server.limits.observer_admit_ms / 1000):
+                    answer = await self._server.admit(_upgrade(request))
             except TimeoutError:
                 answer = Declined("runtime_unavailable")
             if isinstance(answer, Admitted):
                 self._admitted = answer
-                if not self._front.hub.room(answer.watching.principal):
+                if not self._server.hub.room(answer.watching.principal):
                     raise Refused(503, "busy", "as many watch as may; try again later")
         except Refused as exc:
-            self._front.count_refused(exc.code)
+            self._server.count_refused(exc.code)
             self._reject(_answer(exc.status, exc.code, exc.message))
             return
         except Exception:
-            self._front.failed("an observer's handshake")
+            self._server.failed("an observer's handshake")
             self._reject(_answer(500, "internal", "a defect in Yoi"))
             return
         finally:
@@ -267,7 +267,7 @@ class ObserverProtocol(asyncio.Protocol):
         try:
             self._open(response, answer)
         except Exception:
-            self._front.failed("an observer's first frames")
+            self._server.failed("an observer's first frames")
             self.abort()
 
     def _open(self, response: Response, answer: Admitted | Declined) -> None:
@@ -284,7 +284,7 @@ class ObserverProtocol(asyncio.Protocol):
             self._watcher = watcher
             watcher.open(
                 answer.cursor,
-                self._front.clock.monotonic(),
+                self._server.clock.monotonic(),
                 snapshot_always=answer.snapshot_always,
             )
             for name in answer.notes:
@@ -296,10 +296,10 @@ class ObserverProtocol(asyncio.Protocol):
 
     def _decline(self, answer: Declined) -> None:
         entry = observation_diagnostic(
-            self._front.hop, answer.name, answer.message, retry_after_ms=answer.retry_after_ms
+            self._server.hop, answer.name, answer.message, retry_after_ms=answer.retry_after_ms
         )
         self.write(websocket_frame(encode_frame(DiagnosticFrame(entry))))
-        self._front.count_refused(answer.name)
+        self._server.count_refused(answer.name)
         self._close(OBSERVATION_CODES[answer.name].close or CloseCode.SHUTDOWN)
 
     def _reject(self, response: Response) -> None:
@@ -312,7 +312,7 @@ class ObserverProtocol(asyncio.Protocol):
     # Afterwards
 
     def _refuse_input(self) -> None:
-        self._front.hub.counters.refused_input += 1
+        self._server.hub.counters.refused_input += 1
         if self._watcher is not None:
             self._watcher.close("observation_only")
         elif not self._finished and self._wire.state is OPEN:
@@ -331,7 +331,7 @@ class ObserverProtocol(asyncio.Protocol):
         """A peer that does not answer the close is not waited for."""
         if self._last_resort is None and self._transport is not None:
             self._last_resort = asyncio.get_running_loop().call_later(
-                self._front.limits.close_ms / 1000, self._transport.abort
+                self._server.limits.close_ms / 1000, self._transport.abort
             )
 
     def _flush(self) -> None:

@@ -105,7 +105,7 @@ class Watcher(Generic[E]):
         if follower.closed_with is not None:
             self.finish()
 
-    def sweep(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Cut off who takes nothing; tell who hears nothing that all is well."""
         if self.follower.overdue(now):
             self._channel.counters.cut_off += 1

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 )
 from tests.core.observation.wires import read_frames
 
-from yoi.core.observation import Feed, Follower, FollowerState, Stream, Wire
+from yoi.core.observation import Feed, Follower, FollowerState, Framing, Stream
 from yoi.errors import ProtocolMalformed
 from yoi.limits import Limits
-from yoi.protocol.cursors import CursorCodec, CursorFault, CursorKeys, Place
+from yoi.protocol.cursors import CursorCodec, CursorFault, CursorKeys, Position
 from yoi.protocol.observation import (
     OBSERVATION_CODES,
     BookmarkFrame,
@@ -100,7 +100,7 @@ def hiding(event):
 
 
 PROJECTIONS = {"all": shown_to_all, "redacted": redacted, "hiding": hiding}
-FEEDS = [(name, wire) for name in PROJECTIONS for wire in Wire]
+FEEDS = [(name, framing) for name in PROJECTIONS for framing in Framing]
 
 
 @dataclass
@@ -136,17 +136,17 @@ class Known:
 
     text: str
     projection: str
-    place: Place
+    place: Position
 
 
 class Client:
     """One connection: reads what a follower hands over, and checks it against the reference."""
 
-    def __init__(self, machine: "ObservationMachine", projection: str, wire: Wire) -> None:
+    def __init__(self, machine: "ObservationMachine", projection: str, framing: Framing) -> None:
         self.machine = machine
-        self.projection, self.wire = projection, wire
+        self.projection, self.framing = projection, framing
         self.project = PROJECTIONS[projection]
-        self.feed = machine.feeds[projection, wire]
+        self.feed = machine.feeds[projection, framing]
         self.follower = Follower(self.feed, machine.now, LIMITS)
         self.epoch = b""
         self.place = -1
@@ -219,7 +219,7 @@ class Client:
     # What it reads
 
     def read(self, data: bytes) -> list:
-        frames = read_frames(self.wire, data)
+        frames = read_frames(self.framing, data)
         for frame, cursor in frames:
             match frame:
                 case EventFrame(envelope):
@@ -229,7 +229,7 @@ class Client:
                     assert text == cursor
                     assert self.expected[:1] == ["resumed"]
                     self.expected.pop(0)
-                    assert self._place(text) == Place(self.epoch, self.place)
+                    assert self._place(text) == Position(self.epoch, self.place)
                 case BookmarkFrame(text, up_to_date):
                     assert text == cursor
                     self._bookmark(text, up_to_date)
@@ -252,7 +252,7 @@ class Client:
             assert self.expected[:1] == ["snapshot"], "a snapshot that nobody asked for"
             self.expected.pop(0)
             if self.expected == ["resumed"]:
-                assert place == Place(self.epoch, self.place)
+                assert place == Position(self.epoch, self.place)
             else:
                 assert place.seq == self.machine.incarnation.head
                 self.replaying = False
@@ -277,7 +277,7 @@ class Client:
         place = self._place(text)
         assert self.expected == []
         assert up_to_date
-        assert place == Place(self.epoch, self.machine.incarnation.head)
+        assert place == Position(self.epoch, self.machine.incarnation.head)
         self._nothing_missed(place.seq)
         self.place = place.seq
         self.replaying = False
@@ -287,9 +287,9 @@ class Client:
         between = self.machine.incarnation.events[self.place : up_to]
         assert all(self.project(event) is None for event in between), "a gap that nobody told"
 
-    def _place(self, text: str) -> Place:
+    def _place(self, text: str) -> Position:
         place = self.machine.codecs[self.projection].decode(text)
-        assert isinstance(place, Place)
+        assert isinstance(place, Position)
         self.cursors.append(Known(text, self.projection, place))
         return place
 
@@ -332,15 +332,15 @@ class ObservationMachine(RuleBasedStateMachine):
         self.projected: Counter = Counter()
         self.codecs = {name: CursorCodec(KEYS, Hop.BACKEND, SUBJECT, name) for name in PROJECTIONS}
         self.feeds = {
-            (name, wire): Feed(
+            (name, framing): Feed(
                 self.stream,
                 Hop.BACKEND,
                 self.codecs[name],
-                wire,
-                self._counting(name, wire),
+                framing,
+                self._counting(name, framing),
                 msgspec.json.encode,
             )
-            for name, wire in FEEDS
+            for name, framing in FEEDS
         }
         self.ears = Ears(self)
         self.wanted: list = []
@@ -351,12 +351,12 @@ class ObservationMachine(RuleBasedStateMachine):
         self.epochs += 1
         return self.epochs.to_bytes(8, "big")
 
-    def _counting(self, name: str, wire: Wire):
+    def _counting(self, name: str, framing: Framing):
         project = PROJECTIONS[name]
 
         def counted(event):
             if isinstance(event, Said):
-                self.projected[name, wire, self.stream.epoch, event.n] += 1
+                self.projected[name, framing, self.stream.epoch, event.n] += 1
             return project(event)
 
         return counted
@@ -448,7 +448,7 @@ class ObservationMachine(RuleBasedStateMachine):
         if not client.cursors:
             return multiple()
         known = client.cursors[-1]
-        feed = (client.projection, client.wire)
+        feed = (client.projection, client.framing)
         return self._opened(feed, known.text, self._answer(feed[0], known), known, always)
 
     @rule(
@@ -460,7 +460,7 @@ class ObservationMachine(RuleBasedStateMachine):
     )
     def open_anywhere(self, feed, keys, ahead, always):
         """Any place of this epoch, signed with the current key, an older one, or a lost one."""
-        place = Place(self.incarnation.epoch, max(0, self.incarnation.head + ahead))
+        place = Position(self.incarnation.epoch, max(0, self.incarnation.head + ahead))
         text = CursorCodec(keys, Hop.BACKEND, SUBJECT, feed[0]).encode(*place)
         known = Known(text, feed[0], place)
         answer = "cursor_key_unknown" if keys is LOST_KEYS else self._answer(feed[0], known)

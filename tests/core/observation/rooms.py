@@ -4,9 +4,9 @@ import msgspec
 from tests.core.observation.model import KEYS, SUBJECT, AllView, Said
 from tests.core.observation.wires import read_frames
 
-from yoi.core.observation import Feed, Stream, Wire
+from yoi.core.observation import Feed, Framing, Stream
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.cursors import CursorCodec, Place
+from yoi.protocol.cursors import CursorCodec, Position
 from yoi.protocol.observation import Hop, Subject, SubjectKind
 
 
@@ -24,7 +24,7 @@ class Room:
             return project(event)
 
         self.feed = Feed(
-            self.stream, Hop.BACKEND, self.codec, Wire.WEBSOCKET, counted, msgspec.json.encode
+            self.stream, Hop.BACKEND, self.codec, Framing.WEBSOCKET, counted, msgspec.json.encode
         )
 
     def publish(self, *words: str) -> None:
@@ -37,6 +37,6 @@ class Room:
 
     def places(self, data: bytes) -> list[int]:
         """Return the sequences of the frames in `data`, which are all of this incarnation."""
-        places = [self.codec.decode(cursor) for _, cursor in read_frames(Wire.WEBSOCKET, data)]
-        assert all(isinstance(p, Place) and p.epoch == self.stream.epoch for p in places)
+        places = [self.codec.decode(cursor) for _, cursor in read_frames(Framing.WEBSOCKET, data)]
+        assert all(isinstance(p, Position) and p.epoch == self.stream.epoch for p in places)
         return [place.seq for place in places]

@@ -6,7 +6,7 @@ from tests.core.observation.model import All, Said, hiding, redacted
 from tests.core.observation.rooms import Room
 from tests.core.observation.wires import read_frames
 
-from yoi.core.observation import Feed, Follower, Wire
+from yoi.core.observation import Feed, Follower, Framing
 from yoi.limits import Limits
 from yoi.protocol.observation import (
     BookmarkFrame,
@@ -134,7 +134,7 @@ def test_an_envelope_names_its_subject_and_only_that():
     ):
         room = Room(**names)
         room.publish("%b %s")
-        ((frame, _),) = read_frames(Wire.WEBSOCKET, room.feed.frame(1))
+        ((frame, _),) = read_frames(Framing.WEBSOCKET, room.feed.frame(1))
         assert isinstance(frame, EventFrame)
         envelope = frame.envelope
         worker = names["kind"] is SubjectKind.WORKER
@@ -148,9 +148,9 @@ def test_the_frame_written_out_is_the_frame_of_the_protocol():
     room = Room()
     room.publish("a")
     data = room.feed.frame(1)
-    ((frame, _),) = read_frames(Wire.WEBSOCKET, data)
+    ((frame, _),) = read_frames(Framing.WEBSOCKET, data)
     assert msgspec.json.decode(encode_frame(frame)) == msgspec.json.decode(data[4:])
-    ((mark, _),) = read_frames(Wire.WEBSOCKET, room.feed.bookmark(1, up_to_date=False))
+    ((mark, _),) = read_frames(Framing.WEBSOCKET, room.feed.bookmark(1, up_to_date=False))
     assert mark == BookmarkFrame(room.feed.cursor(1), up_to_date=False)
 
 
@@ -158,7 +158,7 @@ def test_fresh_snapshots_are_counted_by_their_reason():
     counted: dict[str, int] = {}
     room = Room(limits=Limits(observed_ring_events=1))
     feed = Feed(
-        room.stream, Hop.BACKEND, room.codec, Wire.SSE, lambda e: e, msgspec.json.encode, counted
+        room.stream, Hop.BACKEND, room.codec, Framing.SSE, lambda e: e, msgspec.json.encode, counted
     )
     follower = Follower(feed, 0.0)
     follower.open(None, 0.0)

@@ -7,7 +7,7 @@ from tests.core.observation.model import AllView
 from tests.core.observation.rooms import Room
 from tests.core.observation.wires import read_frames
 
-from yoi.core.observation import Follower, FollowerState, Wire
+from yoi.core.observation import Follower, FollowerState, Framing
 from yoi.core.observation.follower import _TRANSITIONS
 from yoi.limits import Limits
 from yoi.protocol.observation import OBSERVATION_CODES, CloseCode, ResumedFrame
@@ -71,7 +71,7 @@ def test_a_restart_before_it_is_opened_costs_no_second_snapshot():
     room.restart()
     room.publish("a", "b")
     data = made.open(room.feed.cursor(1), 0.0)
-    assert [type(frame) for frame, _ in read_frames(Wire.WEBSOCKET, data)] == [ResumedFrame]
+    assert [type(frame) for frame, _ in read_frames(Framing.WEBSOCKET, data)] == [ResumedFrame]
     assert room.places(made.pull(0.0, 10_000)) == [2, 2]  # the event and the bookmark
     made = Follower(room.feed, 0.0, LIMITS)
     room.restart(b"epoch..3")
@@ -84,7 +84,7 @@ def test_two_restarts_are_one_resync():
     made = follower(room)
     room.restart()
     room.stream.restart(AllView([]), b"epoch..3", "cursor_epoch_changed")
-    frames = read_frames(Wire.WEBSOCKET, made.pull(0.0, 1000))
+    frames = read_frames(Framing.WEBSOCKET, made.pull(0.0, 1000))
     assert frames[0][0].diagnostic.name == "cursor_epoch_changed"
     assert len(frames) == 2
     assert made.pull(0.0, 1000) == b""
@@ -163,7 +163,7 @@ def test_shared_bytes_are_for_who_is_live_and_exactly_where_they_begin():
 def test_the_last_frame_says_why_and_the_socket_how(name):
     made = follower(Room())
     data = made.close(name)
-    ((frame, _),) = read_frames(Wire.WEBSOCKET, data)
+    ((frame, _),) = read_frames(Framing.WEBSOCKET, data)
     assert frame.diagnostic.code == f"backend.{name}"
     assert made.closed_with == (OBSERVATION_CODES[name].close or CloseCode.SHUTDOWN)
     assert made.close(name) == b""

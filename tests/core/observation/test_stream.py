@@ -3,10 +3,10 @@
 import pytest
 from tests.core.observation.model import KEYS, LIMITS, SUBJECT, All, AllView, Said
 
-from yoi.core.observation import Feed, Stream, Wire
+from yoi.core.observation import Feed, Framing, Stream
 from yoi.errors import ProtocolMalformed
 from yoi.limits import Limits
-from yoi.protocol.cursors import CursorCodec, CursorFault, Place
+from yoi.protocol.cursors import CursorCodec, CursorFault, Position
 from yoi.protocol.observation import Hop
 
 EPOCH = b"epoch..1"
@@ -35,9 +35,9 @@ def test_a_stream_goes_on_from_a_stored_place():
     """A backend that restarts keeps its epoch: cursors of before are good or expired, not wrong."""
     stream = made(head=7)
     assert (stream.oldest, stream.head) == (8, 7)
-    assert stream.judge(Place(EPOCH, 7)) is None
-    assert stream.judge(Place(EPOCH, 6)) is CursorFault.EXPIRED
-    assert stream.judge(Place(EPOCH, 8)) is CursorFault.FUTURE
+    assert stream.judge(Position(EPOCH, 7)) is None
+    assert stream.judge(Position(EPOCH, 6)) is CursorFault.EXPIRED
+    assert stream.judge(Position(EPOCH, 8)) is CursorFault.FUTURE
     assert stream.publish(Said(1, ""), b"{}") == 8
     assert stream.held(8).event == Said(1, "")
     assert stream.snapshot_at(7) == All([])
@@ -118,7 +118,7 @@ def test_a_closed_feed_is_told_nothing_more():
         stream,
         Hop.BACKEND,
         CursorCodec(KEYS, Hop.BACKEND, SUBJECT, "all"),
-        Wire.WEBSOCKET,
+        Framing.WEBSOCKET,
         lambda event: event,
         lambda event: b"{}",
     )

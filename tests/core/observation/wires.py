@@ -2,13 +2,13 @@
 
 import struct
 
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.protocol.observation import Frame, UnknownFrame, decode_frame
 
 
-def read_frames(wire: Wire, data: bytes) -> list[tuple[Frame | UnknownFrame, str]]:
+def read_frames(framing: Framing, data: bytes) -> list[tuple[Frame | UnknownFrame, str]]:
     """Return the frames in `data`, each with its cursor (empty where it has none)."""
-    texts = websocket_texts(data) if wire is Wire.WEBSOCKET else sse_events(data)
+    texts = websocket_texts(data) if framing is Framing.WEBSOCKET else sse_events(data)
     return [(decode_frame(text), cursor_of(decode_frame(text)) if cursor is None else cursor)
             for text, cursor in texts]  # fmt: skip
 

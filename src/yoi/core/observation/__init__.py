@@ -1,6 +1,6 @@
 """Observation without I/O: streams, feeds and followers. See docs/design/observation.md."""
 
-from yoi.core.observation.feed import Feed, Wire
+from yoi.core.observation.feed import Feed, Framing
 from yoi.core.observation.follower import Follower, FollowerState
 from yoi.core.observation.inflight import InFlight
 from yoi.core.observation.service_view import ServiceView
@@ -11,10 +11,10 @@ __all__ = [
     "Feed",
     "Follower",
     "FollowerState",
+    "Framing",
     "InFlight",
     "ServiceView",
     "Stream",
     "View",
-    "Wire",
     "WorkerView",
 ]

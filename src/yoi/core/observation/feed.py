@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from yoi.core.observation.framing import sse_frame, websocket_frame
 from yoi.core.observation.stream import Stream
-from yoi.core.observation.wire import sse_frame, websocket_frame
-from yoi.protocol.cursors import CursorCodec, CursorFault, Place
+from yoi.protocol.cursors import CursorCodec, CursorFault, Position
 from yoi.protocol.observation import (
     BookmarkFrame,
     DiagnosticFrame,
@@ -32,7 +32,7 @@ _EVENT = b'{"kind":"event","envelope":{"cursor":"%b","event_id":"%b-%d%b",%b,"pa
 """An EventFrame, written out: the payload is JSON already and is not read again."""
 
 
-class Wire(StrEnum):
+class Framing(StrEnum):
     """How frames are carried."""
 
     WEBSOCKET = "websocket"
@@ -50,7 +50,7 @@ class Feed(Generic[E]):
         stream: Stream[E],
         hop: Hop,
         codec: CursorCodec,
-        wire: Wire,
+        framing: Framing,
         project: Callable[[E], E | None],
         encode: Callable[[E], bytes],
         resyncs: dict[str, int] | None = None,
@@ -59,7 +59,7 @@ class Feed(Generic[E]):
         self._resyncs = {} if resyncs is None else resyncs
         self.hop = hop
         self._codec = codec
-        self._wire = wire
+        self._framing = framing
         self._project = project
         self._encode = encode
         self._frames: dict[int, bytes] = {}
@@ -160,7 +160,7 @@ class Feed(Generic[E]):
     def locate(self, text: str) -> int | CursorFault:
         """Return the sequence after which a client with cursor `text` resumes, or why not."""
         place = self._codec.decode(text)
-        if not isinstance(place, Place):
+        if not isinstance(place, Position):
             return place
         return self.stream.judge(place) or place.seq
 
@@ -199,7 +199,7 @@ class Feed(Generic[E]):
         return self._wrap(frame, "event", cursor)
 
     def _wrap(self, frame: bytes, kind: str, cursor: str) -> bytes:
-        if self._wire is Wire.WEBSOCKET:
+        if self._framing is Framing.WEBSOCKET:
             return websocket_frame(frame)
         return sse_frame(frame, kind, cursor)
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.cursors import EPOCH_BYTES, CursorFault, Place
+from yoi.protocol.cursors import EPOCH_BYTES, CursorFault, Position
 from yoi.protocol.observation import Subject
 
 E = TypeVar("E")
@@ -146,7 +146,7 @@ class Stream(Generic[E]):
             view.apply(held.event)
         return view.snapshot()
 
-    def judge(self, place: Place) -> CursorFault | None:
+    def judge(self, place: Position) -> CursorFault | None:
         """Return why nothing can be replayed after `place`, or None when all can."""
         if place.epoch != self.epoch:
             return CursorFault.EPOCH_CHANGED

@@ -1,4 +1,4 @@
-"""`Door`: who may come in, judged by headers alone, before anything else is looked at.
+"""`Authenticator`: who may come in, judged by headers alone, before anything else is looked at.
 
 `Host` guards against DNS rebinding, `Origin` against pages of others, the token against everybody
 else. Answers are the same whatever a token lacks, and repeat nothing of what was sent.
@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 2.1."""
 
 
-class Door:
+class Authenticator:
     """See the module docstring. `identify` answers None for whoever is nobody here."""
 
     def __init__(self, names: ListenerNames, identify: Identify) -> None:

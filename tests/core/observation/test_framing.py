@@ -5,7 +5,7 @@ from tests.core.observation.wires import sse_events, websocket_texts
 from websockets.frames import Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-from yoi.core.observation.wire import sse_frame, websocket_frame
+from yoi.core.observation.framing import sse_frame, websocket_frame
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70_000])

@@ -40,7 +40,7 @@ _log = structlog.get_logger("yoi.serving")
 AsgiApp = Callable[..., Any]
 
 
-class Front:
+class ObservationServer:
     """Serves `app` and, through `admit`, the streams of `hub`, from `start` until `close`.
 
     `app` answers everything but WebSocket upgrades. `tls` None means plain HTTP.
@@ -69,7 +69,7 @@ class Front:
         self._deserted = asyncio.Event()
         self._state = ServerState()
         self._server: asyncio.Server | None = None
-        self._sweeping: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._config = uvicorn.Config(
             app,
             interface="asgi3",
@@ -86,7 +86,7 @@ class Front:
             timeout_keep_alive=max(1, limits.http_idle_ms // 1000),
         )
         self._config.load()
-        # The documented way takes a class; the protocol also needs to know its front.
+        # The documented way takes a class; the protocol also needs to know its server.
         self._config.ws_protocol_class = partial(ObserverProtocol, self)  # type: ignore[assignment]
 
     @property
@@ -102,7 +102,7 @@ class Front:
         return str(bound[0]), int(bound[1])
 
     async def start(self, sock: socket.socket) -> None:
-        """Listen on `sock` (see `bind`), which the front closes."""
+        """Listen on `sock` (see `bind`), which the server closes."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             self._http,
@@ -111,16 +111,16 @@ class Front:
             backlog=_BACKLOG,
             ssl_handshake_timeout=None if self._tls is None else self.limits.http_head_ms / 1000,
         )
-        self._sweeping = loop.create_task(self.hub.keep_sweeping())
+        self._ticking = loop.create_task(self.hub.keep_ticking())
 
     async def close(self) -> None:
         """Stop accepting, tell every observer, let answers under way finish within their bound."""
         server, self._server = self._server, None
         if server is None:
             return
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
         server.close()
         self.hub.close()
         for observer in tuple(self._observers):
@@ -172,9 +172,11 @@ class Front:
 class _BoundedHttp(H11Protocol):
     """uvicorn's HTTP/1.1, with a deadline for request heads and a bound on open sockets."""
 
-    def __init__(self, front: Front, config: uvicorn.Config, state: ServerState) -> None:
+    def __init__(
+        self, server: ObservationServer, config: uvicorn.Config, state: ServerState
+    ) -> None:
         super().__init__(config=config, server_state=state, app_state={})
-        self._front = front
+        self._server = server
         self._deadline: asyncio.TimerHandle | None = None
         self._handed_over = False
 
@@ -182,9 +184,9 @@ class _BoundedHttp(H11Protocol):
         """Begin, or hang up at once where there is no room."""
         super().connection_made(transport)
         self.app_state = {ABORT: transport.abort}
-        self._front.open_sockets += 1
-        if self._front.open_sockets > self._front.most_sockets:
-            self._front.count_refused("connections")
+        self._server.open_sockets += 1
+        if self._server.open_sockets > self._server.most_sockets:
+            self._server.count_refused("connections")
             transport.abort()
             return
         self._arm()
@@ -202,7 +204,7 @@ class _BoundedHttp(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or hang up where an answer is under way already."""
-        self._front.count_refused("malformed")
+        self._server.count_refused("malformed")
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self._answering:
             self.transport.write(_NOT_HTTP)
         self.transport.close()
@@ -214,7 +216,7 @@ class _BoundedHttp(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the socket out, unless it lives on as a WebSocket."""
         self._disarm()
-        self._front.open_sockets -= 1
+        self._server.open_sockets -= 1
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
@@ -229,7 +231,7 @@ class _BoundedHttp(H11Protocol):
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(
-            self._front.limits.http_head_ms / 1000, self._too_slow
+            self._server.limits.http_head_ms / 1000, self._too_slow
         )
 
     def _disarm(self) -> None:
@@ -239,7 +241,7 @@ class _BoundedHttp(H11Protocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        self._front.count_refused("slow")
+        self._server.count_refused("slow")
         self.transport.abort()
 
 
@@ -254,7 +256,7 @@ def _most_sockets(limits: Limits) -> int:
 def bind(host: str, port: int) -> socket.socket:
     """Return a socket bound to `host`, an IP address, and `port` (0 for any); not yet listening.
 
-    A front's names depend on its port, so it is bound before anything else is made. Raises
+    A server's names depend on its port, so it is bound before anything else is made. Raises
     ServingError `serving.listen`.
     """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)

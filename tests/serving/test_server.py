@@ -1,4 +1,4 @@
-"""The front on real sockets, with a client made by others."""
+"""The server on real sockets, with a client made by others."""
 
 import asyncio
 import json
@@ -114,7 +114,7 @@ async def test_a_refusal_is_an_http_answer_with_a_code():
 async def test_a_stop_tells_everybody_when_to_come_back():
     async with served() as world, connect(world.url, proxy=None) as client:
         await frames(client, 1)
-        closing = asyncio.ensure_future(world.front.close())
+        closing = asyncio.ensure_future(world.server.close())
         (said,) = await frames(client, 1)
         assert said["diagnostic"]["code"] == "backend.shutdown"
         assert said["diagnostic"]["retry_after_ms"] >= 0
@@ -143,23 +143,23 @@ async def test_as_many_as_may_watch_and_no_more():
 
 async def test_a_slow_request_head_is_cut_off():
     async with served(Limits(http_head_ms=50)) as world:
-        reader, writer = await asyncio.open_connection(*world.front.address)
+        reader, writer = await asyncio.open_connection(*world.server.address)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()
-        assert world.front.refused == {"slow": 1}
+        assert world.server.refused == {"slow": 1}
 
 
 async def test_sockets_beyond_the_bound_are_hung_up_on():
     async with served(Limits(http_connections=1)) as world:
         async with connect(world.url, proxy=None) as client:
             await frames(client, 1)
-            reader, writer = await asyncio.open_connection(*world.front.address)
+            reader, writer = await asyncio.open_connection(*world.server.address)
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                 await reader.readexactly(1)
             writer.close()
-        assert world.front.refused == {"connections": 1}
+        assert world.server.refused == {"connections": 1}
 
 
 async def test_a_client_that_takes_nothing_lags_gets_a_fresh_picture_and_costs_nobody():

@@ -1,4 +1,4 @@
-"""Who gets to watch what, for every transport: door, policy and upstream, in this order.
+"""Who gets to watch what, for every transport: authenticator, policy and upstream, in this order.
 
 Unknown and forbidden are one answer, made in one place, before anything is asked of a runtime.
 """
@@ -12,12 +12,12 @@ from urllib.parse import unquote
 from yoi.backend.policy import ObservationPolicy
 from yoi.backend.source import Source
 from yoi.backend.upstreams import Upstreams
-from yoi.core.observation import Wire
+from yoi.core.observation import Framing
 from yoi.permissions import is_safe_id
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
 from yoi.serving.answers import nothing_here
-from yoi.serving.door import Door, Headers
+from yoi.serving.authenticator import Authenticator, Headers
 from yoi.serving.hub import Hub
 from yoi.serving.principals import Principal
 from yoi.serving.watcher import Watching
@@ -25,18 +25,18 @@ from yoi.serving.watcher import Watching
 _STREAM = re.compile(r"/api/runtimes/([^/]+)/(worker|service)s/([^/]+)/events/ws")
 
 
-class Gate:
+class ObservationAccess:
     """See the module docstring. `sources` by runtime id."""
 
     def __init__(
         self,
-        door: Door,
+        authenticator: Authenticator,
         policy: ObservationPolicy,
         sources: Mapping[str, Source],
         upstreams: Upstreams,
         hub: Hub,
     ) -> None:
-        self.door = door
+        self.authenticator = authenticator
         self.policy = policy
         self.sources = sources
         self._upstreams = upstreams
@@ -46,7 +46,7 @@ class Gate:
 
     def principal(self, headers: Headers) -> Principal:
         """Return who asks. Raises Refused."""
-        return self.door.admit(headers)
+        return self.authenticator.admit(headers)
 
     async def admit(self, request: UpgradeRequest) -> Admitted | Declined:
         """Decide about a WebSocket. Raises Refused."""
@@ -58,7 +58,7 @@ class Gate:
         return await self.watch(
             principal,
             subject,
-            Wire.WEBSOCKET,
+            Framing.WEBSOCKET,
             request.query.get("cursor"),
             snapshot_always=request.query.get("snapshot") == "always",
         )
@@ -67,7 +67,7 @@ class Gate:
         self,
         principal: Principal,
         subject: Subject,
-        wire: Wire,
+        framing: Framing,
         cursor: str | None,
         *,
         snapshot_always: bool,
@@ -97,7 +97,7 @@ class Gate:
             channel=lease.channel,
             feed=lease.channel.feed(
                 self.policy.projection(principal, subject),
-                wire,
+                framing,
                 partial(self._project, principal),
             ),
             watching=Watching(who, principal.expires_at_ms, principal),

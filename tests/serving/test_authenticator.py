@@ -1,4 +1,4 @@
-"""The door: hosts, origins and tokens, each refused in every doubtful form."""
+"""The authenticator: hosts, origins and tokens, each refused in every doubtful form."""
 
 import string
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.serving.admission import Refused
-from yoi.serving.door import Door, asgi_headers
+from yoi.serving.authenticator import Authenticator, asgi_headers
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import operator
 
@@ -22,7 +22,7 @@ def identify(presented):
     return operator() if presented == GOOD else None
 
 
-DOOR = Door(NAMES, identify)
+DOOR = Authenticator(NAMES, identify)
 
 
 def refusal(*headers):
@@ -266,9 +266,11 @@ def test_names_of_a_listener(made, hosts, origins):
 
 
 def test_a_proxy_on_this_machine_may_speak_for_a_name():
-    door = Door(
+    authenticator = Authenticator(
         ListenerNames.of("127.0.0.1", 7717, secure=False, names=["yoi.example.com"]), identify
     )
-    door.admit([("host", "yoi.example.com"), ("origin", "https://yoi.example.com"), BEARER])
+    authenticator.admit(
+        [("host", "yoi.example.com"), ("origin", "https://yoi.example.com"), BEARER]
+    )
     with pytest.raises(Refused):
-        door.admit([("host", "yoi.example.com.evil.example"), BEARER])
+        authenticator.admit([("host", "yoi.example.com.evil.example"), BEARER])
