@@ -9,8 +9,10 @@ from typing import Any
 
 from yoi_pdk import Context, Plugin
 from yoi_pdk.answers import commands, lean
-from yoi_pdk.commands import Reply
+from yoi_pdk.commands import Command, Reply
 from yoi_pdk.events import TextEvent, event_from_json
+from yoi_pdk.handlers import Handlers
+from yoi_pdk.keeping import StateSet
 from yoi_runner.failures import failure
 
 _scan = json.JSONDecoder().scan_once
@@ -26,7 +28,8 @@ _EVENT_CHARS = 2 * 1024 * 1024
 
 def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     """Return the function that handles batches for `plugin`, with everything bound once."""
-    on_text, on_event = plugin.on_text, plugin.on_event
+    handlers, state = Handlers(plugin), ctx.state
+    on_text, on_event = handlers.on_text, handlers.on_event
     isascii = str.isascii
 
     def dispatch(batch: str) -> str:
@@ -52,9 +55,12 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                         answer = on_text(TextEvent(source, seq, batch[at:end]), ctx)
                         handler = "on_text"
                     else:
-                        answer = on_event(event_from_json(_scan(batch[at:end], 0)[0]), ctx)
-                        handler = "on_event"
-                    if type(answer) is Reply and len(text := answer.text) < _SHORT:
+                        event = event_from_json(_scan(batch[at:end], 0)[0])
+                        answer = on_event(event, ctx)
+                        handler = handlers.name_of(event.kind)
+                    if state.staged:
+                        room -= _general(_with_state(answer, handler, ctx), handler, head, bodies)
+                    elif type(answer) is Reply and len(text := answer.text) < _SHORT:
                         if not isascii(text):
                             text.encode()  # lone surrogates have no UTF-8: json.loads makes them
                         bodies.append(text)
@@ -66,6 +72,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                         room -= _general(answer, handler, head, bodies)
                 except BaseException as exc:
                     # The host may deliver this event again: those behind it must wait their turn.
+                    state.take()
                     head.append(failure(exc))
                     return _answer(head, bodies)
                 at = end
@@ -75,6 +82,12 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         return _answer(head, bodies)
 
     return dispatch
+
+
+def _with_state(answer: Any, handler: str, ctx: Context) -> list[Command]:
+    """Return the commands of `answer`, and those that keep what the handler set in `ctx.state`."""
+    found = commands(answer, handler)
+    return [*found, *(StateSet(key, value) for key, value in ctx.state.take())]
 
 
 def _general(answer: Any, handler: str, head: list[Any], bodies: list[str]) -> int:

@@ -7,7 +7,9 @@ from typing import Any
 
 from yoi_pdk import Context, Plugin, ToolCall
 from yoi_pdk.answers import status_object, tool_result
+from yoi_pdk.handlers import Handlers, finished
 from yoi_pdk.host import HostCall, no_host
+from yoi_pdk.keeping import StateSet
 from yoi_runner.dispatch import make_dispatch
 from yoi_runner.failures import failure
 from yoi_runner.package import PackageFinder
@@ -81,13 +83,23 @@ class Session:
             raise RuntimeError("load comes before start")
         plugin = self._entry()
         self._ctx.config = {} if config is None else config
-        plugin.start(self._ctx, self._ctx.config)
+        self._handlers = Handlers(plugin)
+        finished(plugin.start(self._ctx, self._ctx.config), "start")
+        self._ctx.state.stage()
         self._plugin = plugin
         return status_object(plugin.status())
 
     def _tool(self, call: dict[str, Any]) -> dict[str, Any]:
-        plugin = self._started()
-        return tool_result(plugin.on_tool(ToolCall(call["name"], call["input"]), self._ctx)).wire()
+        self._started()
+        work = ToolCall(call["name"], call["input"])
+        try:
+            result = tool_result(
+                self._handlers.on_tool(work, self._ctx), self._handlers.tool_name(work.name)
+            )
+            kept = [StateSet(key, value) for key, value in self._ctx.state.take()]
+            return result.also(kept).wire()
+        finally:
+            self._ctx.state.take()
 
     def _stop(self) -> dict[str, Any]:
         self._started().stop()

@@ -83,18 +83,6 @@ def test_a_wrong_answer_is_a_type_error_that_names_the_fix(plugin, wrong, fix):
         answer(plugin, wrong)
 
 
-def test_async_handlers_are_told_to_be_plain():
-    class Async(Plugin):
-        async def on_text(self, event, ctx):  # type: ignore[override]
-            return None
-
-    with (
-        pytest.warns(RuntimeWarning, match="never awaited"),
-        pytest.raises(TypeError, match="plain functions"),
-    ):
-        PluginHarness(Async).text("hi")
-
-
 def test_an_endless_answer_ends_at_the_bound(plugin):
     with pytest.raises(ValueError, match=str(COMMANDS_PER_EVENT)):
         answer(plugin, lambda event: iter(lambda: event.reply("x"), None))

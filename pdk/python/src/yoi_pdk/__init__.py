@@ -2,11 +2,12 @@
 
 A plugin is a class:
 
-    from yoi_pdk import Context, Plugin, Reply, TextEvent
+    from yoi_pdk import Context, Plugin, Reply, TextEvent, on
 
     class Echo(Plugin):
-        def on_text(self, event: TextEvent, ctx: Context) -> Reply:
-            return event.reply(event.text)
+        @on("/type", "message")
+        def message(self, event: TextEvent, ctx: Context) -> Reply:
+            return event.reply(event.json()["text"])
 
 It decides; the host acts. It has no socket, no file and no network, and needs none: messages are
 delivered to it, and what it returns is carried out by the host, within what the operator granted.
@@ -32,9 +33,11 @@ from yoi_pdk.events import (
     TextEvent,
     TimerEvent,
 )
+from yoi_pdk.handlers import on, tool
 from yoi_pdk.host import HostError
 from yoi_pdk.insertions import Insertion, insert_captured, insert_last, insert_secret
 from yoi_pdk.keeping import StateSet, TimerClear, TimerSet
+from yoi_pdk.match import Match
 from yoi_pdk.notify import Notify
 from yoi_pdk.plugin import Answer, Plugin
 from yoi_pdk.pull import PullSocket, SocketClosed
@@ -57,6 +60,7 @@ __all__ = [
     "Heartbeat",
     "HostError",
     "Insertion",
+    "Match",
     "Notify",
     "Open",
     "OpenEvent",
@@ -84,4 +88,6 @@ __all__ = [
     "insert_captured",
     "insert_last",
     "insert_secret",
+    "on",
+    "tool",
 ]

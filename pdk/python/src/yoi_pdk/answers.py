@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from yoi_pdk.commands import Command, Reply
+from yoi_pdk.handlers import finished
 from yoi_pdk.limits import COMMAND_PAYLOAD_BYTES, COMMANDS_PER_EVENT, STATUS_BYTES
 from yoi_pdk.tools import ToolResult
 
@@ -15,6 +16,7 @@ def commands(answer: Any, handler: str) -> list[Command]:
     Raises TypeError for anything that is not None, a command or an iterable of commands, and
     ValueError for too many, too large, or the same id twice; each names the fix.
     """
+    answer = finished(answer, handler)
     if answer is None:
         return []
     found = [answer] if isinstance(answer, Command) else _several(answer, handler)
@@ -49,8 +51,6 @@ def _bytes(value: str | bytes) -> int:
 def _several(answer: Any, handler: str) -> list[Command]:
     if isinstance(answer, str):
         raise TypeError(f"{handler} returned a str: return event.reply(...) to send it")
-    if hasattr(answer, "__await__"):
-        raise TypeError(f"{handler} is async: handlers are plain functions, write `def {handler}`")
     if isinstance(answer, (bytes, dict)) or not isinstance(answer, Iterable):
         raise TypeError(
             f"{handler} returned {_article(answer)}: "
@@ -71,19 +71,19 @@ def _several(answer: Any, handler: str) -> list[Command]:
     return found
 
 
-def tool_result(answer: Any) -> ToolResult:
-    """Return what `on_tool` returned as a ToolResult; raises TypeError naming the fix."""
+def tool_result(answer: Any, handler: str = "on_tool") -> ToolResult:
+    """Return what a tool returned as a ToolResult; raises TypeError naming the fix."""
+    answer = finished(answer, handler)
     if isinstance(answer, ToolResult):
-        commands(answer.commands, "on_tool")
+        commands(answer.commands, handler)
         return answer
     if isinstance(answer, str):
         return ToolResult(answer)
     if isinstance(answer, dict):
         return ToolResult("ok", answer)
-    if hasattr(answer, "__await__"):
-        raise TypeError("on_tool is async: handlers are plain functions, write `def on_tool`")
     raise TypeError(
-        f"on_tool returned {_article(answer)}: return a str, a dict or ToolResult(summary, content)"
+        f"{handler} returned {_article(answer)}: "
+        "return a str, a dict or ToolResult(summary, content)"
     )
 
 

@@ -22,6 +22,11 @@ class Command:
         """Return `[command_id or None, kind, payload]`, the form the host reads."""
         raise NotImplementedError
 
+    def __await__(self) -> Any:
+        """Raise the TypeError that names the fix."""
+        name = type(self).__name__
+        raise TypeError(f"a command is returned, not awaited: return {name}(...)")
+
     def __eq__(self, other: object) -> bool:
         """Return whether `other` is the same kind of command with the same values."""
         return (

@@ -30,7 +30,7 @@ class Context:
         self.config: Mapping[str, Any] = {}
         """The operator's configuration, as `start` received it."""
         self.state = State(call)
-        """What the plugin keeps: `ctx.state.get(key)`, `ctx.state.set(key, value)`."""
+        """What the plugin keeps across restarts: `ctx.state["seen"] = 3`."""
         self.websocket = PullSockets(call)
         """Sockets for a short exchange inside a handler. Integrations use `[[connections]]`."""
 

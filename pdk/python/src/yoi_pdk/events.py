@@ -8,70 +8,12 @@ from typing import Any, ClassVar
 from yoi_pdk.commands import Reply
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class TextEvent:
-    """One text message that arrived on a connection.
-
-    `text` is the message as it came; `json()` parses it. `seq` counts the session's delivered
-    messages from 1.
-    """
-
-    __slots__ = ("_source", "seq", "text")
-
-    kind: ClassVar[str] = "websocket_text"
-
-    def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
-        self._source = source
-        self.seq = seq
-        self.text = text
-
-    def reply(self, text: str) -> Reply:
-        """Return the command that answers with `text` on the session this message came from."""
-        return Reply(text)
-
-    def json(self) -> Any:
-        """Return the message parsed as JSON; raises ValueError when it is not JSON."""
-        return json.loads(self.text)
-
-    @property
-    def ingress(self) -> str:
-        """The ingress this message was delivered to."""
-        return self._source[0]
-
-    @property
-    def connection(self) -> str:
-        """The name of the connection the message arrived on."""
-        return self._source[1]
-
-    @property
-    def session(self) -> str:
-        """The session: one stretch of the connection from open to close. Never reused."""
-        return self._source[2]
-
-    @property
-    def received_at(self) -> datetime:
-        """When the host received the message, in UTC, with milliseconds."""
-        return _EPOCH + timedelta(milliseconds=self._source[3])
-
-    @property
-    def attempt(self) -> int:
-        """1 at first; more when an earlier delivery of the same message failed."""
-        return self._source[4]
-
-    @property
-    def id(self) -> str:
-        """The event's id, unique for ever; the same on every attempt."""
-        return f"{self._source[2]}.{self.seq}"
-
-    def __repr__(self) -> str:
-        """Return a short description for logs."""
-        text = self.text if len(self.text) <= 60 else self.text[:60] + "…"
-        return f"<TextEvent {self.connection} {self.seq}: {text!r}>"
+NOT_JSON = object()
+"""The document of a message that is not JSON."""
 
 
 class Event:
-    """Any event but a text message. `payload` is its JSON as the host sent it."""
+    """What happened. `payload` is its JSON as the host sent it."""
 
     __slots__ = ("_created_at", "attempt", "id", "ingress", "kind", "payload", "source")
 
@@ -116,6 +58,92 @@ class Event:
     def __repr__(self) -> str:
         """Return a short description for logs."""
         return f"<{type(self).__name__} {self.kind} {self.connection or self.source}>"
+
+
+class TextEvent(Event):
+    """One text message that arrived on a connection.
+
+    `text` is the message as it came; `json()` parses it. `seq` counts the session's delivered
+    messages from 1.
+    """
+
+    __slots__ = ("_document", "_source", "seq", "text")
+
+    kind: ClassVar[str] = "websocket_text"  # type: ignore[misc]
+
+    def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
+        self._source = source
+        self.seq = seq
+        self.text = text
+
+    def json(self) -> Any:
+        """Return the message parsed as JSON; raises ValueError when it is not JSON."""
+        document = self.document()
+        return json.loads(self.text) if document is NOT_JSON else document
+
+    def document(self) -> Any:
+        """Return the message parsed as JSON, or `NOT_JSON`; it is parsed once."""
+        try:
+            return self._document
+        except AttributeError:
+            try:
+                self._document = json.loads(self.text)
+            except ValueError:
+                self._document = NOT_JSON
+            return self._document
+
+    @property
+    def payload(self) -> dict[str, Any]:  # type: ignore[override]
+        """The event's JSON: text, seq, connection and session."""
+        return {
+            "text": self.text,
+            "seq": self.seq,
+            "connection": self.connection,
+            "session": self.session,
+        }
+
+    @property
+    def source(self) -> str:  # type: ignore[override]
+        """Where it came from: `websocket:` and the connection's name."""
+        return f"websocket:{self._source[1]}"
+
+    @property
+    def ingress(self) -> str:  # type: ignore[override]
+        """The ingress this message was delivered to."""
+        return self._source[0]
+
+    @property
+    def connection(self) -> str:
+        """The name of the connection the message arrived on."""
+        return self._source[1]
+
+    @property
+    def session(self) -> str:
+        """The session: one stretch of the connection from open to close. Never reused."""
+        return self._source[2]
+
+    @property
+    def created_at(self) -> datetime:
+        """When the host received the message, in UTC, with milliseconds."""
+        return _EPOCH + timedelta(milliseconds=self._source[3])
+
+    received_at = created_at
+    """An older name of `created_at`."""
+
+    @property
+    def attempt(self) -> int:  # type: ignore[override]
+        """1 at first; more when an earlier delivery of the same message failed."""
+        return self._source[4]
+
+    @property
+    def id(self) -> str:  # type: ignore[override]
+        """The event's id, unique for ever; the same on every attempt."""
+        return f"{self._source[2]}.{self.seq}"
+
+    def __repr__(self) -> str:
+        """Return a short description for logs."""
+        text = self.text if len(self.text) <= 60 else self.text[:60] + "…"
+        return f"<TextEvent {self.connection} {self.seq}: {text!r}>"
 
 
 class OpenEvent(Event):
@@ -284,6 +312,13 @@ class Response(_Answer):
 
     def __init__(self, payload: dict[str, Any]) -> None:
         self.payload = payload
+
+    def __await__(self) -> Any:
+        """Raise the TypeError that names the fix: the answer is here already."""
+        raise TypeError(
+            "ctx.request(...) has waited already: write response = ctx.request(...) without await; "
+            "to go on meanwhile return Request(...) and handle on_response"
+        )
 
     @property
     def ok(self) -> bool:

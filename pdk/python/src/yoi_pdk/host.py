@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from yoi_pdk.limits import ID_BYTES, STATE_VALUE_BYTES
+
 HostCall = Callable[[str, str], str]
 """`(operation, arguments as a JSON array) -> {"ok": ...} or {"error": ...}`, as JSON."""
 
@@ -56,22 +58,67 @@ def ask(call: HostCall, op: str, *arguments: Any) -> Any:
 class State:
     """The plugin's durable state: small JSON values that survive restarts of plugin and host.
 
-    `StateSet` in an answer is the better way to write: it is kept together with its event, while
-    what `set` wrote stays written even when the handler fails afterwards.
+    Use it as a dict: `ctx.state["seen"] = 3`, `ctx.state.get("seen", 0)`. What a handler sets is
+    visible to it at once and kept together with its event: nothing of it when the handler raises.
+    In `start` it is kept at once. `StateSet` in an answer does the same.
     """
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_staged", "staged")
 
     def __init__(self, call: HostCall) -> None:
         self._call = call
+        self._staged: dict[str, Any] | None = None
+        self.staged = False
+        """Whether the handler that runs has set something."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what was kept under `key`, or `default` when there is nothing."""
-        text = ask(self._call, "state.get", key)["value"]
-        return default if text is None else json.loads(text)
+        """Return what is kept under `key`, or `default` when there is nothing."""
+        if self.staged and self._staged is not None and key in self._staged:
+            text = self._staged[key]
+        else:
+            text = ask(self._call, "state.get", key)["value"]
+        return default if text is None or text == "null" else json.loads(text)
 
     __call__ = get
 
     def set(self, key: str, value: Any) -> None:
-        """Keep the JSON `value` under `key` at once; None removes it. Raises HostError."""
-        ask(self._call, "state.set", key, json.dumps(value, ensure_ascii=False, allow_nan=False))
+        """Keep the JSON `value` under `key`; None removes it. Raises HostError or ValueError."""
+        if not isinstance(key, str) or not 1 <= len(key.encode()) <= ID_BYTES:
+            raise ValueError(f"a key must be a str of 1 to {ID_BYTES} bytes")
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        if len(text.encode()) > STATE_VALUE_BYTES:
+            raise ValueError(f"value has more than {STATE_VALUE_BYTES} bytes as JSON")
+        if self._staged is None:
+            ask(self._call, "state.set", key, text)
+            return
+        self._staged[key] = text
+        self.staged = True
+
+    def __getitem__(self, key: str) -> Any:
+        """Return what is kept under `key`; raises KeyError when there is nothing."""
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Keep the JSON `value` under `key`."""
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """Remove what is kept under `key`."""
+        self.set(key, None)
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether something is kept under `key`."""
+        return self.get(key) is not None
+
+    def stage(self) -> None:
+        """Have everything that is set from now on kept with its event. Called by the runner."""
+        self._staged = {}
+
+    def take(self) -> list[tuple[str, Any]]:
+        """Return what the handler set, as keys and values, and forget it. Called by the runner."""
+        found = self._staged or {}
+        self._staged, self.staged = {}, False
+        return [(key, json.loads(text)) for key, text in found.items()]

@@ -40,3 +40,9 @@ REQUEST_HEADERS = 32
 
 STATE_VALUE_BYTES = 64 * 1024
 """One value of the durable state, as JSON."""
+
+MATCH_VALUES = 32
+"""Values of one `one_of`."""
+
+PREFIX_CHARS = 128
+"""A prefix that a match looks for."""

@@ -16,6 +16,7 @@ import importlib
 import json
 import sys
 import tomllib
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -39,6 +40,7 @@ from yoi_pdk.events import (
     event_from_json,
 )
 from yoi_pdk.fake_host import FakeHost, FakeSocket, fake_answer
+from yoi_pdk.handlers import Handlers, finished
 from yoi_pdk.keeping import StateSet
 from yoi_pdk.plugin import Plugin
 from yoi_pdk.requests import Request
@@ -246,7 +248,7 @@ class PluginHarness(Generic[P]):
             raise TypeError("PluginHarness takes the class, a subclass of yoi_pdk.Plugin")
         self.logs: list[tuple[str, str]] = []
         self.state: dict[str, Any] = dict(state or {})
-        """What the plugin keeps: `StateSet` in an answer and `ctx.state.set` write here."""
+        """What the plugin keeps: `ctx.state` and `StateSet` write here."""
         self.host = FakeHost(self.state)
         """Answers `ctx.request` and `ctx.websocket`: see `yoi_pdk.fake_host`."""
         self.ctx = Context(
@@ -256,7 +258,9 @@ class PluginHarness(Generic[P]):
         # A round trip through JSON: the host can deliver nothing else.
         self.ctx.config = json.loads(json.dumps(config or {}))
         self.plugin = plugin()
-        self.plugin.start(self.ctx, dict(self.ctx.config))
+        self._handlers = Handlers(self.plugin)
+        finished(self.plugin.start(self.ctx, dict(self.ctx.config)), "start")
+        self.ctx.state.stage()
         status_object(self.plugin.status())
 
     def text(self, message: str | TextEvent) -> list[Command]:
@@ -264,7 +268,7 @@ class PluginHarness(Generic[P]):
         if isinstance(message, str):
             self._seq += 1
             message = text_event(message, seq=self._seq)
-        return self._checked(self.plugin.on_text(message, self.ctx), "on_text")
+        return self._checked(self._handlers.on_text, message)
 
     def json(self, message: Any, *, session: str = "session-1") -> list[Command]:
         """Deliver `message` written as JSON; return the commands, in order."""
@@ -300,26 +304,32 @@ class PluginHarness(Generic[P]):
     def replies(self, message: Any) -> list[str]:
         """Deliver a str as it is, anything else as JSON; return the texts it is replied with.
 
-        Raises AssertionError when a command is not a reply.
+        Raises AssertionError when a command neither replies nor keeps state.
         """
         found = self.text(message) if isinstance(message, str) else self.json(message)
-        others = [command for command in found if not isinstance(command, Reply)]
+        others = [one for one in found if not isinstance(one, (Reply, StateSet))]
         assert not others, f"not a reply: {others}"
         return [command.text for command in found if isinstance(command, Reply)]
 
-    def event(self, event: Event | TextEvent) -> list[Command]:
+    def event(self, event: Event) -> list[Command]:
         """Deliver any event; return the commands, in order."""
         if isinstance(event, TextEvent):
             return self.text(event)
-        return self._checked(self.plugin.on_event(event, self.ctx), "on_event")
+        return self._checked(self._handlers.on_event, event)
 
     def tool(self, name: str, input: dict[str, Any] | None = None) -> ToolResult:
         """Call a tool; return its result."""
         call = ToolCall(name, json.loads(json.dumps(input or {})))
         self.host.in_tool = True
         try:
-            return tool_result(self.plugin.on_tool(call, self.ctx))
+            result = tool_result(
+                self._handlers.on_tool(call, self.ctx), self._handlers.tool_name(name)
+            )
+            result = result.also(self._staged())
+            self._keep(result.commands)
+            return result
         finally:
+            self.ctx.state.take()
             self.host.end_tool()
 
     def status(self) -> dict[str, Any]:
@@ -330,16 +340,27 @@ class PluginHarness(Generic[P]):
         """Call the plugin's `stop`."""
         self.plugin.stop()
 
-    def _checked(self, answer: Any, handler: str) -> list[Command]:
-        found = commands(answer, handler)
+    def _checked(self, handle: Callable[[Any, Context], Any], event: Event) -> list[Command]:
+        handler = self._handlers.name_of(event.kind)
+        try:
+            found = commands(handle(event, self.ctx), handler)
+            found = commands([*found, *self._staged()], handler)
+        finally:
+            self.ctx.state.take()
         # What cannot be written as UTF-8 JSON cannot leave the sandbox.
         json.dumps([command.wire() for command in found], ensure_ascii=False).encode()
+        self._keep(found)
+        return found
+
+    def _staged(self) -> list[Command]:
+        return [StateSet(key, value) for key, value in self.ctx.state.take()]
+
+    def _keep(self, found: Iterable[Command]) -> None:
         for command in found:
             if isinstance(command, StateSet) and command.value is None:
                 self.state.pop(command.key, None)
             elif isinstance(command, StateSet):
                 self.state[command.key] = json.loads(json.dumps(command.value))
-        return found
 
 
 def load_plugin(folder: Path) -> type[Plugin]:

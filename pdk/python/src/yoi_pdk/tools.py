@@ -47,6 +47,14 @@ class ToolResult:
         self.content: str | None = content
         self.commands = (commands,) if isinstance(commands, Command) else tuple(commands)
 
+    def also(self, commands: list[Command]) -> "ToolResult":
+        """Return this result with `commands` after its own."""
+        return (
+            self
+            if not commands
+            else ToolResult(self.summary, self.content, commands=(*self.commands, *commands))
+        )
+
     def wire(self) -> dict[str, Any]:
         """Return the JSON object the host reads."""
         wired: dict[str, Any] = {"summary": self.summary}

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from yoi_pdk import Context, Plugin, ToolCall, ToolResult
+from yoi_pdk import Context, Plugin, ToolResult, tool
 
 
 class Notes(Plugin):
@@ -13,11 +13,15 @@ class Notes(Plugin):
         """Set up; the host calls this once, before anything else."""
         self.notes: deque[str] = deque(maxlen=config.get("most", 100))
 
-    def on_tool(self, call: ToolCall, ctx: Context) -> ToolResult:
-        """Answer one call; calls never overlap."""
-        if call.name == "note_add":
-            self.notes.append(call.input["text"])
-            return ToolResult(f"{len(self.notes)} notes kept")
+    @tool
+    def note_add(self, text: str) -> ToolResult:
+        """Keep a note."""
+        self.notes.append(text)
+        return ToolResult(f"{len(self.notes)} notes kept")
+
+    @tool
+    def note_list(self) -> ToolResult:
+        """List the notes."""
         return ToolResult(f"{len(self.notes)} notes", {"notes": list(self.notes)})
 
     def status(self) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """A tool that an agent may call."""
 
-from yoi_pdk import Context, Plugin, ToolCall, ToolResult
+from yoi_pdk import Plugin, ToolResult, tool
 
 
 class WordCount(Plugin):
-    """Handles every tool that plugin.toml declares."""
+    """Each method marked with @tool is a tool; plugin.toml declares it."""
 
-    def on_tool(self, call: ToolCall, ctx: Context) -> ToolResult:
-        """Answer one call; `call.name` says which tool, `call.input` fits its schema."""
-        text: str = call.input["text"]
+    @tool
+    def word_count(self, text: str) -> ToolResult:
+        """Count the words and lines of a text."""
         words, lines = len(text.split()), len(text.splitlines())
         return ToolResult(f"{words} words", {"words": words, "lines": lines})

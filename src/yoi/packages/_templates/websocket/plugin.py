@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from yoi_pdk import CloseEvent, Context, Event, GapEvent, OpenEvent, Plugin, Reply, TextEvent
+from yoi_pdk import CloseEvent, Context, GapEvent, OpenEvent, Plugin, Reply, TextEvent
 
 
 class Echo(Plugin):
@@ -19,14 +19,17 @@ class Echo(Plugin):
         self.answered += 1
         return event.reply(self.prefix + event.text)
 
-    def on_event(self, event: Event, ctx: Context) -> None:
-        """Hear about the connection itself; there is nothing to reconnect here."""
-        if isinstance(event, OpenEvent):
-            ctx.log(f"{event.connection} is open")
-        elif isinstance(event, CloseEvent):
-            ctx.log(f"{event.connection} closed with {event.code}")
-        elif isinstance(event, GapEvent):
-            self.gaps += 1
+    def on_open(self, event: OpenEvent, ctx: Context) -> None:
+        """Hear that a session has begun; the host dials, there is nothing to reconnect here."""
+        ctx.log(f"{event.connection} is open")
+
+    def on_close(self, event: CloseEvent, ctx: Context) -> None:
+        """Hear that it has ended; the host dials again."""
+        ctx.log(f"{event.connection} closed with {event.code}")
+
+    def on_gap(self, event: GapEvent, ctx: Context) -> None:
+        """Hear that messages may be missing: a real plugin would fetch them here."""
+        self.gaps += 1
 
     def status(self) -> dict[str, Any]:
         """Shown by `yoi service status`."""
