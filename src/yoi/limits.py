@@ -190,6 +190,9 @@ class Limits:
         10, "how late a deadline may be noticed; 5 costs 0.7 % of a core more"
     )
     answer_bytes: int = bound(4 * MIB, "one guest answer; 64 events of 64 KiB")
+    json_values: int = bound(
+        50_000, "values of one JSON text from a guest, server or model: building them blocks"
+    )
     log_bytes: int = bound(16 * KIB, "stdout, stderr and log lines of one dispatch")
     log_line_chars: int = bound(1024, "one line of guest output")
     log_lines: int = bound(256, "lines kept of one dispatch")
@@ -222,6 +225,7 @@ class Limits:
     tool_schema_bytes: int = bound(32 * KIB, "one tool's schema; it is sent with every model call")
     tool_calls_per_turn: int = bound(64, "calls in one answer; more is a flood")
     tool_arguments_bytes: int = bound(256 * KIB, "arguments of one call")
+    tool_argument_values: int = bound(5_000, "JSON values of one call; each meets the schema")
     tool_output_bytes: int = bound(64 * KIB, "one result in history; the rest is cut, visibly")
     tool_wait_ms: int = bound(60_000, "one call, queueing for the plugin included")
     answer_text_bytes: int = bound(512 * KIB, "text, thinking and arguments of one model call")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.connections.conftest import ALLOWED, QUICK, FixedResolver
 from tests.connections.raw import RawServer
 
+from yoi.connections import answers
 from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
 from yoi.connections.request_client import RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects
@@ -184,6 +185,14 @@ async def test_bodies_are_json_text_or_base64(kind, data, expected):
         assert (answer.body, answer.body_kind.value) == expected
         assert answer.to_payload()["body_kind"] == expected[1]
         json.dumps(answer.to_payload())
+
+
+async def test_json_of_too_many_values_is_text_and_never_built(monkeypatch):
+    body = b"[" + b"[]," * LIMITS.json_values + b"0]"
+    monkeypatch.setattr(answers.msgspec.json, "decode", lambda _: pytest.fail("it was decoded"))
+    async with Server(reply(body, headers=["Content-Type: application/json"])) as server:
+        answer = await ask(server)
+    assert (answer.body, answer.body_kind) == (body.decode(), BodyKind.TEXT)
 
 
 async def test_a_coding_nobody_asked_for_is_not_inflated_here():

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yoi.protocol.depth import deeper_than, json_beyond
+from yoi.protocol import depth
+from yoi.protocol.depth import deeper_than, json_beyond, more_values_than
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,50 @@ def test_what_is_large_is_told_without_building_it(data):
         assert tracemalloc.get_traced_memory()[1] < 4 * len(data)
     finally:
         tracemalloc.stop()
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(st.sampled_from('a,[{"\\é:'), max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(st.sampled_from('a,["\\'), max_size=6), inner, max_size=5)
+    ),
+)
+
+
+def _values(value):
+    if isinstance(value, dict):
+        return 1 + sum(map(_values, value.values()))
+    if isinstance(value, list):
+        return 1 + sum(map(_values, value))
+    return 1
+
+
+@given(value=JSON, slice_bytes=st.integers(1, 9), escaped=st.booleans())
+def test_values_are_never_undercounted_and_texts_hide_nothing(value, slice_bytes, escaped):
+    text = json.dumps(value, ensure_ascii=escaped)
+    count = _values(value)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(depth, "_SLICE", slice_bytes)
+        for data in (text, text.encode()):
+            assert not more_values_than(2 * count, data)  # an empty container counts as two
+            assert count == 1 or more_values_than(count - 1, data)
+
+
+def test_punctuation_in_texts_is_no_value():
+    chat = json.dumps({"text": "one, [two], {three}, " * 1000, "more": '\\",[' * 1000})
+    assert not more_values_than(4, chat)
+    assert not more_values_than(4, chat.encode())
+    assert more_values_than(1, chat)
+
+
+def test_counting_stops_at_the_bound():
+    class Slices(bytes):
+        taken = 0
+
+        def __getitem__(self, key):
+            Slices.taken += isinstance(key, slice)
+            return bytes.__getitem__(self, key)
+
+    assert more_values_than(50_000, Slices(b"[" + b"[]," * 4_000_000 + b"0]"))
+    assert Slices.taken == 1

@@ -428,6 +428,8 @@ async def test_open_refuses_urls_that_are_no_websocket(desk, url):
         ("state.get", [""], "service.call_malformed"),
         ("state.get", ["k" * 129], "service.call_malformed"),
         ("state.set", ["k", "not json"], "service.call_malformed"),
+        ("request.request", [{"json": [[]] * LIMITS.json_values}], "service.call_malformed"),
+        ("request.request", [json.dumps([[]] * LIMITS.json_values)], "service.call_malformed"),
         ("state.set", ["k", '"' + "x" * LIMITS.state_value_bytes + '"'], "service.call_malformed"),
         ("fs.read", ["/etc/passwd"], "denied.unsupported"),
     ],

@@ -14,6 +14,7 @@ from tests.sandbox.conftest import ECHO, run_on_guest_thread
 
 from yoi.errors import GuestRefused, GuestTrapped, SandboxError
 from yoi.limits import LIMITS, MIB
+from yoi.protocol import lean
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Reply
 from yoi.sandbox import Guest, Sandbox, direct
@@ -149,6 +150,86 @@ def test_an_answer_over_the_bound_is_refused_and_the_guest_lives(sandbox: Sandbo
         assert guest.status(BUDGET) == {}
 
     with_guest(sandbox, big, use)
+
+
+_MANY = "','.join('\"%d\":1'%i for i in range(60000))"
+DENSE = {
+    "lists": "'[[[\"c\",\"websocket_send\",{\"json\":['+','.join(['[]']*60000)+']}]]]\\n'",
+    "keys": f"'[[[\"c\",\"websocket_send\",{{'+{_MANY}+'}}]]]\\n'",
+    "commands": "'[['+','.join('[null,\"k%d\",{}]'%i for i in range(20000))+']]\\n'",
+}
+FORGER = """
+from yoi_pdk import Plugin
+import yoi_runner.dispatch as d
+B = {body}
+class P(Plugin):
+    def on_text(self, event, ctx): d._answer = lambda head, bodies: B
+"""
+
+
+@pytest.mark.parametrize("kind", sorted(DENSE))
+def test_an_answer_of_too_many_values_is_not_decoded_and_costs_the_instance(
+    sandbox: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean, "_decode_head", lambda _: pytest.fail("it was decoded"))
+
+    def work() -> None:
+        guest = sandbox.load_python(
+            {"plugin.py": FORGER.format(body=DENSE[kind]).encode()}, "plugin:P"
+        )
+        guest.start("{}", BUDGET)
+        with pytest.raises(GuestTrapped) as caught:
+            guest.dispatch(frames("x"), BUDGET)
+        assert caught.value.code == "sandbox.answer_too_large"
+        assert "values" in caught.value.message
+        assert not guest.alive
+
+    run_on_guest_thread(work)
+
+
+@pytest.mark.parametrize("ask", ["tool", "status", "stop"])
+def test_every_answer_of_the_runner_is_counted(sandbox: Sandbox, ask: str) -> None:
+    forger = f"""
+from yoi_pdk import Plugin
+import yoi_runner.session as s
+class P(Plugin):
+    def on_text(self, event, ctx):
+        s._guarded = lambda work: '{{"ok":{{' + {_MANY} + '}}}}'
+"""
+
+    def work() -> None:
+        guest = sandbox.load_python({"plugin.py": forger.encode()}, "plugin:P")
+        guest.start("{}", BUDGET)
+        guest.dispatch(frames("x"), BUDGET)
+        asks = {
+            "tool": lambda: guest.call_tool("t", "{}", BUDGET),
+            "status": lambda: guest.status(BUDGET),
+            "stop": lambda: guest.stop(BUDGET),
+        }
+        with pytest.raises(GuestTrapped) as caught:
+            asks[ask]()
+        assert caught.value.code == "sandbox.answer_too_large"
+        assert not guest.alive
+
+    run_on_guest_thread(work)
+
+
+def test_text_full_of_punctuation_is_one_value(sandbox: Sandbox) -> None:
+    text = "[{," * 100_000
+    assert with_echo(sandbox, lambda guest: guest.dispatch(frames(text), BUDGET)) == [Reply(text)]
+
+
+def test_a_component_whose_answer_has_too_many_values_is_discarded(sandbox: Sandbox) -> None:
+    text = '{"a":[' + "[]," * 60_000 + "0]}"
+
+    def use(guest: Guest) -> None:
+        guest.start("{}", BUDGET)
+        with pytest.raises(GuestTrapped) as caught:
+            guest.call_tool("t", text, BUDGET)
+        assert caught.value.code == "sandbox.answer_too_large"
+        assert not guest.alive
+
+    with_guest(sandbox, wat.component(), use)
 
 
 def test_text_that_is_not_unicode_is_refused_before_the_guest_sees_it(sandbox: Sandbox) -> None:

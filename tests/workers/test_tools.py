@@ -5,7 +5,7 @@ import pytest
 from tests.workers.worlds import SCHEMA, spec, tool
 
 from yoi.errors import GuestTrapped, WorkerError
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
 from yoi.workers import items as it
 from yoi.workers.items import Call
 from yoi.workers.tools import PluginTool, Tool, ToolChoice, ToolRegistry, chosen_tools
@@ -55,6 +55,14 @@ async def test_a_guest_that_traps_fails_its_call_with_the_code():
     outcome = await ToolRegistry(found).carry_out(Call("c", "chat_wave", '{"text":"hi"}'))
     assert outcome.outcome == "failed"
     assert "[sandbox.deadline]" in outcome.output
+
+
+async def test_arguments_of_too_many_values_are_not_decoded():
+    found, _ = chosen_tools(choices("reply"), Plugins())
+    many = '{"text":[' + "1," * LIMITS.tool_argument_values + "1]}"
+    outcome = await ToolRegistry(found).carry_out(Call("c", "chat_reply", many))
+    assert outcome.outcome == "refused"
+    assert "JSON values" in outcome.output
 
 
 async def test_arguments_outside_the_schema_never_reach_the_guest():

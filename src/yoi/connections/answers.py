@@ -13,6 +13,7 @@ from yoi.connections.request_headers import Headers
 from yoi.core.captures import Declared, Taken, take_captures
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.depth import more_values_than
 
 Json = Any
 
@@ -116,6 +117,7 @@ class HttpFailure:
 def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple[Json, BodyKind]:
     """Return the body for the guest: JSON where it says so and is, else text, else base64.
 
+    JSON of more than `json_values` values is text: the guest may parse it, in its own time.
     `encoded` means a content coding that nobody asked for: nothing is inflated on this side, so the
     bytes are handed over. `cut` means that `data` is only the beginning.
     """
@@ -124,7 +126,8 @@ def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple
     media, is_text = _media(content_type)
     if encoded or is_text is False:
         return base64.b64encode(data).decode(), BodyKind.BASE64
-    if not cut and (media == "application/json" or media.endswith("+json")):
+    is_json = media == "application/json" or media.endswith("+json")
+    if not cut and is_json and not more_values_than(LIMITS.json_values, data):
         try:
             document = msgspec.json.decode(data)
             # What cannot be written again cannot be handed to the guest.

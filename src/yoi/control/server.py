@@ -15,6 +15,7 @@ import msgspec
 from yoi.control.wire import HOST, Answer, Failure, Request, peer_account, socket_path
 from yoi.errors import ControlError, YoiError
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.depth import more_values_than
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -112,6 +113,8 @@ class ControlServer:
             writer.close()
 
     async def _answer(self, line: bytes) -> Answer:
+        if more_values_than(self._limits.json_values, line):
+            return _failure("control.refused", "the request has too many JSON values")
         try:
             request = msgspec.json.decode(line, type=Request)
         except msgspec.DecodeError as exc:

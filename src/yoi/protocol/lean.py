@@ -81,6 +81,12 @@ def encode_batch(events: Sequence[QueuedEvent], slice_ms: int) -> str:
     return _encode([slice_ms, runs]).decode() + "\n" + "".join(bodies)
 
 
+def head_of(answer: str) -> str:
+    """Return the part of the runner's answer that is JSON."""
+    end = answer.find("\n")
+    return answer if end < 0 else answer[:end]
+
+
 def decode_answer(answer: str, events: Sequence[QueuedEvent], requested_at: str) -> list[Outcome]:
     """Return the outcomes of a prefix of `events`, at least one and at most all of them.
 

@@ -21,7 +21,8 @@ import msgspec
 from yoi.connections.pull_socket import PullClosed
 from yoi.errors import ServiceError, YoiError
 from yoi.journal.state import StateStore
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.depth import more_values_than
 from yoi.protocol.session_commands import Request, parse_session_payload
 from yoi.protocol.status import PullSocketStatus
 from yoi.runtime.pull_sockets import PullSockets
@@ -288,6 +289,7 @@ class ServiceHostCalls:
 
 
 def _arguments(operation: Operation, argument: str) -> tuple[Any, ...]:
+    _require_few_values(operation.name, argument)
     try:
         given: tuple[Any, ...] = msgspec.json.decode(argument, type=operation.arguments)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
@@ -295,10 +297,16 @@ def _arguments(operation: Operation, argument: str) -> tuple[Any, ...]:
     return given
 
 
+def _require_few_values(name: str, text: str) -> None:
+    if more_values_than(LIMITS.json_values, text):
+        raise _malformed(f"{name}: more than {LIMITS.json_values} JSON values in one call")
+
+
 def _object(name: str, asked: str | dict[str, Json]) -> dict[str, Json]:
     """Return the object that a call was given, as JSON text (public world) or as it is."""
     if isinstance(asked, dict):
         return asked
+    _require_few_values(name, asked)
     try:
         given: dict[str, Json] = msgspec.json.decode(asked, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as exc:

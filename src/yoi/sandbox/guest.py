@@ -16,6 +16,7 @@ from yoi.display import printable
 from yoi.errors import GuestRefused, GuestTrapped, SandboxError
 from yoi.limits import Limits
 from yoi.protocol import answers, lean
+from yoi.protocol.depth import more_values_than
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Outcome
 from yoi.sandbox.binding import AnswerTooLarge, Binding, CallFailed, StringCall
@@ -150,6 +151,21 @@ class Instance:
         """Call an export. Raises GuestTrapped, or GuestRefused for an answer over the bound."""
         answer: str = self._turn(budget_ms, function, *args)
         return answer
+
+    def require_few_values(self, answer: str) -> None:
+        """Discard the instance when the JSON in its `answer` has more values than the bound.
+
+        Decoding them would hold the interpreter, and with it every other plugin. Raises
+        GuestTrapped (`sandbox.answer_too_large`), which counts as a failure of the instance.
+        """
+        most = self._limits.json_values
+        if more_values_than(most, answer):
+            self.close()
+            raise GuestTrapped(
+                "sandbox.answer_too_large",
+                f"the answer of {self._name} has more than {most} JSON values",
+                hint="send a large document as text, or in several messages",
+            )
 
     def close(self) -> None:
         """Drop the Store now, or when the running call returns."""
@@ -288,6 +304,7 @@ class PythonGuest:
         except UnicodeEncodeError:
             raise _not_unicode() from None
         answer = self._instance.call(self._dispatch, budget_ms, batch)
+        self._instance.require_few_values(lean.head_of(answer))
         return lean.decode_answer(answer, events, rfc3339(self._clock.wall()))
 
     def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
@@ -313,6 +330,7 @@ class PythonGuest:
 
     def _ask(self, export: str, code: str, budget_ms: int, *args: str) -> bytes:
         text = self._instance.call(self._calls[export], budget_ms, *args)
+        self._instance.require_few_values(text)
         try:
             answer = _decode_runner(text)
         except (msgspec.DecodeError, RecursionError) as exc:
@@ -358,19 +376,14 @@ class ComponentGuest:
 
     def start(self, config_json: str, budget_ms: int) -> dict[str, Any]:
         """See `Guest.start`."""
-        return answers.decode_lifecycle(
-            self._instance.call(self._calls["start"], budget_ms, config_json)
-        )
+        return answers.decode_lifecycle(self._ask("start", budget_ms, config_json))
 
     def dispatch(self, events: Sequence[QueuedEvent], budget_ms: int) -> list[Outcome]:
         """See `Guest.dispatch`: this world takes one event at a time."""
         event = events[0]
         try:
-            answer = self._instance.call(
-                self._calls["handle-ingress"],
-                budget_ms,
-                event.ingress,
-                answers.encode_event(event),
+            answer = self._ask(
+                "handle-ingress", budget_ms, event.ingress, answers.encode_event(event)
             )
         except UnicodeEncodeError:
             raise _not_unicode() from None
@@ -380,15 +393,15 @@ class ComponentGuest:
 
     def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
         """See `Guest.call_tool`."""
-        return self._instance.call(self._calls["handle-tool"], budget_ms, name, input_json)
+        return self._ask("handle-tool", budget_ms, name, input_json)
 
     def status(self, budget_ms: int) -> dict[str, Any]:
         """See `Guest.status`."""
-        return answers.decode_lifecycle(self._instance.call(self._calls["status"], budget_ms))
+        return answers.decode_lifecycle(self._ask("status", budget_ms))
 
     def stop(self, budget_ms: int) -> dict[str, Any]:
         """See `Guest.stop`."""
-        return answers.decode_lifecycle(self._instance.call(self._calls["stop"], budget_ms))
+        return answers.decode_lifecycle(self._ask("stop", budget_ms))
 
     def take_output(self) -> list[LogLine]:
         """See `Guest.take_output`."""
@@ -397,3 +410,8 @@ class ComponentGuest:
     def close(self) -> None:
         """See `Guest.close`."""
         self._instance.close()
+
+    def _ask(self, export: str, budget_ms: int, *args: str) -> str:
+        answer = self._instance.call(self._calls[export], budget_ms, *args)
+        self._instance.require_few_values(answer)
+        return answer

@@ -16,6 +16,7 @@ import msgspec
 from yoi.errors import WorkerError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.packages.schema import schema_problems, value_problems
+from yoi.protocol.depth import more_values_than
 from yoi.workers.items import Approval, Call, Origin, Outcome, ToolSpec
 from yoi.workers.text import clipped
 
@@ -149,6 +150,9 @@ class ToolRegistry:
         return ToolOutcome(output, "returned", cut)
 
     def _arguments(self, call: Call, spec: ToolSpec) -> dict[str, Any] | ToolOutcome:
+        most = self._limits.tool_argument_values
+        if more_values_than(most, call.arguments):
+            return ToolOutcome(f"the arguments have more than {most} JSON values", "refused")
         try:
             value = msgspec.json.decode(call.arguments or "{}")
         except (msgspec.DecodeError, RecursionError) as exc:
