@@ -38,13 +38,14 @@ class Limits:
     python_source_bytes: int = bound(
         128 * KIB, "a module looked at statically: parsing can take seconds"
     )
+    toml_faults: int = bound(32, "faults of one document that are told; the others are counted")
     operator_config_bytes: int = bound(1 * MIB, "yoi.toml; many plugins with their grants")
     enabled_plugins: int = bound(1000, "entries in yoi.toml; as many as services")
 
     # permissions
     url_chars: int = bound(8192, "servers refuse longer request lines")
     target_prefixes: int = bound(32, "path prefixes of one target")
-    secret_places: int = bound(16, "places of one secret in one goal; a person reads each")
+    secret_pointers: int = bound(16, "positions of one secret in one goal; a person reads each")
     remembered_decisions: int = bound(64, "answers kept per plugin; a guest may ask for any URL")
 
     # secrets
@@ -178,6 +179,7 @@ class Limits:
 
     # sandbox
     guest_memory_bytes: int = bound(64 * MIB, "CPython needs 22 MiB to start")
+    guest_memory_min_bytes: int = bound(1 * MIB, "the least a manifest may ask for")
     guest_memory_max_bytes: int = bound(512 * MIB, "the most a grant may allow")
     guest_tables: int = bound(200_000, "table elements; CPython's own table is about 20,000")
     guest_memories: int = bound(2, "linear memories of one instance, each within its bound")

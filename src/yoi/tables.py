@@ -1,23 +1,28 @@
-"""Read TOML strictly: every key is known, every value has its type, every fault has a place."""
+"""Read TOML one value at a time; the first fault ends the reading. `yoi.toml` finds them all."""
 
 import difflib
-import re
-import tomllib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 from yoi.display import printable
 from yoi.errors import YoiError
 from yoi.limits import LIMITS
+from yoi.toml import FaultKind, TomlFault, is_safe_id, parse_toml, quoted, type_name
 
-FaultKind = Literal[
-    "unknown_key", "type", "missing", "value", "reference", "duplicate", "too_large", "world"
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Table",
+    "TomlFault",
+    "is_safe_id",
+    "parse_toml",
+    "quoted",
+    "type_name",
 ]
+
 Fault = Callable[[FaultKind, str, str], YoiError]
 """Builds the error of a document from what is wrong, its dotted path and a message."""
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
-_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -26,49 +31,6 @@ _TYPE_NAMES = {
     list: "a list",
     dict: "a table",
 }
-
-
-class TomlFault(Exception):
-    """TOML that does not parse: `line` is 1-based, None when the parser does not say."""
-
-    def __init__(self, message: str, line: int | None) -> None:
-        self.message, self.line = message, line
-        super().__init__(message)
-
-
-def parse_toml(data: bytes) -> dict[str, Any]:
-    """Return the document in `data`. Raises TomlFault and nothing else."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise TomlFault(f"line {line}: not UTF-8 text", line) from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise _toml_fault(str(exc), text) from None
-    except RecursionError:
-        raise TomlFault("values are nested too deeply", None) from None
-    except ValueError:
-        # int() refuses thousands of digits; the TOML grammar does not.
-        raise TomlFault("a number has too many digits", None) from None
-
-
-def _toml_fault(reason: str, text: str) -> TomlFault:
-    """Return the parser's complaint with its place in front."""
-    place = _PLACE.search(reason)
-    if place is None:
-        line = text.count("\n") + 1
-        return TomlFault(
-            f"line {line}: {reason.partition(' (at ')[0]} at the end of the file", line
-        )
-    line = int(place[1])
-    return TomlFault(f"line {line}, column {place[2]}: {reason[: place.start()].strip()}", line)
-
-
-def is_safe_id(text: str) -> bool:
-    """Return whether `text` is 1 to 128 ASCII letters, digits, `-`, `_`, `.`, no dot at an end."""
-    return len(text) <= LIMITS.name_bytes and _SAFE_ID.fullmatch(text) is not None
 
 
 class Table:
@@ -209,13 +171,3 @@ class Table:
         if key not in self._value:
             return None
         return Table(self._value[key], self.path(key), known, self._fault)
-
-
-def quoted(values: "tuple[str, ...]") -> str:
-    """Return the values as a readable list of quoted strings."""
-    return ", ".join(f'"{value}"' for value in values)
-
-
-def type_name(value: Any) -> str:
-    """Return what a TOML author would call the type of `value`."""
-    return _TYPE_NAMES.get(type(value), "a date or time")

@@ -3,7 +3,6 @@
 After a deliberate change: `python tests/packages/test_manifest.py` rewrites the expected texts.
 """
 
-import contextlib
 import dataclasses
 import json
 from enum import Enum
@@ -14,6 +13,7 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yoi.display import printable
 from yoi.errors import ManifestError
 from yoi.limits import LIMITS
 from yoi.packages import Manifest, PythonEntry
@@ -54,7 +54,7 @@ def described(path):
 
 
 def refusal(path):
-    """Return the error that the manifest at `path` ends in: code, place, message."""
+    """Return what the manifest at `path` ends in: code, path and message of each fault."""
     try:
         Manifest.parse(path.read_bytes())
     except ManifestError as exc:
@@ -62,7 +62,10 @@ def refusal(path):
         if exc.code == "manifest.toml" and exc.fields["line"]:
             # The words are the standard library's and change with it.
             message = message.partition(",")[0]
-        return f"{exc.code}\nat: {exc.fields['at']}\n{message}\n"
+        lines = [exc.code, f"at: {exc.fields['at']}", message]
+        for one in exc.fields.get("faults", ())[1:]:
+            lines += ["", one["code"], f"at: {one['at']}", one["message"]]
+        return "\n".join(lines) + "\n"
     return "accepted\n"
 
 
@@ -135,6 +138,32 @@ def test_source_names_are_deterministic_and_never_take_a_declared_one():
     ]
 
 
+def test_hooks_are_accepted_and_ignored_with_a_warning():
+    manifest = Manifest.parse(HEAD + b'[[hooks]]\nid = "before"\nfile = "hooks/before.txt"\n')
+    assert [one.at for one in manifest.warnings] == ["hooks"]
+    assert "hook" not in manifest.surfaces
+
+
+def test_every_fault_is_told_at_once():
+    toml = (GOLDEN / "bad" / "many-faults.toml").read_bytes()
+    with pytest.raises(ManifestError) as caught:
+        Manifest.parse(toml)
+    told = [one["at"] for one in caught.value.fields["faults"]]
+    assert told == [
+        "ids",
+        "version",
+        "runtime.entry",
+        "tools[0].name",
+        "tools[1].input_schema",
+        "ingresses[0].deadline_ms",
+        "permissions[0].kind",
+        "request[0].methods",
+        "config_schema.properties.a",
+        "config_schema.properties.b",
+    ]
+    assert "(and 9 more faults)" in caught.value.message
+
+
 def test_more_requests_than_a_person_can_review_are_refused():
     tools = b"".join(
         b'[[tools]]\nname = "t%d"\ninput_schema = { type = "object" }\n' % n for n in range(64)
@@ -160,12 +189,23 @@ TOML_VALUES = st.recursive(
 )
 
 
+def _manifest_or_faults(toml):
+    """Parse `toml`; whatever is wrong is a list of faults, each with the path of its key."""
+    try:
+        Manifest.parse(toml)
+    except ManifestError as exc:
+        faults = exc.fields.get("faults", [{"at": exc.fields["at"], "message": exc.message}])
+        assert 0 < len(faults) <= LIMITS.toml_faults
+        for fault in faults:
+            assert isinstance(fault["at"], str)
+            assert fault["message"].startswith("plugin.toml: " + printable(fault["at"], 100)[:99])
+
+
 @settings(max_examples=250, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), TOML_VALUES, max_size=6))
 def test_any_document_ends_in_a_manifest_or_a_manifest_error(extra):
     document = {"schema_version": 1, "id": "a", "name": "A", "version": "1"} | extra
-    with contextlib.suppress(ManifestError):
-        Manifest.parse(tomlkit.dumps(document).encode())
+    _manifest_or_faults(tomlkit.dumps(document).encode())
 
 
 @settings(max_examples=150, deadline=None)
@@ -174,8 +214,7 @@ def test_mutated_manifests_raise_nothing_else(path, data):
     text = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(ManifestError):
-        Manifest.parse(bytes(text))
+    _manifest_or_faults(bytes(text))
 
 
 if __name__ == "__main__":

@@ -35,9 +35,9 @@ def test_parses_each_kind(table, label):
         ({}, "p.kind"),
         ({"kind": "root"}, "p.kind"),
         ({"kind": ["tool"]}, "p.kind"),
-        ({"kind": "tool"}, "p"),
-        ({"kind": "tool", "name": "a", "x": 1}, "p"),
-        ({"kind": "tool", "namespace": "a"}, "p"),
+        ({"kind": "tool"}, "p.name"),
+        ({"kind": "tool", "name": "a", "x": 1}, "p.x"),
+        ({"kind": "tool", "namespace": "a"}, "p.namespace"),
         ({"kind": "tool", "name": 7}, "p.name"),
         ({"kind": "tool", "name": ""}, "p.name"),
         ({"kind": "tool", "name": "a b"}, "p.name"),
@@ -52,7 +52,7 @@ def test_parses_each_kind(table, label):
         ({"kind": "surface", "surface": "root"}, "p.surface"),
         ({"kind": "host_api", "api": "https"}, "p.api"),
         ({"kind": "host_api", "api": "fs"}, "p.api"),
-        ({"kind": "external_write", "name": "x"}, "p"),
+        ({"kind": "external_write", "name": "x"}, "p.name"),
     ],
 )
 def test_refuses(table, at):

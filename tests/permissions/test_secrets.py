@@ -48,10 +48,10 @@ def authority(asked, given):
 @pytest.mark.parametrize(
     ("value", "at"),
     [
-        ({}, "secrets"),
+        ({}, "secrets.name"),
         ({**APP, "connection": "gateway"}, "secrets"),
         ({"name": "app", "at": ["/a"]}, "secrets"),
-        ({"name": "app", "request": "api"}, "secrets"),
+        ({"name": "app", "request": "api"}, "secrets.at"),
         ({**APP, "at": []}, "secrets.at"),
         ({**APP, "at": "/headers/x"}, "secrets.at"),
         ({**APP, "at": ["headers"]}, "secrets.at[0]"),
@@ -61,14 +61,14 @@ def authority(asked, given):
         ({**APP, "at": ["/headers/a/b"]}, "secrets.at"),
         ({**APP, "at": ["/path"]}, "secrets.at"),
         ({**APP, "at": ["/body"]}, "secrets.at"),
-        ({**BOT, "at": [f"/{i}" for i in range(LIMITS.secret_places + 1)]}, "secrets.at"),
+        ({**BOT, "at": [f"/{i}" for i in range(LIMITS.secret_pointers + 1)]}, "secrets.at"),
         ({**APP, "name": "a b"}, "secrets.name"),
         ({**APP, "name": "\x1b[31m"}, "secrets.name"),
         ({**APP, "secret": ""}, "secrets.secret"),
         ({**APP, "secret": "../x"}, "secrets.secret"),
         ({**APP, "request": "*"}, "secrets.request"),
         ({**APP, "description": 5}, "secrets.description"),
-        ({**APP, "value": "xapp-1"}, "secrets"),
+        ({**APP, "value": "xapp-1"}, "secrets.value"),
     ],
 )
 def test_a_use_is_refused_where_it_is_not_exact(value, at):
@@ -79,7 +79,7 @@ def test_a_use_is_refused_where_it_is_not_exact(value, at):
 
 def test_a_use_and_back():
     use = SecretUse.parse({**BOT, "at": ["/d/token", "/a~1b", "/d/token"], "description": "x"})
-    assert [str(place) for place in use.binding.places] == ["/a~1b", "/d/token"]
+    assert [str(at) for at in use.binding.pointers] == ["/a~1b", "/d/token"]
     assert SecretUse.parse(use.to_table()) == use
     assert use.using("s").secret == "s"
     assert use.using("s").key == use.key
@@ -106,7 +106,7 @@ def test_one_secret_may_go_two_ways_when_both_are_said():
 
 
 def test_names_of_targets_are_unique():
-    with pytest.raises(PermissionMalformed, match="two targets are named"):
+    with pytest.raises(PermissionMalformed, match="two targets that are named"):
         having(request=[API, {**API, "host": "evil.example"}])
 
 
@@ -234,8 +234,8 @@ CATCHING = [{**API, "captures": [CAPTURE, URL_ONLY]}]
     [
         ({"captures": [CAPTURE, CAPTURE]}, "request[0].captures[1].name"),
         ({"captures": [{"name": "a", "at": ""}]}, "request[0].captures[0].at"),
-        ({"captures": [{"name": "a"}]}, "request[0].captures[0]"),
-        ({"captures": [{**URL_ONLY, "extra": 1}]}, "request[0].captures[0]"),
+        ({"captures": [{"name": "a"}]}, "request[0].captures[0].at"),
+        ({"captures": [{**URL_ONLY, "extra": 1}]}, "request[0].captures[0].extra"),
         ({"captures": [{**URL_ONLY, "into": {"at": ["/x"]}}]}, "request[0].captures[0].into"),
         ({"captures": [{**URL_ONLY, "rotates": "a b"}]}, "request[0].captures[0].rotates"),
         ({"captures": [URL_ONLY] * (LIMITS.captures + 1)}, "request[0].captures"),
@@ -249,9 +249,9 @@ def test_captures_are_refused_where_they_are_not_exact(change, at):
 
 
 def test_captures_need_a_name_to_be_asked_by_and_requests_only_have_them():
-    with pytest.raises(UrlRefused, match="needs a 'name'"):
+    with pytest.raises(UrlRefused, match="name is required beside captures"):
         PermissionSet.parse([], [], [{k: v for k, v in CATCHING[0].items() if k != "name"}])
-    with pytest.raises(UrlRefused, match="unknown key 'name'"):
+    with pytest.raises(UrlRefused, match="name is not a key of this table"):
         PermissionSet.parse([], [{"scheme": "wss", "host": "a.example", "name": "x"}])
 
 

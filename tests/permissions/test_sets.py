@@ -34,7 +34,7 @@ def test_parse_and_back():
         ({"permissions": [TOOL, 1]}, PermissionMalformed, "grants.permissions[1]"),
         ({"websocket": "x"}, PermissionMalformed, "grants.websocket"),
         ({"websocket": [SOCKET, {**SOCKET, "port": 0}]}, UrlRefused, "grants.websocket[1].port"),
-        ({"request": [SOCKET]}, UrlRefused, "grants.request[0]"),
+        ({"request": [SOCKET]}, UrlRefused, "grants.request[0].scheme"),
     ],
 )
 def test_says_where(lists, error, at):

@@ -15,6 +15,7 @@ from yoi.packages import (
     EnabledEntry,
     Finding,
     Inspection,
+    ManifestWarning,
     Package,
     inspect,
     read_package,
@@ -42,6 +43,11 @@ class Checked:
         return not self.findings
 
     @property
+    def warnings(self) -> tuple[ManifestWarning, ...]:
+        """Return what the manifest says without effect."""
+        return () if self.inspected is None else self.inspected.package.manifest.warnings
+
+    @property
     def status(self) -> str:
         """Return the ancestor's word."""
         return "active" if self.sound else "rejected"
@@ -66,6 +72,7 @@ class Checked:
             "input_kind": "directory" if self.path.is_dir() else "package",
             "package": None if inspected is None else _package_json(inspected.package),
             "diagnostics": [finding.to_json() for finding in self.findings],
+            "warnings": [{"at": one.at, "message": one.message} for one in self.warnings],
             "static_inspection": None
             if inspected is None
             else {"status": self.status, "diagnostics": len(self.findings)},
@@ -81,7 +88,7 @@ def check(path: Path) -> Checked:
     try:
         package = read_package(path)
     except YoiError as exc:
-        return Checked(path, None, (Finding.of(exc),), "")
+        return Checked(path, None, Finding.all_of(exc), "")
     needed = ""
     try:
         validate_config(package.manifest.config_schema, {})
@@ -115,6 +122,10 @@ def render(checked: Checked) -> "RenderableType":
     else:
         parts.append(whole(shown(f"{checked.path} cannot be used", 1024, "bold red")))
         parts += findings_block(checked.findings)
+    parts += [
+        whole(shown(f"  warning: plugin.toml: {one.at} {one.message}", 1024, "yellow"))
+        for one in checked.warnings
+    ]
     if checked.config_needed:
         words = f"  it needs configuration: {checked.config_needed}"
         parts.append(whole(shown(words, 1024, "yellow")))

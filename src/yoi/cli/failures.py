@@ -56,6 +56,11 @@ def _print_words(error: YoiError) -> None:
     line.append_text(shown(error.message, 2048, style=""))
     line.append_text(shown(f"  [{error.code}]", style="dim"))
     screen.print(line, soft_wrap=True)
+    for one in error.fields.get("faults", ())[1:]:
+        also = shown("       ")
+        also.append_text(shown(one["message"], 2048, style=""))
+        also.append_text(shown(f"  [{one['code']}]", style="dim"))
+        screen.print(also, soft_wrap=True)
     at = error.fields.get("at")
     if at and str(at) not in error.message:
         screen.print(shown(f"  at: {at}"), soft_wrap=True)

@@ -5,7 +5,6 @@ from yoi.packages.declarations import (
     INSTANCE_WORLD,
     TOOL_WORLD,
     ComponentRuntime,
-    HookDecl,
     IngressDecl,
     PythonRuntime,
     RuntimeDecl,
@@ -19,7 +18,7 @@ from yoi.packages.edits import remove_enablement, write_enablement
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.folder import LeftOut, exclusion
 from yoi.packages.inspection import Finding, Inspection, Status, Surface, eligibility, inspect
-from yoi.packages.manifest import MANIFEST_NAME, Manifest
+from yoi.packages.manifest import MANIFEST_NAME, Manifest, ManifestWarning
 from yoi.packages.pack import PackResult, pack
 from yoi.packages.package import SUFFIX, Package, read_package
 from yoi.packages.resolve import (
@@ -51,13 +50,13 @@ __all__ = [
     "EnabledEntry",
     "Enablement",
     "Finding",
-    "HookDecl",
     "IngressDecl",
     "Inspection",
     "Inventory",
     "LastValue",
     "LeftOut",
     "Manifest",
+    "ManifestWarning",
     "OnFull",
     "Open",
     "PackResult",

@@ -1,17 +1,27 @@
-"""What a manifest declares beside its connections: runtime, tools, services, ingresses, hooks."""
+"""What a manifest declares beside its connections: runtime, tools, services, ingresses."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
-from yoi.errors import PackageError
 from yoi.limits import KIB, LIMITS
 from yoi.packages.connections import IngressRoute, OnFull
 from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
-from yoi.tables import Table, quoted, type_name
+from yoi.toml import (
+    AnyTable,
+    Choice,
+    Flag,
+    Key,
+    ListOf,
+    Parsed,
+    Row,
+    SafeId,
+    TableSpec,
+    Text,
+    Whole,
+)
 
 INSTANCE_WORLD = "yoi:plugin/instance@1.0.0"
 TOOL_WORLD = "yoi:plugin/tool@1.0.0"
@@ -37,6 +47,8 @@ class PythonRuntime:
     world: ClassVar[str] = INSTANCE_WORLD
     runner: str
     entry_point: PythonEntry
+    memory_bytes: int = LIMITS.guest_memory_bytes
+    """The memory it asks for."""
 
     @property
     def entry(self) -> str:
@@ -56,6 +68,8 @@ class ComponentRuntime:
     kind: ClassVar[Literal[RuntimeKind.COMPONENT]] = RuntimeKind.COMPONENT
     component: str
     world: str
+    memory_bytes: int = LIMITS.guest_memory_bytes
+    """The memory it asks for."""
 
     @property
     def label(self) -> str:
@@ -110,159 +124,203 @@ class IngressDecl:
         return IngressRoute(self.on_full, self.event_kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class HookDecl:
-    """A hook file of the ancestor: recorded, never executed."""
-
-    id: str
-    file: str
+_KEYS_OF_KIND = {
+    RuntimeKind.PYTHON: ("runner", "entry"),
+    RuntimeKind.COMPONENT: ("component", "world"),
+}
 
 
-def parse_runtime(manifest: Table) -> RuntimeDecl | None:
-    """Return `[runtime]`, or None when the manifest has none."""
-    keys = frozenset({"kind", "runner", "entry", "abi", "component", "world"})
-    table = manifest.table("runtime", keys)
-    if table is None:
-        return None
-    kind = table.text("kind")
-    if kind == RuntimeKind.PYTHON:
-        _refuse(table, ("abi", "component", "world"), 'kind = "python"')
-        return PythonRuntime(runner=_runner(table), entry_point=_entry(table))
-    if kind == RuntimeKind.COMPONENT:
-        _refuse(table, ("abi", "entry", "runner"), 'kind = "wasm-component"')
-        world = table.text("world")
-        if world not in WORLDS:
-            raise table.fault("world", "world", f"must be one of {quoted(WORLDS)}")
-        return ComponentRuntime(component=_file(table, "component"), world=world)
-    raise table.fault("world", "kind", 'must be "python" or "wasm-component"')
+def _runtime(row: Row) -> RuntimeDecl | None:
+    kind = RuntimeKind(row["kind"])
+    for other, keys in _KEYS_OF_KIND.items():
+        for key in keys:
+            if other is kind and not row.has(key):
+                row.fault("missing", key, f'is required beside kind = "{kind}"')
+            elif other is not kind and row.has(key):
+                row.fault("unknown_key", key, f'does not go with kind = "{kind}"')
+    if kind is RuntimeKind.COMPONENT:
+        return ComponentRuntime(row["component"], row["world"], row["memory_bytes"])
+    return PythonRuntime(row["runner"], row["entry"], row["memory_bytes"])
 
 
-def _refuse(table: Table, keys: tuple[str, ...], where: str) -> None:
-    for key in keys:
-        if table.has(key):
-            raise table.fault("unknown_key", key, f"does not go with {where}")
+def _tool_name(name: str) -> str:
+    if len(name.encode()) > LIMITS.name_bytes or _UNSEEN.search(name):
+        raise ValueError(f"must be 1 to {LIMITS.name_bytes} bytes without blanks")
+    return name
 
 
-def _runner(table: Table) -> str:
-    runner = table.text("runner")
-    if runner not in RUNNERS:
-        raise table.fault("world", "runner", f"must be one of {quoted(RUNNERS)}")
-    return runner
+def _durability(name: str) -> str:
+    if name in DURABILITIES:
+        return name
+    why = "; this Yoi keeps no events on disk yet" if name == "disk" else ""
+    raise ValueError(f'must be "memory"{why}')
 
 
-def _entry(table: Table) -> PythonEntry:
-    try:
-        return PythonEntry.parse(table.text("entry"))
-    except ValueError as exc:
-        raise table.fault("value", "entry", str(exc)) from None
+_PATH = Parsed(Text(LIMITS.package_path_bytes), check_path, "path of the package")
+_DESCRIPTION = Key(
+    "description",
+    Text(LIMITS.description_chars, blank=True),
+    "for people and models",
+    default="",
+)
+_SIDE_EFFECTS = Key(
+    "side_effects",
+    ListOf(Text(LIMITS.description_chars)),
+    "recorded only",
+    default=(),
+)
 
+RUNTIME = TableSpec[RuntimeDecl | None](
+    (
+        Key(
+            "kind",
+            Choice(RuntimeKind, "world"),
+            "Python source that runs inside Yoi's runner, or a WebAssembly component",
+            required=True,
+        ),
+        Key(
+            "runner",
+            Choice(RUNNERS, "world"),
+            "for `python`: the version of the runner",
+            default_words="required for `python`",
+        ),
+        Key(
+            "entry",
+            Parsed(Text(), PythonEntry.parse),
+            "for `python`: `module:Class`, where `module` is a `.py` file (or folder with "
+            "`__init__.py`) of the package",
+            default_words="required for `python`",
+        ),
+        Key(
+            "component",
+            _PATH,
+            "for `wasm-component`: the file's path",
+            default_words="required for `wasm-component`",
+        ),
+        Key(
+            "world",
+            Choice(WORLDS, "world"),
+            "for `wasm-component`: what it is built for; the tool world is for tools alone",
+            default_words="required for `wasm-component`",
+        ),
+        Key(
+            "memory_bytes",
+            Whole(LIMITS.guest_memory_min_bytes, LIMITS.guest_memory_max_bytes),
+            "the memory it asks for; the grant's `memory_bytes` must allow it",
+            default=LIMITS.guest_memory_bytes,
+        ),
+    ),
+    _runtime,
+    about="The code; required as soon as a tool, service or ingress is declared.",
+)
 
-def _file(table: Table, key: str) -> str:
-    path = table.text(key, LIMITS.package_path_bytes)
-    try:
-        return check_path(path)
-    except PackageError as exc:
-        raise table.fault("value", key, exc.message) from None
+TOOL = TableSpec(
+    (
+        Key(
+            "name",
+            Parsed(Text(), _tool_name),
+            "what the model calls it, without blanks; unique",
+            required=True,
+        ),
+        _DESCRIPTION,
+        Key(
+            "input_schema",
+            AnyTable(),
+            "the tool's arguments, see [schemas](#schemas). Its faults are shown by "
+            "`yoi plugin check` and refuse packing",
+            required=True,
+        ),
+        Key(
+            "external_write",
+            Flag(),
+            "`true` when a call changes something outside this machine; asks for that permission",
+            default=False,
+        ),
+    ),
+    lambda row: ToolDecl(
+        row["name"], row["description"], row["input_schema"], row["external_write"]
+    ),
+    about="A tool for the model.",
+)
 
+SERVICE = TableSpec(
+    (
+        Key("name", SafeId(), "unique", required=True),
+        _DESCRIPTION,
+        Key("lifecycle", Text(blank=True), "recorded only", default=""),
+        Key("status_schema", AnyTable(), "recorded only"),
+        _SIDE_EFFECTS,
+    ),
+    lambda row: ServiceDecl(
+        row["name"],
+        row["description"],
+        row["lifecycle"],
+        row["status_schema"],
+        row["side_effects"],
+    ),
+    about="A long-lived surface.",
+)
 
-def parse_tools(manifest: Table) -> tuple[ToolDecl, ...]:
-    """Return `[[tools]]`; names are unique."""
-    keys = frozenset({"name", "description", "input_schema", "external_write"})
-    tools = []
-    for table in _named(manifest, "tools", keys):
-        name = table.text("name")
-        if len(name.encode()) > LIMITS.name_bytes or _UNSEEN.search(name):
-            raise table.fault(
-                "value", "name", f"must be 1 to {LIMITS.name_bytes} bytes without blanks"
-            )
-        schema = _schema(table, "input_schema")
-        if schema is None:
-            raise table.fault("missing", "input_schema", "is required")
-        tools.append(ToolDecl(name, _description(table), schema, table.flag("external_write")))
-    return tuple(tools)
-
-
-def parse_services(manifest: Table) -> tuple[ServiceDecl, ...]:
-    """Return `[[services]]`; names are unique safe ids."""
-    keys = frozenset({"name", "description", "lifecycle", "status_schema", "side_effects"})
-    return tuple(
-        ServiceDecl(
-            name=table.safe_id("name"),
-            description=_description(table),
-            lifecycle=table.optional_text("lifecycle", "", LIMITS.name_bytes),
-            status_schema=_schema(table, "status_schema"),
-            side_effects=table.texts("side_effects", LIMITS.description_chars),
-        )
-        for table in _named(manifest, "services", keys)
-    )
-
-
-_INGRESS_KEYS = frozenset(
-    {
-        "name", "description", "event_kinds", "input_schema", "sources", "side_effects",
-        "deadline_ms", "queue_events", "queue_bytes", "on_full", "attempts", "durability",
-    }
-)  # fmt: skip
-
-
-def parse_ingresses(manifest: Table) -> list[tuple[Table, IngressDecl]]:
-    """Return `[[ingresses]]` beside their tables; names are unique safe ids."""
-    return [(table, _ingress(table)) for table in _named(manifest, "ingresses", _INGRESS_KEYS)]
-
-
-def _ingress(table: Table) -> IngressDecl:
-    durability = table.optional_text("durability", "memory", LIMITS.name_bytes)
-    if durability not in DURABILITIES:
-        raise table.fault(
-            "value",
-            "durability",
-            'must be "memory"; this Yoi keeps no events on disk yet'
-            if durability == "disk"
-            else 'must be "memory"',
-        )
-    return IngressDecl(
-        name=table.safe_id("name"),
-        description=_description(table),
-        event_kinds=table.texts("event_kinds"),
-        input_schema=_schema(table, "input_schema"),
-        sources=table.texts("sources", LIMITS.url_chars),
-        side_effects=table.texts("side_effects", LIMITS.description_chars),
-        deadline_ms=table.number("deadline_ms", LIMITS.dispatch_ms, 1, LIMITS.dispatch_max_ms),
-        queue_events=table.number("queue_events", LIMITS.queue_events, 1, LIMITS.queue_events),
-        queue_bytes=table.number("queue_bytes", LIMITS.queue_bytes, KIB, LIMITS.queue_bytes),
-        on_full=OnFull(table.choice("on_full", tuple(OnFull), OnFull.PAUSE)),
-        attempts=table.number("attempts", LIMITS.event_attempts, 1, LIMITS.event_attempts),
-        durability=durability,
-    )
-
-
-def parse_hooks(manifest: Table) -> tuple[HookDecl, ...]:
-    """Return `[[hooks]]`, recorded only."""
-    hooks: dict[str, HookDecl] = {}
-    for table in manifest.tables("hooks", frozenset({"id", "file"})):
-        hook = HookDecl(table.safe_id("id"), _file(table, "file"))
-        if hook.id in hooks:
-            raise table.fault("duplicate", "id", f'"{hook.id}" is declared twice')
-        hooks[hook.id] = hook
-    return tuple(hooks.values())
-
-
-def _named(manifest: Table, key: str, known: frozenset[str]) -> Iterator[Table]:
-    seen: set[str] = set()
-    for table in manifest.tables(key, known):
-        name = table.text("name")
-        if name in seen:
-            raise table.fault("duplicate", "name", f'"{name}" is declared twice')
-        seen.add(name)
-        yield table
-
-
-def _description(table: Table) -> str:
-    return table.optional_text("description", "", LIMITS.description_chars)
-
-
-def _schema(table: Table, key: str) -> dict[str, Any] | None:
-    value = table.raw(key)
-    if value is not None and not isinstance(value, dict):
-        raise table.fault("type", key, f"must be a table, not {type_name(value)}")
-    return value
+_INGRESS_FIELDS = (
+    Key("name", SafeId(), "unique", required=True),
+    _DESCRIPTION,
+    Key(
+        "event_kinds",
+        ListOf(Text()),
+        "which events it takes: `websocket_text`, `websocket_binary`, `websocket_open`, "
+        "`websocket_close`, `websocket_error`, `websocket_gap`, `websocket_send_failed`, "
+        "`command_denied`",
+        default=(),
+        default_words="any",
+    ),
+    Key("input_schema", AnyTable(), "recorded only"),
+    Key(
+        "sources",
+        ListOf(Text(LIMITS.url_chars)),
+        'shorthand for connections: `"websocket:wss://…"` or a bare `wss://`, `ws://` URL. Other '
+        "words are recorded only",
+        default=(),
+    ),
+    _SIDE_EFFECTS,
+    Key(
+        "deadline_ms",
+        Whole(1, LIMITS.dispatch_max_ms),
+        "for handling one event; the guest is really interrupted",
+        default=LIMITS.dispatch_ms,
+    ),
+    Key(
+        "queue_events",
+        Whole(1, LIMITS.queue_events),
+        "how many events may wait",
+        default=LIMITS.queue_events,
+    ),
+    Key(
+        "queue_bytes",
+        Whole(KIB, LIMITS.queue_bytes),
+        "how many bytes may wait",
+        default=LIMITS.queue_bytes,
+    ),
+    Key(
+        "on_full",
+        Parsed(Choice(OnFull), OnFull),
+        "what happens to a frame of its connections when the queue is full, see below",
+        default=OnFull.PAUSE,
+    ),
+    Key(
+        "attempts",
+        Whole(1, LIMITS.event_attempts),
+        "deliveries of one event before it becomes a dead letter",
+        default=LIMITS.event_attempts,
+    ),
+    Key(
+        "durability",
+        Parsed(Text(blank=True), _durability, "`memory`"),
+        "the only one so far: events that wait are lost when the host stops. `disk` is refused",
+        default="memory",
+    ),
+)
+INGRESS = TableSpec(
+    _INGRESS_FIELDS,
+    lambda row: IngressDecl(**{key.name: row[key.name] for key in _INGRESS_FIELDS}),
+    about="A bounded queue of events for the plugin.",
+)

@@ -57,6 +57,14 @@ class Finding:
         """Return `error` as a finding."""
         return cls(error.code, error.message, error.hint, error.fields.get("at"))
 
+    @classmethod
+    def all_of(cls, error: YoiError) -> "tuple[Finding, ...]":
+        """Return each fault that `error` tells of as a finding of its own."""
+        faults = error.fields.get("faults")
+        if not faults:
+            return (cls.of(error),)
+        return tuple(cls(one["code"], one["message"], None, one["at"]) for one in faults)
+
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON values."""
         return {"code": self.code, "message": self.message, "hint": self.hint, "at": self.at}

@@ -1,29 +1,49 @@
 """`Manifest`: plugin.toml as a parsed value. Strict: an unknown key is a fault at every level."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yoi.errors import ManifestError, PermissionMalformed, UrlRefused
+from yoi.errors import ManifestError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.connections import ConnectionDecl, connections_of_sources, parse_connections
 from yoi.packages.declarations import (
+    INGRESS,
     INSTANCE_WORLD,
+    RUNTIME,
+    SERVICE,
+    TOOL,
     ComponentRuntime,
-    HookDecl,
     IngressDecl,
     PythonRuntime,
     RuntimeDecl,
     ServiceDecl,
     ToolDecl,
-    parse_hooks,
-    parse_ingresses,
-    parse_runtime,
-    parse_services,
-    parse_tools,
 )
 from yoi.packages.schema import schema_problems
 from yoi.permissions import Binding, Permission, PermissionKind, PermissionSet
-from yoi.tables import FaultKind, Table, TomlFault, parse_toml
+from yoi.permissions.secrets import REQUESTED_SECRET
+from yoi.permissions.sets import set_keys, set_of
+from yoi.tables import Table
+from yoi.toml import (
+    AnyTable,
+    Choice,
+    Fault,
+    FaultKind,
+    Faults,
+    Key,
+    ListOf,
+    Nested,
+    Row,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+    TomlFault,
+    Whole,
+    joined,
+    parse_toml,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,13 +52,13 @@ MANIFEST_NAME = "plugin.toml"
 SCHEMA_VERSION = 1
 SURFACES = ("hook", "tool", "service", "ingress", "wasm")
 
-_KEYS = frozenset(
-    {
-        "schema_version", "id", "name", "version", "description", "surfaces", "runtime", "hooks",
-        "tools", "services", "ingresses", "connections", "permissions", "request", "websocket",
-        "secrets", "config_schema",
-    }
-)  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class ManifestWarning:
+    """Something that is accepted and has no effect; `at` is the dotted path."""
+
+    at: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +77,18 @@ class Manifest:
     ingresses: tuple[IngressDecl, ...]
     connections: tuple[ConnectionDecl, ...]
     """Declared connections and those of the `sources` shorthand, in that order."""
-    hooks: tuple[HookDecl, ...]
     config_schema: dict[str, Any] | None
     requested: PermissionSet
     """All that is asked for: written permissions and targets, and what declarations imply."""
+    warnings: tuple[ManifestWarning, ...] = ()
 
     @classmethod
     def parse(cls, toml: bytes) -> "Manifest":
         """Return the manifest in `toml`, the bytes of a plugin.toml.
 
-        Raises ManifestError for the first fault found: its message starts with the dotted path that
-        is also `fields["at"]`; for TOML errors `fields["line"]` is the line. Files of the package
-        are not looked at; `read_package` does that.
+        Raises ManifestError for the first fault; with several, `fields["faults"]` has all of them.
+        Its message starts with the dotted path that is also `fields["at"]`; for TOML errors
+        `fields["line"]` is the line. Files of the package are not looked at; `check_files` does.
         """
         if len(toml) > LIMITS.manifest_bytes:
             raise _fault("too_large", "", f"is over {LIMITS.manifest_bytes} bytes")
@@ -78,7 +98,14 @@ class Manifest:
             raise ManifestError(
                 "manifest.toml", f"{MANIFEST_NAME}: {exc.message}", at="", line=exc.line
             ) from None
-        return _manifest(Table(document, "", _KEYS, _fault))
+        _check_schema_version(document)
+        faults = Faults()
+        row = MANIFEST.row(document, "", faults)
+        assert row is not None, "a TOML document is a table"
+        made = _manifest(row)
+        if faults:
+            raise joined([_error(fault) for fault in faults], faults.count)
+        return made
 
     def check_files(self, paths: "Collection[str]") -> None:
         """Raise ManifestError (`manifest.missing`) when a file the manifest names is not there."""
@@ -90,9 +117,6 @@ class Manifest:
                 )
         elif isinstance(self.runtime, ComponentRuntime) and self.runtime.component not in paths:
             raise _missing_file("runtime.component", self.runtime.component)
-        for index, hook in enumerate(self.hooks):
-            if hook.file not in paths:
-                raise _missing_file(f"hooks[{index}].file", hook.file)
 
 
 def _fault(kind: FaultKind, at: str, message: str) -> ManifestError:
@@ -109,107 +133,179 @@ def _missing_file(at: str, path: str) -> ManifestError:
     )
 
 
-def _manifest(table: Table) -> Manifest:
-    version = table.raw("schema_version")
+def _error(fault: Fault) -> ManifestError:
+    return _fault(fault.kind, fault.at, fault.message)
+
+
+def _check_schema_version(document: dict[str, Any]) -> None:
+    """Raise ManifestError unless this Yoi knows the manifest's version; other keys may differ."""
+    version = document.get("schema_version")
     if version is None:
-        raise table.fault("missing", "schema_version", f"is required: {SCHEMA_VERSION}")
+        raise _fault("missing", "schema_version", f"is required: {SCHEMA_VERSION}")
     if type(version) is not int or version != SCHEMA_VERSION:
         raise ManifestError(
             "manifest.schema_version",
             f"{MANIFEST_NAME}: schema_version must be {SCHEMA_VERSION}, the one this Yoi knows",
             at="schema_version",
         )
-    local_id, name, release = table.safe_id("id"), table.text("name"), table.text("version")
-    runtime = parse_runtime(table)
-    services, tools, hooks = parse_services(table), parse_tools(table), parse_hooks(table)
-    ingress_tables = parse_ingresses(table)
-    ingresses = tuple(ingress for _, ingress in ingress_tables)
-    connections = parse_connections(table, {ingress.name: ingress.route for ingress in ingresses})
-    taken = {connection.name for connection in connections}
-    for ingress_table, ingress in ingress_tables:
-        connections += connections_of_sources(ingress_table, ingress.route, taken)
-    if len(connections) > LIMITS.connections_per_plugin:
-        raise table.fault(
-            "too_large", "connections", f"there are more than {LIMITS.connections_per_plugin}"
-        )
+
+
+MANIFEST = TableSpec(
+    (
+        Key("schema_version", Whole(SCHEMA_VERSION, SCHEMA_VERSION), "`1`", required=True),
+        Key("id", SafeId(), "the plugin's id; unique in a store", required=True),
+        Key("name", Text(), "for people", required=True),
+        Key("version", Text(), "any text; nothing is read into it", required=True),
+        Key(
+            "description",
+            Text(LIMITS.description_chars, blank=True),
+            "one paragraph",
+            default="",
+        ),
+        Key(
+            "surfaces",
+            ListOf(Choice(SURFACES)),
+            "what the plugin offers; what is declared below counts without being listed",
+            default=(),
+        ),
+        Key("runtime", Nested(RUNTIME), "the code, see [`[runtime]`](#runtime)"),
+        Key("tools", Rows(TOOL, unique="name"), "see [`[[tools]]`](#tools)", default=()),
+        Key(
+            "services",
+            Rows(SERVICE, unique="name"),
+            "see [`[[services]]`](#services)",
+            default=(),
+        ),
+        Key(
+            "ingresses",
+            Rows(INGRESS, unique="name"),
+            "see [`[[ingresses]]`](#ingresses)",
+            default=(),
+        ),
+        Key(
+            "connections",
+            ListOf(AnyTable(), LIMITS.manifest_list_items),
+            "see [`[[connections]]`](#connections)",
+            default=(),
+        ),
+        Key("hooks", ListOf(AnyTable()), "accepted and ignored, with a warning", default=()),
+        *set_keys(REQUESTED_SECRET),
+        Key(
+            "config_schema",
+            AnyTable(),
+            "the settings an operator may give, see [schemas](#schemas)",
+            default_words="any table",
+        ),
+    ),
+    lambda row: row,
+    about="plugin.toml: what a plugin is, and what it asks for.",
+)
+
+
+def _manifest(row: Row) -> Manifest:
+    """Return the manifest of `row`; faults between its tables are added to the row's."""
+    connections = _connections(row)
     implied = {
-        "hook": bool(hooks),
-        "tool": bool(tools),
-        "service": bool(services),
-        "ingress": bool(ingresses),
-        "wasm": runtime is not None,
-    }
-    listed = _surfaces(table)
-    _check_runtime(table, runtime, implied)
+        surface: bool(row.raw.get(key))
+        for surface, key in (("tool", "tools"), ("service", "services"), ("ingress", "ingresses"))
+    } | {"wasm": row.has("runtime")}
+    _check_runtime(row, implied)
+    _check_config_schema(row)
+    written = set_of(row)
+    _check_values(row, {one.name for one in connections})
+    requested = _requested(row, written, connections) if row.sound else PermissionSet()
     return Manifest(
-        id=local_id,
-        name=name,
-        version=release,
-        description=table.optional_text("description", "", LIMITS.description_chars),
-        surfaces=listed.union(surface for surface, present in implied.items() if present),
-        runtime=runtime,
-        tools=tools,
-        services=services,
-        ingresses=ingresses,
-        connections=tuple(connections),
-        hooks=hooks,
-        config_schema=_config_schema(table),
-        requested=_requested(table, tools, services, ingresses, connections),
+        id=row["id"],
+        name=row["name"],
+        version=row["version"],
+        description=row["description"],
+        surfaces=frozenset(_good(row, "surfaces")).union(
+            surface for surface, present in implied.items() if present
+        ),
+        runtime=row["runtime"],
+        tools=row["tools"],
+        services=row["services"],
+        ingresses=row["ingresses"],
+        connections=connections,
+        config_schema=row["config_schema"],
+        requested=requested,
+        warnings=tuple(_warnings(row)),
     )
 
 
-def _surfaces(table: Table) -> frozenset[str]:
-    listed = table.texts("surfaces")
-    for index, surface in enumerate(listed):
-        if surface not in SURFACES:
-            raise table.fault(
-                "value", f"surfaces[{index}]", f"must be one of {', '.join(SURFACES)}"
-            )
-    return frozenset(listed)
+def _good(row: Row, key: str) -> tuple[Any, ...]:
+    """Return the list at `key`, empty where it has a fault."""
+    return tuple(row[key]) if row.good(key) else ()
 
 
-def _check_runtime(table: Table, runtime: RuntimeDecl | None, implied: dict[str, bool]) -> None:
+def _warnings(row: Row) -> Iterator[ManifestWarning]:
+    if row.has("hooks"):
+        yield ManifestWarning("hooks", "is accepted and ignored: Yoi runs no hooks")
+
+
+def _connections(row: Row) -> tuple[ConnectionDecl, ...]:
+    """Return the declared connections, then those of the `sources` shorthand."""
+    if not row.good("connections", "ingresses"):
+        # What a connection may do depends on its ingress.
+        return ()
+    routes = {ingress.name: ingress.route for ingress in row["ingresses"]}
+    found: list[ConnectionDecl] = []
+    try:
+        found += parse_connections(
+            Table(row.raw, "", frozenset(row.raw), _fault),
+            routes,
+        )
+        taken = {connection.name for connection in found}
+        for index, ingress in enumerate(row["ingresses"]):
+            raw = row.raw["ingresses"][index]
+            table = Table(raw, f"ingresses[{index}]", frozenset(raw), _fault)
+            found += connections_of_sources(table, ingress.route, taken)
+    except YoiError as exc:
+        row.faults.take(_taken(exc))
+    if len(found) > LIMITS.connections_per_plugin:
+        row.fault(
+            "too_large", "connections", f"there are more than {LIMITS.connections_per_plugin}"
+        )
+    return tuple(found)
+
+
+def _taken(error: YoiError) -> Fault:
+    """Return an error made by `_fault` as the fault it tells of."""
+    at = str(error.fields["at"])
+    kind: Any = error.code.partition(".")[2]
+    return Fault(kind, at, error.message.removeprefix(f"{MANIFEST_NAME}: {at}: "))
+
+
+def _check_runtime(row: Row, implied: dict[str, bool]) -> None:
+    runtime = row["runtime"]
+    if not row.good("runtime"):
+        return
     if runtime is None:
         for surface in ("tool", "service", "ingress"):
             if implied[surface]:
-                raise table.fault("missing", "runtime", f"is required: a {surface} is code to run")
+                row.fault("missing", "runtime", f"is required: a {surface} is code to run")
+                return
     elif runtime.world != INSTANCE_WORLD and (implied["service"] or implied["ingress"]):
-        raise table.fault(
+        row.fault(
             "world",
             "runtime.world",
             f'must be "{INSTANCE_WORLD}": services and ingresses need an instance',
         )
 
 
-def _config_schema(table: Table) -> dict[str, Any] | None:
-    schema = table.raw("config_schema")
-    if schema is None:
-        return None
-    for problem in schema_problems(schema):
-        at = "config_schema" + problem.at.removeprefix("$")
-        raise table.fault("value", at, problem.message)
-    return dict(schema)
+def _check_config_schema(row: Row) -> None:
+    if row["config_schema"] is None or not row.good("config_schema"):
+        return
+    for problem in schema_problems(row["config_schema"]):
+        row.fault("value", "config_schema" + problem.at.removeprefix("$"), problem.message)
 
 
 def _requested(
-    table: Table,
-    tools: tuple[ToolDecl, ...],
-    services: tuple[ServiceDecl, ...],
-    ingresses: tuple[IngressDecl, ...],
-    connections: list[ConnectionDecl],
+    row: Row, written: PermissionSet, connections: tuple[ConnectionDecl, ...]
 ) -> PermissionSet:
     """Return written requests first, then what the declarations themselves ask for."""
-    try:
-        written = PermissionSet.parse(
-            table.items("permissions"),
-            table.items("websocket"),
-            table.items("request"),
-            table.items("secrets"),
-        )
-    except (PermissionMalformed, UrlRefused) as exc:
-        raise table.foreign(exc, "permissions") from None
-    _check_values(table, written, {connection.name for connection in connections})
     kind = PermissionKind
+    tools, services, ingresses = row["tools"], row["services"], row["ingresses"]
     implied = [
         *(Permission(kind.TOOL, tool.name) for tool in tools),
         *(Permission(kind.SERVICE, service.name) for service in services),
@@ -234,46 +330,53 @@ def _requested(
     )
     most = LIMITS.manifest_list_items
     if len(requested.permissions) > most or len(requested.websocket) > most:
-        raise table.fault(
+        row.fault(
             "too_large",
             "permissions",
-            f"these and the declarations ask for more than {most} things: nobody could review that",
+            f"these and the declarations ask for more than {most} things: a person could not "
+            "review them",
         )
     return requested
 
 
-def _check_values(table: Table, written: PermissionSet, connections: set[str]) -> None:
-    """Refuse a secret or captured value that is bound to nothing the manifest declares."""
+def _names(row: Row, key: str) -> set[Any]:
+    """Return the names in the array of tables at `key` as they are written, faulty rows too."""
+    rows = row.raw.get(key)
+    if not isinstance(rows, list):
+        return set()
+    named = [one.get("name") for one in rows if isinstance(one, dict)]
+    return {name for name in named if isinstance(name, str)}
+
+
+def _check_values(row: Row, connections: set[str]) -> None:
+    """Refuse a secret or captured value that is bound to something the manifest does not have."""
+    # Names of faulty tables count: their own fault is told, not that they are missing.
+    connections = connections | _names(row, "connections")
+    if not row.good("ingresses"):
+        # The shorthand's connections are named like their ingresses.
+        connections |= _names(row, "ingresses")
+    requests, secrets = _names(row, "request"), _names(row, "secrets")
 
     def check(binding: Binding, at: str) -> None:
         if binding.connection is not None and binding.connection not in connections:
-            raise table.fault(
-                "reference",
-                f"{at}.connection",
-                f'no connection is named "{binding.connection}"',
+            row.fault(
+                "reference", f"{at}.connection", f'no connection is named "{binding.connection}"'
             )
-        if binding.request is not None and written.request_named(binding.request) is None:
-            raise table.fault(
-                "reference", f"{at}.request", f'no [[request]] is named "{binding.request}"'
-            )
+        if binding.request is not None and binding.request not in requests:
+            row.fault("reference", f"{at}.request", f'no [[request]] is named "{binding.request}"')
 
-    for index, use in enumerate(written.secrets):
-        at = f"secrets[{index}]"
-        if use.secret is not None:
-            raise table.fault(
-                "unknown_key",
-                f"{at}.secret",
-                "is not for a manifest: the operator says which secret it is",
-            )
-        check(use.binding, at)
-    names = {use.name for use in written.secrets}
-    for index, target in enumerate(written.request):
+    if row.good("secrets"):
+        for index, use in enumerate(row["secrets"]):
+            check(use.binding, f"secrets[{index}]")
+    if not row.good("request"):
+        return
+    for index, target in enumerate(row["request"]):
         for number, capture in enumerate(target.captures):
             at = f"request[{index}].captures[{number}]"
             if capture.into is not None:
                 check(capture.into, f"{at}.into")
-            if capture.rotates is not None and capture.rotates not in names:
-                raise table.fault(
+            if capture.rotates is not None and capture.rotates not in secrets:
+                row.fault(
                     "reference",
                     f"{at}.rotates",
                     f'no [[secrets]] entry is named "{capture.rotates}"',

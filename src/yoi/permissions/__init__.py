@@ -2,7 +2,6 @@
 
 from yoi.permissions.addresses import AddressClass, IPAddress, classify, may_dial
 from yoi.permissions.authority import Authority, Decision, address_decision
-from yoi.permissions.names import is_safe_id
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
 from yoi.permissions.review_rows import ReviewRow, ReviewState
@@ -11,6 +10,7 @@ from yoi.permissions.secrets import Binding, Capture, SecretUse
 from yoi.permissions.sets import PermissionSet, permission_hash
 from yoi.permissions.targets import TargetKind, UrlTarget
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
+from yoi.toml import is_safe_id
 
 __all__ = [
     "DEFAULT_PORTS",

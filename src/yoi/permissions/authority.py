@@ -9,9 +9,9 @@ from yoi.errors import PermissionDenied, PermissionMalformed
 from yoi.limits import LIMITS
 from yoi.permissions import hints, uses
 from yoi.permissions.addresses import classify, may_dial, undialable
-from yoi.permissions.names import is_safe_id
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
+from yoi.toml import is_safe_id
 
 if TYPE_CHECKING:
     from yoi.permissions.addresses import IPAddress

@@ -3,12 +3,26 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal
 
 from yoi.display import printable
 from yoi.errors import PermissionMalformed
 from yoi.limits import LIMITS
-from yoi.permissions import shapes
-from yoi.permissions.names import is_safe_id
+from yoi.toml import (
+    BAD,
+    Bad,
+    Choice,
+    Fault,
+    Faults,
+    Key,
+    Kind,
+    Parsed,
+    TableSpec,
+    Text,
+    is_safe_id,
+    joined,
+    json_schema,
+)
 
 SURFACES = ("hook", "tool", "service", "ingress", "wasm")
 HOST_APIS = ("request", "websocket")
@@ -69,32 +83,23 @@ class Permission:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _check(self.kind, self.name, "permission")
+        problem = _problem(self.kind, self.name)
+        if problem is not None:
+            raise PermissionMalformed(
+                "permission.malformed", f"permission {problem}", at="permission"
+            )
 
     @classmethod
     def parse(cls, value: object, at: str = "permission") -> "Permission":
         """Return the permission in a table such as `{ kind = "tool", name = "x" }`.
 
-        Raises `PermissionMalformed` (`permission.malformed`); `fields["at"]` is the dotted place.
+        Raises `PermissionMalformed` (`permission.malformed`); `fields["at"]` is the dotted path.
         """
-        if not isinstance(value, dict):
-            raise _malformed(f"{at} must be a table, not {shapes.kind_of(value)}", at)
-        written = value.get("kind")
-        if not isinstance(written, str) or written not in _BY_VALUE:
-            shown = f", not {printable(written, 60)!r}" if isinstance(written, str) else ""
-            known = ", ".join(_BY_VALUE)
-            raise _malformed(f"{at}.kind must be one of {known}{shown}", f"{at}.kind")
-        kind = _BY_VALUE[written]
-        key = _KEY[kind]
-        if key is None:
-            shapes.table(value, ("kind",), at, _malformed)
-            return cls(kind)
-        shapes.table(value, ("kind", key), at, _malformed)
-        if key not in value:
-            raise _malformed(f"{at} needs {key!r} beside kind = {kind.value!r}", at)
-        name = shapes.text(value[key], f"{at}.{key}", _malformed)
-        _check(kind, name, f"{at}.{key}")
-        return cls(kind, name)
+        faults = Faults()
+        read = PERMISSION.read(value, at, faults)
+        if isinstance(read, Bad):
+            raise joined([malformed(fault) for fault in faults], faults.count)
+        return read
 
     @property
     def label(self) -> str:
@@ -138,34 +143,84 @@ class Permission:
         return made
 
 
-_BY_VALUE = {kind.value: kind for kind in PermissionKind}
+class _PermissionTable(Kind[Permission]):
+    """A permission: `kind`, and the one further key that goes with it."""
+
+    def read(self, value: Any, at: str, faults: Faults) -> Permission | Literal[Bad.BAD]:
+        """Return the value, or BAD after adding at least one fault."""
+        if not isinstance(value, dict) or "kind" not in value:
+            read = _ANY.read(value, at, faults)
+            assert isinstance(read, Bad), "a permission needs a kind"
+            return BAD
+        kind = _KIND.read(value["kind"], f"{at}.kind", faults)
+        return BAD if isinstance(kind, Bad) else _SPECS[kind].read(value, at, faults)
+
+    words = "permission"
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        made = []
+        for kind, spec in _SPECS.items():
+            one = json_schema(spec)
+            one["properties"]["kind"] = {"const": kind.value}
+            made.append(one)
+        return {"oneOf": made}
 
 
-def _check(kind: PermissionKind, name: str, at: str) -> None:
+def _spec(kind: PermissionKind) -> TableSpec[Permission]:
+    key = _KEY[kind]
+    known = Key("kind", _KIND, "what is asked for", required=True)
+    if key is None:
+        return TableSpec([known], lambda row: Permission(kind))
+
+    def named(name: str) -> str:
+        problem = _problem(kind, name)
+        if problem is not None:
+            raise ValueError(problem)
+        return name
+
+    choices = _CHOICES.get(kind)
+    words: Kind[str] = Text(LIMITS.url_chars) if choices is None else Choice(choices)
+    meaning = _MEANING[kind].format(name=f"`{key}`")
+    second = Key(
+        key,
+        Parsed(words, named),
+        f"allows to {meaning}",
+        required=True,
+        missing=f"is required beside kind = {kind.value!r}",
+    )
+    return TableSpec([known, second], lambda row: Permission(kind, row[key]))
+
+
+_KIND = Parsed(Choice(PermissionKind), PermissionKind)
+_ANY = TableSpec([Key("kind", _KIND, "what is asked for", required=True)], lambda row: row)
+_SPECS = {kind: _spec(kind) for kind in PermissionKind}
+PERMISSION = _PermissionTable()
+"""One item of `permissions`."""
+
+
+def malformed(fault: Fault) -> PermissionMalformed:
+    """Return `fault` as an error that begins with its path."""
+    return PermissionMalformed(
+        "permission.malformed", f"{fault.at} {fault.message}", hint=fault.hint, at=fault.at
+    )
+
+
+def _problem(kind: PermissionKind, name: str) -> str | None:
+    """Return why `name` cannot stand beside `kind`, or None."""
     if _KEY[kind] is None:
-        if name:
-            raise _malformed(f"{at}: {kind.value} has no name", at)
-        return
+        return f"has a name, and {kind.value} has none" if name else None
     choices = _CHOICES.get(kind)
     if choices is not None:
-        if name not in choices:
-            shown = printable(name, 60)
-            raise _malformed(f"{at} must be one of {', '.join(choices)}, not {shown!r}", at)
-        return
+        if name in choices:
+            return None
+        return f"must be one of {', '.join(choices)}, not {printable(name, 60)!r}"
     tool = kind in (PermissionKind.TOOL, PermissionKind.TOOL_NAMESPACE)
-    fits = _fits_a_tool(name) if tool else is_safe_id(name)
-    if not fits:
-        allowed = "no spaces or control characters" if tool else "letters, digits, '-', '_', '.'"
-        raise _malformed(
-            f"{at} must have 1 to {LIMITS.name_bytes} bytes, {allowed}; "
-            f"not {printable(name, 60)!r}",
-            at,
-        )
+    if _fits_a_tool(name) if tool else is_safe_id(name):
+        return None
+    allowed = "no spaces or control characters" if tool else "letters, digits, '-', '_', '.'"
+    return f"must have 1 to {LIMITS.name_bytes} bytes, {allowed}; not {printable(name, 60)!r}"
 
 
 def _fits_a_tool(name: str) -> bool:
     return _TOOL_NAME.match(name) is not None and len(name.encode()) <= LIMITS.name_bytes
-
-
-def _malformed(message: str, at: str) -> PermissionMalformed:
-    return PermissionMalformed("permission.malformed", message, at=at)

@@ -39,7 +39,7 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
             f"it asks to put a secret of yours{about} into {use.binding.in_words()} of {goal}; not "
             f"granted: say which secret with --secret {use.name}=STORE_NAME",
         )
-    both = [place for place in use.binding.places if place in given.binding.places]
+    both = [at for at in use.binding.pointers if at in given.binding.pointers]
     puts = f"puts your secret {given.secret} into {use.binding.in_words(both)} of {goal}"
     if not both:
         return _row(
@@ -48,7 +48,7 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
             ReviewState.DENIED,
             f"granted for {given.binding.in_words()} only, where the manifest does not ask for it",
         )
-    left_out = [place for place in use.binding.places if place not in both]
+    left_out = [at for at in use.binding.pointers if at not in both]
     if left_out:
         words = f"{puts}; granted in part: not into {use.binding.in_words(left_out)}"
         return _row(use, requested, ReviewState.PARTLY_COVERED, words)
@@ -67,7 +67,7 @@ def _broad(binding: "Binding", requested: "PermissionSet") -> tuple[str, ...]:
     """Return why giving a value to this goal is more than it looks, one sentence each."""
     reasons = []
     if binding.request is not None:
-        if any(place.tokens[0] == "query" for place in binding.places):
+        if any(at.tokens[0] == "query" for at in binding.pointers):
             reasons.append(
                 "it stands in the URL, which servers and proxies on the way write into their logs"
             )
@@ -138,7 +138,7 @@ def _within(asked: "Binding | None", given: "Binding | None") -> bool:
     return (
         given is not None
         and asked.bound_to == given.bound_to
-        and set(asked.places) <= set(given.places)
+        and set(asked.pointers) <= set(given.pointers)
     )
 
 

@@ -4,31 +4,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from yoi.display import printable
-from yoi.errors import PermissionMalformed
 from yoi.limits import LIMITS
-from yoi.permissions import shapes
-from yoi.permissions.names import is_safe_id
-from yoi.permissions.pointers import JsonPointer, PointerFault
+from yoi.permissions.permission import malformed
+from yoi.permissions.pointers import JsonPointer
+from yoi.toml import (
+    Bad,
+    Faults,
+    Key,
+    ListOf,
+    Nested,
+    Never,
+    Parsed,
+    Row,
+    SafeId,
+    TableSpec,
+    Text,
+    joined,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from yoi.errors import YoiError
-
-    Refuse = Callable[[str, str], YoiError]
-
-_USE_KEYS = ("name", "description", "connection", "request", "at", "secret")
 _REQUEST_PARTS = ("headers", "query", "body")
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where a value may go: places of one connection's or one request target's messages."""
+    """Where a value may go: pointers into the messages of one connection or request target."""
 
     connection: str | None
     request: str | None
-    places: tuple[JsonPointer, ...]
-    """Sorted, each once; exact: a place does not include what lies inside it."""
+    pointers: tuple[JsonPointer, ...]
+    """Sorted, each once; exact: a pointer does not include what lies inside its value."""
 
     @property
     def bound_to(self) -> tuple[str | None, str | None]:
@@ -43,23 +50,22 @@ class Binding:
         )
         return f"{kind} {printable(name or '', LIMITS.name_bytes)}"
 
-    def in_words(self, places: "Iterable[JsonPointer] | None" = None) -> str:
-        """Return the places (all, or some) as a person reads them."""
-        return ", ".join(
-            printable(str(place), 200) for place in (self.places if places is None else places)
-        )
+    def in_words(self, pointers: "Iterable[JsonPointer] | None" = None) -> str:
+        """Return the pointers (all, or some) as a person reads them."""
+        chosen = self.pointers if pointers is None else pointers
+        return ", ".join(printable(str(pointer), 200) for pointer in chosen)
 
     def to_table(self) -> dict[str, Any]:
         """Return the TOML-able keys `connection` or `request`, and `at`."""
         made: dict[str, Any] = (
             {"connection": self.connection} if self.connection else {"request": self.request}
         )
-        return {**made, "at": [str(place) for place in self.places]}
+        return {**made, "at": [str(pointer) for pointer in self.pointers]}
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class SecretUse:
-    """One secret of a plugin in one direction; made by `SecretUse.parse` only."""
+    """One secret of a plugin in one direction; made by `SecretUse.parse` and `SecretUse.of`."""
 
     name: str
     """The plugin's name for it."""
@@ -73,26 +79,25 @@ class SecretUse:
     def parse(cls, value: object, at: str = "secrets") -> "SecretUse":
         """Return the use in a `[[secrets]]` table.
 
-        Raises `PermissionMalformed` (`permission.malformed`); `fields["at"]` is the dotted place.
+        Raises `PermissionMalformed` (`permission.malformed`); `fields["at"]` is the dotted path.
         """
-        row = shapes.table(value, _USE_KEYS, at, _malformed)
-        if "name" not in row:
-            raise _malformed(f"{at} needs 'name'", at)
-        description = row.get("description", "")
-        if not isinstance(description, str) or len(description) > LIMITS.description_chars:
-            raise _malformed(
-                f"{at}.description must be text of at most {LIMITS.description_chars} characters",
-                f"{at}.description",
-            )
+        faults = Faults()
+        read = SECRET.read(value, at, faults)
+        if isinstance(read, Bad):
+            raise joined([malformed(fault) for fault in faults], faults.count)
+        return read
+
+    @classmethod
+    def of(
+        cls, name: str, binding: Binding, description: str = "", secret: str | None = None
+    ) -> "SecretUse":
+        """Return the use of these parts, which were checked."""
         use = object.__new__(cls)
         for key, made in (
-            ("name", name_of(row["name"], f"{at}.name", _malformed)),
-            ("binding", _binding(row, at, _malformed)),
+            ("name", name),
+            ("binding", binding),
             ("description", description),
-            (
-                "secret",
-                name_of(row["secret"], f"{at}.secret", _malformed) if "secret" in row else None,
-            ),
+            ("secret", secret),
         ):
             object.__setattr__(use, key, made)
         return use
@@ -135,25 +140,6 @@ class Capture:
     rotates: str | None = None
     """The plugin's secret whose value in the store is replaced by this one."""
 
-    @classmethod
-    def parse(cls, value: object, at: str, refuse: "Refuse") -> "Capture":
-        """Return the capture in a table `{ name, at, into?, rotates? }` of a request target."""
-        row = shapes.table(value, ("name", "at", "into", "rotates"), at, refuse)
-        for key in ("name", "at"):
-            if key not in row:
-                raise refuse(f"{at} needs {key!r}", at)
-        into = None
-        if "into" in row:
-            inner = shapes.table(row["into"], ("connection", "request", "at"), f"{at}.into", refuse)
-            into = _binding(inner, f"{at}.into", refuse)
-        rotates = row.get("rotates")
-        return cls(
-            name_of(row["name"], f"{at}.name", refuse),
-            place_of(row["at"], f"{at}.at", refuse),
-            into,
-            None if rotates is None else name_of(rotates, f"{at}.rotates", refuse),
-        )
-
     def to_table(self) -> dict[str, Any]:
         """Return the canonical TOML-able table."""
         made: dict[str, Any] = {"name": self.name, "at": str(self.at)}
@@ -164,61 +150,101 @@ class Capture:
         return made
 
 
-def name_of(value: object, at: str, refuse: "Refuse") -> str:
-    """Return `value` as a safe id."""
-    written = shapes.text(value, at, refuse)
-    if not is_safe_id(written):
-        raise refuse(
-            f"{at} must have 1 to {LIMITS.name_bytes} letters, digits, '-', '_', '.', no '.' at an "
-            f"end; not {printable(written, 60)!r}",
-            at,
-        )
-    return written
-
-
-def place_of(value: object, at: str, refuse: "Refuse") -> JsonPointer:
-    """Return `value` as a pointer."""
-    try:
-        return JsonPointer.parse(value)
-    except PointerFault as exc:
-        raise refuse(f"{at} {exc}", at) from None
-
-
-def _binding(row: dict[str, Any], at: str, refuse: "Refuse") -> Binding:
-    bound = [key for key in ("connection", "request") if key in row]
-    if len(bound) != 1:
-        raise refuse(
-            f"{at} must name exactly one of 'connection' and 'request': a secret goes one way", at
-        )
-    name = name_of(row[bound[0]], f"{at}.{bound[0]}", refuse)
-    if "at" not in row:
-        raise refuse(f"{at} needs 'at', the places where it may be inserted", at)
-    rows = shapes.items(row["at"], LIMITS.secret_places, f"{at}.at", refuse)
-    places = {place_of(one, f"{at}.at[{index}]", refuse) for index, one in enumerate(rows)}
-    if not places:
-        raise refuse(f"{at}.at must list at least one place", f"{at}.at")
-    if bound[0] == "request":
-        for place in sorted(places):
-            _check_request_place(place, f"{at}.at", refuse)
-    by = {bound[0]: name}
-    return Binding(by.get("connection"), by.get("request"), tuple(sorted(places)))
-
-
-def _check_request_place(place: JsonPointer, at: str, refuse: "Refuse") -> None:
-    """Refuse a place that no request has: it would be asked for, read and never work."""
-    part, *rest = place.tokens
+def check_request_pointer(pointer: JsonPointer) -> str | None:
+    """Return why no request has `pointer`, or None: such a secret would be read and never used."""
+    part, *rest = pointer.tokens
     if part not in _REQUEST_PARTS or not rest or (part != "body" and len(rest) > 1):
-        raise refuse(
-            f"{at}: a request has /headers/NAME, /query/NAME and places in /body; "
-            f"not {printable(str(place), 100)}",
-            at,
+        return (
+            "is not a position in a request: /headers/NAME, /query/NAME and those below /body; "
+            f"not {printable(str(pointer), 100)}"
         )
     if part == "headers" and rest[0] != rest[0].lower():
-        raise refuse(
-            f"{at}: header names are written in lower case: /headers/{printable(rest[0].lower())}",
-            at,
+        lower = printable(rest[0].lower())
+        return f"is wrong: header names are written in lower case: /headers/{lower}"
+    return None
+
+
+def _pointers(values: tuple[JsonPointer, ...]) -> tuple[JsonPointer, ...]:
+    if not values:
+        raise ValueError("must list at least one JSON pointer")
+    return tuple(sorted(set(values)))
+
+
+def _binding(row: Row) -> Binding:
+    bound = [key for key in ("connection", "request") if row.has(key)]
+    if len(bound) != 1:
+        row.fault(
+            "value",
+            "",
+            "must name exactly one of 'connection' and 'request': a secret goes one way",
         )
+    elif bound[0] == "request":
+        for pointer in row["at"]:
+            problem = check_request_pointer(pointer)
+            if problem is not None:
+                row.fault("value", "at", problem)
+    return Binding(row["connection"], row["request"], row["at"])
 
 
-def _malformed(message: str, at: str) -> PermissionMalformed:
-    return PermissionMalformed("permission.malformed", message, at=at)
+POINTER = Parsed(Text(LIMITS.url_chars, blank=True), JsonPointer.parse, "JSON pointer")
+_BINDING_KEYS = (
+    Key("connection", SafeId(), "the connection that receives it; this or `request`"),
+    Key("request", SafeId(), "the named `[[request]]` that receives it; this or `connection`"),
+    Key(
+        "at",
+        Parsed(ListOf(POINTER, LIMITS.secret_pointers), _pointers),
+        "exact positions (RFC 6901) where it may be inserted. For a request: `/headers/NAME` "
+        "(lower case), `/query/NAME` or one below `/body`",
+        required=True,
+    ),
+)
+SECRET = TableSpec(
+    (
+        Key("name", SafeId(), "what the plugin's commands call it", required=True),
+        Key(
+            "description",
+            Text(LIMITS.description_chars, blank=True),
+            "what the operator should look for",
+            default="",
+        ),
+        *_BINDING_KEYS,
+        Key("secret", SafeId(), "the name in the operator's secret store"),
+    ),
+    lambda row: SecretUse.of(row["name"], _binding(row), row["description"], row["secret"]),
+    about="A value of the operator's secret store that the host inserts and the plugin never sees.",
+)
+REQUESTED_SECRET = SECRET.extended(
+    Key(
+        "secret",
+        Never("is not for a manifest: the operator says which secret it is"),
+        "stands in a grant only",
+    )
+)
+GRANTED_SECRET = SECRET.extended(
+    Key(
+        "secret",
+        SafeId(),
+        "the name in the operator's secret store",
+        required=True,
+        missing="is required: a name in the secret store",
+    )
+)
+CAPTURE = TableSpec(
+    (
+        Key("name", SafeId(), "what commands call the value; unique in the target", required=True),
+        Key("at", POINTER, "its position in the answer's body", required=True),
+        Key(
+            "into",
+            Nested(TableSpec(_BINDING_KEYS, _binding)),
+            "where the value may be inserted; without it the plugin's handle is good for "
+            "`websocket_open` only",
+        ),
+        Key(
+            "rotates",
+            SafeId(),
+            "the `[[secrets]]` entry whose value in the operator's store is replaced by this one",
+        ),
+    ),
+    lambda row: Capture(row["name"], row["at"], row["into"], row["rotates"]),
+    about="A value that the host takes out of a JSON answer before the plugin sees it.",
+)

@@ -5,15 +5,15 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from yoi.errors import PermissionMalformed
+from yoi.errors import PermissionMalformed, UrlRefused
 from yoi.limits import LIMITS
-from yoi.permissions import shapes
-from yoi.permissions.permission import Permission
-from yoi.permissions.secrets import SecretUse
-from yoi.permissions.targets import TargetKind, UrlTarget
+from yoi.permissions.permission import PERMISSION, Permission, malformed
+from yoi.permissions.secrets import SECRET, SecretUse
+from yoi.permissions.targets import TARGETS, TargetKind, UrlTarget, refused
+from yoi.toml import Bad, Fault, Faults, Key, ListOf, Row, Rows, TableSpec, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _HASH_CONTEXT = b"yoi-permission-set-v1\0"
 
@@ -42,21 +42,20 @@ class PermissionSet:
     ) -> "PermissionSet":
         """Return the set in four lists of tables; what is written twice counts once.
 
-        `at` is put before each place. Raises `PermissionMalformed` (`permission.malformed`) for
+        `at` is put before each path. Raises `PermissionMalformed` (`permission.malformed`) for
         permissions and lists, `UrlRefused` (`url.target`) for targets; `fields["at"]` says where.
         """
-        before = f"{at}." if at else ""
-        return cls(
-            tuple(
-                dict.fromkeys(
-                    Permission.parse(row, place)
-                    for row, place in _rows(permissions, f"{before}permissions")
-                )
-            ),
-            _targets(websocket, TargetKind.WEBSOCKET, before),
-            _named_once(_targets(request, TargetKind.REQUEST, before), f"{before}request"),
-            _secrets(secrets, f"{before}secrets"),
-        )
+        faults = Faults()
+        lists = {
+            "permissions": permissions,
+            "websocket": websocket,
+            "request": request,
+            "secrets": secrets,
+        }
+        read = _SET.read(lists, at, faults)
+        if isinstance(read, Bad):
+            raise joined([_error(fault) for fault in faults], faults.count)
+        return read
 
     @classmethod
     def of(
@@ -69,10 +68,8 @@ class PermissionSet:
         return cls(
             tuple(dict.fromkeys(permissions)),
             tuple(dict.fromkeys(t for t in targets if t.kind is TargetKind.WEBSOCKET)),
-            _named_once(
-                tuple(dict.fromkeys(t for t in targets if t.kind is TargetKind.REQUEST)), "request"
-            ),
-            _checked(dict.fromkeys(secrets), "secrets"),
+            tuple(dict.fromkeys(t for t in targets if t.kind is TargetKind.REQUEST)),
+            tuple(dict.fromkeys(secrets)),
         )
 
     def granting(self, chosen: "Mapping[str, str]") -> "PermissionSet":
@@ -134,49 +131,77 @@ def permission_hash(permissions: PermissionSet) -> str:
     return "sha256:" + hashlib.sha256(_HASH_CONTEXT + canonical.encode()).hexdigest()
 
 
-def _targets(value: object, kind: TargetKind, before: str) -> tuple[UrlTarget, ...]:
-    return tuple(
-        dict.fromkeys(
-            UrlTarget.parse(row, kind, place) for row, place in _rows(value, f"{before}{kind}")
-        )
+def set_keys(secret: TableSpec[SecretUse]) -> tuple[Key, ...]:
+    """Return the four lists of a manifest or a grant, whose secrets are `secret` tables."""
+    return (
+        Key(
+            "permissions",
+            ListOf(PERMISSION, LIMITS.manifest_list_items),
+            "what is allowed beside URLs, see [permissions](permissions.md)",
+            default=(),
+        ),
+        Key(
+            "websocket",
+            Rows(TARGETS[TargetKind.WEBSOCKET]),
+            "where WebSockets may be opened, beside those of connections",
+            default=(),
+        ),
+        Key(
+            "request", Rows(TARGETS[TargetKind.REQUEST]), "what may be asked over HTTP", default=()
+        ),
+        Key("secrets", Rows(secret), "which secret goes where", default=()),
     )
 
 
-def _named_once(targets: tuple[UrlTarget, ...], at: str) -> tuple[UrlTarget, ...]:
+def set_of(row: Row) -> PermissionSet:
+    """Return what the lists of a row hold, each entry once; a faulty list counts as empty.
+
+    Adds a fault where two entries contradict each other.
+    """
+    lists = {key: row[key] if row.good(key) else () for key in _LISTS}
+    requests = tuple(dict.fromkeys(lists["request"]))
+    twice = _named_twice(requests)
+    if twice is not None:
+        row.fault("duplicate", "request", f"has two targets that are named {twice!r}")
+    for at, problem in _clashes(lists["secrets"]):
+        row.fault("duplicate", f"secrets{at}", problem)
+    return PermissionSet(
+        tuple(dict.fromkeys(lists["permissions"])),
+        tuple(dict.fromkeys(lists["websocket"])),
+        requests,
+        tuple(dict.fromkeys(lists["secrets"])),
+    )
+
+
+_LISTS = ("permissions", "websocket", "request", "secrets")
+_SET = TableSpec(set_keys(SECRET), set_of)
+
+
+def _error(fault: Fault) -> PermissionMalformed | UrlRefused:
+    """Return `fault` as the error of the list it is in: of targets, or of permissions."""
+    target = any(f"{key}[" in fault.at for key in ("websocket", "request"))
+    return refused(fault) if target else malformed(fault)
+
+
+def _named_twice(targets: tuple[UrlTarget, ...]) -> str | None:
     names = [one.name for one in targets if one.name is not None]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _malformed(f"{at}: two targets are named {twice!r}", at)
-    return targets
+    return next((name for name in names if names.count(name) > 1), None)
 
 
-def _secrets(value: object, at: str) -> tuple[SecretUse, ...]:
-    return _checked((SecretUse.parse(row, place) for row, place in _rows(value, at)), at)
-
-
-def _checked(uses: "Iterable[SecretUse]", at: str) -> tuple[SecretUse, ...]:
-    found: dict[tuple[str, str | None, str | None], SecretUse] = {}
+def _clashes(uses: "Iterable[SecretUse]") -> "Iterator[tuple[str, str]]":
+    """Yield where a use contradicts an earlier one, and how."""
+    found: set[tuple[str, str | None, str | None]] = set()
     stored: dict[str, str | None] = {}
     for index, use in enumerate(uses):
         if use.key in found:
-            raise _malformed(
-                f"{at}[{index}]: {use.name!r} stands twice for {use.binding.goal}; "
-                "write all its places in one entry",
-                f"{at}[{index}]",
+            yield (
+                f"[{index}]",
+                f"names {use.name!r} twice for {use.binding.goal}; "
+                "write all its positions in one entry",
             )
-        if stored.setdefault(use.name, use.secret) != use.secret:
-            raise _malformed(
-                f"{at}[{index}].secret: {use.name!r} already means another secret of the store",
-                f"{at}[{index}].secret",
+        elif stored.setdefault(use.name, use.secret) != use.secret:
+            yield (
+                f"[{index}].secret",
+                f"is another secret than {use.name!r} already means in this list",
             )
-        found[use.key] = use
-    return tuple(found.values())
-
-
-def _rows(value: object, at: str) -> list[tuple[Any, str]]:
-    rows = shapes.items(value, LIMITS.manifest_list_items, at, _malformed)
-    return [(row, f"{at}[{index}]") for index, row in enumerate(rows)]
-
-
-def _malformed(message: str, at: str) -> PermissionMalformed:
-    return PermissionMalformed("permission.malformed", message, at=at)
+        found.add(use.key)

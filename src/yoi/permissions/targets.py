@@ -8,11 +8,26 @@ from typing import TYPE_CHECKING, Any
 from yoi.display import printable
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS, MIB
-from yoi.permissions import shapes
 from yoi.permissions.addresses import AddressClass, classify, undialable
 from yoi.permissions.hosts import Host, HostPattern
-from yoi.permissions.secrets import Capture, name_of
+from yoi.permissions.secrets import CAPTURE, Capture
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
+from yoi.toml import (
+    Bad,
+    Choice,
+    Fault,
+    Faults,
+    Key,
+    ListOf,
+    Parsed,
+    Row,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+    Whole,
+    joined,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,28 +47,6 @@ class TargetKind(StrEnum):
     def schemes(self) -> tuple[str, ...]:
         """The schemes that `*` stands for."""
         return WEBSOCKET_SCHEMES if self is TargetKind.WEBSOCKET else REQUEST_SCHEMES
-
-
-_KEYS = {
-    TargetKind.WEBSOCKET: (
-        "scheme",
-        "host",
-        "port",
-        "path_prefixes",
-        "max_message_bytes",
-        "addresses",
-    ),
-    TargetKind.REQUEST: (
-        "name",
-        "scheme",
-        "host",
-        "port",
-        "methods",
-        "path_prefixes",
-        "addresses",
-        "captures",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +86,41 @@ class UrlTarget:
     ) -> "UrlTarget":
         """Return the target in a `[[websocket]]` or `[[request]]` table.
 
-        Raises `UrlRefused` (`url.target`); `fields["at"]` is the dotted place.
+        Raises `UrlRefused` (`url.target`); `fields["at"]` is the dotted path.
         """
         kind = TargetKind(kind)
-        at = at or kind.value
-        row = shapes.table(value, _KEYS[kind], at, _refuse)
-        for key in ("scheme", "host", *(("methods",) if kind is TargetKind.REQUEST else ())):
-            if key not in row:
-                raise _refuse(f"{at} needs {key!r}", at)
+        faults = Faults()
+        read = TARGETS[kind].read(value, at or kind.value, faults)
+        if isinstance(read, Bad):
+            raise joined([refused(fault) for fault in faults], faults.count)
+        return read
+
+    @classmethod
+    def of(
+        cls,
+        kind: TargetKind,
+        row: Row,
+        *,
+        methods: tuple[str, ...] = (),
+        max_message_bytes: int = LIMITS.message_bytes,
+        name: str | None = None,
+        captures: tuple[Capture, ...] = (),
+    ) -> "UrlTarget":
+        """Return the target in a row that was read."""
         target = object.__new__(cls)
-        for name, made in (
+        for key, made in (
             ("kind", kind),
-            ("scheme", _scheme(row["scheme"], kind, f"{at}.scheme")),
-            ("host", _host(row["host"], f"{at}.host")),
-            ("port", _port(row.get("port"), f"{at}.port")),
-            ("methods", _methods(row.get("methods", []), kind, f"{at}.methods")),
-            ("path_prefixes", _prefixes(row.get("path_prefixes", []), f"{at}.path_prefixes")),
-            ("max_message_bytes", _max_bytes(row, f"{at}.max_message_bytes")),
-            ("addresses", _addresses(row.get("addresses", "public"), f"{at}.addresses")),
-            ("name", name_of(row["name"], f"{at}.name", _refuse) if "name" in row else None),
-            ("captures", _captures(row, at)),
+            ("scheme", row["scheme"]),
+            ("host", row["host"]),
+            ("port", row["port"]),
+            ("methods", methods),
+            ("path_prefixes", row["path_prefixes"]),
+            ("max_message_bytes", max_message_bytes),
+            ("addresses", row["addresses"]),
+            ("name", name),
+            ("captures", captures),
         ):
-            object.__setattr__(target, name, made)
+            object.__setattr__(target, key, made)
         return target
 
     def allows(self, url: Url, method: str = "") -> bool:
@@ -282,122 +288,153 @@ def _within(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(prefix if prefix.endswith("/") else prefix + "/")
 
 
-def _refuse(message: str, at: str) -> UrlRefused:
-    return UrlRefused("url.target", message, at=at)
+def refused(fault: Fault) -> UrlRefused:
+    """Return `fault` as an error that begins with its path."""
+    return UrlRefused("url.target", f"{fault.at} {fault.message}", hint=fault.hint, at=fault.at)
 
 
-def _scheme(value: object, kind: TargetKind, at: str) -> str:
-    written = shapes.text(value, at, _refuse)
-    if written not in ("*", *kind.schemes):
-        choices = ", ".join(f'"{scheme}"' for scheme in kind.schemes)
-        raise _refuse(f'{at} must be {choices} or "*", not {printable(written, 40)!r}', at)
-    return written
-
-
-def _host(value: object, at: str) -> HostPattern:
-    written = shapes.text(value, at, _refuse)
+def _host(written: str) -> HostPattern:
     if written == "*":
         return HostPattern(None, None)
     if written.startswith("*."):
-        domain = _one_host(written[2:], at)
+        domain = _one_host(written[2:])
         if domain.ip is not None:
-            raise _refuse(f"{at}: an address has no subdomains; write the address alone", at)
+            raise ValueError("is an address, which has no subdomains; write the address alone")
         return HostPattern(None, domain)
-    return HostPattern(_one_host(written, at), None)
+    return HostPattern(_one_host(written), None)
 
 
-def _one_host(written: str, at: str) -> Host:
+def _one_host(written: str) -> Host:
     if any(char in written for char in "/?#*") or (":" in written and not written.startswith("[")):
-        raise _refuse(
-            f"{at} is {printable(written, 100)!r}: write a host name alone, '*.domain' or '*'; "
-            "the port, scheme and path have keys of their own, and IPv6 stands in brackets",
-            at,
+        raise ValueError(
+            f"is {printable(written, 100)!r}: write a host name alone, '*.domain' or '*'; "
+            "the port, scheme and path have keys of their own, and IPv6 stands in brackets"
         )
     if written.startswith("[") and not written.endswith("]"):
-        raise _refuse(f"{at}: write the port in 'port', and IPv6 as [2001:db8::1]", at)
-    try:
-        host = Url.parse(f"wss://{written}/").host_value
-    except UrlRefused as refused:
-        raise _refuse(f"{at}: {refused.message}", at) from None
+        raise ValueError("is not a host: write the port in 'port', and IPv6 as [2001:db8::1]")
+    host = Url.parse(f"wss://{written}/").host_value
     if host.ip is not None and undialable(host.ip):
-        raise _refuse(
-            f"{at}: no server can be reached at {host.header} ({classify(host.ip)}); "
-            "for this machine write 127.0.0.1, [::1] or localhost",
-            at,
+        raise ValueError(
+            f"names an address where no server can be reached: {host.header} "
+            f"({classify(host.ip)}); for this machine write 127.0.0.1, [::1] or localhost"
         )
     return host
 
 
-def _port(value: object, at: str) -> int | None:
-    return None if value is None else shapes.whole(value, 65535, at, _refuse)
+def _method(written: str) -> str:
+    if written.upper() not in METHODS or not written.isascii():
+        raise ValueError(f"must be one of {', '.join(METHODS)}, not {printable(written, 40)!r}")
+    return written.upper()
 
 
-def _methods(value: object, kind: TargetKind, at: str) -> tuple[str, ...]:
-    if kind is TargetKind.WEBSOCKET:
-        return ()
-    found = set()
-    for index, item in enumerate(shapes.items(value, len(METHODS) * 2, at, _refuse)):
-        method = shapes.text(item, f"{at}[{index}]", _refuse)
-        if method.upper() not in METHODS or not method.isascii():
-            raise _refuse(
-                f"{at}[{index}] must be one of {', '.join(METHODS)}, not {printable(method, 40)!r}",
-                f"{at}[{index}]",
-            )
-        found.add(method.upper())
+def _methods(found: tuple[str, ...]) -> tuple[str, ...]:
     if not found:
-        raise _refuse(f'{at} must name at least one method, such as ["GET"]', at)
+        raise ValueError('must name at least one method, such as ["GET"]')
     return tuple(method for method in METHODS if method in found)
 
 
-def _prefixes(value: object, at: str) -> tuple[str, ...]:
-    rows = shapes.items(value, LIMITS.target_prefixes, at, _refuse)
-    made = {_prefix(item, f"{at}[{index}]") for index, item in enumerate(rows)}
-    return tuple(sorted(made))
-
-
-def _prefix(value: object, at: str) -> str:
-    written = shapes.text(value, at, _refuse)
+def _prefix(written: str) -> str:
     if not _PLAIN_PREFIX.match(written):
-        raise _refuse(
-            f"{at} is {printable(written, 100)!r}: a path prefix starts with '/' and has no '?' or "
-            "'#'; it matches whole segments, so write /ws for /ws and all under it",
-            at,
+        raise ValueError(
+            f"is {printable(written, 100)!r}: a path prefix starts with '/' and has no '?' or "
+            "'#'; it matches whole segments, so write /ws for /ws and all under it"
         )
     if "//" in written:
-        raise _refuse(f"{at} has an empty segment ('//'); write one '/'", at)
-    try:
-        return Url.parse(f"wss://host{written}").path
-    except UrlRefused as refused:
-        raise _refuse(f"{at}: {refused.message}", at) from None
+        raise ValueError("has an empty segment ('//'); write one '/'")
+    return Url.parse(f"wss://host{written}").path
 
 
-def _captures(row: dict[str, Any], at: str) -> tuple[Capture, ...]:
-    rows = shapes.items(row.get("captures", []), LIMITS.captures, f"{at}.captures", _refuse)
-    if rows and "name" not in row:
-        raise _refuse(f"{at} has captures, so it needs a 'name' that commands can use", at)
-    found: dict[str, Capture] = {}
-    for index, item in enumerate(rows):
-        capture = Capture.parse(item, f"{at}.captures[{index}]", _refuse)
-        if capture.name in found:
-            raise _refuse(
-                f"{at}.captures[{index}]: {capture.name!r} is captured twice",
-                f"{at}.captures[{index}].name",
-            )
-        found[capture.name] = capture
-    return tuple(found.values())
+def _prefixes(found: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(found)))
 
 
-def _max_bytes(row: dict[str, Any], at: str) -> int:
-    value = row.get("max_message_bytes")
-    if value is None:
-        return LIMITS.message_bytes
-    return shapes.whole(value, LIMITS.message_max_bytes, at, _refuse)
+def _scheme_key(kind: TargetKind) -> Key:
+    return Key(
+        "scheme", Choice((*kind.schemes, "*")), "`*` is both, also unencrypted", required=True
+    )
 
 
-def _addresses(value: object, at: str) -> str:
-    written = shapes.text(value, at, _refuse)
-    if written not in ("public", "private"):
-        raise _refuse(
-            f'{at} must be "public" (the default) or "private", not {printable(written, 40)!r}', at
-        )
-    return written
+_TEXT = Text(LIMITS.url_chars)
+_HOST_KEYS = (
+    Key(
+        "host",
+        Parsed(_TEXT, _host, "host"),
+        "a host name or address, `*.example.com` for its subdomains, or `*` for any",
+        required=True,
+    ),
+    Key("port", Whole(1, 65535), "the port", default_words="the scheme's"),
+    Key(
+        "path_prefixes",
+        Parsed(ListOf(Parsed(_TEXT, _prefix, "path"), LIMITS.target_prefixes), _prefixes),
+        "whole segments that the path must begin with",
+        default=(),
+        default_words="any path",
+    ),
+    Key(
+        "addresses",
+        Choice(("public", "private")),
+        "`private` also reaches addresses that are not public, where the grant says so too",
+        default="public",
+    ),
+)
+
+
+def _websocket(row: Row) -> UrlTarget:
+    return UrlTarget.of(TargetKind.WEBSOCKET, row, max_message_bytes=row["max_message_bytes"])
+
+
+def _request(row: Row) -> UrlTarget:
+    if row["captures"] and row["name"] is None:
+        row.fault("missing", "name", "is required beside captures, for commands to use")
+    return UrlTarget.of(
+        TargetKind.REQUEST,
+        row,
+        methods=row["methods"],
+        name=row["name"],
+        captures=row["captures"],
+    )
+
+
+TARGETS = {
+    TargetKind.WEBSOCKET: TableSpec(
+        (
+            _scheme_key(TargetKind.WEBSOCKET),
+            *_HOST_KEYS,
+            Key(
+                "max_message_bytes",
+                Whole(1, LIMITS.message_max_bytes),
+                "the largest message, either way",
+                default=LIMITS.message_bytes,
+            ),
+        ),
+        _websocket,
+        about="Where WebSockets may be opened.",
+    ),
+    TargetKind.REQUEST: TableSpec(
+        (
+            Key("name", SafeId(), "what commands, secrets and captures call it; unique"),
+            _scheme_key(TargetKind.REQUEST),
+            *_HOST_KEYS,
+            Key(
+                "methods",
+                Parsed(
+                    ListOf(
+                        Parsed(Text(16), _method, " or ".join(f"`{one}`" for one in METHODS)),
+                        2 * len(METHODS),
+                    ),
+                    _methods,
+                ),
+                "what may be asked",
+                required=True,
+            ),
+            Key(
+                "captures",
+                Rows(CAPTURE, LIMITS.captures, unique="name"),
+                "values that the host takes out of JSON answers; named targets only",
+                default=(),
+            ),
+        ),
+        _request,
+        about="What may be asked over HTTP.",
+    ),
+}

@@ -23,7 +23,7 @@ class Way:
     def __init__(
         self,
         what: str,
-        place: "JsonPointer",
+        at: "JsonPointer",
         asked: "Binding | None",
         given: "Binding | None",
         lines: str,
@@ -32,16 +32,16 @@ class Way:
         self.asked, self.given = asked is not None, given is not None
         self.lines = lines
         """What the manifest would need to say."""
-        self._place = place
+        self._at = at
         self._sides = {"manifest": asked, "grant": given}
 
     @property
     def wrong_place(self) -> str | None:
         """Why the place is not one of those that both sides allow, or None."""
         for side, binding in self._sides.items():
-            if binding is not None and self._place not in binding.places:
+            if binding is not None and self._at not in binding.pointers:
                 return (
-                    f"{self.what} does not go to {printable(str(self._place), 200)}: the {side} "
+                    f"{self.what} does not go to {printable(str(self._at), 200)}: the {side} "
                     f"allows {binding.in_words()}"
                 )
         return None
