@@ -1,5 +1,7 @@
 """P3: nothing runs until the exact package is enabled; any change puts it off again."""
 
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from yoi.errors import EnablementError
 from yoi.limits import LIMITS
 from yoi.packages import Enablement, Inventory, difference, resolve
 from yoi.permissions import Permission, PermissionKind, PermissionSet
+from yoi.types import InstanceName
 
 
 def only_code(resolution):
@@ -108,6 +111,26 @@ def test_one_bad_entry_does_not_take_the_others_with_it(workspace):
     assert len(resolution.plugins) == 1
     (diagnosis,) = resolution.diagnostics
     assert diagnosis.error.fields["at"] == "plugins.enabled[1].id"
+
+
+def test_a_defect_of_ours_in_one_entry_does_not_take_the_others_with_it(workspace, monkeypatch):
+    package = workspace.write()
+    workspace.enable(package)
+    workspace.enable(package, name=InstanceName("other"))
+    resolution = sys.modules[resolve.__module__]
+    real = resolution.resolve_entry
+
+    def broken(inventory, entry):
+        if entry.name == "echo":
+            raise KeyError("x")
+        return real(inventory, entry)
+
+    monkeypatch.setattr(resolution, "resolve_entry", broken)
+    resolved = workspace.resolve()
+    assert [plugin.name for plugin in resolved.plugins] == ["other"]
+    assert [(one.name, one.error.code) for one in resolved.diagnostics] == [
+        ("echo", "usage.internal")
+    ]
 
 
 def enabled(workspace, **changes):

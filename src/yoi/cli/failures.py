@@ -6,6 +6,7 @@ import typer
 
 from yoi.cli.exits import Exit, exit_for
 from yoi.cli.output import document, error_console, plain, shown
+from yoi.defects import described
 from yoi.display import printable
 from yoi.errors import UsageError, YoiError
 
@@ -36,16 +37,9 @@ def from_typer(error: typer.TyperException, command: str) -> UsageError:
 
 def defect(error: Exception) -> YoiError:
     """Return an unexpected exception as an error that says what to send."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = ""
-    if frame is not None:
-        module = frame.tb_frame.f_globals.get("__name__", "?")
-        where = f" in {module}, line {frame.tb_lineno}"
     return YoiError(
         "usage.internal",
-        f"a defect in Yoi: {type(error).__name__}{where}: {printable(str(error), 300)}",
+        f"a defect in Yoi: {described(error)}: {printable(str(error), 300)}",
         hint="run it again with YOI_TRACEBACK=1 and report what it prints",
     )
 

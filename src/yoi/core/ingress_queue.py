@@ -188,6 +188,12 @@ class IngressQueue:
             self._release(event)
         del self._in_flight[:count]
 
+    def abandon(self) -> list[QueuedEvent]:
+        """Forget what is in flight and return it."""
+        abandoned = list(self._in_flight)
+        self.settle(len(abandoned))
+        return abandoned
+
     def give_back(self) -> None:
         """Put what is still in flight back to the front, in order."""
         self._waiting.extendleft(reversed(self._in_flight))

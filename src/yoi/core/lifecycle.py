@@ -6,7 +6,8 @@
                    fail           │    fail                                ▼
                      └──────────▶ FAILED ◀┘        FAILED ─quarantine▶ QUARANTINED ─start▶ STARTING
 
-FAILED waits for its backoff; QUARANTINED waits for a person. Both may be stopped.
+FAILED waits for its backoff, or for other settings where the service could not be made;
+QUARANTINED waits for a person. Both may be stopped.
 """
 
 from collections.abc import Callable
@@ -101,6 +102,11 @@ class ServiceLifecycle:
             return Quarantine(self._failures)
         self.restart_at = now + self._backoff.next_ms() / 1000
         return Restart(self.restart_at)
+
+    def refuse(self, error: YoiError) -> None:
+        """Record that the service cannot be made: it waits for other settings, or for a person."""
+        self._transition(Lifecycle.FAILED)
+        self.last_error = error
 
     def release(self) -> None:
         """A person starts a failed or quarantined service again: earlier failures are forgiven."""

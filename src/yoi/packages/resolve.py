@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yoi.errors import EnablementError, YoiError
+from yoi.defects import defect
+from yoi.errors import EnablementError
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.schema import validate_config
 from yoi.permissions import Authority, PermissionSet
@@ -47,8 +48,10 @@ def resolve(inventory: "Inventory", enablement: Enablement) -> Resolution:
     for entry in enablement.entries:
         try:
             plugins.append(resolve_entry(inventory, entry))
-        except YoiError as exc:
-            diagnostics.append(Diagnosis(entry.name, entry.reference, exc))
+        except Exception as exc:
+            # A defect of ours, too, is the fault of this one entry.
+            error = defect(exc, f"resolving {entry.name}", str(exc))
+            diagnostics.append(Diagnosis(entry.name, entry.reference, error))
     return Resolution(tuple(plugins), tuple(diagnostics))
 
 

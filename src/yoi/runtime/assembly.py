@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 from yoi.connections import RequestClient
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import IngressPolicy, Overflow
+from yoi.defects import defect
 from yoi.errors import SandboxError
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
@@ -58,7 +59,18 @@ class Assembler:
     """Lets others have a worker thread's place while a host call waits (`Scheduler.waiting`)."""
 
     def spec(self, plugin: ResolvedPlugin) -> ServiceSpec:
-        """Return what the service of `plugin` is made of; compiles, loads and dials nothing."""
+        """Return what the service of `plugin` is made of; compiles, loads and dials nothing.
+
+        Whatever comes up in making it is the fault of that one service; nothing is raised.
+        """
+        bare = self._bare(plugin)
+        try:
+            return self._complete(bare, plugin)
+        except Exception as exc:
+            return bare.failed(defect(exc, f"making the service {plugin.name}", str(exc)))
+
+    def _bare(self, plugin: ResolvedPlugin) -> ServiceSpec:
+        """Return the service without anything that its manifest declares."""
         manifest = plugin.package.manifest
         injector = SecretInjector(
             plugin.name, plugin.authority, self.secrets, self.handles, self.clock
@@ -84,7 +96,24 @@ class Assembler:
             digest=plugin.package.digest,
             runtime="none" if manifest.runtime is None else manifest.runtime.label,
             config=plugin.config,
-            load=self._loader(plugin, calls),
+            load=partial(_not_runnable, plugin),
+            ingresses=(),
+            rules={},
+            connections=(),
+            told_of_start=(),
+            injector=injector,
+            requests=requests,
+            calls=calls,
+            tools=(),
+            may_notify=partial(may_notify, plugin),
+        )
+
+    def _complete(self, bare: ServiceSpec, plugin: ResolvedPlugin) -> ServiceSpec:
+        """Return `bare` with its ingresses, connections and tools. Raises what these make."""
+        manifest = plugin.package.manifest
+        return replace(
+            bare,
+            load=self._loader(plugin, bare.calls),
             ingresses=tuple(
                 IngressPolicy(i.name, Overflow(i.on_full), i.queue_events, i.queue_bytes)
                 for i in manifest.ingresses
@@ -95,11 +124,7 @@ class Assembler:
             },
             connections=tuple(self.connections.make(plugin, c) for c in manifest.connections),
             told_of_start=_told_of_start(manifest),
-            injector=injector,
-            requests=requests,
-            calls=calls,
             tools=tool_offers(plugin),
-            may_notify=partial(may_notify, plugin),
         )
 
     def _loader(self, plugin: ResolvedPlugin, calls: ServiceHostCalls) -> Callable[[], Instance]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from yoi.connections import ConnectionPlan, Connector, HostConnection, Resolver
+from yoi.connections import ConnectionPlan, ConnectionSink, Connector, HostConnection, Resolver
 from yoi.core.budget import DailyBudget, Spent
 from yoi.core.frame_watch import LastPointer
 from yoi.core.ingress_queue import Overflow
@@ -13,7 +13,6 @@ from yoi.limits import Limits
 from yoi.packages import ConnectionDecl, Deliver, Open, Ready, ResolvedPlugin
 from yoi.permissions import Decision, Permission, PermissionKind, Url
 from yoi.protocol.ingress import EventKind
-from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock
 
@@ -46,10 +45,10 @@ class ConnectionSpecMaker:
         url = decl.url
         plan = _plan(plugin, decl)
 
-        def open_connection(adapter: ConnectionAdapter) -> ConnectionHandle:
+        def open_connection(sink: ConnectionSink) -> ConnectionHandle:
             return HostConnection(
                 plan,
-                adapter,
+                sink,
                 clock=self.clock,
                 rng=self.rng,
                 connector=self.connector,

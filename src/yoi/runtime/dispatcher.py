@@ -27,6 +27,7 @@ from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
+from yoi.runtime.containment import report
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.notifying import Settled
@@ -175,12 +176,15 @@ class Dispatcher:
         handler = self._handler
         if handler is None or self._queue.busy:
             return
-        events = self._queue.take(self._limits.batch_events, self._limits.batch_bytes)
-        if not events:
-            self._owner.idle()
-            return
-        budget_ms = self._rules[events[0].ingress].deadline_ms
-        self._turns.submit(self._key, lambda: self._turn(handler, events, budget_ms))
+        try:
+            events = self._queue.take(self._limits.batch_events, self._limits.batch_bytes)
+            if not events:
+                self._owner.idle()
+                return
+            budget_ms = self._rules[events[0].ingress].deadline_ms
+            self._turns.submit(self._key, lambda: self._turn(handler, events, budget_ms))
+        except Exception as exc:
+            report(exc, "handing events over", self._broken)
 
     def _turn(self, handler: Handler, events: list[QueuedEvent], budget_ms: int) -> None:
         result: list[Outcome] | YoiError
@@ -194,6 +198,22 @@ class Dispatcher:
         self._mailbox.post(self._settle, handler, events, result)
 
     def _settle(
+        self, handler: Handler, events: list[QueuedEvent], result: list[Outcome] | YoiError
+    ) -> None:
+        try:
+            self._take_result(handler, events, result)
+        except Exception as exc:
+            report(exc, "acting on an answer", self._broken)
+
+    def _broken(self, error: YoiError) -> None:
+        """Give up what is in hand: how much of it was acted on is not known. Replace the guest."""
+        self._handler = None
+        given_up = self._queue.abandon()
+        self._owner.guest_lost(error)
+        for event in given_up:
+            self._dead_letters.add(event, error.code, error.message)
+
+    def _take_result(
         self, handler: Handler, events: list[QueuedEvent], result: list[Outcome] | YoiError
     ) -> None:
         self._owner.collect_output()

@@ -13,6 +13,7 @@ import msgspec
 from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.control.server import ControlServer
 from yoi.core.captures import HandleTable
+from yoi.defects import defect
 from yoi.errors import SandboxError, SecretError, YoiError
 from yoi.journal.sqlite import SqliteJournal
 from yoi.journal.state import StateStore
@@ -100,9 +101,9 @@ async def follow(changes: Watch, runtime: "Runtime") -> None:
     while await changes.changed():
         try:
             await runtime.reload()
-        except YoiError as exc:
+        except Exception as exc:
             # What ran before goes on; the person sees why the change was not taken.
-            runtime.tell(exc)
+            runtime.tell(defect(exc, "applying the change", str(exc)))
 
 
 class Runtime:
@@ -146,7 +147,7 @@ class Runtime:
             self._state = await asyncio.to_thread(self._open_state)
             self.observing = Observing(
                 await asyncio.to_thread(self._cursor_keys),
-                lambda: {service.name: service.status() for service in self.host.services},
+                lambda: self.host.statuses(),
                 self._clock,
                 self._limits,
             )
@@ -284,7 +285,7 @@ class Runtime:
         if isinstance(error, YoiError):
             self.tell(error)
         elif error is not None:
-            self.tell(YoiError("usage.internal", f"a late task failed: {error!r}"))
+            self.tell(defect(error, "a late task", str(error)))
 
     def offer(self, methods: Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]) -> None:
         """Answer these methods, too, on the control socket."""
@@ -327,7 +328,7 @@ class Runtime:
         return {**msgspec.to_builtins(applied), "pending": False}
 
     async def _list(self, params: dict[str, Any]) -> Any:
-        return msgspec.to_builtins(await self.host.statuses())
+        return msgspec.to_builtins(list(self.host.statuses().values()))
 
     async def _status(self, params: dict[str, Any]) -> Any:
         service = self.host.service(params["name"])
@@ -335,17 +336,17 @@ class Runtime:
             # A plugin that is busy for longer is shown with the status it gave last.
             async with asyncio.timeout(self._limits.status_ms / 1000):
                 await service.ask_status()
-        return msgspec.to_builtins(service.status())
+        return msgspec.to_builtins(self.host.status(service.name))
 
     async def _restart(self, params: dict[str, Any]) -> Any:
         service = self.host.service(params["name"])
         await self._unless_long(service.restart())
-        return msgspec.to_builtins(service.status())
+        return msgspec.to_builtins(self.host.status(service.name))
 
     async def _stop(self, params: dict[str, Any]) -> Any:
         service = self.host.service(params["name"])
         await self._unless_long(service.stop(reason="stopped by a person"))
-        return msgspec.to_builtins(service.status())
+        return msgspec.to_builtins(self.host.status(service.name))
 
     async def _dead_letters(self, params: dict[str, Any]) -> Any:
         return [letter.to_json() for letter in self.host.service(params["name"]).dead_letters]

@@ -25,6 +25,7 @@ from yoi.core.gate import (
 )
 from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
+from yoi.defects import defect
 from yoi.errors import (
     ConnectionFailure,
     GuestTrapped,
@@ -42,6 +43,7 @@ from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.protocol.tool_answer import parse_tool_answer
 from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.connection_commands import steer
+from yoi.runtime.containment import ContainedSink, contained, contained_work
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.dispatcher import Dispatcher
 from yoi.runtime.ledger import Ledger
@@ -94,7 +96,9 @@ class Service:
             around.clock,
             around.limits,
         )
-        self._timers = Timers(around.loop, self._timer_due, around.limits)
+        self._timers = Timers(
+            around.loop, contained("a timer", self._timer_due, self.guest_lost), around.limits
+        )
         self._close_code = _GOING_AWAY
         self._own_urls = {o.name: o.url for o in spec.connections}
         self._adapters: dict[str, ConnectionAdapter] = {}
@@ -373,7 +377,7 @@ class Service:
                 {"command_id": effect.command_id, "target": prepared.target, **payload},
             )
 
-        self._spawn(carry_out())
+        self._spawn(contained_work("a request", carry_out(), self.guest_lost))
 
     def _keep(self, effect: StateChange) -> None:
         payload = effect.payload
@@ -489,7 +493,9 @@ class Service:
             severity="warning",
             delay_ms=round(delay * 1000),
         )
-        self._restart = self._around.loop.call_later(delay, self._restart_due)
+        self._restart = self._around.loop.call_later(
+            delay, contained("a restart", self._restart_due, self.guest_lost)
+        )
 
     def idle(self) -> None:
         """Nothing is queued or in flight."""
@@ -503,7 +509,14 @@ class Service:
             self.guest_lost(error)
 
     async def _bring_up(self) -> None:
-        """Load an instance and start it; the lifecycle is STARTING."""
+        """Load an instance and start it; the lifecycle is STARTING. Raises nothing."""
+        if self._print.fault is not None:
+            self._ledger.error(self._print.fault)
+            self._life.refuse(self._print.fault)
+            return
+        await contained_work(f"starting {self.name}", self._load_and_start(), self.guest_lost)
+
+    async def _load_and_start(self) -> None:
         self._leaving = False
         config = msgspec.json.encode(self._print.config).decode()
         limits = self._limits
@@ -519,12 +532,9 @@ class Service:
 
         try:
             self._instance, status = await self._in_guest(load)
-        except YoiError as exc:
-            self.guest_lost(exc)
-            return
         except Exception as exc:
             # A defect of ours must cost this service, not the host that starts the others.
-            self.guest_lost(YoiError("usage.internal", f"loading {self.name} failed: {exc!r}"))
+            self.guest_lost(defect(exc, f"loading {self.name}", str(exc)))
             return
         self._take_status(status)
         self.collect_output()
@@ -551,7 +561,9 @@ class Service:
                 self._dispatcher.wake,
                 self._print.injector.masker,
             )
-            link = connection.open(adapter)
+            link = connection.open(
+                ContainedSink(adapter, f"an event of {connection.name}", self.guest_lost)
+            )
             adapter.attach(link)
             self._adapters[connection.name] = adapter
             self._links[connection.name] = link
@@ -579,7 +591,7 @@ class Service:
 
     def _restart_due(self) -> None:
         self._restart = None
-        self._spawn(self._restart_failed())
+        self._spawn(contained_work("a restart", self._restart_failed(), self.guest_lost))
 
     async def _restart_failed(self) -> None:
         async with self._changing:
@@ -661,7 +673,11 @@ class Service:
         self._ledger.error(error, severity="warning")
 
     def _close_instance(self, instance: Instance) -> None:
-        self._around.turns.submit(self.name, instance.close)
+        try:
+            self._around.turns.submit(self.name, instance.close)
+        except Exception as exc:
+            # Its memory is lost; that the service fails visibly must not be.
+            self._ledger.error(defect(exc, "dropping the instance"))
 
     async def _in_guest(self, work: Callable[[], Any]) -> Any:
         return await on_worker(self._around.turns, self._around.mailbox, self.name, work)

@@ -5,13 +5,19 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from yoi.errors import ServiceError
-from yoi.protocol.status import ServiceStatus
+from yoi.defects import defect
+from yoi.errors import ServiceError, YoiError
+from yoi.permissions import PermissionSet
+from yoi.protocol.diagnostics import diagnostic
+from yoi.protocol.status import Counters, ServiceStatus
+from yoi.runtime.containment import contained_work
 from yoi.runtime.service import Service
 from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.types import rfc3339
 
 _POLICY_CLOSE = 1012
 """RFC 6455's registry calls it "service restart": the operator changed what runs here."""
+_GOING_AWAY = 1001
 _STARTS_AT_ONCE = 4
 """Loading is CPU work in the guest: more at once only makes each slower."""
 
@@ -50,7 +56,11 @@ class ServiceManager:
             ) from None
 
     async def apply(self, specs: Iterable[ServiceSpec]) -> Applied:
-        """Run exactly `specs`: stop what is gone, replace what changed, start what is new."""
+        """Run exactly `specs`: stop what is gone, replace what changed, start what is new.
+
+        A fault of one service, a defect of ours included, is told as that service's and leaves the
+        others alone. Raises ServiceError `service.stopping`.
+        """
         wanted: dict[str, ServiceSpec] = {spec.name: spec for spec in specs}
         async with self._applying:
             if self._stopping:
@@ -61,24 +71,27 @@ class ServiceManager:
                 for name, service in self._services.items()
                 if name in wanted and wanted[name].fingerprint != service.spec.fingerprint
             ]
-            regranted = [
-                name
-                for name, service in self._services.items()
-                if name in wanted and name not in changed and service.regrant(wanted[name])
-            ]
+            regranted = []
+            for name in [n for n in self._services if n in wanted and n not in changed]:
+                try:
+                    if self._services[name].regrant(wanted[name]):
+                        regranted.append(name)
+                except Exception as exc:
+                    # Which grants are in force now is not known: it goes, and says why.
+                    fault = defect(exc, f"putting other grants of {name} in force")
+                    wanted[name] = wanted[name].failed(fault)
+                    changed.append(name)
             new = [name for name in wanted if name not in self._services]
             await asyncio.gather(
                 *(
-                    self._services[name].retire(
-                        reason="disabled or changed", close_code=_POLICY_CLOSE
-                    )
+                    self._retire(self._services[name], "disabled or changed", _POLICY_CLOSE)
                     for name in gone + changed
                 )
             )
             for name in gone:
                 del self._services[name]
             for name in changed + new:
-                self._services[name] = Service(wanted[name], self._context)
+                self._services[name] = self._made(wanted[name])
             self._context.observer.follow_services()
             await self._start([self._services[name] for name in changed + new])
         return Applied(
@@ -96,12 +109,41 @@ class ServiceManager:
         async with self._applying:
             await self._retire_all()
 
-    async def statuses(self) -> list[ServiceStatus]:
-        """Return the status of every service."""
-        return [service.status() for service in self.services]
+    def statuses(self) -> dict[str, ServiceStatus]:
+        """Return the status of every service, by name."""
+        return {service.name: _status(service) for service in self.services}
+
+    def status(self, name: str) -> ServiceStatus:
+        """Return the status of one service, or raise ServiceError `service.unknown`."""
+        return _status(self.service(name))
+
+    def _made(self, spec: ServiceSpec) -> Service:
+        try:
+            return Service(spec, self._context)
+        except Exception as exc:
+            fault = defect(exc, f"making the service {spec.name}", str(exc))
+            return Service(spec.failed(fault), self._context)
 
     async def _retire_all(self) -> None:
-        await asyncio.gather(*(s.retire(reason="the host is stopping") for s in self.services))
+        await asyncio.gather(
+            *(self._retire(one, "the host is stopping", _GOING_AWAY) for one in self.services)
+        )
+
+    async def _retire(self, service: Service, reason: str, close_code: int) -> None:
+        try:
+            await service.retire(reason=reason, close_code=close_code)
+        except Exception as exc:
+            # Whatever of it is left may do nothing any more.
+            service.spec.authority.regrant(PermissionSet())
+            self._tell(service.name, defect(exc, f"stopping {service.name}"))
+
+    def _tell(self, name: str, error: YoiError) -> None:
+        at = rfc3339(self._context.clock.wall())
+        entry = diagnostic(
+            at, error.code, f"service:{name}", error.message, severity="error", hint=error.hint
+        )
+        self._context.listen(entry)
+        self._context.observer.diagnosed(name, entry)
 
     async def _start(self, services: Sequence[Service]) -> None:
         gate = asyncio.Semaphore(_STARTS_AT_ONCE)
@@ -109,6 +151,26 @@ class ServiceManager:
         async def start(service: Service) -> None:
             async with gate:
                 if not self._stopping:
-                    await service.start()
+                    doing = f"starting {service.name}"
+                    await contained_work(doing, service.start(), service.guest_lost)
 
         await asyncio.gather(*(start(service) for service in services))
+
+
+def _status(service: Service) -> ServiceStatus:
+    """Return the status of `service`, or what is known of it where it cannot say that itself."""
+    try:
+        return service.status()
+    except Exception as exc:
+        error, spec = defect(exc, f"the status of {service.name}"), service.spec
+        return ServiceStatus(
+            name=service.name,
+            reference=spec.reference,
+            version=spec.version,
+            digest=spec.digest,
+            runtime=spec.runtime,
+            lifecycle=service.lifecycle,
+            last_error=error.message,
+            last_error_code=error.code,
+            counters=Counters(),
+        )

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from yoi.connections import ConnectionSink
 from yoi.core.ingress_queue import IngressPolicy, Overflow
+from yoi.errors import YoiError
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, Url
@@ -13,7 +15,6 @@ from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.connection_commands import ControlledConnection
 from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls
@@ -112,8 +113,8 @@ class ConnectionSpec:
     deliver: frozenset[EventKind]
     overflow: Overflow
     authorise: Callable[[], Decision]
-    open: Callable[[ConnectionAdapter], ConnectionHandle]
-    """Make the connection for this adapter; nothing is dialled before `ConnectionHandle.start`."""
+    open: Callable[[ConnectionSink], ConnectionHandle]
+    """Make the connection for this sink; nothing is dialled before `ConnectionHandle.start`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,24 @@ class ServiceSpec:
     """The declared tools that the operator granted."""
     may_notify: Callable[[str], Decision]
     """Decides whether the plugin may put something before the worker of that name."""
+    fault: YoiError | None = None
+    """Why the service could not be made; it is shown as failed, and nothing of it runs."""
+
+    def failed(self, fault: YoiError) -> "ServiceSpec":
+        """Return what is left of the service where `fault` came up in making it: a name to show.
+
+        Its fingerprint is another one, so that it is made again when the settings are applied.
+        """
+        return replace(
+            self,
+            fingerprint=f"{self.fingerprint}-failed",
+            ingresses=(),
+            rules={},
+            connections=(),
+            told_of_start=(),
+            tools=(),
+            fault=fault,
+        )
 
 
 class ServiceObserver(Protocol):
