@@ -20,6 +20,11 @@ STAMP := $(VENV)/.installed-$(call key,dev)
 PEERS_STAMP := $(PEERS)/.installed-$(call key,peers)
 BENCH_STAMP := $(BENCH)/.installed-$(call key,bench)
 
+# Where HOME cannot be written, what Yoi and pip keep stays in the checkout.
+ifneq ($(shell f="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$f" 2>/dev/null && test -w "$$f" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
+
 .DELETE_ON_ERROR:
 .PHONY: demo test check peers latest lock bench compliance chaos fuzz format clean
 
@@ -119,4 +124,4 @@ format: $(STAMP)
 	$(VENV)/bin/python -m ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .cache $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
