@@ -94,8 +94,8 @@ lock:
 	$(compile) --group lock -o requirements/lock.txt
 
 # Minutes. Each script ends with one line of JSON.
-bench: $(STAMP) $(BENCH_STAMP)
-	BENCH_PYTHON=$(BENCH)/bin/python $(VENV)/bin/python benchmarks/frame_path.py
+bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
+	$(VENV)/bin/python benchmarks/frame_path.py
 	$(VENV)/bin/python benchmarks/plugin_cost.py
 	$(VENV)/bin/python benchmarks/many_services.py
 	$(VENV)/bin/python benchmarks/micro.py
@@ -103,7 +103,7 @@ bench: $(STAMP) $(BENCH_STAMP)
 	$(VENV)/bin/python benchmarks/heartbeat.py
 	$(VENV)/bin/python benchmarks/recovery.py
 	$(VENV)/bin/python benchmarks/worker.py
-	BENCH_PYTHON=$(BENCH)/bin/python $(VENV)/bin/python benchmarks/fanout.py
+	$(VENV)/bin/python benchmarks/fanout.py
 	$(VENV)/bin/python benchmarks/stalled.py
 	$(VENV)/bin/python benchmarks/resume.py
 

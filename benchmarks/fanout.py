@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import figures, machine
-from harness.fanning import Case, Load, Place, Run, explained, of, running, yoi
+from harness import ending, figures
+from harness.fanning import Case, Load, Place, running, yoi
 from harness.instruments import HERE
 from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError
 
@@ -65,21 +65,21 @@ def available() -> list[str]:
     return [name for name, case in CASES.items() if case.peer != "nchan" or nchan]
 
 
-def measure_all(names: list[str], runs: int) -> dict[str, dict[int, list[Run]]]:
-    """Return every run, by case and window, cases interleaved."""
-    results: dict[str, dict[int, list[Run]]] = {
-        name: {window: [] for window in LOADS} for name in names
-    }
+def measure_all(names: list[str], runs: int) -> figures.Runs:
+    """Return every run, cases interleaved."""
+    results = figures.Runs()
     with tempfile.TemporaryFile() as log:
         for turn in range(runs):
             for name in names:
                 try:
                     with running(CASES[name], log) as server:
                         measured = {window: server.fan(load) for window, load in LOADS.items()}
-                except BenchmarkError as exc:
-                    raise explained(log, name, exc) from exc
+                except (BenchmarkError, OSError) as exc:
+                    ending.tail(log)
+                    results.fail(name, str(exc))
+                    continue
                 for window, run in measured.items():
-                    results[name][window].append(run)
+                    results.add(name, window, run)
                     rate, cpu, p99 = run["rate"], run["cpu_s_per_100k"], run["p99_ms"]
                     print(
                         f"run {turn + 1} {name} W{window}: {rate:,.0f}/s, "
@@ -89,45 +89,47 @@ def measure_all(names: list[str], runs: int) -> dict[str, dict[int, list[Run]]]:
     return results
 
 
-def show(results: dict[str, dict[int, list[Run]]]) -> None:
+def show(names: list[str], results: figures.Runs) -> None:
     """Print the table."""
     header = ["server", "deliveries/s W1", "CPU s per 100k W1", "p50 ms W1", "p99 ms W1"]
     rows = []
-    for name, runs in results.items():
-        one, many = runs[1], runs[8]
+    for name in names:
         rows.append(
             [
-                name,
-                figures.spread(of(one, "rate")),
-                figures.spread(of(one, "cpu_s_per_100k"), 2),
-                figures.spread(of(one, "p50_ms"), 2),
-                figures.spread(of(one, "p99_ms"), 2),
-                figures.spread(of(many, "rate")),
-                figures.spread(of(many, "cpu_s_per_100k"), 2),
-                figures.spread(of(one, "bytes_per_delivery")),
-                figures.spread(of(one, "kb_per_observer"), 1),
+                results.named(name),
+                figures.spread(results.of(name, 1, "rate")),
+                figures.spread(results.of(name, 1, "cpu_s_per_100k"), 2),
+                figures.spread(results.of(name, 1, "p50_ms"), 2),
+                figures.spread(results.of(name, 1, "p99_ms"), 2),
+                figures.spread(results.of(name, 8, "rate")),
+                figures.spread(results.of(name, 8, "cpu_s_per_100k"), 2),
+                figures.spread(results.of(name, 1, "bytes_per_delivery")),
+                figures.spread(results.of(name, 1, "kb_per_observer"), 1),
             ]
         )
     more = ["deliveries/s W8", "CPU s per 100k W8", "bytes each", "KB per observer"]
     print(figures.table([*header, *more], rows))
 
 
-def key_figures(runs: dict[int, list[Run]]) -> dict[str, float]:
+def key_figures(name: str, results: figures.Runs) -> dict[str, float]:
     """Return what the last line says of one server, W1."""
     return {
-        "deliveries_per_s": round(figures.median(of(runs[1], "rate"))),
-        "cpu_s_per_100k": round(figures.median(of(runs[1], "cpu_s_per_100k")), 3),
-        "p99_ms": round(figures.median(of(runs[1], "p99_ms")), 2),
-        "w8_deliveries_per_s": round(figures.median(of(runs[8], "rate"))),
+        "deliveries_per_s": round(figures.median(results.of(name, 1, "rate"))),
+        "cpu_s_per_100k": round(figures.median(results.of(name, 1, "cpu_s_per_100k")), 3),
+        "p99_ms": round(figures.median(results.of(name, 1, "p99_ms")), 2),
+        "w8_deliveries_per_s": round(figures.median(results.of(name, 8, "rate"))),
     }
 
 
-def summarise(results: dict[str, dict[int, list[Run]]]) -> dict[str, Any]:
+def summarise(names: list[str], results: figures.Runs) -> dict[str, Any]:
     """Return the figures of the last line."""
-    shown = {name: key_figures(runs) for name, runs in results.items()}
+    shown = {name: key_figures(name, results) for name in names if results.of(name, 1, "rate")}
     peers = {peer: shown[name] for name in shown if (peer := CASES[name].peer) is not None}
-    summary: dict[str, Any] = {"machine": machine.describe(), "peers": peers}
-    if "yoi" in shown:
+    summary: dict[str, Any] = {"peers": peers, "errors": results.errors}
+    ours = [why for name, why in results.errors.items() if CASES[name].peer is None]
+    if ours:
+        summary["error"] = ours[0]
+    elif "yoi" in shown:
         rate = shown["yoi"]["deliveries_per_s"]
         summary |= shown["yoi"]
         summary["ratio"] = {
@@ -144,15 +146,18 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=available(), metavar="NAME")
     arguments = parser.parse_args()
-    print(machine.in_words(machine.describe()))
     if LOAD_CORE == TESTED_CORE:
         print("only one core: the load and the server share it, so the figures mean little")
-    names = arguments.only or available()
     for name in sorted(set(CASES) - set(available())):
         print(f"not measured, because it is not installed: {name}")
-    results = measure_all(names, arguments.runs)
-    show(results)
-    figures.last_line(summarise(results))
+    ending.conclude(lambda: conclusion(arguments.only or available(), arguments.runs))
+
+
+def conclusion(names: list[str], runs: int) -> dict[str, Any]:
+    """Print the table; return the last line."""
+    results = measure_all(names, runs)
+    show(names, results)
+    return summarise(names, results)
 
 
 if __name__ == "__main__":

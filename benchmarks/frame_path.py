@@ -5,8 +5,9 @@
 The gateway (instruments/gw.c) has one core, the client under test the other. W1: one frame is
 outstanding, so the time is a round trip's. W64: 64 are, so the rate is what one core sustains.
 Every client is measured in every run, interleaved; figures are medians of the runs. The peers
-run in the virtual environment named by BENCH_PYTHON (`make bench` sets it up), each once on asyncio
-and once on uvloop; the faster of the two is the peer's figure.
+run in the virtual environments named by PEERS_PYTHON and BENCH_PYTHON (`make bench` sets them up),
+each once on asyncio and once on uvloop; the faster of the two is the peer's figure. One that fails
+says so in its row.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import figures, machine
+from harness import ending, figures, machine
 from harness.instruments import HERE, build
 from harness.processes import (
     LOAD_CORE,
@@ -33,10 +34,13 @@ from harness.processes import (
 
 PEERS = HERE / "peers"
 BENCH_PYTHON = os.environ.get("BENCH_PYTHON", str(HERE.parent / ".venv-bench/bin/python"))
+PEERS_PYTHON = os.environ.get("PEERS_PYTHON", str(HERE.parent / ".venv-peers/bin/python"))
 FRAMES = {1: 8_000, 64: 40_000}
 SECONDS = 1.5
-WARMUP = 500
+WARMUP = 2_000  # slack_bolt asks the web API once for each of the first 64
 START_SECONDS = 180.0  # the first start of all compiles the runner
+
+OURS = "yoi"
 
 Run = dict[str, Any]
 
@@ -53,7 +57,7 @@ class Case:
 def _slack(library: str, loop: str) -> Case:
     return Case(
         "slack" if library == "sdk" else "bolt",
-        lambda http, ws: [BENCH_PYTHON, PEERS / "slack.py", library, loop, str(http)],
+        lambda http, ws: [PEERS_PYTHON, PEERS / "slack.py", library, loop, str(http)],
         f"slack_{library}",
     )
 
@@ -62,13 +66,13 @@ def _discord(loop: str) -> Case:
     script = PEERS / "discord_client.py"
     return Case(
         "discord",
-        lambda http, ws: [BENCH_PYTHON, script, loop, str(http), str(ws)],
+        lambda http, ws: [PEERS_PYTHON, script, loop, str(http), str(ws)],
         "discord_py",
     )
 
 
 CASES = {
-    "yoi": Case(
+    OURS: Case(
         "raw",
         lambda http, ws: [sys.executable, HERE / "sut_serve.py", str(ws)],
     ),
@@ -114,72 +118,71 @@ def measure(case: Case, window: int, ports: tuple[int, int], log: IO[bytes]) -> 
     return run
 
 
-def measure_all(names: list[str], runs: int) -> dict[str, dict[int, list[Run]]]:
-    """Return every run, by case and window, cases interleaved."""
-    results: dict[str, dict[int, list[Run]]] = {name: {1: [], 64: []} for name in names}
+def measure_all(names: list[str], runs: int) -> figures.Runs:
+    """Return every run, cases interleaved."""
+    results = figures.Runs()
     ports = free_port(), free_port()
     with tempfile.TemporaryFile() as log, web_api(*ports, log):
         for turn in range(runs):
             for name in names:
-                for window in results[name]:
+                for window in FRAMES:
                     try:
                         run = measure(CASES[name], window, ports, log)
-                    except BenchmarkError as exc:
-                        log.seek(max(0, log.tell() - 4000))
-                        sys.stderr.write(log.read().decode(errors="replace"))
-                        raise SystemExit(f"{name}, W{window}: {exc}") from exc
-                    results[name][window].append(run)
+                    except (BenchmarkError, OSError) as exc:
+                        ending.tail(log)
+                        results.fail(name, f"W{window}: {exc}")
+                        continue
+                    results.add(name, window, run)
                     rate, p50 = run["rate"], run["p50_us"]
                     print(f"run {turn + 1} {name} W{window}: {rate:,.0f}/s, p50 {p50:.0f} µs")
                     sys.stdout.flush()
     return results
 
 
-def of(runs: list[Run], key: str) -> list[float]:
-    """Return one figure of every run."""
-    return [run[key] for run in runs]
-
-
-def show(results: dict[str, dict[int, list[Run]]]) -> None:
+def show(names: list[str], results: figures.Runs) -> None:
     """Print the table."""
     header = ["client", "W1 p50 µs", "W1 p99 µs", "W64 replies/s", "W64 p99 µs"]
     rows = []
-    for name, runs in results.items():
-        one, many = runs[1], runs[64]
+    for name in names:
         rows.append(
             [
-                name,
-                figures.spread(of(one, "p50_us")),
-                figures.spread(of(one, "p99_us")),
-                figures.spread(of(many, "rate")),
-                figures.spread(of(many, "p99_us")),
-                figures.spread(of(many, "client_cpu_us"), 1),
-                figures.spread(of(many, "client_rss_mb")),
+                results.named(name),
+                figures.spread(results.of(name, 1, "p50_us")),
+                figures.spread(results.of(name, 1, "p99_us")),
+                figures.spread(results.of(name, 64, "rate")),
+                figures.spread(results.of(name, 64, "p99_us")),
+                figures.spread(results.of(name, 64, "client_cpu_us"), 1),
+                figures.spread(results.of(name, 64, "client_rss_mb")),
             ]
         )
     print(figures.table([*header, "W64 CPU µs/frame", "RSS MB"], rows))
 
 
-def summarise(results: dict[str, dict[int, list[Run]]]) -> dict[str, Any]:
+def summarise(names: list[str], results: figures.Runs) -> dict[str, Any]:
     """Return the figures of the last line."""
-    rates = {name: figures.median(of(runs[64], "rate")) for name, runs in results.items()}
+    rates = {
+        name: figures.median(found) for name in names if (found := results.of(name, 64, "rate"))
+    }
     peers: dict[str, float] = {}
     for name, rate in rates.items():
         peer = CASES[name].peer
         if peer is not None:
             peers[peer] = max(peers.get(peer, 0.0), round(rate))
-    summary: dict[str, Any] = {"machine": machine.describe(), "peers": peers}
-    if "yoi" in results:
-        one = results["yoi"][1]
-        summary |= {
-            "w1_p50_us": round(figures.median(of(one, "p50_us")), 1),
-            "w1_p99_us": round(figures.median(of(one, "p99_us")), 1),
-            "w64_replies_per_s": round(rates["yoi"]),
-            "w64_cpu_us_per_frame": round(
-                figures.median(of(results["yoi"][64], "client_cpu_us")), 1
-            ),
-            "ratio": {name: round(rates["yoi"] / rate, 2) for name, rate in peers.items()},
+    summary: dict[str, Any] = {"peers": peers, "errors": results.errors}
+    if OURS in results.errors:
+        summary["error"] = f"{OURS}: {results.errors[OURS]}"
+    elif OURS in rates:
+        own = {
+            key: figures.median(results.of(OURS, window, figure))
+            for key, window, figure in (
+                ("w1_p50_us", 1, "p50_us"),
+                ("w1_p99_us", 1, "p99_us"),
+                ("w64_cpu_us_per_frame", 64, "client_cpu_us"),
+            )
         }
+        summary |= {key: round(value, 1) for key, value in own.items()}
+        summary["w64_replies_per_s"] = round(rates[OURS])
+        summary["ratio"] = {name: round(rates[OURS] / rate, 2) for name, rate in peers.items()}
     return summary
 
 
@@ -189,12 +192,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
     arguments = parser.parse_args()
-    print(machine.in_words(machine.describe()))
     if LOAD_CORE == TESTED_CORE:
         print("only one core: the gateway and the client share it, so the figures mean little")
-    results = measure_all(arguments.only, arguments.runs)
-    show(results)
-    figures.last_line(summarise(results))
+    ending.conclude(lambda: conclusion(arguments.only, arguments.runs))
+
+
+def conclusion(names: list[str], runs: int) -> dict[str, Any]:
+    """Print the table; return the last line."""
+    results = measure_all(names, runs)
+    show(names, results)
+    return summarise(names, results)
 
 
 if __name__ == "__main__":

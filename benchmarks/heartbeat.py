@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import uvloop
-from harness import figures, machine
+from harness import ending, figures
 from harness.guests import make_guest, on_guest_thread, one_frame
-from harness.processes import LOAD_CORE, TESTED_CORE
+from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError
 from websockets.asyncio.server import ServerConnection, serve
 
 from yoi.connections import ConnectionPlan, HostConnection, SystemResolver, default_connector
@@ -150,7 +150,11 @@ def main() -> None:
         os.sched_setaffinity(0, {LOAD_CORE})
         uvloop.run(gateway())
         return
-    here = machine.describe()
+    ending.conclude(lambda: measure(arguments.connections, arguments.seconds))
+
+
+def measure(connections: int, seconds: float) -> dict[str, object]:
+    """Print the figures; return the last line."""
     os.sched_setaffinity(0, {TESTED_CORE})
     command = [sys.executable, __file__, "--gateway"]
     with subprocess.Popen(
@@ -159,12 +163,12 @@ def main() -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         port = int(child.stdout.readline())
-        trapped = uvloop.run(beat(port, arguments.connections, arguments.seconds))
+        trapped = uvloop.run(beat(port, connections, seconds))
         child.stdin.write("\n")
         child.stdin.flush()
         late = json.loads(child.stdout.readline())
     if not late or not trapped:
-        raise SystemExit("no heartbeat came, or no guest burned its budget: nothing was measured")
+        raise BenchmarkError("no heartbeat came, or no guest burned its budget")
     ordered = sorted(late)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     rows = [
@@ -174,19 +178,15 @@ def main() -> None:
         ["p99 ms", f"{p99:.2f}"],
         ["max ms", f"{ordered[-1]:.2f}"],
     ]
-    print(machine.in_words(here))
     print(figures.table(["figure", "value"], rows))
-    figures.last_line(
-        {
-            "late_p50_ms": round(statistics.median(late), 2),
-            "late_p99_ms": round(p99, 2),
-            "late_max_ms": round(ordered[-1], 2),
-            "heartbeats": len(late),
-            "guests_trapped": trapped,
-            "connections": arguments.connections,
-            "machine": here,
-        }
-    )
+    return {
+        "late_p50_ms": round(statistics.median(late), 2),
+        "late_p99_ms": round(p99, 2),
+        "late_max_ms": round(ordered[-1], 2),
+        "heartbeats": len(late),
+        "guests_trapped": trapped,
+        "connections": connections,
+    }
 
 
 if __name__ == "__main__":

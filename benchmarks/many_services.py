@@ -14,7 +14,7 @@ import tempfile
 from contextlib import ExitStack
 from typing import IO, Any
 
-from harness import figures, machine
+from harness import ending, figures
 from harness.instruments import HERE, build
 from harness.processes import (
     LOAD_CORE,
@@ -59,16 +59,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    print(machine.in_words(machine.describe()))
+    ending.conclude(lambda: measure_all(arguments))
+
+
+def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Print the table; return the last line."""
     runs = []
     with tempfile.TemporaryFile() as log:
         for turn in range(arguments.runs):
             try:
                 run = measure(arguments.services, arguments.rate, arguments.seconds, log)
             except BenchmarkError as exc:
-                log.seek(max(0, log.tell() - 4000))
-                sys.stderr.write(log.read().decode(errors="replace"))
-                raise SystemExit(f"run {turn + 1}: {exc}") from exc
+                ending.tail(log)
+                raise BenchmarkError(f"run {turn + 1}: {exc}") from exc
             print(f"run {turn + 1}: {run}", flush=True)
             runs.append(run)
     keys = {"sent": 0, "dropped": 0, "held": 0, "crossed": 0, "repeated": 0, "unknown": 0}
@@ -77,22 +80,19 @@ def main() -> None:
         [key, figures.spread([r[key] for r in runs], digits)] for key, digits in keys.items()
     ]
     print(figures.table(["figure", "median (min-max)"], spreads))
-    figures.last_line(
-        {
-            "services": arguments.services,
-            "frames": sum(run["sent"] for run in runs),
-            "dropped": sum(run["dropped"] for run in runs),
-            "crossed": sum(run["crossed"] for run in runs),
-            "rss_mb": round(figures.median(run["rss_mb"] for run in runs), 1),
-            "cpu_s": round(figures.median(run["cpu_s"] for run in runs), 2),
-            "p99_ms": round(figures.median(run["p99_ms"] for run in runs), 2),
-            "seconds": arguments.seconds,
-            "rate_per_service": arguments.rate,
-            "machine": machine.describe(),
-        }
-    )
-    if any(run["dropped"] for run in runs):
-        raise SystemExit(1)
+    dropped = sum(run["dropped"] for run in runs)
+    return {
+        "services": arguments.services,
+        "frames": sum(run["sent"] for run in runs),
+        "dropped": dropped,
+        "crossed": sum(run["crossed"] for run in runs),
+        "rss_mb": round(figures.median(run["rss_mb"] for run in runs), 1),
+        "cpu_s": round(figures.median(run["cpu_s"] for run in runs), 2),
+        "p99_ms": round(figures.median(run["p99_ms"] for run in runs), 2),
+        "seconds": arguments.seconds,
+        "rate_per_service": arguments.rate,
+        **({"error": f"{dropped} frames were dropped"} if dropped else {}),
+    }
 
 
 if __name__ == "__main__":

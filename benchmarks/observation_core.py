@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 
-from harness import figures, machine
+from harness import ending, figures
 from harness.processes import TESTED_CORE
 
 from yoi.core.observation import Feed, Follower, Framing, Stream, WorkerView
@@ -113,9 +113,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--followers", type=int, default=500)
     arguments = parser.parse_args()
-    here = machine.describe()
+    ending.conclude(lambda: measure_all(arguments))
+
+
+def measure_all(arguments: argparse.Namespace) -> dict[str, object]:
+    """Print the table; return the last line."""
     os.sched_setaffinity(0, {TESTED_CORE})
-    print(machine.in_words(here))
     measured: dict[str, list[float]] = {}
     for _ in range(arguments.runs):
         for name, value in measure(arguments.seconds, arguments.followers).items():
@@ -123,7 +126,7 @@ def main() -> None:
     rows = [[name, figures.spread(values, 2)] for name, values in measured.items()]
     print(figures.table(["part", "µs, median (min-max)"], rows))
     medians = {name: round(figures.median(values), 2) for name, values in measured.items()}
-    figures.last_line({"us": medians, "machine": here})
+    return {"us": medians}
 
 
 if __name__ == "__main__":

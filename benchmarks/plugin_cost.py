@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import figures, machine
+from harness import ending, figures
 
 
 def child(part: str, count: int, cache: str | None = None) -> list[float]:
@@ -36,7 +36,11 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=300)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    print(machine.in_words(machine.describe()))
+    ending.conclude(lambda: measure(arguments))
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, object]:
+    """Print the table; return the last line."""
     child("load", 1)  # the runner is built and compiled before anything is timed
     loads, first_ms, rss, private, compiles, builds = [], [], [], [], [], []
     for _ in range(arguments.runs):
@@ -59,18 +63,15 @@ def main() -> None:
         ["first run of a checkout: build and compile, s", figures.spread(builds, 2)],
     ]
     print(figures.table(["figure", "median (min-max)"], rows))
-    figures.last_line(
-        {
-            "load_p50_ms": round(figures.median(loads), 1),
-            "rss_per_instance_mb": round(figures.median(rss), 2),
-            "private_per_instance_mb": round(figures.median(private), 2),
-            "compile_s": round(figures.median(compiles), 2),
-            "build_and_compile_s": round(figures.median(builds), 2),
-            "first_load_ms": round(figures.median(first_ms), 1),
-            "instances": arguments.instances,
-            "machine": machine.describe(),
-        }
-    )
+    return {
+        "load_p50_ms": round(figures.median(loads), 1),
+        "rss_per_instance_mb": round(figures.median(rss), 2),
+        "private_per_instance_mb": round(figures.median(private), 2),
+        "compile_s": round(figures.median(compiles), 2),
+        "build_and_compile_s": round(figures.median(builds), 2),
+        "first_load_ms": round(figures.median(first_ms), 1),
+        "instances": arguments.instances,
+    }
 
 
 if __name__ == "__main__":

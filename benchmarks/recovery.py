@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import uvloop
-from harness import figures, machine
+from harness import ending, figures
 from websockets.asyncio.server import ServerConnection, serve
 
 from yoi.connections import ConnectionPlan, HostConnection, SystemResolver, default_connector
@@ -146,19 +146,19 @@ def main() -> None:
         os.set_inheritable(arguments.server, False)
         asyncio.run(server(arguments.server))
         return
-    took = uvloop.run(measure(arguments.rounds))
-    here = machine.describe()
-    print(machine.in_words(here))
+    ending.conclude(lambda: conclusion(arguments.rounds))
+
+
+def conclusion(rounds: int) -> dict[str, object]:
+    """Print the figures; return the last line."""
+    took = uvloop.run(measure(rounds))
     print(figures.table(["figure", "value"], [["seconds", figures.spread(took, 3)]]))
-    figures.last_line(
-        {
-            "ready_p50_s": round(statistics.median(took), 3),
-            "ready_max_s": round(max(took), 3),
-            "rounds": arguments.rounds,
-            "backoff_first_ms": LIMITS.backoff_first_ms,
-            "machine": here,
-        }
-    )
+    return {
+        "ready_p50_s": round(statistics.median(took), 3),
+        "ready_max_s": round(max(took), 3),
+        "rounds": rounds,
+        "backoff_first_ms": LIMITS.backoff_first_ms,
+    }
 
 
 if __name__ == "__main__":

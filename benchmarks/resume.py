@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import tomlkit
-from harness import figures, machine
-from harness.fanning import EVENT_BYTES, START_SECONDS, WORKER_PATH, Run, explained, of
+from harness import ending, figures
+from harness.fanning import EVENT_BYTES, START_SECONDS, WORKER_PATH, Run, of
 from harness.fanning import wait_until_listening as until_listening
 from harness.instruments import HERE, build
 from harness.observed import write_token
@@ -144,7 +144,8 @@ def measure_all(runs: int) -> dict[bool, list[Run]]:
                 try:
                     run = measure(persist, log)
                 except BenchmarkError as exc:
-                    raise explained(log, f"persist {persist}", exc) from exc
+                    ending.tail(log)
+                    raise BenchmarkError(f"persist {persist}: {exc}") from exc
                 found.append(run)
                 print(
                     f"run {turn + 1} persist {persist}: all in {run['secs']:.2f} s, "
@@ -171,9 +172,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    here = machine.describe()
-    print(machine.in_words(here))
-    results = measure_all(arguments.runs)
+    ending.conclude(lambda: conclusion(arguments.runs))
+
+
+def conclusion(turns: int) -> dict[str, Any]:
+    """Print the table; return the last line."""
+    results = measure_all(turns)
     rows = [
         [
             "yes" if persist else "no",
@@ -186,14 +190,11 @@ def main() -> None:
     ]
     header = ["persist", "seconds, last", "seconds, p50", "bytes", "down s"]
     print(figures.table(header, rows))
-    figures.last_line(
-        {
-            **key_figures(results[False]),
-            "persisted": key_figures(results[True]),
-            "observers": OBSERVERS,
-            "machine": here,
-        }
-    )
+    return {
+        **key_figures(results[False]),
+        "persisted": key_figures(results[True]),
+        "observers": OBSERVERS,
+    }
 
 
 if __name__ == "__main__":

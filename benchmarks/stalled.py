@@ -13,8 +13,8 @@ import statistics
 import tempfile
 from typing import IO
 
-from harness import figures, machine
-from harness.fanning import Load, Run, explained, of, running, yoi
+from harness import ending, figures
+from harness.fanning import Load, Run, of, running, yoi
 from harness.processes import BenchmarkError
 
 from yoi.limits import LIMITS
@@ -41,7 +41,8 @@ def measure_all(runs: int) -> dict[int, list[Run]]:
                 try:
                     run = measure(stalled, log)
                 except BenchmarkError as exc:
-                    raise explained(log, f"{stalled} stalled", exc) from exc
+                    ending.tail(log)
+                    raise BenchmarkError(f"{stalled} stalled: {exc}") from exc
                 results[stalled].append(run)
                 p99, grown = run["p99_ms"], run["grown_mb"]
                 print(
@@ -56,9 +57,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    here = machine.describe()
-    print(machine.in_words(here))
-    results = measure_all(arguments.runs)
+    ending.conclude(lambda: conclusion(arguments.runs))
+
+
+def conclusion(turns: int) -> dict[str, object]:
+    """Print the table; return the last line."""
+    results = measure_all(turns)
     rows = [
         [
             str(stalled),
@@ -72,16 +76,13 @@ def main() -> None:
     header = ["stalled", "p50 ms", "p99 ms", "deliveries/s", "memory grown, MB"]
     print(figures.table(header, rows))
     pairs = zip(of(results[0], "p99_ms"), of(results[1], "p99_ms"), strict=True)
-    figures.last_line(
-        {
-            "ratio": round(statistics.median(with_ / without for without, with_ in pairs), 2),
-            "p99_ms": round(statistics.median(of(results[0], "p99_ms")), 2),
-            "p99_ms_stalled": round(statistics.median(of(results[1], "p99_ms")), 2),
-            "grown_mb": round(statistics.median(of(results[0], "grown_mb")), 1),
-            "grown_mb_stalled": round(statistics.median(of(results[1], "grown_mb")), 1),
-            "machine": here,
-        }
-    )
+    return {
+        "ratio": round(statistics.median(with_ / without for without, with_ in pairs), 2),
+        "p99_ms": round(statistics.median(of(results[0], "p99_ms")), 2),
+        "p99_ms_stalled": round(statistics.median(of(results[1], "p99_ms")), 2),
+        "grown_mb": round(statistics.median(of(results[0], "grown_mb")), 1),
+        "grown_mb_stalled": round(statistics.median(of(results[1], "grown_mb")), 1),
+    }
 
 
 if __name__ == "__main__":

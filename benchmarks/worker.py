@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from harness import figures
+from harness import ending, figures
+from harness.processes import BenchmarkError
 from pydantic_ai import Agent
 from pydantic_ai.messages import FunctionToolResultEvent, ModelMessage, PartDeltaEvent
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
@@ -147,7 +148,8 @@ async def worker_run(function: Any, counted: type, folder: Path) -> float:
     elapsed = time.perf_counter() - begun
     await worker.stop()
     await journal.close()
-    assert heard >= CALLS
+    if heard < CALLS:
+        raise BenchmarkError(f"only {heard} of {CALLS} events were heard")
     return elapsed * 1e6 / heard
 
 
@@ -168,7 +170,13 @@ def main() -> None:
     """Run and print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    found = asyncio.run(measure(parser.parse_args().runs))
+    arguments = parser.parse_args()
+    ending.conclude(lambda: conclusion(arguments.runs))
+
+
+def conclusion(runs: int) -> dict[str, object]:
+    """Print the table; return the last line."""
+    found = asyncio.run(measure(runs))
     middle = {key: figures.median(values) for key, values in found.items()}
     print(
         figures.table(
@@ -179,15 +187,13 @@ def main() -> None:
             ],
         )
     )
-    figures.last_line(
-        {
-            "bench": "worker",
-            "delta_ratio": round(middle["yoi_d"] / middle["bare_d"], 3),
-            "tool_ratio": round(middle["yoi_t"] / middle["bare_t"], 3),
-            "delta_us": round(middle["yoi_d"], 2),
-            "tool_us": round(middle["yoi_t"], 1),
-        }
-    )
+    return {
+        "bench": "worker",
+        "delta_ratio": round(middle["yoi_d"] / middle["bare_d"], 3),
+        "tool_ratio": round(middle["yoi_t"] / middle["bare_t"], 3),
+        "delta_us": round(middle["yoi_d"], 2),
+        "tool_us": round(middle["yoi_t"], 1),
+    }
 
 
 if __name__ == "__main__":

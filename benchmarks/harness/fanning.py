@@ -146,13 +146,6 @@ def wait_until_listening(port: int) -> None:
     raise BenchmarkError(f"nobody listened for {START_SECONDS:g} s")
 
 
-def explained(log: IO[bytes], what: str, exc: BenchmarkError) -> SystemExit:
-    """Return how to end when a run gave no figure; the end of the log goes to standard error."""
-    log.seek(max(0, log.tell() - 4000))
-    sys.stderr.write(log.read().decode(errors="replace"))
-    return SystemExit(f"{what}: {exc}")
-
-
 def of(runs: list[Run], key: str) -> list[float]:
     """Return one figure of every run."""
     return [run[key] for run in runs]

@@ -38,4 +38,11 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: the output belongs to the benchmark."""
 
 
-ThreadingHTTPServer(("127.0.0.1", http_port), Handler).serve_forever()
+class Server(ThreadingHTTPServer):
+    # slack_bolt asks for each of the first 64 messages at once. With the default of 5 the kernel
+    # would have to send most of them again, seconds later.
+    request_queue_size = 512
+    daemon_threads = True
+
+
+Server(("127.0.0.1", http_port), Handler).serve_forever()

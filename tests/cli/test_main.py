@@ -1,6 +1,7 @@
 """The frame around every command: help, versions, exit statuses, errors, what gets imported."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -102,7 +103,7 @@ def test_a_defect_is_reported_without_a_traceback(yoi, workspace, monkeypatch):
 def test_the_reader_may_stop_reading(workspace):
     """`yoi ... | head` ends quietly."""
     ran = subprocess.run(
-        f"{sys.executable} -m yoi.cli plugin --help | true; echo ${{PIPESTATUS[0]}}",
+        f"{shlex.quote(sys.executable)} -m yoi.cli plugin --help | true; echo ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ran.stdout.strip() == "0"
