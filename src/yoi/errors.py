@@ -9,6 +9,7 @@
     ├── ManifestError         plugin.toml is not acceptable
     ├── PackageError          an archive, folder, digest or store is not acceptable
     ├── EnablementError       the operator's configuration is not acceptable
+    ├── TrustError            what the operator decided cannot be read, kept or applied
     ├── ConfigError           values that do not fit a plugin's config schema
     ├── ConnectionFailure     a dial, handshake or live socket failed
     ├── RequestFailure        a one-shot HTTP request was refused or failed
@@ -118,6 +119,12 @@ class EnablementError(YoiError):
     """The operator's yoi.toml names something that cannot be enabled as written."""
 
     family = "enablement"
+
+
+class TrustError(YoiError):
+    """What the operator of this account decided cannot be read, kept or applied."""
+
+    family = "trust"
 
 
 class ConfigError(YoiError):
@@ -285,6 +292,15 @@ CODES: dict[str, str] = {
     "enablement.grant": "the grants are bound to another package",
     "enablement.surface": "a surface the package does not declare",
     "enablement.duplicate": "two enabled entries have the same instance name",
+    # trust
+    "trust.pending": "the operator of this account has not decided this",
+    "trust.changed": "the file is not the one that was shown, or whose digest was given",
+    "trust.folder": "the folder for what was decided cannot be used",
+    "trust.damaged": "what was decided cannot be read",
+    "trust.busy": "another process is recording a decision",
+    "trust.full": "there is no room for what was decided",
+    "trust.foreign": "a file that the host writes was not written for this workspace",
+    "trust.unusable": "yoi.toml has been empty or unreadable for too long",
     # config
     "config.schema": "a config schema that is not in the supported subset",
     "config.value": "an operator's value does not fit the plugin's schema",
@@ -414,6 +430,7 @@ CODES: dict[str, str] = {
     "serving.listen": "the address or port cannot be listened at",
     "serving.tls": "a certificate, its key or an authority cannot be used",
     "serving.keys": "the file of cursor and session keys cannot be used",
+    "serving.watch": "the operating system tells of no changed files; they are looked for",
     # observe
     "observe.target": "what to watch, or where, is not written in a usable way",
     "observe.unauthorized": "the token is missing, wrong, expired or revoked",

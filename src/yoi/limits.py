@@ -335,6 +335,14 @@ class Limits:
     observe_queue: int = bound(8, "frames read ahead; then the socket is not read")
     observe_answer_bytes: int = bound(4 * MIB, "an answer that lists what can be watched")
 
+    # what the operator decided
+    look_ms: int = bound(2_000, "between two looks at a file that may change unnoticed")
+    looked_at_files: int = bound(4_096, "files of one look; the rest is left to notification")
+    withdraw_ms: int = bound(3_000, "a grant that is missing for so long is withdrawn")
+    being_written_ms: int = bound(30_000, "the longest that a file counts as half written")
+    decisions_bytes: int = bound(4 * MIB, "what was decided for one workspace; yoi.toml and more")
+    decided_workspaces: int = bound(4_096, "then those whose folder is gone are forgotten")
+
     # control socket
     control_request_bytes: int = bound(1 * MIB, "one request line")
     control_response_bytes: int = bound(16 * MIB, "one answer")

@@ -114,6 +114,14 @@ class SecretUse:
             f"{self.name} to {self.binding.goal} at {self.binding.in_words()}", LIMITS.message_chars
         )
 
+    def covers(self, other: "SecretUse") -> bool:
+        """Return whether having this use is having `other`: the same secret, no further places."""
+        return (
+            self.key == other.key
+            and self.secret == other.secret
+            and set(other.binding.pointers) <= set(self.binding.pointers)
+        )
+
     def using(self, secret: str) -> "SecretUse":
         """Return the grant of this use with the store's name `secret`."""
         return SecretUse.parse({**self.to_table(), "secret": secret})

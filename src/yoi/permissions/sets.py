@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from yoi.errors import PermissionMalformed, UrlRefused
 from yoi.limits import LIMITS
@@ -106,6 +106,31 @@ class PermissionSet:
         """Return whether a permission here is, or holds, `wanted`."""
         return any(mine.covers(wanted) for mine in self.permissions)
 
+    def covers(self, other: "PermissionSet") -> bool:
+        """Return whether each thing in `other` is held by one thing here."""
+        return other.beyond(self).empty
+
+    def beyond(self, other: "PermissionSet") -> "PermissionSet":
+        """Return what is here and not held by one thing in `other`."""
+        return PermissionSet(
+            _beyond(self.permissions, other.permissions),
+            _beyond(self.websocket, other.websocket),
+            _beyond(self.request, other.request),
+            _beyond(self.secrets, other.secrets),
+        )
+
+    def within(self, other: "PermissionSet") -> "PermissionSet":
+        """Return what both sets give, one of them as written.
+
+        Two things that overlap, neither holding the other, give nothing: that is less than both.
+        """
+        return PermissionSet(
+            _within(self.permissions, other.permissions),
+            _within(self.websocket, other.websocket),
+            _within(self.request, other.request),
+            _within(self.secrets, other.secrets),
+        )
+
     def to_tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return TOML-able lists under `permissions`, `websocket`, `request` and `secrets`."""
         return {
@@ -129,6 +154,29 @@ def permission_hash(permissions: PermissionSet) -> str:
     }
     canonical = json.dumps(lists, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(_HASH_CONTEXT + canonical.encode()).hexdigest()
+
+
+class _Holds(Protocol):
+    def covers(self, other: Any, /) -> bool: ...
+
+
+_Thing = TypeVar("_Thing", bound=_Holds)
+
+
+def _beyond(mine: tuple[_Thing, ...], theirs: tuple[_Thing, ...]) -> tuple[_Thing, ...]:
+    return tuple(one for one in mine if not any(other.covers(one) for other in theirs))
+
+
+def _within(mine: tuple[_Thing, ...], theirs: tuple[_Thing, ...]) -> tuple[_Thing, ...]:
+    held = [one for one in mine if any(other.covers(one) for other in theirs)]
+    held += [one for one in theirs if any(other.covers(one) for other in mine)]
+    made: list[_Thing] = []
+    for one in held:
+        # What means the same is there once, in the words of the first set.
+        if not any(other.covers(one) for other in made):
+            made = [other for other in made if not one.covers(other)]
+            made.append(one)
+    return tuple(made)
 
 
 def set_keys(secret: TableSpec[SecretUse]) -> tuple[Key, ...]:

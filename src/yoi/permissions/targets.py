@@ -248,6 +248,20 @@ class UrlTarget:
             )
         )
 
+    def covers(self, other: "UrlTarget") -> bool:
+        """Return whether having this target is having `other`: its URLs, size, captures and name.
+
+        Another name is another target: commands, secrets and captures refer to it.
+        """
+        return (
+            self.kind is other.kind
+            and self.name == other.name
+            and all(self.covers_reach(other.host, reach) for reach in other.reaches())
+            and other.max_message_bytes <= self.max_message_bytes
+            and (self.addresses == "private" or other.addresses != "private")
+            and set(other.captures) <= set(self.captures)
+        )
+
     @property
     def _prefixes(self) -> tuple[str, ...]:
         return ("/",) if self.any_path else self.path_prefixes

@@ -1,0 +1,70 @@
+"""Where decisions are kept: a folder of this account alone, beside no workspace."""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from yoi.errors import TrustError
+
+VARIABLE = "YOI_STATE_HOME"
+"""Names the folder where there is no home: system units, containers."""
+
+
+def decisions_folder(environment: Mapping[str, str], home: Path) -> Path:
+    """Return the account's folder: below YOI_STATE_HOME, or XDG_STATE_HOME, or ~/.local/state."""
+    chosen = environment.get(VARIABLE, "")
+    if chosen:
+        if not chosen.startswith("/"):
+            raise _unusable(Path(chosen), "is not an absolute path")
+        return Path(chosen) / "decisions"
+    base = environment.get("XDG_STATE_HOME", "")
+    state = Path(base) if base.startswith("/") else home / ".local" / "state"
+    return state / "yoi" / "decisions"
+
+
+def prepare(folder: Path, workspace: Path) -> None:
+    """Make `folder` where it is missing, mode 0700. Raises TrustError as `check`."""
+    _outside(folder, workspace)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise _unusable(folder, exc.strerror or type(exc).__name__) from None
+    check(folder, workspace)
+
+
+def check(folder: Path, workspace: Path) -> bool:
+    """Return whether `folder` is there. Raises TrustError (`trust.folder`) where it is not ours.
+
+    That is: inside `workspace`, a link, of another account, or open to other accounts.
+    """
+    _outside(folder, workspace)
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise _unusable(folder, exc.strerror or type(exc).__name__) from None
+    if stat.S_ISLNK(found.st_mode):
+        raise _unusable(folder, "is a link")
+    if not stat.S_ISDIR(found.st_mode):
+        raise _unusable(folder, "is not a folder")
+    if found.st_uid != os.geteuid():
+        raise _unusable(folder, "belongs to another account")
+    if found.st_mode & 0o077:
+        raise _unusable(folder, "is open to other accounts", f"chmod 700 {folder}")
+    return True
+
+
+def _outside(folder: Path, workspace: Path) -> None:
+    real = Path(os.path.realpath(folder))
+    if real.is_relative_to(os.path.realpath(workspace)):
+        raise _unusable(folder, "lies inside the workspace, which could then decide for itself")
+
+
+def _unusable(folder: Path, why: str, hint: str | None = None) -> TrustError:
+    return TrustError(
+        "trust.folder",
+        f"what was decided cannot be kept in {folder}: it {why}",
+        hint=hint or f"name another folder: {VARIABLE}=/var/lib/yoi yoi serve",
+    )

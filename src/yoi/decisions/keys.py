@@ -1,0 +1,170 @@
+"""Each key of yoi.toml, and when another value of it is less than what was decided.
+
+A key that is not here is a setting: any other value waits for a decision. A test compares this
+table with what the parsers of yoi.toml accept, so that no key is forgotten.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from yoi.limits import LIMITS
+
+
+class Kind(Enum):
+    """How two values of a key compare."""
+
+    NAME = "name"
+    """Says which entry or row it is."""
+    SETTING = "setting"
+    """Any other value is another decision."""
+    AT_MOST = "at most"
+    """A smaller number is less."""
+    CHOICE = "choice"
+    """Each choice includes those before it."""
+    SET = "set"
+    """Fewer texts are less."""
+    ROWS = "rows"
+    """Tables, each known by some of its keys; fewer rows are less."""
+    GRANTS = "grants"
+    """Permissions, targets and secrets, compared by what they cover."""
+    HARMLESS = "harmless"
+    """Gives no authority; the file's value counts."""
+
+
+_NO_KEYS: "Mapping[str, Rule]" = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the values of one key compare."""
+
+    kind: Kind
+    default: Any = None
+    """What an absent key says. None: as much as there is (AT_MOST, SET)."""
+    choices: tuple[Any, ...] = ()
+    identity: tuple[str, ...] = ()
+    """ROWS: the first of these keys that a row has is its name."""
+    keys: "Mapping[str, Rule]" = field(default_factory=lambda: _NO_KEYS)
+
+
+NAME = Rule(Kind.NAME)
+SETTING = Rule(Kind.SETTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One kind of entry: its place in yoi.toml, and its keys."""
+
+    name: str
+    path: tuple[str, ...]
+    many: bool
+    """Whether it is a list of tables, each an entry of its own."""
+    keys: Mapping[str, Rule]
+
+
+_TOOLS = Rule(
+    Kind.ROWS,
+    identity=("name", "tool"),
+    keys={
+        "plugin": SETTING,
+        "tool": SETTING,
+        "name": NAME,
+        "approval": Rule(Kind.CHOICE, default="ask", choices=("deny", "ask", "auto")),
+    },
+)
+_NOTIFY = Rule(
+    Kind.ROWS,
+    identity=("plugin",),
+    keys={
+        "plugin": NAME,
+        "start_run": Rule(Kind.CHOICE, default=False, choices=(False, True)),
+        "per_minute": Rule(Kind.AT_MOST, default=LIMITS.notify_per_minute),
+    },
+)
+_NAMES = Rule(Kind.SET, default=())
+
+SECTIONS: Mapping[str, Section] = {
+    section.name: section
+    for section in (
+        Section(
+            "plugin",
+            ("plugins", "enabled"),
+            many=True,
+            keys={
+                "id": SETTING,
+                "name": NAME,
+                "version": SETTING,
+                "digest": SETTING,
+                "surfaces": Rule(Kind.SET),
+                "config": SETTING,
+                "grants": Rule(Kind.GRANTS),
+            },
+        ),
+        Section(
+            "worker",
+            ("workers",),
+            many=True,
+            keys={
+                "name": NAME,
+                "model": SETTING,
+                "base_url": SETTING,
+                "api_key": SETTING,
+                "instructions": SETTING,
+                "max_turns": Rule(Kind.AT_MOST, default=LIMITS.run_turns),
+                "max_output_tokens": Rule(Kind.AT_MOST),
+                "thinking": SETTING,
+                "tools": _TOOLS,
+                "notify": _NOTIFY,
+                "script": SETTING,
+            },
+        ),
+        Section(
+            "upstream",
+            ("backend", "runtimes"),
+            many=True,
+            keys={
+                "id": NAME,
+                "url": SETTING,
+                "token": SETTING,
+                "ca": SETTING,
+                "insecure": Rule(Kind.CHOICE, default=False, choices=(False, True)),
+            },
+        ),
+        Section(
+            "observation",
+            ("observation",),
+            many=False,
+            keys={
+                "listen": SETTING,
+                "names": _NAMES,
+                "origins": _NAMES,
+                "tls": SETTING,
+                "persist": SETTING,
+            },
+        ),
+        Section(
+            "runtime",
+            ("runtime",),
+            many=False,
+            keys={"id": SETTING, "listen": SETTING, "names": _NAMES, "tls": SETTING},
+        ),
+        Section(
+            "secrets",
+            ("secrets",),
+            many=False,
+            keys={"store": SETTING, "unlock": SETTING, "key_file": SETTING},
+        ),
+    )
+}
+OTHER = "table"
+"""The section of a table that is none of these: one setting as a whole."""
+GRANT_LISTS = ("permissions", "websocket", "request", "secrets")
+
+
+def section_of(entry: str) -> Section:
+    """Return the section of the entry called `entry`, such as `plugin:echo`."""
+    kind, _, name = entry.partition(":")
+    return SECTIONS.get(kind) or Section(OTHER, (name,), many=False, keys={})

@@ -1,0 +1,123 @@
+"""`Decisions`: what a host asks about a workspace, and the ways to answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from yoi.decisions.compare import Verdict, compare
+from yoi.decisions.entries import Content, Entries, digest
+from yoi.decisions.store import DecisionStore
+from yoi.errors import TrustError
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What of a yoi.toml is in force, and how each entry compares with what was decided."""
+
+    entries: Entries
+    verdicts: tuple[Verdict, ...]
+    decided: Mapping[str, Content]
+    """What it was compared with."""
+
+    @property
+    def pending(self) -> tuple[Verdict, ...]:
+        """The entries that wait for a decision, wholly or partly."""
+        return tuple(verdict for verdict in self.verdicts if verdict.pending)
+
+    @property
+    def kept(self) -> dict[str, Content | None]:
+        """What stays decided of the entries of which something is missing in the file."""
+        return {one.entry: one.keep for one in self.verdicts if one.narrowed}
+
+
+class Decisions(Protocol):
+    """What the operator decided. Every method blocks, but not for long."""
+
+    def in_force(self, workspace: Path, file: Entries) -> InForce:
+        """Return what of the entries of the file is in force. Raises TrustError."""
+        ...
+
+    def narrow(self, workspace: Path, found: InForce) -> None:
+        """Record what the file does not say any more, so that it asks when it returns."""
+        ...
+
+    def identity(self, workspace: Path) -> str | None:
+        """Return the random id that the host's own files carry; None accepts every id."""
+        ...
+
+
+def judge(decided: Mapping[str, Content], file: Mapping[str, Content]) -> InForce:
+    """Return what is decided and stands in the file, entry by entry."""
+    names = [*file, *(name for name in decided if name not in file)]
+    verdicts = tuple(compare(name, decided.get(name), file.get(name)) for name in names)
+    entries = {one.entry: one.in_force for one in verdicts if one.in_force is not None}
+    return InForce(entries, verdicts, decided)
+
+
+class AccountDecisions:
+    """The decisions of this account, as its store keeps them."""
+
+    def __init__(self, store: DecisionStore | None = None) -> None:
+        self.store = store or DecisionStore.of_account()
+
+    def in_force(self, workspace: Path, file: Entries) -> InForce:
+        """Return what was decided and stands in `file`."""
+        return judge(self.store.entries(workspace), file)
+
+    def narrow(self, workspace: Path, found: InForce) -> None:
+        """Record what is missing, but for entries that were decided anew meanwhile."""
+        if found.kept:
+            self.store.narrow(workspace, found.decided, found.kept)
+
+    def identity(self, workspace: Path) -> str | None:
+        """Return the id in the store."""
+        return self.store.identity(workspace)
+
+
+class GivenDigest:
+    """The file whose digest came with the command line is decided, until the process ends."""
+
+    def __init__(self, expected: str, store: DecisionStore | None = None) -> None:
+        self._expected = expected
+        self._store = store or DecisionStore.of_account()
+        self._decided: Entries | None = None
+
+    def in_force(self, workspace: Path, file: Entries) -> InForce:
+        """Return what was given and stands in `file`. Raises TrustError (`trust.changed`)."""
+        if self._decided is None:
+            found = digest(file)
+            if self._expected != found:
+                raise TrustError(
+                    "trust.changed",
+                    f"this workspace is not the one that was decided: its digest is {found}",
+                    hint="read what it says: yoi trust --show",
+                    expected=self._expected,
+                    found=found,
+                )
+            self._decided = dict(file)
+        return judge(self._decided, file)
+
+    def narrow(self, workspace: Path, found: InForce) -> None:
+        """Remember what is missing until the process ends."""
+        left = {**found.decided, **found.kept}
+        self._decided = {name: one for name, one in left.items() if one is not None}
+
+    def identity(self, workspace: Path) -> str | None:
+        """Return the id in the store."""
+        return self._store.identity(workspace)
+
+
+class WholeWorkspace:
+    """Whatever the workspace says is decided: who can write there grants."""
+
+    def in_force(self, workspace: Path, file: Entries) -> InForce:
+        """Return all of `file`."""
+        return judge(file, file)
+
+    def narrow(self, workspace: Path, found: InForce) -> None:
+        """Record nothing."""
+
+    def identity(self, workspace: Path) -> str | None:
+        """Return None."""
+        return None

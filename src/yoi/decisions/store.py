@@ -1,0 +1,201 @@
+"""`DecisionStore`: what the operator of this account decided, one file for each workspace."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from yoi.decisions.entries import Content, Entries
+from yoi.decisions.folder import check, decisions_folder, prepare
+from yoi.errors import SecretError, TrustError
+from yoi.limits import LIMITS, Limits
+from yoi.secrets.files import locked, read_owned, write_private
+
+_FORMAT = 1
+_ID_BYTES = 16
+
+
+class Decided(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What was decided for one workspace."""
+
+    format: int = _FORMAT
+    workspace: str
+    id: str
+    """Random; the files that the host writes into the workspace carry it."""
+    entries: dict[str, dict[str, Any]] = {}
+    reviewed: bool = False
+    """Whether a person has decided anything here yet."""
+
+
+class DecisionStore:
+    """The decisions in `folder`. Everything blocks, but not for long."""
+
+    def __init__(self, folder: Path, limits: Limits = LIMITS) -> None:
+        self.folder = folder
+        self._limits = limits
+
+    @classmethod
+    def of_account(cls, limits: Limits = LIMITS) -> "DecisionStore":
+        """Return the store of the account that this process runs as."""
+        return cls(decisions_folder(os.environ, Path.home()), limits)
+
+    def read(self, workspace: Path) -> Decided | None:
+        """Return what was decided for `workspace`, None where nothing ever was.
+
+        Raises TrustError: `trust.folder`, `trust.damaged`.
+        """
+        if not check(self.folder, workspace):
+            return None
+        return self._read(_real(workspace))
+
+    def entries(self, workspace: Path) -> Entries:
+        """Return the decided entries of `workspace`."""
+        found = self.read(workspace)
+        return {} if found is None else found.entries
+
+    def identity(self, workspace: Path) -> str:
+        """Return the workspace's random id, made where it has none yet."""
+        found = self.read(workspace)
+        if found is not None:
+            return found.id
+        with self._changing(workspace) as decided:
+            return decided.id
+
+    def record(
+        self, workspace: Path, changes: Mapping[str, Content | None], *, reviewed: bool = True
+    ) -> None:
+        """Decide the entries in `changes` as they stand there; None forgets one."""
+        with self._changing(workspace) as decided:
+            for entry, content in changes.items():
+                if content is None:
+                    decided.entries.pop(entry, None)
+                else:
+                    decided.entries[entry] = content
+            decided.reviewed = decided.reviewed or reviewed
+
+    def narrow(
+        self, workspace: Path, seen: Mapping[str, Content], kept: Mapping[str, Content | None]
+    ) -> None:
+        """Keep only what `kept` says of entries that are still decided as in `seen`."""
+        with self._changing(workspace) as decided:
+            for entry, content in kept.items():
+                # Decided anew meanwhile: then that counts, not what was missing before.
+                if decided.entries.get(entry) == seen.get(entry):
+                    if content is None:
+                        decided.entries.pop(entry, None)
+                    else:
+                        decided.entries[entry] = content
+
+    def forget(self, workspace: Path) -> bool:
+        """Forget everything about `workspace`; return whether there was anything."""
+        if not check(self.folder, workspace):
+            return False
+        with self._locked(workspace):
+            path = self._path(_real(workspace))
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            except OSError as exc:
+                raise _damaged(path, exc.strerror or type(exc).__name__) from None
+            return True
+
+    @contextlib.contextmanager
+    def _changing(self, workspace: Path) -> Iterator[Decided]:
+        """Yield what is decided, to be changed; it is written when the block ends well."""
+        prepare(self.folder, workspace)
+        real = _real(workspace)
+        with self._locked(workspace):
+            found = self._read(real)
+            if found is None:
+                self._make_room()
+                found = Decided(workspace=real, id=secrets.token_hex(_ID_BYTES))
+                before = b""
+            else:
+                before = _encoded(found)
+            yield found
+            data = _encoded(found)
+            if len(data) > self._limits.decisions_bytes:
+                raise TrustError(
+                    "trust.full", f"the decisions are over {self._limits.decisions_bytes} bytes"
+                )
+            if data != before:
+                try:
+                    write_private(self._path(real), data)
+                except SecretError as exc:
+                    raise TrustError("trust.folder", exc.message, hint=exc.hint) from None
+
+    @contextlib.contextmanager
+    def _locked(self, workspace: Path) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self.folder / ".lock", self._limits))
+            except SecretError as exc:
+                if exc.code == "secret.busy":
+                    raise TrustError(
+                        "trust.busy",
+                        "another process is recording a decision",
+                        hint="try again when it is done",
+                    ) from None
+                raise TrustError("trust.folder", exc.message, hint=exc.hint) from None
+            yield
+
+    def _read(self, real: str) -> Decided | None:
+        path = self._path(real)
+        try:
+            data = read_owned(path, self._limits.decisions_bytes)
+        except SecretError as exc:
+            raise _damaged(path, exc.message, exc.hint) from None
+        if data is None:
+            return None
+        try:
+            found = msgspec.json.decode(data, type=Decided)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise _damaged(path, "it is not what Yoi writes") from None
+        if found.format != _FORMAT:
+            raise _damaged(path, "it was written by another version of Yoi")
+        if found.workspace != real or len(found.id) != 2 * _ID_BYTES:
+            raise _damaged(path, "it is about another workspace")
+        return found
+
+    def _path(self, real: str) -> Path:
+        return self.folder / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+
+    def _make_room(self) -> None:
+        """Forget workspaces whose folder is gone, where there are too many."""
+        files = sorted(self.folder.glob("*.json"))
+        if len(files) < self._limits.decided_workspaces:
+            return
+        for path in files:
+            with contextlib.suppress(SecretError, msgspec.DecodeError, OSError):
+                data = read_owned(path, self._limits.decisions_bytes)
+                if data and not os.path.isdir(msgspec.json.decode(data, type=Decided).workspace):
+                    path.unlink()
+                    continue
+        if len(list(self.folder.glob("*.json"))) >= self._limits.decided_workspaces:
+            raise TrustError(
+                "trust.full",
+                f"there are decisions for {self._limits.decided_workspaces} workspaces",
+                hint="forget those of one: yoi trust --forget --workspace DIR",
+            )
+
+
+def _real(workspace: Path) -> str:
+    return os.path.realpath(workspace)
+
+
+def _encoded(decided: Decided) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(decided, order="deterministic")) + b"\n"
+
+
+def _damaged(path: Path, why: str, hint: str | None = None) -> TrustError:
+    return TrustError(
+        "trust.damaged",
+        f"what was decided for this workspace cannot be read: {path}: {why}; nothing is in force",
+        hint=hint or "decide again: yoi trust --forget, then yoi trust",
+    )
