@@ -242,8 +242,9 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", list(targets.TargetKind))
 def test_every_key_of_a_target_counts_when_grants_are_compared(kind):
-    keys = [key for key in targets._KEYS[kind] if key in REQUEST]
-    assert set(keys) == set(targets._KEYS[kind]) - {"description"}
+    known = set(targets.TARGETS[kind].keys)
+    keys = [key for key in REQUEST if key in known]
+    assert set(keys) == known
     scheme = {"scheme": kind.schemes[1]}
     base = {key: REQUEST[key] for key in keys if key != "addresses"} | scheme
     others = OTHERS | {"scheme": kind.schemes[0]}
@@ -257,7 +258,7 @@ def test_every_key_of_a_secrets_use_counts_when_grants_are_compared():
     base = {"name": "bot", "connection": "gateway", "at": ["/token"], "secret": "mine"}
     others = {"name": "x", "connection": "x", "at": ["/x"], "secret": "x"}
     # `description` is the author's words; `request` stands in for `connection`.
-    assert set(secrets._USE_KEYS) == {*others, "description", "request"}
+    assert set(secrets.GRANTED_SECRET.keys) == {*others, "description", "request"}
     mine = SecretUse.parse(base)
     for key, value in others.items():
         assert not mine.covers(SecretUse.parse({**base, key: value})), key
