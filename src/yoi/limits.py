@@ -102,7 +102,16 @@ class Limits:
     insertions: int = bound(16, "places of one message that the host fills in")
     captures: int = bound(8, "values taken out of one HTTP answer")
     last_values: int = bound(8, "values of frames that one connection remembers")
-    last_value_bytes: int = bound(4 * KIB, "one such value as JSON; a longer one is not remembered")
+    last_value_bytes: int = bound(
+        4 * KIB,
+        "a watched value as JSON: one to remember, to match or to copy; longer ones are not seen",
+    )
+    standing_message_bytes: int = bound(
+        16 * KIB, "a heartbeat or autoreply: filled in and written on the loop, time and again"
+    )
+    watched_bytes: int = bound(
+        4 * MIB, "JSON gone through in one frame below its outermost object, lists fourfold"
+    )
     autoreplies: int = bound(8, "kinds of frames of one session that the host answers by itself")
     dials_per_day: int = bound(2_000, "default; the slowest default backoff makes 1440")
     dials_per_day_max: int = bound(50_000, "more is a load on somebody's gateway")

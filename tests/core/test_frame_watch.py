@@ -1,10 +1,13 @@
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yoi.core import frame_watch
 from yoi.core.frame_watch import Autoreply, FrameMatch, FrameWatch, LastPointer, json_equal
+from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
 
 JSON = st.recursive(
@@ -119,3 +122,74 @@ def test_equality_is_json_s(one, other):
     assert json_equal(one, other) == json_equal(other, one)
     if type(one) is not type(other) and isinstance(one, bool):
         assert not json_equal(one, other)
+
+
+def test_a_container_is_gone_through_once_whatever_is_watched_in_it(monkeypatch):
+    parsed = []
+    real = frame_watch._parsed
+
+    def counted(decoder, data, otherwise=None):
+        parsed.append(data)
+        return real(decoder, data, otherwise)
+
+    monkeypatch.setattr(frame_watch, "_parsed", counted)
+    replies = [Autoreply(FrameMatch(at(f"/x/{n}"), [n]), lambda *_: "") for n in range(8)]
+    watch = watching(*((f"n{n}", f"/x/{n}") for n in range(8)), replies=replies)
+    watch.look('{"s":1,"x":[' + ",".join(["[]"] * 1000) + "]}")
+    assert len(watch.last) == 8
+    assert len(parsed) == 2 + 8  # the object, its list, and eight values
+
+
+def test_what_is_not_on_a_way_is_never_built():
+    watch = watching(("seq", "/s"), ("id", "/d/id"), ack=FrameMatch(at("/op"), 11))
+    frame = '{"s":1,"op":11,"d":{"id":7,"big":[' + "[]," * 300_000 + "0]}}"
+    tracemalloc.start()
+    try:
+        watch.look(frame)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert watch.last == {"seq": 1, "id": 7}
+
+
+def test_a_frame_that_costs_too_much_is_left_and_says_so():
+    limits = Limits(watched_bytes=100)
+    watch = FrameWatch([LastPointer("seq", at("/s")), LastPointer("id", at("/d/id"))], limits)
+    watch.look('{"s":1,"d":{"id":7,"more":"' + "x" * 100 + '"}}')
+    assert watch.last == {"seq": 1}
+    assert watch.cut_short
+    watch.look('{"s":2,"d":{"id":8}}')
+    assert watch.last == {"seq": 2, "id": 8}
+    assert not watch.cut_short
+
+
+def test_long_values_match_nothing_and_are_not_copied():
+    long = json.dumps(["x" * LIMITS.last_value_bytes])
+    reply = Autoreply(FrameMatch(at("/op"), 1), lambda *_: "", (at("/id"),))
+    watch = watching(ack=FrameMatch(at("/id"), json.loads(long)), replies=[reply])
+    acked, (due,) = watch.look(f'{{"op":1,"id":{long}}}')
+    assert not acked
+    assert due.copied is None
+
+
+@pytest.mark.parametrize("key", ['a"b', "a\\b", "a\nb", "é", "", "f0"])
+def test_any_key_can_be_watched(key):
+    watch = FrameWatch([LastPointer("v", JsonPointer((key, key)))])
+    watch.look(json.dumps({key: {key: 1}}))
+    assert watch.last == {"v": 1}
+
+
+def test_an_index_far_behind_is_not_looked_for():
+    watch = watching(("near", "/1023"), ("far", "/1024"))
+    watch.look("[" + "0," * 1100 + "0]")
+    assert watch.last == {"near": 0}
+
+
+def test_what_is_watched_may_change_between_frames():
+    watch = watching(("seq", "/s"))
+    watch.look('{"s":1,"op":11}')
+    watch.ack = FrameMatch(at("/op"), 11)
+    assert watch.look('{"s":2,"op":11}') == (True, [])
+    watch.ack = None
+    assert watch.look('{"s":3,"op":11}') == (False, [])
+    assert watch.last == {"seq": 3}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yoi.core import insertion
 from yoi.core.insertion import Insertion, insert_into, parse_insertions, value_at
 from yoi.errors import InsertionError, SecretError
 from yoi.limits import LIMITS
@@ -213,3 +214,21 @@ def test_value_at():
     for missing in ("/x", "/a/1", "/a/-", "/a/0/b/c"):
         with pytest.raises(LookupError):
             value_at(document, at(missing))
+
+
+def test_each_container_on_a_way_is_copied_once(monkeypatch):
+    made = []
+    copied = insertion._Copies._copied
+
+    def counted(self, container):
+        made.append(copied(self, container))
+        return made[-1]
+
+    monkeypatch.setattr(insertion._Copies, "_copied", counted)
+    document = {"list": [None] * 16, "other": [1]}
+    places = tuple(Insertion(at(f"/list/{n}"), secret="s") for n in range(16))
+    filled = insert_into(document, places, lambda one: int(one.at.tokens[1]))
+    assert filled == {"list": list(range(16)), "other": [1]}
+    assert document == {"list": [None] * 16, "other": [1]}
+    assert filled["other"] is document["other"]
+    assert len({id(one) for one in made}) == 2

@@ -99,6 +99,21 @@ def test_a_timer():
         ("websocket_close", {"connection": "g", "reason": "é" * 100}, "reason"),
         ("websocket_heartbeat", {"connection": "g", "every_ms": 10, "text": "x"}, "at least"),
         ("websocket_heartbeat", {"connection": "g", "every_ms": True, "text": "x"}, "every_ms"),
+        (
+            "websocket_heartbeat",
+            {"connection": "g", "every_ms": 5000, "json": [[]] * 9000},
+            "the host repeats",
+        ),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "/a", "equals": 1}, "text": "x" * 20_000},
+            "the host repeats",
+        ),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "/a", "equals": "x" * 5000}, "text": "x"},
+            "equals",
+        ),
         ("websocket_heartbeat", {"connection": "g", "every_ms": 5000}, "text or json"),
         (
             "websocket_heartbeat",

@@ -218,6 +218,8 @@ class Session:
 
     def _look(self, text: str) -> None:
         acked, due = self._watch.look(text)
+        if self._watch.cut_short:
+            self._tell("notice.watch", "a frame was not looked through: it holds too much")
         if acked and self._heartbeat is not None:
             self._heartbeat.acked(self._clock.monotonic())
         for one in due:

@@ -1,11 +1,13 @@
 """What the host itself reads in text frames: acknowledgements, frames to answer, last values.
 
-Sans-I/O. A frame is parsed only where something is watched for, and only along the pointers that
-are asked for: the rest is skipped over, not built.
+Sans-I/O. Whoever sends a frame chooses its size and shape, and the event loop reads it: so each
+object or list on the way to a place is gone through once, whatever is watched for there, the rest
+is skipped over and never built, and what one frame may cost is bounded.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -16,9 +18,14 @@ from yoi.permissions import JsonPointer, array_index
 Json = Any
 _ABSENT: Final = object()
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _ANY = msgspec.json.Decoder()
+_LIST_COST = 4
+"""A list is gone through element by element, an object in one go."""
+_ODD_KEY_BYTES = 64 * 1024
+"""The largest object that is searched for a key with quotes, backslashes or control characters."""
+_ELEMENTS = 1024
+"""Elements of a list in which something can be watched for; real messages name the first few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,12 @@ class FrameWatch:
         self.ack: FrameMatch | None = None
         self.replies: list[Autoreply] = []
         self.last: dict[str, Json] = {}
+        self.cut_short = False
+        """Whether the frame looked at last was too costly to go through to the end."""
         self._last = tuple(last)
         self._limits = limits
+        self._ways = _Way.to(self._pointers())
+        self._ways_of = (self.ack, self.replies)
 
     @property
     def idle(self) -> bool:
@@ -79,65 +90,166 @@ class FrameWatch:
 
         Text that is not JSON, or nested too deeply to parse, matches nothing.
         """
-        frame = _Frame(text)
+        values = self._values(text)
         for pointer in self._last:
-            value = frame.at(pointer.at, self._limits.last_value_bytes)
+            value = values.get(pointer.at, _ABSENT)
             if value is not None and value is not _ABSENT:
                 self.last[pointer.name] = value
-        acked = self.ack is not None and frame.matches(self.ack)
+        acked = self.ack is not None and _matches(values, self.ack)
         due = [
-            Due(reply, _copied(frame, reply.copies))
+            Due(reply, _copied(values, reply.copies))
             for reply in self.replies
-            if frame.matches(reply.when)
+            if _matches(values, reply.when)
         ]
         return acked, due
 
+    def _values(self, text: str) -> dict[JsonPointer, Json]:
+        if self.ack is not self._ways_of[0] or self.replies is not self._ways_of[1]:
+            self._ways = _Way.to(self._pointers())
+            self._ways_of = (self.ack, self.replies)
+        search = _Search(self._limits)
+        search.look(text, self._ways)
+        self.cut_short = search.left < 0
+        return search.found
 
-def _copied(frame: "_Frame", pointers: Sequence[JsonPointer]) -> tuple[Json, ...] | None:
-    values = tuple(frame.at(pointer) for pointer in pointers)
-    return None if any(value is _ABSENT for value in values) else values
-
-
-class _Frame:
-    """One text frame, its outer object parsed once and anything deeper when asked for."""
-
-    def __init__(self, text: str) -> None:
-        self._top = _parsed(_OBJECT, text) if text.lstrip()[:1] == "{" else None
-        self._text = text
-
-    def at(self, pointer: JsonPointer, max_bytes: int | None = None) -> Json:
-        """Return the value at `pointer`; `_ABSENT` where there is none, or a longer one."""
-        tokens = pointer.tokens
-        raw: msgspec.Raw | None
-        if self._top is not None:
-            raw = self._top.get(tokens[0])
-            tokens = tokens[1:]
-        else:
-            raw = _parsed(_RAW, self._text)
-        for token in tokens:
-            if raw is None:
-                break
-            raw = _child(raw, token)
-        if raw is None or (max_bytes is not None and len(memoryview(raw)) > max_bytes):
-            return _ABSENT
-        return _parsed(_ANY, raw, _ABSENT)
-
-    def matches(self, match: FrameMatch) -> bool:
-        """Return whether the frame holds what is looked for."""
-        value = self.at(match.at)
-        return value is not _ABSENT and json_equal(value, match.equals)
+    def _pointers(self) -> Iterable[JsonPointer]:
+        for last in self._last:
+            yield last.at
+        if self.ack is not None:
+            yield self.ack.at
+        for reply in self.replies:
+            yield reply.when.at
+            yield from reply.copies
 
 
-def _child(raw: msgspec.Raw, token: str) -> msgspec.Raw | None:
-    first = bytes(memoryview(raw)[:1])
-    if first == b"{":
-        inside: dict[str, msgspec.Raw] | None = _parsed(_OBJECT, raw)
-        return None if inside is None else inside.get(token)
-    index = array_index(token) if first == b"[" else None
-    elements: list[msgspec.Raw] | None = None if index is None else _parsed(_ARRAY, raw)
-    if index is None or elements is None or index >= len(elements):
+def _matches(values: Mapping[JsonPointer, Json], match: FrameMatch) -> bool:
+    value = values.get(match.at, _ABSENT)
+    return value is not _ABSENT and json_equal(value, match.equals)
+
+
+def _copied(
+    values: Mapping[JsonPointer, Json], pointers: Sequence[JsonPointer]
+) -> tuple[Json, ...] | None:
+    if not all(pointer in values for pointer in pointers):
         return None
-    return elements[index]
+    return tuple(values[pointer] for pointer in pointers)
+
+
+class _Way:
+    """The ways from one place to all watched places below it, which share their beginnings."""
+
+    __slots__ = ("ends", "further")
+
+    def __init__(self) -> None:
+        self.ends: JsonPointer | None = None
+        self.further: dict[str, _Way] = {}
+
+    @classmethod
+    def to(cls, pointers: Iterable[JsonPointer]) -> "_Way":
+        """Return the ways from the root to `pointers`."""
+        root = cls()
+        for pointer in pointers:
+            at = root
+            for token in pointer.tokens:
+                at = at.further.setdefault(token, cls())
+            at.ends = pointer
+        return root
+
+
+class _Search:
+    """One frame: what was found in it, and what may still be spent on it, in bytes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.found: dict[JsonPointer, Json] = {}
+        self.left = limits.watched_bytes
+        self._value_bytes = limits.last_value_bytes
+
+    def look(self, text: str, way: _Way) -> None:
+        """Find what lies on `way` in the frame `text`."""
+        first = text[:64].lstrip()[:1]
+        if first == "{":
+            # The outermost object is always gone through: it costs as much as receiving it.
+            self._inside(_object(tuple(way.further), text), way)
+        elif first == "[":
+            raw = _parsed(_RAW, text)
+            if raw is not None:
+                self._enter(raw, way)
+
+    def _enter(self, raw: msgspec.Raw, way: _Way) -> None:
+        data = memoryview(raw)
+        first = bytes(data[:1])
+        if first not in (b"{", b"["):
+            return
+        self.left -= len(data) if first == b"{" else _LIST_COST * len(data)
+        if self.left < 0:
+            return
+        tokens = tuple(way.further)
+        self._inside(_object(tokens, raw) if first == b"{" else _elements(tokens, raw), way)
+
+    def _inside(self, inside: Mapping[str, msgspec.Raw], way: _Way) -> None:
+        for token, raw in inside.items():
+            further = way.further[token]
+            if further.ends is not None and len(memoryview(raw)) <= self._value_bytes:
+                value = _parsed(_ANY, raw, _ABSENT)
+                if value is not _ABSENT:
+                    self.found[further.ends] = value
+            if further.further:
+                self._enter(raw, further)
+
+
+def _object(tokens: tuple[str, ...], data: str | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return what an object holds under `tokens`; other keys are skipped over."""
+    decoder = _object_decoder(tokens)
+    if decoder is not None:
+        return _fields(tokens, _parsed(decoder, data))
+    size = len(data) if isinstance(data, str) else len(memoryview(data))
+    inside: dict[str, msgspec.Raw] = {}
+    if size <= _ODD_KEY_BYTES:
+        inside = _parsed(_OBJECT, data) or {}
+    return {token: inside[token] for token in tokens if token in inside}
+
+
+def _elements(tokens: tuple[str, ...], data: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the elements of a list at `tokens`, those that are indices."""
+    indices = {token: array_index(token) for token in tokens}
+    wanted = {t: at for t, at in indices.items() if at is not None and at < _ELEMENTS}
+    if not wanted:
+        return {}
+    made = _parsed(_list_decoder(1 << max(wanted.values()).bit_length()), data)
+    if made is None:
+        return {}
+    found = {token: getattr(made, f"f{at}", msgspec.UNSET) for token, at in wanted.items()}
+    return {token: raw for token, raw in found.items() if raw is not msgspec.UNSET}
+
+
+def _fields(tokens: tuple[str, ...], made: Any) -> dict[str, msgspec.Raw]:
+    if made is None:
+        return {}
+    found = {token: getattr(made, f"f{at}") for at, token in enumerate(tokens)}
+    return {token: raw for token, raw in found.items() if raw is not msgspec.UNSET}
+
+
+@lru_cache(maxsize=1024)
+def _object_decoder(tokens: tuple[str, ...]) -> "msgspec.json.Decoder[Any] | None":
+    """Return a decoder of the fields `tokens` alone; None where a name cannot be a field's."""
+    names = [f"f{at}" for at in range(len(tokens))]
+    try:
+        shape = msgspec.defstruct(
+            "_Object",
+            [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names],
+            rename=dict(zip(names, tokens, strict=True)),
+            gc=False,
+        )
+    except ValueError:  # also one that is no UTF-8
+        return None
+    return msgspec.json.Decoder(shape)
+
+
+@lru_cache(maxsize=16)
+def _list_decoder(elements: int) -> "msgspec.json.Decoder[Any]":
+    """Return a decoder of the first `elements` elements alone."""
+    fields = [(f"f{at}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for at in range(elements)]
+    return msgspec.json.Decoder(msgspec.defstruct("_List", fields, array_like=True, gc=False))
 
 
 def _parsed(decoder: "msgspec.json.Decoder[Any]", data: Any, otherwise: Any = None) -> Any:

@@ -69,16 +69,17 @@ def insert_into(
     """Return `document` with each value at its place; the document itself is not changed.
 
     `lookup` returns the value of an insertion and raises its own errors; the value's JSON type is
-    kept. Only containers on the way to a place are copied. Raises `InsertionError`
+    kept. Only containers on the way to a place are copied, each once. Raises `InsertionError`
     (`insert.place`) where the parent is missing, or the place holds an array or object;
     `SecretError` (`secret.malformed`) where a value has a prefix and is not text.
     """
     # Looked up first: what is missing is said before anything is copied.
     for insertion in insertions:
         _check_place(document, insertion.at)
+    copies = _Copies(document)
     for insertion in insertions:
-        document = _with(document, insertion.at.tokens, _value(insertion, lookup(insertion)))
-    return document
+        copies.put(insertion.at.tokens, _value(insertion, lookup(insertion)))
+    return copies.root
 
 
 def value_at(document: Json, pointer: JsonPointer) -> Json:
@@ -147,19 +148,36 @@ def _value(insertion: Insertion, value: Json) -> Json:
     return insertion.prefix + value
 
 
-def _with(document: Json, tokens: Sequence[str], value: Json) -> Json:
-    if not tokens:
-        return value
-    token, rest = tokens[0], tokens[1:]
-    if isinstance(document, dict):
-        changed = dict(document)
-        changed[token] = _with(changed.get(token), rest, value)
-        return changed
+class _Copies:
+    """A document of which each container on a way was copied, when first come by."""
+
+    def __init__(self, document: Json) -> None:
+        self.root = document
+        self._own: set[int] = set()
+
+    def put(self, tokens: Sequence[str], value: Json) -> None:
+        """Put `value` at the place `tokens`, which was checked."""
+        self.root = at = self._copied(self.root)
+        for token in tokens[:-1]:
+            key = _key(at, token)
+            at[key] = inner = self._copied(at[key])
+            at = inner
+        at[_key(at, tokens[-1])] = value
+
+    def _copied(self, container: Json) -> Json:
+        if id(container) in self._own:
+            return container
+        made = dict(container) if isinstance(container, dict) else list(container)
+        self._own.add(id(made))
+        return made
+
+
+def _key(container: Json, token: str) -> str | int:
+    if isinstance(container, dict):
+        return token
     index = array_index(token)
     assert index is not None, "the place was checked"
-    elements = list(document)
-    elements[index] = _with(elements[index], rest, value)
-    return elements
+    return index
 
 
 def _child(parent: Json, token: str) -> Json:

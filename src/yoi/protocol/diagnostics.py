@@ -32,6 +32,7 @@ NOTICES: dict[str, str] = {
     "notice.paused": "reading is paused because the plugin is slow",
     "notice.resumed": "reading goes on",
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
+    "notice.watch": "a frame is too large to be looked through for what is watched in it",
     "notice.status": "the plugin reported its status",
     "notice.log": "the plugin printed or logged something",
     "notice.regranted": "a service goes on under other grants",

@@ -233,6 +233,8 @@ class Fields:
         at = value["at"]
         if not isinstance(at, str) or not at.startswith("/") or len(at) > LIMITS.pointer_chars:
             raise self.malformed(f"{key}.at must be a JSON pointer")
+        if len(msgspec.json.encode(value["equals"])) > LIMITS.last_value_bytes:
+            raise self.malformed(f"{key}.equals is over {LIMITS.last_value_bytes} bytes")
         return Match(at, value["equals"])
 
     def message(self) -> OutgoingMessage | None:
@@ -249,6 +251,18 @@ class Fields:
         if text is not None and insert:
             raise self.malformed("insert needs json: nothing is ever substituted in text")
         return OutgoingMessage(text, None if document is _MISSING else document, insert)
+
+    def standing_message(self) -> OutgoingMessage | None:
+        """Return the message that is sent again and again, by itself, as `message` does."""
+        found = self.message()
+        if found is not None:
+            size = len(found.text or "") + len(msgspec.json.encode(found.document))
+            if size > LIMITS.standing_message_bytes:
+                raise self.malformed(
+                    f"the message has {size} bytes; the bound of one that the host repeats is "
+                    f"{LIMITS.standing_message_bytes}"
+                )
+        return found
 
     def done(self) -> None:
         """Refuse what nobody asked for."""
@@ -306,7 +320,7 @@ def _ready(fields: Fields) -> WebSocketReady:
 def _heartbeat(fields: Fields) -> WebSocketHeartbeat:
     connection = fields.text("connection")
     every = fields.whole("every_ms", 0, LIMITS.heartbeat_max_ms)
-    message = fields.message()
+    message = fields.standing_message()
     if every and every < LIMITS.heartbeat_min_ms:
         raise fields.malformed(f"every_ms must be at least {LIMITS.heartbeat_min_ms}")
     if every and message is None:
@@ -322,7 +336,7 @@ def _heartbeat(fields: Fields) -> WebSocketHeartbeat:
 
 def _autoreply(fields: Fields) -> WebSocketAutoreply:
     connection = fields.text("connection")
-    when, message = fields.match("when"), fields.message()
+    when, message = fields.match("when"), fields.standing_message()
     if when is not None and message is None:
         raise fields.malformed("needs text or json to answer with")
     copies: list[tuple[str, str]] = []
