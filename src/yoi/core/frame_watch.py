@@ -78,7 +78,7 @@ class FrameWatch:
         self._last = tuple(last)
         self._limits = limits
         self._ways = _Way.to(self._pointers())
-        self._ways_of = (self.ack, self.replies)
+        self._ways_of: tuple[FrameMatch | None, list[Autoreply]] = (self.ack, self.replies)
 
     @property
     def idle(self) -> bool:
