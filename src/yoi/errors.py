@@ -283,6 +283,7 @@ CODES: dict[str, str] = {
     "package.ambiguous": "more than one package answers to that name",
     "package.digest": "the content does not have the expected digest",
     "package.source": "the plugin's Python source cannot be used as it is",
+    "package.tools": "plugin.toml does not declare the tools that the source marks",
     # enablement
     "enablement.toml": "yoi.toml is not TOML",
     "enablement.malformed": "yoi.toml has a key or value that is not allowed",

@@ -10,7 +10,7 @@ from yoi.cli.layout import lines, whole
 from yoi.cli.output import shown
 from yoi.cli.plugin_view import findings_block, identity, review_block
 from yoi.cli.sources import as_path, runs_in
-from yoi.errors import YoiError
+from yoi.errors import UsageError, YoiError
 from yoi.packages import (
     EnabledEntry,
     Finding,
@@ -21,6 +21,9 @@ from yoi.packages import (
     read_package,
     validate_config,
 )
+from yoi.packages.manifest_edits import write_tools
+from yoi.packages.source_review import review_source
+from yoi.packages.tool_source import tool_differences, tools_of_source
 from yoi.types import InstanceName
 
 if TYPE_CHECKING:
@@ -106,12 +109,30 @@ def check(path: Path) -> Checked:
             granted=package.manifest.requested,
         ),
     )
-    return Checked(path, granted, inspected.findings, needed)
+    found = [Finding.of(one) for one in (*review_source(package), *tool_differences(package))]
+    return Checked(path, granted, (*inspected.findings, *found), needed)
 
 
-def render(checked: Checked) -> "RenderableType":
-    """Return the findings, or what the package is and asks for."""
-    parts: list[RenderableType] = []
+def fix(path: Path) -> list[str]:
+    """Declare the tools that the source marks in `path`/plugin.toml; return what was written.
+
+    Raises YoiError where the folder cannot be read, or is a package file.
+    """
+    if not path.is_dir():
+        raise UsageError(
+            "usage.arguments",
+            f"{path} is not a folder: only a source folder is edited",
+            hint="yoi plugin check FOLDER --fix",
+        )
+    tools, _ = tools_of_source(read_package(path))
+    return write_tools(path, tools)
+
+
+def render(checked: Checked, fixed: list[str]) -> "RenderableType":
+    """Return the findings, or what the package is and asks for; first what was mended."""
+    parts: list[RenderableType] = [
+        whole(shown(f"declared the tool {name} in plugin.toml", 256, "green")) for name in fixed
+    ]
     if checked.inspected is not None:
         package = checked.inspected.package
         parts += [identity(package, runs_in(package)), ""]

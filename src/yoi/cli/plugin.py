@@ -103,14 +103,19 @@ def show(
 @app.command("check")
 def check(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A package file or a folder.")],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Declare in plugin.toml the tools marked with @tool.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Check a package without running it: manifest, files, source, schemas, what it asks for."""
     from yoi.cli import checking
 
+    fixed = checking.fix(path) if fix else []
     answer = checking.check(path)
     Output("plugin check", as_json).show(
-        {**answer.to_json(), "safety": SAFETY}, lambda: checking.render(answer)
+        {**answer.to_json(), "fixed": fixed, "safety": SAFETY},
+        lambda: checking.render(answer, fixed),
     )
     return Exit.OK if answer.sound else Exit.FAILED
 

@@ -53,23 +53,9 @@ def source_problems(entry: PythonEntry, files: "Mapping[str, bytes]") -> list[Pa
     if len(content) > LIMITS.python_source_bytes:
         # The sandbox finds out, within its own bounds on time and memory.
         return []
-    try:
-        # Escapes that Python only warns about are the author's business, not an error here.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(content, filename=path)
-    except SyntaxError as exc:
-        return [
-            PackageError(
-                "package.source",
-                f"{path}, line {exc.lineno or 1}: {exc.msg}",
-                hint="correct the syntax; the plugin would fail when it is loaded",
-                at=path,
-                line=exc.lineno or 1,
-            )
-        ]
-    except (RecursionError, MemoryError, ValueError) as exc:
-        return [PackageError("package.source", f"{path} cannot be read: {exc}", at=path)]
+    tree = parse_source(content, path)
+    if isinstance(tree, PackageError):
+        return [tree]
     names = _top_level_names(tree)
     if entry.name not in names and "*" not in names:
         return [
@@ -82,6 +68,25 @@ def source_problems(entry: PythonEntry, files: "Mapping[str, bytes]") -> list[Pa
             )
         ]
     return []
+
+
+def parse_source(content: bytes, path: str) -> ast.Module | PackageError:
+    """Return the syntax tree of `content`, or why there is none. Nothing is executed."""
+    try:
+        # Escapes that Python only warns about are the author's business, not an error here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(content, filename=path)
+    except SyntaxError as exc:
+        return PackageError(
+            "package.source",
+            f"{path}, line {exc.lineno or 1}: {exc.msg}",
+            hint="correct the syntax; the plugin would fail when it is loaded",
+            at=path,
+            line=exc.lineno or 1,
+        )
+    except (RecursionError, MemoryError, ValueError) as exc:
+        return PackageError("package.source", f"{path} cannot be read: {exc}", at=path)
 
 
 def _top_level_names(tree: ast.Module) -> set[str]:
