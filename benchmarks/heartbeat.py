@@ -26,12 +26,13 @@ from harness.guests import make_guest, on_guest_thread, one_frame
 from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError
 from websockets.asyncio.server import ServerConnection, serve
 
-from yoi.connections import ConnectionPlan, HostConnection, SystemResolver, default_connector
+from yoi.connections import HostConnection, SystemResolver, default_connector
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.session_effects import OpenReason
 from yoi.errors import GuestTrapped, YoiError
 from yoi.limits import LIMITS
-from yoi.permissions import Decision, Url
+from yoi.permissions import Decision, Url, own_target
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.runtime.paths import cache_dir
 from yoi.sandbox import Sandbox
 from yoi.types import SessionId, SystemClock
@@ -100,14 +101,20 @@ async def beat(port: int, count: int, seconds: float) -> int:
     hosts = []
     for index in range(count):
         sink = Beating()
-        plan = ConnectionPlan(
+        settings = ConnectionSettings(
             name=f"c{index}",
             ingress="events",
             url=Url.parse(f"ws://127.0.0.1:{port}/"),
-            authorise=lambda _: ALLOWED,
+            target=own_target(Url.parse(f"ws://127.0.0.1:{port}/")),
         )
         sink.host = HostConnection(
-            plan, sink, clock=clock, rng=lambda: 0.5, connector=connector, resolver=resolver
+            settings,
+            sink,
+            authorise=lambda _: ALLOWED,
+            clock=clock,
+            rng=lambda: 0.5,
+            connector=connector,
+            resolver=resolver,
         )
         hosts.append(sink.host)
         sink.host.start()

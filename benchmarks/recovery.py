@@ -23,11 +23,12 @@ import uvloop
 from harness import ending, figures
 from websockets.asyncio.server import ServerConnection, serve
 
-from yoi.connections import ConnectionPlan, HostConnection, SystemResolver, default_connector
+from yoi.connections import HostConnection, SystemResolver, default_connector
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.limits import LIMITS
-from yoi.permissions import Decision, Url
+from yoi.permissions import Decision, Url, own_target
+from yoi.permissions.connection_settings import ConnectionSettings, Ready
 from yoi.types import SessionId, SystemClock
 
 ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=1 << 20)
@@ -102,16 +103,17 @@ async def measure(rounds: int) -> list[float]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     sink = Hello()
-    plan = ConnectionPlan(
+    settings = ConnectionSettings(
         name="recovery",
         ingress="events",
         url=Url.parse(f"ws://127.0.0.1:{port}/"),
-        authorise=lambda _: ALLOWED,
-        ready_by_command=True,
+        target=own_target(Url.parse(f"ws://127.0.0.1:{port}/")),
+        ready=Ready.COMMAND,
     )
     sink.host = HostConnection(
-        plan,
+        settings,
         sink,
+        authorise=lambda _: ALLOWED,
         clock=SystemClock(),
         rng=random.random,
         connector=default_connector(),

@@ -15,11 +15,12 @@ from typing import Any
 
 import uvloop
 
-from yoi.connections import ConnectionPlan, HostConnection, SocketConnector, SystemResolver
+from yoi.connections import HostConnection, SocketConnector, SystemResolver
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, MIB
-from yoi.permissions import Decision, Url
+from yoi.permissions import Decision, Url, own_target
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.types import SessionId, SystemClock
 
 AGENT = "yoi"
@@ -85,14 +86,15 @@ async def run(url: str) -> str:
     """Connect once, echo until the server ends it, and return the last text."""
     sink = Echo()
     sink.host = host = HostConnection(
-        ConnectionPlan(
+        ConnectionSettings(
             name="autobahn",
             ingress="none",
             url=Url.parse(url),
-            authorise=lambda _: ALLOWED,
+            target=own_target(Url.parse(url)),
             backoff_first_ms=60_000,
         ),
         sink,
+        authorise=lambda _: ALLOWED,
         clock=SystemClock(),
         rng=random.random,
         connector=SocketConnector(limits=BOUNDS),

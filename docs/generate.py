@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
+from yoi.permissions import headers
 from yoi.protocol.diagnostics import NOTICES
 
 HERE = Path(__file__).parent / "reference"
@@ -59,7 +60,55 @@ def limits() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"errors.md": errors, "limits.md": limits}
+def header_rules() -> str:
+    """Return docs/reference/headers.md."""
+    lines = [
+        "# Headers",
+        "",
+        "Which headers a plugin may set: in `headers` of a `[[connections]]` table, in a",
+        "`websocket_open` command, and in a request. `yoi plugin check` refuses the others in a",
+        "manifest; at run time the command or call is refused.",
+        "",
+        "Names are compared without regard to case, and every character that is no letter or digit",
+        "is read as a hyphen: `X_Forwarded_For` is `x-forwarded-for`. This page is generated from",
+        "`src/yoi/permissions/headers.py`.",
+        "",
+        "## Nobody sets these",
+        "",
+        "Not the manifest, not the plugin, and no secret is inserted there.",
+        "",
+        "| names | why |",
+        "|---|---|",
+    ]
+    for kind, names in headers.NAMES.items():
+        begun = [f"`{prefix}…`" for prefix in headers.PREFIXES.get(kind, ())]
+        shown = ", ".join([*(f"`{name}`" for name in names), *begun])
+        lines.append(f"| {shown} | {headers.WHY[kind]} |")
+    words = ", ".join(f"`{word}`" for word in headers.CREDENTIAL_WORDS)
+    parts = ", ".join(f"`{part}`" for part in headers.CREDENTIAL_PARTS)
+    plain = ", ".join(f"`{name}`" for name in headers.NOT_CREDENTIALS)
+    lines += [
+        "",
+        "## Only a secret is inserted into these",
+        "",
+        "The manifest declares the secret and its place, the operator grants it, and the host puts",
+        "it in ([permissions](permissions.md)). A name carries a credential when",
+        "",
+        f"- one of its words (what stands between hyphens) is {words}, or ends in `key`;",
+        f"- {parts} stands anywhere in it.",
+        "",
+        f"Not counted: {plain}.",
+        "",
+        "## Everything else",
+        "",
+        "Any other header may be set, `User-Agent` too (`yoi/VERSION` is sent without it).",
+        "Those of a manifest stand in the review. A request's `Accept` may not ask for an event",
+        "stream.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"errors.md": errors, "headers.md": header_rules, "limits.md": limits}
 
 
 def _tree(cls: type[YoiError]) -> list[type[YoiError]]:

@@ -17,6 +17,12 @@ SessionId = NewType("SessionId", str)
 """One stretch of one connection from OPEN to its close: a random token, never reused."""
 
 
+def is_close_code(code: int) -> bool:
+    """Return whether `code` may stand in a WebSocket close frame (RFC 6455 7.4, IANA registry)."""
+    # 1004 to 1006 and 1015 never do.
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
+
+
 class Clock(Protocol):
     """Two times: `monotonic` for durations, `wall` for what people read."""
 

@@ -1,4 +1,4 @@
-"""What the tests of this room share: a sink that remembers, plans, and hosts with short bounds."""
+"""What the tests of this room share: a sink, settings, and hosts with short bounds."""
 
 import asyncio
 import dataclasses
@@ -12,9 +12,10 @@ try:
 except ImportError:
     uvloop = None
 
-from yoi.connections import ConnectionPlan, HostConnection, SocketConnector, SystemResolver
+from yoi.connections import HostConnection, SocketConnector, SystemResolver
 from yoi.limits import LIMITS
-from yoi.permissions import Decision, Url
+from yoi.permissions import Decision, TargetKind, Url, UrlTarget
+from yoi.permissions.connection_settings import ConnectionSettings, Handshake, Open
 from yoi.types import SystemClock
 
 ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=1 << 20)
@@ -85,16 +86,39 @@ class FixedResolver:
         return self.addresses
 
 
-def plan_for(url, **changes):
+def allow(url):
+    return ALLOWED
+
+
+WIDE = UrlTarget.parse(
+    {"scheme": "wss", "host": "*.example.com", "path_prefixes": ["/link"]}, TargetKind.WEBSOCKET
+)
+"""The target of a connection that the plugin opens."""
+
+
+def at_server(url):
+    """Return the target of everything at the server of `url`."""
+    table = {"scheme": url.scheme, "host": url.bracketed_host, "port": url.port}
+    return UrlTarget.parse(table, TargetKind.WEBSOCKET)
+
+
+def settings_for(url, **changes):
+    """Return settings; `url` None: the plugin opens. Handshake fields may be given beside them."""
+    handshake = {
+        key: changes.pop(key) for key in ("subprotocols", "headers", "origin") if key in changes
+    }
+    parsed = None if url is None else Url.parse(url)
     values = {
         "name": "gateway",
         "ingress": "events",
-        "url": None if url is None else Url.parse(url),
-        "authorise": lambda _: ALLOWED,
+        "url": parsed,
+        "target": WIDE if parsed is None else at_server(parsed),
+        "open": Open.COMMAND if parsed is None else Open.START,
+        "handshake": Handshake(**handshake),
         "backoff_first_ms": 1,
         "backoff_max_ms": 1,
     }
-    return ConnectionPlan(**{**values, **changes})
+    return ConnectionSettings(**{**values, **changes})
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -111,10 +135,12 @@ async def connect():
     hosts = []
 
     def start(url, *, limits=QUICK, connector=None, resolver=None, sink=None, **changes):
+        authorise = changes.pop("authorise", allow)
         sink = sink or Sink()
         host = HostConnection(
-            plan_for(url, **changes),
+            settings_for(url, **changes),
             sink,
+            authorise=authorise,
             clock=SystemClock(),
             rng=lambda: 0.5,
             connector=connector or SocketConnector(limits=limits),

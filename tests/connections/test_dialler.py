@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 import trustme
-from tests.connections.conftest import ALLOWED, QUICK, FixedResolver, plan_for
+from tests.connections.conftest import ALLOWED, QUICK, FixedResolver, settings_for
 from tests.connections.raw import RawServer
 
 from yoi.connections import SocketConnector, SystemResolver
@@ -236,7 +236,7 @@ async def test_the_granted_size_is_the_bound(connect):
         assert (await sink.next("failed"))[1].code == "connection.too_big"
 
 
-BAD_PLANS = {
+BAD_SETTINGS = {
     "cookie": {"headers": (("Cookie", "a=b"),)},
     "authorization": {"headers": (("Authorization", "Bearer x"),)},
     "proxy": {"headers": (("Proxy-Thing", "x"),)},
@@ -257,10 +257,10 @@ BAD_PLANS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_PLANS)
-def test_a_plan_that_no_handshake_may_carry_is_refused(name):
+@pytest.mark.parametrize("name", BAD_SETTINGS)
+def test_settings_that_no_connection_may_have_are_refused(name):
     with pytest.raises(ValueError, match=r".+"):
-        plan_for("ws://example.com/", **BAD_PLANS[name])
+        settings_for("ws://example.com/", **BAD_SETTINGS[name])
 
 
 def test_an_origin_is_sent_only_where_declared():
@@ -268,8 +268,10 @@ def test_an_origin_is_sent_only_where_declared():
     from yoi.connections.handshake import new_protocol
 
     def request(**changes):
-        plan = plan_for("wss://example.com/ws", **changes)
-        return b"".join(new_protocol(plan, DialTarget(plan.url), 1).data_to_send()).decode()
+        settings = settings_for("wss://example.com/ws", **changes)
+        return b"".join(
+            new_protocol(settings.handshake, DialTarget(settings.url), 1).data_to_send()
+        ).decode()
 
     assert "Origin" not in request()
     assert "\r\nOrigin: https://app.example.com\r\n" in request(origin="https://app.example.com")

@@ -201,7 +201,7 @@ async def test_heartbeats_and_replies_leave_on_a_real_socket(connect, gateway):
 
 
 async def test_inserted_headers_reach_the_server_once(connect, gateway):
-    host, _ = connect(None, where="the gateway", dial_at_start=False, headers=(("X-App", "plan"),))
+    host, _ = connect(None, headers=(("X-App", "plan"),))
     host.open(
         DialTarget(
             Url.parse(gateway.url),

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.connections.conftest import plan_for
+from tests.connections.conftest import settings_for
 from websockets.frames import Frame, Opcode
 
 from yoi.connections import DialTarget
@@ -76,8 +76,8 @@ class LibraryOnly(AsyncioWebSocket):
 
 async def outcome(kind, chunks, pause_every):
     """Return what an owner hears of `chunks`, and the close code that is written."""
-    plan = plan_for("ws://127.0.0.1/")
-    protocol = new_protocol(plan, DialTarget(plan.url), MAX_BYTES)
+    settings = settings_for("ws://127.0.0.1/")
+    protocol = new_protocol(settings.handshake, DialTarget(settings.url), MAX_BYTES)
     socket = kind(protocol, "test", limits=BOUNDS, clock=ManualClock())
     pipe = Pipe()
     socket.connection_made(pipe)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 
-from tests.connections.conftest import FixedResolver, Sink, plan_for
+from tests.connections.conftest import FixedResolver, Sink, allow, settings_for
 
 from yoi.connections import HostConnection
 from yoi.testing import ManualClock
@@ -15,7 +15,9 @@ from yoi.types import SessionId
 class World:
     """One connection whose server, clock and timers are the test."""
 
-    def __init__(self, url="wss://gateway.example.com/ws", *, budget=None, **changes):
+    def __init__(
+        self, url="wss://gateway.example.com/ws", *, budget=None, authorise=allow, **changes
+    ):
         self.clock = ManualClock()
         self.timers = ManualTimers(self.clock)
         self.connector = MemoryConnector(self.clock.monotonic)
@@ -24,8 +26,9 @@ class World:
         names = (SessionId(f"s{n}") for n in itertools.count(1))
         changes = {"backoff_first_ms": 500, "backoff_max_ms": 60_000, **changes}
         self.host = HostConnection(
-            plan_for(url, **changes),
+            settings_for(url, **changes),
             self.sink,
+            authorise=authorise,
             clock=self.clock,
             rng=lambda: 0.5,
             connector=self.connector,

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.core import frame_watch
-from yoi.core.frame_watch import Autoreply, FrameMatch, FrameWatch, LastPointer, json_equal
+from yoi.core.frame_watch import Autoreply, FrameMatch, FrameWatch, json_equal
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
+from yoi.permissions.connection_settings import LastValue
 
 JSON = st.recursive(
     st.none()
@@ -28,7 +29,7 @@ def at(text):
 
 
 def watching(*last, ack=None, replies=()):
-    watch = FrameWatch([LastPointer(name, at(pointer)) for name, pointer in last])
+    watch = FrameWatch([LastValue(name, at(pointer)) for name, pointer in last])
     watch.ack = ack
     watch.replies = list(replies)
     return watch
@@ -154,7 +155,7 @@ def test_what_is_not_on_a_way_is_never_built():
 
 def test_a_frame_that_costs_too_much_is_left_and_says_so():
     limits = Limits(watched_bytes=100)
-    watch = FrameWatch([LastPointer("seq", at("/s")), LastPointer("id", at("/d/id"))], limits)
+    watch = FrameWatch([LastValue("seq", at("/s")), LastValue("id", at("/d/id"))], limits)
     watch.look('{"s":1,"d":{"id":7,"more":"' + "x" * 100 + '"}}')
     assert watch.last == {"seq": 1}
     assert watch.cut_short
@@ -174,7 +175,7 @@ def test_long_values_match_nothing_and_are_not_copied():
 
 @pytest.mark.parametrize("key", ['a"b', "a\\b", "a\nb", "é", "", "f0"])
 def test_any_key_can_be_watched(key):
-    watch = FrameWatch([LastPointer("v", JsonPointer((key, key)))])
+    watch = FrameWatch([LastValue("v", JsonPointer((key, key)))])
     watch.look(json.dumps({key: {key: 1}}))
     assert watch.last == {"v": 1}
 

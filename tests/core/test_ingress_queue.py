@@ -5,14 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from yoi.core.ingress_queue import (
-    EVENT_OVERHEAD_BYTES,
-    IngressPolicy,
-    IngressQueue,
-    Offered,
-    Overflow,
-)
+from yoi.core.ingress_queue import EVENT_OVERHEAD_BYTES, IngressPolicy, IngressQueue, Offered
 from yoi.limits import Limits
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.types import SessionId
 
@@ -32,7 +27,7 @@ def lifecycle(kind: EventKind = EventKind.CLOSE, ingress: str = "events") -> Ing
     )
 
 
-def queue(overflow: Overflow = Overflow.PAUSE, events: int = 4, size: int = 1 << 20):
+def queue(overflow: OnFull = OnFull.PAUSE, events: int = 4, size: int = 1 << 20):
     return IngressQueue([IngressPolicy("events", overflow, events, size)])
 
 
@@ -91,7 +86,7 @@ def test_a_batch_is_bounded_by_bytes_but_one_event_always_passes():
 
 
 def test_pause_asks_to_stop_reading_and_accepts_what_was_already_read():
-    q = queue(Overflow.PAUSE, events=4)
+    q = queue(OnFull.PAUSE, events=4)
     answers = [q.offer(frame(seq)) for seq in range(10)]
     assert answers == [Offered.ACCEPTED] * 2 + [Offered.PAUSE] * 8
     assert q.depth == 10
@@ -99,7 +94,7 @@ def test_pause_asks_to_stop_reading_and_accepts_what_was_already_read():
 
 def test_pause_gives_up_when_the_overdraft_is_used():
     limits = Limits(queue_overdraft_bytes=2000)
-    q = IngressQueue([IngressPolicy("events", Overflow.PAUSE, 4, 1000)], limits)
+    q = IngressQueue([IngressPolicy("events", OnFull.PAUSE, 4, 1000)], limits)
     answers = [q.offer(frame(seq, size=300)) for seq in range(20)]
     assert answers[-1] is Offered.DISCONNECT
     assert q.bytes <= 3000
@@ -107,7 +102,7 @@ def test_pause_gives_up_when_the_overdraft_is_used():
 
 
 def test_reading_resumes_once_there_is_room():
-    q = queue(Overflow.PAUSE, events=8)
+    q = queue(OnFull.PAUSE, events=8)
     for seq in range(8):
         q.offer(frame(seq))
     assert q.resumable() == []
@@ -120,9 +115,9 @@ def test_reading_resumes_once_there_is_room():
 @pytest.mark.parametrize(
     ("policy", "expected", "kept"),
     [
-        (Overflow.DROP_NEWEST, Offered.REFUSED, [0, 1, 2, 3]),
-        (Overflow.DROP_OLDEST, Offered.DROPPED_OLDEST, [1, 2, 3, 4]),
-        (Overflow.DISCONNECT, Offered.DISCONNECT, [0, 1, 2, 3]),
+        (OnFull.DROP_NEWEST, Offered.REFUSED, [0, 1, 2, 3]),
+        (OnFull.DROP_OLDEST, Offered.DROPPED_OLDEST, [1, 2, 3, 4]),
+        (OnFull.DISCONNECT, Offered.DISCONNECT, [0, 1, 2, 3]),
     ],
 )
 def test_overflow_policies(policy, expected, kept):
@@ -135,7 +130,7 @@ def test_overflow_policies(policy, expected, kept):
 
 
 def test_drop_oldest_spares_lifecycle_events():
-    q = queue(Overflow.DROP_OLDEST, events=2)
+    q = queue(OnFull.DROP_OLDEST, events=2)
     q.offer(lifecycle(EventKind.OPEN))
     q.offer(frame(1))
     q.offer(frame(2))
@@ -143,7 +138,7 @@ def test_drop_oldest_spares_lifecycle_events():
 
 
 def test_lifecycle_events_have_room_of_their_own():
-    q = queue(Overflow.DROP_NEWEST, events=2)
+    q = queue(OnFull.DROP_NEWEST, events=2)
     for seq in range(5):
         q.offer(frame(seq))
     assert q.offer(lifecycle()) is Offered.ACCEPTED
@@ -158,8 +153,8 @@ def test_lifecycle_room_is_bounded_too():
 def test_one_lane_cannot_use_the_room_of_another():
     q = IngressQueue(
         [
-            IngressPolicy("noisy", Overflow.DROP_NEWEST, 2),
-            IngressPolicy("quiet", Overflow.DROP_NEWEST, 2),
+            IngressPolicy("noisy", OnFull.DROP_NEWEST, 2),
+            IngressPolicy("quiet", OnFull.DROP_NEWEST, 2),
         ]
     )
     for seq in range(10):
@@ -173,14 +168,14 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.limits = Limits(queue_overdraft_bytes=5_000, queue_lifecycle_events=3)
-        self.policy = IngressPolicy("events", Overflow.PAUSE, 6, 6 * (EVENT_OVERHEAD_BYTES + 50))
+        self.policy = IngressPolicy("events", OnFull.PAUSE, 6, 6 * (EVENT_OVERHEAD_BYTES + 50))
         self.q = IngressQueue([self.policy], self.limits)
         self.seq = 0
         self.expected: list[int] = []
         self.out: list[int] = []
 
-    @rule(size=st.integers(0, 600), policy=st.sampled_from(Overflow))
-    def offer(self, size: int, policy: Overflow) -> None:
+    @rule(size=st.integers(0, 600), policy=st.sampled_from(OnFull))
+    def offer(self, size: int, policy: OnFull) -> None:
         self.seq += 1
         waiting_before = self.q.waiting
         offered = self.q.offer(frame(self.seq, size), policy)
@@ -249,7 +244,7 @@ def test_feedback_leaves_half_of_the_reserved_room_to_the_connection():
 
 def test_a_large_frame_says_how_many_small_ones_it_cost():
     """W3: the gap's count is what was really lost."""
-    q = queue(Overflow.DROP_OLDEST, events=8, size=8 * (EVENT_OVERHEAD_BYTES + 10))
+    q = queue(OnFull.DROP_OLDEST, events=8, size=8 * (EVENT_OVERHEAD_BYTES + 10))
     for seq in range(8):
         q.offer(frame(seq))
     assert q.offer(frame(8, size=3 * (EVENT_OVERHEAD_BYTES + 10))) is Offered.DROPPED_OLDEST
@@ -259,7 +254,7 @@ def test_a_large_frame_says_how_many_small_ones_it_cost():
 
 def test_drop_oldest_never_costs_another_connection_its_frames():
     """The loss is reported where it happened: as a gap of the connection that overflowed."""
-    q = queue(Overflow.DROP_OLDEST, events=4)
+    q = queue(OnFull.DROP_OLDEST, events=4)
     other = frame(1)
     other.connection = "other"
     q.offer(other)

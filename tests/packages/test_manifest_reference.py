@@ -16,8 +16,8 @@ from yoi.packages import (
     schema,
     sessions,
 )
-from yoi.packages.connections import Deliver, OnFull, event_kind
 from yoi.permissions import secrets
+from yoi.permissions.connection_settings import Deliver, OnFull
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "manifest.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
@@ -41,7 +41,7 @@ WORDS = {
     *schema._ALL_KEYWORDS,
     *Deliver,
     *OnFull,
-    *map(event_kind, Deliver),
+    *(kind.event_kind for kind in Deliver),
     *folder._CACHES,
     *folder._BUILD,
     "captures",

@@ -13,13 +13,14 @@ from tests.runtime.heard import Heard
 
 from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
-from yoi.core.ingress_queue import IngressPolicy, Overflow
+from yoi.core.ingress_queue import IngressPolicy
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Authority, Decision, PermissionSet, Url
+from yoi.permissions import Authority, Decision, PermissionSet, Url, own_target
+from yoi.permissions.connection_settings import ConnectionSettings, Deliver, OnFull
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
@@ -220,7 +221,7 @@ class Bench:
         self,
         instances: Sequence[FakeInstance],
         *,
-        overflow: Overflow = Overflow.PAUSE,
+        overflow: OnFull = OnFull.PAUSE,
         max_events: int = 64,
         authorise: Callable[[], Decision] = lambda: ALLOWED,
         limits: Limits = LIMITS,
@@ -286,11 +287,14 @@ class Bench:
             ),
             connections=(
                 ConnectionSpec(
-                    "gateway",
-                    "events",
-                    Url.parse("ws://x.example/"),
-                    deliver,
-                    overflow,
+                    ConnectionSettings(
+                        name="gateway",
+                        ingress="events",
+                        url=Url.parse("ws://x.example/"),
+                        target=own_target(Url.parse("ws://x.example/")),
+                        deliver=frozenset(kind for kind in Deliver if kind.event_kind in deliver),
+                        on_full=overflow,
+                    ),
                     authorise,
                     open_link,
                 ),

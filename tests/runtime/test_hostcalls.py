@@ -615,6 +615,11 @@ async def test_a_request_refuses_websocket_urls(asking, scheme):
         ("Accept", "text/event-stream", "request.event_stream"),
         ("Authorization", "Bearer x", "request.header"),
         ("Host", "elsewhere", "request.header"),
+        ("X-Forwarded-For", "127.0.0.1", "request.header"),
+        ("X_Real_IP", "127.0.0.1", "request.header"),
+        ("X-Method-Override", "DELETE", "request.header"),
+        ("Private-Token", "x", "request.header"),
+        ("X-Goog-Api-Key", "x", "request.header"),
     ],
 )
 async def test_a_request_refuses_upgrades_streams_and_credentials(

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from tests.runtime.fakes import ALLOWED, Bench, FakeInstance
 
-from yoi.core.ingress_queue import Overflow
 from yoi.core.lifecycle import Lifecycle
 from yoi.errors import GuestRefused, GuestTrapped, ServiceError
 from yoi.limits import Limits
 from yoi.permissions import Decision
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, HandlerFailed, Reply
@@ -244,7 +244,7 @@ async def test_a_full_queue_pauses_reading_and_resumes():
     assert [text for _, text in bench.link.sent] == [str(n) for n in range(8)]
 
 
-@pytest.mark.parametrize("overflow", [Overflow.DROP_NEWEST, Overflow.DROP_OLDEST])
+@pytest.mark.parametrize("overflow", [OnFull.DROP_NEWEST, OnFull.DROP_OLDEST])
 async def test_dropped_frames_are_counted_and_reported_as_a_gap(overflow):
     """W3: no frame is lost silently."""
     instance = FakeInstance(echo)

@@ -6,10 +6,10 @@ import sqlite3
 import pytest
 from tests.runtime.fakes import Bench, FakeInstance
 
-from yoi.core.ingress_queue import Overflow
 from yoi.core.lifecycle import Lifecycle
 from yoi.errors import GuestRefused, GuestTrapped, ServiceError
 from yoi.limits import Limits
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, Reply
@@ -262,7 +262,7 @@ async def test_a_flood_of_refusals_is_counted_not_told_one_by_one():
             )
         ),
         deliver=frozenset({EventKind.TEXT}),
-        overflow=Overflow.PAUSE,
+        overflow=OnFull.PAUSE,
     )
     for _ in range(20):
         bench.link.receive("x")

@@ -12,10 +12,10 @@ from collections import Counter
 import pytest
 from tests.runtime.fakes import Bench, FakeInstance
 
-from yoi.core.ingress_queue import Overflow
 from yoi.core.lifecycle import Lifecycle
 from yoi.errors import ConnectionFailure, GuestRefused, GuestTrapped, SandboxError, ServiceError
 from yoi.limits import Limits
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, HandlerFailed, Reply
 
@@ -90,7 +90,7 @@ class Chaotic(FakeInstance):
 class World:
     """What was offered and what became of it."""
 
-    def __init__(self, rng: random.Random, overflow: Overflow) -> None:
+    def __init__(self, rng: random.Random, overflow: OnFull) -> None:
         self.rng = rng
         self.offered: list[str] = []
         self.sessions: dict[str, str] = {}
@@ -175,7 +175,7 @@ class World:
                     service.status()
 
 
-@pytest.mark.parametrize("overflow", list(Overflow))
+@pytest.mark.parametrize("overflow", list(OnFull))
 @pytest.mark.parametrize("seed", range(12))
 async def test_every_frame_ends_once_and_nothing_hangs(seed, overflow):
     """S3, S5, S7, S8, W2, W4."""

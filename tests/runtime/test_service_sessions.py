@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runtime.fakes import Bench, FakeInstance, FakeLink
 
-from yoi.core.ingress_queue import Overflow
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Reply
 from yoi.runtime.service import Service
@@ -68,7 +68,11 @@ async def test_an_answer_goes_to_the_session_that_asked_or_is_refused(steps):
         replace(
             bench.spec,
             connections=tuple(
-                replace(spec, name=name, overflow=Overflow.PAUSE, open=opener(name))
+                replace(
+                    spec,
+                    settings=replace(spec.settings, name=name, on_full=OnFull.PAUSE),
+                    open=opener(name),
+                )
                 for name in ("east", "west")
             ),
         ),

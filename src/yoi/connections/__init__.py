@@ -4,7 +4,6 @@ from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
 from yoi.connections.connector import Connector, WebSocket, WebSocketOwner
 from yoi.connections.dialler import SocketConnector, default_connector
 from yoi.connections.host_connection import HostConnection
-from yoi.connections.plan import ConnectionPlan
 from yoi.connections.request_client import Authorise, RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects, request_body, request_url
 from yoi.connections.resolver import Resolver, SystemResolver
@@ -17,7 +16,6 @@ __all__ = [
     "Authorise",
     "BodyKind",
     "CallLater",
-    "ConnectionPlan",
     "ConnectionSink",
     "Connector",
     "DialTarget",

@@ -6,10 +6,10 @@ The real ones are in dialler.py and websocket.py; `yoi.testing.MemoryConnector` 
 from collections.abc import Sequence
 from typing import Protocol
 
-from yoi.connections.plan import ConnectionPlan
 from yoi.connections.target import DialTarget
 from yoi.core.session_effects import End
 from yoi.permissions import Decision, IPAddress
+from yoi.permissions.connection_settings import Handshake
 
 
 class WebSocketOwner(Protocol):
@@ -82,7 +82,7 @@ class Connector(Protocol):
 
     async def dial(
         self,
-        plan: ConnectionPlan,
+        handshake: Handshake,
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from yoi.connections import sockets
 from yoi.connections.connector import Connector, WebSocket
 from yoi.connections.handshake import new_protocol
-from yoi.connections.plan import ConnectionPlan
 from yoi.connections.sockets import TlsContext, default_tls
 from yoi.connections.target import DialTarget
 from yoi.connections.timeouts import timeout
 from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, IPAddress
+from yoi.permissions.connection_settings import Handshake
 from yoi.types import Clock, SystemClock
 
 
@@ -40,7 +40,7 @@ class SocketConnector:
 
     async def dial(
         self,
-        plan: ConnectionPlan,
+        handshake: Handshake,
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
@@ -54,7 +54,7 @@ class SocketConnector:
         async with timeout(limits.connect_ms, f"{url.display} could not be connected"):
             sock, address = await sockets.connect(url, addresses, limits)
             protocol = new_protocol(
-                plan, target, decision.max_message_bytes or limits.message_bytes
+                handshake, target, decision.max_message_bytes or limits.message_bytes
             )
             socket = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:

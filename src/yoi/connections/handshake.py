@@ -1,4 +1,4 @@
-"""The opening handshake: the request that policy authorised, and what a manifest may add to it.
+"""The opening handshake: the request that policy authorised, and how its answer is judged.
 
 The `websockets` library writes the request and judges the response; here is what it leaves open.
 Nothing is sent that policy has not parsed: no cookies, no Origin unless declared, no extension
@@ -19,89 +19,25 @@ from yoi.display import printable
 from yoi.errors import ConnectionFailure
 
 if TYPE_CHECKING:
-    from yoi.connections.plan import ConnectionPlan
     from yoi.connections.target import DialTarget
-    from yoi.limits import Limits
+    from yoi.permissions.connection_settings import Handshake
 
 USER_AGENT = f"yoi/{__version__}"
 
-FORBIDDEN_HEADERS = frozenset(
-    {
-        "api-key",
-        "apikey",
-        "authorization",
-        "connection",
-        "content-length",
-        "cookie",
-        "cookie2",
-        "expect",
-        "host",
-        "keep-alive",
-        "origin",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "x-api-key",
-        "x-auth-token",
-    }
-)
-"""Header names a manifest may not set: the host's own, and those that carry credentials."""
-
-_CREDENTIALS = frozenset(
-    {"api-key", "apikey", "authorization", "cookie", "x-api-key", "x-auth-token"}
-)
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
 _STATUS_BYTES = 13
 # The library logs frames at DEBUG; frames hold secrets, so its logger never speaks.
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
 
 
-def check_header(name: str, value: str, limits: "Limits") -> None:
-    """Raise ValueError unless a manifest may add the header `name: value` to a handshake."""
-    if not _TOKEN.match(name):
-        raise ValueError(f"{printable(name, 80)!r} is not a header name")
-    lowered = name.lower()
-    if lowered in FORBIDDEN_HEADERS or lowered.startswith(("sec-", "proxy-")):
-        raise ValueError(f"the header {name} is the host's, or carries credentials")
-    if len(value) > limits.header_bytes:
-        raise ValueError(f"the header {name} is over {limits.header_bytes} bytes")
-    if not value.isascii() or not value.isprintable():
-        raise ValueError(f"the header {name} has a character that is not printable ASCII")
-
-
-def check_inserted_header(name: str, value: str, limits: "Limits") -> None:
-    """Raise ValueError unless the host may add `name: value`, where the value holds a secret.
-
-    What carries credentials may, what is the handshake's own may not. The message has no value.
-    """
-    lowered = name.lower()
-    check_header("x-inserted" if lowered in _CREDENTIALS else name, "", limits)
-    # A signed token is longer than what a manifest may write.
-    if len(value) > limits.request_header_bytes:
-        raise ValueError(f"the header {name} is over {limits.request_header_bytes} bytes")
-    if not value.isascii() or not value.isprintable():
-        raise ValueError(f"the header {name} has a character that is not printable ASCII")
-
-
-def check_subprotocol(name: str, limits: "Limits") -> None:
-    """Raise ValueError unless `name` may be offered as a subprotocol."""
-    if not _TOKEN.match(name) or len(name) > limits.name_bytes:
-        raise ValueError(f"{printable(name, 80)!r} is not a subprotocol name")
-
-
-def new_protocol(plan: "ConnectionPlan", target: "DialTarget", max_message_bytes: int) -> Client:
+def new_protocol(handshake: "Handshake", target: "DialTarget", max_message_bytes: int) -> Client:
     """Return the sans-I/O client of one dial, its request already among `data_to_send()`."""
     url = target.url
     protocol = Client(
         WebSocketURI(url.secure, url.host, url.port, url.path, url.query),
-        origin=None if plan.origin is None else Origin(plan.origin),
+        origin=None if handshake.origin is None else Origin(handshake.origin),
         extensions=None,
-        subprotocols=[Subprotocol(name) for name in plan.subprotocols] or None,
+        subprotocols=[Subprotocol(name) for name in handshake.subprotocols] or None,
         max_size=max_message_bytes,
         logger=_SILENT,
     )
@@ -111,7 +47,7 @@ def new_protocol(plan: "ConnectionPlan", target: "DialTarget", max_message_bytes
     del request.headers["Host"]
     request.headers["Host"] = url.host_header
     request.headers["User-Agent"] = USER_AGENT
-    for name, value in (*plan.headers, *target.headers, *target.inserted):
+    for name, value in (*handshake.headers, *target.headers, *target.inserted):
         # Headers are a multi-dict: without this a second one of the name would stand beside it.
         if name in request.headers:
             del request.headers[name]

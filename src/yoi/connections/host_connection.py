@@ -9,9 +9,7 @@ from typing import Any
 
 import msgspec
 
-from yoi.connections.close_codes import is_close_code
 from yoi.connections.connector import Connector, WebSocket
-from yoi.connections.plan import ConnectionPlan
 from yoi.connections.resolver import Resolver, pin
 from yoi.connections.session import Session
 from yoi.connections.sink import ConnectionSink
@@ -51,8 +49,10 @@ from yoi.core.session_effects import (
 )
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import LIMITS, Limits
+from yoi.permissions import Decision, Url
+from yoi.permissions.connection_settings import ConnectionSettings, Open, Ready
 from yoi.protocol.status import ConnectionStatus
-from yoi.types import Clock, SessionId, rfc3339_ms
+from yoi.types import Clock, SessionId, is_close_code, rfc3339_ms
 
 _ZOMBIE = 4000
 """Not 1000 or 1001: gateways end what could be resumed on those."""
@@ -78,15 +78,18 @@ def _require_close_code(code: int) -> None:
 class HostConnection:
     """One host-owned connection: dials, keeps alive, closes, dials again. Never blocks the loop.
 
-    All methods are called on the loop. `rng` returns a float in [0, 1), for the backoff's jitter.
-    `budget` is asked once per dial, and a dial that it refuses waits for the next UTC day.
+    All methods are called on the loop. `authorise` is asked before every dial, for the grants as
+    they are then; its answer bounds the messages. `rng` returns a float in [0, 1), for the
+    backoff's jitter. `budget` is asked once per dial; a dial that it refuses waits for the next UTC
+    day.
     """
 
     def __init__(
         self,
-        plan: ConnectionPlan,
+        settings: ConnectionSettings,
         sink: ConnectionSink,
         *,
+        authorise: Callable[[Url], Decision],
         clock: Clock,
         rng: Callable[[], float],
         connector: Connector,
@@ -96,7 +99,8 @@ class HostConnection:
         call_later: CallLater = loop_call_later,
         new_session: Callable[[], SessionId] = _new_session,
     ) -> None:
-        self._plan = plan
+        self._settings = settings
+        self._authorise = authorise
         self._sink = sink
         self._clock = clock
         self._connector = connector
@@ -106,24 +110,26 @@ class HostConnection:
         self._call_later = call_later
         self._new_session = new_session
         rules = SessionRules(
-            ping_ms=plan.ping_ms,
-            pong_ms=plan.pong_ms,
-            pause_grace_ms=plan.pause_grace_ms,
+            ping_ms=settings.ping_ms,
+            pong_ms=settings.pong_ms,
+            pause_grace_ms=settings.pause_grace_ms,
             close_ms=limits.close_ms,
             session_ready_ms=limits.session_ready_ms,
-            backoff_max_ms=plan.backoff_max_ms,
-            fatal_close_codes=plan.fatal_close_codes,
-            has_own_url=plan.url is not None,
-            dial_at_start=plan.dial_at_start,
-            ready_by_command=plan.ready_by_command,
-            fresh_after=plan.fresh_after,
-            overlap_ms=plan.overlap_ms,
+            backoff_max_ms=settings.backoff_max_ms,
+            fatal_close_codes=settings.fatal_close_codes,
+            has_own_url=settings.url is not None,
+            dial_at_start=settings.open is Open.START,
+            ready_by_command=settings.ready is Ready.COMMAND,
+            fresh_after=settings.fresh_after,
+            overlap_ms=settings.overlap_ms,
         )
-        backoff = FullJitter(first_ms=plan.backoff_first_ms, max_ms=plan.backoff_max_ms, rng=rng)
+        backoff = FullJitter(
+            first_ms=settings.backoff_first_ms, max_ms=settings.backoff_max_ms, rng=rng
+        )
         self._machine = ConnectionSession(rules, backoff)
-        self._own = None if plan.url is None else DialTarget(plan.url)
+        self._own = None if settings.url is None else DialTarget(settings.url)
         self._target = self._own
-        self._rate = SendRate(plan.send_per_second, clock.monotonic())
+        self._rate = SendRate(settings.send_per_second, clock.monotonic())
         self._effects: deque[Effect] = deque()
         self._performing = False
         self._timers: dict[Timer, TimerHandle] = {}
@@ -136,9 +142,9 @@ class HostConnection:
         self._barred = False  # stopped because policy took the grant away
         self._stopped = asyncio.Event()
         self._status = ConnectionStatus(
-            name=plan.name,
-            ingress=plan.ingress,
-            url=plan.where if self._own is None else self._own.url.display,
+            name=settings.name,
+            ingress=settings.ingress,
+            url=settings.where if self._own is None else self._own.url.display,
             state=ConnectionState.IDLE,
         )
         self._last_message: float | None = None
@@ -165,12 +171,12 @@ class HostConnection:
         if target is None and self._own is None:
             raise ConnectionFailure(
                 "connection.no_url",
-                f"{self._plan.name} has no url in its manifest: name a url or handle to open",
-                name=self._plan.name,
+                f"{self._settings.name} has no url in its manifest: name a url or handle to open",
+                name=self._settings.name,
             )
         chosen = target or self._own
         assert chosen is not None
-        self._plan.authorise(chosen.url).require()
+        self._authorise(chosen.url).require()
         self._stopped.clear()
         self._target = chosen
         now = self._now()
@@ -280,7 +286,7 @@ class HostConnection:
         """
         if self._target is None:
             return True
-        decision = self._plan.authorise(self._target.url)
+        decision = self._authorise(self._target.url)
         state = self._machine.state
         if not decision.allowed:
             if state not in _NOT_DIALLING:
@@ -342,7 +348,7 @@ class HostConnection:
     def session_dead(self, live: Session) -> None:
         """End a session whose peer acknowledges no heartbeat."""
         error = ConnectionFailure(
-            "connection.heartbeat", f"{self._plan.name} did not acknowledge a heartbeat in time"
+            "connection.heartbeat", f"{self._settings.name} did not acknowledge a heartbeat in time"
         )
         live.shut()
         if live is self._current:
@@ -369,8 +375,8 @@ class HostConnection:
             raise self._not_open()
         raise ConnectionFailure(
             "connection.session_ended",
-            f"the session {session} of {self._plan.name} has ended",
-            name=self._plan.name,
+            f"the session {session} of {self._settings.name} has ended",
+            name=self._settings.name,
             session=session,
         )
 
@@ -384,8 +390,8 @@ class HostConnection:
     def _not_open(self) -> ConnectionFailure:
         return ConnectionFailure(
             "connection.not_open",
-            f"{self._plan.name} is {self._machine.state}",
-            name=self._plan.name,
+            f"{self._settings.name} is {self._machine.state}",
+            name=self._settings.name,
         )
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -466,7 +472,7 @@ class HostConnection:
             case Reconnecting(retry_in_ms):
                 self._notice(
                     "notice.reconnecting",
-                    f"{self._plan.name} is dialled again in {retry_in_ms:.0f} ms",
+                    f"{self._settings.name} is dialled again in {retry_in_ms:.0f} ms",
                     retry_in_ms=round(retry_in_ms),
                 )
 
@@ -479,8 +485,8 @@ class HostConnection:
         if self._budget is not None and not self._budget.take(wall_day(wall_ms)):
             error = ConnectionFailure(
                 "connection.budget",
-                f"{self._plan.name} has used up its dials of this day",
-                name=self._plan.name,
+                f"{self._settings.name} has used up its dials of this day",
+                name=self._settings.name,
             )
             wait_ms = ms_to_next_day(wall_ms)
             self._effects.extend(self._machine.dial_failed(self._now(), error, wait_ms))
@@ -516,7 +522,7 @@ class HostConnection:
             self._sink,
             status=self._status,
             rate=self._rate,
-            last=self._plan.last,
+            last=self._settings.last,
             clock=self._clock,
             call_later=self._call_later,
             limits=self._limits,
@@ -530,10 +536,9 @@ class HostConnection:
 
     async def _open_socket(self, target: DialTarget) -> WebSocket:
         """Ask policy, look the name up, judge each address, and dial only those: every time."""
-        plan = self._plan
-        decision = plan.authorise(target.url).require()
+        decision = self._authorise(target.url).require()
         addresses = await pin(target.url, decision, self._resolver, self._limits)
-        return await self._connector.dial(plan, target, decision, addresses)
+        return await self._connector.dial(self._settings.handshake, target, decision, addresses)
 
     def _timer_fired(self, timer: Timer) -> None:
         self._timers.pop(timer, None)

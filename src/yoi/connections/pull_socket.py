@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from yoi.connections.close_codes import is_close_code
 from yoi.connections.connector import WebSocket
 from yoi.connections.timing import CallLater, TimerHandle
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
 from yoi.permissions import Url
 from yoi.protocol.status import PullSocketStatus
-from yoi.types import Clock, rfc3339_ms
+from yoi.types import Clock, is_close_code, rfc3339_ms
 
 if TYPE_CHECKING:
     from yoi.core.session_effects import End

@@ -1,67 +1,28 @@
 """Which headers a request may carry, and which of an answer's a guest may see."""
 
-import re
 from collections.abc import Iterable
 
 from yoi.display import printable
 from yoi.errors import RequestFailure
 from yoi.limits import Limits
+from yoi.permissions.headers import HeaderKind, HeaderRefused, check_name, check_value, kind_of
 
 Headers = tuple[tuple[str, str], ...]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z|\Z")
-
-CREDENTIAL_HEADERS = frozenset({"api-key", "apikey", "authorization", "x-api-key", "x-auth-token"})
-"""Names that carry credentials: only the host puts them into a request, never the plugin."""
-
-HOST_HEADERS = frozenset(
+_UNSEEN = frozenset(
     {
-        # what the request is, where it goes and how it is framed
-        "accept-encoding",
-        "content-length",
-        "expect",
-        "host",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        # what the connection is for
-        "connection",
-        "http2-settings",
-        "keep-alive",
-        "upgrade",
-        # no cookies, no browser
-        "cookie",
-        "cookie2",
-        "origin",
-        "set-cookie",
-        # who asks, and on whose behalf
-        "forwarded",
-        "via",
-        # another method or path than the one that policy saw, to servers that obey them
-        "x-http-method",
-        "x-http-method-override",
-        "x-method-override",
-        "x-original-method",
-        "x-original-url",
-        "x-rewrite-url",
-    }
-)
-"""Names that the host owns, or that would undo what policy decided."""
-
-_HOST_PREFIXES = ("proxy-", "sec-", "x-forwarded-")
-
-_UNSEEN = (
-    CREDENTIAL_HEADERS
-    | HOST_HEADERS
-    | {
+        "api-key",
+        "apikey",
         "authentication-info",
-        "proxy-authenticate",
-        "proxy-authentication-info",
-        "set-cookie2",
+        "authorization",
+        "cookie",
         "www-authenticate",
+        "x-api-key",
+        "x-auth-token",
     }
 )
+"""Headers of an answer that may hold credentials; the host's own are not shown either."""
+_SHOWN = (HeaderKind.PLAIN, HeaderKind.CREDENTIAL)
 
 
 def check_request_headers(
@@ -77,26 +38,22 @@ def check_request_headers(
         lowered = name.lower()
         if count > limits.request_headers:
             raise RequestFailure("request.too_large", f"more than {limits.request_headers} headers")
-        if not _TOKEN.match(name) or len(name) > limits.name_bytes:
-            raise _refused(f"{printable(name, 80)!r} is not a header name")
         if lowered in seen:
-            raise _refused(f"the header {name} stands twice; write it once")
+            raise _refused(f"the header {printable(name, 80)} stands twice; write it once")
         seen.add(lowered)
         _check_purpose(lowered, value)
-        if lowered in HOST_HEADERS or lowered.startswith(_HOST_PREFIXES):
-            raise _refused(f"the header {name} is the host's; leave it out")
-        if lowered in CREDENTIAL_HEADERS and lowered not in inserted:
-            raise _refused(
-                f"the header {name} carries credentials; declare a [[secrets]] entry with "
-                f'at = ["/headers/{lowered}"] and insert it'
-            )
-        if len(value) > limits.request_header_bytes:
-            raise RequestFailure(
-                "request.too_large",
-                f"the header {name} is over {limits.request_header_bytes} bytes",
-            )
-        if not _VALUE.match(value):
-            raise _refused(f"the header {name} has a character that is not printable ASCII")
+        try:
+            check_name(name, inserted=lowered in inserted)
+            if value:
+                check_value(value, limits.request_header_bytes)
+        except HeaderRefused as exc:
+            message = f"the header {printable(name, 80)} {exc.message}"
+            if exc.problem == "too_large":
+                raise RequestFailure("request.too_large", message) from None
+            if kind_of(name) is HeaderKind.CREDENTIAL:
+                place = f"/headers/{printable(lowered, 80)}"
+                message += f'; declare a [[secrets]] entry with at = ["{place}"] and insert it'
+            raise _refused(message) from None
 
 
 def seen_by_the_guest(headers: Iterable[tuple[bytes, bytes]], limits: Limits) -> Headers:
@@ -107,7 +64,7 @@ def seen_by_the_guest(headers: Iterable[tuple[bytes, bytes]], limits: Limits) ->
     found: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name = raw_name.decode("ascii").lower()
-        if name in _UNSEEN or name.startswith(_HOST_PREFIXES):
+        if name in _UNSEEN or kind_of(name) not in _SHOWN:
             continue
         value = raw_value.decode("latin-1")
         joined = f"{found[name]}, {value}" if name in found else value

@@ -11,12 +11,13 @@ from yoi.connections.connector import WebSocket
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle
-from yoi.core.frame_watch import Autoreply, Due, FrameWatch, LastPointer
+from yoi.core.frame_watch import Autoreply, Due, FrameWatch
 from yoi.core.heartbeat import Beat, Heartbeat, HeartbeatSpec
 from yoi.core.send_rate import SendRate
 from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
+from yoi.permissions.connection_settings import LastValue
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, SessionId
 
@@ -49,7 +50,7 @@ class Session:
         *,
         status: ConnectionStatus,
         rate: SendRate,
-        last: tuple[LastPointer, ...],
+        last: tuple[LastValue, ...],
         clock: Clock,
         call_later: CallLater,
         limits: Limits,

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
-from yoi.connections.handshake import check_header, check_inserted_header
+from yoi.display import printable
 from yoi.errors import YoiError
 from yoi.limits import LIMITS
 from yoi.permissions import Url
+from yoi.permissions.headers import HeaderRefused, check_name, check_value
 
 _SHORTEST_SECRET = 6
 _HIDDEN = "…"
@@ -33,9 +34,10 @@ class DialTarget:
         if len(self.headers) + len(self.inserted) > LIMITS.handshake_headers:
             raise ValueError(f"more than {LIMITS.handshake_headers} headers")
         for name, value in self.headers:
-            check_header(name, value, LIMITS)
+            _check(name, value, LIMITS.header_bytes, inserted=False)
         for name, value in self.inserted:
-            check_inserted_header(name, value, LIMITS)
+            # A signed token is longer than what a manifest may write.
+            _check(name, value, LIMITS.request_header_bytes, inserted=True)
 
     def __repr__(self) -> str:
         return f"<DialTarget {self.url.display}>"
@@ -70,3 +72,11 @@ class DialTarget:
             found |= {value, *value.split()}
         # Longest first: a part of a longer one must not leave the rest behind.
         return sorted((s for s in found if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _check(name: str, value: str, most_bytes: int, *, inserted: bool) -> None:
+    try:
+        check_name(name, inserted=inserted)
+        check_value(value, most_bytes)
+    except HeaderRefused as exc:
+        raise ValueError(f"the header {printable(name, 80)} {exc.message}") from None

@@ -14,6 +14,7 @@ import msgspec
 
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer, array_index
+from yoi.permissions.connection_settings import LastValue
 
 Json = Any
 _ABSENT: Final = object()
@@ -34,14 +35,6 @@ class FrameMatch:
 
     at: JsonPointer
     equals: Json
-
-
-@dataclass(frozen=True, slots=True)
-class LastPointer:
-    """A value to remember under `name`."""
-
-    name: str
-    at: JsonPointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ class Due:
 class FrameWatch:
     """What is watched for in the frames of one session, and what was last seen in them."""
 
-    def __init__(self, last: Sequence[LastPointer], limits: Limits = LIMITS) -> None:
+    def __init__(self, last: Sequence[LastValue], limits: Limits = LIMITS) -> None:
         self.ack: FrameMatch | None = None
         self.replies: list[Autoreply] = []
         self.last: dict[str, Json] = {}

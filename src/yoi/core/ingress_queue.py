@@ -12,9 +12,10 @@ its own bounds and overflow policy, so a noisy ingress cannot use another's room
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 
 from yoi.limits import LIMITS, Limits
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import (
     FEEDBACK_KINDS,
     LIFECYCLE_KINDS,
@@ -25,15 +26,6 @@ from yoi.protocol.ingress import (
 
 EVENT_OVERHEAD_BYTES = 256
 """What an event costs beside its payload; empty frames must not be free."""
-
-
-class Overflow(StrEnum):
-    """What happens to a frame that finds its ingress full."""
-
-    PAUSE = "pause"
-    DROP_OLDEST = "drop_oldest"
-    DROP_NEWEST = "drop_newest"
-    DISCONNECT = "disconnect"
 
 
 class Offered(Enum):
@@ -55,7 +47,7 @@ class IngressPolicy:
     """How much one ingress may hold, and what happens to a frame that finds it full."""
 
     name: str
-    overflow: Overflow = Overflow.PAUSE
+    overflow: OnFull = OnFull.PAUSE
     max_events: int = LIMITS.queue_events
     max_bytes: int = LIMITS.queue_bytes
 
@@ -127,7 +119,7 @@ class IngressQueue:
         """Return what the ingress `name` holds; KeyError is a defect of the caller."""
         return self._accounts[name]
 
-    def offer(self, event: QueuedEvent, overflow: Overflow | None = None) -> Offered:
+    def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
         """Queue `event` or say why not; `overflow` is a connection's own policy.
 
         A lifecycle event is accepted while its reserved room lasts, whatever the ingress holds.
@@ -142,7 +134,7 @@ class IngressQueue:
             self._waiting.append(event)
             return Offered.ACCEPTED
         policy = overflow or account.overflow
-        if policy is Overflow.PAUSE:
+        if policy is OnFull.PAUSE:
             if used > account.max_bytes + self._overdraft:
                 account.dropped += 1
                 return Offered.DISCONNECT
@@ -152,10 +144,10 @@ class IngressQueue:
         if depth <= account.max_events and used <= account.max_bytes:
             self._admit(event, account, cost)
             return Offered.ACCEPTED
-        if policy is Overflow.DROP_OLDEST:
+        if policy is OnFull.DROP_OLDEST:
             return self._replace_oldest(event, account, cost)
         account.dropped += 1
-        return Offered.DISCONNECT if policy is Overflow.DISCONNECT else Offered.REFUSED
+        return Offered.DISCONNECT if policy is OnFull.DISCONNECT else Offered.REFUSED
 
     def take(self, max_events: int, max_bytes: int) -> list[QueuedEvent]:
         """Return the next events, at least one if any waits; they stay accounted until settled.

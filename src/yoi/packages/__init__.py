@@ -1,6 +1,5 @@
 """Packages: what a plugin is before anybody lets it run. Inventory only; nothing is executed."""
 
-from yoi.packages.connections import ConnectionDecl, Deliver, OnFull
 from yoi.packages.declarations import (
     INSTANCE_WORLD,
     TOOL_WORLD,
@@ -30,7 +29,6 @@ from yoi.packages.resolve import (
     resolve_package,
 )
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
-from yoi.packages.sessions import LastValue, Open, Ready, SessionDecl
 from yoi.packages.source import PythonEntry
 from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store
 from yoi.packages.templates import TEMPLATES, Created, create_from_template
@@ -42,9 +40,7 @@ __all__ = [
     "TEMPLATES",
     "TOOL_WORLD",
     "ComponentRuntime",
-    "ConnectionDecl",
     "Created",
-    "Deliver",
     "Diagnosis",
     "Difference",
     "EnabledEntry",
@@ -53,24 +49,19 @@ __all__ = [
     "IngressDecl",
     "Inspection",
     "Inventory",
-    "LastValue",
     "LeftOut",
     "Manifest",
     "ManifestWarning",
-    "OnFull",
-    "Open",
     "PackResult",
     "Package",
     "PythonEntry",
     "PythonRuntime",
-    "Ready",
     "Resolution",
     "ResolvedPlugin",
     "RuntimeDecl",
     "RuntimeKind",
     "SchemaProblem",
     "ServiceDecl",
-    "SessionDecl",
     "Status",
     "Store",
     "Surface",

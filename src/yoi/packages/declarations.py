@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from yoi.limits import KIB, LIMITS
-from yoi.packages.connections import IngressRoute, OnFull
+from yoi.packages.connections import IngressRoute
 from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
+from yoi.permissions.connection_settings import OnFull
 from yoi.toml import (
     AnyTable,
     Choice,

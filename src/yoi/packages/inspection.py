@@ -22,10 +22,10 @@ from yoi.permissions import (
 )
 
 if TYPE_CHECKING:
-    from yoi.packages.connections import ConnectionDecl
     from yoi.packages.enablement import EnabledEntry
     from yoi.packages.package import Package
     from yoi.packages.resolve import ResolvedPlugin
+    from yoi.permissions.connection_settings import ConnectionSettings
 
 WASM_MAGIC = b"\0asm"
 
@@ -260,12 +260,12 @@ def _connections(
         details = {
             "ingress": one.ingress,
             "url": None if one.url is None else one.url.display,
-            "open": one.session.open.value,
+            "open": one.open.value,
             "target": one.target.label,
             "deliver": sorted(one.deliver),
             "on_full": one.on_full.value,
-            "subprotocols": list(one.subprotocols),
-            "headers": dict(one.headers),
+            "subprotocols": list(one.handshake.subprotocols),
+            "headers": dict(one.handshake.headers),
         }
         # What it delivers goes to its ingress, so both keys are needed there too.
         ingress = _surface("ingress", one.ingress, needed, authority, enabled, {})
@@ -276,7 +276,7 @@ def _connections(
     return found
 
 
-def _may_open(one: "ConnectionDecl", authority: Authority) -> Decision:
+def _may_open(one: "ConnectionSettings", authority: Authority) -> Decision:
     """Decide its own url; without one, whether any dial of it could be allowed at all."""
     if one.url is not None:
         return authority.connection(one.name, one.url)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from yoi.errors import ManifestError, YoiError
 from yoi.limits import LIMITS
-from yoi.packages.connections import ConnectionDecl, connections_of_sources, parse_connections
+from yoi.packages.connections import connections_of_sources, parse_connections
 from yoi.packages.declarations import (
     INGRESS,
     INSTANCE_WORLD,
@@ -22,6 +22,7 @@ from yoi.packages.declarations import (
 )
 from yoi.packages.schema import schema_problems
 from yoi.permissions import Binding, Permission, PermissionKind, PermissionSet
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.permissions.secrets import REQUESTED_SECRET
 from yoi.permissions.sets import set_keys, set_of
 from yoi.tables import Table
@@ -75,7 +76,7 @@ class Manifest:
     tools: tuple[ToolDecl, ...]
     services: tuple[ServiceDecl, ...]
     ingresses: tuple[IngressDecl, ...]
-    connections: tuple[ConnectionDecl, ...]
+    connections: tuple[ConnectionSettings, ...]
     """Declared connections and those of the `sources` shorthand, in that order."""
     config_schema: dict[str, Any] | None
     requested: PermissionSet
@@ -243,13 +244,13 @@ def _warnings(row: Row) -> Iterator[ManifestWarning]:
         yield ManifestWarning("hooks", "is accepted and ignored: Yoi runs no hooks")
 
 
-def _connections(row: Row) -> tuple[ConnectionDecl, ...]:
+def _connections(row: Row) -> tuple[ConnectionSettings, ...]:
     """Return the declared connections, then those of the `sources` shorthand."""
     if not row.good("connections", "ingresses"):
         # What a connection may do depends on its ingress.
         return ()
     routes = {ingress.name: ingress.route for ingress in row["ingresses"]}
-    found: list[ConnectionDecl] = []
+    found: list[ConnectionSettings] = []
     try:
         found += parse_connections(
             Table(row.raw, "", frozenset(row.raw), _fault),
@@ -301,7 +302,7 @@ def _check_config_schema(row: Row) -> None:
 
 
 def _requested(
-    row: Row, written: PermissionSet, connections: tuple[ConnectionDecl, ...]
+    row: Row, written: PermissionSet, connections: tuple[ConnectionSettings, ...]
 ) -> PermissionSet:
     """Return written requests first, then what the declarations themselves ask for."""
     kind = PermissionKind

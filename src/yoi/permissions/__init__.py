@@ -8,7 +8,7 @@ from yoi.permissions.review_rows import ReviewRow, ReviewState
 from yoi.permissions.reviews import Review, review
 from yoi.permissions.secrets import Binding, Capture, SecretUse
 from yoi.permissions.sets import PermissionSet, permission_hash
-from yoi.permissions.targets import TargetKind, UrlTarget
+from yoi.permissions.targets import TargetKind, UrlTarget, own_target
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 from yoi.toml import is_safe_id
 
@@ -39,6 +39,7 @@ __all__ = [
     "classify",
     "is_safe_id",
     "may_dial",
+    "own_target",
     "permission_hash",
     "review",
 ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from yoi.display import printable
 from yoi.limits import LIMITS
+from yoi.permissions.headers import HeaderRefused, check_name
 from yoi.permissions.permission import malformed
 from yoi.permissions.pointers import JsonPointer
 from yoi.toml import (
@@ -169,6 +170,11 @@ def check_request_pointer(pointer: JsonPointer) -> str | None:
     if part == "headers" and rest[0] != rest[0].lower():
         lower = printable(rest[0].lower())
         return f"is wrong: header names are written in lower case: /headers/{lower}"
+    if part == "headers":
+        try:
+            check_name(rest[0], inserted=True)
+        except HeaderRefused as exc:
+            return f"is the header {printable(rest[0], 60)}, which {exc.message}"
     return None
 
 

@@ -452,3 +452,14 @@ TARGETS = {
         about="What may be asked over HTTP.",
     ),
 }
+
+
+def own_target(url: Url) -> UrlTarget:
+    """Return the narrowest target that allows `url`: its scheme, host, port and path.
+
+    Raises UrlRefused where the path cannot be written as a prefix.
+    """
+    table: dict[str, Any] = {"scheme": url.scheme, "host": url.bracketed_host}
+    if url.port != DEFAULT_PORTS[url.scheme]:
+        table["port"] = url.port
+    return UrlTarget.parse({**table, "path_prefixes": [url.path]}, TargetKind.WEBSOCKET)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from yoi.connections import RequestClient
 from yoi.core.captures import HandleTable
-from yoi.core.ingress_queue import IngressPolicy, Overflow
+from yoi.core.ingress_queue import IngressPolicy
 from yoi.defects import defect
 from yoi.errors import SandboxError
 from yoi.journal.state import StateStore
@@ -20,10 +20,10 @@ from yoi.packages import (
     MANIFEST_NAME,
     ComponentRuntime,
     Manifest,
-    Open,
     PythonRuntime,
     ResolvedPlugin,
 )
+from yoi.permissions.connection_settings import Open
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.dispatcher import IngressRules
@@ -115,7 +115,7 @@ class Assembler:
             bare,
             load=self._loader(plugin, bare.calls),
             ingresses=tuple(
-                IngressPolicy(i.name, Overflow(i.on_full), i.queue_events, i.queue_bytes)
+                IngressPolicy(i.name, i.on_full, i.queue_events, i.queue_bytes)
                 for i in manifest.ingresses
             ),
             rules={
@@ -142,7 +142,7 @@ class Assembler:
 
 def _told_of_start(manifest: Manifest) -> tuple[str, ...]:
     """Return the ingresses that ask for `service_started`, or whose connections wait for a word."""
-    waiting = {c.ingress for c in manifest.connections if c.session.open is Open.COMMAND}
+    waiting = {c.ingress for c in manifest.connections if c.open is Open.COMMAND}
     return tuple(
         ingress.name
         for ingress in manifest.ingresses

@@ -5,10 +5,11 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.diagnostics import Severity
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.runtime.ledger import Ledger
@@ -30,15 +31,12 @@ class ReadingControl(Protocol):
 class ConnectionAdapter:
     """Puts what one connection reports into the queue (a `yoi.connections.ConnectionSink`).
 
-    `deliver` are the event kinds the plugin hears; everything is in the diagnostics regardless.
+    The plugin hears what its manifest lists in `deliver`; the diagnostics have everything.
     """
 
     def __init__(
         self,
-        name: str,
-        ingress: str,
-        deliver: frozenset[EventKind],
-        overflow: Overflow,
+        settings: ConnectionSettings,
         queue: IngressQueue,
         ledger: Ledger,
         clock: Clock,
@@ -48,10 +46,10 @@ class ConnectionAdapter:
         self.drops = 0
         self.binary_ignored = 0
         self.gaps = 0
-        self._name = name
-        self._ingress = ingress
-        self._deliver = deliver
-        self._overflow = overflow
+        self._name = settings.name
+        self._ingress = settings.ingress
+        self._deliver = frozenset(EventKind(kind.event_kind) for kind in settings.deliver)
+        self._on_full = settings.on_full
         self._queue = queue
         self._ledger = ledger
         self._clock = clock
@@ -61,7 +59,7 @@ class ConnectionAdapter:
         self._reading: ReadingControl | None = None
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
-        self._text = EventKind.TEXT in deliver
+        self._text = EventKind.TEXT in self._deliver
         self._leaving = False
         self._lost = 0
         self._lost_since_ms = 0
@@ -92,7 +90,7 @@ class ConnectionAdapter:
         frame = TextFrame(
             self._ingress, self._name, session, seq, text, self._clock.wall_ms(), size
         )
-        offered = self._queue.offer(frame, self._overflow)
+        offered = self._queue.offer(frame, self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
             if self._lost:
@@ -208,7 +206,7 @@ class ConnectionAdapter:
             self._lost_since_ms = self._clock.wall_ms()
             self._ledger.note(
                 "notice.dropped",
-                f"the queue of {self._ingress} is full: {offered.value} ({self._overflow})",
+                f"the queue of {self._ingress} is full: {offered.value} ({self._on_full})",
                 severity="warning",
                 scope=f"connection:{self._name}",
                 session=session,
@@ -260,7 +258,7 @@ class ConnectionAdapter:
             created_at=rfc3339_ms(self._clock.wall_ms()),
             correlation_id=event_id or f"{session or 'host'}.{secrets.token_hex(6)}",
         )
-        offered = self._queue.offer(event, self._overflow)
+        offered = self._queue.offer(event, self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
         elif kind is EventKind.BINARY and session is not None:

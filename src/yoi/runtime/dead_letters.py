@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.errors import ServiceError
 from yoi.limits import LIMITS, Limits
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import QueuedEvent, TextFrame
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, rfc3339_ms
@@ -83,7 +84,7 @@ class DeadLetters:
         """
         letter = self._letter(event_id)
         # A person asks for one event at a time: it is accepted whatever the ingress's policy is.
-        if queue.offer(letter.event, Overflow.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):
+        if queue.offer(letter.event, OnFull.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):
             raise ServiceError(
                 "service.queue_full",
                 f"the queue of {self._service} has no room for {event_id!r}",

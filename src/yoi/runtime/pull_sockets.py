@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from yoi.connections import CallLater, ConnectionPlan, Connector, DialTarget, Resolver, WebSocket
+from yoi.connections import CallLater, Connector, DialTarget, Resolver, WebSocket
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
 from yoi.errors import ServiceError
 from yoi.limits import Limits
 from yoi.permissions import Authority, Url
+from yoi.permissions.connection_settings import Handshake, SettingRefused
 from yoi.protocol.status import PullSocketStatus
 from yoi.types import Clock
 
@@ -55,17 +56,11 @@ class PullDialler:
         """
         decision = authority.websocket(url).require()
         try:
-            plan = ConnectionPlan(
-                name="pull",
-                ingress="",
-                url=url,
-                authorise=authority.websocket,
-                subprotocols=tuple(protocols),
-            )
-        except ValueError as exc:
+            handshake = Handshake(subprotocols=tuple(protocols))
+        except SettingRefused as exc:
             raise ServiceError("service.call_malformed", f"websocket.open: {exc}") from None
         addresses = await pin(url, decision, self._resolver, self.limits)
-        return await self._connector.dial(plan, DialTarget(url), decision, addresses)
+        return await self._connector.dial(handshake, DialTarget(url), decision, addresses)
 
 
 class Bucket:

@@ -23,7 +23,7 @@ from yoi.core.gate import (
     SetStatus,
     StateChange,
 )
-from yoi.core.ingress_queue import IngressQueue, Offered, Overflow
+from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
 from yoi.defects import defect
 from yoi.errors import (
@@ -34,6 +34,7 @@ from yoi.errors import (
     YoiError,
 )
 from yoi.permissions import permission_hash
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.commands import DiagnosticStatusUpdate
 from yoi.protocol.depth import deeper_than
 from yoi.protocol.diagnostics import Diagnostic
@@ -73,8 +74,10 @@ class Service:
         self._queue = IngressQueue(spec.ingresses, around.limits)
         gate = CommandGate(
             {
-                o.name: GatedConnection(
-                    o.name, frozenset(() if o.url is None else (o.url.href,)), o.authorise
+                o.settings.name: GatedConnection(
+                    o.settings.name,
+                    frozenset(() if o.settings.url is None else (o.settings.url.href,)),
+                    o.authorise,
                 )
                 for o in spec.connections
             },
@@ -100,7 +103,7 @@ class Service:
             around.loop, contained("a timer", self._timer_due, self.guest_lost), around.limits
         )
         self._close_code = _GOING_AWAY
-        self._own_urls = {o.name: o.url for o in spec.connections}
+        self._own_urls = {o.settings.name: o.settings.url for o in spec.connections}
         self._adapters: dict[str, ConnectionAdapter] = {}
         self._links: dict[str, ConnectionHandle] = {}
         self._instance: Instance | None = None
@@ -161,14 +164,14 @@ class Service:
             closed=refused,
         )
         for connection in self._print.connections:
-            if connection.name not in refused:
+            if connection.settings.name not in refused:
                 continue
             decision = connection.authorise()
             self._ledger.note(
                 decision.code or "denied.not_granted",
-                decision.message or f"{connection.name} is no longer allowed where it was",
+                decision.message or f"{connection.settings.name} is no longer allowed where it was",
                 severity="error",
-                scope=f"connection:{connection.name}",
+                scope=f"connection:{connection.settings.name}",
                 hint=decision.hint,
             )
         return True
@@ -403,7 +406,7 @@ class Service:
             correlation_id=f"host.{secrets.token_hex(8)}",
         )
         # It waits like a frame of a paused connection: accepted, within the overdraft.
-        offered = self._queue.offer(event, Overflow.PAUSE)
+        offered = self._queue.offer(event, OnFull.PAUSE)
         if offered in (Offered.ACCEPTED, Offered.PAUSE):
             self._ledger.counters.enqueued += 1
         else:
@@ -452,8 +455,11 @@ class Service:
         with_room = self._queue.resumable()
         if with_room:
             for connection in self._print.connections:
-                if connection.ingress in with_room and connection.name in self._links:
-                    self._links[connection.name].resume()
+                if (
+                    connection.settings.ingress in with_room
+                    and connection.settings.name in self._links
+                ):
+                    self._links[connection.settings.name].resume()
 
     def collect_output(self) -> None:
         """Put what the guest printed into the diagnostics."""
@@ -548,13 +554,10 @@ class Service:
 
     def _open_links(self) -> None:
         for connection in self._print.connections:
-            if connection.name in self._links:
+            if connection.settings.name in self._links:
                 continue
             adapter = ConnectionAdapter(
-                connection.name,
-                connection.ingress,
-                connection.deliver,
-                connection.overflow,
+                connection.settings,
                 self._queue,
                 self._ledger,
                 self._around.clock,
@@ -562,11 +565,11 @@ class Service:
                 self._print.injector.masker,
             )
             link = connection.open(
-                ContainedSink(adapter, f"an event of {connection.name}", self.guest_lost)
+                ContainedSink(adapter, f"an event of {connection.settings.name}", self.guest_lost)
             )
             adapter.attach(link)
-            self._adapters[connection.name] = adapter
-            self._links[connection.name] = link
+            self._adapters[connection.settings.name] = adapter
+            self._links[connection.settings.name] = link
             link.start()
 
     def _quarantine(self, decision: Quarantine) -> None:

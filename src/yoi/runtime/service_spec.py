@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from yoi.connections import ConnectionSink
-from yoi.core.ingress_queue import IngressPolicy, Overflow
+from yoi.core.ingress_queue import IngressPolicy
 from yoi.errors import YoiError
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
-from yoi.permissions import Authority, Decision, Url
+from yoi.permissions import Authority, Decision
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.connection_commands import ControlledConnection
@@ -106,13 +107,9 @@ class ConnectionHandle(ControlledConnection, Protocol):
 class ConnectionSpec:
     """What the service needs to know of one declared connection."""
 
-    name: str
-    ingress: str
-    url: Url | None
-    """The manifest's; None where only the plugin says where to dial."""
-    deliver: frozenset[EventKind]
-    overflow: Overflow
+    settings: ConnectionSettings
     authorise: Callable[[], Decision]
+    """Decides about it as it stands in the manifest, under the grants in force."""
     open: Callable[[ConnectionSink], ConnectionHandle]
     """Make the connection for this sink; nothing is dialled before `ConnectionHandle.start`."""
 

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from yoi.connections import ConnectionPlan, DialTarget, WebSocketOwner
+from yoi.connections import DialTarget, WebSocketOwner
 from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Decision, IPAddress
+from yoi.permissions.connection_settings import Handshake
 
 
 class MemoryWebSocket:
@@ -130,13 +131,13 @@ class MemoryDial:
 
     def __init__(
         self,
-        plan: ConnectionPlan,
+        handshake: Handshake,
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
         now: Callable[[], float],
     ) -> None:
-        self.plan = plan
+        self.handshake = handshake
         self.target = target
         self.decision = decision
         self.addresses = tuple(addresses)
@@ -167,12 +168,12 @@ class MemoryConnector:
 
     async def dial(
         self,
-        plan: ConnectionPlan,
+        handshake: Handshake,
         target: DialTarget,
         decision: Decision,
         addresses: Sequence[IPAddress],
     ) -> MemoryWebSocket:
         """Wait for the test's answer."""
-        dial = MemoryDial(plan, target, decision, addresses, self._now)
+        dial = MemoryDial(handshake, target, decision, addresses, self._now)
         self._dials.put_nowait(dial)
         return await dial.answer
