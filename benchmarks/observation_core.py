@@ -41,7 +41,13 @@ class Scene:
         codec = CursorCodec(keys, Hop.BACKEND, subject, "all")
         self.stream: Stream[Observed] = Stream(subject, WorkerView(greeting), b"e" * 8)
         self.feed: Feed[Observed] = Feed(
-            self.stream, Hop.BACKEND, codec, Framing.WEBSOCKET, lambda event: event, ev.encode_event
+            self.stream,
+            self.stream.subject,
+            Hop.BACKEND,
+            codec,
+            Framing.WEBSOCKET,
+            lambda event: event,
+            ev.encode_event,
         )
         self._events = [(event, ev.encode_event(event)) for event in (BEGIN, DELTA)]
         self._published = 0

@@ -291,6 +291,7 @@ class Limits:
     observer_admit_ms: int = bound(8_000, "an upstream may have to be opened first")
     reconnect_spread_ms: int = bound(2_000, "clients of a server that stops come back spread out")
     http_head_bytes: int = bound(16 * KIB, "request line and headers; tokens and cursors are small")
+    http_headers: int = bound(100, "headers of a request; browsers and proxies send about thirty")
     http_head_ms: int = bound(10_000, "from connect, or the next request's first byte, to its end")
     http_body_bytes: int = bound(64 * KIB, "a request's body: a code, or a command")
     http_idle_ms: int = bound(15_000, "a connection kept alive between requests")

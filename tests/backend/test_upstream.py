@@ -416,7 +416,7 @@ async def test_only_so_many_parked_streams_are_kept() -> None:
         (await asking).release()
         world.timers.advance(30)
     assert [upstream.subject.name for upstream in world.upstreams] == ["b", "c"]
-    assert {channel.stream.subject.name for channel in world.hub} == {"b", "c"}
+    assert {channel.subject.name for channel in world.hub} == {"b", "c"}
 
 
 async def test_only_so_many_streams_are_open() -> None:

@@ -87,10 +87,11 @@ class Client:
         self.data += data
 
     def finish(self, code, *, abort: bool) -> None:
+        self.lease.channel.leave(self.watcher)
         self.code = code
 
     def leave(self) -> None:
-        self.watcher.gone()
+        self.lease.channel.leave(self.watcher)
         self.lease.release()
 
     @property

@@ -160,7 +160,7 @@ class Trouble:
     def cut(self):
         if self.watch.connected and self.dice.random() < 0.5:
             self.watch._wire.transport.abort()
-        for observer in tuple(self.real.server._observers):
+        for observer in self.real.server.sockets.observers:
             observer.abort()
 
     def something(self):

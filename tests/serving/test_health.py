@@ -56,13 +56,17 @@ async def get(app, path, *headers, method="GET"):
 
 
 class Written:
-    """An outlet that takes everything."""
+    """A transport that takes everything."""
+
+    def __init__(self, channel, feed):
+        self.channel = channel
+        self.watcher = channel.enter(feed, Watching("x"), self)
 
     def write(self, data):
         pass
 
     def finish(self, code, *, abort):
-        pass
+        self.channel.leave(self.watcher)
 
 
 class Listener:
@@ -183,9 +187,9 @@ async def test_figures_are_what_happened(hub):
     assert before["yoi_followers", ()] == 0
     channel = hub.hub.channel(hub.stream.subject)
     feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
-    watcher = channel.enter(feed, Watching("x"), Written())
+    watcher = Written(channel, feed).watcher
     watcher.open("not one of ours at all", 0, snapshot_always=False)
-    watcher = channel.enter(feed, Watching("x"), Written())
+    watcher = Written(channel, feed).watcher
     watcher.open(feed.cursor(99), 0, snapshot_always=False)
     for n in range(6):
         hub.say(f"word {n}")
@@ -208,7 +212,7 @@ async def test_figures_of_a_lagging_client(hub):
     metrics = Metrics(hub.hub, Listener())
     channel = hub.hub.channel(hub.stream.subject)
     feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
-    watcher = channel.enter(feed, Watching("x"), Written())
+    watcher = Written(channel, feed).watcher
     watcher.open(None, 0, snapshot_always=False)
     watcher.pause(0)
     for n in range(9):

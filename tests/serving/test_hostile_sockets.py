@@ -13,7 +13,8 @@ from yoi.core.observation import Framing
 from yoi.core.observation.framing import websocket_frame
 from yoi.limits import Limits
 from yoi.serving.admission import Admitted
-from yoi.serving.observer import ObserverProtocol
+from yoi.serving.observer import ObserverContext, ObserverProtocol
+from yoi.serving.sockets import OpenSockets
 from yoi.serving.watcher import Watching
 from yoi.testing import ManualClock
 
@@ -107,7 +108,7 @@ async def test_a_client_that_pings_and_reads_nothing_holds_no_memory() -> None:
         await loop.sock_sendall(narrow, REQUEST)
         await eventually(lambda: world.hub.watched == 1)
         (watcher,) = world.hub.channel(world.stream.subject).watchers
-        held = watcher.outlet._transport
+        held = watcher.transport._transport
         sending = asyncio.ensure_future(
             loop.sock_sendall(narrow, frame(PING, b"a" * 100) * 300_000)
         )
@@ -127,7 +128,7 @@ async def test_a_client_that_reads_again_is_heard_again() -> None:
         (watcher,) = world.hub.channel(world.stream.subject).watchers
         client.reader._transport.pause_reading()
         client.writer.write(frame(PING, b"a" * 100) * 100_000)
-        await eventually(lambda: not watcher.outlet._transport.is_reading())
+        await eventually(lambda: not watcher.transport._transport.is_reading())
         world.say("last")
         client.reader._transport.resume_reading()
         client.writer.write(frame(PING, b"done"))
@@ -168,21 +169,18 @@ class Trickle(asyncio.Transport):
 
 async def test_a_client_that_takes_little_by_little_is_slow_and_not_dead() -> None:
     moved, wire = asyncio.Queue(), Trickle()
-    server = SimpleNamespace(
-        limits=Limits(follower_stall_ms=8),
-        clock=ManualClock(),
-        upgraded=lambda observer: None,
-        lost=lambda observer: None,
-    )
-    observer = ObserverProtocol(server)
+    limits, clock = Limits(follower_stall_ms=8), ManualClock()
+    sockets = OpenSockets(limits)
+    observer = ObserverProtocol(ObserverContext(None, None, sockets, clock, limits))
     observer.connection_made(wire)
-    observer._watcher = SimpleNamespace(
-        pause=lambda now: None, moved=moved.put_nowait, gone=lambda: None
+    observer._watcher = SimpleNamespace(pause=lambda now: None, moved=moved.put_nowait)
+    observer._admitted = SimpleNamespace(
+        channel=SimpleNamespace(leave=lambda watcher: None), left=lambda: None
     )
     observer.pause_writing()
     for _ in range(3):
         wire.unsent -= 1
-        assert await moved.get() == server.clock.monotonic()
+        assert await moved.get() == clock.monotonic()
     looking = observer._looking
     observer.connection_lost(None)
     assert looking.cancelled()

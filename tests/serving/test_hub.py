@@ -17,7 +17,7 @@ from yoi.types import SystemClock
 
 
 class Tape:
-    """An outlet over a socket that takes `room` more bytes, None for any number.
+    """A transport over a socket that takes `room` more bytes, None for any number.
 
     As serving/observer.py: straight to the socket, and what it does not take waits in a transport,
     which wants no more while it holds more than `HIGH`.
@@ -25,7 +25,8 @@ class Tape:
 
     HIGH = 300
 
-    def __init__(self, fd):
+    def __init__(self, channel, fd):
+        self.channel = channel
         self.fd = fd
         self.watcher = None
         self.writes = []
@@ -38,11 +39,11 @@ class Tape:
         taken = 0 if self.waiting else self.take(data)
         if taken == len(data):
             if self.watcher is not None:
-                self.watcher.straight(self.fd)
+                self.watcher.socket = self.fd
             return
         if self.watcher is not None:
             assert not self.watcher.stalled
-            self.watcher.detour()
+            self.watcher.socket = -1
         self.waiting += data[taken:]
         if len(self.waiting) > self.HIGH and self.watcher is not None:
             self.watcher.pause(0)
@@ -69,6 +70,7 @@ class Tape:
             self.watcher.resume(0)
 
     def finish(self, code, *, abort):
+        self.channel.leave(self.watcher)
         self.code = code
 
     @property
@@ -87,7 +89,7 @@ class Tape:
 
 
 class Sockets:
-    """Stands for `os` where lanes write."""
+    """Stands for `os` where channels write."""
 
     def __init__(self, tapes):
         self.tapes = tapes
@@ -122,7 +124,7 @@ class World:
         return self.channel.feed(projection, Framing.WEBSOCKET, project)
 
     def enter(self, feed=None, cursor=None):
-        tape = Tape(len(self.tapes))
+        tape = Tape(self.channel, len(self.tapes))
         self.tapes.append(tape)
         tape.watcher = self.channel.enter(feed or self.feed(), Watching("anybody"), tape)
         tape.watcher.open(cursor, 0, snapshot_always=False)
@@ -138,15 +140,15 @@ class World:
             flush()
 
     def sockets(self, patch):
-        """Have lanes write to the tapes."""
+        """Have channels write to the tapes."""
         sockets = Sockets(self.tapes)
-        patch.setattr("yoi.serving.lane.os", sockets)
+        patch.setattr("yoi.serving.channel.os", sockets)
         return sockets
 
 
 @pytest.fixture
 def world_of(monkeypatch):
-    """Return what makes a world whose lanes write to its tapes."""
+    """Return what makes a world whose channels write to its tapes."""
 
     def make(**limits):
         world = World(**limits)
@@ -190,7 +192,7 @@ def test_each_projection_has_its_own_bytes(world_of):
     assert not any(tape.watcher.follower.behind for tape in tapes)
 
 
-@pytest.mark.parametrize("where", ["in lanes", "apart"])
+@pytest.mark.parametrize("where", ["on their sockets", "by their transports"])
 def test_a_projection_that_fails_harms_only_who_asked_for_it(world_of, where):
     world = world_of()
 
@@ -203,9 +205,9 @@ def test_a_projection_that_fails_harms_only_who_asked_for_it(world_of, where):
     harmed = [world.enter(world.feed("fails", fails)), world.enter(world.feed("fails", fails))]
     full = [world.enter() for _ in range(2)]
     other = world.enter(world.feed("other", lambda event: event))
-    if where == "apart":
+    if where == "by their transports":
         for tape in world.tapes:
-            tape.watcher.detour()
+            tape.watcher.socket = -1
     for words in "abc":
         world.say(words)
         world.turn()
@@ -307,7 +309,7 @@ def live(world, history):
             tape = here[choice % len(here)]
             if op == "leave":
                 here.remove(tape)
-                tape.watcher.gone()
+                world.channel.leave(tape.watcher)
             else:
                 tape.drain(None if choice > 3 else choice * 150)
     for tape in here:

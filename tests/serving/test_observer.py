@@ -45,7 +45,7 @@ class Direct:
 def direct(monkeypatch):
     recorder = Direct()
     monkeypatch.setattr("yoi.serving.observer.os", recorder)
-    monkeypatch.setattr("yoi.serving.lane.os", recorder)
+    monkeypatch.setattr("yoi.serving.channel.os", recorder)
     return recorder
 
 
@@ -149,12 +149,12 @@ def test_nothing_passes_what_a_transport_still_holds(run, direct):
             for words in "ab":
                 world.say(words)
                 await client.recv()
-            assert watcher.fd >= 0
+            assert watcher.socket >= 0
             await (await client.ping())
-            assert watcher.fd < 0
+            assert watcher.socket < 0
             world.say("c")
             await client.recv()
-            assert watcher.fd >= 0
+            assert watcher.socket >= 0
 
     run(scenario())
 
@@ -180,11 +180,13 @@ def test_nothing_is_written_to_a_socket_that_is_gone(run, direct, monkeypatch):
             async with connect(world.url, proxy=None) as client:
                 await client.recv()
                 (watcher,) = world.hub.channel(world.stream.subject).watchers
-                lost = world.server.lost
-                monkeypatch.setattr(world.server, "lost", lambda one: (lost(one), gone.set()))
+                lost = world.server.sockets.lost
+                monkeypatch.setattr(
+                    world.server.sockets, "lost", lambda one: (lost(one), gone.set())
+                )
             await gone.wait()
             direct.data.clear()
-            watcher.outlet.write(b"late")
+            watcher.transport.write(b"late")
             assert direct.data == []
 
     run(scenario())

@@ -16,26 +16,30 @@ from yoi.serving.watcher import Watching
 from yoi.types import SystemClock
 
 
-class Outlet:
+class Transport:
     """Remembers how it ended."""
 
-    def __init__(self):
+    def __init__(self, channel):
+        self.channel = channel
+        self.watcher = None
         self.ended = asyncio.get_running_loop().create_future()
 
     def write(self, data):
         pass
 
     def finish(self, code, *, abort):
+        self.channel.leave(self.watcher)
         self.ended.set_result(code)
 
 
 def watch(everything, who):
     channel = everything.hub.channel(everything.stream.subject)
     feed = channel.feed("", Framing.WEBSOCKET, lambda event: event)
-    outlet = Outlet()
+    transport = Transport(channel)
     watching = Watching(str(who), who.expires_at_ms, who)
-    channel.enter(feed, watching, outlet).open(None, 0, snapshot_always=False)
-    return outlet
+    transport.watcher = channel.enter(feed, watching, transport)
+    transport.watcher.open(None, 0, snapshot_always=False)
+    return transport
 
 
 @pytest.mark.parametrize("first", ["the reviewer", "somebody who comes in"])

@@ -21,7 +21,8 @@ from yoi.protocol.observation import (
     observation_diagnostic,
 )
 from yoi.serving.admission import Admitted, Declined
-from yoi.serving.server import ABORT
+from yoi.serving.channel import Channel
+from yoi.serving.http import ABORT
 from yoi.types import Clock
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ class EventStream:
                 decided.left()
 
     async def _stream(self, admitted: Admitted, scope: Scope, receive: Receive, send: Send) -> None:
-        outlet = _Outlet(self._clock, self._limits, scope.get("state", {}).get(ABORT))
-        watcher = admitted.channel.enter(admitted.feed, admitted.watching, outlet)
-        outlet.watcher = watcher
-        leaving = asyncio.get_running_loop().create_task(_leaves(receive, outlet))
+        abort = scope.get("state", {}).get(ABORT)
+        buffer = _Buffer(admitted.channel, self._clock, self._limits, abort)
+        watcher = admitted.channel.enter(admitted.feed, admitted.watching, buffer)
+        buffer.watcher = watcher
+        leaving = asyncio.get_running_loop().create_task(_leaves(receive, buffer))
         try:
             watcher.open(
                 admitted.cursor,
@@ -71,19 +73,26 @@ class EventStream:
             )
             for name in admitted.notes:
                 watcher.tell(name)
-            await outlet.pour(send)
+            await buffer.pour(send)
         finally:
-            watcher.gone()
+            admitted.channel.leave(watcher)
             leaving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await leaving
 
 
-class _Outlet:
+class _Buffer:
     """A bounded buffer between a watcher, which never waits, and ASGI's `send`, which does."""
 
-    def __init__(self, clock: Clock, limits: Limits, abort: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        channel: Channel[Any],
+        clock: Clock,
+        limits: Limits,
+        abort: Callable[[], None] | None,
+    ) -> None:
         self.watcher: Watcher[Any] | None = None
+        self._channel = channel
         self._clock = clock
         self._most = limits.follower_buffer_bytes
         self._piece = limits.follower_write_bytes
@@ -106,7 +115,9 @@ class _Outlet:
             self.watcher.pause(self._clock.monotonic())
 
     def finish(self, code: CloseCode, *, abort: bool) -> None:
-        """End after what was written, or at once."""
+        """Leave the channel; end after what was written, or at once."""
+        if self.watcher is not None:
+            self._channel.leave(self.watcher)
         self._over = True
         self._wake.set()
         if abort:
@@ -157,10 +168,10 @@ class _Outlet:
         return data
 
 
-async def _leaves(receive: Receive, outlet: _Outlet) -> None:
+async def _leaves(receive: Receive, buffer: _Buffer) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    outlet.leave()
+    buffer.leave()
 
 
 async def _start(send: Send) -> None:

@@ -1,206 +1,238 @@
 """One stream with its feeds and everybody who watches it."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import structlog
 
 from yoi.core.observation import Feed, Follower, Framing, Stream
 from yoi.core.observation.stream import Held
-from yoi.protocol.cursors import CursorCodec
-from yoi.protocol.observation import CloseCode
-from yoi.serving.lane import Lane
-from yoi.serving.watcher import Outlet, Watcher, Watching
-
-if TYPE_CHECKING:
-    from yoi.serving.hub import Hub
+from yoi.limits import Limits
+from yoi.protocol.cursors import CursorCodec, CursorKeys
+from yoi.protocol.observation import Hop, Subject
+from yoi.serving.counters import HubCounters, Seats
+from yoi.serving.watcher import Watcher, WatcherTransport, Watching
+from yoi.types import Clock
 
 E = TypeVar("E")
+_ELSEWHERE = -1
+"""Instead of how much a socket took: the client is at another position, or has no free socket."""
 _log = structlog.get_logger("yoi.serving")
 
 
-class Channel(Generic[E]):
-    """One stream with its feeds and watchers; it is the stream's listener."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelContext:
+    """What all channels of one hub share. `soon` calls a function in the loop's next turn."""
 
-    def __init__(self, hub: "Hub", stream: Stream[E], encode: Callable[[E], bytes]) -> None:
+    hop: Hop
+    keys: CursorKeys
+    clock: Clock
+    limits: Limits
+    soon: Callable[[Callable[[], None]], object]
+    counters: HubCounters
+    seats: Seats
+
+
+class Channel(Generic[E]):
+    """Listens to `stream` and passes it on to its watchers as that of `subject`.
+
+    Transports `enter` and `leave`. Several channels may share a stream.
+    """
+
+    def __init__(
+        self,
+        context: ChannelContext,
+        subject: Subject,
+        stream: Stream[E],
+        encode: Callable[[E], bytes],
+    ) -> None:
+        self.subject = subject
         self.stream = stream
-        self.counters = hub.counters
-        self.most_bytes = hub.limits.follower_write_bytes
-        self._hub = hub
+        self._context = context
         self._encode = encode
         self._feeds: dict[tuple[str, Framing], Feed[E]] = {}
-        self._watchers: dict[Watcher[E], None] = {}
-        self._apart: dict[Watcher[E], None] = {}
-        """Those who are in no lane."""
-        self._lanes: dict[Feed[E], Lane[E]] = {}
+        self._watchers: dict[Feed[E], dict[Watcher[E], None]] = {}
+        """By feed: all watchers of one feed are handed the same bytes."""
         self._scheduled = False
         self._flushed = stream.head
-        """The head as of the last flush: where all are who keep up."""
+        """The head as of the last flush: the position of all clients that keep up."""
         stream.listen(self)
 
     @property
     def watchers(self) -> list[Watcher[E]]:
         """Return who watches now."""
-        return list(self._watchers)
-
-    @property
-    def watched(self) -> int:
-        """Return how many watch now."""
-        return len(self._watchers)
+        return [watcher for group in self._watchers.values() for watcher in group]
 
     @property
     def heard(self) -> bool:
-        """Whether anybody watches, or listens in process (besides this channel)."""
+        """Return whether anybody watches, or anything but this channel listens to the stream."""
         return bool(self._watchers) or self.stream.listeners > 1
 
     def feed(self, projection: str, framing: Framing, project: Callable[[E], E | None]) -> Feed[E]:
-        """Return the feed of `projection`, made when first asked for.
+        """Return the feed of `projection`, made when it is first asked for.
 
         `project` must be the same function of events for one projection.
         """
         key = (projection, framing)
         feed = self._feeds.get(key)
         if feed is None:
-            codec = CursorCodec(self._hub.keys, self._hub.hop, self.stream.subject, projection)
-            feed = Feed(
+            context = self._context
+            codec = CursorCodec(context.keys, context.hop, self.subject, projection)
+            feed = self._feeds[key] = Feed(
                 self.stream,
-                self._hub.hop,
+                self.subject,
+                context.hop,
                 codec,
                 framing,
                 project,
                 self._encode,
-                self.counters.resyncs,
+                context.counters.count_resync,
             )
-            self._feeds[key] = feed
         return feed
 
-    def enter(self, feed: Feed[E], watching: Watching, outlet: Outlet) -> Watcher[E]:
-        """Return a new watcher of `feed`, one of this channel; `open` it next.
+    def enter(self, feed: Feed[E], watching: Watching, transport: WatcherTransport) -> Watcher[E]:
+        """Return a new watcher of `feed`, one of this channel; the transport `open`s it next.
 
-        Whether there is room is asked before (`Hub.room`), in the same step.
+        The caller has asked `Hub.room` in the same step. The transport must `leave`.
         """
-        follower = Follower(feed, self._hub.clock.monotonic(), self._hub.limits)
-        watcher = Watcher(self, follower, watching, outlet)
-        self._watchers[watcher] = self._apart[watcher] = None
-        self._hub.entered(watching)
+        context = self._context
+        follower = Follower(feed, context.clock.monotonic(), context.limits)
+        watcher = Watcher(
+            follower, watching, transport, context.counters, context.limits.follower_write_bytes
+        )
+        self._watchers.setdefault(feed, {})[watcher] = None
+        context.seats.take(watching.principal)
+        context.counters.attached += 1
         return watcher
 
-    def detach(self, watcher: Watcher[E]) -> None:
-        """Forget a watcher; twice is harmless."""
-        if watcher in self._watchers:
-            watcher.detour()
-            del self._watchers[watcher], self._apart[watcher]
-            self._hub.left(watcher.watching)
-            self._drop_unused(watcher.follower.feed)
-
-    def enter_lane(self, watcher: Watcher[E], fd: int) -> None:
-        """Write to `fd` of a watcher that is in no lane."""
-        if watcher in self._apart:
-            del self._apart[watcher]
-            watcher.fd = fd
-            self._lanes.setdefault(watcher.follower.feed, Lane()).enter(fd, watcher)
-
-    def leave_lane(self, watcher: Watcher[E]) -> None:
-        """Leave a watcher that is in a lane to its transport."""
+    def leave(self, watcher: Watcher[E]) -> None:
+        """Forget a watcher, whose transport has ended or is ending; twice is harmless."""
         feed = watcher.follower.feed
-        self._lanes[feed].leave(watcher.fd)
-        if not self._lanes[feed]:
-            del self._lanes[feed]
-        watcher.fd = -1
-        self._apart[watcher] = None
+        group = self._watchers.get(feed, {})
+        if watcher not in group:
+            return
+        del group[watcher]
+        watcher.follower.gone()
+        self._context.seats.give_back(watcher.watching.principal)
+        if not group:
+            del self._watchers[feed]
+            self._drop_unused(feed)
+
+    def close(self) -> None:
+        """Stop listening to the stream, which goes on for others. Nobody may be watching."""
+        self.stream.drop(self)
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
 
     def tell(self, name: str, message: str | None = None) -> None:
-        """Say a diagnostic to everybody who watches, after what was published before."""
+        """Send a diagnostic to everybody who watches, after what was published before."""
         self._flush()
         for watcher in self.watchers:
             watcher.tell(name, message)
 
     def close_all(self, name: str, retry_after_ms: Callable[[], int] | None = None) -> None:
-        """Say the diagnostic `name` to everybody as the last thing."""
+        """Send the diagnostic `name` to everybody who watches, as the last frame."""
         for watcher in self.watchers:
             if retry_after_ms is None:
                 watcher.close(name)
             else:
                 watcher.close(name, retry_after_ms=retry_after_ms())
 
-    def count_closed(self, code: CloseCode) -> None:
-        """Count a close that this side decided."""
-        name = code.name.lower()
-        self.counters.closed[name] = self.counters.closed.get(name, 0) + 1
-
-    # The stream tells:
-
-    def published(self, seq: int, held: Held[E]) -> None:
-        """Flush before the next turn of the loop."""
-        self.counters.events += 1
-        self._schedule()
-
-    def restarted(self, reason: str) -> None:
-        """Everybody gets a fresh snapshot."""
-        self._schedule()
-
-    def ended(self, reason: str) -> None:
-        """Everybody gets what is left, then the reason."""
-        self._schedule()
-
     def tick(self, now: float) -> None:
         """Let time pass for every watcher."""
         for watcher in self.watchers:
             watcher.tick(now)
 
+    # The stream calls:
+
+    def published(self, seq: int, held: Held[E]) -> None:
+        """Flush before the loop's next turn."""
+        self._context.counters.events += 1
+        self._schedule()
+
+    def restarted(self, reason: str) -> None:
+        """Have everybody sent a fresh snapshot."""
+        self._schedule()
+
+    def ended(self, reason: str) -> None:
+        """Have everybody sent what is left, then the reason."""
+        self._schedule()
+
     def _schedule(self) -> None:
         if not self._scheduled and self._watchers:
             self._scheduled = True
-            self._hub.soon(self._flush)
+            self._context.soon(self._flush)
 
     def _flush(self) -> None:
-        """Give everybody what is new: the same bytes at once to all who had everything before."""
+        """Send everybody what is new: the same bytes to all who had everything before."""
         self._scheduled = False
-        now = self._hub.clock.monotonic()
-        after, head, generation = self._flushed, self.stream.head, self.stream.generation
-        self._flushed = head
-        apart, handed, size = list(self._apart), 0, 0
-        for feed, lane in list(self._lanes.items()):
+        now = self._context.clock.monotonic()
+        after, self._flushed = self._flushed, self.stream.head
+        for feed, group in list(self._watchers.items()):
             data = self._shared(feed, after)
             if not data:
-                for watcher in lane.watchers:
+                for watcher in list(group):
                     self._pump(watcher, now)
                 continue
-            handed += len(lane)
-            size += len(lane) * len(data)
-            for watcher, taken in lane.spread(data, generation, after, head, now):
-                if taken >= 0:
-                    watcher.outlet.write(data[taken:])
-                else:
-                    handed -= 1
-                    size -= len(data)
-                    self._pump(watcher, now)
-        for watcher in apart:
-            if watcher.stalled:
-                continue
-            data = self._shared(watcher.follower.feed, after)
-            if data and watcher.follower.take(generation, after, head, now):
-                watcher.outlet.write(data)
-                handed += 1
-                size += len(data)
-            else:
-                self._pump(watcher, now)
-        self.counters.frames += handed
-        self.counters.bytes_out += size
+            for watcher, taken in self._write_directly(group, data, after, now):
+                if taken != _ELSEWHERE:
+                    watcher.transport.write(data[taken:])
+                elif not watcher.stalled:
+                    self._hand_over(watcher, data, after, now)
 
     def _shared(self, feed: Feed[E], after: int) -> bytes:
-        """Return all that follows `after`, or nothing where it is not one write for everybody."""
+        """Return all that follows `after`; empty where it is not one write for everybody."""
         stream = self.stream
         if stream.end_reason is not None or not stream.oldest - 1 <= after < stream.head:
             return b""
         try:
-            data, last = feed.span(after + 1, self.most_bytes)
+            data, last = feed.span(after + 1, self._context.limits.follower_write_bytes)
         except Exception:
-            return b""  # each of its watchers finds out, and nobody else
+            return b""  # each watcher of this feed finds out for itself; others are not harmed
         return data if last == stream.head else b""
 
+    def _write_directly(
+        self, group: Iterable[Watcher[E]], data: bytes, after: int, now: float
+    ) -> list[tuple[Watcher[E], int]]:
+        """Write `data` to the sockets of all watchers that are at `after` and have nothing waiting.
+
+        Returns the watchers that did not get all of it, each with how many bytes it took.
+        """
+        # An event is one system call a client; every object touched beside it costs as much as a
+        # tenth of that call (docs/decisions/fan-out.md), so there are as few as possible.
+        head, generation = self.stream.head, self.stream.generation
+        size, write, rest, handed = len(data), os.write, [], 0
+        for watcher in group:
+            socket, taken = watcher.socket, _ELSEWHERE
+            if socket >= 0 and watcher.follower.take(generation, after, head, now):
+                handed += 1
+                try:
+                    taken = write(socket, data)
+                except OSError:
+                    taken = 0  # full or broken: the transport finds out
+            if taken != size:
+                rest.append((watcher, taken))
+        self._count(handed, data)
+        return rest
+
+    def _hand_over(self, watcher: Watcher[E], data: bytes, after: int, now: float) -> None:
+        stream = self.stream
+        if watcher.follower.take(stream.generation, after, stream.head, now):
+            self._count(1, data)
+            watcher.transport.write(data)
+        else:
+            self._pump(watcher, now)
+
+    def _count(self, handed: int, data: bytes) -> None:
+        counters = self._context.counters
+        counters.frames += handed
+        counters.bytes_out += handed * len(data)
+
     def _pump(self, watcher: Watcher[E], now: float) -> None:
-        """Hand over what is new; a projection that fails harms those who asked for it alone."""
+        """Send what is new; a projection that fails harms only those who asked for it."""
         try:
             watcher.pump(now)
         except Exception:
@@ -208,7 +240,7 @@ class Channel(Generic[E]):
             watcher.close("runtime_unavailable", "a defect in Yoi")
 
     def _drop_unused(self, feed: Feed[E]) -> None:
-        """A feed's frames are worth keeping only while somebody may ask for them again soon."""
+        """Drop frames that nobody may ask for again soon."""
         if not self._watchers and len(self._feeds) > 1:
             for key in [key for key, one in self._feeds.items() if one is feed]:
                 feed.close()

@@ -1,7 +1,9 @@
-"""The streams of one process, and everybody who follows them.
+"""The streams of one process, each with everybody who watches it.
 
-Publishing waits for nobody: a channel flushes once per turn of the event loop, each watcher gets
-shared bytes from its own place, and one whose transport takes no more is left where it is.
+Publishing waits for no client: a channel flushes once per turn of the event loop, each watcher is
+sent shared bytes from its own position, and a client that takes no more is left where it is.
+
+    Hub -> Channel -> Watcher -> its transport; a transport knows the channel it entered.
 """
 
 import asyncio
@@ -15,8 +17,9 @@ from yoi.core.observation import Stream
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Hop, Subject
-from yoi.serving.channel import Channel
-from yoi.serving.watcher import HubCounters, Watching
+from yoi.serving.channel import Channel, ChannelContext
+from yoi.serving.counters import HubCounters, Seats
+from yoi.serving.watcher import Watching
 from yoi.types import Clock
 
 E = TypeVar("E")
@@ -38,84 +41,83 @@ class Hub:
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.hop = hop
-        self.keys = keys
         self.clock = clock
         self.limits = limits
         self.counters = HubCounters()
-        self.closing = False
         self.soon = asyncio.get_running_loop().call_soon if soon is None else soon
         self._rng = rng
+        self._closing = False
         self._channels: dict[Subject, Channel[Any]] = {}
-        self._total = 0
-        self._by_principal: dict[str, int] = {}
+        self._seats = Seats(limits)
+        self._context = ChannelContext(
+            hop=hop,
+            keys=keys,
+            clock=clock,
+            limits=limits,
+            soon=self.soon,
+            counters=self.counters,
+            seats=self._seats,
+        )
 
     def __iter__(self) -> Iterator[Channel[Any]]:
         return iter(list(self._channels.values()))
 
     @property
     def watched(self) -> int:
-        """Return how many watch anything now."""
-        return self._total
+        """Return how many clients watch anything now."""
+        return self._seats.taken
 
     @property
     def stalled(self) -> int:
         """Return how many of them take nothing now."""
         return sum(watcher.stalled for channel in self for watcher in channel.watchers)
 
-    def add(self, stream: Stream[E], encode: Callable[[E], bytes]) -> Channel[E]:
-        """Return the new channel of `stream`. One of its subject must not be there (ValueError)."""
-        if stream.subject in self._channels:
-            raise ValueError(f"{stream.subject} is there already")
-        channel = Channel(self, stream, encode)
-        self._channels[stream.subject] = channel
+    def add(
+        self, stream: Stream[E], encode: Callable[[E], bytes], subject: Subject | None = None
+    ) -> Channel[E]:
+        """Return a new channel of `stream`, shown as `subject` (its own one unless given).
+
+        Raises ValueError where this hub has a channel of that subject.
+        """
+        shown = stream.subject if subject is None else subject
+        if shown in self._channels:
+            raise ValueError(f"{shown} is there already")
+        channel = self._channels[shown] = Channel(self._context, shown, stream, encode)
         return channel
 
     def remove(self, subject: Subject, reason: str = "stream_closed") -> None:
-        """Take a stream away: who watches gets what is left, then `reason`."""
+        """End the stream of `subject`: its watchers are sent what is left, then `reason`."""
         channel = self._channels.pop(subject, None)
         if channel is not None:
             channel.stream.end(reason)
+
+    def release(self, subject: Subject) -> None:
+        """Forget the channel of `subject`, which nobody watches; its stream goes on for others."""
+        channel = self._channels.pop(subject, None)
+        if channel is not None:
+            channel.close()
 
     def channel(self, subject: Subject) -> Channel[Any] | None:
         """Return the channel of `subject`, or None."""
         return self._channels.get(subject)
 
     def room(self, principal: str) -> bool:
-        """Whether one more watcher may come, and one more of this principal."""
-        return (
-            not self.closing
-            and self._total < self.limits.followers
-            and self._by_principal.get(principal, 0) < self.limits.followers_per_token
-        )
-
-    def entered(self, watching: Watching) -> None:
-        """Count a watcher in."""
-        self._total += 1
-        self.counters.attached += 1
-        name = watching.principal
-        self._by_principal[name] = self._by_principal.get(name, 0) + 1
-
-    def left(self, watching: Watching) -> None:
-        """Count a watcher out."""
-        self._total -= 1
-        name = watching.principal
-        self._by_principal[name] -= 1
-        if not self._by_principal[name]:
-            del self._by_principal[name]
+        """Return whether one more client may watch, and one more of this principal."""
+        return not self._closing and self._seats.free(principal)
 
     def review(self, judge: Callable[[Watching, Subject], str | None]) -> None:
-        """Judge everybody again: who is given an observation code is told it and leaves.
+        """Decide again about everybody who watches, after tokens or policies have changed.
 
-        For tokens that were revoked and policies that changed.
+        `judge` returns None for a client that may stay, else the observation code it leaves with.
         """
         for channel in self:
             for watcher in channel.watchers:
-                name = judge(watcher.watching, channel.stream.subject)
+                name = judge(watcher.watching, channel.subject)
                 if name is not None:
                     watcher.close(name)
 
     def tick(self) -> None:
-        """Let time pass: bookmarks, stalled clients, tokens that expired."""
+        """Let time pass: end expired sessions, cut off stalled clients, send bookmarks."""
         now, wall = self.clock.monotonic(), self.clock.wall_ms()
         for channel in self:
             for watcher in channel.watchers:
@@ -131,11 +133,11 @@ class Hub:
             try:
                 self.tick()
             except Exception:
-                _log.exception("a defect in Yoi", what="letting time pass for who watches")
+                _log.exception("a defect in Yoi", what="letting time pass for watchers")
 
     def close(self) -> None:
-        """Ask everybody to come back a little later, each at another moment."""
-        self.closing = True
+        """Admit nobody any more, and ask every client to reconnect, each after another delay."""
+        self._closing = True
         spread = self.limits.reconnect_spread_ms
         for channel in self:
             channel.close_all("shutdown", lambda: round(self._rng() * spread))

@@ -121,7 +121,7 @@ class _Collected(Collector):
         sums = {kind: [0, 0, 0] for kind in SubjectKind}
         for channel in self._hub:
             stream = channel.stream
-            row = sums[stream.subject.kind]
+            row = sums[channel.subject.kind]
             row[0] += 1
             row[1] += stream.head - stream.oldest + 1
             row[2] += stream.ring_bytes

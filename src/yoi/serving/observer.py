@@ -8,10 +8,12 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
+import structlog
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
@@ -21,6 +23,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from yoi.core.observation.framing import websocket_frame
+from yoi.limits import Limits
 from yoi.protocol.observation import (
     OBSERVATION_CODES,
     SUBPROTOCOL,
@@ -29,10 +32,12 @@ from yoi.protocol.observation import (
     encode_frame,
     observation_diagnostic,
 )
-from yoi.serving.admission import Admitted, Declined, Refused, UpgradeRequest
+from yoi.serving.admission import Admit, Admitted, Declined, Refused, UpgradeRequest
+from yoi.serving.hub import Hub
+from yoi.serving.sockets import OpenSockets
+from yoi.types import Clock
 
 if TYPE_CHECKING:
-    from yoi.serving.server import ObservationServer
     from yoi.serving.watcher import Watcher
 
 _REASON = {code: code.name.lower() for code in CloseCode}
@@ -46,15 +51,27 @@ _REFUSALS = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ("bad_request", "the request is over its bound"),
 }
 """What a handshake that is none is told: nothing of what was sent."""
+_log = structlog.get_logger("yoi.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverContext:
+    """What all WebSockets of one listener share."""
+
+    admit: Admit
+    hub: Hub
+    sockets: OpenSockets
+    clock: Clock
+    limits: Limits
 
 
 class ObserverProtocol(asyncio.Protocol):
     """Made by uvicorn's HTTP protocol when a request asks for a WebSocket."""
 
-    def __init__(self, server: "ObservationServer", **_: Any) -> None:
-        self._server = server
+    def __init__(self, context: ObserverContext, **_: Any) -> None:
+        self._context = context
         self._wire = ServerProtocol(
-            select_subprotocol=_select, max_size=server.limits.observer_input_bytes
+            select_subprotocol=_select, max_size=context.limits.observer_input_bytes
         )
         self._transport: asyncio.Transport | None = None
         self._fd = -1
@@ -69,7 +86,7 @@ class ObserverProtocol(asyncio.Protocol):
         self._frames = 0
         self._frames_since = 0.0
 
-    # asyncio tells:
+    # asyncio calls:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over the transport from the HTTP protocol."""
@@ -77,9 +94,9 @@ class ObserverProtocol(asyncio.Protocol):
         self._transport = transport
         if os.name == "posix" and transport.get_extra_info("sslcontext") is None:
             self._fd = transport.get_extra_info("socket").fileno()
-        high = self._server.limits.follower_buffer_bytes
+        high = self._context.limits.follower_buffer_bytes
         transport.set_write_buffer_limits(high=high, low=high // 4)
-        self._server.upgraded(self)
+        self._context.sockets.upgraded(self)
 
     def data_received(self, data: bytes) -> None:
         """Read the handshake, then control frames; anything else is refused."""
@@ -88,7 +105,7 @@ class ObserverProtocol(asyncio.Protocol):
             return
         # Nobody sends before the handshake is answered; what comes is read after it, within reason.
         self._early += data
-        if len(self._early) > self._server.limits.observer_input_bytes and self._transport:
+        if len(self._early) > self._context.limits.observer_input_bytes and self._transport:
             self._transport.abort()
 
     def eof_received(self) -> bool:
@@ -102,7 +119,7 @@ class ObserverProtocol(asyncio.Protocol):
         if transport is not None and transport.is_reading() and not transport.is_closing():
             transport.pause_reading()
         if self._watcher is not None:
-            self._watcher.pause(self._server.clock.monotonic())
+            self._watcher.pause(self._context.clock.monotonic())
             self._look_again()
 
     def _look_again(self, before: int = 0) -> None:
@@ -111,9 +128,9 @@ class ObserverProtocol(asyncio.Protocol):
             return
         unsent = self._transport.get_write_buffer_size()
         if unsent < before:
-            self._watcher.moved(self._server.clock.monotonic())
+            self._watcher.moved(self._context.clock.monotonic())
         self._looking = asyncio.get_running_loop().call_later(
-            self._server.limits.follower_stall_ms / _LOOKS / 1000, self._look_again, unsent
+            self._context.limits.follower_stall_ms / _LOOKS / 1000, self._look_again, unsent
         )
 
     def resume_writing(self) -> None:
@@ -124,7 +141,7 @@ class ObserverProtocol(asyncio.Protocol):
         if transport is not None and not transport.is_reading() and not transport.is_closing():
             transport.resume_reading()
         if self._watcher is not None:
-            self._watcher.resume(self._server.clock.monotonic())
+            self._watcher.resume(self._context.clock.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
@@ -134,15 +151,20 @@ class ObserverProtocol(asyncio.Protocol):
                 timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        if self._watcher is not None:
-            self._watcher.gone()
-            self._watcher = None
+        self._leave()
         admitted, self._admitted = self._admitted, None
         if admitted is not None:
             admitted.left()
-        self._server.lost(self)
+        self._context.sockets.lost(self)
 
-    # The hub tells:
+    def _leave(self) -> None:
+        """Leave the channel: nothing is written for this client any more."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            assert self._admitted is not None
+            self._admitted.channel.leave(watcher)
+
+    # The watcher and its channel call:
 
     def write(self, data: bytes) -> None:
         """Send encoded frames as they are.
@@ -160,7 +182,7 @@ class ObserverProtocol(asyncio.Protocol):
                 taken = 0
             if taken == len(data):
                 if self._watcher is not None:
-                    self._watcher.straight(self._fd)
+                    self._watcher.socket = self._fd
                 return
             data = data[taken:]
         self._buffer(transport, data)
@@ -168,13 +190,13 @@ class ObserverProtocol(asyncio.Protocol):
     def _buffer(self, transport: asyncio.Transport, data: bytes) -> None:
         """Leave `data` to the transport, which nothing may pass then."""
         if self._watcher is not None:
-            self._watcher.detour()
+            self._watcher.socket = -1
         transport.write(data)
 
     def finish(self, code: CloseCode, *, abort: bool) -> None:
         """Close after what was written, or at once where nothing can be written."""
         assert self._transport is not None
-        self._watcher = None
+        self._leave()
         if abort:
             self._transport.abort()
             return
@@ -196,7 +218,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         """Take what came in pieces: a flood is noticed before all of it was answered."""
-        most = self._server.limits.observer_input_bytes
+        most = self._context.limits.observer_input_bytes
         for start in range(0, len(data), most):
             transport = self._transport
             if transport is None or transport.is_closing():
@@ -221,15 +243,15 @@ class ObserverProtocol(asyncio.Protocol):
 
     def _flooded(self) -> bool:
         """Count a frame; return whether there were more within a second than anybody needs."""
-        now = self._server.clock.monotonic()
+        now = self._context.clock.monotonic()
         if now - self._frames_since >= 1:
             self._frames, self._frames_since = 0, now
         self._frames += 1
-        return self._frames > self._server.limits.control_frames_per_second
+        return self._frames > self._context.limits.control_frames_per_second
 
     def _reject_unread(self) -> None:
         """Answer a request that cannot be one for a WebSocket: too long, or with a body."""
-        self._server.count_refused("handshake")
+        self._context.sockets.count_refused("handshake")
         self._wire.data_to_send()  # its own words
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         if isinstance(self._wire.handshake_exc, InvalidMessage):
@@ -242,24 +264,24 @@ class ObserverProtocol(asyncio.Protocol):
         try:
             response = self._wire.accept(request)
             if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-                self._server.count_refused("handshake")
+                self._context.sockets.count_refused("handshake")
                 self._reject(_not_a_handshake(HTTPStatus(response.status_code)))
                 return
             try:
-                async with asyncio.timeout(self._server.limits.observer_admit_ms / 1000):
-                    answer = await self._server.admit(_upgrade(request))
+                async with asyncio.timeout(self._context.limits.observer_admit_ms / 1000):
+                    answer = await self._context.admit(_upgrade(request))
             except TimeoutError:
                 answer = Declined("runtime_unavailable")
             if isinstance(answer, Admitted):
                 self._admitted = answer
-                if not self._server.hub.room(answer.watching.principal):
+                if not self._context.hub.room(answer.watching.principal):
                     raise Refused(503, "busy", "as many watch as may; try again later")
         except Refused as exc:
-            self._server.count_refused(exc.code)
+            self._context.sockets.count_refused(exc.code)
             self._reject(_answer(exc.status, exc.code, exc.message))
             return
         except Exception:
-            self._server.failed("an observer's handshake")
+            _log.exception("a defect in Yoi", what="an observer's handshake")
             self._reject(_answer(500, "internal", "a defect in Yoi"))
             return
         finally:
@@ -267,7 +289,7 @@ class ObserverProtocol(asyncio.Protocol):
         try:
             self._open(response, answer)
         except Exception:
-            self._server.failed("an observer's first frames")
+            _log.exception("a defect in Yoi", what="an observer's first frames")
             self.abort()
 
     def _open(self, response: Response, answer: Admitted | Declined) -> None:
@@ -284,7 +306,7 @@ class ObserverProtocol(asyncio.Protocol):
             self._watcher = watcher
             watcher.open(
                 answer.cursor,
-                self._server.clock.monotonic(),
+                self._context.clock.monotonic(),
                 snapshot_always=answer.snapshot_always,
             )
             for name in answer.notes:
@@ -296,10 +318,10 @@ class ObserverProtocol(asyncio.Protocol):
 
     def _decline(self, answer: Declined) -> None:
         entry = observation_diagnostic(
-            self._server.hop, answer.name, answer.message, retry_after_ms=answer.retry_after_ms
+            self._context.hub.hop, answer.name, answer.message, retry_after_ms=answer.retry_after_ms
         )
         self.write(websocket_frame(encode_frame(DiagnosticFrame(entry))))
-        self._server.count_refused(answer.name)
+        self._context.sockets.count_refused(answer.name)
         self._close(OBSERVATION_CODES[answer.name].close or CloseCode.SHUTDOWN)
 
     def _reject(self, response: Response) -> None:
@@ -312,7 +334,7 @@ class ObserverProtocol(asyncio.Protocol):
     # Afterwards
 
     def _refuse_input(self) -> None:
-        self._server.hub.counters.refused_input += 1
+        self._context.hub.counters.refused_input += 1
         if self._watcher is not None:
             self._watcher.close("observation_only")
         elif not self._finished and self._wire.state is OPEN:
@@ -331,7 +353,7 @@ class ObserverProtocol(asyncio.Protocol):
         """A peer that does not answer the close is not waited for."""
         if self._last_resort is None and self._transport is not None:
             self._last_resort = asyncio.get_running_loop().call_later(
-                self._server.limits.close_ms / 1000, self._transport.abort
+                self._context.limits.close_ms / 1000, self._transport.abort
             )
 
     def _flush(self) -> None:

@@ -334,6 +334,7 @@ class ObservationMachine(RuleBasedStateMachine):
         self.feeds = {
             (name, framing): Feed(
                 self.stream,
+                self.stream.subject,
                 Hop.BACKEND,
                 self.codecs[name],
                 framing,

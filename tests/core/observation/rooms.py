@@ -24,7 +24,13 @@ class Room:
             return project(event)
 
         self.feed = Feed(
-            self.stream, Hop.BACKEND, self.codec, Framing.WEBSOCKET, counted, msgspec.json.encode
+            self.stream,
+            self.stream.subject,
+            Hop.BACKEND,
+            self.codec,
+            Framing.WEBSOCKET,
+            counted,
+            msgspec.json.encode,
         )
 
     def publish(self, *words: str) -> None:

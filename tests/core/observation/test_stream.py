@@ -116,6 +116,7 @@ def test_a_closed_feed_is_told_nothing_more():
     stream = made()
     feed = Feed(
         stream,
+        SUBJECT,
         Hop.BACKEND,
         CursorCodec(KEYS, Hop.BACKEND, SUBJECT, "all"),
         Framing.WEBSOCKET,

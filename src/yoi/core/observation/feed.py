@@ -19,6 +19,7 @@ from yoi.protocol.observation import (
     Hop,
     ObservationDiagnostic,
     ResumedFrame,
+    Subject,
     SubjectKind,
     encode_frame,
     observation_diagnostic,
@@ -40,23 +41,25 @@ class Framing(StrEnum):
 
 
 class Feed(Generic[E]):
-    """`project` returns the event itself, a placeholder, or None where it is hidden.
+    """`stream` as the one of `subject`, in the encoding of `framing`.
 
-    Fresh snapshots in band are counted in `resyncs` by observation code.
+    `project` returns the event itself, a placeholder, or None where it is hidden. `resynced` is
+    called with the observation code of each fresh snapshot in band.
     """
 
     def __init__(
         self,
         stream: Stream[E],
+        subject: Subject,
         hop: Hop,
         codec: CursorCodec,
         framing: Framing,
         project: Callable[[E], E | None],
         encode: Callable[[E], bytes],
-        resyncs: dict[str, int] | None = None,
+        resynced: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.stream = stream
-        self._resyncs = {} if resyncs is None else resyncs
+        self._resynced = resynced
         self.hop = hop
         self._codec = codec
         self._framing = framing
@@ -68,7 +71,6 @@ class Feed(Generic[E]):
         self._bookmark: tuple[tuple[int, int, bool], bytes] | None = None
         self._spans: dict[int, tuple[bytes, int]] = {}
         self._spans_of = stream.version
-        subject = stream.subject
         key = "worker_id" if subject.kind is SubjectKind.WORKER else "service_id"
         ids = {"runtime_id": subject.runtime_id} if subject.runtime_id else {}
         ids[key] = subject.name
@@ -146,7 +148,7 @@ class Feed(Generic[E]):
 
     def resync(self, name: str, **fields: int) -> bytes:
         """Return the diagnostic that says why a snapshot follows, and count it."""
-        self._resyncs[name] = self._resyncs.get(name, 0) + 1
+        self._resynced(name)
         return self.diagnostic(name, None, **fields)
 
     def told(self, entry: ObservationDiagnostic) -> bytes:
