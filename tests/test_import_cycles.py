@@ -14,9 +14,6 @@ import yoi
 SOURCE = Path(yoi.__file__).parent
 ALLOWED: dict[frozenset[str], str] = {
     frozenset({"yoi.backend.attempt", "yoi.backend.upstream"}): "being taken apart",
-    frozenset({"yoi.permissions.addresses", "yoi.permissions.hosts", "yoi.permissions.url"}): (
-        "being taken apart"
-    ),
     frozenset({"yoi.sandbox.binding", "yoi.sandbox.direct", "yoi.sandbox.plain"}): (
         "being taken apart"
     ),

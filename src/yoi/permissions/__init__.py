@@ -1,7 +1,8 @@
 """Permissions as parsed values: what may be dialled, and by whose word. No I/O happens here."""
 
-from yoi.permissions.addresses import AddressClass, IPAddress, classify, may_dial
+from yoi.permissions.addresses import AddressClass, classify, may_dial
 from yoi.permissions.authority import Authority, Decision, address_decision
+from yoi.permissions.hosts import IPAddress
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
 from yoi.permissions.review_rows import ReviewRow, ReviewState

@@ -6,13 +6,12 @@ the metadata services.
 """
 
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from yoi.permissions.hosts import IPAddress
     from yoi.permissions.url import Url
-
-IPAddress = IPv4Address | IPv6Address
 
 
 class AddressClass(StrEnum):
@@ -128,7 +127,7 @@ _EMBEDS_LOW_32 = frozenset(
 )
 
 
-def classify(ip: IPAddress) -> AddressClass:
+def classify(ip: "IPAddress") -> AddressClass:
     """Return the class of `ip` by longest prefix; IPv6 outside every row is `RESERVED`."""
     rows, default = (_V4, AddressClass.PUBLIC) if ip.version == 4 else (_V6, AddressClass.RESERVED)
     number = int(ip)
@@ -138,7 +137,7 @@ def classify(ip: IPAddress) -> AddressClass:
     return default
 
 
-def may_dial(ip: IPAddress, url: "Url", private_addresses: bool) -> bool:
+def may_dial(ip: "IPAddress", url: "Url", private_addresses: bool) -> bool:
     """Return whether a socket for `url` may be connected to `ip`, one address of its host.
 
     A literal reaches only itself and `localhost` only loopback. Addresses that are not public need
@@ -155,7 +154,7 @@ def may_dial(ip: IPAddress, url: "Url", private_addresses: bool) -> bool:
     return private_addresses and not undialable(ip)
 
 
-def undialable(ip: IPAddress) -> bool:
+def undialable(ip: "IPAddress") -> bool:
     """Return whether `ip` is, or carries, an address that no grant can open."""
     kind = classify(ip)
     if kind in _NEVER:

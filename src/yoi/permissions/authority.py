@@ -14,7 +14,7 @@ from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 from yoi.toml import is_safe_id
 
 if TYPE_CHECKING:
-    from yoi.permissions.addresses import IPAddress
+    from yoi.permissions.hosts import IPAddress
     from yoi.permissions.pointers import JsonPointer
     from yoi.permissions.sets import PermissionSet
     from yoi.permissions.url import Url

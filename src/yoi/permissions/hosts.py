@@ -7,15 +7,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
 
 from ada_url import idna_to_ascii, idna_to_unicode
 
 from yoi.display import printable
 from yoi.errors import UrlRefused
 
-if TYPE_CHECKING:
-    from yoi.permissions.addresses import IPAddress
+IPAddress = IPv4Address | IPv6Address
 
 # RFC 1035 2.3.4, and a name in text form has two bytes fewer than on the wire.
 _MAX_NAME = 253
@@ -27,7 +25,7 @@ class Host:
     """A canonical host: `name` is ASCII, without brackets; `ip` is set for a literal."""
 
     name: str
-    ip: "IPAddress | None"
+    ip: IPAddress | None
 
     @property
     def header(self) -> str:

@@ -21,7 +21,7 @@ from yoi.permissions.hosts import Host, canonical_host
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from yoi.permissions.addresses import IPAddress
+    from yoi.permissions.hosts import IPAddress
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 WEBSOCKET_SCHEMES = ("ws", "wss")
