@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from yoi.decisions.compare import Turn, compare
 from yoi.decisions.entries import digest, document_of, entries_of, join, split, text
-from yoi.decisions.keys import GRANT_LISTS, SECTIONS, Kind, Rule
+from yoi.decisions.keys import GRANT_KEYS, SECTIONS, Kind, Rule
 from yoi.packages import enablement
 from yoi.permissions import PermissionSet, UrlTarget, secrets, targets
 from yoi.permissions.secrets import SecretUse
@@ -189,7 +189,7 @@ def test_every_key_of_yoi_toml_is_classified():
     """A new key must be given a kind before it can be parsed."""
     plugin, worker = SECTIONS["plugin"].keys, SECTIONS["worker"].keys
     assert known(plugin) == enablement._ENTRY_KEYS
-    assert set(GRANT_LISTS) | {"id", "version", "digest"} == enablement._GRANT_KEYS
+    assert set(GRANT_KEYS) | {"id", "version", "digest"} == enablement._GRANT_KEYS
     assert known(worker) == profile._WORKER
     assert known(worker["tools"].keys) == profile._TOOL
     assert known(worker["notify"].keys) == profile._NOTIFY
@@ -378,9 +378,7 @@ PROBES = [
 def test_no_url_is_allowed_that_either_side_does_not_allow(left, right):
     from yoi.permissions import WEBSOCKET_SCHEMES, Url
 
-    mine, theirs = (
-        PermissionSet.parse(*(g.get(k, []) for k in GRANT_LISTS)) for g in (left, right)
-    )
+    mine, theirs = (PermissionSet.parse(*(g.get(k, []) for k in GRANT_KEYS)) for g in (left, right))
     both = mine.within(theirs)
     for probe in PROBES:
         url = Url.parse(probe, WEBSOCKET_SCHEMES)
@@ -430,3 +428,16 @@ def test_two_of_one_name_are_no_entry():
 
 def test_a_rule_without_keys_has_none():
     assert dict(Rule(Kind.SETTING).keys) == {}
+
+
+def test_more_memory_waits_and_less_is_applied():
+    decided = {"grants": {"permissions": [], "memory_bytes": 128 * 2**20}}
+    more = {"grants": {"permissions": [], "memory_bytes": 256 * 2**20}}
+    wider = compare("plugin:echo", decided, more)
+    assert wider.in_force is not None
+    assert wider.in_force["grants"]["memory_bytes"] == 128 * 2**20
+    assert [change.at for change in wider.pending] == ["grants.memory_bytes"]
+    narrower = compare("plugin:echo", decided, {"grants": {"permissions": []}})
+    assert narrower.in_force is not None
+    assert "memory_bytes" not in narrower.in_force["grants"]
+    assert narrower.pending == []

@@ -51,6 +51,7 @@ GRANTED = PermissionSet.parse(
         },
         {"name": "bot", "connection": "gateway", "at": ["/d/token", "/a~1b"], "secret": "bot"},
     ],
+    memory_bytes=134217728,
 )
 
 

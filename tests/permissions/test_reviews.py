@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.limits import MIB
-from yoi.permissions import PermissionSet, ReviewState, Url, UrlTarget, review
+from yoi.permissions import Authority, PermissionSet, ReviewState, Url, UrlTarget, review
 
 BASE = {"scheme": "wss", "host": "example.com", "path_prefixes": ["/ws"]}
 
@@ -136,3 +136,20 @@ def test_the_review_never_contradicts_the_decision(asked, grants):
     else:
         assert row.state is ReviewState.PARTLY_COVERED
         assert len(allowed) < len(wanted) or asked.private
+
+
+def test_memory_needs_both_keys_and_is_shown():
+    asked = PermissionSet(memory_bytes=128 * MIB)
+    part, whole = review(asked, PermissionSet()), review(asked, asked)
+    assert [(row.kind, row.state, row.explanation) for row in part.rows] == [
+        (
+            "memory",
+            ReviewState.PARTLY_COVERED,
+            "it asks for 128 MiB of memory and gets 64 MiB",
+        )
+    ]
+    assert whole.complete
+    assert Authority(asked, PermissionSet()).memory_bytes == 64 * MIB
+    assert Authority(asked, asked).memory_bytes == 128 * MIB
+    assert Authority(PermissionSet(), asked).memory_bytes == 64 * MIB
+    assert not review(PermissionSet(), PermissionSet()).rows

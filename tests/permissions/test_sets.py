@@ -3,6 +3,7 @@
 import pytest
 
 from yoi.errors import PermissionMalformed, UrlRefused
+from yoi.limits import LIMITS
 from yoi.permissions import PermissionSet, permission_hash
 
 TOOL = {"kind": "tool", "name": "post"}
@@ -58,3 +59,26 @@ def test_hash_ignores_order_and_spelling_only():
         PermissionSet.parse([TOOL], [{**SOCKET, "path_prefixes": ["/x"]}, OTHER], [REQUEST]),
     ]
     assert len({first, *(permission_hash(one) for one in different)}) == 6
+
+
+def test_memory_is_part_of_a_set():
+    more = PermissionSet(memory_bytes=2 * LIMITS.guest_memory_bytes)
+    assert PermissionSet.parse(**more.to_tables()) == more
+    assert permission_hash(more) != permission_hash(PermissionSet())
+    assert not more.empty
+    with pytest.raises(PermissionMalformed) as caught:
+        PermissionSet.parse(memory_bytes=LIMITS.guest_memory_max_bytes + 1, at="grants")
+    assert caught.value.fields["at"] == "grants.memory_bytes"
+
+
+def test_more_memory_is_wider_also_where_less_than_the_default_was_decided():
+    less = PermissionSet(memory_bytes=LIMITS.guest_memory_bytes // 2)
+    usual = PermissionSet()
+    more = PermissionSet(memory_bytes=2 * LIMITS.guest_memory_bytes)
+    assert usual.beyond(less).memory == LIMITS.guest_memory_bytes
+    assert not usual.beyond(less).empty
+    assert not less.covers(usual)
+    assert more.covers(usual)
+    assert usual.covers(less)
+    assert more.within(less) == less
+    assert more.within(usual) == usual

@@ -291,6 +291,25 @@ def test_memory_is_bounded_and_the_guest_sees_it(sandbox: Sandbox) -> None:
     assert with_guest(sandbox, component, use) == ('{"a":"refused"}', True)
 
 
+def test_a_guest_has_the_memory_it_was_given(sandbox: Sandbox) -> None:
+    pages = LIMITS.guest_memory_bytes // 65536
+    component = wat.component(
+        texts=("{}", '{"a":"refused"}', '{"a":"grew"}'),
+        handle_tool=f"(if (result i32) (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) "
+        "(then (call $text1)) (else (call $text2)))",
+    )
+
+    def load_and_use() -> str:
+        more = 2 * LIMITS.guest_memory_bytes
+        guest = sandbox.load_component(component, memory_bytes=more)
+        try:
+            return guest.call_tool("t", "", BUDGET)
+        finally:
+            guest.close()
+
+    assert run_on_guest_thread(load_and_use) == '{"a":"grew"}'
+
+
 def test_a_component_that_needs_more_memory_than_the_bound(sandbox: Sandbox) -> None:
     component = wat.component(pages=LIMITS.guest_memory_bytes // 65536 + 1)
     with pytest.raises(GuestTrapped) as trapped:

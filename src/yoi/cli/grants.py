@@ -11,11 +11,12 @@ from yoi.limits import LIMITS
 from yoi.packages.package import read_file
 from yoi.permissions import PermissionSet, is_safe_id
 
-_GRANT_KEYS = ("permissions", "websocket", "request", "secrets")
+_LISTS = ("permissions", "websocket", "request", "secrets")
+_GRANT_KEYS = (*_LISTS, "memory_bytes")
 
 
 def read_grant(path: Path) -> PermissionSet:
-    """Return the grant in a TOML file: permissions, `[[websocket]]`, `[[request]]`, `[[secrets]]`.
+    """Return the grant in a TOML file: permissions, targets, secrets and `memory_bytes`.
 
     They are written as in plugin.toml, secrets with `secret`, the name in the store. Raises
     EnablementError for anything else in it.
@@ -31,11 +32,12 @@ def read_grant(path: Path) -> PermissionSet:
             raise EnablementError(
                 "enablement.malformed",
                 f"{path}: {key!r} is not part of a grant",
-                hint="a grant has permissions = [...] and [[websocket]], [[request]], [[secrets]]",
+                hint="a grant has permissions = [...], memory_bytes = N, [[websocket]], [[request]]"
+                " and [[secrets]]",
                 at=key,
             )
     try:
-        grant = PermissionSet.parse(*(table.get(key, []) for key in _GRANT_KEYS))
+        grant = PermissionSet.parse(**{"permissions": [], **table})
     except YoiError as exc:
         raise EnablementError(
             "enablement.malformed", f"{path}: {exc.message}", at=exc.fields.get("at", "")

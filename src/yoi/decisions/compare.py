@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from yoi.decisions.entries import Content, text
-from yoi.decisions.keys import GRANT_LISTS, SETTING, Kind, Rule, section_of
+from yoi.decisions.keys import GRANT_KEYS, SETTING, Kind, Rule, section_of
 from yoi.errors import YoiError
 from yoi.permissions import PermissionSet
 
@@ -177,19 +177,19 @@ class _Meet:
             (Turn.GONE, before.beyond(common)),
         ):
             for name, things in some.to_tables().items():
-                for thing in things:
+                for thing in things if isinstance(things, list) else [things]:
                     pair = (None, thing) if turn is Turn.NEW else (thing, None)
                     self.changes.append(Change(turn, f"{at}.{name}", *pair))
         # The identity in a grant must be the entry's, and the file's parser says so.
-        bound = {key: value for key, value in file.items() if key not in GRANT_LISTS}
+        bound = {key: value for key, value in file.items() if key not in GRANT_KEYS}
         made = {**bound, **{key: rows for key, rows in common.to_tables().items() if rows}}
         return True, made, made
 
 
 def _parsed(grants: Any) -> PermissionSet | None:
     try:
-        return PermissionSet.parse(*(grants.get(name, []) for name in GRANT_LISTS))
-    except (YoiError, AttributeError):
+        return PermissionSet.parse(**{key: grants[key] for key in GRANT_KEYS if key in grants})
+    except (YoiError, AttributeError, TypeError):
         return None
 
 

@@ -162,6 +162,7 @@ SECTIONS: Mapping[str, Section] = {
 OTHER = "table"
 """The section of a table that is none of these: one setting as a whole."""
 GRANT_LISTS = ("permissions", "websocket", "request", "secrets")
+GRANT_KEYS = (*GRANT_LISTS, "memory_bytes")
 
 
 def section_of(entry: str) -> Section:

@@ -49,7 +49,7 @@ class PythonRuntime:
     runner: str
     entry_point: PythonEntry
     memory_bytes: int = LIMITS.guest_memory_bytes
-    """The memory it asks for."""
+    """The memory it asks for; what it gets is the authority's."""
 
     @property
     def entry(self) -> str:
@@ -70,7 +70,7 @@ class ComponentRuntime:
     component: str
     world: str
     memory_bytes: int = LIMITS.guest_memory_bytes
-    """The memory it asks for."""
+    """The memory it asks for; what it gets is the authority's."""
 
     @property
     def label(self) -> str:

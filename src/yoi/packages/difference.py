@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from yoi.permissions import PermissionSet
+from yoi.permissions.targets import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,7 @@ def difference(old: PermissionSet, new: PermissionSet) -> Difference:
             _minus(left.websocket, right.websocket),
             _minus(left.request, right.request),
             _minus(left.secrets, right.secrets),
+            left.memory_bytes if left.memory_bytes != right.memory_bytes else None,
         )
 
     added, removed = without(new, old), without(old, new)
@@ -51,6 +53,7 @@ def labels(permissions: PermissionSet) -> list[str]:
         *(f"websocket {one.label}" for one in permissions.websocket),
         *(f"request {one.label}" for one in permissions.request),
         *(f"secret {one.label}" for one in permissions.secrets),
+        *([] if permissions.memory_bytes is None else [f"memory {in_words(permissions.memory)}"]),
     ]
 
 

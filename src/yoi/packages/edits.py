@@ -197,6 +197,10 @@ def _fill(row: Table, entry: EnabledEntry) -> None:
     _set(grants, "digest", str(entry.digest))
     tables = entry.granted.to_tables()
     _set(grants, "permissions", tables["permissions"])
+    if "memory_bytes" in tables:
+        _set(grants, "memory_bytes", tables["memory_bytes"])
+    else:
+        grants.pop("memory_bytes", None)
     for key in _TABLES:
         if tables[key]:
             _set(grants, key, tables[key])

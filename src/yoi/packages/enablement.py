@@ -22,7 +22,7 @@ SOURCES = ("project", "user")
 
 _ENTRY_KEYS = frozenset({"id", "name", "version", "digest", "surfaces", "config", "grants"})
 _GRANT_KEYS = frozenset(
-    {"id", "version", "digest", "permissions", "websocket", "request", "secrets"}
+    {"id", "version", "digest", "permissions", "websocket", "request", "secrets", "memory_bytes"}
 )
 
 
@@ -220,6 +220,7 @@ def _grants(table: Table, reference: str, version: str, digest: Digest) -> Permi
             grants.items("request"),
             grants.items("secrets"),
             grants.at,
+            grants.raw("memory_bytes") if grants.has("memory_bytes") else LIMITS.guest_memory_bytes,
         )
     except (PermissionMalformed, UrlRefused) as exc:
         raise grants.foreign(exc, "permissions") from None

@@ -220,7 +220,7 @@ def _manifest(row: Row) -> Manifest:
         name=row["name"],
         version=row["version"],
         description=row["description"],
-        surfaces=frozenset(_good(row, "surfaces")).union(
+        surfaces=frozenset(row.get("surfaces", ())).union(
             surface for surface, present in implied.items() if present
         ),
         runtime=row["runtime"],
@@ -232,11 +232,6 @@ def _manifest(row: Row) -> Manifest:
         requested=requested,
         warnings=tuple(_warnings(row)),
     )
-
-
-def _good(row: Row, key: str) -> tuple[Any, ...]:
-    """Return the list at `key`, empty where it has a fault."""
-    return tuple(row[key]) if row.good(key) else ()
 
 
 def _warnings(row: Row) -> Iterator[ManifestWarning]:
@@ -328,6 +323,7 @@ def _requested(
         (*written.permissions, *implied),
         (*written.websocket, *targets, *written.request),
         written.secrets,
+        LIMITS.guest_memory_bytes if row["runtime"] is None else row["runtime"].memory_bytes,
     )
     most = LIMITS.manifest_list_items
     if len(requested.permissions) > most or len(requested.websocket) > most:

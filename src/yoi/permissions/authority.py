@@ -75,6 +75,11 @@ class Authority:
         self.generation += 1
         self._answers.clear()
 
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that the guest gets when it is next loaded: what both sides say."""
+        return min(self.requested.memory, self.granted.memory)
+
     def permission(self, wanted: Permission) -> Decision:
         """Decide whether both sides have `wanted` (or a tool namespace that holds it)."""
         lack = self._without_permission(wanted)

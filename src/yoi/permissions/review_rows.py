@@ -20,7 +20,7 @@ class ReviewRow:
 
     label: str
     kind: str
-    """`permission`, `websocket`, `request`, `capture` or `secret`."""
+    """`permission`, `websocket`, `request`, `memory`, `capture` or `secret`."""
     requested: bool
     granted: bool
     state: ReviewState

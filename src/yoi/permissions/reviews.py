@@ -57,6 +57,8 @@ def review(requested: "PermissionSet", granted: "PermissionSet") -> Review:
             for one in given
             if not any(one.meets(other) for other in asked)
         ]
+    if requested.memory_bytes is not None or granted.memory_bytes is not None:
+        rows.append(_memory(requested.memory, granted.memory))
     rows += capture_rows(requested, granted)
     rows += secret_rows(requested, granted)
     return Review(tuple(rows))
@@ -78,6 +80,23 @@ def _permission(wanted: "Permission", granted: "PermissionSet") -> ReviewRow:
         granted=given or part,
         state=state,
         broad=wanted.broad,
+        explanation=words,
+    )
+
+
+def _memory(asked: int, given: int) -> ReviewRow:
+    if given >= asked:
+        state, words = ReviewState.COVERED, f"it may use {in_words(asked)} of memory"
+    else:
+        state = ReviewState.PARTLY_COVERED
+        words = f"it asks for {in_words(asked)} of memory and gets {in_words(given)}"
+    return ReviewRow(
+        label=in_words(asked),
+        kind="memory",
+        requested=True,
+        granted=True,
+        state=state,
+        broad=(),
         explanation=words,
     )
 

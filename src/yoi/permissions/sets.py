@@ -10,7 +10,7 @@ from yoi.limits import LIMITS
 from yoi.permissions.permission import PERMISSION, Permission, malformed
 from yoi.permissions.secrets import SECRET, SecretUse
 from yoi.permissions.targets import TARGETS, TargetKind, UrlTarget, refused
-from yoi.toml import Bad, Fault, Faults, Key, ListOf, Row, Rows, TableSpec, joined
+from yoi.toml import Bad, Fault, Faults, Key, ListOf, Row, Rows, TableSpec, Whole, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +30,8 @@ class PermissionSet:
     websocket: tuple[UrlTarget, ...] = ()
     request: tuple[UrlTarget, ...] = ()
     secrets: tuple[SecretUse, ...] = ()
+    memory_bytes: int | None = None
+    """Memory of the guest other than `guest_memory_bytes`, which None stands for."""
 
     @classmethod
     def parse(
@@ -39,6 +41,7 @@ class PermissionSet:
         request: object = (),
         secrets: object = (),
         at: str = "",
+        memory_bytes: object = LIMITS.guest_memory_bytes,
     ) -> "PermissionSet":
         """Return the set in four lists of tables; what is written twice counts once.
 
@@ -51,6 +54,7 @@ class PermissionSet:
             "websocket": websocket,
             "request": request,
             "secrets": secrets,
+            "memory_bytes": memory_bytes,
         }
         read = _SET.read(lists, at, faults)
         if isinstance(read, Bad):
@@ -63,6 +67,7 @@ class PermissionSet:
         permissions: "tuple[Permission, ...]" = (),
         targets: "tuple[UrlTarget, ...]" = (),
         secrets: "tuple[SecretUse, ...]" = (),
+        memory_bytes: int | None = None,
     ) -> "PermissionSet":
         """Return the set of these values, each once, with the targets sorted into their lists."""
         return cls(
@@ -70,6 +75,7 @@ class PermissionSet:
             tuple(dict.fromkeys(t for t in targets if t.kind is TargetKind.WEBSOCKET)),
             tuple(dict.fromkeys(t for t in targets if t.kind is TargetKind.REQUEST)),
             tuple(dict.fromkeys(secrets)),
+            None if memory_bytes is None else _own(memory_bytes),
         )
 
     def granting(self, chosen: "Mapping[str, str]") -> "PermissionSet":
@@ -117,6 +123,7 @@ class PermissionSet:
             _beyond(self.websocket, other.websocket),
             _beyond(self.request, other.request),
             _beyond(self.secrets, other.secrets),
+            self.memory if self.memory > other.memory else None,
         )
 
     def within(self, other: "PermissionSet") -> "PermissionSet":
@@ -129,11 +136,17 @@ class PermissionSet:
             _within(self.websocket, other.websocket),
             _within(self.request, other.request),
             _within(self.secrets, other.secrets),
+            _own(min(self.memory, other.memory)),
         )
 
-    def to_tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Return TOML-able lists under `permissions`, `websocket`, `request` and `secrets`."""
+    def to_tables(self) -> dict[str, Any]:
+        """Return TOML-able lists under `permissions`, `websocket`, `request` and `secrets`.
+
+        `memory_bytes` is there when it is not the default.
+        """
+        memory = {} if self.memory_bytes is None else {"memory_bytes": self.memory_bytes}
         return {
+            **memory,
             "permissions": [one.to_table() for one in self.permissions],
             "websocket": [one.to_table() for one in self.websocket],
             "request": [one.to_table() for one in self.request],
@@ -141,15 +154,23 @@ class PermissionSet:
         }
 
     @property
+    def memory(self) -> int:
+        """The memory of the guest in bytes; the smaller of both sides' holds."""
+        return LIMITS.guest_memory_bytes if self.memory_bytes is None else self.memory_bytes
+
+    @property
     def empty(self) -> bool:
         """Whether nothing at all is asked for or given."""
-        return not (self.permissions or self.websocket or self.request or self.secrets)
+        lists = (self.permissions, self.websocket, self.request, self.secrets)
+        return not any(lists) and self.memory_bytes is None
 
 
 def permission_hash(permissions: PermissionSet) -> str:
     """Return `sha256:` and hex over the canonical set: order and spelling do not change it."""
     lists = {
         name: sorted(json.dumps(row, sort_keys=True) for row in rows)
+        if isinstance(rows, list)
+        else rows
         for name, rows in permissions.to_tables().items()
     }
     canonical = json.dumps(lists, sort_keys=True, separators=(",", ":"))
@@ -201,12 +222,20 @@ def set_keys(secret: TableSpec[SecretUse]) -> tuple[Key, ...]:
     )
 
 
+MEMORY = Key(
+    "memory_bytes",
+    Whole(LIMITS.guest_memory_min_bytes, LIMITS.guest_memory_max_bytes),
+    "the most memory that the plugin gets, if its manifest asks for it",
+    default=LIMITS.guest_memory_bytes,
+)
+
+
 def set_of(row: Row) -> PermissionSet:
     """Return what the lists of a row hold, each entry once; a faulty list counts as empty.
 
     Adds a fault where two entries contradict each other.
     """
-    lists = {key: row[key] if row.good(key) else () for key in _LISTS}
+    lists = {key: row.get(key, ()) for key in _LISTS}
     requests = tuple(dict.fromkeys(lists["request"]))
     twice = _named_twice(requests)
     if twice is not None:
@@ -218,11 +247,16 @@ def set_of(row: Row) -> PermissionSet:
         tuple(dict.fromkeys(lists["websocket"])),
         requests,
         tuple(dict.fromkeys(lists["secrets"])),
+        _own(row.get("memory_bytes", LIMITS.guest_memory_bytes)),
     )
 
 
+def _own(memory_bytes: int) -> int | None:
+    return None if memory_bytes == LIMITS.guest_memory_bytes else memory_bytes
+
+
 _LISTS = ("permissions", "websocket", "request", "secrets")
-_SET = TableSpec(set_keys(SECRET), set_of)
+_SET = TableSpec((*set_keys(SECRET), MEMORY), set_of)
 
 
 def _error(fault: Fault) -> PermissionMalformed | UrlRefused:

@@ -130,13 +130,17 @@ class Assembler:
     def _loader(self, plugin: ResolvedPlugin, calls: ServiceHostCalls) -> Callable[[], Instance]:
         runtime = plugin.package.manifest.runtime
         files = plugin.package.files
-        sandbox, name = self.sandbox, plugin.name
+        sandbox, name, authority = self.sandbox, plugin.name, plugin.authority
         if isinstance(runtime, PythonRuntime):
             sources = {path: data for path, data in files.items() if path != MANIFEST_NAME}
-            return lambda: sandbox.load_python(sources, runtime.entry, calls, name=name)
+            return lambda: sandbox.load_python(
+                sources, runtime.entry, calls, name=name, memory_bytes=authority.memory_bytes
+            )
         if isinstance(runtime, ComponentRuntime) and runtime.world == INSTANCE_WORLD:
             component = files[runtime.component]
-            return lambda: sandbox.load_component(component, calls, name=name)
+            return lambda: sandbox.load_component(
+                component, calls, name=name, memory_bytes=authority.memory_bytes
+            )
         return lambda: _not_runnable(plugin)
 
 

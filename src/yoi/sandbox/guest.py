@@ -81,6 +81,7 @@ class Instance:
         limits: Limits,
         state: GuestState,
         name: str,
+        memory_bytes: int,
     ) -> None:
         self._name = name
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class Instance:
         self.state = state
         store = Store(engine)
         store.set_limits(
-            memory_size=limits.guest_memory_bytes,
+            memory_size=memory_bytes,
             table_elements=limits.guest_tables,
             instances=limits.guest_instances,
             tables=limits.guest_table_count,

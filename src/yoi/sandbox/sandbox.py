@@ -83,6 +83,7 @@ class Sandbox:
         *,
         name: str = "plugin",
         budget_ms: int | None = None,
+        memory_bytes: int | None = None,
     ) -> Guest:
         """Return a guest that has imported `entry` ("module:Class") from `files`.
 
@@ -92,7 +93,7 @@ class Sandbox:
         linked = self._python(None)
         budget = self._limits.load_ms if budget_ms is None else budget_ms
         until = time.monotonic() + budget / 1000
-        instance = self._instance(host_calls, name)
+        instance = self._instance(host_calls, name, memory_bytes)
         calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
@@ -111,6 +112,7 @@ class Sandbox:
         *,
         name: str = "plugin",
         budget_ms: int | None = None,
+        memory_bytes: int | None = None,
     ) -> Guest:
         """Return a guest of the world yoi:plugin/instance@1.0.0 from its bytes.
 
@@ -118,7 +120,7 @@ class Sandbox:
         SandboxError (`sandbox.compile`, `sandbox.world`) or GuestTrapped.
         """
         linked = self._component(component)
-        instance = self._instance(host_calls, name)
+        instance = self._instance(host_calls, name, memory_bytes)
         calls = instance.instantiate(
             linked,
             ComponentGuest.EXPORTS,
@@ -135,7 +137,7 @@ class Sandbox:
             self._foreign.clear()
             self._lock.release()
 
-    def _instance(self, host_calls: HostCalls, name: str) -> Instance:
+    def _instance(self, host_calls: HostCalls, name: str, memory_bytes: int | None) -> Instance:
         return Instance(
             self._process.engine,
             self._process.ticker,
@@ -143,6 +145,7 @@ class Sandbox:
             self._limits,
             GuestState(self._limits, host_calls),
             name,
+            self._limits.guest_memory_bytes if memory_bytes is None else memory_bytes,
         )
 
     def _python(self, progress: Callable[[str], None] | None) -> Linked:

@@ -39,6 +39,11 @@ class Row:
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
 
+    def get(self, key: str, default: Any) -> Any:
+        """Return the value at `key`; `default` where it is faulty or no key of this table."""
+        value = self._values.get(key, default)
+        return default if isinstance(value, Bad) else value
+
     def has(self, key: str) -> bool:
         """Return whether the document has `key`."""
         return key in self.raw
