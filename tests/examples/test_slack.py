@@ -1,6 +1,6 @@
 """examples/slack-socket-mode through the whole host, against a gateway with real sockets.
 
-The gateway is held to Slack's behaviour by Slack's own client: tests/testing/test_slack_gateway.py.
+The gateway is held to Slack's behaviour by Slack's own client: tests/slack/test_gateway.py.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.canary import Canaries
 from tests.runtime.heard import Heard
+from tests.slack.gateway import SlackGateway
 
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
@@ -19,7 +20,6 @@ from yoi.permissions import PermissionSet
 from yoi.runtime.serve import Runtime
 from yoi.runtime.workspace import operator_file, read_plan
 from yoi.secrets import Settings, open_store
-from yoi.testing.slack_gateway import SlackGateway
 from yoi.types import InstanceName, SystemClock
 
 EXAMPLE = Path(__file__).parents[2] / "examples/slack-socket-mode"

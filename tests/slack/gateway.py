@@ -1,4 +1,4 @@
-"""A gateway that behaves like Slack's Socket Mode, for tests and for trying things out.
+"""A gateway that behaves like Slack's Socket Mode, for tests.
 
     async with SlackGateway() as slack:
         ...  # a client calls slack.api_url + "apps.connections.open" and dials the URL it gets
@@ -6,7 +6,7 @@
         delivery = slack.send_event({"type": "app_mention", "channel": "C1", "text": "hi"})
         await delivery.acknowledged()
 
-`tests/testing/test_slack_gateway.py` runs Slack's own client against it, unmodified. A retried
+`test_gateway.py` runs Slack's own client against it, unmodified. A retried
 envelope has a new `envelope_id` and the old `event_id`, the harder of the two cases for a client.
 """
 
@@ -24,12 +24,12 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.slack.web_api import APP, BOT_USER, TEAM, SlackApi
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from yoi.testing.http_server import HttpServer
-from yoi.testing.slack_api import APP, BOT_USER, TEAM, SlackApi
 
 MAX_CONNECTIONS = 10
 MAX_ATTEMPTS = 4
