@@ -56,10 +56,6 @@ MODULES = {
         """,
         f"no sockets in the sandbox; {_CONNECTION}, or {_REQUEST}",
     ),
-    **_each(
-        "discord slack_sdk slack_bolt telegram telethon ccxt nats redis",
-        f"it opens sockets itself; {_CONNECTION}",
-    ),
     **_each("multiprocessing pty fcntl resource termios", _PROCESS),
     **_each(
         """

@@ -7,8 +7,10 @@
         plugin = PluginHarness(Echo, config={"prefix": "> "})
         assert plugin.text("hi") == [Reply("> hi")]
 
-The harness checks answers as the host does and raises what the host would refuse. It does not
-check permissions: those are the operator's decision.
+The harness checks answers as the host does and raises what the host would refuse. It reads the
+plugin.toml beside the plugin: a command that names a connection, target, worker or secret that the
+manifest does not ask for is a HostError, configuration gets its defaults and is held to its schema,
+and a tool's input to its own. What the operator grants is the operator's decision.
 """
 
 import base64
@@ -42,6 +44,7 @@ from yoi_pdk.events import (
 from yoi_pdk.fake_host import FakeHost, FakeSocket, fake_answer
 from yoi_pdk.handlers import Handlers, finished
 from yoi_pdk.keeping import StateSet
+from yoi_pdk.manifest import ManifestRules
 from yoi_pdk.plugin import Plugin
 from yoi_pdk.requests import Request
 from yoi_pdk.tools import ToolCall, ToolResult
@@ -243,9 +246,14 @@ class PluginHarness(Generic[P]):
         *,
         name: str = "test",
         state: dict[str, Any] | None = None,
+        manifest: Path | None = None,
     ) -> None:
         if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
             raise TypeError("PluginHarness takes the class, a subclass of yoi_pdk.Plugin")
+        self.rules = (
+            ManifestRules.beside(plugin) if manifest is None else ManifestRules.read(manifest)
+        )
+        """What the plugin.toml asks for; None where there is none beside the plugin."""
         self.logs: list[tuple[str, str]] = []
         self.state: dict[str, Any] = dict(state or {})
         """What the plugin keeps: `ctx.state` and `StateSet` write here."""
@@ -257,6 +265,8 @@ class PluginHarness(Generic[P]):
         self._seq = 0
         # A round trip through JSON: the host can deliver nothing else.
         self.ctx.config = json.loads(json.dumps(config or {}))
+        if self.rules is not None:
+            self.ctx.config = self.rules.config(dict(self.ctx.config))
         self.plugin = plugin()
         self._handlers = Handlers(self.plugin)
         finished(self.plugin.start(self.ctx, dict(self.ctx.config)), "start")
@@ -267,13 +277,14 @@ class PluginHarness(Generic[P]):
         """Deliver one text message; return the commands, in order."""
         if isinstance(message, str):
             self._seq += 1
-            message = text_event(message, seq=self._seq)
+            message = text_event(message, seq=self._seq, **self._about())
         return self._checked(self._handlers.on_text, message)
 
     def json(self, message: Any, *, session: str = "session-1") -> list[Command]:
         """Deliver `message` written as JSON; return the commands, in order."""
         self._seq += 1
-        return self.text(text_event(json.dumps(message), session=session, seq=self._seq))
+        event = text_event(json.dumps(message), session=session, seq=self._seq, **self._about())
+        return self.text(event)
 
     def started(self, restarts: int = 0) -> list[Command]:
         """Deliver the event that the plugin has started; return the commands, in order."""
@@ -284,11 +295,11 @@ class PluginHarness(Generic[P]):
 
         `about` of this and the next functions is that of `open_event` and so on.
         """
-        return self.event(open_event(session=session, **about))
+        return self.event(open_event(session=session, **{**self._about(), **about}))
 
     def close(self, code: int = 1000, reason: str = "", **about: Any) -> list[Command]:
         """Deliver the event that a session has ended; return the commands, in order."""
-        return self.event(close_event(code, reason, **about))
+        return self.event(close_event(code, reason, **{**self._about(), **about}))
 
     def timer(self, name: str) -> list[Command]:
         """Deliver a timer that is due; return the commands, in order."""
@@ -320,6 +331,8 @@ class PluginHarness(Generic[P]):
     def tool(self, name: str, input: dict[str, Any] | None = None) -> ToolResult:
         """Call a tool; return its result."""
         call = ToolCall(name, json.loads(json.dumps(input or {})))
+        if self.rules is not None:
+            self.rules.tool(name, call.input)
         self.host.in_tool = True
         try:
             result = tool_result(
@@ -355,8 +368,16 @@ class PluginHarness(Generic[P]):
     def _staged(self) -> list[Command]:
         return [StateSet(key, value) for key, value in self.ctx.state.take()]
 
+    def _about(self) -> dict[str, str]:
+        """Return which connection and ingress an event is about."""
+        if self.rules is None:
+            return {}
+        return {"connection": self.rules.connection, "ingress": self.rules.ingress}
+
     def _keep(self, found: Iterable[Command]) -> None:
         for command in found:
+            if self.rules is not None:
+                self.rules.command(command)
             if isinstance(command, StateSet) and command.value is None:
                 self.state.pop(command.key, None)
             elif isinstance(command, StateSet):
