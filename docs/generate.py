@@ -120,6 +120,8 @@ def _tree(cls: type[YoiError]) -> list[type[YoiError]]:
 
 
 def _amount(name: str, value: object) -> str:
+    if value == ():
+        return "none"
     if not isinstance(value, int):
         return str(value)
     if name.endswith("_bytes") and value >= MIB and value % MIB == 0:

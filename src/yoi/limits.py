@@ -4,13 +4,14 @@ docs/reference/limits.md is generated from this file. A bound is never repeated 
 """
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
-def bound(default: int | float, why: str) -> Any:
+def bound(default: int | float | tuple[()], why: str) -> Any:
     """Return a dataclass field with its reason attached (read by the docs generator)."""
     return field(default=default, metadata={"why": why})
 
@@ -46,6 +47,10 @@ class Limits:
     url_chars: int = bound(8192, "servers refuse longer request lines")
     target_prefixes: int = bound(32, "path prefixes of one target")
     secret_pointers: int = bound(16, "positions of one secret in one goal; a person reads each")
+    assume_public: tuple[IPv4Network | IPv6Network, ...] = bound(
+        (), "networks of a proxy that routes by name: `[network]` of host.toml"
+    )
+    assumed_networks: int = bound(8, "networks that host.toml may call public; a person reads each")
     remembered_decisions: int = bound(64, "answers kept per plugin; a guest may ask for any URL")
 
     # secrets

@@ -1,11 +1,13 @@
 """Our own address table, and which address a URL may be dialled at (P8)."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from yoi.permissions import AddressClass as Is
-from yoi.permissions import Url, address_decision, classify, may_dial
+from yoi.permissions import Url, address_decision, assumable, classify, may_dial
 
 TABLE = [
     ("8.8.8.8", Is.PUBLIC),
@@ -52,6 +54,10 @@ TABLE = [
     ("::ffff:127.0.0.1", Is.IPV4_MAPPED),
     ("::ffff:0:127.0.0.1", Is.IPV4_TRANSLATED),
     ("64:ff9b::7f00:1", Is.NAT64),
+    ("64:ff9b::a9fe:a9fe", Is.NAT64),
+    ("64:ff9b::a00:1", Is.NAT64),
+    ("64:ff9b::a29f:8ae8", Is.PUBLIC),
+    ("64:ff9b:1::a29f:8ae8", Is.NAT64),
     ("64:ff9b:1::1", Is.NAT64),
     ("100::1", Is.DISCARD),
     ("2001::1", Is.TEREDO),
@@ -89,7 +95,8 @@ NEVER = {Is.UNSPECIFIED, Is.MULTICAST, Is.BROADCAST, Is.DISCARD}
 def test_a_name_reaches_only_public_addresses_unless_both_said_so(text, kind):
     ip = ip_address(text)
     assert may_dial(ip, NAME, False) is (kind is Is.PUBLIC)
-    assert may_dial(ip, NAME, True) is (kind not in NEVER)
+    translated = kind is Is.NAT64 and ip in ip_network("64:ff9b::/96")
+    assert may_dial(ip, NAME, True) is (kind not in NEVER and not translated)
     for private in (True, False):
         assert address_decision(ip, NAME, private).allowed is may_dial(ip, NAME, private)
 
@@ -124,3 +131,54 @@ def test_an_address_denial_names_the_key_to_write():
     assert "cloud metadata" in decision.message
     assert 'addresses = "private"' in decision.hint
     assert address_decision(ip_address("224.0.0.1"), NAME, True).hint is None
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_an_address_inside_64_ff9b_is_dialled_only_if_the_ipv4_address_is_public(number):
+    """RFC 6052: a resolver on an IPv6-only network answers so for every IPv4 host."""
+    public = classify(IPv4Address(number)) is Is.PUBLIC
+    inside = IPv6Address(int(IPv6Address("64:ff9b::")) + number)
+    for private in (False, True):
+        assert may_dial(inside, NAME, private) is public
+
+
+ROUTED = (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
+
+
+@pytest.mark.parametrize(("text", "kind"), [*TABLE, ("198.18.0.21", Is.BENCHMARKING)])
+def test_a_network_that_is_assumed_public_opens_itself_to_names_only(text, kind):
+    ip = ip_address(text)
+    inside = any(ip in network for network in ROUTED)
+    opened = inside and kind not in (Is.METADATA, *NEVER)
+    assert may_dial(ip, NAME, False, ROUTED) is (opened or kind is Is.PUBLIC)
+    if kind is not Is.PUBLIC and "%" not in text:
+        literal = Url.parse(f"wss://[{text}]/" if ":" in text else f"wss://{text}/")
+        assert not may_dial(ip, literal, False, ROUTED)
+    everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    if kind in (Is.METADATA, Is.LOOPBACK, Is.LINK_LOCAL, *NEVER):
+        assert not may_dial(ip, NAME, False, everything)
+
+
+@pytest.mark.parametrize(
+    ("network", "fits"),
+    [
+        ("198.18.0.0/15", True),
+        ("fc00::/18", True),
+        ("10.0.0.0/8", True),
+        ("100.64.0.0/10", True),
+        ("127.0.0.0/8", False),
+        ("169.254.0.0/16", False),
+        ("0.0.0.0/0", False),
+        ("8.8.8.0/24", False),
+        ("64:ff9b::/96", False),
+    ],
+)
+def test_which_networks_can_be_assumed_public(network, fits):
+    assert assumable(ip_network(network)) is fits
+
+
+def test_a_denial_of_a_routed_address_names_the_setting():
+    decision = address_decision(ip_address("198.18.0.21"), NAME, False)
+    assert "routes by name" in decision.message
+    assert 'assume_public = ["198.18.0.0/15"]' in decision.hint
+    assert "addresses" not in decision.hint

@@ -2,9 +2,11 @@
 
 import tomllib
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
-from yoi.errors import PermissionDenied
+from yoi.errors import PermissionDenied, UrlRefused
 from yoi.limits import MIB
 from yoi.permissions import Authority, Permission, PermissionKind, PermissionSet, Url
 
@@ -207,3 +209,51 @@ def test_require_returns_or_raises():
         Authority(full, PermissionSet()).websocket(URL).require()
     assert caught.value.code == "denied.not_granted"
     assert caught.value.hint.startswith("yoi plugin enable")
+
+
+LITERALS = st.one_of(
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda ip: f"[{ip}]"),
+    st.sampled_from(
+        [
+            "0.0.0.0", "224.0.0.1", "255.255.255.255", "[::]", "[ff02::1]", "[100::1]",
+            "[::ffff:0.0.0.0]", "[::ffff:224.0.0.1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]", "[64:ff9b:1::1]", "[::ffff:0:10.0.0.1]", "169.254.169.254",
+            "localhost", "example.com",
+        ]
+    ),
+)  # fmt: skip
+PATHS = st.text(st.sampled_from("/a.%2Fé;=@~"), max_size=12).map(lambda rest: "/" + rest)
+
+
+@hypothesis.given(LITERALS, PATHS, st.sampled_from(["ws", "wss", "http", "https"]), st.booleans())
+def test_every_url_gets_a_decision(host, path, scheme, granted):
+    """0.0.0.0, multicast and unspecified literals included: a denial, never an exception."""
+    try:
+        url = Url.parse(f"{scheme}://{host}{path}", ("ws", "wss", "http", "https"))
+    except UrlRefused:
+        return
+    anywhere = {"scheme": "*", "host": "*", "addresses": "private"}
+    every = having(
+        CONNECTION,
+        PULL,
+        {"kind": "host_api", "api": "request"},
+        websocket=[anywhere],
+        request=[{**anywhere, "methods": ["GET"]}],
+    )
+    authority = Authority(every, every) if granted else Authority(having(), having())
+    for decision in (
+        authority.websocket(url),
+        authority.connection("gateway", url),
+        authority.request("GET", url),
+        authority.request("BREW", url),
+    ):
+        assert decision.allowed or decision.code
+        assert granted or not decision.allowed
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.1", "[::]", "[ff02::1]", "255.255.255.255"])
+def test_a_literal_where_no_server_is_reached_is_denied_as_such(host):
+    decision = Authority(having(), having()).websocket(Url.parse(f"ws://{host}/"))
+    assert decision.code == "denied.address"
+    assert decision.hint is None

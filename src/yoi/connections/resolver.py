@@ -9,7 +9,7 @@ from typing import Protocol
 from yoi.connections.timeouts import timeout
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Decision, IPAddress, Url, may_dial
+from yoi.permissions import Decision, IPAddress, Url, addresses_denied, may_dial
 
 
 class Resolver(Protocol):
@@ -43,15 +43,11 @@ async def pin(
     (`denied.address`) when the name leads only where `decision` does not.
     """
     found = [url.ip] if url.ip is not None else await _resolve(url, resolver)
-    allowed = [ip for ip in found if may_dial(ip, url, decision.private_addresses)]
+    private = decision.private_addresses
+    allowed = [ip for ip in found if may_dial(ip, url, private, limits.assume_public)]
     if not allowed:
-        raise PermissionDenied(
-            "denied.address",
-            f"{url.host} leads to {', '.join(str(ip) for ip in found[:4])}, which is not public",
-            hint='for a private network, add addresses = "private" to the target in plugin.toml '
-            "and in the grant",
-            host=url.host,
-        )
+        denied = addresses_denied(url, found, private)
+        raise PermissionDenied("denied.address", denied.message, hint=denied.hint, host=url.host)
     first = allowed[0].version
     same = [ip for ip in allowed if ip.version == first]
     other = [ip for ip in allowed if ip.version != first]

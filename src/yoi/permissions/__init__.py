@@ -1,7 +1,7 @@
 """Permissions as parsed values: what may be dialled, and by whose word. No I/O happens here."""
 
-from yoi.permissions.addresses import AddressClass, classify, may_dial
-from yoi.permissions.authority import Authority, Decision, address_decision
+from yoi.permissions.addresses import AddressClass, Network, assumable, classify, may_dial
+from yoi.permissions.authority import Authority, Decision, address_decision, addresses_denied
 from yoi.permissions.hosts import IPAddress
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
@@ -24,6 +24,7 @@ __all__ = [
     "Decision",
     "IPAddress",
     "JsonPointer",
+    "Network",
     "Permission",
     "PermissionKind",
     "PermissionSet",
@@ -36,7 +37,9 @@ __all__ = [
     "Url",
     "UrlTarget",
     "address_decision",
+    "addresses_denied",
     "array_index",
+    "assumable",
     "classify",
     "is_safe_id",
     "may_dial",

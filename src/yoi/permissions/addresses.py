@@ -10,8 +10,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from yoi.permissions.hosts import IPAddress
     from yoi.permissions.url import Url
+
+
+Network = IPv4Network | IPv6Network
 
 
 class AddressClass(StrEnum):
@@ -127,22 +132,51 @@ _EMBEDS_LOW_32 = frozenset(
 )
 
 
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""RFC 6052 section 2.1: the last four bytes are the IPv4 address that a translator dials."""
+
+# What a name may lead to where the operator says that a proxy of this machine routes the range.
+_ASSUMABLE = frozenset(
+    {
+        AddressClass.PRIVATE,
+        AddressClass.SHARED,
+        AddressClass.UNIQUE_LOCAL,
+        AddressClass.BENCHMARKING,
+        AddressClass.DOCUMENTATION,
+        AddressClass.RESERVED,
+    }
+)
+ROUTED = (IPv4Network("198.18.0.0/15"), IPv6Network("fc00::/18"))
+"""Ranges from which proxies that route by name commonly answer, with addresses of their own."""
+
+
 def classify(ip: "IPAddress") -> AddressClass:
-    """Return the class of `ip` by longest prefix; IPv6 outside every row is `RESERVED`."""
+    """Return the class of `ip` by longest prefix; IPv6 outside every row is `RESERVED`.
+
+    A public IPv4 address inside 64:ff9b::/96 is public; any other address there is `NAT64`.
+    """
     rows, default = (_V4, AddressClass.PUBLIC) if ip.version == 4 else (_V6, AddressClass.RESERVED)
     number = int(ip)
     for network, mask, kind in rows:
         if number & mask == network:
-            return kind
+            public = kind is AddressClass.NAT64 and _translates_public(ip)
+            return AddressClass.PUBLIC if public else kind
     return default
 
 
-def may_dial(ip: "IPAddress", url: "Url", private_addresses: bool) -> bool:
+def may_dial(
+    ip: "IPAddress",
+    url: "Url",
+    private_addresses: bool,
+    assume_public: "Collection[Network]" = (),
+) -> bool:
     """Return whether a socket for `url` may be connected to `ip`, one address of its host.
 
     A literal reaches only itself and `localhost` only loopback. Addresses that are not public need
-    `private_addresses` (from the `Decision` for this URL). Unspecified, multicast, broadcast and
-    discard addresses are never dialled, nor IPv6 addresses that carry such an IPv4 address.
+    `private_addresses` (from the `Decision` for this URL), or a name that leads into one of the
+    `assume_public` networks; these never open loopback, link-local or metadata addresses.
+    Unspecified, multicast, broadcast and discard addresses are never dialled, nor IPv6 addresses
+    that carry such an IPv4 address.
     """
     kind = classify(ip)
     if url.ip is not None and ip != url.ip:
@@ -150,6 +184,8 @@ def may_dial(ip: "IPAddress", url: "Url", private_addresses: bool) -> bool:
     if url.host == "localhost" and kind is not AddressClass.LOOPBACK:
         return False
     if kind is AddressClass.PUBLIC:
+        return True
+    if url.ip is None and kind in _ASSUMABLE and any(ip in network for network in assume_public):
         return True
     return private_addresses and not undialable(ip)
 
@@ -159,6 +195,27 @@ def undialable(ip: "IPAddress") -> bool:
     kind = classify(ip)
     if kind in _NEVER:
         return True
+    if kind is AddressClass.NAT64 and ip in _TRANSLATED:
+        # A translator would dial this network's own addresses; RFC 6052 section 3.1 forbids them.
+        return True
     if kind in _EMBEDS_LOW_32 and int(ip) != 0:
-        return classify(IPv4Address(int(ip) & 0xFFFFFFFF)) in _NEVER
+        return classify(_low_32(ip)) in _NEVER
     return False
+
+
+def assumable(network: Network) -> bool:
+    """Return whether each end of `network` is an address that `assume_public` can open."""
+    return classify(network[0]) in _ASSUMABLE and classify(network[-1]) in _ASSUMABLE
+
+
+def looks_routed(ip: "IPAddress") -> Network | None:
+    """Return the range that a proxy which routes by name probably answered `ip` from, or None."""
+    return next((network for network in ROUTED if ip in network), None)
+
+
+def _translates_public(ip: "IPAddress") -> bool:
+    return ip in _TRANSLATED and classify(_low_32(ip)) is AddressClass.PUBLIC
+
+
+def _low_32(ip: "IPAddress") -> IPv4Address:
+    return IPv4Address(int(ip) & 0xFFFFFFFF)

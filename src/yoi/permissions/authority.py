@@ -8,18 +8,21 @@ from yoi.display import printable
 from yoi.errors import PermissionDenied, PermissionMalformed
 from yoi.limits import LIMITS
 from yoi.permissions import hints, uses
-from yoi.permissions.addresses import classify, may_dial, undialable
+from yoi.permissions.addresses import classify, looks_routed, may_dial, undialable
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 from yoi.toml import is_safe_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from yoi.permissions.hosts import IPAddress
     from yoi.permissions.pointers import JsonPointer
     from yoi.permissions.sets import PermissionSet
     from yoi.permissions.url import Url
 
 _LOCALHOST = IPv4Address("127.0.0.1")
+_ADDRESSES_SHOWN = 4
 _WEBSOCKET_API = Permission(PermissionKind.HOST_API, "websocket")
 _REQUEST_API = Permission(PermissionKind.HOST_API, "request")
 
@@ -233,6 +236,9 @@ class Authority:
                 code="denied.unsupported",
                 message=f"{what} is nothing that a {kind} target can name",
             )
+        if url.ip is not None and undialable(url.ip):
+            # No target can name it, so no line of a manifest would help.
+            return addresses_denied(url, [url.ip], private_addresses=False)
         asked = _matching(self.requested, question)
         given = _matching(self.granted, question)
         lacks = [
@@ -336,12 +342,33 @@ def address_decision(ip: "IPAddress", url: "Url", private_addresses: bool) -> De
     """
     if may_dial(ip, url, private_addresses):
         return Decision(allowed=True, private_addresses=private_addresses)
-    where = f"{url.display} leads to {ip} ({classify(ip)})"
-    if undialable(ip):
+    return addresses_denied(url, [ip], private_addresses)
+
+
+def addresses_denied(url: "Url", found: "Sequence[IPAddress]", private_addresses: bool) -> Decision:
+    """Return the denial (`denied.address`) of a URL that leads only to addresses not to be dialled.
+
+    The hint names what would allow it: a setting of this machine where a proxy seems to answer
+    names, a target with private addresses, or nothing.
+    """
+    shown = ", ".join(f"{ip} ({classify(ip)})" for ip in found[:_ADDRESSES_SHOWN])
+    where = f"{url.display} leads to {shown}"
+    routed = next((net for ip in found if (net := looks_routed(ip)) is not None), None)
+    hint: str | None
+    hint = 'addresses = "private"   # in the target, in plugin.toml; then: yoi plugin enable'
+    if all(undialable(ip) for ip in found):
         why, hint = "where no server can be reached", None
     elif private_addresses:
         why, hint = "which is not an address that this host may have", None
+    elif routed is not None and url.ip is None:
+        why = (
+            f"which is not public. It looks like the answer of a proxy on this machine or network "
+            f"that routes by name and answers from {routed}"
+        )
+        hint = (
+            "if there is such a proxy, write to host.toml of this account:\n"
+            f'[network]\nassume_public = ["{routed}"]'
+        )
     else:
         why = "which is not public; manifest and grant must both admit that"
-        hint = 'addresses = "private"   # in the target, in plugin.toml; then: yoi plugin enable'
     return Decision(allowed=False, code="denied.address", message=f"{where}, {why}", hint=hint)
