@@ -369,6 +369,7 @@ CODES: dict[str, str] = {
     "service.stopping": "the service is stopping",
     "service.quarantined": "the service failed too often and waits for a person",
     "service.invalid_event": "the event does not fit the ingress",
+    "service.loop_time": "acting on the plugin's answers takes more than its share of the host",
     "service.unknown": "no such service",
     "service.transition": "a state change that the lifecycle does not allow",
     "service.dead_letter": "an event was given up after its last attempt",

@@ -67,6 +67,45 @@ async def test_dispatch_is_serial_and_batches_what_waited():
     assert instance.batches == [1, 3]
 
 
+async def test_a_long_answer_is_acted_on_in_slices_and_others_have_their_turn():
+    instance = FakeInstance(echo)
+    bench = await running(instance)
+    others = []
+
+    def slowly(session, text, send=bench.link.send_text):
+        bench.clock.advance(0.002)
+        send(session, text)
+        asyncio.get_running_loop().call_soon(lambda: others.append(len(bench.link.sent)))
+
+    bench.link.send_text = slowly
+    for number in range(8):
+        bench.link.receive(str(number))
+    await bench.settle()
+    assert [text for _, text in bench.link.sent] == [str(number) for number in range(8)]
+    assert others[0] == 2, "another callback ran after two of the eight"
+    status = bench.service.status()
+    assert status.counters.loop_ms == 16
+    assert status.queue_depth == 0
+
+
+async def test_a_plugin_that_takes_more_than_its_share_of_the_loop_waits_and_is_told():
+    bench = await running(FakeInstance(echo))
+
+    def slowly(session, text, send=bench.link.send_text):
+        bench.clock.advance(2.0)
+        send(session, text)
+
+    bench.link.send_text = slowly
+    bench.link.receive("a")
+    await bench.settle()
+    bench.link.receive("b")
+    await bench.settle()
+    assert [text for _, text in bench.link.sent] == ["a"]
+    assert bench.service.status().counters.loop_waits == 1
+    (told,) = [one for one in bench.diagnostics if one.code == "service.loop_time"]
+    assert told.hint
+
+
 async def test_an_answer_for_an_ended_session_is_refused_and_the_plugin_told():
     """DESIGN 5: an acknowledgement belongs on the socket that asked."""
     instance = FakeInstance(echo)

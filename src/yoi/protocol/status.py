@@ -84,6 +84,10 @@ class Counters(msgspec.Struct, kw_only=True):
     commands_failed: int = 0
     commands_unknown: int = 0
     restarts: int = 0
+    loop_ms: int = 0
+    """Time of the host's event loop that went into the plugin's answers."""
+    loop_waits: int = 0
+    """How many times the plugin had to wait because it took more than its share of that time."""
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from yoi.core.gate import (
     StateChange,
 )
 from yoi.core.ingress_queue import IngressQueue
+from yoi.core.loop_budget import LoopBudget
 from yoi.errors import GuestTrapped, PermissionDenied, SandboxError, YoiError
 from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
@@ -125,6 +126,7 @@ class Dispatcher:
         self._limits = limits
         self._handler: Handler | None = None
         self._scheduled = False
+        self.loop_budget = LoopBudget(clock.monotonic(), limits)
 
     def attach(self, handler: Handler) -> None:
         """Use `handler` from now on."""
@@ -176,6 +178,11 @@ class Dispatcher:
         handler = self._handler
         if handler is None or self._queue.busy:
             return
+        wait = self._must_wait()
+        if wait:
+            self._scheduled = True
+            self._loop.call_later(wait, self._begin)
+            return
         try:
             events = self._queue.take(self._limits.batch_events, self._limits.batch_bytes)
             if not events:
@@ -185,6 +192,20 @@ class Dispatcher:
             self._turns.submit(self._key, lambda: self._turn(handler, events, budget_ms))
         except Exception as exc:
             report(exc, "handing events over", self._broken)
+
+    def _must_wait(self) -> float:
+        """Return how long this plugin must leave the loop to others; often 0."""
+        now = self._clock.monotonic()
+        wait = self.loop_budget.wait(now)
+        if wait and self.loop_budget.should_tell(now):
+            self._ledger.note(
+                "service.loop_time",
+                f"{self._key} takes more than {self._limits.loop_share_percent} % of the host's "
+                "time with its answers, and is slowed down",
+                severity="warning",
+                hint="answer with fewer or smaller commands",
+            )
+        return wait
 
     def _turn(self, handler: Handler, events: list[QueuedEvent], budget_ms: int) -> None:
         result: list[Outcome] | YoiError
@@ -200,10 +221,14 @@ class Dispatcher:
     def _settle(
         self, handler: Handler, events: list[QueuedEvent], result: list[Outcome] | YoiError
     ) -> None:
+        begun = self._clock.monotonic()
         try:
             self._take_result(handler, events, result)
         except Exception as exc:
             report(exc, "acting on an answer", self._broken)
+        finally:
+            now = self._clock.monotonic()
+            self.loop_budget.spend(now - begun, now)
 
     def _broken(self, error: YoiError) -> None:
         """Give up what is in hand: how much of it was acted on is not known. Replace the guest."""
@@ -222,15 +247,21 @@ class Dispatcher:
         if isinstance(result, YoiError):
             self._failed(handler, events, result)
         else:
-            self._answered(events, result)
+            acted = self._answered(events, result)
+            if acted < len(result):
+                # Other plugins have their turn in between.
+                self._loop.call_soon(self._settle, handler, events[acted:], result[acted:])
+                return
         self._owner.room()
         self.wake()
 
-    def _answered(self, events: list[QueuedEvent], outcomes: list[Outcome]) -> None:
+    def _answered(self, events: list[QueuedEvent], outcomes: list[Outcome]) -> int:
+        """Act on `outcomes` for at most a slice of time; return on how many."""
         counters, now = self._ledger.counters, self._clock.monotonic()
-        counters.dispatched += len(outcomes)
-        good = settled = 0
+        ends = now + self._limits.loop_slice_ms / 1000
+        good = settled = acted = 0
         for event, outcome in zip(events, outcomes, strict=False):
+            acted += 1
             if isinstance(outcome, Reply):
                 good += 1
                 self._perform(self._gate.judge_reply(outcome, event, now), event)
@@ -258,11 +289,16 @@ class Dispatcher:
             else:
                 self._refused(event, outcome)
             settled += 1
+            if self._clock.monotonic() > ends:
+                break
+        counters.dispatched += acted
         self._queue.settle(settled)
-        self._queue.give_back()
+        if acted == len(outcomes):
+            self._queue.give_back()
         if good:
             counters.succeeded += good
             self._owner.handled(good)
+        return acted
 
     def _refused(self, event: QueuedEvent, outcome: AnswerRefused) -> None:
         self._ledger.counters.failed += 1

@@ -33,7 +33,7 @@ from yoi.runtime.worker_manager import WorkerManager
 from yoi.runtime.workspace import Plan, operator_file, read_plan
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.keys import KeyStore, keys_file
-from yoi.serving.process import finished, run, stop_on_signals
+from yoi.serving.process import finished, run, settle_memory, stop_on_signals
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.serving.watching import Watch
 from yoi.types import Clock, SystemClock, rfc3339
@@ -74,6 +74,7 @@ async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready, beside: B
     stop = stop_on_signals()
     async with runtime, beside(runtime) as address, watch(workspace, stop) as changes:
         if await finished(runtime.reload(), stop):
+            settle_memory()
             on_ready(runtime.host, address)
             await follow(changes, runtime)
     return 0

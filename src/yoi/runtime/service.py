@@ -48,6 +48,7 @@ from yoi.runtime.containment import ContainedSink, contained, contained_work
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.dispatcher import Dispatcher
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.metering import metered
 from yoi.runtime.notifying import Settled, notification, settle
 from yoi.runtime.service_spec import ConnectionHandle, HostContext, Instance, ServiceSpec
 from yoi.runtime.thread_bridge import on_worker
@@ -287,6 +288,8 @@ class Service:
         clock = self._around.clock
         counters = msgspec.structs.replace(self._ledger.counters)
         counters.restarts = self._life.restarts
+        counters.loop_ms = round(self._dispatcher.loop_budget.spent * 1000)
+        counters.loop_waits = self._dispatcher.loop_budget.waits
         return ServiceStatus(
             name=self.name,
             reference=self._print.reference,
@@ -380,7 +383,9 @@ class Service:
                 {"command_id": effect.command_id, "target": prepared.target, **payload},
             )
 
-        self._spawn(contained_work("a request", carry_out(), self.guest_lost))
+        work = contained_work("a request", carry_out(), self.guest_lost)
+        spend = self._dispatcher.loop_budget.spend
+        self._spawn(metered(work, self._around.clock.monotonic, spend))
 
     def _keep(self, effect: StateChange) -> None:
         payload = effect.payload

@@ -1,0 +1,51 @@
+"""What one plugin costs the event loop, which all plugins share: measured, and bounded.
+
+Sans-I/O: times are arguments, in seconds. The runtime reports what it spent on a plugin's answers;
+a plugin that takes more than its share waits before it is handed the next events.
+"""
+
+from yoi.limits import LIMITS, Limits
+
+_RESUME_S = 0.005
+"""Saved up before a plugin that had to wait goes on: short waits disturb less than long ones."""
+_TELL_EVERY_S = 60.0
+
+
+class LoopBudget:
+    """The loop time of one plugin: a share of each second, and a burst that may be saved up."""
+
+    def __init__(self, now: float, limits: Limits = LIMITS) -> None:
+        self._share = limits.loop_share_percent / 100
+        self._burst = limits.loop_burst_ms / 1000
+        self._left = self._burst
+        self._at = now
+        self._told = float("-inf")
+        self.spent = 0.0
+        """All of it, since the service was enabled."""
+        self.waits = 0
+        """How many times the plugin had to wait."""
+
+    def spend(self, seconds: float, now: float) -> None:
+        """Take note of `seconds` that the loop worked for this plugin until `now`."""
+        self._refill(now)
+        self.spent += seconds
+        self._left -= seconds
+
+    def wait(self, now: float) -> float:
+        """Return how long the plugin must wait before the loop works for it again; often 0."""
+        self._refill(now)
+        if self._left > 0:
+            return 0.0
+        self.waits += 1
+        return (_RESUME_S - self._left) / self._share
+
+    def should_tell(self, now: float) -> bool:
+        """Return whether a person is to hear that the plugin waits: once a minute is enough."""
+        if now - self._told < _TELL_EVERY_S:
+            return False
+        self._told = now
+        return True
+
+    def _refill(self, now: float) -> None:
+        self._left = min(self._burst, self._left + (now - self._at) * self._share)
+        self._at = now
