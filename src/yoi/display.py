@@ -27,6 +27,37 @@ def printable(text: str, max_chars: int = 512) -> str:
     return text + ELLIPSIS if cut else text
 
 
+def escape_invisible(text: str) -> str:
+    """Return `text` with invisible, direction-changing and control characters as JSON escapes.
+
+    Line breaks and tabs stay. What a person would not see on a screen is so plain to a model too.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_json_escape(char) if _unseen(char) else char for char in text)
+
+
+# Default_Ignorable_Code_Point of categories that hold letters and marks too, and blank symbols.
+_IGNORABLE = frozenset(
+    map(chr, [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0])
+) | frozenset(
+    chr(code)
+    for first, last in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+    for code in range(first, last + 1)
+)
+
+
+def _unseen(char: str) -> bool:
+    if char in "\n\t":
+        return False
+    return char in _IGNORABLE or unicodedata.category(char) in _HIDDEN
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 def _escape(char: str) -> str:
     if unicodedata.category(char) not in _HIDDEN:
         return char

@@ -263,6 +263,7 @@ class Limits:
     history_bytes: int = bound(1024 * MIB, "stored bytes of one worker")
     context_items: int = bound(20_000, "items since the last compaction; all are sent to the model")
     context_bytes: int = bound(16 * MIB, "bytes since the last compaction")
+    summary_sources: int = bound(64, "sources named in one summary; the others are counted")
     notify_text_bytes: int = bound(16 * KIB, "text of one notification; the rest is cut, visibly")
     notify_per_minute: int = bound(60, "default rate of one plugin to one worker")
     notify_per_minute_max: int = bound(6000, "the most a profile may allow")

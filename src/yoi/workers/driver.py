@@ -19,7 +19,7 @@ from yoi.workers import steps
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import announcement
 from yoi.workers.bus import Bus
-from yoi.workers.context import ModelInput, model_input
+from yoi.workers.context import ModelInput, model_input, outside_sources
 from yoi.workers.engine import Engine
 from yoi.workers.history import History
 from yoi.workers.inflight import said
@@ -351,8 +351,9 @@ class Driver:
             await self._store_if(generation, failed)
             return
         text = "".join(part.text for part in answer.parts if isinstance(part, it.Text)).strip()
+        sources, more = outside_sources(self.transcript.window)
         done: AnyItem = (
-            it.Compaction(at_ms=self._now(), summary=text)
+            it.Compaction(at_ms=self._now(), summary=text, sources=sources, more_sources=more)
             if text and answer.end == "complete"
             else it.CompactionFailed(at_ms=self._now(), error="the model gave no summary")
         )

@@ -182,10 +182,30 @@ class CompactionAsked(Item, frozen=True, tag="compaction_asked"):
     instruction: str
 
 
+class OutsideSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who handed in text from outside: a plugin, through one of its ingresses or tools.
+
+    `unknown` stands for a summary from before sources were recorded.
+    """
+
+    kind: Literal["message", "tool", "unknown"]
+    plugin: str = ""
+    plugin_id: str = ""
+    through: str = ""
+
+
 class Compaction(Item, frozen=True, tag="compaction"):
-    """From here on the model reads `summary` instead of everything before. Nothing is deleted."""
+    """From here on the model reads `summary` instead of everything before. Nothing is deleted.
+
+    `sources` are those of all text from outside that the summary was made from, earlier summaries
+    included; `more_sources` counts those beyond the bound.
+    """
 
     summary: str
+    sources: list[OutsideSource] = msgspec.field(
+        default_factory=lambda: [OutsideSource(kind="unknown")]
+    )
+    more_sources: int = 0
 
 
 class CompactionFailed(Item, frozen=True, tag="compaction_failed"):
