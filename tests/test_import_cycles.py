@@ -13,7 +13,6 @@ import yoi
 
 SOURCE = Path(yoi.__file__).parent
 ALLOWED: dict[frozenset[str], str] = {
-    frozenset({"yoi.backend.attempt", "yoi.backend.upstream"}): "being taken apart",
     frozenset({"yoi.toml.describe", "yoi.toml.spec"}): "being taken apart",
     frozenset({"yoi.sandbox.binding", "yoi.sandbox.direct", "yoi.sandbox.plain"}): (
         "being taken apart"

@@ -1,14 +1,13 @@
 """The backend as it is, over a runtime whose workers and services say what a test tells them to."""
 
-import asyncio
 import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
-from yoi.backend.local_source import LocalSource
+from tests.backend.in_process import CutSource
+
 from yoi.backend.server import Backend
-from yoi.backend.source import Link, Loss, LossKind, Resume, Sink
 from yoi.core.observation import ServiceView, Stream, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
@@ -65,39 +64,6 @@ class LaterClock(SystemClock):
         return super().wall_ms() + self.later_ms
 
 
-class CutSource(LocalSource):
-    """A runtime in this process that can be lost, as one elsewhere can."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._lost = False
-        self._links: dict[Subject, tuple[Link, Sink]] = {}
-
-    def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
-        if self._lost:
-            asyncio.get_running_loop().call_soon(sink.lost, Loss(LossKind.UNREACHABLE))
-            return _Nothing()
-        link = super().open(subject, sink, resume)
-        self._links[subject] = (link, sink)
-        return link
-
-    def cut(self, subject: Subject) -> None:
-        """Lose the stream of `subject`, and let none be opened."""
-        self._lost = True
-        link, sink = self._links.pop(subject)
-        link.close()
-        sink.lost(Loss(LossKind.UNREACHABLE))
-
-    def mend(self) -> None:
-        """Answer again."""
-        self._lost = False
-
-
-class _Nothing:
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
 class ConsoleWorld:
     """A runtime's streams, and a backend that can be stopped and started at the same port."""
 
@@ -106,7 +72,7 @@ class ConsoleWorld:
         self.told: dict[Subject, Told] = {}
         self.runtime = Hub(Hop.RUNTIME, KEYS, self.clock)
         self.source = CutSource(RUNTIME, self.runtime, self._inventory)
-        self.others: list[LocalSource] = []
+        self.others = []
         self._workspace = workspace
         self._limits = limits
         self._persist = persist

@@ -6,13 +6,14 @@ import gc
 import pytest
 from tests.backend.world import WORKER, Client, World, empty, said, text, turn
 
-from yoi.backend.backlog import Backlog
-from yoi.backend.source import LossKind, Position
+from yoi.backend.backlog import Backlog, Kept
+from yoi.backend.source import LossKind
 from yoi.errors import JournalError
 from yoi.journal.log import Append, LogBounds
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import LIMITS
+from yoi.protocol.cursors import Position
 from yoi.protocol.observation import Subject, SubjectKind
 
 SMALL = dataclasses.replace(LIMITS, observed_ring_events=8)
@@ -264,7 +265,8 @@ async def test_a_damaged_log_is_left_and_begun_anew() -> None:
     head = (await journal.status(name)).head
     await journal.commit([Append(name, head, [b"garbage"], LogBounds(100, 10_000))])
     world, again = await back(journal, client.cursor, lambda link: link.snapshot(3, empty()))
-    assert again.words == ["!cursor_epoch_changed", "snapshot"]
+    assert world.link.resume is None
+    assert again.words == ["resumed", "bookmark"]  # the runtime's positions are what they were
     world.link.event(4, text("a"))
     await turn()
     await world.backlog.flush()
@@ -299,17 +301,13 @@ async def test_it_writes_by_itself_and_finishes_when_closed(journal) -> None:
     await backlog.start()
     log = backlog.log(WORKER)
     assert await log.load() is None
-    log.begin(b"epoch--1", b'{"a":1}', Position("e", 0), "c0")
-    log.append(1, Position("e", 1), "c1", b"{}", lambda: b"")
+    log.begin(Position(b"epoch--1", 7), b'{"a":1}', "c7")
+    log.append(8, "c8", b"{}", lambda: b"")
     await backlog.close()
     kept = await Backlog(journal).log(WORKER).load()
     assert kept is not None
-    assert (kept.base, kept.events, kept.at, kept.cursor) == (
-        b'{"a":1}',
-        [b"{}"],
-        Position("e", 1),
-        "c1",
-    )
+    assert kept == Kept(Position(b"epoch--1", 7), b'{"a":1}', [b"{}"], "c8")
+    assert kept.end == Position(b"epoch--1", 8)
 
 
 async def test_names_that_are_nobody_s_are_not_remembered() -> None:

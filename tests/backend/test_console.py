@@ -429,7 +429,9 @@ async def test_a_backend_that_forgot_says_so_and_the_picture_is_fresh(forgetful,
     await one.hurry()
     await one.live()
     notes = one.page.locator(".notes")
-    await expect(notes).to_contain_text("resynced because the stream began anew")
+    await expect(notes).to_contain_text(
+        "resynced because what happened in between is no longer held"
+    )
     assert await one.entries() == ["before", "while away"]
     await notes.get_by_role("button", name="Dismiss").click()
     await expect(notes).not_to_be_visible()

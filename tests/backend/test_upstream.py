@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from tests.backend.world import SERVICE, WORKER, Client, World, empty, said, text, turn
 
-from yoi.backend.attempt import on_one_line
 from yoi.backend.source import LossKind
 from yoi.backend.upstream import UpstreamState
 from yoi.core.observation import ServiceView
+from yoi.core.observation.measure import on_one_line
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS
 from yoi.protocol import events as ev
@@ -30,15 +30,47 @@ async def test_one_upstream_serves_all_clients_with_the_same_ids() -> None:
     assert len(world.source.links) == 1
 
 
-async def test_the_ids_and_the_epoch_are_the_backend_s_own() -> None:
+async def test_the_ids_are_the_runtime_s_own_positions() -> None:
     world = World()
     client = await world.watched(at=41)
     world.link.event(42, text("a"))
     await turn()
-    first, second = client.ids
-    assert first.endswith("-0.s")
-    assert second.endswith("-1")
-    assert not second.startswith("0123456789abcdef")
+    assert client.ids == ["0123456789abcdef-41.s", "0123456789abcdef-42"]
+
+
+async def test_another_backend_goes_on_with_a_client_of_this_one() -> None:
+    one, other = World(), World()
+    client = await one.watched(at=41)
+    await other.watched(at=41)
+    for world in (one, other):
+        world.link.event(42, text("a"))
+    await turn()
+    for world in (one, other):
+        world.link.event(43, text("b"))
+    again = await other.again(client.cursor)
+    assert again.words == ["resumed", "text_delta:b", "bookmark"]
+    assert again.ids == ["0123456789abcdef-43"]
+
+
+async def test_a_backend_that_knows_only_later_events_answers_with_a_snapshot() -> None:
+    one, other = World(), World()
+    client = await one.watched(at=41)
+    await other.watched(at=50)
+    assert (await other.again(client.cursor)).words == ["!cursor_expired", "snapshot"]
+
+
+async def test_a_runtime_that_skipped_some_of_its_events_is_followed_in_its_own_numbers() -> None:
+    world = World()
+    client = await world.watched(at=0)
+    world.link.event(1, text("a"))
+    await turn()
+    before = client.cursor
+    world.link.snapshot(900, empty())
+    await turn()
+    world.link.event(901, text("b"))
+    await turn()
+    assert client.ids == [f"0123456789abcdef-{end}" for end in ("0.s", "1", "900.s", "901")]
+    assert (await world.again(before)).words == ["!cursor_expired", "snapshot"]
 
 
 async def test_everybody_who_waits_is_let_in_by_one_snapshot() -> None:

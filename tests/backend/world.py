@@ -1,13 +1,13 @@
 """A backend without sockets: scripted runtimes below, clients in memory above, a clock in hand."""
 
 import asyncio
-import itertools
 
 import msgspec
 
 from yoi.backend.backlog import Backlog
+from yoi.backend.lease import Lease
 from yoi.backend.upstream import UpstreamContext
-from yoi.backend.upstreams import Lease, Upstreams
+from yoi.backend.upstreams import Upstreams
 from yoi.core.observation import Framing, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
@@ -74,7 +74,7 @@ class Client:
         self.lease = lease
         self.data = b""
         self.code = None
-        feed = lease.channel.feed(projection, Framing.WEBSOCKET, project)
+        feed = lease.feed(projection, Framing.WEBSOCKET, project)
         self.watcher = lease.channel.enter(feed, Watching("somebody"), self)
 
     def open(self, cursor=None, *, snapshot_always=False):
@@ -149,16 +149,14 @@ class World:
         self.hub = Hub(Hop.BACKEND, KEYS, self.clock, limits)
         self.sources = {name: ScriptedSource(name) for name in sources}
         self.backlog = None if journal is None else Backlog(journal, limits)
-        epochs = itertools.count()
-        self.around = UpstreamContext(
+        self.context = UpstreamContext(
             hub=self.hub,
             clock=self.clock,
             call_later=self.timers.call_later,
             rng=lambda: 1.0,
-            epoch=lambda: b"%08d" % (next(epochs) + id(self) % 10_000 * 1000),
             limits=limits,
         )
-        self.upstreams = Upstreams(self.sources, self.around, self.backlog)
+        self.upstreams = Upstreams(self.sources, self.context, self.backlog)
 
     @property
     def source(self) -> ScriptedSource:

@@ -4,6 +4,7 @@ from tests.workers.worlds import World, answers, tool
 
 from yoi.core.observation import ServiceView, Stream, WorkerView
 from yoi.errors import ProtocolMalformed
+from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Subject, SubjectKind
@@ -123,7 +124,7 @@ async def test_while_a_worker_cannot_be_shown_the_next_event_tries_again():
 
 def test_a_status_that_cannot_be_shown_harms_no_service_and_no_other():
     stream = Stream(Subject(SubjectKind.SERVICE, "s"), ServiceView({}), b"epoch--1")
-    tap = ServiceTap(stream, {})
+    tap = ServiceTap(stream, {}, LIMITS)
     deep = {"a": {}}
     inner = deep
     for _ in range(100):

@@ -10,6 +10,7 @@ from functools import partial
 from urllib.parse import unquote
 
 from yoi.backend.policy import ObservationPolicy
+from yoi.backend.redaction import Observed
 from yoi.backend.source import Source
 from yoi.backend.upstreams import Upstreams
 from yoi.core.observation import Framing
@@ -95,7 +96,7 @@ class ObservationAccess:
             raise _busy()
         return Admitted(
             channel=lease.channel,
-            feed=lease.channel.feed(
+            feed=lease.feed(
                 self.policy.projection(principal, subject),
                 framing,
                 partial(self._project, principal),
@@ -122,8 +123,8 @@ class ObservationAccess:
             or subject.name in _names(self.sources[subject.runtime_id], subject.kind)
         )
 
-    def _project(self, principal: Principal, event: object) -> object | None:
-        return self.policy.project(event, principal)  # type: ignore[arg-type]
+    def _project(self, principal: Principal, event: Observed) -> Observed | None:
+        return self.policy.project(event, principal)
 
 
 def _busy() -> Refused:

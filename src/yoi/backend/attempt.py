@@ -1,83 +1,93 @@
-"""What a runtime says in one attempt, held to its own numbers and to what may be passed on."""
+"""What a runtime says in one attempt, checked against its own numbers and our bounds."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-import msgspec
-
-from yoi.backend.source import Loss, Position, Resume
+from yoi.backend.source import Loss, Resume
+from yoi.core.observation.measure import on_one_line
 from yoi.errors import ProtocolMalformed
 from yoi.limits import Limits
-from yoi.protocol import events as ev
-from yoi.protocol.depth import json_beyond
+from yoi.protocol.cursors import Position
 
-if TYPE_CHECKING:
-    from yoi.backend.upstream import Upstream
+
+class AttemptOwner(Protocol):
+    """The upstream that made an attempt. `Attempt` has checked what it is told."""
+
+    @property
+    def limits(self) -> Limits:
+        """Return the bounds in force."""
+        ...
+
+    def current(self, attempt: "Attempt") -> bool:
+        """Return whether `attempt` is still the one that counts."""
+        ...
+
+    def heard_snapshot(self, at: Position, cursor: str, event: Any) -> None:
+        """Take in all state as of `at`."""
+        ...
+
+    def heard_resumed(self) -> None:
+        """Note that what follows the position asked for comes next."""
+        ...
+
+    def heard_event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
+        """Take in the next event."""
+        ...
+
+    def heard_live(self) -> None:
+        """Note that the replay is over."""
+        ...
+
+    def heard_loss(self, loss: Loss) -> None:
+        """Note that the attempt is over."""
+        ...
+
+    def count_repeat(self) -> None:
+        """Count an event that was dropped because it had been heard before."""
+        ...
 
 
 class Attempt:
-    """A `yoi.backend.source.Sink`; it is heard only while it is the upstream's current one."""
+    """A `yoi.backend.source.Sink`; it is heard only while it is its owner's current one."""
 
-    def __init__(self, upstream: "Upstream", resume: Resume | None) -> None:
-        self._upstream = upstream
+    def __init__(self, owner: AttemptOwner, resume: Resume | None) -> None:
+        self._owner = owner
         self._resume = resume
         self._at: Position | None = None
 
     def snapshot(self, at: Position, cursor: str, event: Any) -> None:
         """Hear of all state as of `at`."""
-        if self._upstream.current(self):
-            self._upstream.heard_snapshot(at, cursor, event)
+        if self._owner.current(self):
+            self._owner.heard_snapshot(at, cursor, event)
             self._at = at
 
     def resumed(self) -> None:
-        """Hear that what follows the place asked for comes next."""
-        if not self._upstream.current(self):
+        """Hear that what follows the position asked for comes next."""
+        if not self._owner.current(self):
             return
         if self._resume is None or self._at is not None:
             raise ProtocolMalformed("protocol.malformed", "resumed, but nothing was asked for")
         self._at = self._resume.at
-        self._upstream.heard_resumed()
+        self._owner.heard_resumed()
 
     def event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
         """Hear of one event; a repeated one is dropped, a gap is a fault."""
-        upstream = self._upstream
-        if not upstream.current(self):
+        owner = self._owner
+        if not owner.current(self):
             return
         if self._at is None or at.epoch != self._at.epoch or at.seq > self._at.seq + 1:
             raise ProtocolMalformed("protocol.malformed", "an event that cannot come next")
         if at.seq <= self._at.seq:
-            upstream.count_repeat()
+            owner.count_repeat()
             return
-        upstream.heard_event(at, cursor, event, on_one_line(raw, upstream.limits))
+        owner.heard_event(at, cursor, event, on_one_line(raw, owner.limits))
         self._at = at
 
     def caught_up(self) -> None:
         """Hear that what comes next is live."""
-        if self._upstream.current(self):
-            self._upstream.heard_live()
+        if self._owner.current(self):
+            self._owner.heard_live()
 
     def lost(self, loss: Loss) -> None:
         """Hear that this attempt is over."""
-        if self._upstream.current(self):
-            self._upstream.heard_loss(loss)
-
-
-def on_one_line(raw: bytes, limits: Limits) -> bytes:
-    """Return an event's JSON as it may be passed on. Raises ProtocolMalformed beyond the bounds.
-
-    Server-sent events end at a line's end, so a line break between tokens would cut one short.
-    """
-    if len(raw) > limits.observed_event_bytes:
-        raise ProtocolMalformed("protocol.malformed", "the event is over its bound")
-    if json_beyond(raw, limits.observed_depth, limits.observed_containers):
-        raise ProtocolMalformed("protocol.malformed", "the event is nested too deeply")
-    if b"\n" in raw or b"\r" in raw:
-        return msgspec.json.format(raw, indent=-1)
-    return raw
-
-
-def without_paths(event: Any) -> Any:
-    """Return a worker's snapshot without what it says of its machine's file system (O6)."""
-    if not isinstance(event, ev.Snapshot) or not event.data.greeting.cwd:
-        return event
-    greeting = msgspec.structs.replace(event.data.greeting, cwd="")
-    return ev.Snapshot(msgspec.structs.replace(event.data, greeting=greeting))
+        if self._owner.current(self):
+            self._owner.heard_loss(loss)

@@ -1,4 +1,4 @@
-"""What streams held, on disk, so that a restart of the backend loses nobody's place.
+"""What streams held, on disk, so that clients keep their positions when the backend restarts.
 
 Writing is behind: what is heard is passed on at once and written a little later, in groups. A log
 holds a snapshot, then events in batches; after as many as a ring holds, another snapshot, and what
@@ -15,34 +15,36 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from yoi.backend.source import Position
 from yoi.errors import JournalError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import Position
 from yoi.protocol.observation import Subject
 
-_FORMAT = 1
+_FORMAT = 2
 _log = structlog.get_logger("yoi.backend")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a log holds: a snapshot as of `base_seq`, the events after it, and where to go on."""
+    """What a log holds: a snapshot as of `start`, the events after it, and the runtime's cursor."""
 
-    epoch: bytes
-    base_seq: int
+    start: Position
     base: bytes
     events: list[bytes]
-    at: Position
     cursor: str
+    """Of the position after the last event."""
+
+    @property
+    def end(self) -> Position:
+        """Return the position after the last event."""
+        return Position(self.start.epoch, self.start.seq + len(self.events))
 
 
 class _Base(msgspec.Struct, array_like=True, tag="base"):
     format: int
     epoch: bytes
     seq: int
-    up_epoch: str
-    up_seq: int
     cursor: str
     snapshot: bytes
     fresh: bool
@@ -51,8 +53,6 @@ class _Base(msgspec.Struct, array_like=True, tag="base"):
 
 class _Events(msgspec.Struct, array_like=True, tag="events"):
     first: int
-    up_epoch: str
-    up_seq: int
     cursor: str
     raw: list[bytes]
 
@@ -123,16 +123,16 @@ class _Pending:
     last_size: int = 0
     """Of the events in the last record."""
 
-    def add(self, seq: int, at: Position, cursor: str, raw: bytes, most: int) -> None:
+    def add(self, seq: int, cursor: str, raw: bytes, most: int) -> None:
         self.size += len(raw)
         last = self.records[-1] if self.records else None
         if isinstance(last, _Events) and self.last_size + len(raw) <= most:
             self.last_size += len(raw)
             last.raw.append(raw)
-            last.up_epoch, last.up_seq, last.cursor = at.epoch, at.seq, cursor
+            last.cursor = cursor
         else:
             self.last_size = len(raw)
-            self.records.append(_Events(seq, at.epoch, at.seq, cursor, [raw]))
+            self.records.append(_Events(seq, cursor, [raw]))
 
 
 class StreamLog:
@@ -171,30 +171,28 @@ class StreamLog:
         if kept is None:
             self.forget()
         else:
-            self._epoch, self._hole = kept.epoch, False
+            self._epoch, self._hole = kept.start.epoch, False
         return kept
 
-    def begin(self, epoch: bytes, base: bytes, at: Position, cursor: str) -> None:
-        """Start anew with `base`, the snapshot as of sequence 0 of `epoch`."""
-        self._epoch = epoch
+    def begin(self, at: Position, base: bytes, cursor: str) -> None:
+        """Start anew with `base`, the snapshot as of `at`."""
+        self._epoch = at.epoch
         self._pending = _Pending()
         self._hole = self._forgotten = False
-        self._add_base(0, base, at, cursor, fresh=True)
+        self._add_base(at.seq, base, cursor, fresh=True)
 
-    def append(
-        self, seq: int, at: Position, cursor: str, raw: bytes, snapshot: Callable[[], bytes]
-    ) -> None:
+    def append(self, seq: int, cursor: str, raw: bytes, snapshot: Callable[[], bytes]) -> None:
         """Take down an event; `snapshot` returns the state after it, and is seldom asked."""
         self._events += 1
         self._bytes += len(raw)
         if not self._hole:
-            self._pending.add(seq, at, cursor, raw, self._limits.backlog_record_bytes)
+            self._pending.add(seq, cursor, raw, self._limits.backlog_record_bytes)
         if (
             self._events > self._limits.observed_ring_events
             or self._bytes > self._limits.observed_ring_bytes
         ):
             fresh, self._hole = self._hole, False
-            self._add_base(seq, snapshot(), at, cursor, fresh=fresh)
+            self._add_base(seq, snapshot(), cursor, fresh=fresh)
         if self._pending.size > self._limits.backlog_pending_bytes:
             self._give_up("the disk does not keep up")
         elif not self._hole:
@@ -234,12 +232,10 @@ class StreamLog:
         self._bases = [place for place in self._bases if place >= useless]
         await self._journal.trim(self._name, useless - 1)
 
-    def _add_base(self, seq: int, base: bytes, at: Position, cursor: str, *, fresh: bool) -> None:
+    def _add_base(self, seq: int, base: bytes, cursor: str, *, fresh: bool) -> None:
         self._events = self._bytes = 0
         self._pending.size += len(base)
-        self._pending.records.append(
-            _Base(_FORMAT, self._epoch, seq, at.epoch, at.seq, cursor, base, fresh)
-        )
+        self._pending.records.append(_Base(_FORMAT, self._epoch, seq, cursor, base, fresh))
         self._backlog.wants(self)
 
     def _give_up(self, why: str, code: str = "journal.full") -> None:
@@ -252,7 +248,7 @@ class StreamLog:
     async def _read(self) -> Kept | None:
         base: _Base | None = None
         events: list[bytes] = []
-        at, cursor, place = Position("", 0), "", 0
+        cursor, place = "", 0
         self._bases = []
         while records := await self._journal.read(self._name, place, self._limits.journal_batch):
             for place, data in records:
@@ -275,7 +271,7 @@ class StreamLog:
                     events += record.raw
                     self._events += len(record.raw)
                     self._bytes += sum(map(len, record.raw))
-                at, cursor = Position(record.up_epoch, record.up_seq), record.cursor
+                cursor = record.cursor
         if base is None:
             return None
-        return Kept(base.epoch, base.seq, base.snapshot, events, at, cursor)
+        return Kept(Position(base.epoch, base.seq), base.snapshot, events, cursor)

@@ -5,8 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from yoi.backend.local_source import LocalSource
 from yoi.backend.server import Backend, remote_sources
 from yoi.backend.source import Source
 from yoi.control.server import ControlServer
@@ -17,6 +18,9 @@ from yoi.serving.secrets import WorkspaceSecrets
 from yoi.serving.settings import BackendSettings, Listen, ServingSettings
 from yoi.serving.watching import Watch
 from yoi.types import Clock, SecretSource
+
+if TYPE_CHECKING:
+    from yoi.backend.upstreams import AnySource
 
 Methods = Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]
 
@@ -46,7 +50,7 @@ def control_methods(backend: Backend, runtime_id: str) -> Methods:
 async def serving(
     workspace: Path,
     settings: ServingSettings,
-    local: Source,
+    local: LocalSource,
     secrets: SecretSource,
     clock: Clock,
     limits: Limits = LIMITS,
@@ -56,7 +60,10 @@ async def serving(
     Where nobody chose a port and the usual one is taken, it listens at another.
     """
     settings.check_local()
-    sources = [local, *await remote_sources(settings.runtimes, secrets, clock, limits)]
+    sources: list[AnySource] = [
+        local,
+        *await remote_sources(settings.runtimes, secrets, clock, limits),
+    ]
     async with contextlib.AsyncExitStack() as running:
         try:
             backend = await running.enter_async_context(

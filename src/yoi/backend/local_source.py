@@ -1,20 +1,20 @@
-"""The runtime in this process: its streams are read as they are, without a socket between."""
+"""The runtime in this process: its streams are shared as they are, and nothing is kept twice."""
 
-import asyncio
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
-import structlog
 
-from yoi.backend.source import Availability, Inventory, Link, Loss, LossKind, Position, Resume, Sink
+from yoi.backend.lease import Lease
+from yoi.backend.source import KINDS, Availability, Inventory
 from yoi.core.observation import Stream
-from yoi.core.observation.stream import Held
-from yoi.errors import ProtocolMalformed
+from yoi.limits import LIMITS
 from yoi.protocol.observation import Subject
+from yoi.serving.admission import Declined
+from yoi.serving.channel import Channel
 from yoi.serving.hub import Hub
-
-_log = structlog.get_logger("yoi.backend")
 
 
 class LocalSource:
@@ -51,106 +51,49 @@ class LocalSource:
     async def close(self) -> None:
         """Nothing needs to be ended."""
 
-    def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
-        """Begin to follow the runtime's stream in the loop's next turn."""
-        missing = LossKind.NOT_FOUND if self._settled() else LossKind.UNREACHABLE
-        return _LocalLink(
-            self._hub, Subject(subject.kind, subject.name), self._refresh, missing, sink, resume
-        )
+    def stream(self, subject: Subject) -> Stream[Any] | Declined:
+        """Return the runtime's stream of `subject` (of any runtime id), or why there is none."""
+        own = Subject(subject.kind, subject.name)
+        self._refresh(own)
+        channel = self._hub.channel(own)
+        if channel is not None and channel.stream.end_reason is None:
+            return channel.stream
+        if self._settled():
+            return Declined(KINDS[subject.kind].not_found)
+        return Declined("runtime_unavailable", retry_after_ms=LIMITS.upstream_backoff_first_ms)
 
 
-class _LocalLink:
-    """Snapshot or replay, and what follows: one step, so there is no gap between them."""
+class SharedStreams:
+    """Channels of a backend's `hub` over streams of this process, for as long as they are leased.
 
-    def __init__(
-        self,
-        hub: Hub,
-        subject: Subject,
-        refresh: Callable[[Subject], None],
-        missing: LossKind,
-        sink: Sink,
-        resume: Resume | None,
-    ) -> None:
+    Ring, view and positions are the runtime's; only the frames that clients get are made here.
+    """
+
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._subject = subject
-        self._refresh = refresh
-        self._missing = missing
-        self._sink = sink
-        self._resume = resume
-        self._stream: Stream[Any] | None = None
-        self._soon: asyncio.Handle | None = asyncio.get_running_loop().call_soon(self._begin)
+        self._holders: Counter[Channel[Any]] = Counter()
 
-    def close(self) -> None:
-        """Stop following."""
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        if self._stream is not None:
-            self._stream.drop(self)
-            self._stream = None
+    def __len__(self) -> int:
+        return len(self._holders)
 
-    # The stream tells:
-
-    def published(self, seq: int, held: Held[Any]) -> None:
-        """Pass on one event."""
-        self._guarded(lambda: self._event(seq, held))
-
-    def restarted(self, reason: str) -> None:
-        """Pass on the new beginning."""
-        self._guarded(self._snapshot)
-
-    def ended(self, reason: str) -> None:
-        """Pass on that nothing follows."""
-        self._lose(LossKind.ENDED)
-
-    def _begin(self) -> None:
-        self._soon = None
-        self._refresh(self._subject)
-        channel = self._hub.channel(self._subject)
+    def lease(self, source: LocalSource, subject: Subject) -> Lease | Declined:
+        """Return a share in the stream of `subject`, or why there is none."""
+        stream = source.stream(subject)
+        if isinstance(stream, Declined):
+            return stream
+        channel = self._hub.channel(subject)
+        if channel is not None and channel.stream is not stream:
+            # The stream of before has ended: who watches it is being told.
+            self._hub.retire(channel)
+            channel = None
         if channel is None:
-            self._lose(self._missing)
-            return
-        self._stream = channel.stream
-        if self._stream.end_reason is not None:
-            self._lose(LossKind.ENDED)
-            return
-        self._guarded(self._replay if self._replayable(self._stream) else self._snapshot)
-        if self._stream is not None:
-            self._stream.listen(self)
+            channel = self._hub.add(stream, KINDS[subject.kind].encode, subject)
+        self._holders[channel] += 1
+        return Lease(channel, (), partial(self._leave, channel))
 
-    def _replayable(self, stream: Stream[Any]) -> bool:
-        if self._resume is None:
-            return False
-        epoch, seq = self._resume.at
-        return epoch == stream.epoch.hex() and stream.oldest - 1 <= seq <= stream.head
-
-    def _replay(self) -> None:
-        assert self._stream is not None
-        assert self._resume is not None
-        self._sink.resumed()
-        for seq in range(self._resume.at.seq + 1, self._stream.head + 1):
-            self._event(seq, self._stream.held(seq))
-        self._sink.caught_up()
-
-    def _snapshot(self) -> None:
-        stream = self._stream
-        assert stream is not None
-        self._sink.snapshot(Position(stream.epoch.hex(), stream.head), "", stream.snapshot())
-
-    def _event(self, seq: int, held: Held[Any]) -> None:
-        assert self._stream is not None
-        self._sink.event(Position(self._stream.epoch.hex(), seq), "", held.event, held.raw)
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """A runtime's stream never pays for what its follower makes of it."""
-        try:
-            step()
-        except ProtocolMalformed:
-            self._lose(LossKind.MALFORMED)
-        except Exception:
-            _log.exception("a defect in Yoi", what="following a stream in process")
-            self._lose(LossKind.MALFORMED)
-
-    def _lose(self, kind: LossKind) -> None:
-        self.close()
-        self._sink.lost(Loss(kind))
+    def _leave(self, channel: Channel[Any]) -> None:
+        self._holders[channel] -= 1
+        if not self._holders[channel]:
+            del self._holders[channel]
+            self._hub.retire(channel)
+            channel.close()

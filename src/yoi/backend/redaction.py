@@ -48,6 +48,14 @@ def redacted(event: Observed, hide: frozenset[Redaction]) -> Observed:
     return msgspec.structs.replace(event)
 
 
+def without_paths(event: Observed) -> Observed:
+    """Return a worker's snapshot without what it says of its machine's file system (O6)."""
+    if not isinstance(event, ev.Snapshot) or not event.data.greeting.cwd:
+        return event
+    greeting = msgspec.structs.replace(event.data.greeting, cwd="")
+    return ev.Snapshot(msgspec.structs.replace(event.data, greeting=greeting))
+
+
 def _thinking(event: Any, hide: frozenset[Redaction]) -> Observed:
     return _with(event, _hide_text(event.data, "text", Redaction.THINKING in hide))
 

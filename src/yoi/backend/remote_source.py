@@ -21,7 +21,6 @@ from yoi.backend.source import (
     Link,
     Loss,
     LossKind,
-    Position,
     Resume,
     Sink,
     Standing,
@@ -46,6 +45,7 @@ from yoi.client import (
 from yoi.client.outcomes import bounded_ms
 from yoi.errors import ObserveError, ProtocolMalformed, SecretError
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import Position
 from yoi.protocol.observation import Subject
 from yoi.types import Clock, Secret
 
@@ -63,7 +63,7 @@ _MALFORMED = frozenset({Why.MALFORMED_FRAME, Why.GAP})
 
 
 class RemoteSource:
-    """A `yoi.backend.source.Source` over the runtime at `url`.
+    """A `yoi.backend.source.RemoteStreams` over the runtime at `url`.
 
     `token` returns the runtime's token as it is now, or None while there is none. `tls` verifies
     the runtime; None means by the system's authorities.
@@ -232,4 +232,4 @@ def _position(event_id: str) -> Position:
     found: Any = _EVENT_ID.fullmatch(event_id)
     if found is None:
         raise ProtocolMalformed("protocol.malformed", "an event id of an unknown form")
-    return Position(found[1], int(found[2]))
+    return Position(bytes.fromhex(found[1]), int(found[2]))

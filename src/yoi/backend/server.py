@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +16,12 @@ from yoi.backend.backlog import Backlog
 from yoi.backend.commands import CommandPort
 from yoi.backend.policy import ConfiguredPolicy, ObservationPolicy
 from yoi.backend.remote_source import RemoteSource
-from yoi.backend.source import Availability, Source
+from yoi.backend.source import Availability
 from yoi.backend.upstream import UpstreamContext
-from yoi.backend.upstreams import Upstreams
+from yoi.backend.upstreams import AnySource, Upstreams
 from yoi.errors import EnablementError, JournalError
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.cursors import EPOCH_BYTES
 from yoi.protocol.observation import Hop
 from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Readiness, health_routes
@@ -54,7 +52,7 @@ class Backend:
         self,
         workspace: Path,
         settings: BackendSettings,
-        sources: Sequence[Source],
+        sources: Sequence[AnySource],
         clock: Clock,
         limits: Limits = LIMITS,
         *,
@@ -108,15 +106,14 @@ class Backend:
         identities.refresh()
         hub = Hub(Hop.BACKEND, keys.cursor_keys, clock, limits)
         backlog = await self._backlog(running)
-        around = UpstreamContext(
+        context = UpstreamContext(
             hub=hub,
             clock=clock,
             call_later=asyncio.get_running_loop().call_later,
             rng=random.random,
-            epoch=lambda: secrets.token_bytes(EPOCH_BYTES),
             limits=limits,
         )
-        upstreams = self._upstreams = Upstreams(self._sources, around, backlog)
+        upstreams = self._upstreams = Upstreams(self._sources, context, backlog)
         tls = await listening_tls(listener.tls, limits, running)
         sock = bind(listener.listen.address, listener.listen.port)
         running.callback(sock.close)

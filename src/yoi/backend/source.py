@@ -1,16 +1,18 @@
-"""What the backend knows of a runtime: an inventory, and streams that can be opened.
+"""What a backend knows of a runtime: an inventory, and streams that it can open.
 
-A source makes one attempt when asked for a stream; when to ask again is for the upstream to say.
+A source of another process makes one attempt when it is asked for a stream; its upstream decides
+when to ask again. The source of this process (`LocalSource`) shares its streams instead.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from yoi.core.observation import ServiceView, View, WorkerView
+from yoi.protocol.cursors import Position
 from yoi.protocol.events import Snapshot, decode_event, encode_event
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.protocol.service_events import (
@@ -20,16 +22,9 @@ from yoi.protocol.service_events import (
 )
 
 
-class Position(NamedTuple):
-    """A place in a runtime's stream: the runtime's own incarnation of it, and its own count."""
-
-    epoch: str
-    seq: int
-
-
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where to go on: `cursor` is the runtime's for the place `at`, empty where none is needed."""
+    """Where to go on: `cursor` is the runtime's own for the position `at`."""
 
     at: Position
     cursor: str
@@ -137,7 +132,7 @@ class Inventory(msgspec.Struct, frozen=True):
 
 
 class Source(Protocol):
-    """One runtime."""
+    """One runtime, wherever it runs."""
 
     @property
     def runtime_id(self) -> str:
@@ -166,6 +161,10 @@ class Source(Protocol):
     async def close(self) -> None:
         """Stop; every link is closed before."""
         ...
+
+
+class RemoteStreams(Source, Protocol):
+    """One runtime whose streams come in attempts, each of which may end."""
 
     def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
         """Begin one attempt at the stream of `subject`. Nothing is called before this returns."""

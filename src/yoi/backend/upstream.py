@@ -1,7 +1,7 @@
 """One runtime's stream, held once however many clients watch (O5).
 
-It fills a stream of this backend's own: own epoch, own sequence, one step per event of the runtime,
-so the numbers are the same again after a reconnect and after a restart. What cannot be read, or
+It fills a stream of this backend's own at the runtime's own positions (epoch and sequence), so they
+are the same again after a reconnect and a restart, and at another backend. What cannot be read, or
 cannot be so, is never passed on: the stream is opened again where it was still good, and from a
 fresh snapshot when that does not help.
 """
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from yoi.backend.attempt import Attempt, without_paths
+from yoi.backend.attempt import Attempt
 from yoi.backend.backlog import Kept, StreamLog
 from yoi.backend.source import (
     KINDS,
     Link,
     Loss,
     LossKind,
-    Position,
+    RemoteStreams,
     Resume,
-    Source,
 )
 from yoi.core.backoff import FullJitter
 from yoi.core.observation import Stream, View
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import Position
 from yoi.protocol.observation import Subject
 from yoi.serving.admission import Declined
 from yoi.serving.hub import Hub
@@ -114,13 +114,12 @@ class UpstreamCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamContext:
-    """What all upstreams of a backend share. `epoch` returns 8 random bytes, `rng` [0, 1)."""
+    """What all upstreams of a backend share. `rng` returns a number from 0 to less than 1."""
 
     hub: Hub
     clock: Clock
     call_later: CallLater
     rng: Callable[[], float]
-    epoch: Callable[[], bytes]
     limits: Limits = LIMITS
     counters: UpstreamCounters = field(default_factory=UpstreamCounters)
     losses: Counter[str] = field(default_factory=Counter)
@@ -137,8 +136,8 @@ class Upstream:
     def __init__(
         self,
         subject: Subject,
-        source: Source,
-        around: UpstreamContext,
+        source: RemoteStreams,
+        context: UpstreamContext,
         *,
         log: StreamLog | None,
         rests: "Callable[[Upstream], None]",
@@ -149,8 +148,8 @@ class Upstream:
         self.channel: Channel[Any] | None = None
         self.holders = 0
         self._source = source
-        self._around = around
-        self._limits = around.limits
+        self._context = context
+        self._limits = context.limits
         self._kind = KINDS[subject.kind]
         self._log = log
         self._rests, self._closed = rests, closed
@@ -166,7 +165,7 @@ class Upstream:
         self._backoff = FullJitter(
             first_ms=self._limits.upstream_backoff_first_ms,
             max_ms=self._limits.upstream_backoff_max_ms,
-            rng=around.rng,
+            rng=context.rng,
         )
         self._live_since = 0.0
         self._missing_since: float | None = None
@@ -196,7 +195,7 @@ class Upstream:
         """Count somebody out; after the last one this goes on for a while."""
         self.holders -= 1
         if self.holders == 0 and self.state is not UpstreamState.CLOSED:
-            self._linger = self._around.call_later(
+            self._linger = self._context.call_later(
                 self._limits.upstream_linger_ms / 1000, self._rest
             )
 
@@ -210,7 +209,7 @@ class Upstream:
             return Declined(self._kind.not_found)
         waiter: asyncio.Future[Declined | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        timer = self._around.call_later(
+        timer = self._context.call_later(
             self._limits.upstream_first_ms / 1000, lambda: self._give_up(waiter)
         )
         try:
@@ -250,14 +249,15 @@ class Upstream:
         self._loading = None
         if stream is not None and kept is not None:
             # Not yet what clients know: more may have been sent than was written down.
-            self.channel = self._around.hub.add(stream, self._kind.encode)
-            self._resume = Resume(kept.at, kept.cursor)
+            self.channel = self._context.hub.add(stream, self._kind.encode)
+            self._resume = Resume(stream.position, kept.cursor)
         self._connect()
 
     async def _restored(self, kept: Kept, log: StreamLog) -> Stream[Any] | None:
         try:
             view = self._kind.view(self._kind.decode(kept.base))
-            stream = Stream(self.subject, view, kept.epoch, self._limits, head=kept.base_seq)
+            epoch, seq = kept.start
+            stream = Stream(self.subject, view, epoch, self._limits, head=seq)
             for count, raw in enumerate(kept.events):
                 stream.publish(self._kind.decode(raw), raw)
                 if count % _FOLDED_AT_ONCE == 0:
@@ -269,7 +269,7 @@ class Upstream:
 
     def _connect(self) -> None:
         self._transition(UpstreamState.CONNECTING)
-        self._around.counters.opened += 1
+        self._context.counters.opened += 1
         attempt = self._attempt = Attempt(self, self._resume)
         self._link = self._source.open(self.subject, attempt, self._resume)
 
@@ -303,7 +303,6 @@ class Upstream:
         """All state as of `at`."""
         if not isinstance(event, self._kind.snapshot):
             raise ProtocolMalformed("protocol.malformed", "a snapshot that is none")
-        event = without_paths(event)
         view = self._kind.view(event)
         exact = (
             self.channel is not None
@@ -313,25 +312,22 @@ class Upstream:
         )
         self._resume = Resume(at, cursor)
         if not exact:
-            self._start_anew(view)
+            self._start_anew(view, self._resume)
         self._now_live(said=exact)
 
     def heard_resumed(self) -> None:
         """What follows the place asked for comes next."""
-        self._around.counters.resumed += 1
+        self._context.counters.resumed += 1
         self._transition(UpstreamState.SYNCING)
 
     def heard_event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
         """The next event."""
         assert self.channel is not None
-        if isinstance(event, self._kind.snapshot):
-            event = without_paths(event)
-            raw = self._kind.encode(event)
         seq = self.channel.stream.publish(event, raw)
         self._resume = Resume(at, cursor)
         self._faults = 0
         if self._log is not None:
-            self._log.append(seq, at, cursor, raw, self._snapshot)
+            self._log.append(seq, cursor, raw, self._snapshot)
 
     def heard_live(self) -> None:
         """The replay is over."""
@@ -340,10 +336,10 @@ class Upstream:
 
     def heard_loss(self, loss: Loss) -> None:
         """The attempt is over."""
-        counters, now = self._around.counters, self._around.clock.monotonic()
+        counters, now = self._context.counters, self._context.clock.monotonic()
         self._attempt = self._link = None
         counters.lost += 1
-        self._around.losses[self.subject.runtime_id] += 1
+        self._context.losses[self.subject.runtime_id] += 1
         steady = (now - self._live_since) * 1000 >= self._limits.upstream_steady_ms
         if self.state is UpstreamState.LIVE and steady:
             self._backoff.reset()
@@ -365,30 +361,29 @@ class Upstream:
             self._settle(None)
         else:
             self._settle(Declined("runtime_unavailable", retry_after_ms=round(delay_ms) + 1))
-        self._timer = self._around.call_later(delay_ms / 1000, self._again)
+        self._timer = self._context.call_later(delay_ms / 1000, self._again)
 
     # What follows from it
 
-    def _start_anew(self, view: View[Any]) -> None:
-        epoch = self._around.epoch()
+    def _start_anew(self, view: View[Any], begin: Resume) -> None:
         if self.channel is None:
-            stream = Stream(self.subject, view, epoch, self._limits)
-            self.channel = self._around.hub.add(stream, self._kind.encode)
+            epoch, head = begin.at
+            stream = Stream(self.subject, view, epoch, self._limits, head=head)
+            self.channel = self._context.hub.add(stream, self._kind.encode)
         else:
-            self._around.counters.resyncs += 1
-            self.channel.stream.restart(view, epoch, "upstream_resync")
+            self._context.counters.resyncs += 1
+            self.channel.stream.rebase(view, begin.at, "upstream_resync")
         # Who follows gets the reason and a snapshot: that it is back need not be said.
         self._told_down = False
         if self._log is not None:
-            assert self._resume is not None
-            self._log.begin(epoch, self._snapshot(), self._resume.at, self._resume.cursor)
+            self._log.begin(begin.at, self._snapshot(), begin.cursor)
 
     def _now_live(self, *, said: bool) -> None:
         self._transition(UpstreamState.LIVE)
         self._faults = 0
         self._known = True
         self._missing_since = None
-        self._live_since = self._around.clock.monotonic()
+        self._live_since = self._context.clock.monotonic()
         if self._told_down and said:
             self._told_down = False
             assert self.channel is not None
@@ -417,7 +412,7 @@ class Upstream:
         self._transition(UpstreamState.CLOSED)
         if self._log is not None:
             self._log.forget()
-        self._around.hub.remove(self.subject, reason)
+        self._context.hub.remove(self.subject, reason)
         self._settle(Declined(reason))
         self._closed(self)
 
@@ -447,7 +442,7 @@ class Upstream:
 
     def count_repeat(self) -> None:
         """Count an event that was dropped because it had been heard before."""
-        self._around.counters.repeats += 1
+        self._context.counters.repeats += 1
 
     def current(self, attempt: Attempt) -> bool:
         """Whether `attempt` is still the one that counts."""

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from yoi.core.observation import ServiceView, Stream, WorkerView
+from yoi.core.observation.measure import on_one_line
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import EPOCH_BYTES, CursorKeys
@@ -69,7 +70,7 @@ class WorkerTap:
     def _hear(self, event: Event) -> None:
         if not self._broken:
             try:
-                self._stream.publish(event, encode_event(event))
+                self._stream.publish(event, on_one_line(encode_event(event), self._limits))
                 return
             except ProtocolMalformed:
                 pass  # what the model says is beyond what a view may hold
@@ -94,9 +95,13 @@ class ServiceTap:
     """Feeds one service's stream: diagnostics as they are made, the status when it has changed."""
 
     def __init__(
-        self, stream: "Stream[ServiceEvent | UnknownEvent]", shown: dict[str, Any]
+        self,
+        stream: "Stream[ServiceEvent | UnknownEvent]",
+        shown: dict[str, Any],
+        limits: Limits,
     ) -> None:
         self._stream = stream
+        self._limits = limits
         self._shown = shown
 
     def diagnosed(self, entry: Diagnostic) -> None:
@@ -116,7 +121,7 @@ class ServiceTap:
     def _publish(self, event: ServiceEvent) -> None:
         """Publish `event`; one that cannot be shown is left out, and harms nobody (O10)."""
         try:
-            self._stream.publish(event, encode_service_event(event))
+            self._stream.publish(event, on_one_line(encode_service_event(event), self._limits))
         except ProtocolMalformed as exc:
             _log.warning("an event of a service cannot be shown", code=exc.code, reason=exc.message)
         except Exception:
@@ -240,7 +245,7 @@ class Observing:
             self._limits,
         )
         self.hub.add(stream, _encode_service)
-        return ServiceTap(stream, shown)
+        return ServiceTap(stream, shown, self._limits)
 
 
 def shown_status(status: ServiceStatus) -> dict[str, Any]:

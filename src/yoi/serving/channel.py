@@ -66,6 +66,11 @@ class Channel(Generic[E]):
         return [watcher for group in self._watchers.values() for watcher in group]
 
     @property
+    def watched(self) -> bool:
+        """Return whether anybody watches now."""
+        return bool(self._watchers)
+
+    @property
     def heard(self) -> bool:
         """Return whether anybody watches, or anything but this channel listens to the stream."""
         return bool(self._watchers) or self.stream.listeners > 1

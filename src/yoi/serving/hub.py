@@ -48,6 +48,8 @@ class Hub:
         self._rng = rng
         self._closing = False
         self._channels: dict[Subject, Channel[Any]] = {}
+        self._leaving: dict[Channel[Any], None] = {}
+        """Those that are shown to nobody new, until their last client is gone."""
         self._seats = Seats(limits)
         self._context = ChannelContext(
             hop=hop,
@@ -70,7 +72,7 @@ class Hub:
     @property
     def stalled(self) -> int:
         """Return how many of them take nothing now."""
-        return sum(watcher.stalled for channel in self for watcher in channel.watchers)
+        return sum(watcher.stalled for channel in self._all() for watcher in channel.watchers)
 
     def add(
         self, stream: Stream[E], encode: Callable[[E], bytes], subject: Subject | None = None
@@ -87,15 +89,17 @@ class Hub:
 
     def remove(self, subject: Subject, reason: str = "stream_closed") -> None:
         """End the stream of `subject`: its watchers are sent what is left, then `reason`."""
-        channel = self._channels.pop(subject, None)
+        channel = self._channels.get(subject)
         if channel is not None:
+            self.retire(channel)
             channel.stream.end(reason)
 
-    def release(self, subject: Subject) -> None:
-        """Forget the channel of `subject`, which nobody watches; its stream goes on for others."""
-        channel = self._channels.pop(subject, None)
-        if channel is not None:
-            channel.close()
+    def retire(self, channel: Channel[Any]) -> None:
+        """Show `channel` to nobody new; its stream is not ended. Twice is harmless."""
+        if self._channels.get(channel.subject) is channel:
+            del self._channels[channel.subject]
+            if channel.watched:
+                self._leaving[channel] = None
 
     def channel(self, subject: Subject) -> Channel[Any] | None:
         """Return the channel of `subject`, or None."""
@@ -110,7 +114,7 @@ class Hub:
 
         `judge` returns None for a client that may stay, else the observation code it leaves with.
         """
-        for channel in self:
+        for channel in self._all():
             for watcher in channel.watchers:
                 name = judge(watcher.watching, channel.subject)
                 if name is not None:
@@ -119,12 +123,17 @@ class Hub:
     def tick(self) -> None:
         """Let time pass: end expired sessions, cut off stalled clients, send bookmarks."""
         now, wall = self.clock.monotonic(), self.clock.wall_ms()
-        for channel in self:
+        for channel in self._all():
             for watcher in channel.watchers:
                 expires = watcher.watching.expires_at_ms
                 if expires is not None and wall >= expires:
                     watcher.close("session_expired")
             channel.tick(now)
+        for channel in [one for one in self._leaving if not one.watched]:
+            del self._leaving[channel]
+
+    def _all(self) -> list[Channel[Any]]:
+        return [*self._channels.values(), *self._leaving]
 
     async def keep_ticking(self) -> None:
         """Tick once a second until cancelled."""
@@ -139,5 +148,5 @@ class Hub:
         """Admit nobody any more, and ask every client to reconnect, each after another delay."""
         self._closing = True
         spread = self.limits.reconnect_spread_ms
-        for channel in self:
+        for channel in self._all():
             channel.close_all("shutdown", lambda: round(self._rng() * spread))

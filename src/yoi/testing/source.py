@@ -10,11 +10,11 @@ from yoi.backend.source import (
     Link,
     Loss,
     LossKind,
-    Position,
     Resume,
     Sink,
 )
 from yoi.errors import ProtocolMalformed
+from yoi.protocol.cursors import Position
 from yoi.protocol.observation import Subject
 
 EPOCH = "0123456789abcdef"
@@ -36,7 +36,7 @@ class ScriptedLink:
 
     def snapshot(self, seq: int, event: Any, epoch: str = EPOCH) -> None:
         """Say all state as of `seq`."""
-        at = Position(epoch, seq)
+        at = Position(bytes.fromhex(epoch), seq)
         self._say(lambda: self._sink.snapshot(at, f"at-{epoch}-{seq}", event))
 
     def resumed(self) -> None:
@@ -46,7 +46,7 @@ class ScriptedLink:
     def event(self, seq: int, event: Any, epoch: str = EPOCH, raw: bytes | None = None) -> None:
         """Say the event `seq`."""
         made = self._kind.encode(event) if raw is None else raw
-        at = Position(epoch, seq)
+        at = Position(bytes.fromhex(epoch), seq)
         self._say(lambda: self._sink.event(at, f"at-{epoch}-{seq}", event, made))
 
     def caught_up(self) -> None:
@@ -71,7 +71,7 @@ class ScriptedLink:
 
 
 class ScriptedSource:
-    """A `yoi.backend.source.Source`; `links` are the attempts made, the newest last."""
+    """A `yoi.backend.source.RemoteStreams`; `links` are the attempts made, the newest last."""
 
     def __init__(self, runtime_id: str = "r") -> None:
         self.runtime_id = runtime_id

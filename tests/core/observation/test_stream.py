@@ -31,6 +31,18 @@ def test_an_incarnation_is_told_apart_from_the_one_before():
         stream.restart(AllView([]), EPOCH, "upstream_resync")
 
 
+def test_a_copy_goes_on_after_what_it_missed_in_the_numbers_of_its_origin():
+    stream = made()
+    stream.publish(Said(1, ""), b"{}")
+    generation = stream.generation
+    stream.rebase(AllView([]), Position(EPOCH, 9), "upstream_resync")
+    assert stream.position == Position(EPOCH, 9)
+    assert stream.generation > generation
+    assert stream.judge(Position(EPOCH, 9)) is None
+    assert stream.judge(Position(EPOCH, 1)) is CursorFault.EXPIRED
+    assert stream.publish(Said(10, ""), b"{}") == 10
+
+
 def test_a_stream_goes_on_from_a_stored_place():
     """A backend that restarts keeps its epoch: cursors of before are good or expired, not wrong."""
     stream = made(head=7)

@@ -97,6 +97,11 @@ class Stream(Generic[E]):
         return self._ring_bytes
 
     @property
+    def position(self) -> Position:
+        """Return the position after the last event."""
+        return Position(self.epoch, self.head)
+
+    @property
     def listeners(self) -> int:
         """Return how many hear it in process."""
         return len(self._listeners)
@@ -146,25 +151,34 @@ class Stream(Generic[E]):
             view.apply(held.event)
         return view.snapshot()
 
-    def judge(self, place: Position) -> CursorFault | None:
-        """Return why nothing can be replayed after `place`, or None when all can."""
-        if place.epoch != self.epoch:
+    def judge(self, position: Position) -> CursorFault | None:
+        """Return why nothing can be replayed after `position`, or None when all can."""
+        if position.epoch != self.epoch:
             return CursorFault.EPOCH_CHANGED
-        if place.seq > self.head:
+        if position.seq > self.head:
             return CursorFault.FUTURE
-        if place.seq < self.oldest - 1:
+        if position.seq < self.oldest - 1:
             return CursorFault.EXPIRED
         return None
 
     def restart(self, view: View[E], epoch: bytes, reason: str) -> None:
-        """Begin a new incarnation with `view`; who follows gets `reason` and a fresh snapshot."""
-        if _checked(epoch) == self.epoch:
+        """Begin a new incarnation with `view`; followers get `reason` and a fresh snapshot."""
+        if epoch == self.epoch:
             raise ValueError("an incarnation has an epoch of its own")
+        self.rebase(view, Position(epoch, 0), reason)
+
+    def rebase(self, view: View[E], position: Position, reason: str) -> None:
+        """Go on from `view` as of `position`; followers get `reason` and a fresh snapshot.
+
+        For a copy of another stream, of which events were missed: the epoch may be the same.
+        """
+        epoch, head = position
+        _checked(epoch)
         self._view, self._base = view, view.copy()
         self._marks.clear()
         while self._ring:
             self._drop_oldest()
-        self.epoch, self.head, self.oldest = epoch, 0, 1
+        self.epoch, self.head, self.oldest = epoch, head, head + 1
         self.generation += 1
         self.version += 1
         self.restart_reason = reason

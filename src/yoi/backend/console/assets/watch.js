@@ -38,7 +38,7 @@ const RESYNC_WORDS = {
   cursor_foreign: "the place belonged to another stream",
   cursor_epoch_changed: "the stream began anew",
   cursor_future: "the server is behind what was seen here",
-  cursor_expired: "too much happened in between",
+  cursor_expired: "what happened in between is no longer held",
   upstream_resync: "the runtime began the stream anew",
 };
 
