@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from yoi.core.backoff import FullJitter
-from yoi.core.connection import ConnectionSession, ConnectionState, SessionRules
+from yoi.core.connection import ConnectionMachine
+from yoi.core.connection_state import ConnectionState
 from yoi.core.session_effects import (
     AbortCurrent,
     AbortOld,
@@ -36,29 +37,35 @@ from yoi.core.session_effects import (
     UseOwnUrl,
 )
 from yoi.errors import ConnectionFailure, PermissionDenied, YoiError
+from yoi.permissions import Url, own_target
+from yoi.permissions.connection_settings import ConnectionSettings, Open, Ready
 from yoi.types import SessionId
 
-RULES = SessionRules(
+URL = Url.parse("wss://gateway.example.com/ws")
+SETTINGS = ConnectionSettings(
+    name="gateway",
+    ingress="events",
+    url=URL,
+    target=own_target(URL),
     ping_ms=20_000,
     pong_ms=10_000,
     pause_grace_ms=5_000,
-    close_ms=2_000,
-    session_ready_ms=10_000,
     backoff_max_ms=60_000,
     fatal_close_codes=frozenset({4004}),
 )
+BY_PLUGIN = {"url": None, "open": Open.COMMAND}
 LOST = ConnectionFailure("connection.lost", "gone")
 CLEAN = End(1000, "", True)
 BROKEN = End(1006, "", False, LOST)
 
 
-def machine(**rules):
+def machine(**changes):
     backoff = FullJitter(first_ms=500, max_ms=60_000, rng=lambda: 0.5)
-    return ConnectionSession(dataclasses.replace(RULES, **rules), backoff)
+    return ConnectionMachine(dataclasses.replace(SETTINGS, **changes), backoff)
 
 
-def opened(now=0.0, **rules):
-    made = machine(**rules)
+def opened(now=0.0, **changes):
+    made = machine(**changes)
     made.start(now)
     made.dialled(now, SessionId("s1"), None, "192.0.2.1:443")
     return made
@@ -292,7 +299,7 @@ def test_a_change_that_is_not_in_the_table_is_refused():
 
 
 def test_a_connection_that_the_plugin_opens_dials_nothing_by_itself():
-    made = machine(has_own_url=False)
+    made = machine(**BY_PLUGIN)
     assert made.start(0.0) == []
     assert made.state is ConnectionState.AWAITING
     assert made.open(1.0, once=True) == [Disarm(Timer.RETRY), Dial()]
@@ -302,7 +309,7 @@ def test_a_connection_that_the_plugin_opens_dials_nothing_by_itself():
 
 def test_a_ticket_is_dialled_once_and_asked_for_when_it_can_be_used():
     """A captured URL grows old: the plugin fetches the next one after the wait, not before it."""
-    made = machine(has_own_url=False)
+    made = machine(**BY_PLUGIN)
     made.start(0.0)
     made.open(0.0, once=True)
     made.dialled(0.0, SessionId("s1"), None, "a")
@@ -321,7 +328,7 @@ def test_a_ticket_is_dialled_once_and_asked_for_when_it_can_be_used():
 
 
 def test_a_url_that_is_not_a_ticket_is_dialled_again():
-    made = machine(has_own_url=False)
+    made = machine(**BY_PLUGIN)
     made.start(0.0)
     made.open(0.0, once=False)
     made.dialled(0.0, SessionId("s1"), None, "a")
@@ -330,7 +337,7 @@ def test_a_url_that_is_not_a_ticket_is_dialled_again():
 
 
 def test_an_open_that_comes_too_early_waits_for_the_backoff():
-    made = machine(has_own_url=False)
+    made = machine(**BY_PLUGIN)
     made.start(0.0)
     made.open(0.0, once=True)
     made.dialled(0.0, SessionId("s1"), None, "a")
@@ -349,7 +356,7 @@ def test_an_open_that_comes_too_early_waits_for_the_backoff():
 
 def test_a_server_that_closes_1000_for_a_bad_token_is_dialled_by_the_backoff_alone():
     """Whatever a plugin does at each close: open, renew, stop and open, vouch for nothing."""
-    made = machine(has_own_url=False, ready_by_command=True)
+    made = machine(**BY_PLUGIN, ready=Ready.COMMAND)
     made.start(0.0)
     now, dials = 0.0, 0
     effects = made.open(now, once=False)
@@ -370,7 +377,7 @@ def test_a_server_that_closes_1000_for_a_bad_token_is_dialled_by_the_backoff_alo
 
 
 def test_only_the_command_proves_a_session_where_the_manifest_says_so():
-    made = opened(ready_by_command=True)
+    made = opened(ready=Ready.COMMAND)
     assert delay(made.ended(3600.0, CLEAN, 100, 3600.0)) == 250
     made.timer_fired(Timer.RETRY, 3601.0, 0.0)
     made.dialled(3601.0, SessionId("s2"), None, "a")
@@ -401,7 +408,7 @@ def test_a_url_that_does_not_get_ready_is_given_up_for_a_fresh_session():
 
 
 def test_without_a_url_of_its_own_a_connection_that_cannot_resume_asks_for_a_fresh_one():
-    made = machine(has_own_url=False, fresh_after=1)
+    made = machine(**BY_PLUGIN, fresh_after=1)
     made.start(0.0)
     made.open(0.0, once=False)
     made.dial_failed(0.0, LOST)
@@ -507,11 +514,11 @@ def test_a_stop_ends_the_old_session_too():
 class AnyOrder(RuleBasedStateMachine):
     """Whatever happens in whatever order, the plugin's view of the sessions holds together."""
 
-    RULES = {}
+    CHANGES = {}
 
     def __init__(self):
         super().__init__()
-        self.machine = machine(**self.RULES)
+        self.machine = machine(**self.CHANGES)
         self.now = 0.0
         self.count = 0
         self.timers = {}
@@ -529,7 +536,7 @@ class AnyOrder(RuleBasedStateMachine):
                 case Dial():
                     assert not self.dialling
                     assert self.old is None, "three sockets"
-                    assert self.current is None or self.RULES.get("overlap_ms"), "no overlap"
+                    assert self.current is None or self.CHANGES.get("overlap_ms"), "no overlap"
                     self.dialling = True
                 case CancelDial():
                     assert self.dialling
@@ -578,7 +585,7 @@ class AnyOrder(RuleBasedStateMachine):
                     assert attempt >= 0
                     assert retry_in_ms >= 0
                 case UseOwnUrl():
-                    assert self.RULES.get("has_own_url", True)
+                    assert self.CHANGES.get("url", URL)
                 case Failed() | Reconnecting():
                     pass
 
@@ -596,7 +603,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def reopen(self):
-        if self.RULES.get("has_own_url", True):
+        if self.CHANGES.get("url", URL):
             self.carry_out(self.machine.reopen(self.now))
 
     @rule()
@@ -712,11 +719,11 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 class AnyOrderOverlapping(AnyOrder):
-    RULES = {"overlap_ms": 5000.0, "has_own_url": False, "ready_by_command": True}
+    CHANGES = {"overlap_ms": 5000.0, **BY_PLUGIN, "ready": Ready.COMMAND}
 
 
 class AnyOrderResumed(AnyOrder):
-    RULES = {"overlap_ms": 5000.0, "fresh_after": 2}
+    CHANGES = {"overlap_ms": 5000.0, "fresh_after": 2}
 
 
 QUICK = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -17,7 +17,8 @@ from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle, loop_call_later
 from yoi.core.backoff import FullJitter
 from yoi.core.budget import Budget, ms_to_next_day, wall_day
-from yoi.core.connection import ConnectionSession, ConnectionState, SessionRules
+from yoi.core.connection import ConnectionMachine
+from yoi.core.connection_state import ConnectionState
 from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.send_rate import SendRate
@@ -50,7 +51,7 @@ from yoi.core.session_effects import (
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, Url
-from yoi.permissions.connection_settings import ConnectionSettings, Open, Ready
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, SessionId, is_close_code, rfc3339_ms
 
@@ -109,24 +110,10 @@ class HostConnection:
         self._limits = limits
         self._call_later = call_later
         self._new_session = new_session
-        rules = SessionRules(
-            ping_ms=settings.ping_ms,
-            pong_ms=settings.pong_ms,
-            pause_grace_ms=settings.pause_grace_ms,
-            close_ms=limits.close_ms,
-            session_ready_ms=limits.session_ready_ms,
-            backoff_max_ms=settings.backoff_max_ms,
-            fatal_close_codes=settings.fatal_close_codes,
-            has_own_url=settings.url is not None,
-            dial_at_start=settings.open is Open.START,
-            ready_by_command=settings.ready is Ready.COMMAND,
-            fresh_after=settings.fresh_after,
-            overlap_ms=settings.overlap_ms,
-        )
         backoff = FullJitter(
             first_ms=settings.backoff_first_ms, max_ms=settings.backoff_max_ms, rng=rng
         )
-        self._machine = ConnectionSession(rules, backoff)
+        self._machine = ConnectionMachine(settings, backoff, limits)
         self._own = None if settings.url is None else DialTarget(settings.url)
         self._target = self._own
         self._rate = SendRate(settings.send_per_second, clock.monotonic())

@@ -1,4 +1,4 @@
-"""What `ConnectionSession` tells its driver to do, and what the driver reports to it."""
+"""What `ConnectionMachine` tells its driver to do, and what the driver reports to it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
