@@ -375,6 +375,7 @@ CODES: dict[str, str] = {
     "service.dead_letter": "an event was given up after its last attempt",
     "service.command_malformed": "an output command does not have the agreed shape",
     "service.rate": "more than the granted rate",
+    "service.effects_full": "too many requests and notifications wait for their outcome",
     "service.state_full": "the plugin's state is over its bound",
     "service.timers": "the plugin has too many pending timers",
     "service.call_malformed": "a host call does not have the agreed shape",

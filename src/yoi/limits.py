@@ -96,6 +96,9 @@ class Limits:
     commands_per_event: int = bound(64, "more is a flood")
     command_payload_bytes: int = bound(1 * MIB, "one command; also bounded by its target")
     command_results: int = bound(64, "recent results kept for status")
+    effects_waiting: int = bound(
+        1024, "requests and notifications of one service that have no outcome yet"
+    )
     diagnostics: int = bound(128, "recent diagnostics kept per service")
     diagnostics_per_second: int = bound(16, "of one code and scope; the rest is counted and told")
     log_lines_per_second: int = bound(256, "lines of one plugin's output that are shown")

@@ -1,13 +1,7 @@
 """S7, P4, W4: the gate decides per command, asks both keys each time, and bounds the rate."""
 
-from yoi.core.gate import (
-    CommandGate,
-    GatedConnection,
-    NotifyWorker,
-    Refused,
-    SendMessage,
-    SetStatus,
-)
+from yoi.core.effects import NotifyWorker, Refused, SendMessage, SetStatus
+from yoi.core.gate import CommandGate, GatedConnection
 from yoi.limits import Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import OutputCommand
@@ -44,7 +38,9 @@ def send(**payload) -> OutputCommand:
 
 def test_a_reply_goes_to_the_session_that_asked():
     effect = gate().judge_reply(Reply("yes"), EVENT, 0.0)
-    assert effect == SendMessage("gateway", SessionId("s1"), "yes", None, "s1.1:0")
+    assert effect == SendMessage(
+        "s1.1", "s1.1:0", "websocket_send", "gateway", SessionId("s1"), "yes", None
+    )
 
 
 def test_current_means_whichever_session_is_open():

@@ -5,7 +5,7 @@ The same rules run against the real parts in test_frame_path.py.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -24,13 +24,12 @@ from yoi.permissions.connection_settings import ConnectionSettings, Deliver, OnF
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.secret_injector import SecretInjector, Value
 from yoi.runtime.service import Service
 from yoi.runtime.service_requests import ServiceRequests
-from yoi.runtime.service_spec import ConnectionSpec, HostContext, ServiceSpec
+from yoi.runtime.service_spec import ConnectionSpec, HostContext, IngressRules, ServiceSpec
 from yoi.runtime.thread_bridge import Mailbox
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
@@ -214,6 +213,11 @@ class NoWorkers:
         raise PermissionDenied("denied.not_granted", f"no worker {notification.worker}")
 
 
+async def no_request(prepared: Any, authorise: Any) -> Any:
+    """Send nothing: no request is expected."""
+    raise AssertionError("no request is expected")
+
+
 class Bench:
     """One service with fakes all round."""
 
@@ -229,6 +233,8 @@ class Bench:
         told_of_start: tuple[str, ...] = (),
         may_notify: Callable[[str], Decision] = lambda _: ALLOWED,
         notifier: Notifier | None = None,
+        asked: PermissionSet | None = None,
+        send: Callable[[Any, Any], Awaitable[Any]] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = ManualClock()
@@ -241,13 +247,11 @@ class Bench:
             self.links.append(FakeLink(adapter))
             return self.links[-1]
 
-        authority = Authority(PermissionSet(), PermissionSet(), plugin="echo")
+        asked = asked or PermissionSet()
+        authority = Authority(asked, asked, plugin="echo")
         injector = SecretInjector("echo", authority, NoSecrets(), HandleTable(limits), self.clock)
 
-        async def send(prepared: Any, authorise: Any) -> Any:
-            raise AssertionError("no request is expected")
-
-        requests = ServiceRequests("echo", authority, injector, send, NoSecrets())
+        requests = ServiceRequests("echo", authority, injector, send or no_request, NoSecrets())
         state = StateStore(None, limits)
         self.spec = ServiceSpec(
             name=InstanceName("echo"),

@@ -190,7 +190,7 @@ async def test_a_defect_while_a_frame_is_taken_in_replaces_the_instance(loop_err
 async def test_a_defect_when_a_timer_is_due_replaces_the_instance(loop_errors, monkeypatch):
     await watched(loop_errors)
     bench = await running()
-    bench.service._timers.set("no such ingress", "t", 0)
+    bench.service._executor._timers.set("no such ingress", "t", 0)
     await bench.diagnostics.until(lambda: bench.codes().count("notice.lifecycle") == 2)
     assert "KeyError" in bench.diagnostics.first("usage.internal").message
     await bench.service.stop()
@@ -233,7 +233,7 @@ async def test_a_defect_while_events_are_handed_over_replaces_the_instance(
 async def test_a_defect_in_a_restart_is_one_more_failure(loop_errors, monkeypatch):
     await watched(loop_errors)
     bench = await running()
-    calls = bench.service._print.calls
+    calls = bench.service.spec.calls
     monkeypatch.setattr(calls, "begin", raiser(KeyError("x")))
     bench.service.guest_lost(SandboxError("sandbox.trap", "gone"))
     await bench.diagnostics.until(lambda: "usage.internal" in bench.codes())

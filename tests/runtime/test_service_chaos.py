@@ -111,17 +111,18 @@ class World:
             return count
 
         self.bench.service._queue.clear = discard
-        send = self.bench.service.send
+        executor = self.bench.service._executor
+        send = executor._send
 
         def spy(effect):
             self.fates[effect.text] += 1
-            link = self.bench.service._links.get(effect.connection)
             with contextlib.suppress(ConnectionFailure):
                 send(effect)
+                link = self.bench.service._connections.handle(effect.connection)
                 # Replies go to the session that asked, and to no other.
                 assert effect.session == link.session == self.sessions[effect.text]
 
-        self.bench.service.send = spy
+        executor._send = spy
 
     def popleft(self):
         self.instances.append(Chaotic(self.rng, self))

@@ -26,13 +26,12 @@ from yoi.packages import (
 from yoi.permissions.connection_settings import Open
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.connection_specs import ConnectionSpecMaker
-from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
 from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.secret_injector import SecretInjector, SecretSource
 from yoi.runtime.service_requests import Rotation, ServiceRequests
-from yoi.runtime.service_spec import Instance, ServiceSpec
+from yoi.runtime.service_spec import IngressRules, Instance, ServiceSpec
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
 

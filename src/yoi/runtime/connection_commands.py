@@ -34,7 +34,7 @@ Json = Any
 
 
 class ControlledConnection(Protocol):
-    """The part of a `yoi.connections.HostConnection` that is steered; nothing here blocks."""
+    """The part of a `yoi.connections.HostConnection` that commands reach. Nothing blocks."""
 
     def open(self, target: DialTarget | None = None) -> None:
         """Dial as soon as the backoff allows it."""
@@ -65,7 +65,7 @@ class ControlledConnection(Protocol):
         ...
 
 
-def steer(
+def apply(
     command: ConnectionControl,
     link: ControlledConnection,
     own_url: Url | None,

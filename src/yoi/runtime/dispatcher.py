@@ -1,4 +1,4 @@
-"""Takes the events of one service from its queue, has the guest handle them, acts on the answers.
+"""Takes the events of one service from its queue, has the guest handle them, judges the answers.
 
 All of it runs on the event loop but for `_turn`, which runs on a worker thread and touches only
 the guest and its own arguments. One batch is out at a time: dispatch is serial (S3).
@@ -6,36 +6,26 @@ the guest and its own arguments. One batch is out at a time: dispatch is serial 
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
-from yoi.core.gate import (
-    CommandGate,
-    ConnectionCommand,
-    Effect,
-    HttpRequest,
-    NotifyWorker,
-    Refused,
-    SendMessage,
-    SetStatus,
-    StateChange,
-)
+from yoi.core.effects import Effect, Refused
+from yoi.core.gate import CommandGate
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
-from yoi.errors import GuestTrapped, PermissionDenied, SandboxError, YoiError
+from yoi.errors import GuestTrapped, SandboxError, YoiError
 from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
 from yoi.runtime.containment import report
 from yoi.runtime.dead_letters import DeadLetters
+from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.ledger import Ledger
-from yoi.runtime.notifying import Settled
+from yoi.runtime.service_spec import IngressRules
 from yoi.runtime.thread_bridge import Mailbox, Turns
 from yoi.types import Clock
 
-_Carried = SendMessage | SetStatus | ConnectionCommand | StateChange | HttpRequest | NotifyWorker
+Judged = Effect | Refused
 
 
 class Handler(Protocol):
@@ -46,32 +36,8 @@ class Handler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class IngressRules:
-    """How events of one ingress are dispatched."""
-
-    deadline_ms: int
-    attempts: int
-
-
 class DispatchOwner(Protocol):
     """What the dispatcher reports to: the service."""
-
-    def send(self, effect: SendMessage) -> None:
-        """Write one message; raises YoiError at once."""
-        ...
-
-    def act(self, effect: SetStatus | ConnectionCommand | StateChange | HttpRequest) -> None:
-        """Do anything else that is allowed; raises YoiError at once, never blocks."""
-        ...
-
-    def notify(self, effect: NotifyWorker, settled: Settled) -> None:
-        """Put a text before a worker; `settled` hears, once, whether it was committed."""
-        ...
-
-    def tell_plugin(self, event: QueuedEvent, effect: Effect, code: str, message: str) -> None:
-        """Let the plugin know that a command of its answer to `event` came to nothing."""
-        ...
 
     def handled(self, count: int) -> None:
         """`count` events were handled well."""
@@ -103,6 +69,8 @@ class Dispatcher:
         queue: IngressQueue,
         rules: Mapping[str, IngressRules],
         gate: CommandGate,
+        executor: EffectExecutor,
+        loop_budget: LoopBudget,
         ledger: Ledger,
         dead_letters: DeadLetters,
         owner: DispatchOwner,
@@ -116,6 +84,8 @@ class Dispatcher:
         self._queue = queue
         self._rules = rules
         self._gate = gate
+        self._executor = executor
+        self._loop_budget = loop_budget
         self._ledger = ledger
         self._dead_letters = dead_letters
         self._owner = owner
@@ -126,7 +96,6 @@ class Dispatcher:
         self._limits = limits
         self._handler: Handler | None = None
         self._scheduled = False
-        self.loop_budget = LoopBudget(clock.monotonic(), limits)
 
     def attach(self, handler: Handler) -> None:
         """Use `handler` from now on."""
@@ -144,34 +113,10 @@ class Dispatcher:
         self._scheduled = True
         self._loop.call_soon(self._begin)
 
-    async def carry_out(
-        self, commands: Iterable[OutputCommand], event: QueuedEvent
-    ) -> list[Refused]:
-        """Carry out commands that answer `event`, which is not queued; return the refused.
-
-        In order: whoever asked reads what came of each, notifications included.
-        """
-        refused: list[Refused] = []
-        for command in commands:
-            effect = self._judged(command, event, self._clock.monotonic())
-            if isinstance(effect, NotifyWorker):
-                one = await self._told(effect, event)
-            else:
-                one = self._perform(effect, event)
-            if one is not None:
-                refused.append(one)
-        return refused
-
-    async def _told(self, effect: NotifyWorker, event: QueuedEvent) -> Refused | None:
-        outcome: asyncio.Future[Refused | None] = self._loop.create_future()
-
-        def settled(error: YoiError | None) -> None:
-            refused = self._settled(effect, event, error)
-            if not outcome.done():  # whoever asked may have gone
-                outcome.set_result(refused)
-
-        self._owner.notify(effect, settled)
-        return await outcome
+    def judged(self, commands: Iterable[OutputCommand], event: QueuedEvent) -> list[Judged]:
+        """Return what the gate makes of each command that answers `event`."""
+        now = self._clock.monotonic()
+        return [self._judge(command, event, now) for command in commands]
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -196,8 +141,8 @@ class Dispatcher:
     def _must_wait(self) -> float:
         """Return how long this plugin must leave the loop to others; often 0."""
         now = self._clock.monotonic()
-        wait = self.loop_budget.wait(now)
-        if wait and self.loop_budget.should_tell(now):
+        wait = self._loop_budget.wait(now)
+        if wait and self._loop_budget.should_tell(now):
             self._ledger.note(
                 "service.loop_time",
                 f"{self._key} takes more than {self._limits.loop_share_percent} % of the host's "
@@ -228,7 +173,7 @@ class Dispatcher:
             report(exc, "acting on an answer", self._broken)
         finally:
             now = self._clock.monotonic()
-            self.loop_budget.spend(now - begun, now)
+            self._loop_budget.spend(now - begun, now)
 
     def _broken(self, error: YoiError) -> None:
         """Give up what is in hand: how much of it was acted on is not known. Replace the guest."""
@@ -264,11 +209,11 @@ class Dispatcher:
             acted += 1
             if isinstance(outcome, Reply):
                 good += 1
-                self._perform(self._gate.judge_reply(outcome, event, now), event)
+                self._executor.handled(event, (self._gate.judge_reply(outcome, event, now),))
             elif isinstance(outcome, Commands):
                 good += 1
-                for command in outcome.commands:
-                    self._perform(self._judged(command, event, now), event)
+                if outcome.commands:
+                    self._executor.handled(event, self.judged(outcome.commands, event))
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 self._ledger.note(
@@ -350,79 +295,17 @@ class Dispatcher:
             event_id=event.event_id,
         )
 
-    def _judged(self, command: OutputCommand, event: QueuedEvent, now: float) -> Effect:
+    def _judge(self, command: OutputCommand, event: QueuedEvent, now: float) -> Judged:
         try:
             return self._gate.judge(command, event, now)
         except Exception as exc:
-            error = _defect(command.kind, exc)
+            # A defect of ours costs one command, never the queue behind it.
             return Refused(
-                "failed", error.code, error.message, None, command.command_id, command.kind
+                "failed",
+                "usage.internal",
+                f"judging {command.kind} failed: {exc!r}",
+                None,
+                event.event_id,
+                command.command_id,
+                command.kind,
             )
-
-    def _perform(self, effect: Effect, event: QueuedEvent) -> Refused | None:
-        if isinstance(effect, Refused):
-            self._refuse(effect, event)
-            return effect
-        try:
-            if isinstance(effect, SendMessage):
-                self._owner.send(effect)
-            elif isinstance(effect, NotifyWorker):
-                self._owner.notify(effect, partial(self._settled, effect, event))
-                return None
-            else:
-                self._owner.act(effect)
-        except Exception as raised:
-            # Also a defect of ours: it costs one command, never the queue behind it.
-            exc = raised if isinstance(raised, YoiError) else _defect(effect.kind, raised)
-            refused = _refusal(effect, exc)
-            self._refuse(refused, event)
-            return refused
-        self._done(effect, event)
-        return None
-
-    def _settled(
-        self, effect: NotifyWorker, event: QueuedEvent, error: YoiError | None
-    ) -> Refused | None:
-        if error is None:
-            self._done(effect, event)
-            return None
-        refused = _refusal(effect, error)
-        self._refuse(refused, event)
-        return refused
-
-    def _done(self, effect: _Carried, event: QueuedEvent) -> None:
-        self._ledger.counters.commands_done += 1
-        self._ledger.command(effect.command_id, event.event_id, effect.kind, "done")
-
-    def _refuse(self, effect: Refused, event: QueuedEvent) -> None:
-        counters = self._ledger.counters
-        if effect.status == "failed":
-            counters.commands_failed += 1
-        else:
-            counters.commands_denied += 1
-        self._ledger.command(
-            effect.command_id,
-            event.event_id,
-            effect.kind,
-            effect.status,
-            effect.code,
-            effect.message,
-        )
-        self._ledger.note(
-            effect.code,
-            effect.message,
-            severity="warning" if effect.status == "failed" else "error",
-            hint=effect.hint,
-            command_id=effect.command_id,
-            event_id=event.event_id,
-        )
-        self._owner.tell_plugin(event, effect, effect.code, effect.message)
-
-
-def _refusal(effect: _Carried, error: YoiError) -> Refused:
-    status = "denied" if isinstance(error, PermissionDenied) else "failed"
-    return Refused(status, error.code, error.message, error.hint, effect.command_id, effect.kind)
-
-
-def _defect(kind: str, exc: Exception) -> YoiError:
-    return YoiError("usage.internal", f"carrying out {kind} failed: {exc!r}")

@@ -1,4 +1,4 @@
-"""What a person can see of one service: counters, diagnostics, command results."""
+"""What a person can see of one service: counters and diagnostics."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from typing import Any
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
-from yoi.protocol.status import CommandResult, Counters
+from yoi.protocol.status import Counters
 from yoi.runtime.advice import advice
-from yoi.types import Clock, rfc3339, rfc3339_ms
+from yoi.types import Clock, rfc3339
 
 _WINDOW_SECONDS = 1.0
 
@@ -46,10 +46,6 @@ class Ledger:
         self._diagnostics: deque[Diagnostic] = deque(maxlen=limits.diagnostics)
         self._quotas: dict[tuple[str, str], _Quota] = {}
         self._flooding: set[tuple[str, str]] = set()
-        # Results are kept as tuples: one is made per frame, and most are never looked at.
-        self._results: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
-            maxlen=limits.command_results
-        )
 
     def note(
         self,
@@ -139,38 +135,8 @@ class Ledger:
             **{**error.fields, **fields},
         )
 
-    def command(
-        self,
-        command_id: str,
-        event_id: str,
-        kind: str,
-        status: str,
-        code: str | None = None,
-        message: str = "",
-    ) -> None:
-        """Record what became of one output command."""
-        self._results.append(
-            (command_id, event_id, kind, status, code, message, self._clock.wall_ms())
-        )
-
     @property
     def diagnostics(self) -> list[Diagnostic]:
         """Return the recent diagnostics, oldest first."""
         self._tell_held_back()
         return list(self._diagnostics)
-
-    @property
-    def results(self) -> list[CommandResult]:
-        """Return the recent command results, oldest first."""
-        return [
-            CommandResult(
-                command_id=command_id,
-                source_event_id=event_id,
-                kind=kind,
-                status=status,
-                code=code,
-                message=message,
-                at=rfc3339_ms(at_ms),
-            )
-            for command_id, event_id, kind, status, code, message, at_ms in self._results
-        ]

@@ -17,7 +17,6 @@ from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Outcome
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.connection_commands import ControlledConnection
-from yoi.runtime.dispatcher import IngressRules
 from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.secret_injector import SecretInjector
 from yoi.runtime.service_requests import ServiceRequests
@@ -101,6 +100,14 @@ class ConnectionHandle(ControlledConnection, Protocol):
     def status(self) -> ConnectionStatus:
         """Return what a person sees."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class IngressRules:
+    """How events of one ingress are dispatched."""
+
+    deadline_ms: int
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)

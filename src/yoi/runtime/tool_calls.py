@@ -1,16 +1,83 @@
-"""What a tool call looks like to the command gate, and what its caller reads of the commands."""
+"""Calls a plugin's tools: the guest is asked, its commands pass the gate, the caller reads both."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from yoi.core.gate import Refused
-from yoi.errors import PermissionDenied
+import msgspec
+
+from yoi.core.effects import Refused
+from yoi.errors import GuestTrapped, PermissionDenied
 from yoi.protocol.ingress import IngressEvent
+from yoi.protocol.tool_answer import parse_tool_answer
+from yoi.runtime.dispatcher import Dispatcher
+from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.instance_slot import InstanceSlot
+from yoi.runtime.service_spec import Instance, ServiceSpec
 from yoi.types import Clock, rfc3339_ms
 from yoi.workers.tools import PluginTool
 
 _KIND = "tool_call"
+
+
+class ToolCalls:
+    """See the module docstring. `lost` hears of an instance that a call has ended."""
+
+    def __init__(
+        self,
+        spec: ServiceSpec,
+        slot: InstanceSlot,
+        dispatcher: Dispatcher,
+        executor: EffectExecutor,
+        clock: Clock,
+        tool_ms: int,
+        lost: Callable[[Instance, GuestTrapped], None],
+    ) -> None:
+        self._name = spec.name
+        self._calls = spec.calls
+        self._ingress = spec.ingresses[0].name if spec.ingresses else ""
+        self._slot = slot
+        self._dispatcher = dispatcher
+        self._executor = executor
+        self._clock = clock
+        self._tool_ms = tool_ms
+        self._lost = lost
+
+    async def call(self, instance: Instance, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Return the tool's output as decoded JSON, once its commands have been carried out.
+
+        Commands that came to nothing stand in the output. Raises YoiError.
+        """
+        work = msgspec.json.encode(arguments).decode()
+
+        def call() -> str:
+            with self._calls.tool_call():
+                return instance.call_tool(name, work, self._tool_ms)
+
+        try:
+            answer = await self._slot.run(call)
+        except GuestTrapped as exc:
+            self._lost(instance, exc)
+            raise
+        self._slot.collect_output()
+        event = self._event(name)
+        parsed = parse_tool_answer(answer, name, event.event_id, event.created_at)
+        effects = self._dispatcher.judged(parsed.commands, event)
+        return _with_refused(parsed.output, await self._executor.answered(event, effects))
+
+    def _event(self, name: str) -> IngressEvent:
+        """Return the event that a tool's commands answer; it is never queued.
+
+        It has no session. What its commands cause is heard on the first ingress, if there is one.
+        """
+        return IngressEvent(
+            kind=_KIND,
+            source=f"tool:{name}",
+            ingress_name=self._ingress,
+            payload={},
+            created_at=rfc3339_ms(self._clock.wall_ms()),
+            correlation_id=f"tool.{secrets.token_hex(8)}",
+        )
 
 
 def require_offered(offers: Iterable[PluginTool], service: str, name: str) -> None:
@@ -23,23 +90,8 @@ def require_offered(offers: Iterable[PluginTool], service: str, name: str) -> No
         )
 
 
-def tool_event(name: str, ingresses: Sequence[str], clock: Clock) -> IngressEvent:
-    """Return the event that a tool's commands answer; it is never queued.
-
-    It has no session. What its commands bring about is heard on the first ingress, if there is one.
-    """
-    return IngressEvent(
-        kind=_KIND,
-        source=f"tool:{name}",
-        ingress_name=ingresses[0] if ingresses else "",
-        payload={},
-        created_at=rfc3339_ms(clock.wall_ms()),
-        correlation_id=f"tool.{secrets.token_hex(8)}",
-    )
-
-
-def with_refused(output: Any, refused: Sequence[Refused]) -> Any:
-    """Return `output` and, for whoever called, which of the tool's commands came to nothing.
+def _with_refused(output: Any, refused: Sequence[Refused]) -> Any:
+    """Return `output` and, for the caller, which of the tool's commands came to nothing.
 
     A caller that reads "sent" must not believe it. Hints are for the operator and stay out.
     """

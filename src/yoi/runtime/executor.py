@@ -1,0 +1,281 @@
+"""Carries out what the command gate allowed, in one place: sends, requests, notifications, state.
+
+The dispatcher hands over each handled event with its effects, in handled order, and that order is
+kept for each connection and for each worker. Nothing here waits while the next effect could leave:
+a request runs beside them, and a worker that takes its time delays only its own notifications.
+Every effect settles in the `EffectLedger`; what comes to nothing is told to operator and plugin.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import msgspec
+
+from yoi.connections import PreparedRequest
+from yoi.core.effects import (
+    ConnectionCommand,
+    Effect,
+    EffectLedger,
+    HttpRequest,
+    NotifyWorker,
+    Refused,
+    SendMessage,
+    SetStatus,
+    StateChange,
+    refusal,
+)
+from yoi.core.loop_budget import LoopBudget
+from yoi.defects import defect
+from yoi.errors import ServiceError, YoiError
+from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent
+from yoi.protocol.session_commands import TimerClear, TimerSet
+from yoi.runtime.connection_commands import apply
+from yoi.runtime.containment import contained, contained_work
+from yoi.runtime.host_events import HostEvents
+from yoi.runtime.ledger import Ledger
+from yoi.runtime.metering import metered
+from yoi.runtime.ordered_jobs import OrderedJobs
+from yoi.runtime.plugin_status import PluginStatus
+from yoi.runtime.service_connections import ServiceConnections
+from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.runtime.timers import Timers
+from yoi.workers.notify import Notification
+
+_HOST_MADE = frozenset({EventKind.STARTED, EventKind.TIMER, EventKind.RESPONSE})
+
+
+class EffectExecutor:
+    """See the module docstring. `failed` hears of a fault of ours outside of any effect."""
+
+    def __init__(
+        self,
+        spec: ServiceSpec,
+        context: HostContext,
+        connections: ServiceConnections,
+        events: HostEvents,
+        status: PluginStatus,
+        ledger: Ledger,
+        loop_budget: LoopBudget,
+        failed: Callable[[YoiError], None],
+    ) -> None:
+        self._name = spec.name
+        self._reference = spec.reference
+        self._digest = spec.digest
+        self._injector = spec.injector
+        self._http = spec.requests
+        self._connections = connections
+        self._events = events
+        self._status = status
+        self._ledger = ledger
+        self._loop_budget = loop_budget
+        self._now = context.clock.monotonic
+        self._state = context.state
+        self._notifier = context.notifier
+        self._loop = context.loop
+        self.effects = EffectLedger(ledger.counters, context.clock.wall_ms, context.limits)
+        self._timers = Timers(
+            context.loop, contained("a timer", self._timer_due, failed), context.limits
+        )
+        self._broken = failed
+        self._notifications: OrderedJobs[Refused | None] = OrderedJobs(context.loop)
+        self._requests: set[asyncio.Task[None]] = set()
+
+    def handled(self, event: QueuedEvent, effects: Iterable[Effect | Refused]) -> None:
+        """Carry out `effects` of the answer to `event`, in order; each ends for itself."""
+        for effect in effects:
+            self._start(effect, event)
+
+    async def answered(
+        self, event: QueuedEvent, effects: Iterable[Effect | Refused]
+    ) -> list[Refused]:
+        """Carry out `effects` of a tool's answer, in order; return what came to nothing.
+
+        Notifications are waited for, so that the caller reads what became of them.
+        """
+        refused: list[Refused] = []
+        for effect in effects:
+            outcome = self._start(effect, event)
+            if isinstance(outcome, asyncio.Future):
+                outcome = await self._settled(outcome, effect)
+            if outcome is not None:
+                refused.append(outcome)
+        return refused
+
+    def stop(self) -> None:
+        """Carry out nothing more; what had begun and has no outcome is unknown."""
+        self._timers.clear_all()
+        self._notifications.cancel()
+        for task in tuple(self._requests):
+            task.cancel()
+        for refused in self.effects.abandon():
+            self._note(refused)
+
+    # -- each kind of effect ----------------------------------------------------------------------
+
+    def _start(
+        self, effect: Effect | Refused, event: QueuedEvent
+    ) -> Refused | asyncio.Future[Refused | None] | None:
+        """Begin one effect; return why it came to nothing, or its outcome to come."""
+        if isinstance(effect, Refused):
+            return self._tell(self.effects.refused(effect), event)
+        try:
+            if isinstance(effect, NotifyWorker):
+                self.effects.keep(effect)
+                job = partial(self._notify, effect, event)
+                return self._notifications.put(effect.payload.worker, job)
+            if isinstance(effect, HttpRequest):
+                self._request(effect)
+                return None
+            self.effects.begin(effect)
+            if isinstance(effect, SendMessage):
+                self._send(effect)
+            elif isinstance(effect, StateChange):
+                self._change(effect)
+            elif isinstance(effect, ConnectionCommand):
+                name = effect.payload.connection
+                handle = self._connections.handle(name)
+                apply(effect.payload, handle, self._connections.own_url(name), self._injector)
+            elif isinstance(effect, SetStatus):
+                self._show(effect)
+            else:
+                raise YoiError("usage.internal", f"nothing carries out a {effect.kind}")
+        except Exception as raised:
+            # Also a defect of ours: it costs one command, never the queue behind it.
+            return self._failed(effect, event, raised)
+        self.effects.done(effect)
+        return None
+
+    def _send(self, effect: SendMessage) -> None:
+        handle = self._connections.handle(effect.connection)
+        if effect.text is not None:
+            handle.send_text(effect.session, effect.text)
+        elif effect.data is not None:
+            handle.send_binary(effect.session, effect.data)
+        else:
+            filled = self._injector.fill(
+                effect.document,
+                effect.insert,
+                connection=effect.connection,
+                last=lambda name: handle.last(name, effect.session),
+            )
+            handle.send_text(effect.session, msgspec.json.encode(filled.document).decode())
+
+    def _change(self, effect: StateChange) -> None:
+        payload = effect.payload
+        if isinstance(payload, TimerSet):
+            self._timers.set(effect.ingress, payload.name, payload.after_ms)
+        elif isinstance(payload, TimerClear):
+            self._timers.clear(effect.ingress, payload.name)
+        else:
+            value = None if payload.value is None else msgspec.json.encode(payload.value).decode()
+            self._state.set(self._name, payload.key, value)
+
+    def _show(self, effect: SetStatus) -> None:
+        if effect.update.status is not None:
+            self._status.show(effect.update.status)
+        if effect.update.message is not None:
+            self._ledger.note("notice.status", effect.update.message)
+
+    async def _notify(self, effect: NotifyWorker, event: QueuedEvent) -> Refused | None:
+        self.effects.begin(effect)
+        try:
+            await self._notifier.notify(
+                Notification(
+                    worker=effect.payload.worker,
+                    text=effect.payload.text,
+                    plugin=self._name,
+                    plugin_id=self._reference,
+                    digest=self._digest,
+                    ingress=effect.ingress,
+                    event_id=effect.event_id,
+                    command_id=effect.command_id,
+                )
+            )
+        except Exception as raised:
+            return self._failed(effect, event, raised)
+        self.effects.done(effect)
+        return None
+
+    def _request(self, effect: HttpRequest) -> None:
+        """Send it beside everything else. Raises YoiError while nothing has left the host."""
+        prepared = self._http.prepare(effect.payload, effect.command_id)
+        self.effects.keep(effect)
+        self.effects.begin(effect)
+        work = contained_work("a request", self._exchange(effect, prepared), self._broken)
+        task = self._loop.create_task(metered(work, self._now, self._loop_budget.spend))
+        # The loop knows its tasks only weakly.
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _exchange(self, effect: HttpRequest, prepared: PreparedRequest) -> None:
+        try:
+            payload = await self._http.carry_out(prepared, effect.payload.capture)
+        except Exception as raised:
+            error = _as_error(effect, raised)
+            payload = {"ok": False, "error": {"code": error.code, "message": error.message}}
+        if payload["ok"]:
+            self.effects.done(effect)
+        else:
+            # The plugin reads it in the response; `_tell` would say it twice.
+            error = YoiError(payload["error"]["code"], payload["error"]["message"])
+            interrupted = payload.get("may_have_arrived", False)
+            settle = self.effects.unknown if interrupted else self.effects.failed
+            settle(effect, error)
+        self._events.offer(
+            EventKind.RESPONSE,
+            effect.ingress,
+            f"request:{prepared.target}",
+            {"command_id": effect.command_id, "target": prepared.target, **payload},
+        )
+
+    def _timer_due(self, ingress: str, name: str) -> None:
+        self._events.offer(EventKind.TIMER, ingress, "timer", {"name": name})
+
+    # -- what comes to nothing --------------------------------------------------------------------
+
+    async def _settled(
+        self, outcome: asyncio.Future[Refused | None], effect: Effect | Refused
+    ) -> Refused | None:
+        try:
+            return await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            if isinstance(effect, Refused) or not outcome.cancelled():
+                raise  # it is the caller that has gone
+            return refusal(effect, ServiceError("service.stopping", "the service is stopping"))
+
+    def _failed(self, effect: Effect, event: QueuedEvent, raised: Exception) -> Refused:
+        return self._tell(self.effects.failed(effect, _as_error(effect, raised)), event)
+
+    def _tell(self, refused: Refused, event: QueuedEvent) -> Refused:
+        """Tell the operator, and the plugin: never about feedback, or the two would not end."""
+        self._note(refused)
+        if event.kind in FEEDBACK_KINDS:
+            return refused
+        kind = EventKind.DENIED if refused.code.startswith("denied.") else EventKind.SEND_FAILED
+        payload = {
+            "command_id": refused.command_id,
+            "command": refused.kind,
+            "code": refused.code,
+            "message": refused.message,
+        }
+        if event.kind in _HOST_MADE:
+            # No connection's `deliver` decides. (What a tool asked for, its caller hears.)
+            self._events.offer(kind, event.ingress, "host", payload)
+        else:
+            self._connections.feedback(event, kind, payload)
+        return refused
+
+    def _note(self, refused: Refused) -> None:
+        self._ledger.note(
+            refused.code,
+            refused.message,
+            severity="error" if refused.status in ("denied", "unsupported") else "warning",
+            hint=refused.hint,
+            command_id=refused.command_id,
+            event_id=refused.event_id,
+        )
+
+
+def _as_error(effect: Effect, raised: Exception) -> YoiError:
+    return defect(raised, f"carrying out {effect.kind}")

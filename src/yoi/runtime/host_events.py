@@ -1,0 +1,44 @@
+"""Queues the events that the host makes itself: a start, a timer, an answer, feedback."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.permissions.connection_settings import OnFull
+from yoi.protocol.ingress import EventKind, IngressEvent
+from yoi.runtime.ledger import Ledger
+from yoi.types import Clock, rfc3339_ms
+
+
+class HostEvents:
+    """See the module docstring. `wake` has the dispatcher look at the queue."""
+
+    def __init__(
+        self, queue: IngressQueue, ledger: Ledger, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        self._queue = queue
+        self._ledger = ledger
+        self._clock = clock
+        self._wake = wake
+
+    def offer(self, kind: EventKind, ingress: str, source: str, payload: dict[str, Any]) -> None:
+        """Queue one event; without room it is counted and told to the operator."""
+        event = IngressEvent(
+            kind=kind,
+            source=source,
+            ingress_name=ingress,
+            payload=payload,
+            created_at=rfc3339_ms(self._clock.wall_ms()),
+            correlation_id=f"host.{secrets.token_hex(8)}",
+        )
+        # It waits like a frame of a paused connection: accepted, within the overdraft.
+        offered = self._queue.offer(event, OnFull.PAUSE)
+        if offered in (Offered.ACCEPTED, Offered.PAUSE):
+            self._ledger.counters.enqueued += 1
+        else:
+            self._ledger.counters.rejected += 1
+            self._ledger.note(
+                "service.queue_full", f"no room for the {kind} event", severity="error"
+            )
+        self._wake()

@@ -1,0 +1,147 @@
+"""The connections of one service: opened with it, judged when grants change, closed with it."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from yoi.core.ingress_queue import IngressQueue
+from yoi.core.redaction import Masker
+from yoi.errors import ConnectionFailure, YoiError
+from yoi.permissions import Url
+from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.status import ConnectionStatus
+from yoi.runtime.connection_adapter import ConnectionAdapter
+from yoi.runtime.containment import ContainedSink
+from yoi.runtime.ledger import Ledger
+from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
+from yoi.types import Clock
+
+
+class ServiceConnections:
+    """See the module docstring. `failed` hears of a fault of ours in what a connection reports."""
+
+    def __init__(
+        self,
+        specs: Sequence[ConnectionSpec],
+        queue: IngressQueue,
+        ledger: Ledger,
+        clock: Clock,
+        wake: Callable[[], None],
+        masker: Callable[[], Masker],
+        loop: asyncio.AbstractEventLoop,
+        failed: Callable[[YoiError], None],
+    ) -> None:
+        self._specs = specs
+        self._queue = queue
+        self._ledger = ledger
+        self._clock = clock
+        self._wake = wake
+        self._masker = masker
+        self._loop = loop
+        self._failed = failed
+        self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
+        self._adapters: dict[str, ConnectionAdapter] = {}
+        self._handles: dict[str, ConnectionHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._leaving = False
+
+    async def open(self) -> None:
+        """Begin to dial what is not there yet, once earlier connections are closed."""
+        self._leaving = False
+        await self.closed()
+        for spec in self._specs:
+            if spec.settings.name in self._handles:
+                continue
+            adapter = ConnectionAdapter(
+                spec.settings,
+                self._queue,
+                self._ledger,
+                self._clock,
+                self._wake,
+                self._masker,
+            )
+            handle = spec.open(
+                ContainedSink(adapter, f"an event of {spec.settings.name}", self._failed)
+            )
+            adapter.attach(handle)
+            self._adapters[spec.settings.name] = adapter
+            self._handles[spec.settings.name] = handle
+            handle.start()
+
+    def handle(self, name: str) -> ConnectionHandle:
+        """Return the connection `name`. Raises ConnectionFailure `connection.not_open`."""
+        handle = self._handles.get(name)
+        if handle is None:
+            raise ConnectionFailure("connection.not_open", f"{name} is not open", name=name)
+        return handle
+
+    def own_url(self, name: str) -> Url | None:
+        """Return the URL that the manifest names for it."""
+        return self._own_urls.get(name)
+
+    def leave(self) -> None:
+        """Read nothing more: the service stops, and what is read would only be discarded."""
+        self._leaving = True
+        for adapter in self._adapters.values():
+            adapter.leave()
+        for handle in self._handles.values():
+            handle.pause()
+
+    def resume(self, ingresses: Collection[str]) -> None:
+        """Let the connections of `ingresses` read again."""
+        if self._leaving:
+            return
+        for spec in self._specs:
+            if spec.settings.ingress in ingresses and spec.settings.name in self._handles:
+                self._handles[spec.settings.name].resume()
+
+    def feedback(self, event: QueuedEvent, kind: EventKind, payload: dict[str, Any]) -> None:
+        """Queue feedback about a command that answered `event`, as its connection's."""
+        adapter = self._adapters.get(event.connection or "")
+        if adapter is not None:
+            adapter.tell(kind, event.session, payload)
+
+    def reauthorise(self) -> list[str]:
+        """Close (1012) what the grants no longer allow, dial what they allow now.
+
+        Returns the names of those that are refused.
+        """
+        return [name for name, handle in self._handles.items() if not handle.reauthorise()]
+
+    def tell_refused(self, names: Collection[str]) -> None:
+        """Tell the operator why the connections `names` are refused."""
+        for spec in self._specs:
+            if spec.settings.name not in names:
+                continue
+            decision = spec.authorise()
+            self._ledger.note(
+                decision.code or "denied.not_granted",
+                decision.message or f"{spec.settings.name} is no longer allowed where it was",
+                severity="error",
+                scope=f"connection:{spec.settings.name}",
+                hint=decision.hint,
+            )
+
+    def close(self, code: int) -> None:
+        """Begin to close every connection; `closed` waits for it."""
+        handles, self._handles = list(self._handles.values()), {}
+        for handle in handles:
+            task = self._loop.create_task(handle.close(code, "going away"))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def closed(self) -> None:
+        """Wait until earlier connections are closed: a successor must not overlap them."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def statuses(self) -> list[ConnectionStatus]:
+        """Return what a person sees of each, by name."""
+        return [self._status(name) for name in sorted(self._handles)]
+
+    def _status(self, name: str) -> ConnectionStatus:
+        status = self._handles[name].status()
+        adapter = self._adapters[name]
+        status.queue_drops = adapter.drops
+        status.binary_ignored = adapter.binary_ignored
+        status.gaps = adapter.gaps
+        return status
