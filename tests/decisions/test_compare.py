@@ -190,12 +190,12 @@ def test_every_key_of_yoi_toml_is_classified():
     plugin, worker = SECTIONS["plugin"].keys, SECTIONS["worker"].keys
     assert known(plugin) == enablement._ENTRY_KEYS
     assert set(GRANT_KEYS) | {"id", "version", "digest"} == enablement._GRANT_KEYS
-    assert known(worker) == profile._WORKER
-    assert known(worker["tools"].keys) == profile._TOOL
-    assert known(worker["notify"].keys) == profile._NOTIFY
-    assert known(SECTIONS["observation"].keys) == serving_settings._OBSERVATION
-    assert known(SECTIONS["runtime"].keys) == serving_settings._RUNTIME
-    assert known(SECTIONS["upstream"].keys) == serving_settings._UPSTREAM
+    assert known(worker) == set(profile.WORKER.keys)
+    assert known(worker["tools"].keys) == set(profile.TOOL.keys)
+    assert known(worker["notify"].keys) == set(profile.NOTIFY.keys)
+    assert known(SECTIONS["observation"].keys) == set(serving_settings.OBSERVATION.keys)
+    assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)
+    assert known(SECTIONS["upstream"].keys) == set(serving_settings.UPSTREAM.keys)
     assert known(SECTIONS["secrets"].keys) == set(secret_settings._KEYS)
 
 

@@ -8,27 +8,41 @@ Read strictly, as every table of the operator. No endpoint of a runtime is in an
 
 import ipaddress
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from yoi.errors import EnablementError, SecretError, UrlRefused, YoiError
+from yoi.errors import EnablementError, SecretError, UrlRefused
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 from yoi.secrets.files import read_private
 from yoi.serving.names import ListenerNames, url_of
-from yoi.tables import FaultKind, Table, TomlFault, parse_toml
+from yoi.toml import (
+    Bad,
+    Faults,
+    Flag,
+    Key,
+    ListOf,
+    Nested,
+    Parsed,
+    Row,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+    TomlFault,
+    joined,
+    parse_toml,
+)
 
+FILE_NAME = "yoi.toml"
 OBSERVATION_LISTEN = "127.0.0.1:7717"
 RUNTIME_LISTEN = "127.0.0.1:7718"
 LOCAL_RUNTIME = "local"
 
 _PATH_CHARS = 4096
 _NAME_CHARS = 262
-_TLS = frozenset({"certificate", "key"})
-_OBSERVATION = frozenset({"listen", "names", "origins", "tls", "persist"})
-_RUNTIME = frozenset({"id", "listen", "names", "tls"})
-_UPSTREAM = frozenset({"id", "url", "token", "ca", "insecure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,13 @@ class ListenerSettings:
             names=self.names,
             origins=self.origins,
         )
+
+    def below(self, folder: Path) -> "ListenerSettings":
+        """Return the same with the paths of its files below `folder`, unless they are absolute."""
+        if self.tls is None:
+            return self
+        files = TlsFiles(folder / self.tls.certificate, folder / self.tls.key)
+        return replace(self, tls=files)
 
     def url_at(self, address: str, port: int) -> str:
         """Return its URL once it is bound."""
@@ -132,71 +153,100 @@ class ServingSettings:
 
     @classmethod
     def parse(cls, toml: bytes, workspace: Path, limits: Limits = LIMITS) -> "ServingSettings":
-        """Return what `toml` says; relative paths are below `workspace`."""
+        """Return what `toml` says; relative paths are below `workspace`.
+
+        Raises EnablementError for the first fault; with several, `fields["faults"]` has them all.
+        """
         try:
             document = parse_toml(toml)
         except TomlFault as exc:
             raise EnablementError(
                 "enablement.toml", f"yoi.toml: {exc.message}", at="", line=exc.line
             ) from None
-        observation = Table(document.get("observation", {}), "observation", _OBSERVATION, _fault)
-        runtime = Table(document.get("runtime", {}), "runtime", _RUNTIME, _fault)
-        backend = Table(document.get("backend", {}), "backend", frozenset({"runtimes"}), _fault)
+        return cls.read(document, workspace, FILE_NAME)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any], folder: Path, file_name: str) -> "ServingSettings":
+        """Return what the tables of a decoded document say; relative paths are below `folder`."""
+        faults = Faults()
+        tables = [
+            spec.read(document.get(name, {}), name, faults)
+            for name, spec in (("observation", OBSERVATION), ("runtime", RUNTIME))
+        ]
+        remotes = BACKEND.read(document.get("backend", {}), "backend", faults)
+        if faults:
+            raise malformed(faults, file_name)
+        backend, runtime = tables
+        assert isinstance(backend, BackendSettings)
+        assert isinstance(runtime, RuntimeSettings)
+        assert not isinstance(remotes, Bad)
         return cls(
-            backend=BackendSettings(
-                listener=_listener(observation, OBSERVATION_LISTEN, workspace, limits),
-                persist=observation.flag("persist"),
+            backend=replace(backend, listener=backend.listener.below(folder)),
+            runtime=replace(runtime, listener=runtime.listener.below(folder)),
+            runtimes=tuple(
+                replace(one, ca=None if one.ca is None else folder / one.ca) for one in remotes
             ),
-            runtime=RuntimeSettings(
-                id=runtime.safe_id("id") if runtime.has("id") else LOCAL_RUNTIME,
-                listener=_listener(runtime, RUNTIME_LISTEN, workspace, limits),
-            ),
-            runtimes=tuple(_runtimes(backend, workspace, limits)),
         )
 
     def check_local(self) -> None:
         """Raise EnablementError where a runtime elsewhere has the id of the one in this process."""
         if any(one.id == self.runtime.id for one in self.runtimes):
-            raise _refused(
+            faults = Faults()
+            faults.add(
+                "value",
                 "backend.runtimes",
                 f'has "{self.runtime.id}" too, which is the runtime of this process',
                 'give this one another name: [runtime] id = "..."',
             )
+            raise malformed(faults, FILE_NAME)
 
 
-def _listener(table: Table, default: str, workspace: Path, limits: Limits) -> ListenerSettings:
-    listen = _listen(table, default)
-    tls = None
-    inner = table.table("tls", _TLS)
-    if inner is not None:
-        tls = TlsFiles(_path(inner, "certificate", workspace), _path(inner, "key", workspace))
-    settings = ListenerSettings(
-        listen=listen,
-        names=tuple(_names(table, limits)),
-        origins=tuple(_origins(table, limits)),
-        tls=tls,
-        chosen=table.has("listen"),
+def malformed(faults: Faults, file_name: str) -> EnablementError:
+    """Return `faults` as the error of an operator's file."""
+    return joined(
+        [
+            EnablementError(
+                "enablement.malformed",
+                f"{file_name}: {fault.at}: {fault.message}",
+                hint=fault.hint,
+                at=fault.at,
+                kind=fault.kind,
+            )
+            for fault in faults
+        ],
+        faults.count,
     )
+
+
+def _listener(row: Row) -> ListenerSettings:
+    listen: Listen = row["listen"]
     address = ipaddress.ip_address(listen.address)
-    if not address.is_loopback and tls is None:
-        raise _refused(
-            table.path("listen"),
+    if not address.is_loopback and row["tls"] is None:
+        row.fault(
+            "value",
+            "listen",
             f"{listen} can be reached from other machines, and there is no TLS: everybody on the "
             "way could read what is watched",
-            f'give it a certificate: [{table.at}] tls = {{ certificate = "...", key = "..." }}\n'
+            f'give it a certificate: [{row.at}] tls = {{ certificate = "...", key = "..." }}\n'
             "or listen at 127.0.0.1, behind a proxy on this machine that does TLS",
         )
-    if address.is_unspecified and not settings.names:
-        raise _refused(
-            table.path("names"),
+    if address.is_unspecified and not row["names"]:
+        row.fault(
+            "missing",
+            "names",
             f"is required: a listener at {listen.address} does not know its own name",
-            f'say how clients reach it: [{table.at}] names = ["yoi.example.com"]',
+            f'say how clients reach it: [{row.at}] names = ["yoi.example.com"]',
         )
-    return settings
+    return ListenerSettings(
+        listen=listen,
+        names=row["names"],
+        origins=row.get("origins", ()),
+        tls=row["tls"],
+        chosen=row.has("listen"),
+    )
 
 
-def _listen(table: Table, default: str) -> Listen:
-    text = table.text("listen", _NAME_CHARS) if table.has("listen") else default
+def _listen(text: str) -> Listen:
     host, _, port = text.rpartition(":")
     if host == "localhost":
         host = "127.0.0.1"
@@ -214,107 +264,161 @@ def _listen(table: Table, default: str) -> Listen:
         or len(port) > 5
         or int(port) > 65535
     ):
-        raise table.fault(
-            "value",
-            "listen",
+        raise ValueError(
             'must be an address and a port, as "127.0.0.1:7717", "[::1]:7717" or "0.0.0.0:443"; '
-            "port 0 takes any that is free",
+            "port 0 takes any that is free"
         )
     return Listen(str(address), int(port))
 
 
-def _names(table: Table, limits: Limits) -> Iterator[str]:
-    for index, text in _texts(table, "names", limits):
-        try:
-            url = Url.parse(f"https://{text}", REQUEST_SCHEMES)
-        except UrlRefused:
-            url = None
-        # Whatever is more than a host and a port stands in the canonical form, too.
-        if url is None or url.request_target != "/" or text.lower() not in _hosts(url):
-            raise table.fault(
-                "value", f"names[{index}]", 'must be a host name or address, as "yoi.example.com"'
-            )
-        yield text.lower()
+def _name(text: str) -> str:
+    try:
+        url = Url.parse(f"https://{text}", REQUEST_SCHEMES)
+    except UrlRefused:
+        url = None
+    # More than a host and a port would show in the canonical form.
+    if url is None or url.request_target != "/" or text.lower() not in _hosts(url):
+        raise ValueError('must be a host name or address, as "yoi.example.com"')
+    return text.lower()
 
 
 def _hosts(url: Url) -> tuple[str, str]:
     return url.bracketed_host, f"{url.bracketed_host}:{url.port}"
 
 
-def _origins(table: Table, limits: Limits) -> Iterator[str]:
-    if not table.has("origins"):
-        return
-    for index, text in _texts(table, "origins", limits):
-        try:
-            url = Url.parse(text, REQUEST_SCHEMES)
-        except UrlRefused:
-            url = None
-        if url is None or url.href != f"{text.lower()}/":
-            raise table.fault(
-                "value",
-                f"origins[{index}]",
-                "must be a scheme, a host and a port that is not the default, as "
-                '"https://console.example.com"',
-            )
-        yield text.lower()
-
-
-def _texts(table: Table, key: str, limits: Limits) -> Iterator[tuple[int, str]]:
-    texts = table.texts(key, _NAME_CHARS)
-    if len(texts) > limits.listener_names:
-        raise table.fault("too_large", key, f"has more than {limits.listener_names} entries")
-    return iter(enumerate(texts))
-
-
-def _path(table: Table, key: str, workspace: Path) -> Path:
-    return workspace / Path(table.text(key, _PATH_CHARS)).expanduser()
-
-
-def _runtimes(backend: Table, workspace: Path, limits: Limits) -> Iterator[RemoteRuntime]:
-    found: set[str] = set()
-    tables = list(backend.tables("runtimes", _UPSTREAM))
-    if len(tables) > limits.backend_runtimes:
-        raise backend.fault("too_large", "runtimes", f"has more than {limits.backend_runtimes}")
-    for table in tables:
-        runtime_id = table.safe_id("id")
-        if runtime_id in found:
-            raise table.fault("duplicate", "id", f'"{runtime_id}" is another runtime, too')
-        found.add(runtime_id)
-        yield RemoteRuntime(
-            id=runtime_id,
-            url=_url(table),
-            token=table.safe_id("token"),
-            ca=_path(table, "ca", workspace) if table.has("ca") else None,
-        )
-
-
-def _url(table: Table) -> str:
-    text = table.text("url", LIMITS.url_chars)
+def _origin(text: str) -> str:
     try:
-        url = Url.parse(text, WEBSOCKET_SCHEMES)
-    except UrlRefused as exc:
-        # Not the words: they repeat the URL.
-        raise table.fault("value", "url", f"is not acceptable ({exc.code})") from None
-    if url.query:
-        raise table.fault("value", "url", "must have no query")
+        url = Url.parse(text, REQUEST_SCHEMES)
+    except UrlRefused:
+        url = None
+    if url is None or url.href != f"{text.lower()}/":
+        raise ValueError(
+            "must be a scheme, a host and a port that is not the default, as "
+            '"https://console.example.com"'
+        )
+    return text.lower()
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _remote(row: Row) -> RemoteRuntime:
+    url: Url = row["url"]
     local = url.host == "localhost" or (url.ip is not None and url.ip.is_loopback)
-    if not url.secure and not local and not table.flag("insecure"):
-        raise _refused(
-            table.path("url"),
+    if not url.secure and not local and not row["insecure"]:
+        row.fault(
+            "value",
+            "url",
             "is plain ws: to another machine: token and all that is watched could be read on the "
             "way",
             "use wss:, or say insecure = true where another layer encrypts (a VPN)",
         )
-    if url.secure and table.flag("insecure"):
-        raise table.fault("value", "insecure", "does not go with wss:")
-    return url.href.rstrip("/")
+    if url.secure and row["insecure"]:
+        row.fault("value", "insecure", "does not go with wss:")
+    return RemoteRuntime(id=row["id"], url=url.href.rstrip("/"), token=row["token"], ca=row["ca"])
 
 
-def _fault(kind: FaultKind, at: str, message: str) -> YoiError:
-    return EnablementError("enablement.malformed", f"yoi.toml: {at}: {message}", at=at, kind=kind)
+def _remote_url(text: str) -> Url:
+    try:
+        url = Url.parse(text, WEBSOCKET_SCHEMES)
+    except UrlRefused as exc:
+        # Not the words: they repeat the URL.
+        raise ValueError(f"is not acceptable ({exc.code})") from None
+    if url.query:
+        raise ValueError("must have no query")
+    return url
 
 
-def _refused(at: str, message: str, hint: str) -> YoiError:
-    return EnablementError(
-        "enablement.malformed", f"yoi.toml: {at}: {message}", hint=hint, at=at, kind="value"
+_PATH = Parsed(Text(_PATH_CHARS), _path, "path")
+_TLS = TableSpec(
+    (
+        Key("certificate", _PATH, "PEM: the certificate with its chain", required=True),
+        Key("key", _PATH, "PEM: its key", required=True),
+    ),
+    lambda row: TlsFiles(row["certificate"], row["key"]),
+)
+
+
+def _listener_keys(default: str) -> tuple[Key, ...]:
+    return (
+        Key(
+            "listen",
+            Parsed(Text(_NAME_CHARS), _listen, "address and port"),
+            "where to listen; port 0 takes any that is free. Beyond loopback it needs `tls`",
+            default=_listen(default),
+        ),
+        Key(
+            "names",
+            ListOf(Parsed(Text(_NAME_CHARS), _name, "host name"), LIMITS.listener_names),
+            "further names by which clients reach it",
+            default=(),
+        ),
+        Key(
+            "tls",
+            Nested(_TLS),
+            "`{ certificate, key }`: PEM files, relative to the workspace",
+        ),
     )
+
+
+OBSERVATION = TableSpec(
+    (
+        *_listener_keys(OBSERVATION_LISTEN),
+        Key(
+            "origins",
+            ListOf(Parsed(Text(_NAME_CHARS), _origin, "origin"), LIMITS.listener_names),
+            "further origins whose pages may ask",
+            default=(),
+        ),
+        Key("persist", Flag(), "whether the backlog survives a restart", default=False),
+    ),
+    lambda row: BackendSettings(listener=_listener(row), persist=row["persist"]),
+    about="The listener for browsers and observers.",
+)
+RUNTIME = TableSpec(
+    (
+        Key("id", SafeId(), "what clients call this runtime", default=LOCAL_RUNTIME),
+        *_listener_keys(RUNTIME_LISTEN),
+    ),
+    lambda row: RuntimeSettings(id=row["id"], listener=_listener(row)),
+    about="The listener of a runtime that backends elsewhere read (`yoi runtime`).",
+)
+UPSTREAM = TableSpec(
+    (
+        Key("id", SafeId(), "what clients call it; unique", required=True),
+        Key(
+            "url",
+            Parsed(Text(LIMITS.url_chars), _remote_url, "URL"),
+            "`wss://HOST[:PORT][/PREFIX]` of its listener",
+            required=True,
+        ),
+        Key(
+            "token",
+            SafeId(),
+            "the name in the secret store of the token that the runtime gave this backend",
+            required=True,
+        ),
+        Key("ca", _PATH, "PEM authorities to trust instead of the system's"),
+        Key(
+            "insecure",
+            Flag(),
+            "allows plain `ws:` to another machine, where another layer encrypts",
+            default=False,
+        ),
+    ),
+    _remote,
+    about="A runtime elsewhere that this backend reads.",
+)
+BACKEND = TableSpec[tuple[RemoteRuntime, ...]](
+    (
+        Key(
+            "runtimes",
+            Rows(UPSTREAM, LIMITS.backend_runtimes, unique="id"),
+            "runtimes elsewhere, see `[[backend.runtimes]]`",
+            default=(),
+        ),
+    ),
+    lambda row: tuple(row["runtimes"]),
+    about="What a backend reads beside the runtime of its own process.",
+)

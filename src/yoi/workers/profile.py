@@ -2,33 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from yoi.errors import WorkerError, YoiError
-from yoi.limits import LIMITS, Limits
-from yoi.tables import FaultKind, Table
-from yoi.workers.items import Approval
-from yoi.workers.tools import ToolChoice
-
-_WORKER = frozenset(
-    {
-        "name",
-        "model",
-        "base_url",
-        "api_key",
-        "instructions",
-        "max_turns",
-        "max_output_tokens",
-        "thinking",
-        "tools",
-        "notify",
-        "script",
-    }
+from yoi.errors import WorkerError
+from yoi.limits import LIMITS
+from yoi.toml import (
+    AnyTable,
+    Bad,
+    Choice,
+    Fault,
+    Faults,
+    Flag,
+    Key,
+    Parsed,
+    Row,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+    Whole,
+    joined,
 )
-_TOOL = frozenset({"plugin", "tool", "name", "approval"})
-_NOTIFY = frozenset({"plugin", "start_run", "per_minute"})
-_SCRIPT = frozenset({"when", "say", "call", "arguments"})
-_THINKING = ("off", "low", "medium", "high")
+from yoi.workers.tools import ToolChoice
 
 SCRIPTED = "scripted"
 
@@ -76,96 +71,157 @@ class WorkerProfile:
     script: tuple[ScriptRule, ...] = ()
 
     @classmethod
-    def parse(cls, value: Any, at: str = "workers", limits: Limits = LIMITS) -> "WorkerProfile":
+    def parse(cls, value: Any, at: str = "workers") -> "WorkerProfile":
         """Return the profile in one decoded `[[workers]]` table.
 
-        Raises WorkerError `worker.profile` with the dotted path in `fields["at"]`.
+        Raises WorkerError `worker.profile` with the dotted path in `fields["at"]`; with several
+        faults, `fields["faults"]` has them all.
         """
-        table = Table(value, at, _WORKER, _fault)
-        name = table.safe_id("name")
-        model = _model(table)
-        script = tuple(_script_rule(rule) for rule in table.tables("script", _SCRIPT))
-        if bool(script) != (model.model == SCRIPTED):
-            raise table.fault(
-                "value", "script", f'belongs to model = "{SCRIPTED}", which needs one; others none'
-            )
-        instructions = table.optional_text("instructions", "", limits.instructions_bytes // 4)
-        tools = tuple(_tool(each) for each in table.tables("tools", _TOOL))
-        names = [tool.name for tool in tools]
-        if len(set(names)) != len(names):
-            raise table.fault("duplicate", "tools", "two tools have the same name")
-        rules: dict[str, NotifyRule] = {}
-        for each in table.tables("notify", _NOTIFY):
-            rule = _notify_rule(each, limits)
-            if rule.plugin in rules:
-                raise each.fault("duplicate", "plugin", "has a rule already")
-            rules[rule.plugin] = rule
-        return cls(
-            name=name,
-            model=model,
-            instructions=instructions,
-            max_turns=table.number("max_turns", limits.run_turns, 1, limits.run_turns_max),
-            tools=tools,
-            notify=rules,
-            script=script,
+        faults = Faults()
+        profile = WORKER.read(value, at, faults)
+        if isinstance(profile, Bad):
+            raise joined([_error(fault) for fault in faults], faults.count)
+        return profile
+
+
+def _error(fault: Fault) -> WorkerError:
+    message = f"{fault.at} {fault.message}"
+    return WorkerError("worker.profile", message, hint=fault.hint, at=fault.at, kind=fault.kind)
+
+
+def _model_name(text: str) -> str:
+    if text != SCRIPTED and not all(text.partition(":")):
+        raise ValueError(f'must be "provider:model" or "{SCRIPTED}", not "{text}"')
+    return text
+
+
+def _base_url(text: str) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return text or None
+
+
+def _script_rule(row: Row) -> ScriptRule:
+    if not row["say"] and not row["call"]:
+        row.fault("missing", "say", "or call is required")
+    return ScriptRule(row["when"], row["say"], row["call"], row["arguments"])
+
+
+def _profile(row: Row) -> WorkerProfile:
+    if bool(row["script"]) != (row["model"] == SCRIPTED):
+        row.fault(
+            "value", "script", f'belongs to model = "{SCRIPTED}", which needs one; others none'
         )
-
-
-def _fault(kind: FaultKind, at: str, message: str) -> YoiError:
-    return WorkerError("worker.profile", f"{at} {message}", at=at, kind=kind)
-
-
-def _model(table: Table) -> ModelChoice:
-    model = table.text("model")
-    if model != SCRIPTED and not all(model.partition(":")):
-        raise table.fault(
-            "value", "model", f'must be "provider:model" or "{SCRIPTED}", not "{model}"'
-        )
-    base_url = table.optional_text("base_url", "", LIMITS.url_chars) or None
-    if base_url is not None and not base_url.startswith(("http://", "https://")):
-        raise table.fault("value", "base_url", "must start with http:// or https://")
-    tokens = table.number("max_output_tokens", 0, 1, 10_000_000)
-    thinking = table.choice("thinking", _THINKING, "") or None
-    return ModelChoice(
-        model=model,
-        base_url=base_url,
-        api_key=table.safe_id("api_key") if table.has("api_key") else None,
-        max_output_tokens=tokens or None,
-        thinking=cast(Literal["off", "low", "medium", "high"] | None, thinking),
-    )
-
-
-def _tool(table: Table) -> ToolChoice:
-    tool = table.text("tool")
-    return ToolChoice(
-        service=table.safe_id("plugin"),
-        tool=tool,
-        name=table.text("name") if table.has("name") else tool,
-        # A plugin's own word about what its tool does is no reason to run it unasked.
-        approval=cast(Approval, table.choice("approval", ("auto", "ask", "deny"), "ask")),
-    )
-
-
-def _notify_rule(table: Table, limits: Limits) -> NotifyRule:
-    return NotifyRule(
-        plugin=table.safe_id("plugin"),
-        start_run=table.flag("start_run"),
-        per_minute=table.number(
-            "per_minute", limits.notify_per_minute, 1, limits.notify_per_minute_max
+    names = [tool.name for tool in row["tools"]]
+    if len(set(names)) != len(names):
+        row.fault("duplicate", "tools", "two tools have the same name")
+    return WorkerProfile(
+        name=row["name"],
+        model=ModelChoice(
+            model=row["model"],
+            base_url=row["base_url"],
+            api_key=row["api_key"],
+            max_output_tokens=row["max_output_tokens"],
+            thinking=row["thinking"],
         ),
+        instructions=row["instructions"],
+        max_turns=row["max_turns"],
+        tools=row["tools"],
+        notify={rule.plugin: rule for rule in row["notify"]},
+        script=row["script"],
     )
 
 
-def _script_rule(table: Table) -> ScriptRule:
-    arguments = table.raw("arguments")
-    if arguments is not None and not isinstance(arguments, dict):
-        raise table.fault("type", "arguments", "must be a table")
-    rule = ScriptRule(
-        when=table.optional_text("when", "", LIMITS.description_chars),
-        say=table.optional_text("say", "", LIMITS.description_chars),
-        call=table.optional_text("call", "", LIMITS.name_bytes),
-        arguments=arguments or {},
-    )
-    if not rule.say and not rule.call:
-        raise table.fault("missing", "say", "or call is required")
-    return rule
+TOOL = TableSpec(
+    (
+        Key("plugin", SafeId(), "the instance's name", required=True),
+        Key("tool", Text(), "the tool's name in its manifest", required=True),
+        Key("name", Text(), "what the model calls it", default_words="the tool's name"),
+        Key(
+            "approval",
+            Choice(("auto", "ask", "deny")),
+            "whether a call runs by itself, waits for a person, or is not offered",
+            # A plugin's own word about what its tool does is no reason to run it unasked.
+            default="ask",
+        ),
+    ),
+    lambda row: ToolChoice(row["plugin"], row["tool"], row["name"] or row["tool"], row["approval"]),
+    about="A tool of a plugin that the worker may call.",
+)
+NOTIFY = TableSpec(
+    (
+        Key("plugin", SafeId(), "the instance's name", required=True),
+        Key("start_run", Flag(), "whether a notification starts a run by itself", default=False),
+        Key(
+            "per_minute",
+            Whole(1, LIMITS.notify_per_minute_max),
+            "notifications a minute",
+            default=LIMITS.notify_per_minute,
+        ),
+    ),
+    lambda row: NotifyRule(row["plugin"], row["start_run"], row["per_minute"]),
+    about="A plugin that may put messages from outside before the worker.",
+)
+SCRIPT = TableSpec(
+    (
+        Key(
+            "when",
+            Text(LIMITS.description_chars, blank=True),
+            "text that the last message contains",
+            default="",
+            default_words="any",
+        ),
+        Key("say", Text(LIMITS.description_chars, blank=True), "what it answers", default=""),
+        Key("call", Text(blank=True), "the tool it calls", default=""),
+        Key("arguments", AnyTable(), "the arguments of the call", default={}),
+    ),
+    _script_rule,
+    about="A rule of the scripted model, which needs no network; the first that fits counts.",
+)
+WORKER = TableSpec(
+    (
+        Key("name", SafeId(), "unique", required=True),
+        Key(
+            "model",
+            Parsed(Text(), _model_name),
+            f"`provider:model`, or `{SCRIPTED}` for one that works offline",
+            required=True,
+        ),
+        Key(
+            "base_url",
+            Parsed(Text(LIMITS.url_chars, blank=True), _base_url, "URL"),
+            "where the model is",
+            default_words="its provider's",
+        ),
+        Key("api_key", SafeId(), "the name of its key in the secret store"),
+        Key(
+            "instructions",
+            Text(LIMITS.instructions_bytes // 4, blank=True),
+            "what the model is told",
+            default="",
+        ),
+        Key(
+            "max_turns",
+            Whole(1, LIMITS.run_turns_max),
+            "model calls of one run",
+            default=LIMITS.run_turns,
+        ),
+        Key(
+            "max_output_tokens",
+            Whole(1, 10_000_000),
+            "of one answer",
+            default_words="the provider's",
+        ),
+        Key(
+            "thinking",
+            Choice(("off", "low", "medium", "high")),
+            "how much the model thinks",
+            default_words="the provider's",
+        ),
+        Key("tools", Rows(TOOL), "see `[[workers.tools]]`", default=()),
+        Key("notify", Rows(NOTIFY, unique="plugin"), "see `[[workers.notify]]`", default=()),
+        Key("script", Rows(SCRIPT), "see `[[workers.script]]`", default=()),
+    ),
+    _profile,
+    about="A worker: an agent with a name, a model, tools and a history.",
+)
