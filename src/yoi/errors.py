@@ -25,6 +25,7 @@
     ├── WorkerError           a worker cannot do what was asked in its state
     ├── ModelError            a model call failed
     ├── ObserveError          something cannot be watched, and trying again would not help
+    ├── TicketError           a work item cannot be read, or not changed as asked
     ├── ServingError          a listener could not be opened, or not as configured
     └── UsageError            a command line that cannot be carried out
 
@@ -218,6 +219,12 @@ class ObserveError(YoiError):
     """Something cannot be watched, and connecting again would not change that."""
 
     family = "observe"
+
+
+class TicketError(YoiError):
+    """A work item cannot be read, or not changed as asked; `fields["line"]` where it has one."""
+
+    family = "ticket"
 
 
 class UsageError(YoiError):
@@ -443,6 +450,21 @@ CODES: dict[str, str] = {
     "observe.tls": "the server's certificate cannot be trusted",
     "observe.refused": "the server refused for good, or is not one of Yoi",
     "observe.unreachable": "the server did not answer a question that is asked once",
+    # ticket
+    "ticket.id": "a ticket id is 13 characters of Crockford's base 32",
+    "ticket.unknown": "there is no ticket of that id",
+    "ticket.file": "a file of a ticket is a link, another kind of file, or cannot be read",
+    "ticket.utf8": "a file of a ticket is not UTF-8 text",
+    "ticket.too_large": "a file of a ticket, or one event, is over its bound",
+    "ticket.front_matter": "the front matter of item.md cannot be read",
+    "ticket.thread": "thread.md is damaged where something would be added",
+    "ticket.relations": "artifacts/relations.json is damaged",
+    "ticket.value": "a value cannot be written into a ticket",
+    "ticket.transition": "the state does not lead there, or a condition is not met",
+    "ticket.cycle": "an item would depend on itself",
+    "ticket.conflict": "what is to be added stands there already",
+    "ticket.busy": "a file of a ticket is being changed by something else all the time",
+    "ticket.bounds": "there are as many tickets as a workspace may have",
     # usage
     "usage.arguments": "the arguments do not go together",
     "usage.aborted": "the person said no",

@@ -62,6 +62,17 @@ class Limits:
     passphrase_min_chars: int = bound(12, "shorter ones are guessed, scrypt or not")
     mask_min_chars: int = bound(16, "a shorter secret may be an ordinary word of a message")
 
+    # tickets
+    tickets: int = bound(10_000, "work items of one workspace; a listing reads each item.md")
+    ticket_item_bytes: int = bound(1 * MIB, "item.md or resolution.md; a person reads it")
+    ticket_thread_bytes: int = bound(32 * MIB, "thread.md: years of events")
+    ticket_event_bytes: int = bound(256 * KIB, "the text of one event that is added")
+    ticket_front_matter_bytes: int = bound(16 * KIB, "the head of item.md")
+    ticket_front_matter_nodes: int = bound(1_000, "values in it, nested ones counted")
+    ticket_relations_bytes: int = bound(1 * MIB, "artifacts/relations.json")
+    ticket_relations: int = bound(1_000, "relations, or artifacts, of one item")
+    ticket_title_chars: int = bound(200, "a title, an author, a reason: one line")
+
     # ingress and services
     queue_events: int = bound(1024, "frames waiting for one plugin")
     queue_bytes: int = bound(8 * MIB, "bytes waiting for one plugin")

@@ -23,6 +23,7 @@ from yoi.cli import (
     secret,
     serve,
     service,
+    ticket,
     token,
     watch,
     worker,
@@ -45,6 +46,7 @@ app.command("backend")(backend.backend)
 app.command("console")(console.console)
 app.add_typer(service.app, name="service")
 app.add_typer(worker.app, name="worker")
+app.add_typer(ticket.app, name="ticket")
 app.command("watch")(watch.watch)
 app.add_typer(secret.app, name="secret")
 app.add_typer(token.app, name="token")

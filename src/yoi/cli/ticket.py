@@ -1,0 +1,360 @@
+"""`yoi ticket`: work items of a workspace, as files that people read."""
+
+import contextlib
+import getpass
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.output import Output
+from yoi.errors import UsageError
+
+if TYPE_CHECKING:
+    from yoi.tickets.front_matter import Value
+    from yoi.tickets.store import Change, TicketStore
+
+app = typer.Typer(help="Work items: what is to be done, and its thread.", rich_markup_mode=None)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="An id from `yoi ticket list`.")]
+Author = Annotated[
+    str | None,
+    typer.Option("--author", metavar="NAME", help="Who says so (default: the account's name)."),
+]
+Words = Annotated[
+    str | None,
+    typer.Option("--message", "-m", metavar="TEXT", help="The text; without it $EDITOR asks."),
+]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="WORD", help="One line, kept with the event.")
+]
+_EMPTY = """# {title}
+
+## Background
+
+## Requirements
+
+## Acceptance
+
+- """
+
+
+@app.command("new")
+def new(
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="One line.")],
+    message: Words = None,
+    assignee: Annotated[str | None, typer.Option("--assignee", metavar="NAME")] = None,
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Make an item, in state planning."""
+    from yoi.cli import ticket_view
+
+    store = _store(workspace)
+    body = _text(message, _EMPTY.format(title=title), "item")
+    made = store.new(title, body, _by(author), assignee)
+    Output("ticket new", as_json).show(
+        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "made")
+    )
+
+
+@app.command("list")
+def list_(
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="Only these; may be given several times."),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="WORDS", help="Only items that hold this.")
+    ] = None,
+    most: Annotated[int, typer.Option("--most", min=1, max=10_000, metavar="N")] = 100,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """List the items, newest last; damaged ones too, with the line."""
+    from yoi.cli import ticket_view
+    from yoi.tickets.ticket import Damaged
+
+    wanted = [
+        one
+        for one in _store(workspace).listing()
+        if isinstance(one, Damaged)
+        or (
+            (not state or one.state in state)
+            and (text is None or text.casefold() in (one.title + one.body).casefold())
+        )
+    ]
+    shown = wanted[-most:]
+    Output("ticket list", as_json).show(
+        {"tickets": [one.to_json() for one in shown], "left_out": len(wanted) - len(shown)},
+        lambda: ticket_view.overview(shown, len(wanted) - len(shown)),
+    )
+
+
+@app.command("show")
+def show(
+    ticket: Id,
+    events: Annotated[
+        int, typer.Option("--events", min=0, max=10_000, metavar="N", help="The last N events.")
+    ] = 20,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Show one item: its text, its relations, the end of its thread."""
+    from yoi.cli import ticket_view
+
+    seen = ticket_view.Seen.of(_store(workspace), ticket, events)
+    Output("ticket show", as_json).show(seen.to_json(), lambda: ticket_view.details(seen))
+
+
+@app.command("edit")
+def edit(
+    ticket: Id,
+    title: Annotated[str | None, typer.Option("--title", metavar="TITLE")] = None,
+    assignee: Annotated[
+        str | None, typer.Option("--assignee", metavar="NAME", help="Empty: nobody.")
+    ] = None,
+    message: Words = None,
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Change the title, the assignee or the text; without options $EDITOR opens the text."""
+    from yoi.cli import ticket_view
+
+    store = _store(workspace)
+    now = store.ticket(ticket)
+    changes: dict[str, Value] = {}
+    if title is not None:
+        changes["title"] = title
+    if assignee is not None:
+        changes["assignee"] = assignee or None
+    body: str | None = None
+    if message is not None or not changes:
+        body = "\n" + _text(message, now.body.strip("\n"), "item").strip("\n") + "\n"
+    made = store.edit(now.id, _by(author), changes=changes, body=body)
+    Output("ticket edit", as_json).show(
+        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "changed")
+    )
+
+
+@app.command("comment")
+def comment(
+    ticket: Id,
+    message: Words = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind", metavar="KIND", help="comment, decision, plan, implementation_report, ..."
+        ),
+    ] = "comment",
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Add to the thread; the item itself stays as it is."""
+    from yoi.cli import ticket_view
+
+    if not kind.replace("_", "").isalnum() or kind in ("create", "state_changed", "review"):
+        raise UsageError(
+            "usage.arguments",
+            f"{kind!r} is not a kind of comment",
+            hint="one word such as decision; states and reviews have commands of their own",
+        )
+    store = _store(workspace)
+    made = store.ticket(ticket)
+    store.comment(made.id, _text(message, "", kind), _by(author), kind)
+    Output("ticket comment", as_json).show(
+        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "commented")
+    )
+
+
+@app.command("review")
+def review(
+    ticket: Id,
+    verdict: Annotated[str, typer.Argument(metavar="approve|request_changes")],
+    message: Words = None,
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Add a review to the thread."""
+    from yoi.cli import ticket_view
+
+    store = _store(workspace)
+    made = store.ticket(ticket)
+    store.review(made.id, verdict, _text(message, "", "review"), _by(author))
+    Output("ticket review", as_json).show(
+        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "reviewed")
+    )
+
+
+@app.command("relate")
+def relate(
+    ticket: Id,
+    kind: Annotated[str, typer.Argument(metavar="depends_on|related")],
+    target: Annotated[str, typer.Argument(metavar="OTHER", help="The other item's id.")],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT")] = "",
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Say that an item depends on another one, or is related to it."""
+    from yoi.cli import ticket_view
+
+    store = _store(workspace)
+    made = store.ticket(ticket)
+    store.relate(made.id, kind, target, note, _by(author))
+    Output("ticket relate", as_json).show(
+        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, f"{kind} {target}")
+    )
+
+
+@app.command("state")
+def state(
+    ticket: Id,
+    to: Annotated[
+        str, typer.Argument(metavar="STATE", help="planning, ready, inprogress, done, ...")
+    ],
+    reason: Reason = "by hand",
+    message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT")] = "",
+    resolution: Annotated[
+        str, typer.Option("--resolution", metavar="TEXT", help="What came of it; closing needs it.")
+    ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A dependency that is not here blocks, too.")
+    ] = False,
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Change the state, along the table; a refusal names what is missing."""
+    from yoi.cli import ticket_view
+    from yoi.core.ticket_states import TicketState
+
+    try:
+        wanted = TicketState(to)
+    except ValueError:
+        raise UsageError(
+            "usage.arguments",
+            f"{to!r} is not a state",
+            hint=f"yoi ticket state {ticket} {'|'.join(TicketState)}",
+        ) from None
+    made = _store(workspace).move(
+        _store(workspace).ticket(ticket).id,
+        wanted,
+        _by(author),
+        reason=reason,
+        text=message,
+        resolution=resolution,
+        unknown_blocks=strict,
+    )
+    Output("ticket state", as_json).show(
+        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, f"is {made.state}")
+    )
+
+
+@app.command("queue")
+def queue(
+    ticket: Id,
+    reason: Reason = "queued",
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Put an item before the workers that take queued items."""
+    state(
+        ticket,
+        "queued",
+        reason=reason,
+        author=author,
+        workspace=workspace,
+        as_json=as_json,
+    )
+
+
+@app.command("close")
+def close(
+    ticket: Id,
+    resolution: Annotated[
+        str | None,
+        typer.Option("--resolution", metavar="TEXT", help="Without it $EDITOR asks."),
+    ] = None,
+    reason: Reason = "closed",
+    author: Author = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Close an item with its resolution."""
+    store = _store(workspace)
+    kept = store.ticket(ticket).has_resolution and resolution is None
+    state(
+        ticket,
+        "closed",
+        reason=reason,
+        resolution="" if kept else _text(resolution, "", "resolution"),
+        author=author,
+        workspace=workspace,
+        as_json=as_json,
+    )
+
+
+@app.command("doctor")
+def doctor(
+    ticket: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is damaged or odd, with the line, and what would settle it. Repairs nothing."""
+    from yoi.cli import ticket_view
+    from yoi.tickets.doctor import examine
+
+    found = [one for one in examine(_store(workspace)) if ticket in (None, one.ticket)]
+    Output("ticket doctor", as_json).show({"oddities": found}, lambda: ticket_view.oddities(found))
+
+
+def _store(workspace: Path | None) -> "TicketStore":
+    from yoi.limits import LIMITS
+    from yoi.tickets.store import TicketStore
+    from yoi.types import SystemClock
+
+    return TicketStore(workspace_folder(workspace), SystemClock(), LIMITS)
+
+
+def _by(author: str | None) -> "Change":
+    from yoi.tickets.store import Change
+    from yoi.types import SystemClock, rfc3339
+
+    at = rfc3339(SystemClock().wall()).partition(".")[0].removesuffix("Z") + "Z"
+    return Change(author or getpass.getuser(), at)
+
+
+def _text(message: str | None, template: str, what: str) -> str:
+    """Return the text that a person gave: the option, standard input for `-`, or an editor's."""
+    if message == "-":
+        return sys.stdin.read()
+    if message is not None:
+        return message
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor or not sys.stdin.isatty():
+        raise UsageError(
+            "usage.arguments",
+            f"no text for the {what}: there is no terminal, or $EDITOR is not set",
+            hint="give it with --message TEXT, or --message - for standard input",
+        )
+    with tempfile.NamedTemporaryFile("w", suffix=".md", delete=False) as file:
+        file.write(template)
+    try:
+        if subprocess.run([*shlex.split(editor), file.name], check=False).returncode != 0:
+            raise UsageError("usage.arguments", f"{editor} ended with an error; nothing is changed")
+        return Path(file.name).read_text(encoding="utf-8")
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(file.name).unlink()

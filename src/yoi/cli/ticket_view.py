@@ -1,0 +1,184 @@
+"""Tickets as tables and text for people. What stands in them is escaped, line by line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from yoi.cli.layout import lines, moment, pairs, table, whole
+from yoi.cli.output import shown
+from yoi.tickets.relations import Linked
+from yoi.tickets.thread import Thread, ThreadEvent
+from yoi.tickets.ticket import Damaged, Ticket
+
+if TYPE_CHECKING:
+    from yoi.tickets.doctor import Oddity
+    from yoi.tickets.store import TicketStore
+
+_STYLES = {
+    "ready": "cyan",
+    "queued": "yellow",
+    "inprogress": "green",
+    "done": "bold green",
+    "closed": "dim",
+}
+_BODY_LINES = 200
+_EVENT_LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One item with its thread's end."""
+
+    ticket: Ticket
+    resolution: str
+    relations: Linked
+    blockers: tuple[tuple[str, str | None], ...]
+    artifacts: list[str]
+    thread: Thread
+    events: tuple[ThreadEvent, ...]
+
+    @classmethod
+    def of(cls, store: "TicketStore", name: str, most: int) -> "Seen":
+        """Return the item called `name` with its last `most` events. Raises TicketError."""
+        ticket = store.ticket(name)
+        thread = store.thread(ticket.id)
+        return cls(
+            ticket,
+            store.resolution(ticket.id),
+            store.relations(ticket.id),
+            store.blockers(ticket.id),
+            store.artifacts(ticket.id),
+            thread,
+            thread.events[len(thread.events) - most :]
+            if most < len(thread.events)
+            else thread.events,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "ticket": self.ticket.to_json(),
+            "body": self.ticket.body,
+            "resolution": self.resolution,
+            "relations": self.relations,
+            "blockers": [{"id": name, "state": state} for name, state in self.blockers],
+            "artifacts": self.artifacts,
+            "events": self.events,
+            "events_left_out": len(self.thread.events) - len(self.events),
+            "damage": [{"line": line, "message": message} for line, message in self.thread.damage],
+        }
+
+
+def overview(tickets: Sequence[Ticket | Damaged], left_out: int) -> RenderableType:
+    """Return one row per item."""
+    if not tickets:
+        return Group(
+            Text("no tickets"), whole(Text('  next: yoi ticket new "TITLE"', style="cyan"))
+        )
+    made = table("id", "state", "updated", "title")
+    for one in tickets:
+        if isinstance(one, Damaged):
+            line = "" if one.line is None else f" (line {one.line})"
+            made.add_row(
+                shown(one.name, 64),
+                Text("damaged", style="bold red"),
+                "",
+                shown(one.message + line, 200, "red"),
+            )
+        else:
+            made.add_row(
+                shown(one.id),
+                shown(one.state, 32, _STYLES.get(one.state, "")),
+                shown(moment(one.text("updated_at")), 32),
+                shown(one.title, 200),
+            )
+    parts: list[RenderableType] = [made]
+    if left_out:
+        parts.append(Text(f"  {left_out} older ones left out; more with --most", style="dim"))
+    return lines(parts)
+
+
+def moved(ticket: Ticket, what: str) -> RenderableType:
+    """Return one line about what a command did."""
+    return Text.assemble(
+        shown(ticket.id, style="bold"), " ", shown(what, 200), "  ", shown(ticket.title, 200, "dim")
+    )
+
+
+def details(seen: Seen) -> RenderableType:
+    """Return the item, its relations and the end of its thread."""
+    ticket = seen.ticket
+    rows: list[tuple[str, Text]] = [
+        ("state", shown(ticket.state, 32, _STYLES.get(ticket.state, ""))),
+    ]
+    for key, value in ticket.head.values.items():
+        if key not in ("title", "state") and value not in (None, "", []):
+            words = ", ".join(value) if isinstance(value, list) else str(value)
+            rows.append((shown(key, 32).plain, shown(words, 300)))
+    rows += [
+        ("depends on", shown(f"{name} ({state or 'unknown'})")) for name, state in seen.blockers
+    ]
+    rows += [("blocks", shown(name)) for name in seen.relations.blocks]
+    rows += [("related", shown(name)) for name in seen.relations.related]
+    rows += [(shown(kind, 32).plain, shown(to)) for kind, to in seen.relations.others]
+    if seen.artifacts:
+        rows.append(("artifacts", shown(", ".join(seen.artifacts), 600)))
+    parts: list[RenderableType] = [
+        Text.assemble(shown(ticket.id, style="bold"), "  ", shown(ticket.title, 200, "bold")),
+        pairs(rows),
+        "",
+        *_block(ticket.body, _BODY_LINES, ""),
+    ]
+    if seen.resolution.strip():
+        parts += ["", Text("resolution", style="bold"), *_block(seen.resolution, _BODY_LINES, "  ")]
+    left_out = len(seen.thread.events) - len(seen.events)
+    head = f"thread ({len(seen.thread.events)} events" + (
+        f", {left_out} older ones left out)" if left_out else ")"
+    )
+    parts += ["", Text(head, style="bold")]
+    for event in seen.events:
+        step = (
+            f"  {event.attributes.get('from', '')} -> {event.attributes.get('to', '')}"
+            if event.kind == "state_changed"
+            else ""
+        )
+        parts.append(
+            Text.assemble(
+                shown(moment(event.at), 40, "dim"),
+                "  ",
+                shown(event.author, 100, "cyan"),
+                "  ",
+                shown(event.kind + step, 200, "bold"),
+            )
+        )
+        parts += _block(event.text, _EVENT_LINES, "    ")
+    for line, message in seen.thread.damage:
+        parts.append(shown(f"thread.md, line {line}: {message}", 300, "red"))
+    return lines(parts)
+
+
+def oddities(found: "Sequence[Oddity]") -> RenderableType:
+    """Return what doctor found."""
+    if not found:
+        return Text("nothing is odd", style="green")
+    parts: list[RenderableType] = []
+    for one in found:
+        line = "" if one.line is None else f", line {one.line}"
+        parts.append(
+            Text.assemble(shown(one.ticket, 64, "bold"), shown(f"{line}: {one.message}", 600))
+        )
+        if one.offer:
+            parts.append(whole(shown(f"  next: {one.offer}", 300, "cyan")))
+    return lines(parts)
+
+
+def _block(text: str, most: int, indent: str) -> list[RenderableType]:
+    """Return the lines of `text`, each escaped; at most `most`."""
+    rows = text.strip("\n").splitlines()
+    made: list[RenderableType] = [shown(indent + row, 2000) for row in rows[:most]]
+    if len(rows) > most:
+        made.append(Text(f"{indent}... {len(rows) - most} more lines", style="dim"))
+    return made

@@ -1,0 +1,91 @@
+"""What is odd about the items of a workspace. Reports; repairs nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from yoi.core.ticket_states import TicketState
+from yoi.errors import TicketError
+from yoi.tickets.relations import KINDS
+from yoi.tickets.store import TicketStore
+from yoi.tickets.ticket import Damaged, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """One thing that a person should look at. `offer` is what would settle it; empty: nothing."""
+
+    ticket: str
+    what: str
+    message: str
+    line: int | None
+    offer: str
+
+
+def examine(store: TicketStore) -> list[Oddity]:
+    """Return what is damaged, what the files disagree about, and what else is odd."""
+    found: list[Oddity] = []
+    for one in store.listing():
+        if isinstance(one, Damaged):
+            offer = "mend the file in an editor" if one.line else "look at the folder"
+            found.append(Oddity(one.name, "damaged", one.message, one.line, offer))
+        else:
+            found += _item(store, one)
+    return found
+
+
+def _item(store: TicketStore, ticket: Ticket) -> Iterator[Oddity]:
+    if ticket.state not in set(TicketState):
+        yield Oddity(
+            ticket.id,
+            "state",
+            f'the state "{ticket.state}" is none of {", ".join(TicketState)}',
+            ticket.head.lines.get("state", (None, None))[0],
+            "write one of them in item.md",
+        )
+    try:
+        thread = store.thread(ticket.id)
+    except TicketError as exc:
+        yield Oddity(ticket.id, "damaged", exc.message, exc.fields.get("line"), "mend thread.md")
+        return
+    for line, message in thread.damage:
+        yield Oddity(ticket.id, "thread", f"thread.md: {message}", line, "mend thread.md")
+    if thread.state is None:
+        yield Oddity(ticket.id, "state", "the thread has no event about the state", None, "")
+    elif thread.state != ticket.state:
+        yield Oddity(
+            ticket.id,
+            "state",
+            f"item.md says {ticket.state}, the thread ends with {thread.state}; item.md counts",
+            None,
+            f"yoi ticket state {ticket.id} {thread.state}",
+        )
+    before: datetime | None = None
+    for event in thread.events:
+        at = _moment(event.at)
+        if at is None:
+            yield Oddity(ticket.id, "time", f"an event has no time: {event.at!r}", event.line, "")
+        elif before is not None and at < before:
+            yield Oddity(ticket.id, "time", "an event is older than the one above", event.line, "")
+        before = at or before
+    relations = store.relations(ticket.id)
+    if relations.cycle:
+        way = " -> ".join(relations.cycle)
+        yield Oddity(ticket.id, "cycle", f"it depends on itself: {way}", None, "remove one of them")
+    for kind, target in relations.others:
+        yield Oddity(
+            ticket.id, "relation", f"{kind} {target} is none of {', '.join(KINDS)}", None, ""
+        )
+    for name, state in store.blockers(ticket.id):
+        if state is None:
+            yield Oddity(
+                ticket.id, "relation", f"it depends on {name}, which is not here", None, ""
+            )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

@@ -1,0 +1,156 @@
+"""The files of one item: read without following links, replaced in one step, never half written.
+
+A writer holds a lock on the item's folder. An editor knows no lock: what it wrote between our
+reading and our replacing is noticed, because the file that is swapped out is compared with what was
+read, and the change is made again on top of it.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from yoi.errors import TicketError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_TRIES = 20
+_MODE = 0o644
+
+
+def read_text(path: Path, most: int) -> str | None:
+    """Return the UTF-8 text of the regular file `path`, None when it is not there.
+
+    Raises TicketError: `ticket.file` for a link, another kind of file, or one that cannot be read;
+    `ticket.too_large`; `ticket.utf8` with `fields["line"]`.
+    """
+    data = read_bytes(path, most)
+    if data is None:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = data[: exc.start].count(b"\n") + 1
+        raise TicketError(
+            "ticket.utf8", f"{path.name}, line {line}: is not UTF-8 text", line=line
+        ) from None
+
+
+def read_bytes(path: Path, most: int) -> bytes | None:
+    """Return the bytes of the regular file `path`, None when it is not there; see `read_text`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise TicketError("ticket.file", f"{path.name} is a link") from None
+        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise TicketError("ticket.file", f"{path.name} is not a file")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    finally:
+        os.close(fd)
+    if len(data) > most:
+        raise TicketError("ticket.too_large", f"{path.name} is over {most} bytes")
+    return data
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against other commands of Yoi's; waits for them. No file is left behind."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as exc:
+        raise TicketError("ticket.file", f"{folder.name}: {exc.strerror}") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def change(path: Path, most: int, make: Callable[[bytes | None], bytes]) -> bytes:
+    """Replace `path` by what `make` returns for its content; return what was written.
+
+    `make` gets None where there is no file. It is called again when somebody else changed the file
+    meanwhile, with the new content. The folder must be locked. Raises TicketError; then the file is
+    as others left it.
+    """
+    for _ in range(_TRIES):
+        before = read_bytes(path, most)
+        after = make(before)
+        if len(after) > most:
+            raise TicketError("ticket.too_large", f"{path.name} would be over {most} bytes")
+        if after == before or _swapped(path, before, after):
+            return after
+    raise TicketError("ticket.busy", f"{path.name} is being changed by something else all the time")
+
+
+def _swapped(path: Path, before: bytes | None, after: bytes) -> bool:
+    """Put `after` in place of `before`; return False where something else stood there."""
+    try:
+        fd, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    except OSError as exc:
+        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+    new = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(after)
+            os.fchmod(file.fileno(), _mode(path))
+            file.flush()
+            os.fsync(file.fileno())
+        if before is None:
+            # A link fails where a file has appeared, a rename would replace it.
+            os.link(new, path)
+            return True
+        return _exchanged(new, path, before)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+
+
+def _exchanged(new: Path, path: Path, before: bytes) -> bool:
+    """Swap the two files; swap back and return False where `path` did not hold `before`."""
+    if not _exchange(new, path):
+        # Without an exchange a change within these few microseconds would be lost.
+        if path.read_bytes() != before:
+            return False
+        os.replace(new, path)
+        return True
+    if new.read_bytes() == before:
+        return True
+    _exchange(new, path)
+    return False
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step (renameat2); return whether this system can."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    done = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if done == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.lstat().st_mode)
+    except FileNotFoundError:
+        return _MODE

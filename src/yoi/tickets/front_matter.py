@@ -1,0 +1,178 @@
+"""The head of an item.md: YAML between two `---` lines, read strictly and edited line by line.
+
+Every scalar is text (PyYAML's BaseLoader). Anchors, aliases, tags and keys that stand twice are
+refused. An edit replaces the lines of the keys that change; everything else stays byte-identical.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from yoi.errors import TicketError
+from yoi.limits import LIMITS
+
+Value = str | list[str] | None
+_FENCE = "---"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMatter:
+    """The parsed head. `body_line` is the line, from 1, at which the item's text begins."""
+
+    values: Mapping[str, Value]
+    """Each key's text, list of texts, or None for `null`; nested values as their YAML text."""
+    lines: Mapping[str, tuple[int, int]]
+    """The lines of each key: the first, and the one behind the last, from 1."""
+    end: int
+    """The line of the closing fence."""
+    body: str
+
+
+def parse_front_matter(text: str) -> FrontMatter:
+    """Return the head and body of `text`.
+
+    Raises TicketError (`ticket.front_matter`) with `fields["line"]`.
+    """
+    rows = text.splitlines(keepends=True)
+    if not rows or rows[0].rstrip("\r\n") != _FENCE:
+        raise _damage(1, f"item.md does not begin with {_FENCE}")
+    end = next((n for n, row in enumerate(rows[1:], 2) if row.rstrip("\r\n") == _FENCE), None)
+    if end is None:
+        raise _damage(1, f"the front matter has no closing {_FENCE}")
+    head = "".join(rows[1 : end - 1])
+    if len(head.encode("utf-8", "replace")) > LIMITS.ticket_front_matter_bytes:
+        raise _damage(1, f"the front matter is over {LIMITS.ticket_front_matter_bytes} bytes")
+    values, lines = _read(head)
+    return FrontMatter(values, lines, end, "".join(rows[end:]))
+
+
+def _read(head: str) -> tuple[dict[str, Value], dict[str, tuple[int, int]]]:
+    _refuse_graphs(head)
+    try:
+        node = yaml.compose(head, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as exc:
+        raise _malformed(exc) from None
+    if node is None:
+        return {}, {}
+    if not isinstance(node, yaml.MappingNode):
+        raise _damage(2, "the front matter is not a table of keys")
+    values: dict[str, Value] = {}
+    lines: dict[str, tuple[int, int]] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 2
+        if not isinstance(key, yaml.ScalarNode):
+            raise _damage(line, "a key is not a word")
+        if key.value in values:
+            raise _damage(line, f"the key {key.value} stands twice")
+        values[key.value] = _value(value, head)
+        last = value.end_mark
+        behind = last.line + 2 + (1 if last.column else 0)
+        lines[key.value] = (line, max(behind, line + 1))
+    return values, lines
+
+
+def _refuse_graphs(head: str) -> None:
+    """Refuse what makes YAML more than a tree of texts, before anything is built of it."""
+    count = depth = 0
+    try:
+        for event in yaml.parse(head, Loader=yaml.BaseLoader):
+            line = event.start_mark.line + 2 if event.start_mark else 2
+            count += 1
+            if count > LIMITS.ticket_front_matter_nodes:
+                raise _damage(line, "the front matter has too many values")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+                raise _damage(line, "anchors and aliases are refused")
+            if getattr(event, "tag", None) is not None:
+                raise _damage(line, "tags are refused")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _MAX_DEPTH:
+                    raise _damage(line, "the front matter is nested too deeply")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError as exc:
+        raise _malformed(exc) from None
+    except (RecursionError, ValueError) as exc:
+        raise _damage(2, f"the front matter cannot be read: {exc}") from None
+
+
+_MAX_DEPTH = 8
+
+
+def _value(node: yaml.Node, head: str) -> Value:
+    if isinstance(node, yaml.ScalarNode):
+        plain = node.style is None
+        return None if plain and node.value in ("", "null", "~") else str(node.value)
+    if isinstance(node, yaml.SequenceNode) and all(
+        isinstance(one, yaml.ScalarNode) for one in node.value
+    ):
+        return [str(one.value) for one in node.value]
+    return head[node.start_mark.index : node.end_mark.index].rstrip()
+
+
+def edited(text: str, changes: Mapping[str, Value]) -> str:
+    """Return `text` with these keys set; lines of other keys and the body stay as they are.
+
+    A new key is written before the closing fence. Raises TicketError as `parse_front_matter`, and
+    `ticket.value` for a value that holds a line break or another control character.
+    """
+    found = parse_front_matter(text)
+    rows = text.splitlines(keepends=True)
+    ending = "\r\n" if rows[0].endswith("\r\n") else "\n"
+    changed = {key: value for key, value in changes.items() if _differs(found, key, value)}
+    new: list[str] = []
+    for key in sorted(changed, key=lambda key: -found.lines.get(key, (0, 0))[0]):
+        if key in found.lines:
+            first, behind = found.lines[key]
+            quote = _quote(rows[first - 1])
+            rows[first - 1 : behind - 1] = [f"{key}: {_written(changed[key], quote)}{ending}"]
+    for key, value in changed.items():
+        if key not in found.lines:
+            new.append(f"{key}: {_written(value, chr(39))}{ending}")
+    if new:
+        end = next(n for n, row in enumerate(rows[1:], 1) if row.rstrip("\r\n") == _FENCE)
+        rows[end:end] = new
+    made = "".join(rows)
+    again = parse_front_matter(made)
+    if again.body != found.body or any(
+        again.values.get(key) != value for key, value in changes.items()
+    ):
+        raise _damage(1, "the front matter cannot be edited without changing something else")
+    return made
+
+
+def _differs(found: FrontMatter, key: str, value: Value) -> bool:
+    return key not in found.values or found.values[key] != value
+
+
+def _quote(row: str) -> str:
+    """Return the quote that the line of a key uses, `'` where it uses none."""
+    _, _, rest = row.partition(":")
+    return '"' if rest.strip().startswith('"') else "'"
+
+
+def _written(value: Value, quote: str) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "[" + ", ".join(_quoted(one, quote) for one in value) + "]"
+    return _quoted(value, quote)
+
+
+def _quoted(text: str, quote: str) -> str:
+    if not text.isprintable():
+        raise TicketError("ticket.value", "a value of the front matter is one line of text")
+    if quote == '"':
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _malformed(exc: yaml.YAMLError) -> TicketError:
+    mark = getattr(exc, "problem_mark", None)
+    problem = getattr(exc, "problem", None) or str(exc)
+    return _damage(2 if mark is None else mark.line + 2, f"the front matter is not YAML: {problem}")
+
+
+def _damage(line: int, message: str) -> TicketError:
+    return TicketError("ticket.front_matter", f"item.md, line {line}: {message}", line=line)

@@ -1,0 +1,338 @@
+"""The items of a workspace: `.yoi/tickets/`. Everything here blocks, and reads the files anew.
+
+Each change is an event in the thread first and then, where the item itself changes, an edit of
+item.md: a crash between the two leaves an event that `doctor` reports, never a change without one.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from yoi.core.ticket_states import Facts, TicketState, refusal
+from yoi.errors import TicketError
+from yoi.limits import Limits
+from yoi.tickets.files import change, locked, read_bytes, read_text
+from yoi.tickets.front_matter import Value, edited, parse_front_matter
+from yoi.tickets.ids import LENGTH, TicketId, id_of_ms, parse_id
+from yoi.tickets.relations import (
+    DEPENDS_ON,
+    KINDS,
+    Linked,
+    Relation,
+    linked,
+    parse_relations,
+    with_relation,
+)
+from yoi.tickets.thread import Thread, parse_thread, written
+from yoi.tickets.ticket import Damaged, Ticket
+from yoi.types import Clock
+
+ITEM, THREAD, RESOLUTION = "item.md", "thread.md", "resolution.md"
+RELATIONS = "artifacts/relations.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who changes an item, and when: what every event of a thread says."""
+
+    author: str
+    at: str
+    """RFC 3339, UTC, whole seconds."""
+
+
+class TicketStore:
+    """See the module docstring."""
+
+    def __init__(self, workspace: Path, clock: Clock, limits: Limits) -> None:
+        self.root = workspace / ".yoi" / "tickets"
+        self._clock = clock
+        self._limits = limits
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def listing(self) -> list[Ticket | Damaged]:
+        """Return every item, oldest first; those that cannot be read as `Damaged`."""
+        return [self._try(name) for name in self._names()]
+
+    def ticket(self, name: str) -> Ticket:
+        """Return one item; raises TicketError: `ticket.id`, `ticket.unknown`, or its damage."""
+        ticket = parse_id(name)
+        folder = self._folder(ticket)
+        text = read_text(folder / ITEM, self._limits.ticket_item_bytes)
+        if text is None:
+            raise TicketError(
+                "ticket.unknown", f"there is no ticket {ticket}", hint="yoi ticket list"
+            )
+        resolution = read_text(folder / RESOLUTION, self._limits.ticket_item_bytes)
+        return Ticket(ticket, parse_front_matter(text), bool((resolution or "").strip()))
+
+    def thread(self, ticket: TicketId) -> Thread:
+        """Return the item's thread; empty where there is none."""
+        path = self._folder(ticket) / THREAD
+        return parse_thread(read_text(path, self._limits.ticket_thread_bytes) or "")
+
+    def resolution(self, ticket: TicketId) -> str:
+        """Return the item's resolution; empty where there is none."""
+        path = self._folder(ticket) / RESOLUTION
+        return read_text(path, self._limits.ticket_item_bytes) or ""
+
+    def relations(self, ticket: TicketId) -> Linked:
+        """Return what the files of all items say of this one; damaged files say nothing."""
+        return linked(ticket, self._all_relations())
+
+    def artifacts(self, ticket: TicketId) -> list[str]:
+        """Return the names of the files in the item's artifacts folder, sorted."""
+        try:
+            with os.scandir(self._folder(ticket) / "artifacts") as entries:
+                return sorted(one.name for one in entries)[: self._limits.ticket_relations]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def blockers(self, ticket: TicketId) -> tuple[tuple[str, str | None], ...]:
+        """Return what the item depends on, with its state; None where that item is not here."""
+        return tuple((name, self._state_of(name)) for name in self.relations(ticket).depends_on)
+
+    # -- changing ------------------------------------------------------------------------------
+
+    def new(self, title: str, body: str, by: Change, assignee: str | None = None) -> Ticket:
+        """Make an item in state planning; return it. Raises TicketError."""
+        title = self._title(title)
+        self.root.mkdir(parents=True, exist_ok=True)
+        if len(self._names()) >= self._limits.tickets:
+            raise TicketError("ticket.bounds", f"there are {self._limits.tickets} tickets already")
+        ms = self._clock.wall_ms()
+        while True:
+            ticket = id_of_ms(ms)
+            try:
+                (self.root / ticket).mkdir()
+                break
+            except FileExistsError:
+                ms += 1
+        folder = self.root / ticket
+        (folder / "artifacts").mkdir()
+        head: dict[str, Value] = {
+            "title": title,
+            "state": TicketState.PLANNING.value,
+            "created_at": by.at,
+            "updated_at": by.at,
+            "assignee": assignee,
+        }
+        text = edited("---\n---\n\n" + body.strip("\n") + "\n", head)
+        with locked(folder):
+            self._add(ticket, "create", [], "Created", "", by)
+            change(folder / ITEM, self._limits.ticket_item_bytes, lambda _: text.encode())
+        return self.ticket(ticket)
+
+    def comment(self, ticket: TicketId, text: str, by: Change, kind: str = "comment") -> None:
+        """Add an event with `text`; the item itself stays as it is."""
+        if not text.strip():
+            raise TicketError("ticket.value", "a comment needs text")
+        self.ticket(ticket)
+        with locked(self._folder(ticket)):
+            self._add(ticket, kind, [], kind.replace("_", " ").capitalize(), text, by)
+
+    def review(self, ticket: TicketId, verdict: str, text: str, by: Change) -> None:
+        """Add a review: `verdict` is approve or request_changes."""
+        if verdict not in ("approve", "request_changes"):
+            raise TicketError("ticket.value", "a review is approve or request_changes")
+        self.ticket(ticket)
+        with locked(self._folder(ticket)):
+            self._add(ticket, "review", [("status", verdict)], f"Review: {verdict}", text, by)
+
+    def edit(
+        self, ticket: TicketId, by: Change, *, changes: dict[str, Value], body: str | None
+    ) -> Ticket:
+        """Change keys of the front matter, or the text; what changed is an event."""
+        if "state" in changes:
+            raise TicketError(
+                "ticket.value", "the state is changed by: yoi ticket state", hint="yoi ticket state"
+            )
+        if isinstance(title := changes.get("title"), str):
+            changes = {**changes, "title": self._title(title)}
+        with locked(self._folder(ticket)):
+            now = self.ticket(ticket)
+            named = [key for key, value in changes.items() if now.head.values.get(key) != value]
+            if body is not None and body != now.body:
+                named.append("text")
+            if not named:
+                return now
+            self._check_edit(ticket, changes)
+            words = f"Changed: {', '.join(named)}."
+            self._add(ticket, "item_edit", [], "Item changed", words, by)
+            self._write(ticket, {**changes, "updated_at": by.at}, body)
+        return self.ticket(ticket)
+
+    def relate(self, ticket: TicketId, kind: str, target: str, note: str, by: Change) -> None:
+        """Say that the item depends on or is related to another one, here or not."""
+        if kind not in KINDS:
+            raise TicketError("ticket.value", f"a relation is one of {', '.join(KINDS)}")
+        if parse_id(target) == ticket:
+            raise TicketError("ticket.value", "an item is not related to itself")
+        self.ticket(ticket)
+        folder = self._folder(ticket)
+        with locked(folder):
+            if kind == DEPENDS_ON:
+                more = Relation(ticket, kind, target, note, by.author, by.at)
+                if way := linked(ticket, [*self._all_relations(), more]).cycle:
+                    raise TicketError("ticket.cycle", f"that is a cycle: {' -> '.join(way)}")
+            relation = Relation(ticket, kind, target, note, by.author, by.at)
+            most = self._limits.ticket_relations_bytes
+            with_relation(read_bytes(folder / RELATIONS, most), relation)
+            words = f"{kind} {target}" + (f": {note}" if note else "")
+            self._add(ticket, "relation", [("target", target)], "Related", words, by)
+            (folder / "artifacts").mkdir(exist_ok=True)
+            change(folder / RELATIONS, most, lambda data: with_relation(data, relation))
+
+    def move(
+        self,
+        ticket: TicketId,
+        to: TicketState,
+        by: Change,
+        *,
+        reason: str,
+        text: str = "",
+        resolution: str = "",
+        unknown_blocks: bool = False,
+        only_from: TicketState | None = None,
+        before: Callable[[Ticket], None] | None = None,
+    ) -> Ticket:
+        """Change the state, along the table; return the item as it is then.
+
+        `resolution` is written to resolution.md first (closing needs one). `only_from` refuses an
+        item that somebody else has moved meanwhile; `before` is called with the item under the
+        lock, when all conditions hold. Raises TicketError (`ticket.transition`) naming what is
+        missing, and then nothing has changed.
+        """
+        folder = self._folder(ticket)
+        with locked(folder):
+            now = self.ticket(ticket)
+            facts = Facts(
+                has_acceptance=now.has_acceptance,
+                has_resolution=now.has_resolution or bool(resolution.strip()),
+                queued_by=by.author,
+                blockers=self.blockers(ticket),
+            )
+            why = refusal(now.state, to, facts, unknown_blocks=unknown_blocks)
+            if only_from is not None and now.state != only_from:
+                why = f"it is {now.state} by now, not {only_from}"
+            if why is not None:
+                raise TicketError(
+                    "ticket.transition", f"{ticket} cannot become {to}: {why}", state=now.state
+                )
+            if before is not None:
+                before(now)
+            changes: dict[str, Value] = {"state": to.value, "updated_at": by.at}
+            if to is TicketState.QUEUED:
+                changes |= {"queued_by": by.author, "queued_at": by.at}
+            self._check_edit(ticket, changes)
+            step = [("from", now.state), ("to", to.value), ("reason", reason), ("field", "state")]
+            if resolution.strip():
+                most = self._limits.ticket_item_bytes
+                content = resolution.strip("\n") + "\n"
+                change(folder / RESOLUTION, most, lambda _: content.encode())
+            self._add(ticket, "state_changed", step, f"State: {to}", text, by)
+            self._write(ticket, changes, None)
+        return self.ticket(ticket)
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _add(
+        self,
+        ticket: TicketId,
+        kind: str,
+        more: list[tuple[str, str]],
+        title: str,
+        text: str,
+        by: Change,
+    ) -> None:
+        event = written(kind, [("author", by.author), ("at", by.at), *more], title, text)
+        path = self._folder(ticket) / THREAD
+
+        def appended(data: bytes | None) -> bytes:
+            before = (data or b"").decode("utf-8", "surrogateescape")
+            open_fence = parse_thread(before).open_fence
+            if open_fence is not None:
+                raise TicketError(
+                    "ticket.thread",
+                    f"thread.md, line {open_fence}: a code block is never closed; "
+                    "what is added would be part of it",
+                    hint=f"yoi ticket doctor {ticket}",
+                    line=open_fence,
+                )
+            between = "" if not before or before.endswith("\n\n") else "\n"
+            if before and not before.endswith("\n"):
+                between = "\n\n"
+            return (before + between + event).encode("utf-8", "surrogateescape")
+
+        change(path, self._limits.ticket_thread_bytes, appended)
+
+    def _write(self, ticket: TicketId, changes: dict[str, Value], body: str | None) -> None:
+        def made(data: bytes | None) -> bytes:
+            text = edited((data or b"").decode("utf-8"), changes)
+            if body is not None:
+                text = text[: len(text) - len(parse_front_matter(text).body)] + body
+            return text.encode()
+
+        change(self._folder(ticket) / ITEM, self._limits.ticket_item_bytes, made)
+
+    def _check_edit(self, ticket: TicketId, changes: dict[str, Value]) -> None:
+        """Raise now what writing `changes` would raise, before the thread says that they are."""
+        text = read_text(self._folder(ticket) / ITEM, self._limits.ticket_item_bytes)
+        edited(text or "", changes)
+
+    def _title(self, title: str) -> str:
+        made = " ".join(title.split())
+        if not 1 <= len(made) <= self._limits.ticket_title_chars or not made.isprintable():
+            raise TicketError(
+                "ticket.value",
+                f"a title has 1 to {self._limits.ticket_title_chars} characters on one line",
+            )
+        return made
+
+    def _folder(self, ticket: TicketId) -> Path:
+        folder = self.root / ticket
+        try:
+            is_folder = stat.S_ISDIR(folder.lstat().st_mode)
+        except FileNotFoundError:
+            raise TicketError(
+                "ticket.unknown", f"there is no ticket {ticket}", hint="yoi ticket list"
+            ) from None
+        if not is_folder:
+            raise TicketError("ticket.file", f"{ticket} is not a folder")
+        return folder
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self.root) as entries:
+                names = sorted(one.name for one in entries if not one.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
+        return names[: self._limits.tickets]
+
+    def _try(self, name: str) -> Ticket | Damaged:
+        try:
+            return self.ticket(name)
+        except TicketError as exc:
+            return Damaged(name, exc.code, exc.message, exc.fields.get("line"))
+
+    def _state_of(self, name: str) -> str | None:
+        """Return the state of another item; None where it is not here or cannot be read."""
+        if len(name) != LENGTH:
+            return None
+        found = self._try(name)
+        return found.state if isinstance(found, Ticket) else None
+
+    def _all_relations(self) -> Iterator[Relation]:
+        for name in self._names():
+            try:
+                data = read_bytes(
+                    self._folder(parse_id(name)) / RELATIONS, self._limits.ticket_relations_bytes
+                )
+                if data is not None:
+                    yield from parse_relations(data)
+            except TicketError:
+                continue
