@@ -25,8 +25,13 @@ ifneq ($(shell f="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$f" 2>/dev/null
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 
+# What `make evidence-short` runs, one after the other: minutes in all. Each is a target below that ends
+# with one line of JSON and fails where it found anything.
+EVIDENCE := chaos-short fuzz-short
+
 .DELETE_ON_ERROR:
-.PHONY: demo test check peers latest lock bench compliance chaos fuzz format clean
+.PHONY: setup demo test check peers latest lock bench compliance chaos fuzz evidence-short \
+	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
 define new_venv
@@ -53,6 +58,9 @@ $(BENCH_STAMP):
 	$(call new_venv,$(BENCH))
 	$(BENCH)/bin/python $(LOCKED) requirements/bench.txt
 	@touch $@
+
+# All that the other targets install, but for `bench`, `lock` and `latest`.
+setup: $(STAMP) $(PEERS_STAMP)
 
 demo: $(STAMP)
 	@$(VENV)/bin/python -m yoi demo
@@ -118,6 +126,17 @@ chaos: $(STAMP)
 # Each round prints its seed; the last line is JSON (fuzzing/README.md).
 fuzz: $(STAMP)
 	@$(VENV)/bin/python -m fuzzing.run --minutes $${FUZZ_MINUTES:-10}
+
+evidence-short: $(STAMP) $(PEERS_STAMP)
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(EVIDENCE)
+
+chaos-short: $(STAMP)
+	@echo "== chaos, five histories"
+	@$(VENV)/bin/python -m chaos.run --histories 5 --lanes 2
+
+fuzz-short: $(STAMP)
+	@echo "== fuzzing, one minute"
+	@$(VENV)/bin/python -m fuzzing.run --minutes 1
 
 format: $(STAMP)
 	$(VENV)/bin/python -m ruff format .
