@@ -1,4 +1,4 @@
-"""One-shot HTTP against real servers: P8 for requests, and held apart from WebSocket (issue 3)."""
+"""One-shot HTTP against real servers: P8 for requests, and held apart from WebSocket."""
 
 import asyncio
 import dataclasses

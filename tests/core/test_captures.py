@@ -1,4 +1,4 @@
-"""Captured values stay on this side; the guest has handles (issue 3, point 2)."""
+"""Captured values stay on this side; the guest has handles."""
 
 import copy
 import pickle

@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "yoi").rglob("*.py")) + sorted(
     (ROOT / "pdk" / "python" / "src").rglob("*.py")
 )
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 WALL = 800
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]+)?\)")
 
@@ -33,7 +38,7 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["errors.md", "limits.md"])
+@pytest.mark.parametrize("page", generator().PAGES)
 def test_pages_made_from_code_are_up_to_date(page):
     written = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
     assert written == generator().PAGES[page](), "run: python docs/generate.py"
@@ -80,7 +85,7 @@ def test_public_things_have_docstrings(source):
 def test_every_make_target_the_readme_names_exists():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"\bmake ([a-z]+)", readme)):
+    for target in set(re.findall(r"\bmake ([a-z-]+)", readme)):
         assert re.search(rf"^{target}:", makefile, re.M), f"make {target} does not exist"
 
 
@@ -106,3 +111,28 @@ def test_every_decision_page_says_what_was_decided_and_on_which_figures():
         text = page.read_text(encoding="utf-8")
         assert "decision" in text.lower(), f"{page.name} does not say what was decided"
         assert re.search(r"\d", text), f"{page.name} has no figures"
+
+
+def test_the_page_about_rooms_has_the_order_that_is_enforced():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = [c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    layers = [
+        {room.strip().removeprefix("yoi.") for room in layer.split("|")}
+        for layer in reversed(contract["layers"])
+    ]
+    page = (ROOT / "docs" / "design" / "rooms.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+/?`[, ]*)+) \|", page, re.M)
+    rooms = [room for row in rows for room in re.findall(r"`(\w+)/?`", row)]
+    assert sorted(rooms) == sorted(set().union(*layers))
+    place = {room: number for number, layer in enumerate(layers) for room in layer}
+    for earlier, later in itertools.pairwise(rooms):
+        assert place[earlier] <= place[later], f"{later} stands after {earlier}"
+
+
+def test_every_file_that_the_contributors_page_names_exists():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(
+        r"`((?:src|tests|docs|pdk|benchmarks|requirements|runner|wit)/[\w./-]*)`", page
+    )
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
