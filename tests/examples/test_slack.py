@@ -14,6 +14,7 @@ from tests.canary import Canaries
 from tests.runtime.heard import Heard
 from tests.slack.gateway import SlackGateway
 
+from yoi.decisions.port import WholeWorkspace
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import PermissionSet
@@ -96,7 +97,7 @@ class Host:
         clock = SystemClock()
         return Runtime(
             self.folder,
-            lambda: read_plan(self.folder, clock),
+            lambda: read_plan(self.folder, clock, WholeWorkspace()),
             self.diagnostics.append,
             clock,
             LIMITS,

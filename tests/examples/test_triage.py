@@ -10,6 +10,7 @@ from typing import Any
 from tests.runtime.heard import Heard
 
 from yoi.control.client import call
+from yoi.decisions.port import WholeWorkspace
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.protocol.events import RunEnd
@@ -55,7 +56,11 @@ async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, com
             enable(tmp_path, port)
             clock, heard = SystemClock(), Heard()
             runtime = Runtime(
-                tmp_path, lambda: read_plan(tmp_path, clock), heard.append, clock, LIMITS
+                tmp_path,
+                lambda: read_plan(tmp_path, clock, WholeWorkspace()),
+                heard.append,
+                clock,
+                LIMITS,
             )
             async with runtime:
                 await runtime.reload()

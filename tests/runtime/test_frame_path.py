@@ -17,6 +17,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from yoi.control.client import call
+from yoi.decisions.port import WholeWorkspace
+from yoi.decisions.recording import enable
 from yoi.limits import LIMITS
 from yoi.packages import (
     EnabledEntry,
@@ -24,7 +26,6 @@ from yoi.packages import (
     add_to_store,
     read_package,
     remove_enablement,
-    write_enablement,
 )
 from yoi.permissions import PermissionSet
 from yoi.runtime.serve import Runtime, follow, watch
@@ -139,8 +140,8 @@ class Workspace:
 
     def enable(self, name: str = "echo", granted: PermissionSet | None = None) -> None:
         package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
-        write_enablement(
-            operator_file(self.folder),
+        enable(
+            self.folder,
             EnabledEntry(
                 reference="project:echo",
                 name=InstanceName(name),
@@ -161,7 +162,7 @@ class Workspace:
         limits = replace(LIMITS, restart_first_ms=1, restart_max_ms=20)
         return Runtime(
             self.folder,
-            lambda: read_plan(self.folder, clock),
+            lambda: read_plan(self.folder, clock, WholeWorkspace()),
             self.diagnostics.append,
             clock,
             limits,

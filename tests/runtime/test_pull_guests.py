@@ -13,6 +13,7 @@ from tests.runtime.heard import Heard
 from tests.sandbox import wat
 from tests.sandbox.conftest import run_on_guest_thread
 
+from yoi.decisions.port import WholeWorkspace
 from yoi.errors import SandboxError
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
@@ -162,7 +163,7 @@ class Pullers:
         clock = SystemClock()
         return Runtime(
             self.folder,
-            lambda: read_plan(self.folder, clock),
+            lambda: read_plan(self.folder, clock, WholeWorkspace()),
             self.diagnostics.append,
             clock,
             replace(LIMITS, restart_first_ms=1, restart_max_ms=20, **limits),

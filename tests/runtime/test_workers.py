@@ -17,6 +17,7 @@ import pytest
 from tests.runtime.heard import Heard
 
 from yoi.control.client import call
+from yoi.decisions.port import WholeWorkspace
 from yoi.errors import PermissionDenied
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
@@ -189,7 +190,7 @@ async def host(folder: Path) -> AsyncIterator[tuple[Runtime, Heard]]:
     clock, heard = SystemClock(), Heard()
     limits = replace(LIMITS, restart_first_ms=1, restart_max_ms=20, tool_ms=500)
     async with Runtime(
-        folder, lambda: read_plan(folder, clock), heard.append, clock, limits
+        folder, lambda: read_plan(folder, clock, WholeWorkspace()), heard.append, clock, limits
     ) as runtime:
         await runtime.reload()
         yield runtime, heard

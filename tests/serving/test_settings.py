@@ -5,6 +5,7 @@ import textwrap
 import pytest
 from tests.canary import Canaries
 
+from yoi.decisions.port import WholeWorkspace
 from yoi.errors import EnablementError
 from yoi.serving.settings import Listen, ServingSettings
 
@@ -14,7 +15,7 @@ def parse(text, tmp_path):
 
 
 def test_nothing_said_is_loopback_and_one_runtime(tmp_path):
-    settings = ServingSettings.load(tmp_path)
+    settings = ServingSettings.load(tmp_path, decisions=WholeWorkspace())
     assert settings == parse("", tmp_path)
     assert settings.backend.listener.listen == Listen("127.0.0.1", 7717)
     assert settings.runtime.listener.listen == Listen("127.0.0.1", 7718)
@@ -55,7 +56,7 @@ def test_everything_said(tmp_path):
         whatever = "is not looked at here"
         """
     )
-    settings = ServingSettings.load(tmp_path)
+    settings = ServingSettings.load(tmp_path, decisions=WholeWorkspace())
     listener = settings.backend.listener
     assert listener.listen == Listen("0.0.0.0", 443)
     assert listener.names == ("yoi.example.com", "yoi.example.com:8443")

@@ -12,6 +12,7 @@ from yoi.backend.server import Backend, remote_sources
 from yoi.backend.source import Source
 from yoi.control.server import ControlServer
 from yoi.control.wire import BACKEND
+from yoi.decisions.port import Decisions
 from yoi.errors import SecretError, ServingError
 from yoi.limits import LIMITS, Limits
 from yoi.serving.secrets import WorkspaceSecrets
@@ -85,10 +86,11 @@ async def run_backend(
     ready: Callable[[Backend, Sequence[Source]], None],
     clock: Clock,
     limits: Limits = LIMITS,
+    decisions: Decisions | None = None,
 ) -> None:
     """Run the backend of `workspace` until `stop` is set. Raises what its files and ports make."""
-    settings = await asyncio.to_thread(ServingSettings.load, workspace, limits)
-    secrets = WorkspaceSecrets(workspace)
+    settings = await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
+    secrets = WorkspaceSecrets(workspace, decisions)
     with contextlib.suppress(SecretError):
         # Without its tokens a runtime cannot be asked; the others can, and its state says so.
         await secrets.refresh()

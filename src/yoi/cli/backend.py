@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
+from yoi.cli.pending import mention_pending
+from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 def backend(
     workspace: Workspace = None,
+    trust_digest: TrustDigest = None,
+    trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
 ) -> int:
@@ -31,6 +35,10 @@ def backend(
     folder = workspace_folder(workspace)
     output = Output("backend", as_json)
 
+    decisions = decisions_of(trust_digest, trust_workspace, folder, output)
+    if not trust_workspace:
+        mention_pending(folder, output)
+
     def ready(backend: "Backend", sources: Sequence["Source"]) -> None:
         names = [source.runtime_id for source in sources]
         address = watching_address(backend, output)
@@ -42,7 +50,7 @@ def backend(
             output.note("no runtime is configured here; add [[backend.runtimes]] to .yoi/yoi.toml")
 
     async def serve() -> int:
-        await run_backend(folder, stop_on_signals(), ready, SystemClock())
+        await run_backend(folder, stop_on_signals(), ready, SystemClock(), decisions=decisions)
         return 0
 
     return run(serve())

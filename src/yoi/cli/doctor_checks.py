@@ -144,6 +144,28 @@ def plugins(place: Place) -> list[Finding]:
     return findings
 
 
+def decisions(place: Place) -> list[Finding]:
+    """Report what of yoi.toml waits for a decision, and a store of decisions that is not usable."""
+    from yoi.cli.pending import pending
+    from yoi.decisions.words import COMMAND, entry_words
+
+    try:
+        rows = pending(place.workspace)
+    except YoiError as exc:
+        return [_failed("decisions", exc)]
+    if not rows:
+        return [Finding("decisions", "ok", "all that yoi.toml says was decided here")]
+    return [
+        Finding(
+            "decisions",
+            "warn",
+            f"{entry_words(row['entry'])} is not in force: {row['why']}",
+            COMMAND,
+        )
+        for row in rows
+    ]
+
+
 def control_socket(place: Place) -> list[Finding]:
     """Report whether a host runs here, and that only this account can steer it."""
     from yoi.control.client import call
@@ -224,6 +246,7 @@ CHECKS: tuple[Callable[[Place], list[Finding]], ...] = (
     sandbox,
     workspace,
     plugins,
+    decisions,
     control_socket,
     clock,
     open_files,

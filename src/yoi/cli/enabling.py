@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,9 +77,9 @@ def enable(
 ) -> None:
     """Review a plugin, grant what it may do, and switch it on."""
     from yoi.cli.grants import read_config, read_grant, read_secrets
-    from yoi.packages import EnabledEntry, validate_config, write_enablement
+    from yoi.decisions.recording import enable as record
+    from yoi.packages import EnabledEntry, validate_config
     from yoi.permissions import PermissionSet
-    from yoi.runtime.workspace import operator_file
 
     check_flags(yes=yes, explicit=grant_requested or grant is not None, as_json=as_json)
     if grant_requested and grant is not None:
@@ -124,8 +125,7 @@ def enable(
         confirm(f"Enable {instance} with these grants?")
     if copies is not None:
         output.note(f"copied to {_copy(copies, proposal, folder)}")
-    write_enablement(operator_file(folder), proposal.entry)
-    host = reload_host(folder)
+    host = reload_host(folder, [record(folder, proposal.entry)])
     output.show(
         {
             "reference": proposal.entry.reference,
@@ -148,29 +148,36 @@ def disable(
     as_json: Json = False,
 ) -> None:
     """Switch a plugin off: its service stops, its connections close, its grants are dropped."""
-    from yoi.packages import remove_enablement
-    from yoi.runtime.workspace import operator_file
+    from yoi.decisions.recording import disable as record
+    from yoi.decisions.recording import plugin_entry
 
     folder = workspace_folder(workspace)
     output = Output("plugin disable", as_json)
-    entry = _entry_or_fault(operator_file(folder), _instance_name(name))
+    entry = _entry_or_fault(folder, _instance_name(name))
     running = _running(folder, name)
     output.note(_will_close(name, entry, running), style="")
     if not yes and running is not None:
         check_flags(yes=False, explicit=True, as_json=as_json)
         confirm(f"Disable {name}?")
-    remove_enablement(operator_file(folder), name)
-    host = reload_host(folder)
+    fault = record(folder, name)
+    if fault is not None:
+        output.note(f"yoi.toml was left as it is: {fault.message}", "yellow")
+    host = reload_host(folder, [plugin_entry(name)])
     output.show({"instance": name, "host": host}, lambda: _done(f"disabled {name}", host))
 
 
-def reload_host(workspace: Path) -> dict[str, Any]:
-    """Tell a host that runs in `workspace` to look again; return what it did, or why not."""
+def reload_host(workspace: Path, entries: Sequence[str]) -> dict[str, Any]:
+    """Tell a host that runs in `workspace` what was decided; return what it did, or why not."""
     done: dict[str, Any] = {"started": [], "stopped": [], "restarted": []}
     if not host_runs(workspace):
         return {"running": False, **done, "error": None}
     try:
-        return {"running": True, **done, **ask(workspace, "host.reload"), "error": None}
+        return {
+            "running": True,
+            **done,
+            **ask(workspace, "host.reload", entries=list(entries)),
+            "error": None,
+        }
     except ControlError as exc:
         error = {"code": exc.code, "message": exc.message, "hint": exc.hint}
         return {"running": True, **done, "error": error}
@@ -236,19 +243,34 @@ def _instance_name(text: str) -> InstanceName:
 
 
 def _before(workspace: Path, name: str) -> "EnabledEntry | None":
-    from yoi.packages import Enablement
-    from yoi.runtime.workspace import operator_file
-
-    return Enablement.load(operator_file(workspace)).find(name)
-
-
-def _entry_or_fault(file: Path, name: str) -> "EnabledEntry | None":
-    """Return the entry called `name`, None where it is a faulty one; refuse a name of neither."""
+    """Return what of the entry called `name` is in force: defaults come from nothing else."""
+    from yoi.decisions.file import operator_file, read_file
+    from yoi.decisions.port import AccountDecisions
     from yoi.packages import Enablement
 
-    found = Enablement.load(file)
+    document = read_file(workspace).in_force(AccountDecisions()).document
+    return Enablement.of(document, operator_file(workspace)).find(name)
+
+
+def _entry_or_fault(workspace: Path, name: str) -> "EnabledEntry | None":
+    """Return the entry called `name`; None where it is a faulty one, or only decided.
+
+    Raises EnablementError for a name of none of these.
+    """
+    from yoi.decisions.file import operator_file
+    from yoi.decisions.port import AccountDecisions
+    from yoi.decisions.recording import plugin_entry
+    from yoi.packages import Enablement
+
+    decided = plugin_entry(name) in AccountDecisions().store.entries(workspace)
+    try:
+        found = Enablement.load(operator_file(workspace))
+    except EnablementError:
+        if decided:
+            return None
+        raise
     entry = found.find(name)
-    if entry is None and all(fault.name != name for fault in found.diagnostics):
+    if entry is None and not decided and all(fault.name != name for fault in found.diagnostics):
         names = ", ".join(one.name for one in found.entries)
         raise EnablementError(
             "enablement.missing",
@@ -395,7 +417,12 @@ def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any]
 def _done(words: str, host: dict[str, Any]) -> "RenderableType":
     from yoi.cli.layout import lines
 
-    parts: list[RenderableType] = [shown(words, style="bold green")]
+    return lines([shown(words, style="bold green"), *host_lines(host)])
+
+
+def host_lines(host: Mapping[str, Any]) -> "Sequence[RenderableType]":
+    """Return what `reload_host` returned, for a person."""
+    parts: list[RenderableType] = []
     if not host["running"]:
         parts.append(shown("  no host is running; start one with: yoi serve", style="cyan"))
     elif host["error"] is not None:
@@ -414,4 +441,4 @@ def _done(words: str, host: dict[str, Any]) -> "RenderableType":
         for verb in ("started", "restarted", "stopped"):
             if host.get(verb):
                 parts.append(shown(f"  the running host {verb}: {', '.join(host[verb])}", 1024))
-    return lines(parts)
+    return parts

@@ -25,6 +25,7 @@ from yoi.cli import (
     service,
     ticket,
     token,
+    trust,
     watch,
     worker,
 )
@@ -50,6 +51,7 @@ app.add_typer(ticket.app, name="ticket")
 app.command("watch")(watch.watch)
 app.add_typer(secret.app, name="secret")
 app.add_typer(token.app, name="token")
+app.command("trust")(trust.trust)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

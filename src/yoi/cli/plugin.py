@@ -9,6 +9,7 @@ from yoi.cli import developing, enabling
 from yoi.cli.exits import Exit
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
+from yoi.cli.pending import mention_pending
 
 if TYPE_CHECKING:
     from yoi.packages import Enablement, Inspection, Inventory, Package
@@ -71,8 +72,11 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
 
     folder = workspace_folder(workspace)
     items = listing(inventory(folder), Enablement.load(operator_file(folder)))
-    Output("plugin list", as_json).show(
-        {"workspace": str(folder), "items": items}, lambda: plugin_view.overview(items)
+    output = Output("plugin list", as_json)
+    pending = mention_pending(folder, output)
+    output.show(
+        {"workspace": str(folder), "items": items, "pending": pending},
+        lambda: plugin_view.overview(items),
     )
 
 

@@ -7,6 +7,7 @@ from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.serve import QUIET, Printer
+from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def runtime(
     workspace: Workspace = None,
     verbose: Verbose = False,
+    trust_digest: TrustDigest = None,
+    trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
 ) -> int:
@@ -33,9 +36,11 @@ def runtime(
 
     configure_logs(log_format)
     folder = workspace_folder(workspace)
-    settings = ServingSettings.load(folder).runtime
+    output = Output("runtime", as_json)
+    decisions = decisions_of(trust_digest, trust_workspace, folder, output)
+    settings = ServingSettings.load(folder, decisions=decisions).runtime
     hidden = frozenset[str]() if verbose else QUIET
-    printer = Printer(Output("runtime", as_json), folder, hidden, "for backends")
+    printer = Printer(output, folder, hidden, "for backends")
 
     @contextlib.asynccontextmanager
     async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
@@ -47,6 +52,7 @@ def runtime(
 
     return serve(
         folder,
+        decisions,
         on_ready=printer.ready,
         listen=printer.tell,
         preparing=printer.preparing,

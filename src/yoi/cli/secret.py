@@ -86,10 +86,11 @@ def remove(name: _Name, workspace: Workspace = None, as_json: Json = False) -> N
 
 
 def _store(workspace: Path | None) -> "SecretStore":
-    from yoi.secrets import Settings, open_store
+    from yoi.decisions.secrets import secret_settings
+    from yoi.secrets import open_store
 
     folder = workspace_folder(workspace)
-    return open_store(folder, Settings.load(folder), TerminalPrompt())
+    return open_store(folder, secret_settings(folder), TerminalPrompt())
 
 
 def _table(entries: "tuple[SecretEntry, ...]") -> "RenderableType":

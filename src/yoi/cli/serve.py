@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
+from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ QUIET = frozenset({"notice.log"})
 def serve(
     workspace: Workspace = None,
     verbose: Verbose = False,
+    trust_digest: TrustDigest = None,
+    trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
 ) -> int:
@@ -44,7 +47,8 @@ def serve(
     from yoi.serving.settings import ServingSettings
     from yoi.types import SystemClock
 
-    settings = ServingSettings.load(folder)
+    decisions = decisions_of(trust_digest, trust_workspace, folder, output)
+    settings = ServingSettings.load(folder, decisions=decisions)
 
     @contextlib.asynccontextmanager
     async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
@@ -58,6 +62,7 @@ def serve(
 
     return run(
         folder,
+        decisions,
         on_ready=printer.ready,
         listen=printer.tell,
         preparing=printer.preparing,

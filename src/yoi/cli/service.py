@@ -8,6 +8,7 @@ import typer
 
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
+from yoi.cli.pending import mention_pending
 from yoi.errors import ControlError, UsageError
 
 app = typer.Typer(help="See and steer the services of the running host.", rich_markup_mode=None)
@@ -23,7 +24,9 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     folder = workspace_folder(workspace)
     host = ask(folder, "host.status")
     statuses = service_view.parse_all(ask(folder, "service.list"))
-    Output("service list", as_json).show(
+    output = Output("service list", as_json)
+    mention_pending(folder, output)
+    output.show(
         {"workspace": str(folder), "host": host, "services": statuses},
         lambda: service_view.overview(statuses),
     )
@@ -34,10 +37,11 @@ def status_(name: Name, workspace: Workspace = None, as_json: Json = False) -> N
     """Show one service: lifecycle, queue, counters, connections, what was refused."""
     from yoi.cli import service_view
 
-    current = service_view.parse(ask(workspace_folder(workspace), "service.status", name=name))
-    Output("service status", as_json).show(
-        {"service": current}, lambda: service_view.details(current)
-    )
+    folder = workspace_folder(workspace)
+    output = Output("service status", as_json)
+    current = service_view.parse(ask(folder, "service.status", name=name))
+    pending = mention_pending(folder, output)
+    output.show({"service": current, "pending": pending}, lambda: service_view.details(current))
 
 
 @app.command("watch")

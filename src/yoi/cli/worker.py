@@ -10,6 +10,7 @@ import typer
 from yoi.cli.exits import Exit
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
+from yoi.cli.pending import mention_pending
 from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
 
@@ -24,8 +25,11 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the workers of the running host."""
     from yoi.cli import worker_view
 
-    workers = worker_view.parse_all(ask(workspace_folder(workspace), "worker.list"))
-    Output("worker list", as_json).show({"workers": workers}, lambda: worker_view.overview(workers))
+    folder = workspace_folder(workspace)
+    output = Output("worker list", as_json)
+    workers = worker_view.parse_all(ask(folder, "worker.list"))
+    pending = mention_pending(folder, output)
+    output.show({"workers": workers, "pending": pending}, lambda: worker_view.overview(workers))
 
 
 @app.command("show")

@@ -42,7 +42,7 @@ def entries_of(document: Mapping[str, Any]) -> Entries:
     for table, value in document.items():
         if table not in _OWN_TABLES:
             found[f"{OTHER}:{table}"] = {"value": value}
-    return {key: _plain(value) for key, value in found.items()}
+    return {key: plain(value) for key, value in found.items()}
 
 
 def document_of(entries: Mapping[str, Content]) -> dict[str, Any]:
@@ -135,6 +135,6 @@ def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return `value` as JSON values; a date, for which JSON has no form, as its text."""
     return json.loads(json.dumps(value, default=str))

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from yoi.decisions.compare import Verdict, compare
-from yoi.decisions.entries import Content, Entries, digest
+from yoi.decisions.entries import Content, Entries, digest, document_of
 from yoi.decisions.store import DecisionStore
 from yoi.errors import TrustError
 
@@ -19,6 +19,11 @@ class InForce:
     verdicts: tuple[Verdict, ...]
     decided: Mapping[str, Content]
     """What it was compared with."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The decoded yoi.toml that is in force."""
+        return document_of(self.entries)
 
     @property
     def pending(self) -> tuple[Verdict, ...]:

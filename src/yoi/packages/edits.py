@@ -173,39 +173,22 @@ def _has_id(row: Table) -> bool:
 
 
 def _fill(row: Table, entry: EnabledEntry) -> None:
-    for key, value in (
-        ("id", entry.reference),
-        ("name", str(entry.name)),
-        ("version", entry.version),
-        ("digest", str(entry.digest)),
-    ):
+    table = entry.to_table()
+    granted = table.pop("grants")
+    for key in ("surfaces", "config"):
+        if key not in table:
+            row.pop(key, None)
+    for key, value in table.items():
         _set(row, key, value)
-    if entry.surfaces is None:
-        row.pop("surfaces", None)
-    else:
-        _set(row, "surfaces", sorted(entry.surfaces))
-    if entry.config:
-        _set(row, "config", entry.config)
-    else:
-        row.pop("config", None)
     if not isinstance(row.get("grants"), Table):
         row.pop("grants", None)
         row["grants"] = tomlkit.table()
     grants: Any = row["grants"]
-    _set(grants, "id", entry.reference)
-    _set(grants, "version", entry.version)
-    _set(grants, "digest", str(entry.digest))
-    tables = entry.granted.to_tables()
-    _set(grants, "permissions", tables["permissions"])
-    if "memory_bytes" in tables:
-        _set(grants, "memory_bytes", tables["memory_bytes"])
-    else:
-        grants.pop("memory_bytes", None)
-    for key in _TABLES:
-        if tables[key]:
-            _set(grants, key, tables[key])
-        else:
+    for key in (*_TABLES, "memory_bytes"):
+        if key not in granted:
             grants.pop(key, None)
+    for key, value in granted.items():
+        _set(grants, key, value)
 
 
 def _set(table: Any, key: str, value: Any) -> None:

@@ -4,6 +4,7 @@ An entry names one exact package (source-qualified id, version, digest) and hold
 grants for it. A fault in one entry disables that entry and is reported; the others still load.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,24 @@ class EnabledEntry:
     def local_id(self) -> str:
         """Return the id without its source."""
         return self.reference.partition(":")[2]
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the TOML-able table; reading it gives an equal entry."""
+        table: dict[str, Any] = {
+            "id": self.reference,
+            "name": str(self.name),
+            "version": self.version,
+            "digest": str(self.digest),
+        }
+        if self.surfaces is not None:
+            table["surfaces"] = sorted(self.surfaces)
+        if self.config:
+            table["config"] = self.config
+        grants: dict[str, Any] = {key: table[key] for key in ("id", "version", "digest")}
+        lists = self.granted.to_tables()
+        grants["permissions"] = lists.pop("permissions")
+        grants |= {key: rows for key, rows in lists.items() if rows}
+        return {**table, "grants": grants}
 
     @property
     def words(self) -> str:
@@ -101,6 +120,11 @@ class Enablement:
             raise EnablementError(
                 "enablement.toml", f"{path.name}: {exc.message}", at="", line=exc.line
             ) from None
+        return cls.of(document, path)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], path: Path) -> "Enablement":
+        """Return what a decoded yoi.toml enables, as `parse`."""
         plugins = Table(document.get("plugins", {}), "plugins", frozenset({"enabled"}), _fault)
         rows = plugins.raw("enabled") if plugins.has("enabled") else []
         if not isinstance(rows, list):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.control.server import ControlServer
 from yoi.core.captures import HandleTable
+from yoi.decisions.port import Decisions
 from yoi.defects import defect
 from yoi.errors import SandboxError, SecretError, YoiError
 from yoi.journal.sqlite import SqliteJournal
@@ -20,7 +21,7 @@ from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.packages import PythonRuntime, Store
 from yoi.protocol.cursors import CursorKeys
-from yoi.protocol.diagnostics import Diagnostic, diagnostic
+from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.observing import Observing
@@ -30,7 +31,7 @@ from yoi.runtime.service_manager import Applied, ServiceManager
 from yoi.runtime.service_spec import HostContext
 from yoi.runtime.thread_bridge import Mailbox, on_worker
 from yoi.runtime.worker_manager import WorkerManager
-from yoi.runtime.workspace import Plan, operator_file, read_plan
+from yoi.runtime.workspace import Plan, WorkspacePlans, operator_file
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.process import finished, run, settle_memory, stop_on_signals
@@ -54,9 +55,17 @@ Beside = Callable[["Runtime"], contextlib.AbstractAsyncContextManager[Address | 
 
 
 def serve(
-    workspace: Path, *, on_ready: Ready, listen: Listen, preparing: Preparing, beside: Beside
+    workspace: Path,
+    decisions: Decisions,
+    *,
+    on_ready: Ready,
+    listen: Listen,
+    preparing: Preparing,
+    beside: Beside,
 ) -> int:
     """Run the services of `workspace` until SIGTERM or SIGINT; return the exit status.
+
+    What runs is what `decisions` allow of what the workspace says.
 
     `on_ready` is called once every enabled plugin was started or has failed visibly, with what
     `beside` gave: where it can be watched. `listen` hears each diagnostic. A second signal while
@@ -64,19 +73,22 @@ def serve(
     """
     clock = SystemClock()
     workspace = workspace.resolve()
+    plans = WorkspacePlans(workspace, clock, decisions)
     runtime = Runtime(
-        workspace, lambda: read_plan(workspace, clock), listen, clock, LIMITS, preparing
+        workspace, plans.read, listen, clock, LIMITS, preparing, decisions, plans.decided
     )
-    return run(_serve(workspace, runtime, on_ready, beside))
+    return run(_serve(workspace, runtime, plans, on_ready, beside))
 
 
-async def _serve(workspace: Path, runtime: "Runtime", on_ready: Ready, beside: Beside) -> int:
+async def _serve(
+    workspace: Path, runtime: "Runtime", plans: WorkspacePlans, on_ready: Ready, beside: Beside
+) -> int:
     stop = stop_on_signals()
     async with runtime, beside(runtime) as address, watch(workspace, stop) as changes:
         if await finished(runtime.reload(), stop):
             settle_memory()
             on_ready(runtime.host, address)
-            await follow(changes, runtime)
+            await follow(changes, runtime, plans.due_in)
     return 0
 
 
@@ -91,15 +103,22 @@ def watch(workspace: Path, stop: asyncio.Event) -> Watch:
     def watched(path: Path) -> bool:
         return any(path.is_relative_to(one) for one in ours)
 
-    return Watch(workspace / ".yoi", watched, stop)
+    return Watch(workspace / ".yoi", watched, stop, (operator_file(workspace),))
 
 
-async def follow(changes: Watch, runtime: "Runtime") -> None:
+async def follow(
+    changes: Watch, runtime: "Runtime", due_in: Callable[[], float | None] = lambda: None
+) -> None:
     """Apply yoi.toml, the store and the secrets again whenever they change, until the watch ends.
 
-    A grant that is taken away in an editor must not stay in force until the next restart.
+    A grant that is taken away in an editor must not stay in force until the next restart. `due_in`
+    says when to look again though nothing changes.
     """
-    while await changes.changed():
+    warned = False
+    while await changes.changed(due_in()):
+        if changes.fault is not None and not warned:
+            warned = True
+            runtime.tell(changes.fault, "warning")
         try:
             await runtime.reload()
         except Exception as exc:
@@ -121,18 +140,23 @@ class Runtime:
         clock: Clock,
         limits: Limits,
         preparing: Preparing = contextlib.nullcontext,
+        decisions: Decisions | None = None,
+        decided: Callable[[Iterable[str]], None] = lambda names: None,
     ) -> None:
+        """`decided` is told which entries a command of Yoi wrote, before the plan is read."""
         self._workspace = workspace
+        self._decided = decided
         self._read_plan = read_plan
         self._listen = listen
         self._preparing = preparing
         self._prepared = False
+        self._pending: list[Mapping[str, Any]] = []
         self._prepare_once = asyncio.Lock()
         self._later: set[asyncio.Task[Any]] = set()
         self._clock = clock
         self._limits = limits
         self._started_at = rfc3339(clock.wall())
-        self.secrets = WorkspaceSecrets(workspace)
+        self.secrets = WorkspaceSecrets(workspace, decisions)
         """The operator's, for what runs beside."""
         self._served = self._methods()
         self._control = ControlServer(workspace, self._served, limits)
@@ -227,6 +251,7 @@ class Runtime:
     async def reload(self) -> Applied:
         """Read the plan again and run exactly what it says."""
         plan = await asyncio.to_thread(self._read_plan)
+        self._pending = list(plan.pending)
         try:
             await self.secrets.refresh()
         except SecretError as exc:
@@ -245,7 +270,7 @@ class Runtime:
         """Return why this process should not be watched yet, or None."""
         return None if self.observing.settled else "what is enabled is being started"
 
-    def tell(self, error: YoiError) -> None:
+    def tell(self, error: YoiError, severity: Severity = "error") -> None:
         """Let the listener hear of an error that belongs to the host itself."""
         self._listen(
             diagnostic(
@@ -253,7 +278,7 @@ class Runtime:
                 error.code,
                 "host",
                 error.message,
-                severity="error",
+                severity=severity,
                 hint=error.hint,
             )
         )
@@ -319,9 +344,11 @@ class Runtime:
             "workspace": str(self._workspace),
             "started_at": self._started_at,
             "services": len(self.host.services),
+            "pending": self._pending,
         }
 
     async def _host_reload(self, params: dict[str, Any]) -> Any:
+        self._decided(params.get("entries", ()))
         applied = await self._unless_long(self.reload())
         if applied is None:
             applied = Applied(started=[], stopped=[], restarted=[], regranted=[])

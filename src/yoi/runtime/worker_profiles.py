@@ -1,5 +1,6 @@
 """The `[[workers]]` tables of yoi.toml: who runs, and why others do not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def parse_workers(toml: bytes) -> WorkerPlan:
         raise EnablementError(
             "enablement.toml", f"yoi.toml: {exc.message}", at="", line=exc.line
         ) from None
+    return workers_of(document)
+
+
+def workers_of(document: Mapping[str, Any]) -> WorkerPlan:
+    """Return the workers in a decoded yoi.toml, as `parse_workers`."""
     rows: Any = document.get("workers", [])
     if not isinstance(rows, list):
         raise EnablementError(

@@ -1,19 +1,26 @@
-"""What a workspace asks the host to run: discovery and enablement, read fresh each time."""
+"""What a workspace asks the host to run, as far as the operator decided it."""
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from yoi.core.withdrawal import Phase, Withdrawal
+from yoi.decisions.entries import join
+from yoi.decisions.file import OperatorFile, look, operator_file, read_file
+from yoi.decisions.port import Decisions, InForce
+from yoi.decisions.words import pending_error, pending_rows
+from yoi.errors import TrustError, YoiError
+from yoi.limits import LIMITS, Limits
 from yoi.packages import Enablement, Inventory, ResolvedPlugin, Store, resolve
-from yoi.protocol.diagnostics import Diagnostic, diagnostic
-from yoi.runtime.worker_profiles import load_workers
+from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
+from yoi.runtime.worker_profiles import workers_of
 from yoi.types import Clock, rfc3339
 from yoi.workers.profile import WorkerProfile
 
-
-def operator_file(workspace: Path) -> Path:
-    """Return where the operator's choices for `workspace` are written."""
-    return workspace / ".yoi" / "yoi.toml"
+__all__ = ["Plan", "WorkspacePlans", "inventory", "operator_file", "read_plan"]
 
 
 def inventory(workspace: Path) -> Inventory:
@@ -28,30 +35,157 @@ class Plan:
     plugins: tuple[ResolvedPlugin, ...]
     diagnostics: tuple[Diagnostic, ...]
     workers: tuple[WorkerProfile, ...] = ()
+    pending: tuple[Mapping[str, Any], ...] = ()
+    """What waits for a decision, as `pending_rows`."""
 
 
-def read_plan(workspace: Path, clock: Clock) -> Plan:
-    """Return what `workspace` enables. Blocking file I/O; no code of a package runs (P2).
+def read_plan(workspace: Path, clock: Clock, decisions: Decisions) -> Plan:
+    """Return what `workspace` enables and `decisions` allow, as the file is now.
 
-    Raises EnablementError when yoi.toml itself cannot be read; a single bad entry is a diagnostic.
+    Blocking file I/O; no code of a package runs (P2). Raises EnablementError when yoi.toml itself
+    cannot be read, TrustError when the decisions cannot; a single bad entry is a diagnostic.
     """
-    resolution = resolve(inventory(workspace), Enablement.load(operator_file(workspace)))
-    workers = load_workers(operator_file(workspace))
-    problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
-    problems += [(f"worker:{one.name}", one.error) for one in workers.faults]
-    at = rfc3339(clock.wall())
+    file = read_file(workspace)
+    return _plan(file, file.in_force(decisions), rfc3339(clock.wall()))
+
+
+class WorkspacePlans:
+    """The plans of a running host: a change of yoi.toml counts by the rule of withdrawal.
+
+    Every method blocks, but not for long, and may be called from any thread.
+    """
+
+    def __init__(
+        self, workspace: Path, clock: Clock, decisions: Decisions, limits: Limits = LIMITS
+    ) -> None:
+        self._workspace, self._clock, self._decisions = workspace, clock, decisions
+        self._limits = limits
+        self._file = Withdrawal(limits)
+        self._usable = OperatorFile(workspace)
+        self._started: float | None = None
+        self._fault_since: float | None = None
+        self._hurried: set[str] = set()
+        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._mutex = threading.Lock()
+
+    def decided(self, names: Iterable[str]) -> None:
+        """Take the entries `names` at once at the next `read`: a command of Yoi wrote them."""
+        with self._mutex:
+            self._hurried |= set(names)
+
+    def due_in(self) -> float | None:
+        """Return after how many seconds to read again though no file changes, or None."""
+        with self._mutex:
+            times = [self._file.due, self._told_at()]
+            due = min((time for time in times if time is not None), default=None)
+            return None if due is None else max(0.0, due - self._clock.monotonic())
+
+    def read(self) -> Plan:
+        """Return the plan now. Raises as `read_plan`, but for a file that was usable before."""
+        with self._mutex:
+            now = self._clock.monotonic()
+            reading, file = look(self._workspace, _check, self._limits)
+            if reading.fault is not None and self._started is None:
+                raise reading.fault
+            self._started = now if self._started is None else self._started
+            self._file.decided(self._hurried, reading, now)
+            self._hurried = set()
+            if reading.fault is None:
+                self._usable, self._fault_since = file, None
+            elif self._fault_since is None:
+                self._fault_since = now
+            return self._made(now)
+
+    def _made(self, now: float) -> Plan:
+        entries = {name: join(entry) for name, entry in self._file.effective.items()}
+        found = self._decisions.in_force(self._workspace, entries)
+        if self._file.phase is Phase.SETTLED and self._ran_for(now, self._limits.withdraw_ms):
+            self._decisions.narrow(self._workspace, found)
+        at = rfc3339(self._clock.wall())
+        plan = _plan(self._usable, found, at)
+        troubles = [_diagnosed(at, "host", error) for error in self._troubles(now)]
+        return replace(plan, diagnostics=(*troubles, *self._news(plan.diagnostics)))
+
+    def _news(self, diagnostics: tuple[Diagnostic, ...]) -> Iterable[Diagnostic]:
+        """Yield `diagnostics` without what was already told to be pending."""
+        told, self._told = (
+            self._told,
+            frozenset(
+                (one.scope, one.message) for one in diagnostics if one.code == "trust.pending"
+            ),
+        )
+        return (one for one in diagnostics if (one.scope, one.message) not in told)
+
+    def _ran_for(self, now: float, span_ms: int) -> bool:
+        return self._started is not None and now - self._started >= span_ms / 1000
+
+    def _told_at(self) -> float | None:
+        """Return when something is to be told or recorded that has not been yet."""
+        span = self._limits.withdraw_ms / 1000
+        now = self._clock.monotonic()
+        times = [
+            None if since is None else since + span for since in (self._fault_since, self._started)
+        ]
+        return min((time for time in times if time is not None and time > now), default=None)
+
+    def _troubles(self, now: float) -> Iterable[YoiError]:
+        if self._file.phase is Phase.UNUSABLE:
+            names = sorted(name for name in self._file.effective if name.startswith("plugin:"))
+            yield TrustError(
+                "trust.unusable",
+                f"{operator_file(self._workspace)} has been empty, missing or unreadable for "
+                f"{self._limits.being_written_ms // 1000} s; what it said before stays in force",
+                hint="\n".join(
+                    ["put it back, or switch off what it enabled:"]
+                    + [f"yoi plugin disable {name.partition(':')[2]}" for name in names]
+                ),
+            )
+        since, fault = self._fault_since, self._file.fault
+        if (
+            fault is not None
+            and since is not None
+            and now - since >= self._limits.withdraw_ms / 1000
+        ):
+            yield fault
+
+
+def _check(document: Mapping[str, Any]) -> None:
+    """Raise for a yoi.toml that cannot be used as a whole."""
+    Enablement.of(document, Path("yoi.toml"))
+    workers_of(document)
+
+
+def _plan(file: OperatorFile, found: InForce, at: str) -> Plan:
+    """Return what is in force, and why the rest is not."""
+    document, path = found.document, operator_file(file.workspace)
+    resolution = resolve(inventory(file.workspace), Enablement.of(document, path))
+    workers = workers_of(document)
+    problems = {
+        (f"service:{one.name}", one.error.code): one.error
+        for one in (*Enablement.of(file.document, path).diagnostics, *resolution.diagnostics)
+    }
+    problems |= {
+        (f"worker:{one.name}", one.error.code): one.error
+        for one in (*workers_of(file.document).faults, *workers.faults)
+    }
     return Plan(
         plugins=resolution.plugins,
-        diagnostics=tuple(
-            diagnostic(
-                at,
-                error.code,
-                scope,
-                error.message,
-                severity="error",
-                hint=error.hint,
-            )
-            for scope, error in problems
+        diagnostics=(
+            *(_diagnosed(at, scope, error) for (scope, _), error in problems.items()),
+            *(
+                _diagnosed(at, _scope(one.entry), pending_error(one), "warning")
+                for one in found.pending
+            ),
         ),
         workers=workers.profiles,
+        pending=tuple(pending_rows(found.pending)),
     )
+
+
+def _scope(entry: str) -> str:
+    kind, _, name = entry.partition(":")
+    return {"plugin": f"service:{name}", "worker": f"worker:{name}"}.get(kind, "host")
+
+
+def _diagnosed(at: str, scope: str, error: YoiError, severity: Severity = "error") -> Diagnostic:
+    return diagnostic(at, error.code, scope, error.message, severity=severity, hint=error.hint)

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from yoi.core.redaction import Masker
+from yoi.decisions.port import Decisions
+from yoi.decisions.secrets import secret_settings
 from yoi.errors import SecretError
-from yoi.secrets import HeldSecrets, Secret, Settings, open_store
+from yoi.secrets import HeldSecrets, Secret, open_store
 
 
 class WorkspaceSecrets:
@@ -15,8 +17,10 @@ class WorkspaceSecrets:
     Until then, and while the store cannot be opened, every secret is missing, and says why.
     """
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, decisions: Decisions | None = None) -> None:
+        """`decisions` about the [secrets] table are the account's unless others are given."""
         self._workspace = workspace
+        self._decisions = decisions
         self._held: HeldSecrets | None = None
         self._fault: SecretError | None = None
 
@@ -54,7 +58,9 @@ class WorkspaceSecrets:
 
     def _refresh(self) -> None:
         if self._held is None:
-            store = open_store(self._workspace, Settings.load(self._workspace), _NobodyToAsk())
+            store = open_store(
+                self._workspace, secret_settings(self._workspace, self._decisions), _NobodyToAsk()
+            )
             held = HeldSecrets(store)
             held.refresh()
             self._held = held

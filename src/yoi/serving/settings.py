@@ -7,16 +7,16 @@ Read strictly, as every table of the operator. No endpoint of a runtime is in an
 """
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yoi.errors import EnablementError, SecretError, UrlRefused
+from yoi.decisions.file import read_file
+from yoi.decisions.port import AccountDecisions, Decisions
+from yoi.errors import EnablementError, UrlRefused
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
-from yoi.secrets.files import read_private
 from yoi.serving.names import ListenerNames, url_of
 from yoi.toml import (
     Bad,
@@ -139,17 +139,17 @@ class ServingSettings:
     runtimes: tuple[RemoteRuntime, ...] = ()
 
     @classmethod
-    def load(cls, workspace: Path, limits: Limits = LIMITS) -> "ServingSettings":
-        """Return what `.yoi/yoi.toml` of `workspace` says; an absent file or table says nothing.
+    def load(
+        cls, workspace: Path, limits: Limits = LIMITS, decisions: Decisions | None = None
+    ) -> "ServingSettings":
+        """Return what of `.yoi/yoi.toml` is in force; an absent file or table says nothing.
 
-        Raises EnablementError (`enablement.toml`, `enablement.malformed`).
+        `decisions` are the account's unless others are given. Raises EnablementError
+        (`enablement.toml`, `enablement.malformed`) and TrustError.
         """
-        path = workspace / ".yoi" / "yoi.toml"
-        try:
-            data = read_private(Path(os.path.realpath(path)), limits.operator_config_bytes)
-        except SecretError as exc:
-            raise EnablementError("enablement.malformed", exc.message, at="") from None
-        return cls.parse(data or b"", workspace, limits)
+        found = read_file(workspace, limits)
+        chosen = decisions or AccountDecisions()
+        return cls.read(found.in_force(chosen).document, workspace, FILE_NAME)
 
     @classmethod
     def parse(cls, toml: bytes, workspace: Path, limits: Limits = LIMITS) -> "ServingSettings":

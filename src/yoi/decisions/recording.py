@@ -1,0 +1,55 @@
+"""What Yoi's own commands decide: the entry that they displayed, as displayed, and no other."""
+
+from pathlib import Path
+
+from yoi.decisions.entries import plain
+from yoi.decisions.file import operator_file
+from yoi.decisions.port import AccountDecisions
+from yoi.decisions.store import DecisionStore
+from yoi.errors import EnablementError
+from yoi.packages import EnabledEntry, remove_enablement, write_enablement
+
+
+def plugin_entry(name: str) -> str:
+    """Return what the entry of the plugin instance `name` is called."""
+    return f"plugin:{name}"
+
+
+def enable(workspace: Path, entry: EnabledEntry, store: DecisionStore | None = None) -> str:
+    """Decide `entry` and write it into yoi.toml; return the entry's name.
+
+    Raises as `write_enablement`, and TrustError; then nothing was decided.
+    """
+    kept = store or AccountDecisions().store
+    name = plugin_entry(entry.name)
+    before = kept.entries(workspace).get(name)
+    # First: a host that runs must not see the entry before it is decided.
+    kept.record(workspace, {name: plain(entry.to_table())})
+    try:
+        write_enablement(operator_file(workspace), entry)
+    except BaseException:
+        kept.record(workspace, {name: before})
+        raise
+    return name
+
+
+def disable(
+    workspace: Path, name: str, store: DecisionStore | None = None
+) -> EnablementError | None:
+    """Withdraw the decision about the plugin instance `name` and take it out of yoi.toml.
+
+    Returns why yoi.toml could not be edited, where a decision was withdrawn all the same: then
+    nothing of it is in force whatever the file says. Raises as `remove_enablement`.
+    """
+    kept = store or AccountDecisions().store
+    entry = plugin_entry(name)
+    decided = entry in kept.entries(workspace)
+    if decided:
+        kept.record(workspace, {entry: None})
+    try:
+        remove_enablement(operator_file(workspace), name)
+    except EnablementError as exc:
+        if not decided:
+            raise
+        return exc
+    return None
