@@ -9,6 +9,7 @@ import pytest
 from tests.canary import Canaries
 
 from yoi.cli import secret
+from yoi.testing.trusting import trust_workspace
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,7 @@ def test_without_a_terminal_it_says_how(yoi, workspace, piped):
 def test_a_passphrase_is_asked_for_on_the_terminal(yoi, workspace, typed):
     (workspace / ".yoi").mkdir()
     (workspace / ".yoi" / "yoi.toml").write_text('[secrets]\nunlock = "passphrase"\n')
+    trust_workspace(workspace)
     typed("a value", "correct horse battery", "correct horse batterx")
     assert "differ" in yoi("secret", "set", "app").err
     typed("a value", "correct horse battery", "correct horse battery")
@@ -123,6 +125,7 @@ def test_a_value_on_stdin_is_never_taken_for_the_passphrase(workspace, tmp_path)
     """Without a terminal to ask on, the store stays closed and stdin unread."""
     (workspace / ".yoi").mkdir()
     (workspace / ".yoi" / "yoi.toml").write_text('[secrets]\nunlock = "passphrase"\n')
+    trust_workspace(workspace)
     ran = subprocess.run(
         [sys.executable, "-m", "yoi", "secret", "set", "app", "--stdin"],
         input="a value\n" + "and a second line that is long enough\n" * 2,

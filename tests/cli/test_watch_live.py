@@ -6,6 +6,8 @@ import signal
 import pytest
 from tests.cli.test_live import is_ready, running
 
+from yoi.testing.trusting import trust_workspace
+
 pytestmark = pytest.mark.slow
 
 WORKER = """
@@ -35,6 +37,7 @@ def test_a_watch_outlives_the_host(yoi, workspace):
     """U3, O3: the port and the token are new; the watch goes on, and says what it missed."""
     (workspace / ".yoi").mkdir()
     (workspace / ".yoi" / "yoi.toml").write_text(WORKER)
+    trust_workspace(workspace)
     with running(workspace, "serve") as (host, until):
         until(is_ready)
         with running(workspace, "watch", "triage") as (watch, seen):

@@ -90,6 +90,14 @@ def test_a_copy_that_stalls_between_two_tables_withdraws_nothing(file):
     assert file.phase is Phase.SETTLED
 
 
+def test_a_link_that_is_swapped_leads_to_a_whole_file(file):
+    """An orchestrator writes beside and then swaps; nothing is written to what it swapped in."""
+    file.read(Reading(text("a"), {"a": Entry("{}")}, source="..v2"), 10)
+    assert file.phase is Phase.WITHDRAWING
+    file.read(Reading(text("a"), {"a": Entry("{}")}, source="..v2"), 10 + WITHDRAW)
+    assert set(file.effective) == {"a"}
+
+
 def test_a_beginning_counts_as_all_there_is_after_thirty_seconds(file):
     file.read(says("a"), 10)
     assert file.due == 10 + PATIENCE

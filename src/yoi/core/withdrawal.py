@@ -3,8 +3,8 @@
     SETTLED ──▶ WITHDRAWING   readable, and something is missing: gone after `withdraw_ms`
        │  ▲          │
        ▼  │          ▼
-    WRITING ────▶ UNUSABLE    beginning of the last content, empty or unreadable: waits for
-                              `being_written_ms`, then an alert; nothing else changes
+    WRITING ────▶ UNUSABLE    beginning of the last content of the same file, empty or unreadable:
+                              waits for `being_written_ms`, then an alert; nothing else changes
 
 Each state may follow each other one but for UNUSABLE ─▶ WRITING: time that has run out stays run
 out until a whole content is read. What the file newly says is taken at once; what it no longer
@@ -40,6 +40,8 @@ class Reading:
     content: bytes
     entries: Mapping[str, Entry] = field(default_factory=dict)
     fault: YoiError | None = None
+    source: str = ""
+    """Where the links on the way to the file led: what a link is swapped to is another file."""
 
 
 class Phase(Enum):
@@ -72,6 +74,7 @@ class Withdrawal:
         self._patience = limits.being_written_ms / 1000
         self._seen: Mapping[str, Entry] = {}
         self._last: bytes | None = None
+        self._source = ""
         self._absent: dict[_Atom, float] = {}
         self._unfinished_since: float | None = None
 
@@ -80,7 +83,7 @@ class Withdrawal:
         self.fault = reading.fault
         finished = self._finished(reading, now)
         if finished:
-            self._seen, self._last = reading.entries, reading.content
+            self._whole(reading)
         if reading.fault is None:
             for atom in _atoms(reading.entries):
                 self._absent.pop(atom, None)
@@ -105,7 +108,7 @@ class Withdrawal:
             self._seen = seen
             if _same(reading.entries, self.effective):
                 # Also an empty file: nothing is missing from it.
-                self._seen, self._last = reading.entries, reading.content
+                self._whole(reading)
                 self._unfinished_since = None
         self.read(reading, now)
 
@@ -122,6 +125,7 @@ class Withdrawal:
         readable = reading.fault is None and bool(reading.entries)
         beginning = (
             self._last is not None
+            and self._source == reading.source
             and len(reading.content) < len(self._last)
             and self._last.startswith(reading.content)
         )
@@ -141,6 +145,9 @@ class Withdrawal:
         # Long enough for a copy: then a beginning is all there is.
         self._unfinished_since = None
         return True
+
+    def _whole(self, reading: Reading) -> None:
+        self._seen, self._last, self._source = reading.entries, reading.content, reading.source
 
     def _compose(self, now: float) -> None:
         gone = {atom for atom, since in self._absent.items() if now - since >= self._withdraw}

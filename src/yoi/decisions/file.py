@@ -41,7 +41,8 @@ class OperatorFile:
     @property
     def reading(self) -> Reading:
         """The same as the withdrawal rule reads it."""
-        return Reading(self.content, {name: split(name, one) for name, one in self.entries.items()})
+        entries = {name: split(name, one) for name, one in self.entries.items()}
+        return Reading(self.content, entries, source=_real(self.workspace))
 
     def in_force(self, decisions: Decisions) -> InForce:
         """Return what of it is in force. Raises TrustError."""
@@ -71,14 +72,14 @@ def look(workspace: Path, check: Check, limits: Limits = LIMITS) -> tuple[Readin
         document = _document(content, operator_file(workspace))
         check(document)
     except YoiError as exc:
-        return Reading(content, fault=exc), OperatorFile(workspace)
+        return Reading(content, fault=exc, source=_real(workspace)), OperatorFile(workspace)
     found = OperatorFile(workspace, content, document)
     return found.reading, found
 
 
 def _read(workspace: Path, limits: Limits) -> bytes:
     path = operator_file(workspace)
-    real = Path(os.path.realpath(path))
+    real = Path(_real(workspace))
     if not real.is_relative_to(os.path.realpath(workspace)):
         raise EnablementError(
             "enablement.malformed",
@@ -99,6 +100,10 @@ def _read(workspace: Path, limits: Limits) -> bytes:
         return read_private(real, limits.operator_config_bytes) or b""
     except SecretError as exc:
         raise EnablementError("enablement.malformed", exc.message, at="") from None
+
+
+def _real(workspace: Path) -> str:
+    return os.path.realpath(operator_file(workspace))
 
 
 def _refuse_others(found: os.stat_result, path: Path) -> None:

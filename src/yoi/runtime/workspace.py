@@ -158,20 +158,21 @@ def _check(document: Mapping[str, Any]) -> None:
 def _plan(file: OperatorFile, found: InForce, at: str) -> Plan:
     """Return what is in force, and why the rest is not."""
     document, path = found.document, operator_file(file.workspace)
-    resolution = resolve(inventory(file.workspace), Enablement.of(document, path))
+    enabled = Enablement.of(document, path)
+    # The file's own faults name their place in it; an entry with one is not in force.
+    said = Enablement.of(file.document, path)
+    resolution = resolve(
+        inventory(file.workspace),
+        replace(enabled, diagnostics=said.diagnostics or enabled.diagnostics),
+    )
     workers = workers_of(document)
-    problems = {
-        (f"service:{one.name}", one.error.code): one.error
-        for one in (*Enablement.of(file.document, path).diagnostics, *resolution.diagnostics)
-    }
-    problems |= {
-        (f"worker:{one.name}", one.error.code): one.error
-        for one in (*workers_of(file.document).faults, *workers.faults)
-    }
+    faults = workers_of(file.document).faults or workers.faults
+    problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
+    problems += [(f"worker:{one.name}", one.error) for one in faults]
     return Plan(
         plugins=resolution.plugins,
         diagnostics=(
-            *(_diagnosed(at, scope, error) for (scope, _), error in problems.items()),
+            *(_diagnosed(at, scope, error) for scope, error in problems),
             *(
                 _diagnosed(at, _scope(one.entry), pending_error(one), "warning")
                 for one in found.pending
