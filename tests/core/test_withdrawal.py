@@ -203,7 +203,7 @@ READINGS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(READINGS)
 def test_no_sequence_of_readings_withdraws_early_or_keeps_for_ever(steps):
     file = Withdrawal()
