@@ -96,7 +96,7 @@ async def test_several_calls_of_one_answer_run_in_order_each_once():
         ("echo", '{"text":3}', "do not fit"),
         ("echo", '{"text":"a","more":1}', "do not fit"),
         ("echo", "[1]", "do not fit"),
-        ("echo", "[" * 5000, "not JSON"),
+        ("echo", "[" * 5000, "JSON values"),
     ],
 )
 async def test_what_a_model_gets_wrong_is_refused_told_and_survived(name, arguments, said):
