@@ -353,7 +353,8 @@ class Limits:
     backend_runtimes: int = bound(64, "runtimes of one backend; each worker watched is a socket")
     sign_in_codes: int = bound(16, "one-time codes not used yet; then the oldest goes")
     sign_in_code_ms: int = bound(120_000, "from the printed address to the open page")
-    sign_in_failures: int = bound(30, "wrong codes a minute, of everybody together")
+    sign_in_failures: int = bound(30, "wrong codes a minute, of one peer")
+    sign_in_peers: int = bound(4096, "peers whose wrong codes are counted; then the oldest goes")
     session_ms: int = bound(43_200_000, "a browser's session: a working day")
 
     # observation clients

@@ -14,6 +14,7 @@ from playwright.async_api import async_playwright, expect
 from tests.backend import scenes
 from tests.backend.console_world import RUNTIME, console_world
 from tests.backend.histories import history
+from tests.backend.proxied import basic_auth_proxy
 
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject, SubjectKind
@@ -180,6 +181,19 @@ async def test_without_a_session_the_page_says_how_to_get_one(world, visit):
     await page.get_by_role("button", name="End session").click()
     await expect(page.get_by_role("alert")).to_contain_text("forgotten")
     assert await page.evaluate("sessionStorage.length") == 0
+
+
+@needs_browser
+async def test_it_works_behind_a_proxy_that_has_a_login_of_its_own(world, visit):
+    told = world.worker("behind")
+    async with basic_auth_proxy(world.origin.removeprefix("http://")) as proxy:
+        link = world.link().replace(world.origin, f"http://{proxy}")
+        one = await visit(link=link, http_credentials={"username": "user", "password": "pass"})
+        await expect(one.page.get_by_text("Signed in as operator")).to_be_visible()
+        await one.watch("behind")
+        told.message("through the proxy")
+        await expect(one.page.get_by_text("through the proxy", exact=True)).to_be_visible()
+        await one.page.close()
 
 
 @needs_browser

@@ -113,6 +113,13 @@ def test_a_foreign_origin_is_refused_whatever_the_token(origins):
         [("upgrade", "h2c, WebSocket"), protocols(f"yoi.token.{GOOD}")],
         [BEARER, UPGRADE, protocols("yoi.observe.v1", f"yoi.token.{GOOD}")],
         [BEARER, UPGRADE, protocols("yoi.observe.v1")],
+        [("yoi-token", GOOD)],
+        [("yoi-token", GOOD), BEARER],
+        # A proxy in front uses Authorization for itself:
+        [("yoi-token", GOOD), ("authorization", "Basic eDp5")],
+        [("yoi-token", GOOD), ("authorization", "Bearer eyJhbGciOi.J9")],
+        [("yoi-token", GOOD), ("authorization", "Basic x"), ("authorization", "Negotiate y")],
+        [UPGRADE, ("authorization", "Basic eDp5"), protocols(f"yoi.token.{GOOD}")],
     ],
 )
 def test_a_good_token_is_let_in(headers):
@@ -142,7 +149,16 @@ def test_a_good_token_is_let_in(headers):
         [UPGRADE, protocols(f"yoi.token.{GOOD}", f"yoi.token.{GOOD}")],
         [UPGRADE, protocols(f"yoi.token.{GOOD}", "yoi.token.other")],
         [UPGRADE, BEARER, protocols("yoi.token.other")],
-        [UPGRADE, ("authorization", "Basic x"), protocols(f"yoi.token.{GOOD}")],
+        [("yoi-token", "")],
+        [("yoi-token", "yoi_wrong")],
+        [("yoi-token", GOOD), ("yoi-token", GOOD)],
+        [("yoi-token", f"Bearer {GOOD}")],
+        [("yoi-token", GOOD), ("authorization", "Bearer yoi_other")],
+        [("yoi-token", GOOD), ("authorization", "Bearer yois_other")],
+        [("yoi-token", "yoi_other"), BEARER],
+        [("yoi-token", "theirs"), ("authorization", "Basic x")],
+        [("yoi-token", GOOD), UPGRADE, protocols("yoi.token.other")],
+        [BEARER, ("authorization", "Basic x")],
         [("cookie", f"token={GOOD}")],
         [("x-authorization", f"Bearer {GOOD}")],
     ],
@@ -170,7 +186,15 @@ def test_source_is_checked_without_a_token():
 
 HEADER = st.tuples(
     st.sampled_from(
-        ["host", "origin", "authorization", "upgrade", "sec-websocket-protocol", "cookie"]
+        [
+            "host",
+            "origin",
+            "authorization",
+            "upgrade",
+            "sec-websocket-protocol",
+            "cookie",
+            "yoi-token",
+        ]
     ),
     st.one_of(
         st.text(max_size=60),
@@ -181,7 +205,10 @@ HEADER = st.tuples(
                 f"Bearer {GOOD}",
                 "websocket",
                 f"yoi.token.{GOOD}",
+                GOOD,
                 "Bearer other",
+                "Bearer yoi_other",
+                "Basic x",
                 "yoi.observe.v1, yoi.token.other",
             ]
         ),
@@ -211,11 +238,14 @@ def test_who_is_let_in_has_one_good_host_no_foreign_origin_and_one_token(headers
     assert all(
         value.strip().lower() in NAMES.origins for name, value in headers if name == "origin"
     )
-    assert all(
-        value.strip().lower().startswith("bearer") and value.split()[-1] == GOOD
-        for name, value in headers
-        if name == "authorization"
-    )
+    bearers = [value.split() for name, value in headers if name == "authorization"]
+    assert all(words[-1:] == [GOOD] or "yoi_other" not in words for words in bearers)
+    named = [value.strip() for name, value in headers if name == "yoi-token"]
+    offered = [value for name, value in headers if "yoi.token." in value]
+    if named or offered:
+        assert set(named) <= {GOOD}
+    else:
+        assert all(words[0].lower() == "bearer" and words[-1] == GOOD for words in bearers)
 
 
 @given(st.text(alphabet=string.printable, min_size=1, max_size=40))

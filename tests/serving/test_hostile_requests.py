@@ -7,7 +7,7 @@ import resource
 
 import pytest
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 from tests.serving.raw import UPGRADE, connected, eventually
 from tests.serving.streams import served
@@ -28,8 +28,9 @@ def logged(caplog):
 
 async def reads(request: Request):
     """Read the body, then answer."""
-    async for _ in request.stream():
-        pass
+    with contextlib.suppress(ClientDisconnect):
+        async for _ in request.stream():
+            pass
     return answer({})
 
 
@@ -97,6 +98,44 @@ GARBAGE = {
     "a negative length": b"POST /here HTTP/1.1\r\nHost: a\r\nContent-Length: -4\r\n\r\n",
     "an encoding nobody knows": b"POST /here HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n",
 }
+
+
+HOST = b"Host: a\r\n"
+LARGE_HEADS = {
+    "one line, whole": b"GET /here HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 120_000 + b"\r\n\r\n",
+    "one line, unfinished": b"GET /here HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 120_000,
+    "just over the bound": b"GET /here HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 16_384 + b"\r\n\r\n",
+    "many lines": b"GET /here HTTP/1.1\r\n" + HOST + b"X-Y: ab\r\n" * 101 + b"\r\n",
+    "a long URL": b"GET /here?" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+    "an upgrade": b"GET " + PATH + b" HTTP/1.1\r\n" + UPGRADE + HOST + b"X: " + b"a" * 120_000
+    + b"\r\n\r\n",
+    "trailers": b"POST /here HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+    + b"X: ab\r\n" * 101 + b"\r\n",
+    "a second request": b"GET /here HTTP/1.1\r\n" + HOST + b"\r\nGET /here HTTP/1.1\r\n" + HOST
+    + b"X: " + b"a" * 120_000 + b"\r\n\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", LARGE_HEADS.values(), ids=LARGE_HEADS)
+async def test_a_head_over_its_bound_is_refused_whole_or_not(data, logged) -> None:
+    async with served(app=APP) as world, connected(world.server.address, data) as client:
+        answered = await client.rest()
+        assert world.server.refused == {"malformed": 1}
+        if not data.startswith((b"POST", b"GET /here HTTP/1.1\r\nHost: a\r\n\r\n")):
+            status, headers, body = parts(answered)
+            assert (status, body["code"], headers["connection"]) == (431, "bad_request", "close")
+        await eventually(lambda: not world.server.open_sockets)
+    assert not logged()
+
+
+async def test_a_head_within_its_bound_is_served() -> None:
+    line = b"X-Y: " + b"a" * 120 + b"\r\n"
+    data = b"GET /here?" + b"a" * 4000 + b" HTTP/1.1\r\n" + HOST + line * 90
+    async with (
+        served(app=APP) as world,
+        connected(world.server.address, data + b"Connection: close\r\n\r\n") as client,
+    ):
+        assert parts(await client.rest())[0] == 200
 
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)

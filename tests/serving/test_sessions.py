@@ -37,15 +37,15 @@ def sessions(clock, tokens):
     return Sessions(KEY, clock, tokens)
 
 
-def refused(sessions, code):
+def refused(sessions, code, peer="192.0.2.1"):
     with pytest.raises(Refused) as caught:
-        sessions.exchange(code)
+        sessions.exchange(code, peer)
     return caught.value.status, caught.value.code
 
 
 def test_a_code_lets_in_once(sessions, clock):
     code = sessions.new_code(operator()).reveal()
-    session = sessions.exchange(code)
+    session = sessions.exchange(code, "192.0.2.1")
     assert session.expires_at_ms == clock.wall_ms() + Limits().session_ms
     who = sessions.verify(session.token.reveal())
     assert who == session.principal == replace(operator(), expires_at_ms=session.expires_at_ms)
@@ -55,19 +55,19 @@ def test_a_code_lets_in_once(sessions, clock):
 def test_a_code_is_over_at_its_moment(sessions, clock):
     early, late = sessions.new_code(operator()).reveal(), sessions.new_code(operator()).reveal()
     clock.advance(119.9)
-    sessions.exchange(early)
+    sessions.exchange(early, "192.0.2.1")
     clock.advance(0.1)
     assert refused(sessions, late) == (401, "unauthorized")
 
 
 def test_wrong_used_and_old_codes_look_the_same(sessions, clock):
     used, old = sessions.new_code(operator()).reveal(), sessions.new_code(operator()).reveal()
-    sessions.exchange(used)
+    sessions.exchange(used, "192.0.2.1")
     clock.advance(1000)
     answers = set()
     for code in (used, old, "wrong", "", "x" * 100_000, "\ud800"):
         with pytest.raises(Refused) as caught:
-            sessions.exchange(code)
+            sessions.exchange(code, "192.0.2.1")
         answers.add((caught.value.status, caught.value.code, caught.value.message))
     assert len(answers) == 1
 
@@ -77,21 +77,18 @@ def test_the_oldest_of_too_many_codes_goes(clock, tokens):
     codes = [sessions.new_code(operator()).reveal() for _ in range(3)]
     assert refused(sessions, codes[0]) == (401, "unauthorized")
     for code in codes[1:]:
-        sessions.exchange(code)
+        sessions.exchange(code, "192.0.2.1")
 
 
-def test_guessing_is_bounded_and_the_bound_passes(clock, tokens):
+def test_guessing_is_bounded_for_each_peer_and_locks_no_good_code_out(clock, tokens):
     sessions = Sessions(KEY, clock, tokens, Limits(sign_in_failures=3))
-    code = sessions.new_code(operator()).reveal()
+    codes = [sessions.new_code(operator()).reveal() for _ in range(2)]
     answers = [refused(sessions, f"guess {n}") for n in range(5)]
     assert answers == [(401, "unauthorized")] * 3 + [(503, "busy")] * 2
-    assert refused(sessions, code) == (503, "busy")
-    clock.advance(19.9)
-    assert refused(sessions, code) == (503, "busy")
-    clock.advance(0.2)
-    sessions.exchange(code)
-    assert refused(sessions, "guess") == (401, "unauthorized")
-    assert refused(sessions, "guess") == (503, "busy")
+    sessions.exchange(codes[0], "192.0.2.1")  # from the address that guessed
+    sessions.exchange(codes[1], "192.0.2.2")
+    assert refused(sessions, codes[0]) == (503, "busy")  # it was used
+    assert refused(sessions, "guess", "192.0.2.2") == (401, "unauthorized")
     clock.advance(3600)
     assert [refused(sessions, "guess")[0] for _ in range(4)] == [401, 401, 401, 503]
 
@@ -99,7 +96,7 @@ def test_guessing_is_bounded_and_the_bound_passes(clock, tokens):
 def test_good_codes_are_not_counted(clock, tokens):
     sessions = Sessions(KEY, clock, tokens, Limits(sign_in_failures=1))
     for _ in range(5):
-        sessions.exchange(sessions.new_code(operator()).reveal())
+        sessions.exchange(sessions.new_code(operator()).reveal(), "192.0.2.1")
 
 
 def test_a_session_survives_a_restart_with_the_same_key_only(sessions, clock, tokens):
@@ -200,10 +197,10 @@ def test_no_code_and_no_session_in_any_repr(sessions, clock):
     waiting = repr(sessions)
     used = sessions.new_code(operator())
     canaries.mark("used", used.reveal())
-    session = sessions.exchange(used.reveal())
+    session = sessions.exchange(used.reveal(), "192.0.2.1")
     canaries.mark("session", session.token.reveal())
     with pytest.raises(Refused) as caught:
-        sessions.exchange(used.reveal())
+        sessions.exchange(used.reveal(), "192.0.2.1")
     assert (
         canaries.grep_everything(
             sessions=sessions, waiting=waiting, session=session, codes=[code, used],

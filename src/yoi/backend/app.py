@@ -90,7 +90,7 @@ class BackendRoutes:
 
     async def _begin(self, request: Request) -> Response:
         asked = await self._read(request, _Code)
-        made = self._sessions.exchange(asked.code)
+        made = self._sessions.exchange(asked.code, request.client.host if request.client else "")
         return answer(
             {
                 "token": made.token.reveal(),

@@ -16,6 +16,9 @@ Headers = Sequence[tuple[str, str]]
 """Names in lower case, in the order they came; a repeated header stands twice."""
 Identify = Callable[[str], Principal | None]
 
+TOKEN_HEADER = "yoi-token"
+"""Another place for a token, for clients behind a proxy that uses `Authorization` for itself."""
+_PREFIXES = ("yoi_", "yois_")
 _TOKEN_CHARS = 8192
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 2.1."""
@@ -58,11 +61,29 @@ def asgi_headers(raw: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 
 def _presented(headers: Headers) -> str | None:
-    """Return the one token of a request, or None without one. Raises Refused for a doubtful one."""
-    found = {*_bearers(headers), *_offered(headers)}
+    """Return the one token of a request, or None without one. Raises Refused for a doubtful one.
+
+    A proxy in front may use `Authorization` for itself. So where a token comes in a place that only
+    Yoi uses, that header counts only if it holds another token of Yoi's form, which is doubtful.
+    """
+    own = {*_offered(headers), *_named(headers)}
+    found = own | ({*_yoi_bearers(headers)} if own else {*_bearers(headers)})
     if len(found) > 1:
         raise _unauthorized()
     return next(iter(found), None)
+
+
+def _named(headers: Headers) -> list[str]:
+    values = _all(headers, TOKEN_HEADER)
+    if len(values) > 1:
+        raise _unauthorized()
+    return [_checked(value.strip(" \t")) for value in values]
+
+
+def _yoi_bearers(headers: Headers) -> list[str]:
+    """Return what stands in `Authorization` and can only be a token of Yoi's."""
+    words = (value.split() for value in _all(headers, "authorization"))
+    return [word for value in words for word in value[1:] if word.startswith(_PREFIXES)]
 
 
 def _bearers(headers: Headers) -> list[str]:

@@ -21,6 +21,7 @@ from yoi.errors import TokenError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import KEY_ID_BYTES
 from yoi.serving.admission import Refused
+from yoi.serving.failures import FailureLimit
 from yoi.serving.keys import Key
 from yoi.serving.principals import Principal, PrincipalKind, Redaction, SubjectPattern
 from yoi.serving.tokens import TokenStore
@@ -34,7 +35,6 @@ _CODE_CHARS = 64
 _TOKEN_CHARS = 8192
 _HEAD_BYTES = 1 + KEY_ID_BYTES
 _MAC_BYTES = 32
-_MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,7 @@ class Sessions:
         self._limits = limits
         self._codes: dict[bytes, tuple[Principal, float]] = {}
         """By the code's hash, oldest first: who comes with it, and until when."""
-        self._allowance = float(limits.sign_in_failures)
-        self._allowance_at = clock.monotonic()
+        self._failures = FailureLimit(limits)
 
     def __repr__(self) -> str:
         return f"<Sessions: {len(self._codes)} codes>"
@@ -84,21 +83,20 @@ class Sessions:
         self._codes[_hash(code)] = (principal, until)
         return Secret("sign-in code", code)
 
-    def exchange(self, code: str) -> SessionToken:
-        """Return a session for `code`, which is used up.
+    def exchange(self, code: str, peer: str) -> SessionToken:
+        """Return a session for `code`, which is used up. A good code is taken from any peer.
 
         Raises Refused: 401 `unauthorized` for a code that is wrong, used or too old, all alike;
-        503 `busy` after too many of those, for good codes too.
+        503 `busy` after too many of those from the address `peer`.
         """
         now = self._clock.monotonic()
-        self._refill(now)
-        if self._allowance < 1:
-            raise Refused(503, "busy", "too many wrong codes; wait a minute")
+        # Good codes first: 192 random bits are not guessed, so the limit only keeps guessers quiet.
         found = self._codes.pop(_hash(code), None) if len(code) <= _CODE_CHARS else None
-        if found is None or now >= found[1]:
-            self._allowance -= 1
-            raise Refused(401, "unauthorized", "the code is wrong, used or too old")
-        return self.begin(found[0])
+        if found is not None and now < found[1]:
+            return self.begin(found[0])
+        if not self._failures.failed(peer, now):
+            raise Refused(503, "busy", "too many wrong codes from your address; wait a minute")
+        raise Refused(401, "unauthorized", "the code is wrong, used or too old")
 
     def begin(self, principal: Principal) -> SessionToken:
         """Return a new session of `principal`; it ends no later than its token."""
@@ -159,12 +157,6 @@ class Sessions:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key.value, b"yoi session\0" + body, "sha256")
-
-    def _refill(self, now: float) -> None:
-        most = float(self._limits.sign_in_failures)
-        earned = (now - self._allowance_at) / _MINUTE * most
-        self._allowance = min(most, self._allowance + earned)
-        self._allowance_at = now
 
 
 def _hash(code: str) -> bytes:

@@ -34,7 +34,7 @@ export function pasted(words) {
 async function answer(path, options) {
   let response;
   try {
-    response = await fetch(path, { cache: "no-store", credentials: "omit", ...options });
+    response = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
   } catch {
     throw new Unreachable("the server cannot be reached");
   }
@@ -81,7 +81,7 @@ export class Session {
 
   /** Takes what a person pasted, a token or a code. Throws Unauthorized or Unreachable. */
   async enter(words) {
-    // A wrong code counts against everybody's: what is no code is not tried as one.
+    // Wrong codes are counted: what is no code is not tried as one.
     if (!TOKEN.test(words)) {
       await this.exchange(words);
       return this.check();
@@ -103,7 +103,8 @@ export class Session {
 
   /** Returns the JSON at `path`. Throws Unauthorized or Unreachable. */
   get(path) {
-    return answer(path, { headers: { Authorization: `Bearer ${this._token}` } });
+    // Not Authorization: a proxy in front of the server may need that for itself.
+    return answer(path, { headers: { "Yoi-Token": this._token } });
   }
 
   /** Returns "ok", "expired" or "unreachable". */
