@@ -21,7 +21,6 @@ from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
 from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
-from yoi.core.send_rate import SendRate
 from yoi.core.session_effects import (
     AbortCurrent,
     AbortOld,
@@ -48,6 +47,7 @@ from yoi.core.session_effects import (
     Timer,
     UseOwnUrl,
 )
+from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, Url
@@ -116,7 +116,8 @@ class HostConnection:
         self._machine = ConnectionMachine(settings, backoff, limits)
         self._own = None if settings.url is None else DialTarget(settings.url)
         self._target = self._own
-        self._rate = SendRate(settings.send_per_second, clock.monotonic())
+        # Heartbeats come once a second at most, so one token that others cannot take is enough.
+        self._rate = TokenBucket(settings.send_per_second, clock.monotonic(), reserved=1)
         self._effects: deque[Effect] = deque()
         self._performing = False
         self._timers: dict[Timer, TimerHandle] = {}

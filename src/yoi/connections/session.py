@@ -13,8 +13,8 @@ from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle
 from yoi.core.frame_watch import Autoreply, Due, FrameWatch
 from yoi.core.heartbeat import Beat, Heartbeat, HeartbeatSpec
-from yoi.core.send_rate import SendRate
 from yoi.core.session_effects import End
+from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
 from yoi.permissions.connection_settings import LastValue
@@ -49,7 +49,7 @@ class Session:
         sink: ConnectionSink,
         *,
         status: ConnectionStatus,
-        rate: SendRate,
+        rate: TokenBucket,
         last: tuple[LastValue, ...],
         clock: Clock,
         call_later: CallLater,

@@ -12,6 +12,7 @@ from websockets.protocol import State
 
 from yoi.connections.handshake import check_status, refusal
 from yoi.core.session_effects import End
+from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
 from yoi.types import Clock
@@ -65,9 +66,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._decoder = _Utf8()
         self._fragments = 0
         self._empty = 0
-        # Control frames since `_window` (seconds).
-        self._controls = 0
-        self._window = float("-inf")
+        self._controls = TokenBucket(limits.control_frames_per_second, self.last_heard)
         # Writing.
         self._flushing = False
         self._queued = 0
@@ -371,11 +370,8 @@ class AsyncioWebSocket(asyncio.Protocol):
             self._owner.on_binary(bytes(body))
 
     def _count_control(self) -> None:
-        if self.last_heard - self._window >= 1.0:
-            self._window, self._controls = self.last_heard, 0
-        self._controls += 1
-        bound = self._limits.control_frames_per_second
-        if self._controls > bound:
+        if not self._controls.take(self.last_heard):
+            bound = self._limits.control_frames_per_second
             raise _flood(f"more than {bound} control frames in a second")
 
     def _fail(self, error: YoiError, close_code: int | None) -> None:

@@ -8,6 +8,7 @@ from yoi.connections import CallLater, Connector, DialTarget, Resolver, WebSocke
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
+from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ServiceError
 from yoi.limits import Limits
 from yoi.permissions import Authority, Url
@@ -63,29 +64,6 @@ class PullDialler:
         return await self._connector.dial(handshake, DialTarget(url), decision, addresses)
 
 
-class Bucket:
-    """A rate: `most` at once, refilled evenly over `period_s`."""
-
-    def __init__(self, most: int, period_s: float, now: Callable[[], float]) -> None:
-        self._most = most
-        self._per_second = most / period_s
-        self._now = now
-        self._tokens = float(most)
-        self._at = now()
-
-    def take(self, what: str) -> None:
-        """Count one. Raises ServiceError (`service.rate`) when none is left."""
-        now = self._now()
-        self._tokens = min(self._most, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        if self._tokens < 1.0:
-            raise ServiceError("service.rate", what, retry_after_ms=self._next_ms())
-        self._tokens -= 1.0
-
-    def _next_ms(self) -> int:
-        return max(1, round((1.0 - self._tokens) / self._per_second * 1000))
-
-
 @dataclass(frozen=True, slots=True)
 class _Held:
     socket: PullSocket
@@ -106,9 +84,9 @@ class PullSockets:
         self._dialler = dialler
         self._make_masker = masker
         self._limits = dialler.limits
-        now = dialler.clock.monotonic
-        self._opens = Bucket(self._limits.pull_opens_per_minute, 60.0, now)
-        self._sends = Bucket(self._limits.pull_sends_per_second, 1.0, now)
+        now = dialler.clock.monotonic()
+        self._opens = TokenBucket(self._limits.pull_opens_per_minute, now, period_s=60.0)
+        self._sends = TokenBucket(self._limits.pull_sends_per_second, now)
         self._numbers = itertools.count(1)
         self._held: dict[int, _Held] = {}
         self._used = 0
@@ -131,8 +109,9 @@ class PullSockets:
                 f"{self._limits.pull_sockets} sockets of this plugin are open already",
                 hint="close one; standing connections belong into [[connections]]",
             )
-        self._opens.take(
-            f"more than {self._limits.pull_opens_per_minute} sockets were opened in a minute"
+        self._take(
+            self._opens,
+            f"more than {self._limits.pull_opens_per_minute} sockets were opened in a minute",
         )
         self._dialler.take_slot()
         self._used += 1
@@ -161,8 +140,9 @@ class PullSockets:
         Raises ServiceError (`service.handle`, `service.rate`), PermissionDenied, ConnectionFailure.
         """
         socket = self._allowed(handle).socket
-        self._sends.take(
-            f"more than {self._limits.pull_sends_per_second} messages were sent in a second"
+        self._take(
+            self._sends,
+            f"more than {self._limits.pull_sends_per_second} messages were sent in a second",
         )
         return socket.send(message)
 
@@ -218,6 +198,11 @@ class PullSockets:
         while self._leaving:
             await next(iter(self._leaving)).gone.wait()
             self._leaving = {one for one in self._leaving if not one.gone.is_set()}
+
+    def _take(self, bucket: TokenBucket, what: str) -> None:
+        now = self._dialler.clock.monotonic()
+        if not bucket.take(now):
+            raise ServiceError("service.rate", what, retry_after_ms=bucket.wait_ms(now))
 
     def _freed(self) -> None:
         self._used -= 1

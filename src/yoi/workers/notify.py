@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from yoi.core.token_bucket import TokenBucket
 from yoi.errors import PermissionDenied, WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.events import Provenance
@@ -67,9 +68,8 @@ class NoRedaction:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at: float
+class _Rate:
+    bucket: TokenBucket
     told_at: float | None = None
 
 
@@ -81,7 +81,7 @@ class NotifyDesk:
         self._clock = clock
         self._limits = limits
         self._desks: dict[str, tuple[Worker, Mapping[str, NotifyRule]]] = {}
-        self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._rates: dict[tuple[str, str], _Rate] = {}
 
     def open(self, worker: Worker, rules: Mapping[str, NotifyRule]) -> None:
         """Let the plugins in `rules` notify `worker`."""
@@ -90,8 +90,8 @@ class NotifyDesk:
     def close(self, worker: str) -> None:
         """Let nobody notify `worker` any more."""
         self._desks.pop(worker, None)
-        for key in [key for key in self._buckets if key[0] == worker]:
-            del self._buckets[key]
+        for key in [key for key in self._rates if key[0] == worker]:
+            del self._rates[key]
 
     async def notify(self, notification: Notification) -> Notified:
         """Commit `notification` as a system item of its worker.
@@ -142,24 +142,22 @@ class NotifyDesk:
         return worker, rule
 
     def _spend(self, worker: Worker, rule: NotifyRule) -> None:
-        """Take one token of a bucket that holds a minute's worth and refills evenly."""
         now = self._clock.monotonic()
         key = (worker.name, rule.plugin)
-        bucket = self._buckets.setdefault(key, _Bucket(float(rule.per_minute), now))
-        refilled = bucket.tokens + (now - bucket.at) * rule.per_minute / 60
-        bucket.tokens, bucket.at = min(float(rule.per_minute), refilled), now
-        if bucket.tokens < 1:
+        rate = self._rates.get(key)
+        if rate is None:
+            rate = self._rates[key] = _Rate(TokenBucket(rule.per_minute, now, period_s=60.0))
+        if not rate.bucket.take(now):
             self._tell(worker, rule.plugin, f"more than {rule.per_minute} notifications a minute")
             raise WorkerError(
                 "worker.notify_rate",
                 f"plugin {rule.plugin} notifies worker {worker.name} more than "
                 f"{rule.per_minute} times a minute",
             )
-        bucket.tokens -= 1
 
     def _tell(self, worker: Worker, plugin: str, message: str) -> None:
         """Alert once a minute: a flood of alerts would be one more flood."""
-        bucket, now = self._buckets[(worker.name, plugin)], self._clock.monotonic()
-        if bucket.told_at is None or now - bucket.told_at >= 60:
-            bucket.told_at = now
+        rate, now = self._rates[(worker.name, plugin)], self._clock.monotonic()
+        if rate.told_at is None or now - rate.told_at >= 60:
+            rate.told_at = now
             worker.alerts.add("warning", f"notify:{plugin}", f"plugin {plugin}: {message}")

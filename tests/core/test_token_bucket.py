@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yoi.core.send_rate import SendRate
+from yoi.core.token_bucket import TokenBucket
 
 
 def test_a_second_s_worth_may_leave_at_once_and_then_it_fills_evenly():
-    rate = SendRate(4, 0.0)
+    rate = TokenBucket(4, 0.0, reserved=1)
     assert [rate.take(0.0) for _ in range(5)] == [True] * 4 + [False]
     assert not rate.take(0.2)
     assert rate.take(0.25)
@@ -15,7 +15,7 @@ def test_a_second_s_worth_may_leave_at_once_and_then_it_fills_evenly():
 
 def test_heartbeats_always_find_room():
     """W10: a plugin that sends as fast as it may does not cost its own session."""
-    rate = SendRate(1, 0.0)
+    rate = TokenBucket(1, 0.0, reserved=1)
     for second in range(10):
         while rate.take(second):
             pass
@@ -29,7 +29,7 @@ def test_heartbeats_always_find_room():
     beats=st.integers(0, 1),
 )
 def test_no_stretch_of_time_sees_more_than_the_rate(per_second, waits, beats):
-    rate, now, sent = SendRate(per_second, 0.0), 0.0, 0
+    rate, now, sent = TokenBucket(per_second, 0.0, reserved=1), 0.0, 0
     for wait in waits:
         now += wait
         for _ in range(beats):
@@ -40,8 +40,31 @@ def test_no_stretch_of_time_sees_more_than_the_rate(per_second, waits, beats):
 
 
 def test_a_clock_that_stands_still_gives_nothing():
-    rate = SendRate(1, 5.0)
+    rate = TokenBucket(1, 5.0)
     assert rate.take(5.0)
     assert not rate.take(4.0)
     with pytest.raises(ValueError, match="at least one"):
-        SendRate(0, 0.0)
+        TokenBucket(0, 0.0)
+
+
+def test_a_period_may_be_longer_than_a_second():
+    bucket = TokenBucket(60, 0.0, period_s=60.0)
+    assert sum(bucket.take(0.0) for _ in range(100)) == 60
+    assert bucket.wait_ms(0.0) == 1000
+    assert not bucket.has_room(0.9)
+    assert bucket.wait_ms(0.9) == 100
+    assert bucket.has_room(1.0)
+    assert bucket.take(1.0)
+
+
+@given(
+    most=st.integers(1, 20),
+    period=st.floats(0.1, 60),
+    pause=st.floats(0, 1000),
+    spent=st.integers(0, 20),
+)
+def test_a_rest_never_earns_more_than_a_full_bucket(most, period, pause, spent):
+    bucket = TokenBucket(most, 0.0, period_s=period)
+    for _ in range(spent):
+        bucket.take(0.0)
+    assert sum(bucket.take(pause) for _ in range(3 * most)) <= most
