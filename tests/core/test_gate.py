@@ -1,4 +1,4 @@
-"""S7, P4, W4: the gate decides per command, asks both keys each time, and bounds the rate."""
+"""S7, P4, W4: the gate decides per command, and asks both keys each time."""
 
 from yoi.core.effects import NotifyWorker, Refused, SendMessage, SetStatus
 from yoi.core.gate import CommandGate, GatedConnection
@@ -20,7 +20,6 @@ def gate(authorise=lambda: YES, **limits) -> CommandGate:
             "gateway": GatedConnection("gateway", frozenset({"wss://a.example/ws"}), authorise),
             "other": GatedConnection("other", frozenset({"wss://b.example/ws"}), lambda: YES),
         },
-        now=0.0,
         limits=Limits(**limits),
     )
 
@@ -37,33 +36,33 @@ def send(**payload) -> OutputCommand:
 
 
 def test_a_reply_goes_to_the_session_that_asked():
-    effect = gate().judge_reply(Reply("yes"), EVENT, 0.0)
+    effect = gate().judge_reply(Reply("yes"), EVENT)
     assert effect == SendMessage(
         "s1.1", "s1.1:0", "websocket_send", "gateway", SessionId("s1"), "yes", None
     )
 
 
 def test_current_means_whichever_session_is_open():
-    effect = gate().judge(send(text="x", session="current"), EVENT, 0.0)
+    effect = gate().judge(send(text="x", session="current"), EVENT)
     assert isinstance(effect, SendMessage)
     assert effect.session is None
 
 
 def test_a_session_never_crosses_connections():
-    effect = gate().judge(send(text="x", connection="other"), EVENT, 0.0)
+    effect = gate().judge(send(text="x", connection="other"), EVENT)
     assert isinstance(effect, SendMessage)
     assert (effect.connection, effect.session) == ("other", None)
 
 
 def test_the_ancestors_url_form_finds_its_connection():
-    effect = gate().judge(send(text="x", url="wss://b.example/ws"), EVENT, 0.0)
+    effect = gate().judge(send(text="x", url="wss://b.example/ws"), EVENT)
     assert isinstance(effect, SendMessage)
     assert effect.connection == "other"
 
 
 def test_an_undeclared_connection_or_url_is_denied_with_a_hint():
     for payload in ({"connection": "nope"}, {"url": "wss://evil.example/"}):
-        effect = gate().judge(send(text="x", **payload), EVENT, 0.0)
+        effect = gate().judge(send(text="x", **payload), EVENT)
         assert isinstance(effect, Refused)
         assert (effect.status, effect.code) == ("denied", "denied.not_requested")
         assert "connections" in effect.hint
@@ -72,13 +71,13 @@ def test_an_undeclared_connection_or_url_is_denied_with_a_hint():
 def test_permission_is_asked_for_each_send():
     answers = [YES, NO, YES]
     judge = gate(lambda: answers.pop(0))
-    effects = [judge.judge_reply(Reply("x"), EVENT, 0.0) for _ in range(3)]
+    effects = [judge.judge_reply(Reply("x"), EVENT) for _ in range(3)]
     assert [type(e) for e in effects] == [SendMessage, Refused, SendMessage]
     assert effects[1].hint == "yoi plugin enable x"
 
 
 def test_binary_is_base64_and_decoded_once():
-    effect = gate().judge(send(data="AAH/"), EVENT, 0.0)
+    effect = gate().judge(send(data="AAH/"), EVENT)
     assert isinstance(effect, SendMessage)
     assert effect.data == b"\x00\x01\xff"
 
@@ -92,7 +91,7 @@ def test_payloads_that_do_not_fit_fail_alone():
         {"text": "x", "session": "any"},
         {"text": "x", "headers": {}},
     ):
-        effect = gate().judge(send(**payload), EVENT, 0.0)
+        effect = gate().judge(send(**payload), EVENT)
         assert isinstance(effect, Refused), payload
         assert (effect.status, effect.code) == ("failed", "service.command_malformed")
 
@@ -106,22 +105,13 @@ def test_an_event_without_a_connection_must_name_one():
         created_at="2026-01-01T00:00:00Z",
         correlation_id="e",
     )
-    effect = gate().judge_reply(Reply("x"), event, 0.0)
+    effect = gate().judge_reply(Reply("x"), event)
     assert isinstance(effect, Refused)
     assert "connection" in effect.hint
 
 
-def test_the_send_rate_is_bounded_and_recovers():
-    judge = gate(send_per_second=10)
-    effects = [judge.judge_reply(Reply("x"), EVENT, 0.0) for _ in range(15)]
-    assert [type(e) for e in effects] == [SendMessage] * 10 + [Refused] * 5
-    assert effects[-1].code == "service.rate"
-    assert isinstance(judge.judge_reply(Reply("x"), EVENT, 0.1), SendMessage)
-    assert isinstance(judge.judge_reply(Reply("x"), EVENT, 0.1), Refused)
-
-
 def test_a_message_over_its_bound_is_refused():
-    effect = gate(command_payload_bytes=4).judge_reply(Reply("12345"), EVENT, 0.0)
+    effect = gate(command_payload_bytes=4).judge_reply(Reply("12345"), EVENT)
     assert isinstance(effect, Refused)
     assert effect.code == "sandbox.answer_too_large"
 
@@ -129,7 +119,7 @@ def test_a_message_over_its_bound_is_refused():
 def test_status_updates_need_no_grant():
     command = send()
     command.kind, command.payload = "diagnostic_status_update", {"status": {"ok": True}}
-    effect = gate(lambda: NO).judge(command, EVENT, 0.0)
+    effect = gate(lambda: NO).judge(command, EVENT)
     assert isinstance(effect, SetStatus)
     assert effect.update.status == {"ok": True}
 
@@ -137,7 +127,7 @@ def test_status_updates_need_no_grant():
 def test_an_unknown_kind_is_unsupported():
     command = send()
     command.kind = "host_request_dispatch"
-    effect = gate().judge(command, EVENT, 0.0)
+    effect = gate().judge(command, EVENT)
     assert isinstance(effect, Refused)
     assert (effect.status, effect.code) == ("unsupported", "denied.unsupported")
 
@@ -156,18 +146,18 @@ def test_a_worker_is_notified_only_with_both_keys():
         asked.append(worker)
         return YES if worker == "triage" else NO
 
-    judge = CommandGate({}, 0.0, may_notify=may_notify).judge
-    effect = judge(notify(worker="triage", text="hi"), EVENT, 0.0)
+    judge = CommandGate({}, may_notify=may_notify).judge
+    effect = judge(notify(worker="triage", text="hi"), EVENT)
     assert isinstance(effect, NotifyWorker)
     assert (effect.ingress, effect.event_id) == ("events", EVENT.event_id)
-    refused = judge(notify(worker="other", text="hi"), EVENT, 0.0)
+    refused = judge(notify(worker="other", text="hi"), EVENT)
     assert isinstance(refused, Refused)
     assert (refused.status, refused.code) == ("denied", "denied.not_granted")
     assert asked == ["triage", "other"]
 
 
 def test_a_gate_without_workers_lets_nobody_notify():
-    refused = gate().judge(notify(worker="triage", text="hi"), EVENT, 0.0)
+    refused = gate().judge(notify(worker="triage", text="hi"), EVENT)
     assert isinstance(refused, Refused)
     assert refused.status == "denied"
 
@@ -175,6 +165,6 @@ def test_a_gate_without_workers_lets_nobody_notify():
 def test_a_malformed_notify_is_refused_alone():
     for payload in ({"worker": "w"}, {"worker": "", "text": "x"}, {"worker": "w", "text": 1},
                     {"worker": "w", "text": "x", "start_run": True}):  # fmt: skip
-        refused = gate().judge(notify(**payload), EVENT, 0.0)
+        refused = gate().judge(notify(**payload), EVENT)
         assert isinstance(refused, Refused)
         assert refused.code == "service.command_malformed"

@@ -1,8 +1,8 @@
 """The command gate: decides, per command, whether what a plugin asked for may be done.
 
 The envelope was parsed before (protocol/commands.py); a malformed one never gets here. The gate
-asks the two keys (manifest and grant) for each command, applies the rate, and returns what the
-runtime shall do. It does nothing itself.
+asks the two keys (manifest and grant) for each command and returns what the runtime shall do. It
+does nothing itself; how many messages a connection may send is the connection's to say.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ from yoi.protocol.session_commands import Request, StateSet, TimerClear, TimerSe
 from yoi.types import SessionId
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class GatedConnection:
     """One connection as the gate knows it: its name, its URLs, and who says whether it may be used.
 
@@ -46,8 +46,6 @@ class GatedConnection:
     urls: frozenset[str]
     """The URLs that the ancestor's form of a send may name it by."""
     authorise: Callable[[], Decision]
-    tokens: float = 0.0
-    refilled_at: float = 0.0
 
 
 def _no_worker(worker: str) -> Decision:
@@ -77,26 +75,22 @@ class CommandGate:
     def __init__(
         self,
         connections: Mapping[str, GatedConnection],
-        now: float,
         limits: Limits = LIMITS,
         may_notify: Callable[[str], Decision] = _no_worker,
     ) -> None:
         self._connections = dict(connections)
         self._may_notify = may_notify
         self._limits = limits
-        self._rate = float(limits.send_per_second)
-        for connection in self._connections.values():
-            connection.tokens, connection.refilled_at = self._rate, now
 
-    def judge_reply(self, reply: Reply, event: QueuedEvent, now: float) -> Effect | Refused:
+    def judge_reply(self, reply: Reply, event: QueuedEvent) -> Effect | Refused:
         """Return the effect of the lean answer: one text to the session the event came from."""
         event_id = event.event_id
         identity = (event_id, event_id + ":0", "websocket_send")
         if event.connection is None:
             return _no_connection(identity)
-        return self._send(event.connection, event.session, reply.text, None, identity, now)
+        return self._send(event.connection, event.session, reply.text, None, identity)
 
-    def judge(self, command: OutputCommand, event: QueuedEvent, now: float) -> Effect | Refused:
+    def judge(self, command: OutputCommand, event: QueuedEvent) -> Effect | Refused:
         """Return the effect of one command that answers `event`."""
         identity = (event.event_id, command.command_id, command.kind)
         try:
@@ -112,7 +106,7 @@ class CommandGate:
                 *identity,
             )
         if isinstance(payload, WebSocketSend):
-            return self._judge_send(payload, identity, event, now)
+            return self._judge_send(payload, identity, event)
         if isinstance(payload, DiagnosticStatusUpdate):
             return SetStatus(*identity, payload)
         if isinstance(payload, TimerSet | Request) and not event.ingress:
@@ -136,7 +130,7 @@ class CommandGate:
         return refusal or ConnectionCommand(*identity, payload)
 
     def _judge_send(
-        self, payload: WebSocketSend, identity: _Identity, event: QueuedEvent, now: float
+        self, payload: WebSocketSend, identity: _Identity, event: QueuedEvent
     ) -> Effect | Refused:
         name = self._connection_of(payload, event)
         if name is None:
@@ -150,7 +144,6 @@ class CommandGate:
             payload.text,
             payload.data,
             identity,
-            now,
             payload.document,
             payload.insert,
         )
@@ -173,7 +166,6 @@ class CommandGate:
         text: str | None,
         data: bytes | None,
         identity: _Identity,
-        now: float,
         document: Any = None,
         insert: tuple[Any, ...] = (),
     ) -> Effect | Refused:
@@ -184,23 +176,7 @@ class CommandGate:
         size = len(text) if text is not None else len(data or b"")
         if size > self._limits.command_payload_bytes:
             return _failed("sandbox.answer_too_large", "the message is too long", identity)
-        if not self._within_rate(connection, now):
-            return _failed(
-                "service.rate",
-                f"more than {self._limits.send_per_second} messages per second on {name!r}",
-                identity,
-            )
         return SendMessage(*identity, name, session, text, data, document, insert)
-
-    def _within_rate(self, connection: GatedConnection, now: float) -> bool:
-        if connection.tokens < 1.0:
-            earned = (now - connection.refilled_at) * self._rate
-            connection.tokens = min(self._rate, connection.tokens + earned)
-            connection.refilled_at = now
-            if connection.tokens < 1.0:
-                return False
-        connection.tokens -= 1.0
-        return True
 
 
 def _refusal(name: str, connection: GatedConnection | None, identity: _Identity) -> Refused | None:

@@ -115,8 +115,7 @@ class Dispatcher:
 
     def judged(self, commands: Iterable[OutputCommand], event: QueuedEvent) -> list[Judged]:
         """Return what the gate makes of each command that answers `event`."""
-        now = self._clock.monotonic()
-        return [self._judge(command, event, now) for command in commands]
+        return [self._judge(command, event) for command in commands]
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -209,7 +208,7 @@ class Dispatcher:
             acted += 1
             if isinstance(outcome, Reply):
                 good += 1
-                self._executor.handled(event, (self._gate.judge_reply(outcome, event, now),))
+                self._executor.handled(event, (self._gate.judge_reply(outcome, event),))
             elif isinstance(outcome, Commands):
                 good += 1
                 if outcome.commands:
@@ -295,9 +294,9 @@ class Dispatcher:
             event_id=event.event_id,
         )
 
-    def _judge(self, command: OutputCommand, event: QueuedEvent, now: float) -> Judged:
+    def _judge(self, command: OutputCommand, event: QueuedEvent) -> Judged:
         try:
-            return self._gate.judge(command, event, now)
+            return self._gate.judge(command, event)
         except Exception as exc:
             # A defect of ours costs one command, never the queue behind it.
             return Refused(

@@ -413,4 +413,4 @@ def _gate(spec: ServiceSpec, context: HostContext) -> CommandGate:
         )
         for one in spec.connections
     }
-    return CommandGate(connections, context.clock.monotonic(), context.limits, spec.may_notify)
+    return CommandGate(connections, context.limits, spec.may_notify)
