@@ -34,11 +34,6 @@ class TokenBucket:
         self._fill(now)
         self._tokens = max(0.0, self._tokens - 1.0)
 
-    def has_room(self, now: float) -> bool:
-        """Return whether `take` would find a token."""
-        self._fill(now)
-        return self._tokens >= self._reserved
-
     def wait_ms(self, now: float) -> int:
         """Return the milliseconds until there is one to take, at least 1."""
         self._fill(now)

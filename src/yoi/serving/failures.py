@@ -3,6 +3,7 @@
 import ipaddress
 from collections import OrderedDict
 
+from yoi.core.token_bucket import TokenBucket
 from yoi.limits import LIMITS, Limits
 
 _MINUTE = 60.0
@@ -15,10 +16,10 @@ class FailureLimit:
     """
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self._most = float(limits.sign_in_failures)
+        self._most = limits.sign_in_failures
         self._peers_most = limits.sign_in_peers
-        self._peers: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """What each may still be wrong, and as of when; the one that failed last is last."""
+        self._peers: OrderedDict[str, TokenBucket] = OrderedDict()
+        """How often each may still be wrong; the one that failed last is last."""
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -26,13 +27,13 @@ class FailureLimit:
     def failed(self, address: str, now: float) -> bool:
         """Count a failure of the peer at `address`; return whether it is still within its limit."""
         peer = _network(address)
-        left, since = self._peers.pop(peer, (self._most, now))
-        left = min(self._most, left + (now - since) / _MINUTE * self._most)
-        within = left >= 1
-        self._peers[peer] = (left - 1 if within else left, now)
+        bucket = self._peers.pop(peer, None)
+        if bucket is None:
+            bucket = TokenBucket(self._most, now, period_s=_MINUTE)
+        self._peers[peer] = bucket
         if len(self._peers) > self._peers_most:
             self._peers.popitem(last=False)
-        return within
+        return bucket.take(now)
 
 
 def _network(address: str) -> str:

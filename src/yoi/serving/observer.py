@@ -23,6 +23,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from yoi.core.observation.framing import websocket_frame
+from yoi.core.token_bucket import TokenBucket
 from yoi.limits import Limits
 from yoi.protocol.observation import (
     OBSERVATION_CODES,
@@ -83,8 +84,9 @@ class ObserverProtocol(asyncio.Protocol):
         self._answering = False
         self._early = b""
         self._finished = False
-        self._frames = 0
-        self._frames_since = 0.0
+        self._frames = TokenBucket(
+            context.limits.control_frames_per_second, context.clock.monotonic()
+        )
 
     # asyncio calls:
 
@@ -235,19 +237,11 @@ class ObserverProtocol(asyncio.Protocol):
             self._answering = True
             self._task = asyncio.get_running_loop().create_task(self._handshake(event))
         elif isinstance(event, Frame):
-            flooded = self._flooded()
+            flooded = not self._frames.take(self._context.clock.monotonic())
             if flooded and self._finished and self._transport is not None:
                 self._transport.abort()
             elif flooded or event.opcode in _DATA:
                 self._refuse_input()
-
-    def _flooded(self) -> bool:
-        """Count a frame; return whether there were more within a second than anybody needs."""
-        now = self._context.clock.monotonic()
-        if now - self._frames_since >= 1:
-            self._frames, self._frames_since = 0, now
-        self._frames += 1
-        return self._frames > self._context.limits.control_frames_per_second
 
     def _reject_unread(self) -> None:
         """Answer a request that cannot be one for a WebSocket: too long, or with a body."""
