@@ -9,6 +9,7 @@ from typing import Any
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 
 
 def bound(default: int | float | tuple[()], why: str) -> Any:

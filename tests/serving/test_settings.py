@@ -211,3 +211,12 @@ def test_no_endpoint_in_any_repr(tmp_path):
     canaries.mark("host", "west.example.com")
     settings = parse(remote(ca='"/private/west.example.com.pem"'), tmp_path)
     assert canaries.grep_everything(shown=[repr(settings), str(settings.runtimes)]) == []
+
+
+def test_a_table_that_no_part_reads_is_refused(tmp_path):
+    with pytest.raises(EnablementError, match='did you mean "observation"') as caught:
+        parse("[observaton]\n[network]\n", tmp_path)
+    told = [one["at"] for one in caught.value.fields["faults"]]
+    assert told == ["observaton", "network"]
+    with pytest.raises(EnablementError, match=r"belongs into host\.toml"):
+        parse("[host]\nconnections = 1", tmp_path)

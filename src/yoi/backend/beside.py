@@ -15,6 +15,7 @@ from yoi.control.wire import BACKEND
 from yoi.decisions.port import Decisions
 from yoi.errors import SecretError, ServingError
 from yoi.limits import LIMITS, Limits
+from yoi.serving.host_settings import HostSettings
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.serving.settings import BackendSettings, Listen, ServingSettings
 from yoi.serving.watching import Watch
@@ -85,11 +86,14 @@ async def run_backend(
     stop: asyncio.Event,
     ready: Callable[[Backend, Sequence[Source]], None],
     clock: Clock,
-    limits: Limits = LIMITS,
+    host: HostSettings,
     decisions: Decisions | None = None,
 ) -> None:
     """Run the backend of `workspace` until `stop` is set. Raises what its files and ports make."""
-    settings = await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
+    limits = host.limits
+    settings = host.over(
+        await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
+    )
     secrets = WorkspaceSecrets(workspace, decisions)
     with contextlib.suppress(SecretError):
         # Without its tokens a runtime cannot be asked; the others can, and its state says so.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
-from yoi.cli.options import JsonLines, Workspace, workspace_folder
+from yoi.cli.options import HostConfig, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.pending import mention_pending
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
@@ -21,6 +21,7 @@ def backend(
     trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
+    host_config: HostConfig = None,
 ) -> int:
     """Show the workers and services of runtimes elsewhere to browsers, terminals and scripts.
 
@@ -28,11 +29,13 @@ def backend(
     [[backend.runtimes]]. Runs until SIGTERM or Ctrl-C; then asks clients to come back, and exits 0.
     """
     from yoi.backend.beside import run_backend
+    from yoi.serving.host_settings import HostSettings
     from yoi.serving.process import run, stop_on_signals
     from yoi.types import SystemClock
 
     configure_logs(log_format)
     folder = workspace_folder(workspace)
+    host = HostSettings.load(host_config)
     output = Output("backend", as_json)
 
     decisions = decisions_of(trust_digest, trust_workspace, folder, output)
@@ -50,7 +53,7 @@ def backend(
             output.note("no runtime is configured here; add [[backend.runtimes]] to .yoi/yoi.toml")
 
     async def serve() -> int:
-        await run_backend(folder, stop_on_signals(), ready, SystemClock(), decisions=decisions)
+        await run_backend(folder, stop_on_signals(), ready, SystemClock(), host, decisions)
         return 0
 
     return run(serve())

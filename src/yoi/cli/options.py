@@ -23,6 +23,15 @@ Workspace = Annotated[
         help="The folder that holds .yoi/ (default: the current directory).",
     ),
 ]
+HostConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--host-config",
+        metavar="FILE",
+        help="This machine's settings (default: host.toml in the account's yoi/ configuration "
+        "folder, or YOI_HOST_CONFIG).",
+    ),
+]
 
 
 def workspace_folder(chosen: Path | None) -> Path:

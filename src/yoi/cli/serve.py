@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
-from yoi.cli.options import JsonLines, Verbose, Workspace, workspace_folder
+from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
@@ -31,6 +31,7 @@ def serve(
     trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
+    host_config: HostConfig = None,
 ) -> int:
     """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0.
 
@@ -44,11 +45,14 @@ def serve(
     from yoi.backend.beside import control_methods, serving
     from yoi.backend.local_source import LocalSource
     from yoi.runtime.serve import serve as run
+    from yoi.serving.host_settings import HostSettings
     from yoi.serving.settings import ServingSettings
     from yoi.types import SystemClock
 
+    host = HostSettings.load(host_config)
     decisions = decisions_of(trust_digest, trust_workspace, folder, output)
-    settings = ServingSettings.load(folder, decisions=decisions)
+    settings = host.over(ServingSettings.load(folder, decisions=decisions))
+    limits = host.limits
 
     @contextlib.asynccontextmanager
     async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
@@ -56,7 +60,9 @@ def serve(
         local = LocalSource(
             settings.runtime.id, seen.hub, seen.inventory, seen.refresh, lambda: seen.settled
         )
-        async with serving(folder, settings, local, running.secrets, SystemClock()) as backend:
+        async with serving(
+            folder, settings, local, running.secrets, SystemClock(), limits
+        ) as backend:
             running.offer(control_methods(backend, settings.runtime.id))
             yield lambda: watching_address(backend, output)
 
@@ -67,6 +73,7 @@ def serve(
         listen=printer.tell,
         preparing=printer.preparing,
         beside=beside,
+        limits=limits,
     )
 
 
@@ -122,8 +129,9 @@ class Printer:
             self._print(diagnostic_line(entry))
             for row in trace_lines(entry):
                 self._print(row)
-            if entry.hint:
-                self._print(shown(f"    hint: {entry.hint}", 1024, "cyan"))
+            for number, words in enumerate((entry.hint or "").splitlines()):
+                start = "    hint: " if number == 0 else "          "
+                self._print(shown(start + words, 1024, "cyan"))
 
     def _print(self, row: "Text") -> None:
         self._output.line({}, lambda: row)

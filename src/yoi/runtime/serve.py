@@ -62,6 +62,7 @@ def serve(
     listen: Listen,
     preparing: Preparing,
     beside: Beside,
+    limits: Limits = LIMITS,
 ) -> int:
     """Run the services of `workspace` until SIGTERM or SIGINT; return the exit status.
 
@@ -75,7 +76,7 @@ def serve(
     workspace = workspace.resolve()
     plans = WorkspacePlans(workspace, clock, decisions)
     runtime = Runtime(
-        workspace, plans.read, listen, clock, LIMITS, preparing, decisions, plans.decided
+        workspace, plans.read, listen, clock, limits, preparing, decisions, plans.decided
     )
     return run(_serve(workspace, runtime, plans, on_ready, beside))
 

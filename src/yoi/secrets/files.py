@@ -30,6 +30,38 @@ def read_owned(path: Path, most: int) -> bytes | None:
     return _read(path, most, _owned)
 
 
+def read_authority(path: Path, most: int) -> bytes | None:
+    """Return the content of a file that decides what is allowed, None when it is not there.
+
+    Links are followed. Raises SecretError (`secret.io`) where another account than this one and
+    root owns the file or its folder, or where others may write either.
+    """
+    real = Path(os.path.realpath(path))
+    try:
+        _unforgeable(os.stat(real.parent), real.parent)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise failed(exc, real.parent) from None
+    return _read(real, most, _decides)
+
+
+def _decides(found: os.stat_result, path: Path) -> None:
+    _regular(found, path)
+    _unforgeable(found, path)
+
+
+def _unforgeable(found: os.stat_result, path: Path) -> None:
+    if found.st_uid not in (0, os.geteuid()):
+        raise SecretError(
+            "secret.io", f"{path} belongs to another account", hint=f"chown $USER {path}"
+        )
+    if found.st_mode & 0o022 and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
+        raise SecretError(
+            "secret.io", f"{path} can be written by other accounts", hint=f"chmod go-w {path}"
+        )
+
+
 def _read(path: Path, most: int, check: Callable[[os.stat_result, Path], None]) -> bytes | None:
     try:
         # Without O_NONBLOCK a planted FIFO would wait for ever.

@@ -6,6 +6,7 @@
 Read strictly, as every table of the operator. No endpoint of a runtime is in any repr or message.
 """
 
+import difflib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 
 from yoi.decisions.file import read_file
 from yoi.decisions.port import AccountDecisions, Decisions
+from yoi.display import printable
 from yoi.errors import EnablementError, UrlRefused
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
@@ -169,6 +171,7 @@ class ServingSettings:
     def read(cls, document: Mapping[str, Any], folder: Path, file_name: str) -> "ServingSettings":
         """Return what the tables of a decoded document say; relative paths are below `folder`."""
         faults = Faults()
+        _check_tables(document, faults)
         tables = [
             spec.read(document.get(name, {}), name, faults)
             for name, spec in (("observation", OBSERVATION), ("runtime", RUNTIME))
@@ -199,6 +202,25 @@ class ServingSettings:
                 'give this one another name: [runtime] id = "..."',
             )
             raise malformed(faults, FILE_NAME)
+
+
+def _check_tables(document: Mapping[str, Any], faults: Faults) -> None:
+    """Add a fault for each table of yoi.toml that no part of Yoi reads."""
+    for name in document:
+        if name in _TABLES:
+            continue
+        shown = printable(name, 64)
+        if name in _OF_THE_MACHINE:
+            words = "belongs into host.toml of this account, not into a workspace"
+        else:
+            close = difflib.get_close_matches(shown, _TABLES, n=1)
+            guess = f'; did you mean "{close[0]}"?' if close else ""
+            words = f"is not a table of this file{guess} (known: {', '.join(_TABLES)})"
+        faults.add("unknown_key", shown, words)
+
+
+_TABLES = ("backend", "observation", "plugins", "runtime", "secrets", "workers")
+_OF_THE_MACHINE = ("host", "network")
 
 
 def malformed(faults: Faults, file_name: str) -> EnablementError:

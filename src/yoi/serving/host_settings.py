@@ -1,0 +1,192 @@
+"""`HostSettings`: what the operator says about this machine, in `host.toml` of the account.
+
+    [host]          bounds of this machine     [observation]   replaces the table of yoi.toml
+    [network]       how names are judged       [runtime]       replaces the table of yoi.toml
+
+The file lies in the account's configuration folder, apart from every workspace: a workspace that
+comes from elsewhere cannot change it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_network
+from pathlib import Path
+
+from yoi.errors import EnablementError, SecretError
+from yoi.limits import GIB, LIMITS, MIB, Limits
+from yoi.permissions import Network, assumable
+from yoi.secrets.files import read_authority
+from yoi.serving.settings import (
+    OBSERVATION,
+    RUNTIME,
+    BackendSettings,
+    RuntimeSettings,
+    ServingSettings,
+    malformed,
+)
+from yoi.toml import (
+    Bad,
+    Faults,
+    Key,
+    ListOf,
+    Nested,
+    Parsed,
+    Row,
+    TableSpec,
+    Text,
+    TomlFault,
+    Whole,
+    parse_toml,
+)
+
+FILE_NAME = "host.toml"
+VARIABLE = "YOI_HOST_CONFIG"
+_NETWORK_CHARS = 64
+_DAY_MS = 86_400_000
+
+_ADJUSTABLE: dict[str, tuple[int, int]] = {
+    "services": (1, 10_000),
+    "connections": (1, 20_000),
+    "workers": (1, 4096),
+    "guest_threads": (1, 256),
+    "drain_ms": (0, 600_000),
+    "compile_seconds": (10, 3600),
+    "compile_memory_bytes": (512 * MIB, 64 * GIB),
+    "compiled_components": (1, 4096),
+    "requests": (1, 4096),
+    "followers": (1, 65_536),
+    "http_connections": (16, 65_536),
+    "open_files": (256, 1_048_576),
+    "session_ms": (60_000, 30 * _DAY_MS),
+}
+"""The bounds that depend on the machine, and how far they may be moved; others are contracts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """The settings of one machine. `limits` has every bound as it holds there."""
+
+    limits: Limits = LIMITS
+    backend: BackendSettings | None = None
+    """The `[observation]` table, in place of the workspace's."""
+    runtime: RuntimeSettings | None = None
+    """The `[runtime]` table, in place of the workspace's."""
+    path: Path | None = field(default=None, compare=False)
+    """The file that was read; None where there is none."""
+
+    @classmethod
+    def load(cls, path: Path | None = None, limits: Limits = LIMITS) -> "HostSettings":
+        """Return what `path`, or else the account's host.toml, says; without one, nothing is said.
+
+        Raises EnablementError (`enablement.toml`, `enablement.malformed`), also where the file can
+        be written by others or belongs to another account.
+        """
+        chosen = path or host_file(os.environ, Path.home())
+        try:
+            data = read_authority(chosen, limits.operator_config_bytes)
+        except SecretError as exc:
+            raise EnablementError(
+                "enablement.malformed", exc.message, hint=exc.hint, at=""
+            ) from None
+        if data is None:
+            if path is not None or VARIABLE in os.environ:
+                raise EnablementError(
+                    "enablement.malformed", f"{chosen} is not there", hint="create it", at=""
+                )
+            return cls(limits=limits)
+        return replace(cls.parse(data, chosen.parent, limits), path=chosen)
+
+    @classmethod
+    def parse(cls, toml: bytes, folder: Path, limits: Limits = LIMITS) -> "HostSettings":
+        """Return what `toml` says; relative paths are below `folder`.
+
+        Raises EnablementError for the first fault; with several, `fields["faults"]` has them all.
+        """
+        try:
+            document = parse_toml(toml)
+        except TomlFault as exc:
+            raise EnablementError(
+                "enablement.toml", f"{FILE_NAME}: {exc.message}", at="", line=exc.line
+            ) from None
+        faults = Faults()
+        made = HOST_FILE.read(document, "", faults)
+        if isinstance(made, Bad):
+            raise malformed(faults, FILE_NAME)
+        bounds, networks, backend, runtime = made
+        return cls(
+            limits=replace(limits, **bounds, assume_public=networks),
+            backend=backend and replace(backend, listener=backend.listener.below(folder)),
+            runtime=runtime and replace(runtime, listener=runtime.listener.below(folder)),
+        )
+
+    def over(self, settings: ServingSettings) -> ServingSettings:
+        """Return `settings` of a workspace with the tables of this machine in place of its own."""
+        return replace(
+            settings,
+            backend=self.backend or settings.backend,
+            runtime=self.runtime or settings.runtime,
+        )
+
+
+def host_file(environment: Mapping[str, str], home: Path) -> Path:
+    """Return where host.toml is: `YOI_HOST_CONFIG`, or the account's configuration folder."""
+    chosen = environment.get(VARIABLE, "")
+    if chosen:
+        return Path(chosen)
+    base = environment.get("XDG_CONFIG_HOME", "")
+    folder = Path(base) if base.startswith("/") else home / ".config"
+    return folder / "yoi" / FILE_NAME
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise ValueError('must be a network, as "198.18.0.0/15"') from None
+    if not assumable(network):
+        raise ValueError(
+            "is not a private, shared, benchmarking or reserved network: public addresses need no "
+            "setting, and loopback, link-local and metadata addresses stay closed"
+        )
+    return network
+
+
+def _given(row: Row) -> dict[str, int]:
+    return {key: row[key] for key in HOST.keys if row.has(key)}
+
+
+_WHY = {one.name: one for one in fields(Limits)}
+HOST = TableSpec[dict[str, int]](
+    [
+        Key(name, Whole(low, high), _WHY[name].metadata["why"], default=_WHY[name].default)
+        for name, (low, high) in _ADJUSTABLE.items()
+    ],
+    _given,
+    about="Bounds that depend on the machine. All others are in [bounds](limits.md).",
+)
+NETWORK = TableSpec[tuple[Network, ...]](
+    (
+        Key(
+            "assume_public",
+            ListOf(Parsed(Text(_NETWORK_CHARS), _network, "network"), LIMITS.assumed_networks),
+            "networks from which a proxy answers names that it routes, such as "
+            '`["198.18.0.0/15"]`: names that lead there are dialled. Addresses written as such, '
+            "loopback, link-local and metadata addresses stay closed",
+            default=(),
+        ),
+    ),
+    lambda row: tuple(row["assume_public"]),
+    about="How names are judged on this machine.",
+)
+_File = tuple[dict[str, int], tuple[Network, ...], BackendSettings | None, RuntimeSettings | None]
+HOST_FILE = TableSpec[_File](
+    (
+        Key("host", Nested(HOST), "see [`[host]`](#host)", default={}),
+        Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=()),
+        Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
+        Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
+    ),
+    lambda row: (row["host"], row["network"], row["observation"], row["runtime"]),
+    about="What the operator says about this machine.",
+)
