@@ -242,6 +242,10 @@ class Limits:
     compile_input_bytes: int = bound(40 * MIB, "a component; the Python runner has 28 MiB")
     compiled_components: int = bound(256, "files in the cache of compiled code, oldest use first")
 
+    # service log
+    service_part_items: int = bound(256, "timers, sessions, ids or letters in one record")
+    service_part_bytes: int = bound(256 * KIB, "state in one record of a checkpoint")
+
     # journal
     journal_record_bytes: int = bound(4 * MIB, "one record; the largest item with room to spare")
     journal_batch: int = bound(1024, "records committed at once")

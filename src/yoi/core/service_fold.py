@@ -1,0 +1,264 @@
+"""What a service is, as a pure fold of its log. docs/design/service-log.md has the rules.
+
+    log ── fold ──▶ ServicePicture: events that wait, state, timers, commands without an end,
+                    sessions that were open, dead letters, ids already seen
+
+A checkpoint is only believed when its end is there: until then the records before it count.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from yoi.errors import JournalError
+from yoi.limits import LIMITS, Limits
+from yoi.protocol import service_log as log
+from yoi.protocol.service_log import Accepted, Command, Dead, Entry, TimerAt
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An accepted event that has no end yet."""
+
+    entry: Accepted
+    attempts: int = 0
+    """How often it was handed over, as far as the log knows."""
+
+
+@dataclass(slots=True)
+class ServicePicture:
+    """Everything that stands after a fold. `head` is the position of the last record."""
+
+    service: str
+    epoch: int = 0
+    head: int = 0
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    """By event id, in the order in which they were accepted."""
+    state: dict[str, str] = field(default_factory=dict)
+    timers: dict[tuple[str, str], int] = field(default_factory=dict)
+    """When each is due, by ingress and name."""
+    last: dict[str, str] = field(default_factory=dict)
+    unsettled: dict[tuple[str, str], Command] = field(default_factory=dict)
+    """Commands without an end, by event id and command id, in handled order."""
+    sessions: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Sessions that were open: connection and since when, by session."""
+    dead: dict[str, tuple[Dead, Accepted | None]] = field(default_factory=dict)
+    """Dead letters with their events, oldest first."""
+    seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    """When each of the gateway's ids was accepted, by ingress and id."""
+    alive_ms: int = 0
+    checkpoint: int = 0
+    """The position of the last closed checkpoint's start; 0: there is none."""
+    since_checkpoint: int = 0
+    """Records since then."""
+
+
+class ServiceFold:
+    """Takes the records of one log, oldest first. `picture` is what they add up to.
+
+    Raises JournalError (`journal.format`): a log of another service, an owner that is older than
+    one before it, a checkpoint that does not hold what it says.
+    """
+
+    def __init__(self, service: str, limits: Limits = LIMITS) -> None:
+        self._limits = limits
+        self.picture = ServicePicture(service)
+        self._open: tuple[int, ServicePicture] | None = None
+        """A checkpoint whose end has not come: its start, and what it holds so far."""
+
+    def take(self, position: int, entry: Entry) -> None:
+        """Take the record at `position`."""
+        picture = self.picture
+        if position <= picture.head:
+            raise _broken(position, "the log's positions do not grow")
+        if isinstance(entry, log.Checkpoint):
+            # An earlier one that never ended is forgotten: its writer is gone.
+            self._own(position, entry.service, entry.epoch)
+            self._open = (position, ServicePicture(picture.service, entry.epoch))
+        elif isinstance(entry, log.CheckpointEnd):
+            self._close(position, entry)
+        elif self._open is not None and isinstance(entry, log.Part):
+            _add_part(self._open[1], entry)
+        elif isinstance(entry, log.Part):
+            raise _broken(position, "a part of a checkpoint that was never begun")
+        else:
+            if isinstance(entry, log.Begun):
+                self._own(position, entry.service, entry.epoch)
+                # The owner that was writing a checkpoint is not this one.
+                self._open = None
+            apply(picture, entry)
+            if self._open is not None:
+                apply(self._open[1], entry)
+            picture.since_checkpoint += 1
+        self.picture.head = position
+
+    def _own(self, position: int, service: str, epoch: int) -> None:
+        if service != self.picture.service:
+            raise _broken(position, f"this is the log of {service}, not of {self.picture.service}")
+        if epoch < self.picture.epoch:
+            raise _broken(position, f"an owner of epoch {epoch} wrote after one of a later epoch")
+        self.picture.epoch = epoch
+
+    def _close(self, position: int, entry: log.CheckpointEnd) -> None:
+        if self._open is None:
+            # Its start was trimmed, or its writer lost the log: what stands before it counts.
+            return
+        start, made = self._open
+        if entry.start != start:
+            raise _broken(position, f"a checkpoint from {entry.start} ends one from {start}")
+        missing = [name for name, (_, event) in made.dead.items() if event is None]
+        if missing or any(one.entry.event_id == "" for one in made.waiting.values()):
+            raise _broken(position, "a checkpoint lacks the events it speaks of")
+        made.checkpoint, made.since_checkpoint = start, 0
+        self.picture, self._open = made, None
+
+
+def apply(picture: ServicePicture, entry: Entry) -> None:
+    """Change `picture` by one record that is no part of a checkpoint's frame."""
+    match entry:
+        case Accepted():
+            _accept(picture, entry)
+        case log.Handled():
+            picture.waiting.pop(entry.event_id, None)
+            for key, value in entry.state.items():
+                if value is None:
+                    picture.state.pop(key, None)
+                else:
+                    picture.state[key] = value
+            for timer in entry.timers:
+                _set_timer(picture, timer)
+            for command in entry.commands:
+                picture.unsettled[entry.event_id, command.id] = command
+        case log.Effected():
+            picture.unsettled.pop((entry.event_id, entry.command_id), None)
+        case log.Tried():
+            if entry.event_id in picture.waiting:
+                one = picture.waiting[entry.event_id]
+                one.attempts = max(one.attempts, entry.attempt)
+        case log.Opened():
+            picture.sessions[entry.session] = entry.connection, entry.at_ms
+        case log.Closed():
+            picture.sessions.pop(entry.session, None)
+        case Dead():
+            found = picture.waiting.pop(entry.event_id, None)
+            if found is not None:
+                picture.dead[entry.event_id] = entry, found.entry
+        case log.Discarded():
+            picture.dead.pop(entry.event_id, None)
+        case log.Replayed():
+            letter = picture.dead.pop(entry.event_id, None)
+            if letter is not None and letter[1] is not None:
+                picture.waiting[entry.event_id] = Waiting(letter[1])
+        case log.Alive():
+            picture.alive_ms = entry.at_ms
+        case _:
+            pass
+
+
+def _accept(picture: ServicePicture, entry: Accepted) -> None:
+    name = entry.event_id
+    if name in picture.dead:
+        # A checkpoint wrote the letter first and its event afterwards.
+        letter, event = picture.dead[name]
+        if event is None:
+            picture.dead[name] = letter, entry
+        return
+    attempts = picture.waiting[name].attempts if name in picture.waiting else 0
+    picture.waiting[name] = Waiting(entry, attempts)
+    if entry.settles is not None:
+        picture.unsettled.pop((entry.settles.event_id, entry.settles.command_id), None)
+    if entry.fires is not None:
+        picture.timers.pop((entry.ingress, entry.fires), None)
+    if entry.seen is not None:
+        picture.seen[entry.ingress, entry.seen] = entry.at_ms
+
+
+def _set_timer(picture: ServicePicture, timer: TimerAt) -> None:
+    if timer.due_ms:
+        picture.timers[timer.ingress, timer.name] = timer.due_ms
+    else:
+        picture.timers.pop((timer.ingress, timer.name), None)
+
+
+def _add_part(picture: ServicePicture, part: log.Part) -> None:
+    picture.state.update(part.state)
+    for timer in part.timers:
+        _set_timer(picture, timer)
+    picture.last.update(part.last)
+    for event_id, command in part.unsettled:
+        picture.unsettled[event_id, command.id] = command
+    for connection, session, since_ms in part.sessions:
+        picture.sessions[session] = connection, since_ms
+    for ingress, name, at_ms in part.seen:
+        picture.seen[ingress, name] = at_ms
+    for event_id, attempts in part.attempts.items():
+        picture.waiting[event_id] = Waiting(Accepted(ingress=""), attempts)
+    for letter in part.dead:
+        picture.dead[letter.event_id] = letter, None
+    picture.alive_ms = max(picture.alive_ms, part.alive_ms)
+
+
+def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> Iterator[Entry]:
+    """Yield the records of a checkpoint of `picture`, all but its `checkpoint_end`.
+
+    Old events follow the parts one by one, as `accepted` records: together they may be as large as
+    the queue, and no record holds more than one event.
+    """
+    yield log.Checkpoint(picture.service, picture.epoch, at_ms)
+    most = limits.service_part_items
+    yield log.Part(alive_ms=picture.alive_ms)
+    for chunk in _chunks(picture.state.items(), limits.service_part_bytes):
+        yield log.Part(state=dict(chunk))
+    timers = [TimerAt(ingress, name, due) for (ingress, name), due in picture.timers.items()]
+    for at in range(0, len(timers), most):
+        yield log.Part(timers=tuple(timers[at : at + most]))
+    for chunk in _chunks(picture.last.items(), limits.service_part_bytes):
+        yield log.Part(last=dict(chunk))
+    for (event_id, _), command in picture.unsettled.items():
+        yield log.Part(unsettled=((event_id, command),))
+    sessions = [(where, name, since) for name, (where, since) in picture.sessions.items()]
+    for at in range(0, len(sessions), most):
+        yield log.Part(sessions=tuple(sessions[at : at + most]))
+    seen = [(ingress, name, when) for (ingress, name), when in picture.seen.items()]
+    for at in range(0, len(seen), most):
+        yield log.Part(seen=tuple(seen[at : at + most]))
+    letters = [letter for letter, _ in picture.dead.values()]
+    for at in range(0, len(letters), most):
+        yield log.Part(dead=tuple(letters[at : at + most]))
+    attempts = [(name, one.attempts) for name, one in picture.waiting.items()]
+    for at in range(0, len(attempts), most):
+        yield log.Part(attempts=dict(attempts[at : at + most]))
+    for _, event in picture.dead.values():
+        if event is not None:
+            yield event
+    for one in picture.waiting.values():
+        yield one.entry
+
+
+def forget_seen(picture: ServicePicture, ingress: str, *, before_ms: int, most: int) -> None:
+    """Forget ids of `ingress` that are older than `before_ms`, and the oldest beyond `most`."""
+    mine = [key for key in picture.seen if key[0] == ingress]
+    for key in mine:
+        if picture.seen[key] < before_ms:
+            del picture.seen[key]
+    mine = [key for key in mine if key in picture.seen]
+    for key in mine[: max(0, len(mine) - most)]:
+        del picture.seen[key]
+
+
+def _chunks(pairs: Iterable[tuple[str, str]], most: int) -> Iterator[list[tuple[str, str]]]:
+    """Yield the pairs in groups of at most `most` bytes; one larger pair stands alone."""
+    chunk: list[tuple[str, str]] = []
+    size = 0
+    for key, value in pairs:
+        cost = len(key.encode()) + len(value.encode())
+        if chunk and size + cost > most:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((key, value))
+        size += cost
+    if chunk:
+        yield chunk
+
+
+def _broken(position: int, message: str) -> JournalError:
+    return JournalError("journal.format", f"record {position} of a service's log: {message}")

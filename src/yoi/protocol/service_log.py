@@ -1,0 +1,258 @@
+"""Records of a service's log (`service:NAME`): everything durable about one service.
+
+Each is one JSON object with a `type`. Which are written, and when: DESIGN of the log in
+docs/design/service-log.md. A record of a type or version that is not here refuses the whole log:
+what it says is not known, so nothing may be concluded from it.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from yoi.errors import JournalError
+from yoi.protocol.ingress import IngressEvent, QueuedEvent, TextFrame
+from yoi.types import SessionId
+
+VERSION = 1
+Outcome = Literal["done", "failed", "unknown"]
+
+
+class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """The base of all records. Times are Unix milliseconds of the wall clock."""
+
+
+class Begun(_Record, frozen=True, tag="begun"):
+    """An owner has taken the log over. The first record of every log; it fences earlier owners."""
+
+    service: str
+    at_ms: int
+    epoch: int = 0
+    version: int = VERSION
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    """A text frame, masked, as it stands in a record."""
+
+    connection: str
+    session: str
+    seq: int
+    text: str
+    received_ms: int
+
+
+class Settles(msgspec.Struct, frozen=True, array_like=True):
+    """The command that an accepted answer settles."""
+
+    event_id: str
+    command_id: str
+
+
+class Accepted(_Record, frozen=True, tag="accepted"):
+    """The host has an event; from here on it is handled, or shown as a dead letter."""
+
+    ingress: str
+    frame: Frame | None = None
+    event: IngressEvent | None = None
+    """Exactly one of `frame` and `event`."""
+    key: str | None = None
+    """What orders it among others (`order = "per_key"`); None: after everything before it."""
+    seen: str | None = None
+    """The gateway's own id of it, where the ingress declares `dedupe`."""
+    duplicate: bool = False
+    settles: Settles | None = None
+    fires: str | None = None
+    """The timer whose firing it is."""
+    at_ms: int = 0
+
+    @property
+    def event_id(self) -> str:
+        """Return the id that answers name."""
+        if self.frame is not None:
+            return f"{self.frame.session}.{self.frame.seq}"
+        return "" if self.event is None else self.event.event_id
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One allowed command, with its placeholders: no filled document is ever written."""
+
+    id: str
+    kind: str
+    payload: dict[str, Any]
+    ingress: str = ""
+    repeatable: bool = False
+    """Whether carrying it out again is harmless: by its identity, or by its idempotency key."""
+
+
+class TimerAt(msgspec.Struct, frozen=True, array_like=True):
+    """A timer and when it is due; a due time of 0 clears it."""
+
+    ingress: str
+    name: str
+    due_ms: int
+
+
+class Handled(_Record, frozen=True, tag="handled"):
+    """The guest has handled an event: its commands, state and timers are one record."""
+
+    event_id: str
+    attempt: int = 1
+    commands: tuple[Command, ...] = ()
+    state: dict[str, str | None] = {}
+    """JSON texts by key; None removes the key."""
+    timers: tuple[TimerAt, ...] = ()
+    at_ms: int = 0
+
+
+class Effected(_Record, frozen=True, tag="effect"):
+    """How a command ended. Without one, after a crash, it is unknown."""
+
+    event_id: str
+    command_id: str
+    outcome: Outcome
+    code: str = ""
+
+
+class Tried(_Record, frozen=True, tag="tried"):
+    """An event is about to be handed over for this attempt."""
+
+    event_id: str
+    attempt: int
+
+
+class Opened(_Record, frozen=True, tag="opened"):
+    """A session has begun."""
+
+    connection: str
+    session: str
+    at_ms: int
+
+
+class Closed(_Record, frozen=True, tag="closed"):
+    """A session is over."""
+
+    connection: str
+    session: str
+    at_ms: int
+
+
+class Dead(_Record, frozen=True, tag="dead"):
+    """An event was given up; it waits as a dead letter."""
+
+    event_id: str
+    code: str
+    message: str
+    at_ms: int
+
+
+class Discarded(_Record, frozen=True, tag="discarded"):
+    """A person has thrown a dead letter away."""
+
+    event_id: str
+
+
+class Replayed(_Record, frozen=True, tag="replayed"):
+    """A person has put a dead letter back into the queue, as its first attempt."""
+
+    event_id: str
+
+
+class Alive(_Record, frozen=True, tag="alive"):
+    """The host was there at this moment: where a gap begins after a crash."""
+
+    at_ms: int
+
+
+class Checkpoint(_Record, frozen=True, tag="checkpoint"):
+    """The start of a picture of everything that stands; parts and old events follow it."""
+
+    service: str
+    epoch: int
+    at_ms: int
+    version: int = VERSION
+
+
+class Part(_Record, frozen=True, tag="part"):
+    """A piece of a checkpoint. Each fits a record; there may be several."""
+
+    state: dict[str, str] = {}
+    timers: tuple[TimerAt, ...] = ()
+    last: dict[str, str] = {}
+    """JSON texts of durable `last` values, by `connection/name`."""
+    unsettled: tuple[tuple[str, Command], ...] = ()
+    """Commands without an end, with the event they answer, in handled order."""
+    sessions: tuple[tuple[str, str, int], ...] = ()
+    """Open sessions: connection, session, since when."""
+    seen: tuple[tuple[str, str, int], ...] = ()
+    """Ids that a gateway gave: ingress, id, when."""
+    attempts: dict[str, int] = {}
+    """Attempts, by event id, of events that follow in `accepted` records."""
+    dead: tuple[Dead, ...] = ()
+    """Dead letters; their events follow in `accepted` records."""
+    alive_ms: int = 0
+
+
+class CheckpointEnd(_Record, frozen=True, tag="checkpoint_end"):
+    """The picture is whole. What lies before its start may be trimmed."""
+
+    start: int
+    """The position of its `checkpoint` record."""
+
+
+Entry = (
+    Begun | Accepted | Handled | Effected | Tried | Opened | Closed | Dead | Discarded | Replayed
+    | Alive | Checkpoint | Part | CheckpointEnd
+)  # fmt: skip
+
+_DECODER = msgspec.json.Decoder(Entry)
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(entry: Entry) -> bytes:
+    """Return `entry` as the bytes of a record."""
+    return _ENCODER.encode(entry)
+
+
+def decode(data: bytes, position: int) -> Entry:
+    """Return the entry in a record. Raises JournalError (`journal.format`) naming the position."""
+    try:
+        entry = _DECODER.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        raise JournalError(
+            "journal.format", f"record {position} of a service's log cannot be read: {exc}"
+        ) from None
+    if isinstance(entry, Begun | Checkpoint) and entry.version != VERSION:
+        raise JournalError(
+            "journal.format",
+            f"record {position} was written by another version ({entry.version}); "
+            f"this one reads {VERSION}",
+            hint="run the version of Yoi that wrote it, or a newer one",
+        )
+    if isinstance(entry, Accepted) and (entry.frame is None) == (entry.event is None):
+        raise JournalError("journal.format", f"record {position} accepts no event, or two")
+    return entry
+
+
+def accepted(event: QueuedEvent, **more: Any) -> Accepted:
+    """Return the record that `event` is accepted."""
+    if isinstance(event, TextFrame):
+        frame = Frame(event.connection, event.session, event.seq, event.text, event.received_ms)
+        return Accepted(ingress=event.ingress, frame=frame, **more)
+    return Accepted(ingress=event.ingress, event=event, **more)
+
+
+def event_of(entry: Accepted, attempt: int) -> QueuedEvent:
+    """Return the event of an `accepted` record, as it is handed over for `attempt`."""
+    if entry.frame is not None:
+        frame = entry.frame
+        return TextFrame(
+            entry.ingress,
+            frame.connection,
+            SessionId(frame.session),
+            frame.seq,
+            frame.text,
+            frame.received_ms,
+            len(frame.text) if frame.text.isascii() else len(frame.text.encode()),
+            attempt,
+        )
+    assert entry.event is not None
+    return msgspec.structs.replace(entry.event, attempt=attempt)
