@@ -29,7 +29,7 @@ async def main(workspace: Path, port: int, pub_port: int) -> None:
     stream = worker_stream()
     hub.add(stream, encode_event)
     source = LocalSource("local", hub, lambda: {"workers": [{"id": "triage"}], "services": []})
-    listener = ListenerSettings(listen=Listen("127.0.0.1", port), chosen=True)
+    listener = ListenerSettings(listen=Listen("127.0.0.1", port))
     settings = BackendSettings(listener=listener)
     async with Backend(workspace, settings, [source], clock), filled_from(pub_port, stream):
         await say_listening()

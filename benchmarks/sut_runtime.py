@@ -25,7 +25,7 @@ async def main(workspace: Path, port: int, pub_port: int) -> None:
     observing = Observing(ObservationKeys.fresh().cursor_keys, dict, clock)
     stream = worker_stream()
     observing.hub.add(stream, encode_event)
-    listener = ListenerSettings(listen=Listen("127.0.0.1", port), chosen=True)
+    listener = ListenerSettings(listen=Listen("127.0.0.1", port))
     settings = RuntimeSettings(id="local", listener=listener)
     async with (
         RuntimeListener(workspace, observing, settings, lambda: None, clock, LIMITS),

@@ -48,7 +48,7 @@ def is_ready(value):
 def test_a_plugin_is_switched_on_called_and_off_while_the_host_runs(yoi, workspace):
     """U1, U3: what a person would type, in the order they would type it."""
     yoi("plugin", "new", "tool", "adder")
-    with running(workspace, "serve") as (child, until):
+    with running(workspace, "serve", "--port", "0") as (child, until):
         until(is_ready)
         on = json.loads(
             yoi("plugin", "enable", "./adder", "--grant-requested", "--yes", "--json").out

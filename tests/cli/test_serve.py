@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ def test_serve_says_ready_answers_and_drains(number, yoi, workspace):
     from yoi.control.wire import socket_path
 
     with subprocess.Popen(
-        [sys.executable, "-m", "yoi.cli", "serve", "--json"],
+        [sys.executable, "-m", "yoi.cli", "serve", "--port", "0", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=workspace,
@@ -84,3 +85,15 @@ def test_what_plugins_print_is_left_out_unless_asked_for(workspace, capsys):
     assert capsys.readouterr().out == ""
     Printer(Output("serve", True), workspace, frozenset({"notice.log"})).tell(log)
     assert json.loads(capsys.readouterr().out)["diagnostic"]["code"] == "notice.log"
+
+
+def test_a_port_that_is_taken_is_said_with_who_may_have_it_and_the_setting(yoi, workspace):
+    """The address people know must not silently become another one."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        ran = yoi("serve", "--port", str(port))
+    assert ran.status == 1
+    assert f"port {port} of 127.0.0.1 is taken" in ran.err
+    assert "another Yoi or another program" in ran.err
+    assert f'[observation] listen = "127.0.0.1:{port + 1}"' in ran.err
+    assert "yoi serve --port 0" in ran.err

@@ -38,7 +38,7 @@ def test_a_watch_outlives_the_host(yoi, workspace):
     (workspace / ".yoi").mkdir()
     (workspace / ".yoi" / "yoi.toml").write_text(WORKER)
     trust_workspace(workspace)
-    with running(workspace, "serve") as (host, until):
+    with running(workspace, "serve", "--port", "0") as (host, until):
         until(is_ready)
         with running(workspace, "watch", "triage") as (watch, seen):
             assert seen(kind("snapshot"))["event"]["data"]["entries"] == []
@@ -49,7 +49,7 @@ def test_a_watch_outlives_the_host(yoi, workspace):
             host.send_signal(signal.SIGTERM)
             assert host.wait(20) == 0
             assert seen(kind("disconnected"))["reason"] == "shutdown"
-            with running(workspace, "serve") as (second, ready):
+            with running(workspace, "serve", "--port", "0") as (second, ready):
                 ready(is_ready)
                 seen(kind("reconnected"))
                 assert seen(kind("resync"))["code"] == "backend.cursor_epoch_changed"

@@ -419,7 +419,7 @@ async def test_sigterm_drains_and_exits_with_zero(workspace):
         workspace.install(server.url)
         workspace.enable()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "yoi", "serve", "--json",
+            sys.executable, "-m", "yoi", "serve", "--port", "0", "--json",
             "--workspace", str(workspace.folder),
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONWARNINGS": "error"},

@@ -8,8 +8,10 @@ from tests.serving.streams import served
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from yoi.errors import ServingError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
+from yoi.serving.server import bind
 
 
 async def frames(client, count):
@@ -192,3 +194,16 @@ async def test_a_client_that_takes_nothing_lags_gets_a_fresh_picture_and_costs_n
         (fresh,) = await frames(slow, 1)
         text = fresh["envelope"]["payload"]["data"]["in_flight"]["blocks"][0]["text"]
         assert text.endswith("y" * 20)
+
+
+@pytest.mark.parametrize("table", ["observation", "runtime"])
+def test_a_port_that_is_taken_names_its_setting(table):
+    with bind("127.0.0.1", 0) as held:
+        held.listen()
+        port = held.getsockname()[1]
+        with pytest.raises(ServingError) as caught:
+            bind("127.0.0.1", port, table)
+    assert caught.value.code == "serving.listen"
+    assert "another Yoi or another program" in caught.value.message
+    assert f'[{table}] listen = "127.0.0.1:{port + 1}"' in caught.value.hint
+    assert ("--port 0" in caught.value.hint) is (table == "observation")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from yoi.backend.source import Source
 from yoi.control.server import ControlServer
 from yoi.control.wire import BACKEND
 from yoi.decisions.port import Decisions
-from yoi.errors import SecretError, ServingError
+from yoi.errors import SecretError
 from yoi.limits import LIMITS, Limits
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.secrets import WorkspaceSecrets
-from yoi.serving.settings import BackendSettings, Listen, ServingSettings
+from yoi.serving.settings import ServingSettings
 from yoi.serving.watching import Watch
 from yoi.types import Clock, SecretSource
 
@@ -57,27 +56,13 @@ async def serving(
     clock: Clock,
     limits: Limits = LIMITS,
 ) -> AsyncIterator[Backend]:
-    """Run a backend beside the runtime that `local` reads, for as long as it is entered.
-
-    Where nobody chose a port and the usual one is taken, it listens at another.
-    """
+    """Run a backend beside the runtime that `local` reads, for as long as it is entered."""
     settings.check_local()
     sources: list[AnySource] = [
         local,
         *await remote_sources(settings.runtimes, secrets, clock, limits),
     ]
-    async with contextlib.AsyncExitStack() as running:
-        try:
-            backend = await running.enter_async_context(
-                Backend(workspace, settings.backend, sources, clock, limits)
-            )
-        except ServingError as exc:
-            if exc.code != "serving.listen" or settings.backend.listener.chosen:
-                raise
-            anywhere = _at_any_port(settings.backend)
-            backend = await running.enter_async_context(
-                Backend(workspace, anywhere, sources, clock, limits)
-            )
+    async with Backend(workspace, settings.backend, sources, clock, limits) as backend:
         yield backend
 
 
@@ -116,8 +101,3 @@ async def run_backend(
 
 def _is_store(path: Path) -> bool:
     return path.name == "secrets.enc"
-
-
-def _at_any_port(settings: BackendSettings) -> BackendSettings:
-    listen = Listen(settings.listener.listen.address, 0)
-    return replace(settings, listener=replace(settings.listener, listen=listen))

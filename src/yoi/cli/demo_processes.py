@@ -137,7 +137,10 @@ class Host:
         self.ready: dict[str, Any] | None = None
         self.diagnostics: list[dict[str, Any]] = []
         self._process = JsonProcess(
-            [sys.executable, "-m", "yoi.cli", "serve", "--json", "--workspace", str(workspace)],
+            [
+                *(sys.executable, "-m", "yoi.cli", "serve", "--port", "0", "--json"),
+                *("--workspace", str(workspace)),
+            ],
             workspace / "serve.log",
             self._hear,
         )

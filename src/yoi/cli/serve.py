@@ -1,8 +1,11 @@
 """`yoi serve`: run the services of a workspace, and say what happens as it happens."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
@@ -29,6 +32,16 @@ def serve(
     verbose: Verbose = False,
     trust_digest: TrustDigest = None,
     trust_workspace: TrustWorkspace = False,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Listen at this port for once, whatever yoi.toml says; 0 takes any free one.",
+        ),
+    ] = None,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
     host_config: HostConfig = None,
@@ -52,6 +65,8 @@ def serve(
     host = HostSettings.load(host_config)
     decisions = decisions_of(trust_digest, trust_workspace, folder, output)
     settings = host.over(ServingSettings.load(folder, decisions=decisions))
+    if port is not None:
+        settings = replace(settings, backend=settings.backend.at_port(port))
     limits = host.limits
 
     @contextlib.asynccontextmanager

@@ -61,7 +61,7 @@ class RuntimeListener:
         listener = self._settings.listener
         self._identities.refresh()
         tls = await listening_tls(listener.tls, self._limits, running)
-        sock = bind(listener.listen.address, listener.listen.port)
+        sock = bind(listener.listen.address, listener.listen.port, "runtime")
         running.callback(sock.close)
         host, port = sock.getsockname()[:2]
         names = listener.names_at(host, port)

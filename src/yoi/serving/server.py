@@ -6,8 +6,10 @@ uvicorn serves the app within our bounds (serving/http.py); WebSockets go past i
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -132,8 +134,10 @@ class ObservationServer:
         await server.wait_closed()
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, table: str = "observation") -> socket.socket:
     """Return a socket bound to `host`, an IP address, and `port` (0 for any); not yet listening.
+
+    `table` is the table of yoi.toml that says where.
 
     A server's names depend on its port, so it is bound before anything else is made. Raises
     ServingError `serving.listen`.
@@ -147,9 +151,24 @@ def bind(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
     except OSError as exc:
         sock.close()
-        raise ServingError(
-            "serving.listen",
-            f"cannot listen at {host} port {port}: {exc.strerror or exc}",
-            hint="choose another port with `listen` in .yoi/yoi.toml",
-        ) from None
+        raise _cannot_listen(host, port, table, exc) from None
     return sock
+
+
+def _cannot_listen(host: str, port: int, table: str, exc: OSError) -> ServingError:
+    beside = port + 1 if port < 65535 else port - 1
+    words = f"cannot listen at {host} port {port}: {exc.strerror or exc}"
+    shown = f"[{host}]" if ":" in host else host
+    hint = (
+        f'choose another address: [{table}] listen = "{shown}:{beside}"\n'
+        "in host.toml for this machine, or in .yoi/yoi.toml (then: yoi trust)"
+    )
+    if exc.errno == errno.EADDRINUSE:
+        words = f"port {port} of {host} is taken, by another Yoi or another program"
+        who = f"ss -ltnp 'sport = :{port}'"
+        if sys.platform == "darwin":
+            who = f"lsof -nP -iTCP:{port} -sTCP:LISTEN"
+        hint = f"see who has it: {who}\n{hint}"
+        if table == "observation":
+            hint += "\nor take any free port for once: yoi serve --port 0"
+    return ServingError("serving.listen", words, hint=hint)

@@ -77,8 +77,6 @@ class ListenerSettings:
     origins: tuple[str, ...] = ()
     """Further origins whose pages may ask."""
     tls: TlsFiles | None = None
-    chosen: bool = False
-    """Whether somebody chose where to listen: then it is there or nowhere."""
 
     def names_at(self, address: str, port: int) -> ListenerNames:
         """Return its names once it is bound."""
@@ -109,6 +107,11 @@ class BackendSettings:
     listener: ListenerSettings
     persist: bool = False
     """Whether the backlog survives a restart of the backend."""
+
+    def at_port(self, port: int) -> "BackendSettings":
+        """Return the same at another port of the same address."""
+        listen = replace(self.listener.listen, port=port)
+        return replace(self, listener=replace(self.listener, listen=listen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +267,6 @@ def _listener(row: Row) -> ListenerSettings:
         names=row["names"],
         origins=row.get("origins", ()),
         tls=row["tls"],
-        chosen=row.has("listen"),
     )
 
 
