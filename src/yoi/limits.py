@@ -243,6 +243,11 @@ class Limits:
     compiled_components: int = bound(256, "files in the cache of compiled code, oldest use first")
 
     # service log
+    service_log_records: int = bound(200_000, "records of one service; checkpoints keep it low")
+    service_log_bytes: int = bound(128 * MIB, "twice its queue, its state and a checkpoint")
+    service_log_waiting_bytes: int = bound(16 * MIB, "appends of one service on their way to disk")
+    service_checkpoint_records: int = bound(10_000, "records read again after a crash, at most")
+    service_checkpoint_bytes: int = bound(32 * MIB, "bytes read again after a crash, about")
     service_part_items: int = bound(256, "timers, sessions, ids or letters in one record")
     service_part_bytes: int = bound(256 * KIB, "state in one record of a checkpoint")
 
