@@ -35,6 +35,7 @@ from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError, Pinned, fr
 from websockets.sync.client import ClientConnection, connect
 
 from yoi.serving.tokens import TokenKind
+from yoi.testing.trusting import trust_workspace
 
 OBSERVERS = 500
 HISTORY, SEEN, MISSED = 150, 50, 50
@@ -85,6 +86,7 @@ class World:
             "backend": {"runtimes": [runtime]},
         }
         (self.backend / ".yoi" / "yoi.toml").write_text(tomlkit.dumps(settings))
+        trust_workspace(self.backend)
 
     def start_backend(self, log: IO[bytes]) -> Pinned:
         """Start the backend; it may not listen yet."""

@@ -14,6 +14,7 @@ from chaos.plan import RUNTIMES, WORKERS
 from yoi.packages import Store, add_to_store
 from yoi.serving.principals import Redaction
 from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
+from yoi.testing.trusting import trust_workspace
 
 _PLUGIN = ROOT / "chaos" / "plugin"
 _LONG = " ".join(f"{number % 10}" for number in range(500))
@@ -98,6 +99,7 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
     path = folder / ".yoi" / "yoi.toml"
     path.write_text(tomlkit.dumps(document))
     path.chmod(0o600)
+    trust_workspace(folder)
 
 
 def _worker(name: str, model: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import tomlkit
 
 from harness.instruments import HERE
 from yoi.packages import Store, add_to_store, read_package
+from yoi.testing.trusting import trust_workspace
 
 PLUGIN = HERE / "plugin"
 
@@ -37,3 +38,4 @@ def write_workspace(folder: Path, port: int, instances: int) -> None:
     ]
     toml = tomlkit.dumps({"plugins": {"enabled": entries}})
     (folder / ".yoi" / "yoi.toml").write_text(toml)
+    trust_workspace(folder)

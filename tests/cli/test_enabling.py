@@ -1,14 +1,11 @@
 """`yoi plugin enable` and `disable`: what is asked, what is written, and what never is."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 import tomllib
 
 import pytest
 from tests.cli.packages import BROAD, GRANT, MANIFEST, write_plugin
+from tests.cli.terminal import at_terminal
 
 YES = ("--grant-requested", "--yes", "-c", "channel=main")
 
@@ -224,44 +221,13 @@ def test_disable_drops_the_entry(yoi, workspace, relay):
     assert "faulty" not in again.err, "one error, and no word about what did not happen"
 
 
-def on_a_terminal(workspace, answer, *arguments):
-    """Run `yoi` with a real terminal, answer its question, and return status and screen."""
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "yoi.cli", *arguments],
-        stdin=theirs, stdout=theirs, stderr=theirs, cwd=workspace,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    )  # fmt: skip
-    os.close(theirs)
-    screen = b""
-    answered = False
-    try:
-        while data := _read(ours):
-            screen += data
-            if b"[y/N]" in screen and not answered:
-                answered = True
-                os.write(ours, answer)
-        return child.wait(), screen.decode()
-    finally:
-        os.close(ours)
-        child.kill()
-        child.wait()
-
-
-def _read(terminal):
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux says EIO once the other side is closed
-        return b""
-
-
 @pytest.mark.parametrize(
     ("answer", "written"),
     [(b"y\n", True), (b"n\n", False), (b"\n", False), (b"\x04", False)],
 )
 def test_a_person_is_asked_and_only_yes_means_yes(answer, written, workspace, relay):
     """P3: nothing is written before the answer, and nothing at all after a no."""
-    status, screen = on_a_terminal(
+    status, screen = at_terminal(
         workspace, answer, "plugin", "enable", "./relay", "-c", "channel=main"
     )
     assert "BROAD ACCESS" in screen

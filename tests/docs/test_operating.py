@@ -91,7 +91,11 @@ def test_a_unit_runs_what_exists_and_gives_away_little(unit):
     assert program == "/opt/yoi/bin/yoi"
     assert settings["User"] != "root"
     workspace = words[words.index("--workspace") + 1]
-    assert workspace == f"/var/lib/{settings['StateDirectory']}"
+    state, decisions = settings["StateDirectory"].split()
+    assert workspace == f"/var/lib/{state}"
+    # Beside the workspace: it must not decide for itself.
+    assert f"Environment=YOI_STATE_HOME=/var/lib/{decisions}\n" in unit.read_text()
+    assert not f"/var/lib/{decisions}/".startswith(f"{workspace}/")
     found, rest = command(words)
     if unit.stem == "yoi-backend" and found is None:
         pytest.skip("yoi backend is not there yet")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import signal
 import subprocess
@@ -77,12 +78,23 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _workspace(keep: bool) -> Iterator[Path]:
+    from yoi.decisions.folder import VARIABLE
+
     folder = Path(tempfile.mkdtemp(prefix="yoi-demo-"))
+    if keep:
+        yield folder
+        return
+    # What is decided in the demo ends with it, and needs no home.
+    state, before = tempfile.mkdtemp(prefix="yoi-demo-state-"), os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = state
     try:
         yield folder
     finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+        del os.environ[VARIABLE]
+        if before is not None:
+            os.environ[VARIABLE] = before
+        for made in (folder, state):
+            shutil.rmtree(made, ignore_errors=True)
 
 
 class Story:

@@ -66,5 +66,5 @@ def _unusable(folder: Path, why: str, hint: str | None = None) -> TrustError:
     return TrustError(
         "trust.folder",
         f"what was decided cannot be kept in {folder}: it {why}",
-        hint=hint or f"name another folder: {VARIABLE}=/var/lib/yoi yoi serve",
+        hint=hint or f"name another folder: {VARIABLE}=/var/lib/yoi-decisions yoi serve",
     )

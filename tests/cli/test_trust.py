@@ -1,0 +1,201 @@
+"""K1: what a file says is in force only as far as the operator of this account decided it."""
+
+import json
+import shutil
+
+import pytest
+from tests.cli.packages import MANIFEST, write_plugin
+from tests.cli.terminal import at_terminal
+
+from yoi.decisions.port import AccountDecisions
+
+YES = ("--grant-requested", "--yes", "-c", "channel=main")
+WORKER = '\n[[workers]]\nname = "agent"\nmodel = "openai:m"\nmax_turns = 5\n'
+EVIL = '\n[[workers]]\nname = "evil"\nmodel = "openai:m"\nbase_url = "https://evil.example"\n'
+
+
+def file(workspace):
+    return workspace / ".yoi" / "yoi.toml"
+
+
+def write(workspace, text):
+    file(workspace).parent.mkdir(exist_ok=True)
+    file(workspace).write_text(text)
+
+
+def decided(workspace):
+    return set(AccountDecisions().store.entries(workspace))
+
+
+def shown(yoi):
+    return json.loads(yoi("trust", "--show", "--json").out)
+
+
+@pytest.fixture
+def relay(workspace):
+    return write_plugin(workspace / "relay", MANIFEST)
+
+
+def test_what_an_editor_wrote_is_shown_and_decided_by_its_digest(yoi, workspace):
+    write(workspace, WORKER)
+    found = shown(yoi)
+    assert [one["entry"] for one in found["changes"]] == ["worker:agent"]
+    assert found["in_force"] == []
+    assert decided(workspace) == set()
+    ran = yoi("trust", "--digest", found["digest"])
+    assert ran.status == 0, ran.err
+    assert decided(workspace) == {"worker:agent"}
+    again = shown(yoi)
+    assert (again["changes"], again["in_force"]) == ([], ["worker:agent"])
+    assert "nothing is pending" in yoi("trust", "--show").out
+
+
+def test_a_digest_decides_nothing_once_the_file_has_changed(yoi, workspace):
+    write(workspace, WORKER)
+    digest = shown(yoi)["digest"]
+    write(workspace, WORKER + EVIL)
+    ran = yoi("trust", "--digest", digest)
+    assert ran.status == 1
+    assert "trust.changed" in ran.err
+    assert decided(workspace) == set()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--show", "--digest", "x"]])
+def test_nothing_is_decided_unread(arguments, yoi, workspace):
+    write(workspace, WORKER)
+    ran = yoi("trust", *arguments)
+    assert ran.status == 2
+    assert decided(workspace) == set()
+
+
+@pytest.mark.parametrize(("answer", "status"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)])
+def test_a_person_is_asked_once_and_only_yes_means_yes(answer, status, workspace):
+    write(workspace, WORKER + EVIL)
+    code, screen = at_terminal(workspace, answer, "trust")
+    assert code == status
+    assert screen.count("[y/N]") == 1
+    for words in ("worker agent: new", "worker evil: new", "https://evil.example"):
+        assert words in screen
+    assert decided(workspace) == ({"worker:agent", "worker:evil"} if status == 0 else set())
+
+
+def test_what_changed_while_the_person_read_is_not_decided(workspace):
+    write(workspace, WORKER)
+    code, screen = at_terminal(
+        workspace,
+        b"y\n",
+        "trust",
+        before_answer=lambda: write(workspace, WORKER.replace("openai:m", "openai:evil")),
+    )
+    assert (code, "trust.changed" in screen) == (1, True)
+    assert decided(workspace) == set()
+
+
+def test_wider_and_narrower_are_said_as_such(yoi, workspace):
+    write(workspace, WORKER)
+    yoi("trust", "--digest", shown(yoi)["digest"])
+    write(workspace, WORKER.replace("5", "50"))
+    assert "wider: max_turns = 50 (was 5)" in yoi("trust", "--show").out
+    write(workspace, WORKER.replace("5", "3"))
+    assert "narrower: max_turns = 3 (was 5)" in yoi("trust", "--show").out
+    write(workspace, EVIL)
+    screen = yoi("trust", "--show").out
+    assert "worker agent: gone" in screen
+    yoi("trust", "--digest", shown(yoi)["digest"])
+    assert decided(workspace) == {"worker:evil"}
+
+
+def test_enabling_decides_exactly_what_it_showed(yoi, workspace, relay):
+    assert yoi("plugin", "enable", "./relay", *YES).status == 0
+    assert decided(workspace) == {"plugin:relay"}
+    assert shown(yoi)["changes"] == []
+
+
+def test_enabling_one_plugin_blesses_nothing_that_a_pull_brought(yoi, workspace, relay):
+    write(workspace, EVIL)
+    assert yoi("plugin", "enable", "./relay", *YES).status == 0
+    assert decided(workspace) == {"plugin:relay"}
+    assert [one["entry"] for one in shown(yoi)["changes"]] == ["worker:evil"]
+
+
+def test_enabling_takes_no_default_from_an_entry_that_nobody_decided(yoi, workspace, relay):
+    yoi("plugin", "enable", "./relay", "--grant-requested", "--yes", "-c", "channel=evil")
+    AccountDecisions().store.forget(workspace)
+    ran = yoi("plugin", "enable", "./relay", "--grant-requested", "--yes")
+    assert ran.status == 1, "the channel is required, and what stands in the file does not count"
+    yoi("plugin", "enable", "./relay", *YES)
+    assert yoi("plugin", "enable", "./relay", "--grant-requested", "--yes").status == 0
+
+
+def test_a_clone_brings_no_grant(yoi, workspace, relay, tmp_path, monkeypatch):
+    """And the review of what it brings is that of the plugin."""
+    assert yoi("plugin", "enable", "./relay", *YES).status == 0
+    clone = tmp_path / "clone"
+    shutil.copytree(workspace / ".yoi", clone / ".yoi")
+    monkeypatch.chdir(clone)
+    assert decided(clone) == set()
+    screen = yoi("trust", "--show").out
+    assert "plugin relay: new" in screen
+    assert "wss://gateway.example.com" in screen
+    for command in (["plugin", "list"], ["doctor"]):
+        ran = yoi(*command)
+        assert "plugin relay" in ran.out + ran.err
+        assert "yoi trust" in ran.out + ran.err
+
+
+def test_disabling_withdraws_though_the_file_is_broken(yoi, workspace, relay):
+    yoi("plugin", "enable", "./relay", *YES)
+    write(workspace, "[[")
+    ran = yoi("plugin", "disable", "relay", "--yes")
+    assert ran.status == 0, ran.err
+    assert "left as it is" in ran.err
+    assert decided(workspace) == set()
+    assert yoi("plugin", "disable", "relay", "--yes").status == 1
+
+
+def test_an_edit_that_fails_decides_nothing(yoi, workspace, relay):
+    write(workspace, 'plugins.enabled = [{ id = "project:x" }]\n')
+    ran = yoi("plugin", "enable", "./relay", *YES)
+    assert ran.status == 1
+    assert decided(workspace) == set()
+
+
+def test_everything_can_be_forgotten(yoi, workspace):
+    write(workspace, WORKER)
+    yoi("trust", "--digest", shown(yoi)["digest"])
+    assert json.loads(yoi("trust", "--forget", "--json").out)["forgotten"]
+    assert decided(workspace) == set()
+    assert not json.loads(yoi("trust", "--forget", "--json").out)["forgotten"]
+
+
+def test_a_secret_store_that_a_stranger_chose_is_not_opened(yoi, workspace):
+    """The stranger has its key, too."""
+    write(workspace, '[secrets]\nkey_file = "committed.key"\n')
+    ran = yoi("secret", "list")
+    assert ran.status == 1
+    assert "secret.settings" in ran.err
+    assert "yoi trust" in ran.err
+    assert not (workspace / "committed.key").exists()
+
+
+@pytest.mark.parametrize("command", ["serve", "runtime", "backend"])
+def test_a_digest_of_something_else_starts_nothing(command, yoi, workspace):
+    write(workspace, WORKER)
+    ran = yoi(command, "--trust-digest", "sha256:" + "0" * 64)
+    assert ran.status == 1
+    assert "trust.changed" in ran.err
+    assert not (workspace / ".yoi" / "journal.db").exists()
+
+
+def test_both_ways_at_once_are_a_usage_error(yoi, workspace):
+    ran = yoi("serve", "--trust-digest", "x", "--trust-workspace")
+    assert ran.status == 2
+
+
+def test_hostile_text_in_the_file_is_data_on_the_screen(yoi, workspace):
+    write(
+        workspace, '[[workers]]\nname = "a"\nmodel = "x:\\u001b[2J\\u202e"\n["\\u001b]0"]\na = 1\n'
+    )
+    screen = yoi("trust", "--show").out
+    assert "\x1b" not in screen
+    assert "\u202e" not in screen
