@@ -78,7 +78,7 @@ def test_another_address_stops_the_worker_until_it_is_decided(world):
     world.write(AGENT)
     world.trust()
     assert world.after(0) == ["agent"]
-    world.write(AGENT + 'base_url = "https://elsewhere.example"\n')
+    world.write(AGENT.replace("max", 'base_url = "https://elsewhere.example"\nmax'))
     world.after(0)
     assert world.after(3) == []
     assert world.codes == ["trust.pending"]
