@@ -220,6 +220,10 @@ class Limits:
     guest_handles: int = bound(1024, "host resources a guest holds; they live in host memory")
     guest_stack_bytes: int = bound(2 * MIB, "below it CPython traps before its RecursionError")
     thread_stack_bytes: int = bound(8 * MIB, "guest stack plus host frames, with a wide margin")
+    late_factor: int = bound(
+        10, "a turn may take so many times its budget where the machine is busy with others"
+    )
+    late_max_ms: int = bound(60_000, "and be late by so much at most")
     epoch_tick_ms: int = bound(
         10, "how late a deadline may be noticed; 5 costs 0.7 % of a core more"
     )

@@ -116,3 +116,56 @@ def test_the_child_ends_with_its_host(tmp_path):
         assert host.stdout.read() == b""
         host.stdout.close()
         host.wait()
+
+
+def test_a_failed_compile_is_remembered_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = replace(LIMITS, compile_seconds=1)
+    first = refusal(tmp_path, heavy(), limits)
+    invalid = wat.component()[:-7]
+    second = refusal(tmp_path, invalid)
+
+    monkeypatch.setattr(Compiler, "_run_child", lambda *_: pytest.fail("it was tried again"))
+    assert refusal(tmp_path, heavy(), limits).message == first.message
+    assert refusal(tmp_path, invalid).message == second.message
+
+
+def test_other_bounds_or_another_engine_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = wat.component()[:-7]
+    refusal(tmp_path, data)
+    tried = []
+    run = Compiler._run_child
+    monkeypatch.setattr(Compiler, "_run_child", lambda *args: tried.append(1) or run(*args))
+    refusal(tmp_path, data)
+    assert tried == []
+    refusal(tmp_path, data, replace(LIMITS, compile_seconds=7))
+    other = Compiler(CodeCache(tmp_path, "another engine", 16), LIMITS)
+    with pytest.raises(SandboxError):
+        other.compiled(data)
+    assert len(tried) == 2
+
+
+def test_a_child_that_was_killed_from_outside_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = subprocess.CompletedProcess([], -9, b"")
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", lambda *_, **__: killed)
+        refusal(tmp_path, wat.component())
+    assert compiler(tmp_path).compiled(wat.component()).is_file()
+
+
+def test_remembered_refusals_are_bounded_and_vouched_for(tmp_path: Path) -> None:
+    cache = CodeCache(tmp_path, "engine", 3)
+    for number in range(5):
+        cache.remember_refusal(f"{number}", "terms", f"reason {number} \N{SNOWMAN}")
+    assert len(list(tmp_path.glob("*.refused"))) == 3
+    assert cache.refused("4", "terms") == "reason 4 \N{SNOWMAN}"
+    assert cache.refused("4", "other terms") is None
+    (path,) = (p for p in tmp_path.glob("*.refused") if b"reason 4" in p.read_bytes())
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert cache.refused("4", "terms") is None
+    assert not path.exists()

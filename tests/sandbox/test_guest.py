@@ -1,6 +1,7 @@
 """One Store, one lock, one budget: how guest calls end, over both bindings (S1, S3, S5)."""
 
 import asyncio
+import ctypes
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Reply
 from yoi.sandbox import Guest, Sandbox, direct
 from yoi.sandbox.binding import choose
 from yoi.sandbox.direct import DirectBinding, fits
+from yoi.sandbox.guest import Instance
 from yoi.sandbox.plain import PlainBinding
+from yoi.sandbox.state import Stop
 from yoi.sandbox.threads import start_thread
 from yoi.types import SessionId
 
@@ -359,7 +362,7 @@ def test_an_import_with_other_parameters_is_refused_by_value_or_type(sandbox: Sa
     """A component may declare an import with parameters of its own; it gains nothing."""
     imports = (
         '(import "wasi:filesystem/types@9.9.9" (instance (export "open" '
-        '(func (param "x" (list (list u64))) (result (result u64))))))'
+        '(func (param "x" (list u64)) (result (result u64))))))'
     )
     use = lambda g: g.call_tool("t", "ok", BUDGET)  # noqa: E731
     assert with_guest(sandbox, wat.component(imports=imports), use) == "ok"
@@ -589,6 +592,127 @@ def test_a_giant_list_argument_neither_stalls_nor_fills_the_host(
     # Beyond 128 MiB of host values wasmtime itself ends the call.
     expected = "{}" if megabytes == 1 else "sandbox.answer_too_large"
     assert with_guest(sandbox, component, use) == expected
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "(list (list u32))",
+        "(list (list (list u32)))",
+        "(list string)",
+        "(list (tuple u32 u32))",
+        "(option (list (list u8)))",
+        "(result (list string))",
+        "(tuple u32 (list string))",
+        '(record (field "a" (list string)))',
+        '(variant (case "a" (list string)))',
+    ],
+)
+def test_an_import_of_nested_lists_that_wasi_does_not_know_is_refused(
+    sandbox: Sandbox, kind: str
+) -> None:
+    """wasmtime takes a million lists over before anybody is asked; no deadline can stop it."""
+    type_of, imports = kind, ""
+    if kind.startswith(("(record", "(variant")):
+        imports = f'(type $inner {kind}) (export "t" (type $t (eq $inner)))'
+        type_of = "$t"
+    component = wat.component(
+        imports=f'(import "wasi:http/probe@0.2.0" (instance $probe {imports} '
+        f'(export "write" (func (param "data" {type_of}) (result bool)))))',
+    )
+    with pytest.raises(SandboxError) as refused:
+        run_on_guest_thread(lambda: sandbox.load_component(component))
+    assert refused.value.code == "sandbox.world"
+    assert "wasi:http/probe@0.2.0#write" in refused.value.message
+
+
+def test_all_lists_of_one_import_have_one_bound() -> None:
+    inner = direct._RawVal(13, 3, None, 0)
+    texts = (direct._RawVal * 3)(*(direct._RawVal(6, n, None, 0) for n in range(3)))
+    inner.data = ctypes.addressof(texts)
+    rows = (direct._RawVal * 1000)(*(inner for _ in range(1000)))
+    outer = direct._RawVal(13, 1000, ctypes.addressof(rows), 0)
+    lifter = direct._Lifter(0, 100)
+    found = lifter.lift(ctypes.addressof(outer))
+    assert found[0] == [0, 1, 2]
+    assert len(found) + sum(map(len, found)) == direct._LIST_ITEMS
+    assert lifter.listed
+
+
+def test_all_texts_of_one_import_have_one_bound() -> None:
+    raw = ctypes.create_string_buffer(b"x" * 60)
+    texts = (direct._RawVal * 2)(
+        *(direct._RawVal(12, 60, ctypes.addressof(raw), 0) for _ in range(2))
+    )
+    lifter = direct._Lifter(0, 100)
+    assert lifter.lift(ctypes.addressof(texts[0])) == "x" * 60
+    with pytest.raises(Stop) as stopped:
+        lifter.lift(ctypes.addressof(texts[1]))
+    assert stopped.value.code == "sandbox.host_calls"
+
+
+# --- deadlines -----------------------------------------------------------------------------------
+
+
+def test_a_guest_on_a_busy_machine_is_late_and_not_trapped(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own processor time is what counts: here it is given none, whatever the wall says."""
+    if isinstance(sandbox._binding, PlainBinding):
+        pytest.skip("the plain binding goes by the wall's clock")
+    monkeypatch.setattr("yoi.sandbox.state.thread_time", lambda: 0.0)
+    asked = []
+    extend = Instance._extend
+    monkeypatch.setattr(Instance, "_extend", lambda self: asked.append(0) or extend(self))
+
+    def use(guest: Guest) -> Any:
+        # Counts for as long as it takes until its deadline has come and gone twice.
+        while len(asked) < 2:
+            outcomes = guest.call_tool("t", '{"expression":"sum(range(2000000))"}', 40)
+        return outcomes
+
+    assert "1999999000000" in with_echo(sandbox, use)
+
+
+def test_a_guest_that_is_late_for_ever_is_ended(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yoi.sandbox.state.thread_time", lambda: 0.0)
+
+    def use(guest: Guest) -> str:
+        with pytest.raises(GuestTrapped) as trapped:
+            guest.call_tool("t", "", 20)
+        assert not guest.alive
+        return trapped.value.code
+
+    component = wat.component(handle_tool=wat.SPIN)
+    assert with_guest(sandbox, component, use) == "sandbox.deadline"
+
+
+def test_a_guest_is_ended_by_its_own_time_long_before_the_walls(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(sandbox._binding, PlainBinding):
+        pytest.skip("the plain binding goes by the wall's clock")
+    extensions = []
+    extend = Instance._extend
+
+    def counted(self: Instance) -> int:
+        extensions.append(ticks := extend(self))
+        return ticks
+
+    monkeypatch.setattr(Instance, "_extend", counted)
+    fast = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr("yoi.sandbox.state.thread_time", lambda: float(next(fast)))
+
+    def use(guest: Guest) -> str:
+        with pytest.raises(GuestTrapped) as trapped:
+            guest.call_tool("t", "", 3_000_000)
+        return trapped.value.code
+
+    component = wat.component(handle_tool=wat.SPIN)
+    assert with_guest(sandbox, component, use) == "sandbox.deadline"
+    assert extensions[-1] == 0
 
 
 # --- threads -------------------------------------------------------------------------------------

@@ -52,6 +52,15 @@ class Binding(Protocol):
         """Return the function that sets the Store's deadline in ticks from now."""
         ...
 
+    def on_deadline(self, store: Store, extend: Callable[[], int]) -> Any:
+        """Have `extend()` called on the guest's thread each time the Store's deadline comes.
+
+        It returns by how many ticks the guest may go on; 0 ends the turn with a trap. Returns what
+        must live as long as the Store, or None where the binding has no such call: then the first
+        deadline ends the turn.
+        """
+        ...
+
     def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
         """Define the import `name`, whose result has the wasmtime type `result` (or None).
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from yoi.errors import SandboxError
 
 _KEY_BYTES = 32
+_MAC_BYTES = 32
 
 
 class CodeCache:
@@ -67,6 +68,35 @@ class CodeCache:
         path.with_suffix(".mac").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
+    def refused(self, component_digest: str, terms: str) -> str | None:
+        """Return why the component could not be compiled under `terms`, if that is remembered."""
+        path = self._refusal_path(component_digest, terms)
+        try:
+            note = path.read_bytes()
+        except OSError:
+            return None
+        if not secrets.compare_digest(
+            note[:_MAC_BYTES], self._mac_of(note[_MAC_BYTES:], path.name)
+        ):
+            path.unlink(missing_ok=True)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return note[_MAC_BYTES:].decode("utf-8", "replace")
+
+    def remember_refusal(self, component_digest: str, terms: str, message: str) -> None:
+        """Keep `message` for the next time that the component is to be compiled under `terms`."""
+        path = self._refusal_path(component_digest, terms)
+        text = message.encode()
+        with self.new_file() as note:
+            note.write_bytes(self._mac_of(text, path.name) + text)
+            os.replace(note, path)
+        self._forget_oldest("*.refused")
+
+    def _refusal_path(self, component_digest: str, terms: str) -> Path:
+        named = f"{component_digest}\n{self._fingerprint}\n{terms}".encode()
+        return self._folder / f"{hashlib.sha256(named).hexdigest()}.refused"
+
     @contextlib.contextmanager
     def new_file(self) -> Iterator[Path]:
         """Yield the path of an empty private file in the folder; it is gone afterwards."""
@@ -87,21 +117,26 @@ class CodeCache:
             path.with_suffix(".mac").unlink(missing_ok=True)
             os.replace(compiled, path)
             os.replace(note, path.with_suffix(".mac"))
-        self._forget_oldest()
+        self._forget_oldest("*.cwasm")
         return path
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest(self, pattern: str) -> None:
         """Keep the files used last. Removing one that is mapped is safe: its pages stay."""
         found: list[tuple[float, Path]] = []
-        for path in self._folder.glob("*.cwasm"):
+        for path in self._folder.glob(pattern):
             with contextlib.suppress(OSError):
                 found.append((path.stat().st_mtime, path))
         for _, path in sorted(found, reverse=True)[self._max_files :]:
             path.with_suffix(".mac").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
+    def _mac_of(self, data: bytes, name: str) -> bytes:
+        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=_MAC_BYTES)
+        digest.update(data)
+        return digest.digest()
+
     def _mac(self, path: Path, name: str) -> bytes:
-        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=32)
+        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=_MAC_BYTES)
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

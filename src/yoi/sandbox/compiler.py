@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,12 +25,14 @@ class Compiler:
         self._cache = cache
         self._limits = limits
         self._lock = threading.Lock()
+        self._terms = f"{limits.compile_seconds};{limits.compile_memory_bytes};{_CODE_FACTOR}"
 
     def compiled(self, component: bytes) -> Path:
         """Return the path of native code for `component`, from the cache where it is there.
 
         Takes seconds when it is not. Raises SandboxError (`sandbox.compile`): not a component, or
-        over a bound of CPU time, memory or size.
+        over a bound of CPU time, memory or size. That is remembered for these bytes, this engine
+        and these bounds: restarts of a hostile plugin do not pay for it again.
         """
         if len(component) > self._limits.compile_input_bytes:
             raise SandboxError(
@@ -52,9 +55,16 @@ class Compiler:
             found = self._cache.find(digest)
             if found is not None:
                 return found
+            remembered = self._cache.refused(digest, self._terms)
+            if remembered is not None:
+                raise SandboxError("sandbox.compile", remembered)
             with self._cache.new_file() as source, self._cache.new_file() as target:
                 source.write_bytes(component)
-                self._run_child(source, target, len(component))
+                try:
+                    self._run_child(source, target, len(component))
+                except _Hopeless as exc:
+                    self._cache.remember_refusal(digest, self._terms, exc.message)
+                    raise SandboxError(exc.code, exc.message) from None
                 return self._cache.adopt(digest, target)
 
     def forget(self, component: bytes) -> None:
@@ -91,10 +101,21 @@ class Compiler:
             return
         if done.returncode == compile_child.INVALID:
             reason = done.stdout.decode("utf-8", "replace").strip()
-            raise SandboxError("sandbox.compile", f"not a component Yoi can run: {reason}")
+            raise _Hopeless("sandbox.compile", f"not a component Yoi can run: {reason}")
         if done.returncode < 0:
-            raise _over(f"CPU time, memory or size (signal {-done.returncode})")
-        raise _over(f"memory or size (exit status {done.returncode})")
+            number = -done.returncode
+            error = _over(f"CPU time, memory or size (signal {number})")
+            # Somebody else, such as a machine out of memory, may have sent the others.
+            raise error if number in _SENT else _Hopeless(error.code, error.message)
+        error = _over(f"memory or size (exit status {done.returncode})")
+        raise _Hopeless(error.code, error.message)
+
+
+_SENT = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class _Hopeless(SandboxError):
+    """The same bytes would fail again, after as long and with as much memory."""
 
 
 def _over(what: str) -> SandboxError:

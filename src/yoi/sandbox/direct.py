@@ -47,8 +47,9 @@ _RESOURCE = 21
 _U8 = 2
 _U64 = 8
 _LIST_ITEMS = 1024
-"""Elements of a list argument that are looked at, unless it is bytes (whole up to 64 KiB)."""
+"""Elements of all list arguments of one import that are looked at, but for bytes."""
 _BYTES = 64 * 1024
+"""Bytes of all byte lists of one import that are copied."""
 
 
 class _StringVal(ctypes.Structure):
@@ -103,6 +104,7 @@ def fits() -> bool:
             and ffi.WASMTIME_COMPONENT_RESOURCE.value == _RESOURCE
             and ffi.WASMTIME_COMPONENT_U8.value == _U8
             and ffi.WASMTIME_COMPONENT_U64.value == _U64
+            and hasattr(ffi.dll, "wasmtime_store_epoch_deadline_callback")
         )
     except AttributeError:
         return False
@@ -144,6 +146,13 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
+_Extend = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, ctypes.POINTER(c_uint64), c_void_p)
+"""The last argument, how to go on, is left at its first case: at once."""
+_on_deadline = _function(
+    "wasmtime_store_epoch_deadline_callback", None, c_void_p, _Extend, c_void_p, c_void_p
+)
+
+
 class DirectBinding:
     """See `yoi.sandbox.binding.Binding`."""
 
@@ -161,6 +170,23 @@ class DirectBinding:
             _set_deadline(context, ticks)
 
         return set_ticks
+
+    def on_deadline(self, store: Store, extend: Callable[[], int]) -> Any:
+        """See `Binding.on_deadline`."""
+
+        def called(_context: int, _data: int, delta: Any, _kind: int) -> int:
+            try:
+                ticks = extend()
+            except BaseException:
+                ticks = 0
+            if ticks <= 0:
+                return _error_new(b"wasm trap: interrupt") or 0
+            delta[0] = ticks
+            return 0
+
+        callback = _Extend(called)
+        _on_deadline(store.ptr(), callback, None, None)
+        return callback
 
     def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
         """See `Binding.add_import`."""
@@ -238,8 +264,10 @@ def _callback(handler: Handler, lower: Lower | None) -> Any:
         state = None
         try:
             state = current.state
-            most = 0 if state is None else state.limits.host_call_bytes
-            values = [_lift(context, args + index * _VAL, most) for index in range(count)]
+            lifter = _Lifter(context, 0 if state is None else state.limits.host_call_bytes)
+            values = [lifter.lift(args + index * _VAL) for index in range(count)]
+            if lifter.listed and state is not None:
+                state.check_deadline()  # wasmtime has taken its time with them
             value = run_handler(state, handler, values)
             if lower is not None:
                 lower(context, results, value)
@@ -252,41 +280,62 @@ def _callback(handler: Handler, lower: Lower | None) -> Any:
     return _Callback(call)
 
 
-def _lift(context: int, address: int, most: int) -> Any:
-    """Return the argument at `address` as a handler sees it; a text over `most` bytes raises Stop.
-
-    A guest may pass as much as its memory holds, and this thread holds the interpreter lock: long
-    texts are not copied, and long lists are not walked.
-    """
-    raw = _RawVal.from_address(address)
-    kind = raw.kind
-    if kind == _STRING:
-        if raw.word > most:
-            raise too_long(raw.word, most)
-        return string_at(raw.data, raw.word).decode() if raw.word else ""
-    if kind == _RESOURCE:
-        return _consume(context, raw.word)
-    if kind == _LIST:
-        return _lift_list(context, raw.data, raw.word, most)
-    integer = _INTEGERS.get(kind)
-    return None if integer is None else integer(raw.word)
-
-
 class Bytes(bytes):
     """The first bytes of a byte list; `full_size` is what the guest passed."""
 
     full_size: int
 
 
-def _lift_list(context: int, data: int, size: int, most: int) -> Any:
-    if not size:
-        return []
-    if _RawVal.from_address(data).kind == _U8:
-        kept = min(size, _BYTES)
-        value = Bytes(string_at(data, kept * _VAL)[_SIZE_AT::_VAL])
-        value.full_size = size
-        return value
-    return [_lift(context, data + index * _VAL, most) for index in range(min(size, _LIST_ITEMS))]
+class _Lifter:
+    """Takes the arguments of one import over, within one bound for all of them.
+
+    A guest may pass as much as its memory holds, and this thread holds the interpreter lock: long
+    texts are not copied, and long lists are not walked, whatever they are nested in.
+    """
+
+    __slots__ = ("_bytes", "_context", "_items", "_most", "_text", "listed")
+
+    def __init__(self, context: int, most: int) -> None:
+        self.listed = False
+        self._context = context
+        self._most = most
+        self._text = most
+        self._items = _LIST_ITEMS
+        self._bytes = _BYTES
+
+    def lift(self, address: int) -> Any:
+        """Return the argument at `address` as a handler sees it; too much text raises Stop."""
+        raw = _RawVal.from_address(address)
+        kind = raw.kind
+        if kind == _STRING:
+            self._text -= raw.word
+            if self._text < 0:
+                raise too_long(self._most - self._text, self._most)
+            return string_at(raw.data, raw.word).decode() if raw.word else ""
+        if kind == _RESOURCE:
+            return _consume(self._context, raw.word)
+        if kind == _LIST:
+            self.listed = True
+            return self._list(raw.data, raw.word)
+        integer = _INTEGERS.get(kind)
+        return None if integer is None else integer(raw.word)
+
+    def _list(self, data: int, size: int) -> Any:
+        if not size:
+            return []
+        if _RawVal.from_address(data).kind == _U8:
+            kept = min(size, self._bytes)
+            self._bytes -= kept
+            value = Bytes(string_at(data, kept * _VAL)[_SIZE_AT::_VAL])
+            value.full_size = size
+            return value
+        found: list[Any] = []
+        for index in range(size):
+            if self._items <= 0:
+                break
+            self._items -= 1
+            found.append(self.lift(data + index * _VAL))
+        return found
 
 
 def _consume(context: int, resource: int) -> int:

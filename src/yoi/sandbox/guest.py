@@ -102,6 +102,7 @@ class Instance:
         self._store: Store | None = store
         self._linked: Linked | None = None
         self._set_ticks = binding.deadline_setter(store)
+        self._keep_deadline = binding.on_deadline(store, self._extend)
 
     @property
     def alive(self) -> bool:
@@ -184,7 +185,6 @@ class Instance:
         me = threading.get_ident()
         if self._running == me:
             raise RuntimeError("a guest cannot be called from inside its own host call")
-        deadline = time.monotonic() + budget_ms / 1000
         if not self._lock.acquire(blocking=False) and not self._lock.acquire(
             timeout=budget_ms / 1000
         ):
@@ -195,9 +195,9 @@ class Instance:
             if self._closing:
                 self._drop()
             self._require_store()
-            state.begin(deadline)
+            state.begin(budget_ms / 1000)
             current.state = state
-            self._ticker.arm(state, deadline, self._set_ticks)
+            self._ticker.arm(state, time.monotonic() + state.remaining(), self._set_ticks)
             try:
                 return function(*args)
             finally:
@@ -221,6 +221,11 @@ class Instance:
             self._lock.release()
             if self._closing and self._store is not None:
                 self.close()  # it was asked for between the last look and the release
+
+    def _extend(self) -> int:
+        """Return the ticks until the turn's budget can be used up; 0 where it is."""
+        left = self.state.remaining()
+        return self._ticker.ticks_until(time.monotonic() + left) if left > 0 else 0
 
     def _require_store(self) -> Store:
         if self._store is None:

@@ -66,6 +66,10 @@ class PlainBinding:
         """See `Binding.deadline_setter`."""
         return store.set_epoch_deadline
 
+    def on_deadline(self, store: Store, extend: Callable[[], int]) -> Any:
+        """See `Binding.on_deadline`: wasmtime-py has no public way."""
+        return None
+
     def add_import(self, linker: LinkerInstance, name: str, result: Any, handler: Handler) -> Any:
         """See `Binding.add_import`."""
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic, thread_time
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -92,12 +92,12 @@ class Sandbox:
         """
         linked = self._python(None)
         budget = self._limits.load_ms if budget_ms is None else budget_ms
-        until = time.monotonic() + budget / 1000
+        until = monotonic() + budget / 1000
         instance = self._instance(host_calls, name, memory_bytes)
         calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
-            guest.load(files, entry, name, max(0, int((until - time.monotonic()) * 1000)))
+            guest.load(files, entry, name, max(0, int((until - monotonic()) * 1000)))
         except YoiError as exc:
             # What it printed before it failed is the author's best help.
             exc.fields = {**exc.fields, "output": guest.take_output()}
@@ -199,7 +199,10 @@ def _log(state: GuestState, level: str, message: str) -> str:
 
 
 def _ask(state: GuestState, op: str, argument: str) -> str:
+    began, cpu = monotonic(), thread_time()
     answer = state.host_calls(op, argument)
+    # Its processor time is the turn's in any case; what it waited for is as well.
+    state.waited(max(0.0, monotonic() - began - (thread_time() - cpu)))
     if not isinstance(answer, str):
         raise TypeError(f"host call {op} answered {type(answer).__name__}")
     state.check_deadline()

@@ -1,7 +1,7 @@
 """What the host knows about one guest while it runs: its budget, its counts and its handles."""
 
 import threading
-import time
+from time import monotonic, sleep, thread_time
 from typing import Protocol
 
 from yoi.limits import Limits
@@ -32,9 +32,12 @@ class GuestState:
     """Counters of one guest. Only the thread that holds the guest's lock touches it."""
 
     __slots__ = (
+        "_budget",
+        "_cpu_began",
+        "_ends",
         "_next_rep",
+        "_waited",
         "calls",
-        "deadline",
         "failure",
         "handles",
         "host_calls",
@@ -47,18 +50,38 @@ class GuestState:
         self.limits = limits
         self.host_calls = host_calls
         self.output = Output(limits)
-        self.deadline = 0.0
+        self._budget = 0.0
+        self._ends = 0.0
+        self._cpu_began = 0.0
+        self._waited = 0.0
         self.calls = 0
         self.handles = 0
         self.failure: BaseException | None = None
         self.timers: dict[int, float] = {}
         self._next_rep = 16  # lower numbers are the standard streams and the network
 
-    def begin(self, deadline: float) -> None:
-        """Start a turn that ends at `deadline` (monotonic seconds), whatever the guest calls."""
-        self.deadline = deadline
+    def begin(self, budget: float) -> None:
+        """Start a turn of `budget` seconds on this thread.
+
+        Its own processor time and its waiting draw on it, a machine that is busy with others does
+        not: then the turn is late, within a bound of wall-clock time, and is not ended.
+        """
+        late = min((self.limits.late_factor - 1) * budget, self.limits.late_max_ms / 1000)
+        self._budget = budget
+        self._ends = monotonic() + budget + late
+        self._waited = 0.0
+        self._cpu_began = thread_time()
         self.calls = 0
         self.failure = None
+
+    def remaining(self) -> float:
+        """Return the seconds that are left of the turn; below 0 when it should have ended."""
+        used = thread_time() - self._cpu_began + self._waited
+        return min(self._budget - used, self._ends - monotonic())
+
+    def waited(self, seconds: float) -> None:
+        """Draw `seconds` of waiting on the turn's budget."""
+        self._waited += seconds
 
     def count_call(self) -> None:
         """Count one import; raises Stop at the bound."""
@@ -88,15 +111,19 @@ class GuestState:
 
     def check_deadline(self) -> None:
         """End the turn if its budget is spent: host calls draw on it like the guest's own work."""
-        if time.monotonic() > self.deadline:
+        if self.remaining() < 0:
             raise Stop("sandbox.deadline", "the guest used up its time inside a host call")
 
     def sleep_until(self, due: float) -> None:
-        """Wait until `due`, or end the turn when its budget ends first."""
-        now = time.monotonic()
-        if due > now:
-            time.sleep(max(0.0, min(due, self.deadline) - now))
-        if due > self.deadline:
+        """Wait until `due` (monotonic seconds), or end the turn when its budget ends first."""
+        asked = due - monotonic()
+        if asked <= 0:
+            return
+        left = self.remaining()
+        sleep(max(0.0, min(asked, left)))
+        # What was asked for counts, not by how much a busy machine woke the thread too late.
+        self._waited += min(asked, max(0.0, left))
+        if asked > left:
             raise Stop("sandbox.deadline", "the guest slept through its budget")
 
 
@@ -111,4 +138,4 @@ current = _Current()
 def remaining_seconds() -> float:
     """Return what is left of the budget of the guest that runs on this thread; never below 0."""
     state = current.state
-    return 0.0 if state is None else max(0.0, state.deadline - time.monotonic())
+    return 0.0 if state is None else max(0.0, state.remaining())

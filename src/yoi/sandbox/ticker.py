@@ -97,13 +97,16 @@ class EpochTicker:
         if self._periodic.parked:
             # Nobody runs: leave out the time slept instead of ticking through it.
             self._zero = time.monotonic() - self._epoch * self._tick_s
-        target = int((deadline - self._zero) / self._tick_s) + 2
         self._periodic.enter(key)
         while True:
             epoch = self._epoch
-            set_ticks(max(1, target - epoch))
+            set_ticks(self.ticks_until(deadline))
             if epoch == self._epoch:
                 return
+
+    def ticks_until(self, deadline: float) -> int:
+        """Return how many ticks from the engine's epoch now `deadline` has passed for certain."""
+        return max(1, int((deadline - self._zero) / self._tick_s) + 2 - self._epoch)
 
     def disarm(self, key: Any) -> None:
         """Forget `key`: its guest has returned."""

@@ -132,6 +132,16 @@ def _poll(state: GuestState, reps: list[int]) -> list[int]:
     return [index for index, due in enumerate(dues) if due <= now] or [dues.index(min(dues))]
 
 
+NESTED = frozenset(
+    {
+        "wasi:http/types#[static]fields.from-list",
+        "wasi:http/types#[method]fields.set",
+        "wasi:http/types#[method]fields.set-and-get",
+        "wasi:sockets/udp#[method]outgoing-datagram-stream.send",
+    }
+)
+"""The functions of WASI that take lists of lists. No other import may: it is made to cost time."""
+
 _STREAMS = {STDOUT: "stdout", STDERR: "stderr"}
 
 
