@@ -64,7 +64,7 @@ class Compiler:
                     self._run_child(source, target, len(component))
                 except _Hopeless as exc:
                     self._cache.remember_refusal(digest, self._terms, exc.message)
-                    raise SandboxError(exc.code, exc.message) from None
+                    raise SandboxError("sandbox.compile", exc.message) from None
                 return self._cache.adopt(digest, target)
 
     def forget(self, component: bytes) -> None:
@@ -101,21 +101,25 @@ class Compiler:
             return
         if done.returncode == compile_child.INVALID:
             reason = done.stdout.decode("utf-8", "replace").strip()
-            raise _Hopeless("sandbox.compile", f"not a component Yoi can run: {reason}")
+            raise _Hopeless(f"not a component Yoi can run: {reason}")
         if done.returncode < 0:
             number = -done.returncode
             error = _over(f"CPU time, memory or size (signal {number})")
             # Somebody else, such as a machine out of memory, may have sent the others.
-            raise error if number in _SENT else _Hopeless(error.code, error.message)
+            raise error if number in _SENT else _Hopeless(error.message)
         error = _over(f"memory or size (exit status {done.returncode})")
-        raise _Hopeless(error.code, error.message)
+        raise _Hopeless(error.message)
 
 
 _SENT = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
-class _Hopeless(SandboxError):
+class _Hopeless(Exception):
     """The same bytes would fail again, after as long and with as much memory."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 def _over(what: str) -> SandboxError:
