@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -100,7 +99,7 @@ class Desk:
     def ask_here(self, op: str, arguments: Any, budget: float = 20.0) -> dict[str, Any]:
         """Return the answer, on this thread."""
         state = GuestState(self.host.limits, self.calls)
-        state.begin(time.monotonic() + budget)
+        state.begin(budget)
         current.state = state
         try:
             answer: dict[str, Any] = json.loads(self.calls(op, json.dumps(arguments)))
