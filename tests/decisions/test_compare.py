@@ -188,8 +188,8 @@ def known(rules: Any) -> set[str]:
 def test_every_key_of_yoi_toml_is_classified():
     """A new key must be given a kind before it can be parsed."""
     plugin, worker = SECTIONS["plugin"].keys, SECTIONS["worker"].keys
-    assert known(plugin) == enablement._ENTRY_KEYS
-    assert set(GRANT_KEYS) | {"id", "version", "digest"} == enablement._GRANT_KEYS
+    assert known(plugin) == set(enablement.ENTRY.keys)
+    assert set(GRANT_KEYS) | {"id", "version", "digest"} == set(enablement.GRANTS.keys)
     assert known(worker) == set(profile.WORKER.keys)
     assert known(worker["tools"].keys) == set(profile.TOOL.keys)
     assert known(worker["notify"].keys) == set(profile.NOTIFY.keys)

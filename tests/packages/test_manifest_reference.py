@@ -14,7 +14,6 @@ from yoi.packages import (
     folder,
     manifest,
     schema,
-    sessions,
 )
 from yoi.permissions import secrets
 from yoi.permissions.connection_settings import Deliver, OnFull
@@ -25,11 +24,12 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 WORDS = {
     *manifest.MANIFEST.keys,
     *manifest.SURFACES,
-    *connections._KEYS,
-    *sessions.LAST_KEYS,
-    *sessions.RECONNECT_KEYS,
-    *sessions.Open,
-    *sessions.Ready,
+    *connections.CONNECTION.keys,
+    *connections.BACKOFF.keys,
+    *connections.RECONNECT.keys,
+    *connections.LAST.keys,
+    *connections.Open,
+    *connections.Ready,
     *secrets.SECRET.keys,
     *secrets.CAPTURE.keys,
     *declarations.INGRESS.keys,

@@ -154,6 +154,12 @@ def test_the_hand_written_entry_is_sound(workspace):
     assert enabled(workspace).diagnostics == ()
 
 
+def bound_to(**changes):
+    """Return grants that are bound to another package than the entry."""
+    identity = {"id": "project:echo", "version": "1", "digest": "sha256:" + "a" * 64} | changes
+    return "{ " + ", ".join(f'{key} = "{value}"' for key, value in identity.items()) + " }"
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "at"),
     [
@@ -165,13 +171,13 @@ def test_the_hand_written_entry_is_sound(workspace):
         ({"version": ""}, "enablement.malformed", "version"),
         ({"nmae": '"x"'}, "enablement.malformed", "nmae"),
         ({"name": '"a b"'}, "enablement.malformed", "name"),
-        ({"surfaces": '["tools"]'}, "enablement.malformed", "surfaces"),
+        ({"surfaces": '["tools"]'}, "enablement.malformed", "surfaces[0]"),
         ({"config": "[]"}, "enablement.malformed", "config"),
         ({"grants": "{}"}, "enablement.malformed", "grants.id"),
         ({"grants": "{ fs = [] }"}, "enablement.malformed", "grants.fs"),
-        ({"grants": '{ id = "project:other" }'}, "enablement.grant", "grants.id"),
+        ({"grants": bound_to(id="project:other")}, "enablement.grant", "grants.id"),
         (
-            {"grants": '{ id = "project:echo", version = "2" }'},
+            {"grants": bound_to(version="2")},
             "enablement.grant",
             "grants.version",
         ),

@@ -232,7 +232,7 @@ def _mention_folder(reference: str, package: "Package", output: Output) -> None:
 
 
 def _instance_name(text: str) -> InstanceName:
-    from yoi.tables import is_safe_id
+    from yoi.toml import is_safe_id
 
     if not is_safe_id(text):
         raise UsageError(

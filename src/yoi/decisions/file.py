@@ -14,7 +14,7 @@ from yoi.decisions.port import Decisions, InForce
 from yoi.errors import EnablementError, SecretError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.files import read_private
-from yoi.tables import TomlFault, parse_toml
+from yoi.toml import TomlFault, parse_toml
 
 Check = Callable[[Mapping[str, Any]], object]
 """Raises YoiError for a document that is not usable as a whole."""

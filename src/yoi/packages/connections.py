@@ -1,33 +1,43 @@
 """`[[connections]]`: the standing subscriptions a plugin asks the host to own."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
-from yoi.packages.sessions import SESSION_KEYS, session_settings
 from yoi.permissions import TargetKind, Url, UrlTarget, own_target
 from yoi.permissions.connection_settings import (
     DEFAULT_DELIVER,
     ConnectionSettings,
     Deliver,
     Handshake,
+    LastValue,
     OnFull,
     Open,
+    Ready,
     SettingRefused,
 )
-from yoi.tables import Table, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-_KEYS = frozenset(
-    {
-        "name", "ingress", "url", "target", "deliver", "on_full", "subprotocols", "headers",
-        "origin", "ping_ms", "pong_ms", "pause_grace_ms", "backoff", "fatal_close_codes",
-    }
-) | SESSION_KEYS  # fmt: skip
+from yoi.permissions.secrets import POINTER
+from yoi.permissions.targets import TARGETS
+from yoi.toml import (
+    BAD,
+    AnyTable,
+    Bad,
+    Choice,
+    Faults,
+    Key,
+    Kind,
+    ListOf,
+    Nested,
+    Parsed,
+    Row,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+    Whole,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,63 +53,166 @@ class IngressRoute:
         return not self.event_kinds or kind.event_kind in self.event_kinds
 
 
-def parse_connections(
-    manifest: Table, ingresses: "Mapping[str, IngressRoute]"
-) -> list[ConnectionSettings]:
-    """Return the `[[connections]]` of a manifest. Raises ManifestError for the first fault."""
-    declared: dict[str, ConnectionSettings] = {}
-    for table in manifest.tables("connections", _KEYS):
-        connection = _connection(table, ingresses)
-        if connection.name in declared:
-            raise table.fault("duplicate", "name", f'"{connection.name}" is declared twice')
-        declared[connection.name] = connection
-    return list(declared.values())
+class _Checked(Kind[Any]):
+    """A part of the handshake, which `Handshake` checks under the name `key`."""
+
+    def __init__(
+        self, base: Kind[Any], key: str, check: Callable[[Any], Handshake], words: str
+    ) -> None:
+        self._base, self._key, self._check, self._words = base, key, check, words
+
+    def read(self, value: Any, at: str, faults: Faults) -> Any | Literal[Bad.BAD]:
+        """Return the value, or BAD after adding at least one fault."""
+        plain = self._base.read(value, at, faults)
+        if isinstance(plain, Bad):
+            return BAD
+        try:
+            self._check(plain)
+        except SettingRefused as exc:
+            faults.add(exc.problem, at + exc.key.removeprefix(self._key), exc.message)
+            return BAD
+        return plain
+
+    @property
+    def words(self) -> str:
+        """Return what it is, for the reference pages."""
+        return self._words
+
+    @property
+    def bound(self) -> str:
+        """Return its bound, for the reference pages."""
+        return self._base.bound
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return self._base.schema()
+
+
+class _Headers(Kind[tuple[tuple[str, str], ...]]):
+    """A table of header names and values; each is checked by itself, then all together."""
+
+    def read(
+        self, value: Any, at: str, faults: Faults
+    ) -> tuple[tuple[str, str], ...] | Literal[Bad.BAD]:
+        """Return the headers, or BAD after adding at least one fault."""
+        before = faults.count
+        table = AnyTable().read(value, at, faults)
+        if isinstance(table, Bad):
+            return BAD
+        text = Text(LIMITS.manifest_bytes, blank=True)
+        pairs = []
+        for name, one in table.items():
+            if not isinstance(text.read(one, f"{at}.{name}", faults), Bad):
+                pairs.append((name, one))
+                self._check(((name, one),), at, faults)
+        if faults.count == before:
+            self._check(tuple(pairs), at, faults)
+        return tuple(pairs) if faults.count == before else BAD
+
+    def _check(self, headers: tuple[tuple[str, str], ...], at: str, faults: Faults) -> None:
+        try:
+            Handshake(headers=headers)
+        except SettingRefused as exc:
+            faults.add(exc.problem, at + exc.key.removeprefix("headers"), exc.message)
+
+    words = "table of texts"
+    bound = f"at most {LIMITS.handshake_headers}, each at most {LIMITS.header_bytes} bytes"
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "maxProperties": LIMITS.handshake_headers,
+        }
+
+
+def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSettings | None:
+    """Return the connection in a row of `CONNECTION`; None after adding a fault to the row's.
+
+    `routes` has the manifest's ingresses by name.
+    """
+    before = row.faults.count
+    route = routes.get(row["ingress"])
+    if route is None:
+        row.fault("reference", "ingress", f'no [[ingresses]] entry is named "{row["ingress"]}"')
+        return None
+    url, target = row["url"], row["target"]
+    if url is None and row["open"] is Open.START:
+        row.fault("missing", "url", "is required")
+    if target is None:
+        target = _own_target(row, url)
+    deliver = _deliver(row, route)
+    if row.faults.count > before or target is None:
+        return None
+    first, longest = row["backoff"]
+    per_day, fresh_after, overlap = row["reconnect"]
+    try:
+        return ConnectionSettings(
+            name=row["name"],
+            ingress=row["ingress"],
+            url=url,
+            target=target,
+            deliver=deliver,
+            on_full=row["on_full"] or route.on_full,
+            handshake=Handshake(row["subprotocols"], row["headers"], row["origin"]),
+            ping_ms=row["ping_ms"],
+            pong_ms=row["pong_ms"],
+            pause_grace_ms=row["pause_grace_ms"],
+            backoff_first_ms=first,
+            backoff_max_ms=longest,
+            fatal_close_codes=frozenset(row["fatal_close_codes"]),
+            open=row["open"],
+            ready=row["ready"],
+            last=row["last"],
+            dials_per_day=per_day,
+            fresh_after=fresh_after,
+            overlap_ms=overlap,
+            send_per_second=row["send_per_second"],
+        )
+    except SettingRefused as exc:
+        row.fault(exc.problem, exc.key, exc.message)
+        return None
 
 
 def connections_of_sources(
-    ingress: Table, route: IngressRoute, taken: "set[str]"
+    row: Row, base: str, route: IngressRoute, taken: "set[str]"
 ) -> list[ConnectionSettings]:
-    """Return the connections that an ingress names in `sources`, the ancestor's shorthand.
+    """Return the connections that the ingress `base` names in `sources`, an older shorthand.
 
     `websocket:URL` and bare `ws://`, `wss://` URLs are meant; other words are recorded only. A
     connection is named like its ingress, or `<ingress>-<n>` where that is taken or there are
-    several; `taken` holds the names in use and is added to.
+    several; `taken` holds the names in use and is added to. Faults are added to the row's.
     """
-    urls = [
-        (index, text.strip().removeprefix("websocket:"))
-        for index, text in enumerate(ingress.texts("sources", LIMITS.url_chars))
-        if _is_source_url(ingress, index, text.strip())
-    ]
-    base = ingress.safe_id("name")
-    made = []
-    for index, text in urls:
-        key = f"sources[{index}]"
+    found: list[tuple[str, Url, UrlTarget]] = []
+    for index, source in enumerate(row["sources"]):
+        key, text = f"sources[{index}]", source.strip()
+        if not text.startswith(("websocket:", "ws://", "wss://")):
+            if "://" in text:
+                row.fault("value", key, "must be websocket:URL, ws:// or wss://")
+            continue
         try:
-            url = Url.parse(text)
-            target = own_target(url)
+            url = Url.parse(text.removeprefix("websocket:"))
+            found.append((key, url, own_target(url)))
         except UrlRefused as exc:
-            raise ingress.fault("value", key, exc.message) from None
-        name = _free_name(base, len(urls) > 1, taken)
+            row.fault("value", key, exc.message)
+    made = []
+    for key, url, target in found:
+        deliver = _default_deliver(row, key, base, route)
+        name = _free_name(base, len(found) > 1, taken)
         taken.add(name)
-        made.append(
-            ConnectionSettings(
-                name=name,
-                ingress=base,
-                url=url,
-                target=target,
-                deliver=_default_deliver(ingress, key, base, route),
-                on_full=route.on_full,
+        if deliver:
+            made.append(
+                ConnectionSettings(
+                    name=name,
+                    ingress=base,
+                    url=url,
+                    target=target,
+                    deliver=deliver,
+                    on_full=route.on_full,
+                )
             )
-        )
     return made
-
-
-def _is_source_url(ingress: Table, index: int, text: str) -> bool:
-    if text.startswith(("websocket:", "ws://", "wss://")):
-        return True
-    if "://" in text:
-        raise ingress.fault("value", f"sources[{index}]", "must be websocket:URL, ws:// or wss://")
-    return False
 
 
 def _free_name(base: str, numbered: bool, taken: "set[str]") -> str:
@@ -114,88 +227,40 @@ def _free_name(base: str, numbered: bool, taken: "set[str]") -> str:
         number += 1
 
 
-def _connection(table: Table, ingresses: "Mapping[str, IngressRoute]") -> ConnectionSettings:
-    name, ingress = table.safe_id("name"), table.safe_id("ingress")
-    route = ingresses.get(ingress)
-    if route is None:
-        raise table.fault("reference", "ingress", f'no [[ingresses]] entry is named "{ingress}"')
-    session = session_settings(table)
-    url = _url(table, session["open"])
-    backoff_first, backoff_max = _backoff(table)
-    try:
-        return ConnectionSettings(
-            name=name,
-            ingress=ingress,
-            url=url,
-            target=_target(table, url),
-            deliver=_deliver(table, ingress, route),
-            on_full=OnFull(table.choice("on_full", tuple(OnFull), route.on_full)),
-            handshake=_handshake(table),
-            ping_ms=_keepalive(table, "ping_ms", LIMITS.ping_ms),
-            pong_ms=_keepalive(table, "pong_ms", LIMITS.pong_ms),
-            pause_grace_ms=table.number(
-                "pause_grace_ms", LIMITS.pause_grace_ms, 0, LIMITS.pause_grace_max_ms
-            ),
-            backoff_first_ms=backoff_first,
-            backoff_max_ms=backoff_max,
-            fatal_close_codes=_close_codes(table),
-            **session,
-        )
-    except SettingRefused as exc:
-        raise table.fault(exc.problem, exc.key, exc.message) from None
-
-
-def _target(table: Table, url: Url | None) -> UrlTarget:
-    try:
-        if not table.has("target"):
-            if url is None:
-                raise table.fault(
-                    "missing", "target", "is required without a url: every dial stays within it"
-                )
-            return own_target(url)
-        return UrlTarget.parse(table.raw("target"), TargetKind.WEBSOCKET, table.path("target"))
-    except UrlRefused as exc:
-        raise table.foreign(exc, "target") from None
-
-
-def _url(table: Table, opened: Open) -> Url | None:
-    if opened is Open.COMMAND and not table.has("url"):
+def _own_target(row: Row, url: Url | None) -> UrlTarget | None:
+    if url is None:
+        if row["open"] is Open.COMMAND:
+            row.fault("missing", "target", "is required without a url: every dial stays within it")
         return None
-    text = table.text("url", LIMITS.url_chars)
     try:
-        return Url.parse(text)
+        return own_target(url)
     except UrlRefused as exc:
-        raise table.fault("value", "url", exc.message) from None
+        row.fault("value", "target", exc.message)
+        return None
 
 
-def _deliver(table: Table, ingress: str, route: IngressRoute) -> frozenset[Deliver]:
-    if not table.has("deliver"):
-        return _default_deliver(table, "deliver", ingress, route)
-    chosen: list[Deliver] = []
-    for index, text in enumerate(table.texts("deliver")):
-        key = f"deliver[{index}]"
-        if text not in tuple(Deliver):
-            raise table.fault("value", key, f"must be one of {quoted(tuple(Deliver))}")
-        kind = Deliver(text)
-        if kind in chosen:
-            raise table.fault("duplicate", key, f'"{kind}" is listed twice')
+def _deliver(row: Row, route: IngressRoute) -> frozenset[Deliver]:
+    if row["deliver"] is None:
+        return _default_deliver(row, "deliver", row["ingress"], route)
+    for index, kind in enumerate(row["deliver"]):
         if not route.takes(kind):
-            raise table.fault(
-                "value", key,
-                f'the ingress "{ingress}" does not list {kind.event_kind} in its event_kinds',
-            )  # fmt: skip
-        chosen.append(kind)
-    if not chosen:
-        raise table.fault("value", "deliver", "must list at least one kind")
-    return frozenset(chosen)
+            row.fault(
+                "value",
+                f"deliver[{index}]",
+                f'the ingress "{row["ingress"]}" does not list {kind.event_kind} in its '
+                "event_kinds",
+            )
+        if kind in row["deliver"][:index]:
+            row.fault("duplicate", f"deliver[{index}]", f'"{kind}" is listed twice')
+    if not row["deliver"]:
+        row.fault("value", "deliver", "must list at least one kind")
+    return frozenset(row["deliver"])
 
 
-def _default_deliver(
-    table: Table, key: str, ingress: str, route: IngressRoute
-) -> frozenset[Deliver]:
+def _default_deliver(row: Row, key: str, ingress: str, route: IngressRoute) -> frozenset[Deliver]:
     kinds = frozenset(kind for kind in DEFAULT_DELIVER if route.takes(kind))
     if not kinds:
-        raise table.fault(
+        row.fault(
             "value",
             key,
             f'delivers nothing that the ingress "{ingress}" takes; '
@@ -204,38 +269,169 @@ def _default_deliver(
     return kinds
 
 
-def _handshake(table: Table) -> Handshake:
-    headers = table.raw("headers")
-    if headers is None:
-        headers = {}
-    if not isinstance(headers, dict):
-        raise table.fault("type", "headers", "must be a table of header names and values")
-    for name, text in headers.items():
-        if type(text) is not str:
-            raise table.fault("type", f"headers.{name}", "must be a string")
-    return Handshake(
-        subprotocols=table.texts("subprotocols"),
-        headers=tuple(headers.items()),
-        origin=table.text("origin", LIMITS.url_chars) if table.has("origin") else None,
-    )
+def _backoff(row: Row) -> tuple[int, int]:
+    first = row["first_ms"]
+    longest = row["max_ms"] if row.has("max_ms") else max(first, LIMITS.backoff_max_ms)
+    return first, longest
 
 
-def _keepalive(table: Table, key: str, default: int) -> int:
-    return table.number(key, default, LIMITS.keepalive_min_ms, LIMITS.keepalive_max_ms)
-
-
-def _backoff(table: Table) -> tuple[int, int]:
-    backoff = table.table("backoff", frozenset({"first_ms", "max_ms"}))
-    if backoff is None:
-        return LIMITS.backoff_first_ms, LIMITS.backoff_max_ms
-    low, high = LIMITS.keepalive_min_ms, LIMITS.backoff_limit_ms
-    first = backoff.number("first_ms", LIMITS.backoff_first_ms, low, high)
-    return first, backoff.number("max_ms", max(first, LIMITS.backoff_max_ms), low, high)
-
-
-def _close_codes(table: Table) -> frozenset[int]:
-    codes = table.items("fatal_close_codes")
-    for index, code in enumerate(codes):
-        if type(code) is not int:
-            raise table.fault("type", f"fatal_close_codes[{index}]", "must be a whole number")
-    return frozenset(codes)
+_KEEPALIVE = Whole(LIMITS.keepalive_min_ms, LIMITS.keepalive_max_ms)
+_BACKOFF = Whole(LIMITS.keepalive_min_ms, LIMITS.backoff_limit_ms)
+BACKOFF = TableSpec(
+    (
+        Key("first_ms", _BACKOFF, "the first pause", default=LIMITS.backoff_first_ms),
+        Key("max_ms", _BACKOFF, "the longest pause", default=LIMITS.backoff_max_ms),
+    ),
+    _backoff,
+    about="Pauses before a connection is dialled again; each is random up to a growing bound.",
+)
+RECONNECT = TableSpec(
+    (
+        Key(
+            "per_day",
+            Whole(1, LIMITS.dials_per_day_max),
+            "dials in a day",
+            default=LIMITS.dials_per_day,
+        ),
+        Key(
+            "fresh_after",
+            Whole(1, LIMITS.fresh_after_max),
+            "failed dials in a row until a resumed session is given up for a fresh one",
+            default_words="never",
+        ),
+        Key(
+            "overlap_ms",
+            Whole(0, LIMITS.overlap_max_ms),
+            "how long the old socket may drain beside its successor; 0 closes it first",
+            default=0,
+        ),
+    ),
+    lambda row: (row["per_day"], row["fresh_after"], row["overlap_ms"]),
+    about="How often a connection is dialled, and how its sessions follow each other.",
+)
+LAST = TableSpec(
+    (
+        Key("name", SafeId(), "what commands call the value; unique", required=True),
+        Key("at", POINTER, "its position in a text frame", required=True),
+    ),
+    lambda row: LastValue(row["name"], row["at"]),
+    about="A value that the host remembers from the text frames of the current session.",
+)
+CONNECTION = TableSpec(
+    (
+        Key("name", SafeId(), "unique", required=True),
+        Key("ingress", SafeId(), "which ingress gets its events", required=True),
+        Key(
+            "open",
+            Parsed(Choice(Open), Open),
+            "`command`: it is dialled when the plugin says `websocket_open`, and a `url` is not "
+            "needed",
+            default=Open.START,
+        ),
+        Key(
+            "url",
+            Parsed(Text(LIMITS.url_chars), Url.parse, "URL"),
+            "`wss://` or `ws://`, without user name, password or fragment",
+            default_words="required for `start`",
+        ),
+        Key(
+            "target",
+            Nested(TARGETS[TargetKind.WEBSOCKET]),
+            "a WebSocket target that must allow the `url`: every dial stays within it",
+            default_words="the scheme, host, port and path of the `url`",
+        ),
+        Key(
+            "deliver",
+            ListOf(Parsed(Choice(Deliver), Deliver)),
+            "what reaches the plugin; the default leaves out what `event_kinds` does not list",
+            default_words=", ".join(f"`{one}`" for one in DEFAULT_DELIVER),
+        ),
+        Key(
+            "on_full",
+            Parsed(Choice(OnFull), OnFull),
+            "`pause` stops reading (for the grace, then close and gap); the others drop frames or "
+            "close",
+            default_words="the ingress's",
+        ),
+        Key(
+            "subprotocols",
+            _Checked(
+                ListOf(Text()),
+                "subprotocols",
+                lambda value: Handshake(subprotocols=value),
+                "list of text",
+            ),
+            f"offered in the handshake; at most {LIMITS.subprotocols}",
+            default=(),
+        ),
+        Key(
+            "headers",
+            _Headers(),
+            "plain handshake headers, see [headers](headers.md): credentials and what the host or "
+            "a proxy sets are refused",
+            default=(),
+        ),
+        Key(
+            "origin",
+            _Checked(
+                Text(LIMITS.url_chars),
+                "origin",
+                lambda value: Handshake(origin=value),
+                "origin",
+            ),
+            "sent as `Origin`: a scheme and host without a path",
+        ),
+        Key("ping_ms", _KEEPALIVE, "the keepalive's interval", default=LIMITS.ping_ms),
+        Key("pong_ms", _KEEPALIVE, "how long its answer may take", default=LIMITS.pong_ms),
+        Key(
+            "pause_grace_ms",
+            Whole(0, LIMITS.pause_grace_max_ms),
+            "how long reading may pause",
+            default=LIMITS.pause_grace_ms,
+        ),
+        Key(
+            "backoff",
+            Nested(BACKOFF),
+            "pauses before it is dialled again",
+            default=(LIMITS.backoff_first_ms, LIMITS.backoff_max_ms),
+            default_words=f"`{{ first_ms = {LIMITS.backoff_first_ms}, "
+            f"max_ms = {LIMITS.backoff_max_ms} }}`",
+        ),
+        Key(
+            "fatal_close_codes",
+            ListOf(Whole(1000, 4999)),
+            f"after these it is not dialled again; at most {LIMITS.fatal_close_codes}",
+            default=(),
+        ),
+        Key(
+            "ready",
+            Parsed(Choice(Ready), Ready),
+            "what forgives earlier failures: a frame and a while, or only the plugin's "
+            "`websocket_ready` with `command`",
+            default=Ready.TRAFFIC,
+        ),
+        Key(
+            "reconnect",
+            Nested(RECONNECT),
+            "how often it is dialled, and how sessions follow each other",
+            default=(LIMITS.dials_per_day, None, 0),
+            default_words=f"`{{ per_day = {LIMITS.dials_per_day} }}`",
+        ),
+        Key(
+            "last",
+            Rows(LAST, unique="name"),
+            f"values that the host remembers, type kept; at most {LIMITS.last_values}",
+            default=(),
+        ),
+        Key(
+            "send_per_second",
+            Whole(1, LIMITS.send_per_second),
+            "outbound messages of the plugin; heartbeats have room of their own",
+            default=LIMITS.send_per_second,
+        ),
+    ),
+    lambda row: row,
+    about="A standing subscription: the host opens it, keeps it open and delivers what arrives. "
+    'Declaring one asks for the permission `{ kind = "connection", name = … }` and for its '
+    "target; it does not ask for the pull API.",
+)

@@ -9,22 +9,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yoi.errors import EnablementError, PackageError, PermissionMalformed, UrlRefused, YoiError
+from yoi.errors import EnablementError, PackageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.digest import is_digest
 from yoi.packages.folder import io_error
 from yoi.packages.manifest import SURFACES
 from yoi.packages.package import read_file
 from yoi.permissions import PermissionSet
-from yoi.tables import FaultKind, Table, TomlFault, is_safe_id, parse_toml
+from yoi.permissions.secrets import GRANTED_SECRET
+from yoi.permissions.sets import MEMORY, set_keys, set_of
+from yoi.toml import (
+    AnyTable,
+    AnyValue,
+    Bad,
+    Choice,
+    Fault,
+    Faults,
+    Key,
+    ListOf,
+    Nested,
+    Parsed,
+    Row,
+    SafeId,
+    TableSpec,
+    Text,
+    TomlFault,
+    is_safe_id,
+    joined,
+    parse_toml,
+)
 from yoi.types import Digest, InstanceName
 
 SOURCES = ("project", "user")
-
-_ENTRY_KEYS = frozenset({"id", "name", "version", "digest", "surfaces", "config", "grants"})
-_GRANT_KEYS = frozenset(
-    {"id", "version", "digest", "permissions", "websocket", "request", "secrets", "memory_bytes"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,21 +141,19 @@ class Enablement:
     @classmethod
     def of(cls, document: Mapping[str, Any], path: Path) -> "Enablement":
         """Return what a decoded yoi.toml enables, as `parse`."""
-        plugins = Table(document.get("plugins", {}), "plugins", frozenset({"enabled"}), _fault)
-        rows = plugins.raw("enabled") if plugins.has("enabled") else []
-        if not isinstance(rows, list):
-            raise plugins.fault("type", "enabled", "must be [[plugins.enabled]] tables")
-        if len(rows) > LIMITS.enabled_plugins:
-            raise plugins.fault("too_large", "enabled", f"has more than {LIMITS.enabled_plugins}")
+        faults = Faults()
+        rows = PLUGINS.read(document.get("plugins", {}), "plugins", faults)
+        if isinstance(rows, Bad):
+            raise _joined(faults)
         entries: dict[str, EnabledEntry] = {}
         diagnostics: list[Diagnosis] = []
         clashes: set[str] = set()
         for index, row in enumerate(rows):
             at = f"plugins.enabled[{index}]"
-            try:
-                entry = _entry(Table(row, at, _ENTRY_KEYS, _fault))
-            except YoiError as exc:
-                diagnostics.append(Diagnosis(at, _reference_of(row), exc))
+            faults = Faults()
+            entry = ENTRY.read(row, at, faults)
+            if isinstance(entry, Bad):
+                diagnostics.append(Diagnosis(at, _reference_of(row), _joined(faults)))
                 continue
             if entry.name in entries:
                 clashes.add(entry.name)
@@ -161,8 +175,18 @@ def parse_reference(text: str) -> tuple[str, str] | None:
     return (source, local_id) if source in SOURCES and is_safe_id(local_id) else None
 
 
-def _fault(kind: FaultKind, at: str, message: str) -> EnablementError:
-    return EnablementError("enablement.malformed", f"yoi.toml: {at}: {message}", at=at, kind=kind)
+def _joined(faults: Faults) -> EnablementError:
+    return joined([_error(fault) for fault in faults], faults.count)
+
+
+def _error(fault: Fault) -> EnablementError:
+    return EnablementError(
+        fault.code or "enablement.malformed",
+        f"yoi.toml: {fault.at}: {fault.message}",
+        hint=fault.hint,
+        at=fault.at,
+        kind=fault.kind,
+    )
 
 
 def _duplicate(name: str) -> EnablementError:
@@ -178,73 +202,102 @@ def _reference_of(row: Any) -> str | None:
     return value if isinstance(value, str) and parse_reference(value) else None
 
 
-def _entry(table: Table) -> EnabledEntry:
-    reference = _reference(table)
-    local_id = reference.partition(":")[2]
-    name = table.safe_id("name") if table.has("name") else local_id
-    version, digest = table.text("version"), _digest(table)
-    surfaces = None
-    if table.has("surfaces"):
-        surfaces = frozenset(table.texts("surfaces"))
-        for surface in sorted(surfaces.difference(SURFACES)):
-            raise table.fault("value", "surfaces", f'names "{surface}", which is no surface')
-    config = table.raw("config")
-    if config is not None and not isinstance(config, dict):
-        raise table.fault("type", "config", "must be a table")
+def _entry(row: Row) -> EnabledEntry:
+    granted = PermissionSet()
+    if row["grants"] is not None:
+        grants, granted = row["grants"]
+        _check_bound(row, grants)
+    surfaces = row["surfaces"]
     return EnabledEntry(
-        reference=reference,
-        name=InstanceName(name),
-        version=version,
-        digest=digest,
-        surfaces=surfaces,
-        config=config or {},
-        granted=_grants(table, reference, version, digest),
+        reference=row["id"],
+        name=InstanceName(row["name"] or row["id"].partition(":")[2]),
+        version=row["version"],
+        digest=row["digest"],
+        surfaces=None if surfaces is None else frozenset(surfaces),
+        config=row["config"],
+        granted=granted,
     )
 
 
-def _reference(table: Table) -> str:
-    reference = table.text("id", 2 * LIMITS.name_bytes)
-    if parse_reference(reference) is None:
-        raise table.fault(
-            "value", "id", 'must say where the package is: "project:NAME" or "user:NAME"'
-        )
-    return reference
-
-
-def _digest(table: Table) -> Digest:
-    digest = table.text("digest")
-    if not is_digest(digest):
-        raise table.fault("value", "digest", 'must be "sha256:" and 64 lowercase hex digits')
-    return Digest(digest)
-
-
-def _grants(table: Table, reference: str, version: str, digest: Digest) -> PermissionSet:
-    """Return the grants, which must be bound to the very package that the entry names."""
-    grants = table.table("grants", _GRANT_KEYS)
-    if grants is None:
-        return PermissionSet()
-    for key, expected in (("id", reference), ("version", version), ("digest", digest)):
-        if grants.text(key, 2 * LIMITS.name_bytes) != expected:
-            raise EnablementError(
-                "enablement.grant",
-                f"yoi.toml: {grants.path(key)}: is not the entry's own {key}: these grants were "
-                "given to another package",
-                hint="review and grant again with: yoi plugin enable " + reference,
-                at=grants.path(key),
+def _check_bound(row: Row, grants: Row) -> None:
+    """Add a fault where the grants are bound to another package than the entry names."""
+    for key in ("id", "version", "digest"):
+        if grants[key] != row[key]:
+            row.faults.take(
+                Fault(
+                    "value",
+                    grants.path(key),
+                    f"is not the entry's own {key}: these grants were given to another package",
+                    f"review and grant again with: yoi plugin enable {row['id']}",
+                    "enablement.grant",
+                )
             )
-    for index, row in enumerate(grants.items("secrets")):
-        if isinstance(row, dict) and "secret" not in row:
-            raise grants.fault(
-                "missing", f"secrets[{index}].secret", "is required: a name in the secret store"
-            )
-    try:
-        return PermissionSet.parse(
-            grants.items("permissions"),
-            grants.items("websocket"),
-            grants.items("request"),
-            grants.items("secrets"),
-            grants.at,
-            grants.raw("memory_bytes") if grants.has("memory_bytes") else LIMITS.guest_memory_bytes,
-        )
-    except (PermissionMalformed, UrlRefused) as exc:
-        raise grants.foreign(exc, "permissions") from None
+
+
+def _reference(text: str) -> str:
+    if parse_reference(text) is None:
+        raise ValueError('must say where the package is: "project:NAME" or "user:NAME"')
+    return text
+
+
+def _digest(text: str) -> Digest:
+    if not is_digest(text):
+        raise ValueError('must be "sha256:" and 64 lowercase hex digits')
+    return Digest(text)
+
+
+_IDENTITY = (
+    Key(
+        "id",
+        Parsed(Text(2 * LIMITS.name_bytes), _reference, "`project:NAME` or `user:NAME`"),
+        "the package and the store it is in",
+        required=True,
+    ),
+    Key("version", Text(2 * LIMITS.name_bytes), "the package's version", required=True),
+    Key(
+        "digest",
+        Parsed(Text(2 * LIMITS.name_bytes), _digest, "digest"),
+        "the package's digest: `sha256:` and 64 hex digits",
+        required=True,
+    ),
+)
+GRANTS = TableSpec(
+    (*_IDENTITY, *set_keys(GRANTED_SECRET), MEMORY),
+    lambda row: (row, set_of(row)),
+    about="What the package is granted. `id`, `version` and `digest` are those of the entry: "
+    "grants never pass to another package.",
+)
+ENTRY = TableSpec(
+    (
+        *_IDENTITY,
+        Key(
+            "name",
+            SafeId(),
+            "the instance's name; one package may be enabled under several",
+            default_words="the id without its store",
+        ),
+        Key(
+            "surfaces",
+            ListOf(Choice(SURFACES)),
+            "the surfaces to use",
+            default_words="all that the package declares",
+        ),
+        Key("config", AnyTable(), "what the plugin's `config_schema` asks for", default={}),
+        Key("grants", Nested(GRANTS), "see `[plugins.enabled.grants]`"),
+    ),
+    _entry,
+    about="A package that is switched on. `yoi plugin enable` writes it and keeps your comments. A "
+    "faulty entry is off and reported; the others run.",
+)
+PLUGINS = TableSpec[tuple[Any, ...]](
+    (
+        Key(
+            "enabled",
+            ListOf(AnyValue(), LIMITS.enabled_plugins),
+            "see `[[plugins.enabled]]`",
+            default=(),
+        ),
+    ),
+    lambda row: tuple(row["enabled"]),
+    about="What is switched on.",
+)

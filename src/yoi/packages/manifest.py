@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yoi.errors import ManifestError, YoiError
+from yoi.errors import ManifestError
 from yoi.limits import LIMITS
-from yoi.packages.connections import connections_of_sources, parse_connections
+from yoi.packages.connections import CONNECTION, connection, connections_of_sources
 from yoi.packages.declarations import (
     INGRESS,
     INSTANCE_WORLD,
@@ -25,7 +25,6 @@ from yoi.permissions import Binding, Permission, PermissionKind, PermissionSet
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.permissions.secrets import REQUESTED_SECRET
 from yoi.permissions.sets import set_keys, set_of
-from yoi.tables import Table
 from yoi.toml import (
     AnyTable,
     Choice,
@@ -185,7 +184,7 @@ MANIFEST = TableSpec(
         ),
         Key(
             "connections",
-            ListOf(AnyTable(), LIMITS.manifest_list_items),
+            Rows(CONNECTION, unique="name"),
             "see [`[[connections]]`](#connections)",
             default=(),
         ),
@@ -241,35 +240,20 @@ def _warnings(row: Row) -> Iterator[ManifestWarning]:
 
 def _connections(row: Row) -> tuple[ConnectionSettings, ...]:
     """Return the declared connections, then those of the `sources` shorthand."""
-    if not row.good("connections", "ingresses"):
+    if not row.good("ingresses"):
         # What a connection may do depends on its ingress.
         return ()
-    routes = {ingress.name: ingress.route for ingress in row["ingresses"]}
-    found: list[ConnectionSettings] = []
-    try:
-        found += parse_connections(
-            Table(row.raw, "", frozenset(row.raw), _fault),
-            routes,
-        )
-        taken = {connection.name for connection in found}
-        for index, ingress in enumerate(row["ingresses"]):
-            raw = row.raw["ingresses"][index]
-            table = Table(raw, f"ingresses[{index}]", frozenset(raw), _fault)
-            found += connections_of_sources(table, ingress.route, taken)
-    except YoiError as exc:
-        row.faults.take(_taken(exc))
+    ingresses: tuple[IngressDecl, ...] = row["ingresses"]
+    routes = {ingress.name: ingress.route for ingress in ingresses}
+    found = [connection(one, routes) for one in row.get("connections", ())]
+    taken = _names(row, "connections")
+    for index, ingress in enumerate(ingresses):
+        source = Row({"sources": ingress.sources}, {}, f"ingresses[{index}]", row.faults)
+        found += connections_of_sources(source, ingress.name, ingress.route, taken)
     if len(found) > LIMITS.connections_per_plugin:
-        row.fault(
-            "too_large", "connections", f"there are more than {LIMITS.connections_per_plugin}"
-        )
-    return tuple(found)
-
-
-def _taken(error: YoiError) -> Fault:
-    """Return an error made by `_fault` as the fault it tells of."""
-    at = str(error.fields["at"])
-    kind: Any = error.code.partition(".")[2]
-    return Fault(kind, at, error.message.removeprefix(f"{MANIFEST_NAME}: {at}: "))
+        most = LIMITS.connections_per_plugin
+        row.fault("too_large", "connections", f"there are more than {most}")
+    return tuple(one for one in found if one is not None)
 
 
 def _check_runtime(row: Row, implied: dict[str, bool]) -> None:

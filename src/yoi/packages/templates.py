@@ -10,7 +10,7 @@ from pathlib import Path
 
 from yoi.errors import PackageError
 from yoi.packages.folder import io_error
-from yoi.tables import is_safe_id
+from yoi.toml import is_safe_id
 
 TEMPLATES = {
     "websocket": "a service that answers messages on a host-owned WebSocket",

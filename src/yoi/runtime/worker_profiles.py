@@ -8,7 +8,7 @@ from typing import Any
 from yoi.errors import EnablementError, PackageError, WorkerError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.package import read_file
-from yoi.tables import TomlFault, parse_toml
+from yoi.toml import TomlFault, parse_toml
 from yoi.workers.profile import WorkerProfile
 
 

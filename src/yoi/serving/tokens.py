@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yoi.display import printable
-from yoi.errors import TokenError, YoiError
+from yoi.errors import TokenError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import is_safe_id
 from yoi.serving.principals import (
@@ -24,7 +24,22 @@ from yoi.serving.principals import (
     SubjectPattern,
 )
 from yoi.serving.private import PrivateFile, Stamp
-from yoi.tables import FaultKind, Table, TomlFault, parse_toml
+from yoi.toml import (
+    Bad,
+    Choice,
+    Fault,
+    Faults,
+    Key,
+    ListOf,
+    Parsed,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+    TomlFault,
+    joined,
+    parse_toml,
+)
 from yoi.types import Clock, Secret, SystemClock, rfc3339
 
 PREFIX = "yoi_"
@@ -34,9 +49,6 @@ FILE_NAME = "tokens.toml"
 _RANDOM_BYTES = 32
 _LENGTH = len(PREFIX) + 43
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_KEYS = frozenset(
-    {"name", "kind", "sha256", "observe", "redact", "commands", "created_at", "expires_at"}
-)
 _HEAD = "# Written by `yoi token`. A token itself was shown once and is kept nowhere.\n"
 
 
@@ -254,24 +266,21 @@ class TokenStore:
             document = parse_toml(data)
         except TomlFault as exc:
             raise _file_fault(f"{FILE_NAME}: {exc.message}", None) from None
-        rows = Table(document, "", frozenset({"tokens"}), _fault).raw("tokens")
-        rows = [] if rows is None else rows
-        if not isinstance(rows, list):
-            raise _fault("type", "tokens", "must be [[tokens]] tables")
+        faults = Faults()
+        rows = TOKENS_FILE.read(document, "", faults)
+        if isinstance(rows, Bad):
+            raise joined([_fault(fault) for fault in faults], faults.count)
         if len(rows) > self._limits.tokens:
-            raise _fault("too_large", "tokens", f"has more than {self._limits.tokens}")
+            raise _fault(Fault("too_large", "tokens", f"has more than {self._limits.tokens}"))
         entries: dict[str, TokenEntry] = {}
-        for index, row in enumerate(rows):
-            table = Table(row, f"tokens[{index}]", _KEYS, _fault)
-            entry = _entry(table)
+        for index, entry in enumerate(rows):
             try:
                 self._check(entry)
             except TokenError as exc:
-                raise table.fault("value", "name", exc.message) from None
-            if entry.name in entries:
-                raise table.fault("duplicate", "name", "is the name of another token too")
+                raise _fault(Fault("value", f"tokens[{index}].name", exc.message)) from None
             if any(entry.sha256 == other.sha256 for other in entries.values()):
-                raise table.fault("duplicate", "sha256", "is that of another token too")
+                at = f"tokens[{index}].sha256"
+                raise _fault(Fault("duplicate", at, "is that of another token too"))
             entries[entry.name] = entry
         return entries
 
@@ -312,41 +321,54 @@ def parse_redaction(text: str) -> Redaction:
         ) from None
 
 
-def _entry(table: Table) -> TokenEntry:
-    name = table.safe_id("name")
-    digest = table.text("sha256")
-    if not _SHA256.fullmatch(digest):
-        raise table.fault("value", "sha256", "must be 64 lowercase hex digits")
-    try:
-        observe = tuple(
-            SubjectPattern.parse(text) for text in table.texts("observe", 3 * LIMITS.name_bytes)
-        )
-    except TokenError as exc:
-        raise table.foreign(exc, "observe") from None
-    try:
-        redact = frozenset(parse_redaction(text) for text in table.texts("redact"))
-    except TokenError as exc:
-        raise table.foreign(exc, "redact") from None
-    return TokenEntry(
-        name=name,
-        kind=TokenKind(table.choice("kind", tuple(TokenKind), None)),
-        sha256=digest,
-        observe=observe,
-        redact=redact,
-        commands=frozenset(table.texts("commands")),
-        created_at=_moment(table, "created_at"),
-        expires_at=_moment(table, "expires_at") if table.has("expires_at") else None,
-    )
+def _sha256(text: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise ValueError("must be 64 lowercase hex digits")
+    return text
 
 
-def _moment(table: Table, key: str) -> datetime:
+def _moment(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(table.text(key))
+        found = datetime.fromisoformat(text)
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise table.fault("value", key, 'must be a time such as "2026-01-31T12:00:00Z"')
+        raise ValueError('must be a time such as "2026-01-31T12:00:00Z"')
     return found.astimezone(UTC)
+
+
+TOKEN = TableSpec(
+    (
+        Key("name", SafeId(), "unique", required=True),
+        Key("kind", Parsed(Choice(TokenKind), TokenKind), "whose token it is", required=True),
+        Key("sha256", Parsed(Text(), _sha256), "the hash of the token", required=True),
+        Key(
+            "observe",
+            ListOf(Parsed(Text(3 * LIMITS.name_bytes), SubjectPattern.parse, "pattern")),
+            "what it may watch",
+            default=(),
+        ),
+        Key("redact", ListOf(Parsed(Text(), parse_redaction)), "what is emptied", default=()),
+        Key("commands", ListOf(Text()), "what it may ask for", default=()),
+        Key("created_at", Parsed(Text(), _moment, "time"), "when it was made", required=True),
+        Key("expires_at", Parsed(Text(), _moment, "time"), "when it ends"),
+    ),
+    lambda row: TokenEntry(
+        name=row["name"],
+        kind=row["kind"],
+        sha256=row["sha256"],
+        observe=row["observe"],
+        redact=frozenset(row["redact"]),
+        commands=frozenset(row["commands"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    ),
+    about="A token; `yoi token` writes it.",
+)
+TOKENS_FILE = TableSpec[tuple[TokenEntry, ...]](
+    (Key("tokens", Rows(TOKEN, LIMITS.tokens, unique="name"), "the tokens", default=()),),
+    lambda row: tuple(row["tokens"]),
+)
 
 
 def _toml(entries: dict[str, TokenEntry]) -> str:
@@ -369,8 +391,9 @@ def _toml(entries: dict[str, TokenEntry]) -> str:
     return _HEAD + ("\n" + tomlkit.dumps({"tokens": rows}) if rows else "")
 
 
-def _fault(kind: FaultKind, at: str, message: str) -> YoiError:
-    return _file_fault(f"{FILE_NAME}: {at}: {message}" if at else f"{FILE_NAME}: {message}", None)
+def _fault(fault: Fault) -> TokenError:
+    where = f"{FILE_NAME}: {fault.at}: " if fault.at else f"{FILE_NAME}: "
+    return _file_fault(where + fault.message, fault.hint)
 
 
 def _file_fault(message: str, hint: str | None) -> TokenError:

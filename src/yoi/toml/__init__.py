@@ -9,6 +9,7 @@ from yoi.toml.faults import Fault, FaultKind, Faults, joined
 from yoi.toml.kinds import (
     BAD,
     AnyTable,
+    AnyValue,
     Bad,
     Choice,
     Flag,
@@ -29,6 +30,7 @@ from yoi.toml.spec import Key, Nested, Row, Rows, TableSpec
 __all__ = [
     "BAD",
     "AnyTable",
+    "AnyValue",
     "Bad",
     "Choice",
     "Fault",

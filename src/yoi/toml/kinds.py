@@ -203,6 +203,20 @@ class AnyTable(Kind[dict[str, Any]]):
         return {"type": "object"}
 
 
+class AnyValue(Kind[Any]):
+    """A value that is read elsewhere."""
+
+    def read(self, value: Any, at: str, faults: Faults) -> Any:
+        """Return the value."""
+        return value
+
+    words = "value"
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {}
+
+
 class ListOf(Kind[tuple[T, ...]], Generic[T]):
     """A list of at most `most` values of one kind."""
 
