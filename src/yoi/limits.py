@@ -80,7 +80,9 @@ class Limits:
     queue_overdraft_bytes: int = bound(
         2 * MIB, "frames that were already read when reading paused; beyond it the socket closes"
     )
-    queue_lifecycle_events: int = bound(32, "reserved room: open, close and gap are never dropped")
+    queue_lifecycle_events: int = bound(
+        32, "reserved room; beyond it open, close, gap and error coalesce"
+    )
     event_attempts: int = bound(3, "then it becomes a dead letter")
     dead_letters: int = bound(64, "kept in memory per service, oldest dropped first")
     dead_letter_bytes: int = bound(1 * MIB, "of payload kept per service")
@@ -102,6 +104,12 @@ class Limits:
     restart_max_ms: int = bound(60_000, "longest backoff between restarts")
     restarts_until_quarantine: int = bound(5, "failures in a row; more than event_attempts")
     restart_reset_events: int = bound(100, "good events that forgive earlier failures")
+    restart_reset_ms: int = bound(
+        3_600_000, "between two failures: the second is no loop, and counts as the first"
+    )
+    memory_errors: int = bound(2, "MemoryErrors in a row; then the instance is replaced")
+    retry_first_ms: int = bound(200, "before the second attempt of an event, with jitter")
+    retry_max_ms: int = bound(60_000, "longest wait between two attempts of an event")
     services: int = bound(1000, "plugins on one host")
 
     # output commands
@@ -396,6 +404,7 @@ class Limits:
     control_response_bytes: int = bound(16 * MIB, "one answer")
     control_clients: int = bound(32, "at once")
     control_ms: int = bound(10_000, "one request")
+    stop_signal_ms: int = bound(1_000, "launchers send one interrupt twice; it counts as one")
     control_wait_ms: int = bound(8_000, "what takes longer goes on by itself; below control_ms")
     status_depth: int = bound(32, "levels of a plugin's own status; a person reads it")
     status_bytes: int = bound(16 * KIB, "the same as JSON; an answer holds one for each service")

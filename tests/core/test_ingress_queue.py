@@ -21,10 +21,21 @@ def lifecycle(kind: EventKind = EventKind.CLOSE, ingress: str = "events") -> Ing
         kind=kind,
         source="websocket:gateway",
         ingress_name=ingress,
-        payload={},
+        payload=gap(0, 0) if kind is EventKind.GAP else {},
         created_at="2026-01-01T00:00:00.000Z",
         correlation_id="c",
     )
+
+
+def gap(since_ms: int, until_ms: int, count: int | None = None) -> dict:
+    return {
+        "since": str(since_ms),
+        "since_ms": since_ms,
+        "until": str(until_ms),
+        "until_ms": until_ms,
+        "why": "lost",
+        "count": count,
+    }
 
 
 def queue(overflow: OnFull = OnFull.PAUSE, events: int = 4, size: int = 1 << 20):
@@ -144,10 +155,11 @@ def test_lifecycle_events_have_room_of_their_own():
     assert q.offer(lifecycle()) is Offered.ACCEPTED
 
 
-def test_lifecycle_room_is_bounded_too():
+def test_beyond_the_reserved_room_lifecycle_events_coalesce_and_none_is_refused():
     q = IngressQueue([IngressPolicy("events")], Limits(queue_lifecycle_events=2))
-    answers = [q.offer(lifecycle()) for _ in range(3)]
-    assert answers == [Offered.ACCEPTED, Offered.ACCEPTED, Offered.REFUSED]
+    answers = [q.offer(lifecycle()) for _ in range(4)]
+    assert answers == [Offered.ACCEPTED] * 2 + [Offered.COALESCED] * 2
+    assert q.take(10, 1000)[-1].payload == {"repeated": 2}
 
 
 def test_one_lane_cannot_use_the_room_of_another():
@@ -202,6 +214,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.q.settle(done)
         self.q.give_back()
 
+    @precondition(lambda self: not self.q.busy)
+    @rule(hold=st.booleans())
+    def hold(self, hold: bool) -> None:
+        (self.q.hold if hold else self.q.release)("events")
+
     @rule()
     def resume(self) -> None:
         self.q.resumable()
@@ -217,6 +234,7 @@ class QueueMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.q.busy:
             self.q.give_back()
+        self.q.release("events")
         rest = []
         while taken := self.q.take(64, 1 << 20):
             rest += [e.seq for e in taken]
@@ -239,7 +257,8 @@ def test_feedback_leaves_half_of_the_reserved_room_to_the_connection():
     assert not q.reserved_room(EventKind.SEND_FAILED)
     assert q.offer(lifecycle(EventKind.CLOSE)) is Offered.ACCEPTED
     assert q.offer(lifecycle(EventKind.GAP)) is Offered.ACCEPTED
-    assert q.offer(lifecycle(EventKind.OPEN)) is Offered.REFUSED
+    assert q.offer(lifecycle(EventKind.OPEN)) is Offered.ACCEPTED
+    assert q.offer(lifecycle(EventKind.GAP)) is Offered.COALESCED
 
 
 def test_a_large_frame_says_how_many_small_ones_it_cost():
@@ -248,7 +267,7 @@ def test_a_large_frame_says_how_many_small_ones_it_cost():
     for seq in range(8):
         q.offer(frame(seq))
     assert q.offer(frame(8, size=3 * (EVENT_OVERHEAD_BYTES + 10))) is Offered.DROPPED_OLDEST
-    assert q.evicted == 4
+    assert len(q.evicted) == 4
     assert [e.seq for e in q.take(64, 1 << 20)] == [4, 5, 6, 7, 8]
 
 
@@ -263,3 +282,29 @@ def test_drop_oldest_never_costs_another_connection_its_frames():
     taken = q.take(64, 1 << 20)
     assert other in taken
     assert [e.seq for e in taken if e is not other] == [2, 3, 4]
+
+
+def test_a_held_ingress_waits_in_order_while_others_go_on():
+    """P3: between two attempts the later events of the ingress wait, and nobody else's."""
+    q = IngressQueue([IngressPolicy("a"), IngressPolicy("b")])
+    for seq in (1, 2):
+        q.offer(frame(seq, ingress="a"))
+        q.offer(frame(seq, ingress="b"))
+    q.hold("a")
+    q.offer(frame(3, ingress="a"))
+    assert [(e.ingress, e.seq) for e in q.take(10, 1000)] == [("b", 1), ("b", 2)]
+    q.settle(2)
+    assert q.take(10, 1000) == []
+    assert q.depth == q.waiting == 3
+    q.offer(frame(3, ingress="b"))
+    q.release("a")
+    q.release("a")
+    assert [(e.ingress, e.seq) for e in q.take(10, 1000)] == [("a", 1), ("a", 2), ("a", 3)]
+    q.settle(3)
+    assert [(e.ingress, e.seq) for e in q.take(10, 1000)] == [("b", 3)]
+    q.settle(1)
+    q.hold("a")
+    q.offer(frame(4, ingress="a"))
+    assert q.clear() == 1
+    q.offer(frame(5, ingress="a"))
+    assert [e.seq for e in q.take(10, 1000)] == [5], "cleared is not held"

@@ -93,3 +93,15 @@ def test_no_sequence_of_calls_leaves_the_table(calls):
         except ServiceError:
             assert service.state is before
     assert service.state in Lifecycle
+
+
+def test_a_failure_long_after_the_last_is_no_loop():
+    """P2: one fault a day between good work is not what quarantine is for."""
+    service = life(restarts_until_quarantine=2, restart_reset_ms=3_600_000)
+    for day in range(10):
+        run_once(service)
+        decision = service.fail(ERROR, day * 86_400.0)
+        assert isinstance(decision, Restart)
+        assert service.failures == 1
+    run_once(service)
+    assert isinstance(service.fail(ERROR, 9 * 86_400.0 + 3_599.0), Quarantine)

@@ -18,7 +18,7 @@ from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
 from yoi.journal.state import StateStore
-from yoi.limits import LIMITS, Limits
+from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, PermissionSet, Url, own_target
 from yoi.permissions.connection_settings import ConnectionSettings, Deliver, OnFull
 from yoi.protocol.ingress import EventKind, QueuedEvent
@@ -39,6 +39,10 @@ from yoi.workers.notify import Notification, Notified, Notifier
 from yoi.workers.tools import PluginTool
 
 ALLOWED = Decision(allowed=True)
+
+
+QUICK = Limits(retry_first_ms=0)
+"""Attempts follow at once: a unit test waits for nothing."""
 
 
 class NoSecrets:
@@ -187,6 +191,9 @@ class FakeLink:
     def pause(self) -> None:
         self.log.append("pause")
 
+    def complete_until_ms(self) -> int:
+        return 0
+
     def resume(self) -> None:
         self.log.append("resume")
 
@@ -228,7 +235,7 @@ class Bench:
         overflow: OnFull = OnFull.PAUSE,
         max_events: int = 64,
         authorise: Callable[[], Decision] = lambda: ALLOWED,
-        limits: Limits = LIMITS,
+        limits: Limits = QUICK,
         deliver: frozenset[EventKind] = frozenset(EventKind),
         told_of_start: tuple[str, ...] = (),
         may_notify: Callable[[str], Decision] = lambda _: ALLOWED,

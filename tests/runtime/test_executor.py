@@ -152,7 +152,7 @@ async def test_a_stop_leaves_what_had_begun_unknown():
     counters = bench.service.status().counters
     assert (counters.commands_unknown, counters.commands_failed) == (1, 1)
     assert workers.began == ["begun"]
-    assert "service.stopping" in bench.codes()
+    assert "notice.effect_unknown" in bench.codes()
 
 
 async def test_notifications_that_wait_are_bounded():

@@ -482,3 +482,79 @@ async def test_a_plugin_that_opens_its_own_connection_is_told_that_it_started():
     await bench.service.start()
     await bench.settle()
     assert kinds == [EventKind.STARTED]
+
+
+async def test_memory_errors_in_a_row_are_a_lost_instance():
+    """P1: an instance that is full answers MemoryError for ever; it is replaced and told."""
+    full = {"keep"}
+
+    def first(event):
+        if isinstance(event, TextFrame) and event.text in full:
+            return HandlerFailed("MemoryError", "", "")
+        return echo(event)
+
+    limits = Limits(retry_first_ms=0, restart_first_ms=0.001, restart_max_ms=0.001)
+    bench = await running(FakeInstance(first), FakeInstance(echo), limits=limits)
+    for text in ("keep", "next"):
+        bench.link.receive(text)
+        await bench.settle()
+    assert [text for _, text in bench.link.sent] == ["keep", "next"]
+    status = bench.service.status()
+    assert status.counters.restarts == 1
+    assert (status.last_error_code, status.dead_letters) == ("sandbox.memory", 0)
+
+
+async def test_one_memory_error_between_good_answers_is_no_loss():
+    answers = iter(["MemoryError", "ValueError", "MemoryError"])
+
+    def handle(event):
+        if isinstance(event, TextFrame) and event.text == "bad" and event.attempt == 1:
+            return HandlerFailed(next(answers), "", "")
+        return echo(event)
+
+    bench = await running(FakeInstance(handle))
+    for text in ("bad", "a", "bad", "bad"):
+        bench.link.receive(text)
+        await bench.settle()
+    assert [text for _, text in bench.link.sent] == ["bad", "a", "bad", "bad"]
+    assert bench.service.status().counters.restarts == 0
+
+
+async def test_attempts_are_spread_in_time_and_later_events_wait():
+    """P3: a fault that passes does not cost the event, and order is kept."""
+    fails = [True]
+
+    def handle(event):
+        if isinstance(event, TextFrame) and event.text == "a" and fails:
+            return HandlerFailed("RuntimeError", "away", "")
+        return echo(event)
+
+    bench = await running(FakeInstance(handle), limits=Limits(retry_first_ms=60_000))
+    bench.link.receive("a")
+    await bench.settle()
+    bench.link.receive("b")
+    await bench.settle()
+    status = bench.service.status()
+    assert (bench.link.sent, status.queue_depth, status.counters.dispatched) == ([], 2, 2)
+    fails.clear()
+    bench.service._dispatcher._release("events")
+    await bench.settle()
+    assert [text for _, text in bench.link.sent] == ["a", "b"]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_a_loss_is_told_once_there_is_room_though_no_further_frame_comes(binary):
+    """G2: dropped frames of either kind lie in a gap, while the session lives and is quiet."""
+    instance = FakeInstance()
+    bench = await running(instance, overflow=OnFull.DROP_NEWEST, max_events=2)
+    bench.turns.hold()
+    for number in range(6):
+        if binary:
+            bench.link.adapter.binary(bench.link.session, b"x")
+        else:
+            bench.link.receive(str(number))
+    bench.turns.release()
+    await bench.settle()
+    (gap,) = [d for d in bench.diagnostics if d.code == "notice.gap"]
+    assert gap.fields["count"] == 4
+    assert bench.service.status().connections[0].queue_drops == 4

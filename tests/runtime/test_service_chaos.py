@@ -21,6 +21,8 @@ from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, HandlerFailed, Rep
 
 _LIMITS = Limits(
     restart_first_ms=1,
+    retry_first_ms=1,
+    retry_max_ms=1,
     restart_max_ms=1,
     drain_ms=50,
     restarts_until_quarantine=6,
@@ -103,7 +105,7 @@ class World:
         clear = self.bench.service._queue.clear
 
         def discard():
-            for event in self.bench.service._queue._waiting:
+            for event in self.bench.service._queue.account("events").waiting:
                 if isinstance(event, TextFrame):
                     self.fates[event.text] += 1
             count = clear()

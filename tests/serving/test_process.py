@@ -9,7 +9,8 @@ import pytest
 
 from yoi.errors import UsageError
 from yoi.serving import process
-from yoi.serving.process import finished, stop_on_signals
+from yoi.serving.process import StopRequests, finished, stop_on_signals
+from yoi.testing import ManualClock
 
 
 async def test_a_stop_gives_up_a_start_that_takes_long():
@@ -87,3 +88,19 @@ def test_as_many_files_as_wanted_or_allowed(monkeypatch, before, wanted, after) 
     monkeypatch.setattr(resource, "setrlimit", set_to)
     process.allow_open_files(wanted)
     assert now == after
+
+
+def test_signals_within_a_second_are_one_request_and_a_later_one_ends_at_once():
+    """H4: a terminal and a wrapper both deliver the same interrupt."""
+    clock, stop, left = ManualClock(), asyncio.Event(), []
+    requests = StopRequests(stop, clock.monotonic, lambda: left.append(clock.monotonic()))
+    requests.asked()
+    assert stop.is_set()
+    clock.advance(0.003)
+    requests.asked()
+    clock.advance(0.9)
+    requests.asked()
+    assert left == []
+    clock.advance(0.2)
+    requests.asked()
+    assert len(left) == 1

@@ -39,6 +39,8 @@ class WebSocket(Protocol):
     address: str
     last_heard: float
     """When the last bytes arrived, in monotonic seconds."""
+    complete_until: float
+    """The last moment at which every message that had arrived was reported; monotonic seconds."""
 
     def attach(self, owner: WebSocketOwner) -> None:
         """Report to `owner` from here on. Reading is paused until `resume_reading`."""

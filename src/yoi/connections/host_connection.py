@@ -231,6 +231,11 @@ class HostConnection:
             self._perform(self._machine.pause(self._now()))
             self._notice("notice.paused", "reading is paused: the plugin is slow")
 
+    def complete_until_ms(self) -> int:
+        """Return the last wall moment at which everything that had arrived was reported."""
+        moments = [session.socket.complete_until for session in self._sessions()]
+        return self._wall_ms(min(moments, default=self._now()))
+
     def resume(self) -> None:
         """Read on, from the loop's next turn."""
         if self._machine.paused:
@@ -325,13 +330,13 @@ class HostConnection:
     def session_ended(self, live: Session, end: End) -> None:
         """Close the session and see what follows."""
         self._note_times(live)
-        now, heard = self._now(), live.socket.last_heard
+        now, complete = self._now(), live.socket.complete_until
         if live is self._old:
             self._old = None
-            self._perform(self._machine.old_ended(now, end, heard))
+            self._perform(self._machine.old_ended(now, end, complete))
         elif live is self._current:
             self._current = None
-            self._perform(self._machine.ended(now, end, live.delivered, heard))
+            self._perform(self._machine.ended(now, end, live.delivered, complete))
 
     def session_dead(self, live: Session) -> None:
         """End a session whose peer acknowledges no heartbeat."""

@@ -31,6 +31,8 @@ _FRAME_OVERHEAD = 14
 _WHOLE_TEXT = 0x81
 # A text frame this short is waited for; a longer one is put together by the library.
 _WAIT_BYTES = 4096
+# A read this short has emptied the socket: the loop reads four times as much at once.
+_DRAINED_BYTES = 64 * 1024
 _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
@@ -44,7 +46,7 @@ class AsyncioWebSocket(asyncio.Protocol):
     def __init__(self, protocol: "Client", address: str, *, limits: Limits, clock: Clock) -> None:
         self.address = address
         self.subprotocol: str | None = None
-        self.last_heard = clock.monotonic()
+        self.last_heard = self.complete_until = clock.monotonic()
         self._loop = asyncio.get_running_loop()
         self.upgraded: asyncio.Future[None] = self._loop.create_future()
         self._ws = protocol
@@ -90,7 +92,14 @@ class AsyncioWebSocket(asyncio.Protocol):
             data = self._upgrade(data)
         if self._held:
             data = self._held + data
+        drained = len(data) < _DRAINED_BYTES
         self._read(data)
+        if drained and not (self._held or self._events or self._stopped or self._deaf):
+            self._note_complete()
+
+    def _note_complete(self) -> None:
+        if self._ws.between_messages:
+            self.complete_until = self.last_heard
 
     def eof_received(self) -> bool:
         """Let the transport close; half-open sockets have no use here."""

@@ -233,14 +233,17 @@ class ConnectionMachine:
         session = self._closes()
         return [] if session is None else session.peer_closes()
 
-    def ended(self, now: float, end: End, delivered: int, last_heard: float) -> list[Effect]:
-        """The socket is gone; `delivered` messages of the session reached the plugin's queue."""
+    def ended(self, now: float, end: End, delivered: int, complete_until: float) -> list[Effect]:
+        """The socket is gone; `delivered` messages of the session reached the plugin's queue.
+
+        Everything that had arrived by `complete_until` was reported.
+        """
         session, self._current = self._current, None
         if session is None:
             return []
         proved = session.proved(now, delivered)
         at_once = self._follow is Follow.RENEW and proved and session.settled(now)
-        effects, self._ended = session.end(now, end, last_heard)
+        effects, self._ended = session.end(now, end, complete_until)
         self._dials.why = self._ended.why
         delay_ms = self._dials.judge(now, proved=proved)
         if self._follow is Follow.STOP:
@@ -270,13 +273,13 @@ class ConnectionMachine:
         effects.append(Failed(error, delay_ms) if error is not None else Reconnecting(delay_ms))
         return [*effects, *self._dials.escalate()]
 
-    def old_ended(self, now: float, end: End, last_heard: float) -> list[Effect]:
+    def old_ended(self, now: float, end: End, complete_until: float) -> list[Effect]:
         """The old session's socket is gone."""
         session, self._old = self._old, None
         if session is None:
             return []
-        effects, left = session.end(now, end, last_heard)
-        if not left.closed.clean:
+        effects, left = session.end(now, end, complete_until)
+        if not left.complete:
             effects.append(left.gap(now))
         if self._current is not None or self.state is not ConnectionState.CLOSING:
             return [*effects, *self._try_successor(now)]

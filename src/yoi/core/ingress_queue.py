@@ -2,11 +2,14 @@
 
 One queue per plugin instance keeps the order in which things happened. Each ingress has
 its own bounds and overflow policy, so a noisy ingress cannot use another's room. Lifecycle events
-(open, close, gap, ...) have reserved room and are never dropped for payload.
+(open, close, gap, error) are never lost: they have reserved room, and beyond it they coalesce with
+one of their connection that waits already (core/coalescing.py).
 
     offer() ──▶ waiting ──take()──▶ in flight ──settle()──▶ gone
-                   ▲                    │
-                   └──────give_back()───┘        (a failed or unreached event, at the front)
+                 │ ▲ ▲                  │
+           hold()│ │ └────give_back()───┘        (a failed or unreached event, at the front)
+                 ▼ │release()
+                held                             (its ingress waits before the next attempt)
 """
 
 from collections import deque
@@ -14,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from yoi.core.coalescing import coalesce, since_last_frame
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import (
@@ -34,6 +38,8 @@ class Offered(Enum):
     ACCEPTED = "accepted"
     PAUSE = "pause"
     """Accepted, and the connection must stop reading until `resumable()`."""
+    COALESCED = "coalesced"
+    """A lifecycle event that an event waiting already tells of."""
     DROPPED_OLDEST = "dropped_oldest"
     """Accepted; the oldest waiting payload of the ingress made room; see `dropped`."""
     REFUSED = "refused"
@@ -57,10 +63,12 @@ class IngressAccount:
 
     __slots__ = (
         "bytes", "depth", "dropped", "high_bytes", "high_events", "max_bytes", "max_events",
-        "name", "overflow", "paused",
+        "name", "overflow", "paused", "waiting",
     )  # fmt: skip
 
-    def __init__(self, policy: IngressPolicy) -> None:
+    def __init__(self, policy: IngressPolicy, waiting: deque[QueuedEvent]) -> None:
+        self.waiting = waiting
+        """Where its events wait: among all, or in a line of its own while it is held."""
         self.name = policy.name
         self.overflow = policy.overflow
         self.max_events = policy.max_events
@@ -78,19 +86,20 @@ class IngressQueue:
     """See the module docstring. Not thread-safe: it belongs to the event loop."""
 
     def __init__(self, policies: Sequence[IngressPolicy], limits: Limits = LIMITS) -> None:
-        self._accounts = {policy.name: IngressAccount(policy) for policy in policies}
         self._limits = limits
         self._waiting: deque[QueuedEvent] = deque()
+        self._accounts = {p.name: IngressAccount(p, self._waiting) for p in policies}
+        self._held: dict[str, deque[QueuedEvent]] = {}
         self._in_flight: list[QueuedEvent] = []
         self._lifecycle = 0
-        self.evicted = 0
-        """How many frames the last `DROPPED_OLDEST` cost."""
+        self.evicted: list[QueuedEvent] = []
+        """The frames that the last `DROPPED_OLDEST` cost, oldest first."""
         self._overdraft = limits.queue_overdraft_bytes
 
     @property
     def depth(self) -> int:
         """Return the number of events waiting or in flight."""
-        return len(self._waiting) + len(self._in_flight)
+        return self.waiting + len(self._in_flight)
 
     @property
     def bytes(self) -> int:
@@ -100,7 +109,7 @@ class IngressQueue:
     @property
     def waiting(self) -> int:
         """Return the number of events not yet taken."""
-        return len(self._waiting)
+        return len(self._waiting) + sum(len(held) for held in self._held.values())
 
     @property
     def busy(self) -> bool:
@@ -122,7 +131,8 @@ class IngressQueue:
     def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
         """Queue `event` or say why not; `overflow` is a connection's own policy.
 
-        A lifecycle event is accepted while its reserved room lasts, whatever the ingress holds.
+        A lifecycle event is accepted whatever the ingress holds, or coalesces with one that waits;
+        feedback is refused when its part of the reserved room is used.
         """
         account = self._accounts[event.ingress]
         if isinstance(event, IngressEvent) and event.kind in LIFECYCLE_KINDS:
@@ -131,7 +141,7 @@ class IngressQueue:
         depth, used = account.depth + 1, account.bytes + cost
         if depth <= account.high_events and used <= account.high_bytes:
             account.depth, account.bytes = depth, used
-            self._waiting.append(event)
+            account.waiting.append(event)
             return Offered.ACCEPTED
         policy = overflow or account.overflow
         if policy is OnFull.PAUSE:
@@ -191,6 +201,23 @@ class IngressQueue:
         self._waiting.extendleft(reversed(self._in_flight))
         self._in_flight.clear()
 
+    def hold(self, ingress: str) -> None:
+        """Let what waits in `ingress` wait on, in order, while others go on; see `release`."""
+        if ingress in self._held:
+            return
+        held = deque(event for event in self._waiting if event.ingress == ingress)
+        others = [event for event in self._waiting if event.ingress != ingress]
+        self._waiting.clear()
+        self._waiting.extend(others)
+        self._held[ingress] = self._accounts[ingress].waiting = held
+
+    def release(self, ingress: str) -> None:
+        """Let `ingress` go on, before what waits; nothing where it is not held."""
+        held = self._held.pop(ingress, None)
+        if held is not None:
+            self._waiting.extendleft(reversed(held))
+            self._accounts[ingress].waiting = self._waiting
+
     def resumable(self) -> list[str]:
         """Return the ingresses that were paused and have room again; marks them resumed."""
         names: list[str] = []
@@ -206,6 +233,8 @@ class IngressQueue:
 
     def clear(self) -> int:
         """Forget everything, in flight too, and return how many events that were."""
+        for ingress in tuple(self._held):
+            self.release(ingress)
         count = self.depth
         for event in (*self._in_flight, *self._waiting):
             self._release(event)
@@ -224,18 +253,36 @@ class IngressQueue:
 
     def _offer_lifecycle(self, event: IngressEvent, account: IngressAccount) -> Offered:
         if not self.reserved_room(event.kind):
-            account.dropped += 1
-            return Offered.REFUSED
+            if event.kind in FEEDBACK_KINDS:
+                account.dropped += 1
+                return Offered.REFUSED
+            if self._coalesced(event, account):
+                return Offered.COALESCED
+            # A frame stands between: there are few of these for each frame.
         self._lifecycle += 1
         self._admit(event, account, event.size + EVENT_OVERHEAD_BYTES)
         return Offered.ACCEPTED
+
+    def _coalesced(self, event: IngressEvent, account: IngressAccount) -> bool:
+        tail = since_last_frame(account.waiting, event.connection)
+        before = {id(other): other.size for other in tail}
+        merged = coalesce(event, tail)
+        if merged is None:
+            return False
+        account.bytes += merged.into.size - before[id(merged.into)] if merged.into else 0
+        if merged.without is not None:
+            account.waiting.remove(merged.without)
+            self._lifecycle -= 1
+            account.depth -= 1
+            account.bytes -= before[id(merged.without)] + EVENT_OVERHEAD_BYTES
+        return not merged.joins
 
     def _replace_oldest(self, event: QueuedEvent, account: IngressAccount, cost: int) -> Offered:
         # Decide first, drop then: an event that cannot fit must not cost others their place. Only
         # frames of its own connection go, because that is where the loss is reported.
         victims: list[int] = []
         depth, used = account.depth + 1, account.bytes + cost
-        for index, oldest in enumerate(self._waiting):
+        for index, oldest in enumerate(account.waiting):
             if depth <= account.max_events and used <= account.max_bytes:
                 break
             if oldest.connection == event.connection and _is_payload_of(oldest, account):
@@ -245,18 +292,19 @@ class IngressQueue:
         if depth > account.max_events or used > account.max_bytes:
             account.dropped += 1
             return Offered.REFUSED
+        self.evicted = [account.waiting[index] for index in victims]
         for index in reversed(victims):
-            self._release(self._waiting[index])
-            del self._waiting[index]
-        self.evicted = len(victims)
-        account.dropped += self.evicted
+            del account.waiting[index]
+        for gone in self.evicted:
+            self._release(gone)
+        account.dropped += len(self.evicted)
         self._admit(event, account, cost)
         return Offered.DROPPED_OLDEST
 
     def _admit(self, event: QueuedEvent, account: IngressAccount, cost: int) -> None:
         account.depth += 1
         account.bytes += cost
-        self._waiting.append(event)
+        account.waiting.append(event)
 
     def _release(self, event: QueuedEvent) -> None:
         account = self._accounts[event.ingress]

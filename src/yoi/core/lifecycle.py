@@ -67,6 +67,7 @@ class ServiceLifecycle:
         self._limits = limits
         self._failures = 0
         self._good_events = 0
+        self._failed_at: float | None = None
         self._backoff = FullJitter(
             first_ms=limits.restart_first_ms, max_ms=limits.restart_max_ms, rng=rng
         )
@@ -91,9 +92,16 @@ class ServiceLifecycle:
             self._forgive()
 
     def fail(self, error: YoiError, now: float) -> Restart | Quarantine:
-        """Record that the instance is gone and return what follows."""
+        """Record that the instance is gone and return what follows.
+
+        A failure `restart_reset_ms` after the one before is no loop: the count begins anew.
+        """
         self._transition(Lifecycle.FAILED)
         self.last_error = error
+        reset = self._limits.restart_reset_ms / 1000
+        if self._failed_at is not None and now - self._failed_at >= reset:
+            self._forgive()
+        self._failed_at = now
         self._failures += 1
         self._good_events = 0
         if self._failures >= self._limits.restarts_until_quarantine:

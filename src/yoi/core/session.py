@@ -78,6 +78,8 @@ class SessionEnd:
     error: YoiError | None
     since: float
     """From when on messages may be missing."""
+    complete: bool
+    """Every message before its close frame was taken."""
 
     @property
     def why(self) -> str:
@@ -104,6 +106,7 @@ class SessionMachine:
         self._limits = limits
         self._pinged_at: float | None = None
         self._cause: YoiError | None = None
+        self._deaf = False  # the host takes no more messages of it
 
     # -- how it goes on --------------------------------------------------------------------------
 
@@ -177,6 +180,7 @@ class SessionMachine:
 
         While reading is `paused` none are: the peer's frame lies behind messages that are not read.
         """
+        self._deaf = paused
         return [*self._close(), (DropCurrent if paused else CloseCurrent)(code, reason)]
 
     def leave(self, code: int, reason: str, *, paused: bool) -> list[Effect]:
@@ -184,12 +188,14 @@ class SessionMachine:
         if self.state is not SessionState.DRAINING:
             return []
         self._transition(SessionState.LEAVING)
+        self._deaf = paused
         how = (DropOld if paused else CloseOld)(code, reason)
         return [Arm(Timer.DRAIN, self._limits.close_ms), how]
 
     def drop(self, code: int, reason: str, cause: YoiError) -> list[Effect]:
         """Write a close frame and take no more messages; `cause` is what to tell of it."""
         self._cause = cause
+        self._deaf = True
         return [*self._close(), DropCurrent(code, reason)]
 
     def overflow(self) -> list[Effect]:
@@ -203,14 +209,15 @@ class SessionMachine:
         """Give the closing handshake its time."""
         return self._close()
 
-    def end(self, now: float, end: End, last_heard: float) -> tuple[list[Effect], SessionEnd]:
+    def end(self, now: float, end: End, complete_until: float) -> tuple[list[Effect], SessionEnd]:
         """Return what to do now that the socket is gone, and what is left of the session."""
         old = self.state in (SessionState.DRAINING, SessionState.LEAVING)
         self._transition(SessionState.ENDED)
         error = self._cause or end.error
         clean = end.clean and error is None
-        since = now if clean else min(last_heard, now)
-        left = SessionEnd(Closed(self.id, end.code, end.reason, clean), error, since)
+        complete = clean and not self._deaf
+        since = now if complete else min(complete_until, now)
+        left = SessionEnd(Closed(self.id, end.code, end.reason, clean), error, since, complete)
         effects = [Disarm(Timer.DRAIN)] if old else [*self._quiet(), Disarm(Timer.CLOSE)]
         return [*effects, left.closed], left
 

@@ -33,6 +33,8 @@ NOTICES: dict[str, str] = {
     "notice.resumed": "reading goes on",
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
     "notice.watch": "a frame is too large to be looked through for what is watched in it",
+    "notice.heartbeat": "a heartbeat could not be sent",
+    "notice.autoreply": "an automatic reply could not be sent",
     "notice.status": "the plugin reported its status",
     "notice.log": "the plugin printed or logged something",
     "notice.regranted": "a service goes on under other grants",

@@ -2,16 +2,18 @@
 
 import base64
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
-from yoi.permissions.connection_settings import ConnectionSettings
+from yoi.permissions.connection_settings import ConnectionSettings, OnFull
 from yoi.protocol.diagnostics import Severity
-from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
+from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent, TextFrame
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, SessionId, rfc3339_ms
 
@@ -21,6 +23,10 @@ class ReadingControl(Protocol):
 
     def pause(self) -> None:
         """Stop reading."""
+        ...
+
+    def complete_until_ms(self) -> int:
+        """Return the last wall moment at which everything that had arrived was reported."""
         ...
 
     def overflow(self) -> None:
@@ -61,8 +67,14 @@ class ConnectionAdapter:
         self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in self._deliver
         self._leaving = False
-        self._lost = 0
+        # When each waiting frame arrived, and until when all before it were here; one a moment.
+        self._marks: deque[tuple[int, int]] | None = None
+        if self._on_full is OnFull.DROP_OLDEST:
+            self._marks = deque(maxlen=queue.account(self._ingress).max_events)
+        self.lost = 0
+        """Frames that the queue has cost and that no gap tells of yet."""
         self._lost_since_ms = 0
+        self._lost_session: SessionId | None = None
 
     def attach(self, reading: ReadingControl) -> None:
         """Give the adapter its connection; before this nothing can arrive."""
@@ -87,16 +99,17 @@ class ConnectionAdapter:
         if self._masker:
             text = self._masker.text(text)
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
-        frame = TextFrame(
-            self._ingress, self._name, session, seq, text, self._clock.wall_ms(), size
-        )
+        now_ms = self._clock.wall_ms()
+        frame = TextFrame(self._ingress, self._name, session, seq, text, now_ms, size)
         offered = self._queue.offer(frame, self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
-            if self._lost:
-                self._report_loss(session)
+            if self.lost:
+                self.tell_losses()
         else:
             self._full(offered, session)
+        if self._marks is not None:
+            self._mark(now_ms)
         self._wake()
 
     def binary(self, session: SessionId, data: bytes) -> None:
@@ -113,18 +126,24 @@ class ConnectionAdapter:
             return
         data = self._masker.data(data)
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
-        self._event(
-            EventKind.BINARY,
-            session,
-            {"seq": seq, "data": base64.b64encode(data).decode("ascii")},
-            event_id=f"{session}.{seq}",
-        )
+        payload = {"seq": seq, "data": base64.b64encode(data).decode("ascii")}
+        event = self._made(EventKind.BINARY, session, payload, f"{session}.{seq}")
+        offered = self._queue.offer(event, self._on_full)
+        if offered is Offered.ACCEPTED:
+            self._ledger.counters.enqueued += 1
+            if self.lost:
+                self.tell_losses()
+        else:
+            self._full(offered, session)
+        if self._marks is not None:
+            self._mark(received_ms(event))
+        self._wake()
 
     def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
         """The session is over; no frame of it follows."""
         self._seqs.pop(session, None)
-        if self._lost:
-            self._report_loss(session)
+        if self.lost:
+            self._report_loss()
         self._note(
             "notice.closed",
             f"{self._name} closed with {code} {reason}".rstrip(),
@@ -174,6 +193,11 @@ class ConnectionAdapter:
 
     # -- what the service calls ---------------------------------------------------------------
 
+    def tell_losses(self) -> None:
+        """Queue a gap for what the queue has cost, where there is room; else it goes on growing."""
+        if self._queue.reserved_room(EventKind.GAP):
+            self._report_loss()
+
     def leave(self) -> None:
         """The service stops: that reading pauses says nothing about the plugin any more."""
         self._leaving = True
@@ -197,13 +221,14 @@ class ConnectionAdapter:
             if self._reading is not None:
                 self._reading.pause()
             return
-        lost = self._queue.evicted if offered is Offered.DROPPED_OLDEST else 1
+        lost = 1
+        if offered is Offered.DROPPED_OLDEST:
+            lost = len(self._queue.evicted)
+            self._ledger.counters.enqueued += 1
         self.drops += lost
         self._ledger.counters.dropped += lost
-        if offered is Offered.DROPPED_OLDEST:
-            self._ledger.counters.enqueued += 1
-        if not self._lost:
-            self._lost_since_ms = self._clock.wall_ms()
+        if not self.lost:
+            self._lost_since_ms = self._since_ms(offered)
             self._ledger.note(
                 "notice.dropped",
                 f"the queue of {self._ingress} is full: {offered.value} ({self._on_full})",
@@ -211,13 +236,30 @@ class ConnectionAdapter:
                 scope=f"connection:{self._name}",
                 session=session,
             )
-        self._lost += lost
+        self.lost += lost
+        self._lost_session = session
         if offered is Offered.DISCONNECT and self._reading is not None:
             self._reading.overflow()
 
-    def _report_loss(self, session: SessionId) -> None:
-        lost, self._lost = self._lost, 0
-        self._gap(session, self._lost_since_ms, self._clock.wall_ms(), "overflow", lost)
+    def _mark(self, arrived_ms: int) -> None:
+        marks = self._marks
+        if marks is not None and (not marks or marks[-1][0] != arrived_ms):
+            marks.append((arrived_ms, self._complete_ms()))
+
+    def _since_ms(self, offered: Offered) -> int:
+        """Return until when no frame was missing, as the first one is lost."""
+        if offered is not Offered.DROPPED_OLDEST or self._marks is None:
+            return self._complete_ms()
+        arrived_ms = received_ms(self._queue.evicted[0])
+        return next((done for at, done in self._marks if at >= arrived_ms), arrived_ms)
+
+    def _complete_ms(self) -> int:
+        return self._clock.wall_ms() if self._reading is None else self._reading.complete_until_ms()
+
+    def _report_loss(self) -> None:
+        lost, self.lost = self.lost, 0
+        until_ms = self._clock.wall_ms()
+        self._gap(self._lost_session, self._lost_since_ms, until_ms, "overflow", lost)
 
     def _gap(
         self, session: SessionId | None, since_ms: int, until_ms: int, why: str, count: int | None
@@ -239,34 +281,29 @@ class ConnectionAdapter:
         )
         self._event(EventKind.GAP, session, payload)
 
-    def _event(
-        self,
-        kind: EventKind,
-        session: SessionId | None,
-        payload: dict[str, Any],
-        event_id: str | None = None,
-    ) -> None:
+    def _event(self, kind: EventKind, session: SessionId | None, payload: dict[str, Any]) -> None:
         if kind not in self._deliver:
             return
-        payload["connection"] = self._name
-        payload["session"] = session
-        event = IngressEvent(
-            kind=kind,
-            source=f"websocket:{self._name}",
-            ingress_name=self._ingress,
-            payload=payload,
-            created_at=rfc3339_ms(self._clock.wall_ms()),
-            correlation_id=event_id or f"{session or 'host'}.{secrets.token_hex(6)}",
-        )
-        offered = self._queue.offer(event, self._on_full)
+        event_id = f"{session or 'host'}.{secrets.token_hex(6)}"
+        offered = self._queue.offer(self._made(kind, session, payload, event_id), self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
-        elif kind is EventKind.BINARY and session is not None:
-            self._full(offered, session)
-        else:
+        elif offered is not Offered.COALESCED:
             self._ledger.counters.rejected += 1
             self._no_room(kind)
         self._wake()
+
+    def _made(
+        self, kind: EventKind, session: SessionId | None, payload: dict[str, Any], event_id: str
+    ) -> IngressEvent:
+        return IngressEvent(
+            kind=kind,
+            source=f"websocket:{self._name}",
+            ingress_name=self._ingress,
+            payload={**payload, "connection": self._name, "session": session},
+            created_at=rfc3339_ms(self._clock.wall_ms()),
+            correlation_id=event_id,
+        )
 
     def _no_room(self, kind: EventKind) -> None:
         self._note(
@@ -277,3 +314,10 @@ class ConnectionAdapter:
         self._ledger.note(
             code, message, severity=severity, scope=f"connection:{self._name}", **fields
         )
+
+
+def received_ms(event: QueuedEvent) -> int:
+    """Return when a frame arrived, in wall milliseconds."""
+    if isinstance(event, TextFrame):
+        return event.received_ms
+    return round(datetime.fromisoformat(event.created_at).timestamp() * 1000)

@@ -5,9 +5,10 @@ the guest and its own arguments. One batch is out at a time: dispatch is serial 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from yoi.core.attempts import attempt_delay_ms
 from yoi.core.effects import Effect, Refused
 from yoi.core.gate import CommandGate
 from yoi.core.ingress_queue import IngressQueue
@@ -17,7 +18,7 @@ from yoi.limits import Limits
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
-from yoi.runtime.containment import report
+from yoi.runtime.containment import contained, report
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.ledger import Ledger
@@ -78,6 +79,7 @@ class Dispatcher:
         mailbox: Mailbox,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
+        rng: Callable[[], float],
         limits: Limits,
     ) -> None:
         self._key = key
@@ -93,13 +95,16 @@ class Dispatcher:
         self._mailbox = mailbox
         self._loop = loop
         self._clock = clock
+        self._rng = rng
         self._limits = limits
         self._handler: Handler | None = None
         self._scheduled = False
+        self._memory_errors = 0  # in a row
 
     def attach(self, handler: Handler) -> None:
         """Use `handler` from now on."""
         self._handler = handler
+        self._memory_errors = 0
         self.wake()
 
     def detach(self) -> None:
@@ -196,6 +201,10 @@ class Dispatcher:
                 # Other plugins have their turn in between.
                 self._loop.call_soon(self._settle, handler, events[acted:], result[acted:])
                 return
+            if self._memory_errors >= self._limits.memory_errors:
+                # It answers so for ever: what it keeps has no room beside the next event.
+                message = "the plugin ran out of memory twice in a row"
+                self._lost(handler, GuestTrapped("sandbox.memory", message))
         self._owner.room()
         self.wake()
 
@@ -204,17 +213,22 @@ class Dispatcher:
         counters, now = self._ledger.counters, self._clock.monotonic()
         ends = now + self._limits.loop_slice_ms / 1000
         good = settled = acted = 0
+        memory_errors = self._memory_errors
+        again: QueuedEvent | None = None
         for event, outcome in zip(events, outcomes, strict=False):
             acted += 1
             if isinstance(outcome, Reply):
                 good += 1
+                memory_errors = 0
                 self._executor.handled(event, (self._gate.judge_reply(outcome, event),))
             elif isinstance(outcome, Commands):
                 good += 1
+                memory_errors = 0
                 if outcome.commands:
                     self._executor.handled(event, self.judged(outcome.commands, event))
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
+                memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
                 self._ledger.note(
                     "sandbox.exception",
                     f"{outcome.kind}: {outcome.message}",
@@ -225,7 +239,7 @@ class Dispatcher:
                 if self._may_retry(event):
                     # Only the last outcome of an answer can be retried in order.
                     if settled == len(outcomes) - 1:
-                        self._retry(event)
+                        again = event
                         break
                     self._dead_letters.add(event, "sandbox.exception", outcome.message)
                 else:
@@ -237,8 +251,11 @@ class Dispatcher:
                 break
         counters.dispatched += acted
         self._queue.settle(settled)
+        self._memory_errors = memory_errors
         if acted == len(outcomes):
             self._queue.give_back()
+        if again is not None:
+            self._retry(again)
         if good:
             counters.succeeded += good
             self._owner.handled(good)
@@ -266,8 +283,8 @@ class Dispatcher:
             counters.retried += len(events)
             self._queue.give_back()
         elif isinstance(error, GuestTrapped) and self._may_retry(events[0]):
-            self._retry(events[0])
             self._queue.give_back()
+            self._retry(events[0])
         else:
             self._dead_letters.add(events[0], error.code, error.message)
             self._queue.settle(1)
@@ -285,7 +302,13 @@ class Dispatcher:
         return event.attempt < self._rules[event.ingress].attempts
 
     def _retry(self, event: QueuedEvent) -> None:
+        """Deliver `event`, which was given back, once more; its ingress waits before that."""
         event.attempt += 1
+        wait_ms = attempt_delay_ms(event.attempt, self._rng(), self._limits)
+        if wait_ms:
+            self._queue.hold(event.ingress)
+            release = contained("a further attempt", self._release, self._broken)
+            self._loop.call_later(wait_ms / 1000, release, event.ingress)
         self._ledger.counters.retried += 1
         self._ledger.note(
             "notice.retry",
@@ -293,6 +316,10 @@ class Dispatcher:
             severity="warning",
             event_id=event.event_id,
         )
+
+    def _release(self, ingress: str) -> None:
+        self._queue.release(ingress)
+        self.wake()
 
     def _judge(self, command: OutputCommand, event: QueuedEvent) -> Judged:
         try:

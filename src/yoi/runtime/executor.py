@@ -267,9 +267,10 @@ class EffectExecutor:
         return refused
 
     def _note(self, refused: Refused) -> None:
+        unknown = refused.status == "unknown"
         self._ledger.note(
-            refused.code,
-            refused.message,
+            "notice.effect_unknown" if unknown else refused.code,
+            f"{refused.kind}: {refused.message}" if unknown else refused.message,
             severity="error" if refused.status in ("denied", "unsupported") else "warning",
             hint=refused.hint,
             command_id=refused.command_id,

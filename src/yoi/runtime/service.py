@@ -84,6 +84,7 @@ class Service:
             context.mailbox,
             context.loop,
             clock,
+            context.rng,
             limits,
         )
         self._tools = ToolCalls(
@@ -240,7 +241,8 @@ class Service:
         self._life.succeeded(count)
 
     def room(self) -> None:
-        """Let paused connections read again where their ingress has room."""
+        """Tell what found no room, and let paused connections read again where there is some."""
+        self._connections.tell_losses()
         with_room = self._queue.resumable()
         if with_room:
             self._connections.resume(with_room)

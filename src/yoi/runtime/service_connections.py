@@ -87,6 +87,12 @@ class ServiceConnections:
         for handle in self._handles.values():
             handle.pause()
 
+    def tell_losses(self) -> None:
+        """Let the plugin hear of frames that found no room, now that there is some."""
+        for adapter in self._adapters.values():
+            if adapter.lost:
+                adapter.tell_losses()
+
     def resume(self, ingresses: Collection[str]) -> None:
         """Let the connections of `ingresses` read again."""
         if self._leaving:

@@ -81,6 +81,10 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Stop reading."""
         ...
 
+    def complete_until_ms(self) -> int:
+        """Return the last wall moment at which everything that had arrived was reported."""
+        ...
+
     def resume(self) -> None:
         """Read again."""
         ...

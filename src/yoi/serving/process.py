@@ -6,12 +6,13 @@ import gc
 import os
 import resource
 import signal
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
 
-from yoi.limits import LIMITS
+from yoi.limits import LIMITS, Limits
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
@@ -61,20 +62,49 @@ async def finished(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
         await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM, SIGINT or SIGHUP sets; the second ends the process at once.
+class StopRequests:
+    """What a signal that asks to end does: the first sets `stop`, a later one calls `leave`.
 
-    A SIGHUP that is ignored (nohup) stays ignored.
+    A terminal and a launcher both pass on one interrupt: what follows the first within
+    `stop_signal_ms` is the same request.
+    """
+
+    def __init__(
+        self,
+        stop: asyncio.Event,
+        monotonic: Callable[[], float],
+        leave: Callable[[], None],
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._stop = stop
+        self._monotonic = monotonic
+        self._leave = leave
+        self._same_until = 0.0
+        self._limits = limits
+
+    def asked(self) -> None:
+        """Take one signal."""
+        now = self._monotonic()
+        if not self._stop.is_set():
+            self._same_until = now + self._limits.stop_signal_ms / 1000
+            self._stop.set()
+        elif now >= self._same_until:
+            self._leave()
+
+
+def _leave_at_once() -> None:
+    os._exit(130)  # asked twice: the person does not want to wait for the drain
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM, SIGINT or SIGHUP sets; asked again, the process ends at once.
+
+    Signals within a second are one. A SIGHUP that is ignored (nohup) stays ignored.
     """
     stop = asyncio.Event()
-
-    def asked() -> None:
-        if stop.is_set():
-            os._exit(130)  # asked twice: the person does not want to wait for the drain
-        stop.set()
-
+    requests = StopRequests(stop, time.monotonic, _leave_at_once)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue
-        asyncio.get_running_loop().add_signal_handler(number, asked)
+        asyncio.get_running_loop().add_signal_handler(number, requests.asked)
     return stop

@@ -16,7 +16,7 @@ class MemoryWebSocket:
     def __init__(self, address: str, subprotocol: str | None, now: Callable[[], float]) -> None:
         self.address = address
         self.subprotocol = subprotocol
-        self.last_heard = now()
+        self.last_heard = self.complete_until = now()
         self.sent: list[str | bytes] = []
         self.pings = 0
         self.close_sent: tuple[int, str] | None = None
@@ -36,6 +36,8 @@ class MemoryWebSocket:
     def peer_pongs(self) -> None:
         """Let a sign of life arrive that is no message."""
         self.last_heard = self._now()
+        if not self._waiting:
+            self.complete_until = self.last_heard
 
     def peer_closes(self, code: int = 1000, reason: str = "") -> None:
         """Let a close frame arrive and the socket end."""
@@ -124,6 +126,8 @@ class MemoryWebSocket:
                 self._owner.on_text(item, len(item.encode()))
             else:
                 self._owner.on_binary(item)
+        if not self._waiting and self._reading and not self._deaf:
+            self.complete_until = self.last_heard
 
 
 class MemoryDial:
