@@ -140,7 +140,8 @@ def measure_all(runs: int) -> dict[bool, list[Run]]:
     """Return every run, without and with persistence, in turns."""
     results: dict[bool, list[Run]] = {False: [], True: []}
     with tempfile.TemporaryDirectory(prefix="yoi-bench-") as keys, tempfile.TemporaryFile() as log:
-        os.environ["XDG_CONFIG_HOME"] = keys  # the store's key is nobody's own
+        # The store's key and what is decided for its workspaces go with this run.
+        os.environ["XDG_CONFIG_HOME"] = os.environ["YOI_STATE_HOME"] = keys
         for turn in range(runs):
             for persist, found in results.items():
                 try:

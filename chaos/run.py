@@ -205,10 +205,13 @@ def main() -> int:
     # An order to a process that was killed a moment ago is no news.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        asyncio.run(run.go())
-    except KeyboardInterrupt:
-        print("stopped")
+    with tempfile.TemporaryDirectory(prefix="yoi-chaos-") as state:
+        # What is decided for these workspaces goes with them.
+        os.environ["YOI_STATE_HOME"] = state
+        try:
+            asyncio.run(run.go())
+        except KeyboardInterrupt:
+            print("stopped")
     tally = run.tally
     print(f"faults: {dict(sorted(tally.acts.items()))}")
     print(f"resyncs: {dict(sorted(tally.resyncs.items()))}")
