@@ -8,6 +8,15 @@ from yoi.packages import validate_config
 from yoi.packages.schema import value_problems
 from yoi_pdk.manifest import ManifestRules, _faults
 
+
+def _satisfiable(leaf):
+    """A manifest with bounds the wrong way round is refused before there are values to judge."""
+    return all(
+        leaf.get(low, -3) <= leaf.get(high, 3)
+        for low, high in (("minLength", "maxLength"), ("minimum", "maximum"))
+    )
+
+
 _LEAVES = st.one_of(
     st.fixed_dictionaries(
         {"type": st.just("string")},
@@ -19,7 +28,7 @@ _LEAVES = st.one_of(
     ),
     st.fixed_dictionaries({"type": st.sampled_from(["boolean", "null"])}),
     st.fixed_dictionaries({"type": st.just("string"), "enum": st.just(["a", "b"])}),
-)
+).filter(_satisfiable)
 _NAMES = st.sampled_from(["a", "b", "c"])
 _SCHEMAS = st.recursive(
     _LEAVES,
