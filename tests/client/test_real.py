@@ -159,7 +159,7 @@ class Trouble:
 
     def cut(self):
         if self.watch.connected and self.dice.random() < 0.5:
-            self.watch._wire.transport.abort()
+            self.watch._socket.transport.abort()
         for observer in self.real.server.sockets.observers:
             observer.abort()
 

@@ -43,10 +43,10 @@ class ObservationAccess:
         self._upstreams = upstreams
         self._hub = hub
         self._waiting: Counter[str] = Counter()
-        """How many wait for a runtime to answer, by principal."""
+        """How many clients wait for a runtime to answer, by principal."""
 
     def principal(self, headers: Headers) -> Principal:
-        """Return who asks. Raises Refused."""
+        """Return the principal that asks. Raises Refused."""
         return self.authenticator.admit(headers)
 
     async def admit(self, request: UpgradeRequest) -> Admitted | Declined:

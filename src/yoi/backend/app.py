@@ -32,7 +32,7 @@ from yoi.types import Clock, rfc3339_ms
 
 T = TypeVar("T")
 _OPEN = frozenset({"/healthz", "/readyz"})
-"""Whoever looks after the process may not know the names by which its clients reach it."""
+"""A supervisor of the process may not know the names by which clients reach it."""
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -68,7 +68,7 @@ class Backlog:
         self.journal = journal
         self.limits = limits
         self._logs: WeakValueDictionary[Subject, StreamLog] = WeakValueDictionary()
-        """Those that somebody uses, or that have something to write: names come from clients."""
+        """Those in use or with something to write. Others are dropped: clients choose names."""
         self._dirty: dict[StreamLog, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

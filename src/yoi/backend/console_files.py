@@ -49,7 +49,7 @@ class ConsoleFiles:
         if served is None:
             raise nothing_here()
         headers = {
-            # The door let this Host in, so it is one of the listener's names.
+            # The authenticator let this Host in, so it is one of the listener's names.
             "Content-Security-Policy": _POLICY.format(host=request.headers["host"]),
             "Cache-Control": "no-cache",
             "ETag": served.tag,

@@ -26,7 +26,7 @@ class Lease:
     ) -> Feed[Any]:
         """Return the frames of `projection`; a stream holds more than any client may see.
 
-        What a policy hides is for `project`; paths of the runtime's machine are nobody's to see.
+        `project` hides what the policy hides; paths of the runtime's machine are always taken out.
         """
 
         def shown(event: Observed) -> Observed | None:

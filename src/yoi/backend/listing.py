@@ -59,7 +59,7 @@ def _rows(
 def _row(one: WorkerSummary | ServiceSummary, policy: ObservationPolicy, who: Principal) -> Row:
     row: Row = msgspec.to_builtins(one)
     if one.last_error is not None:
-        # The last error is an error: whoever is not shown the event is not shown it here.
+        # The last error is an error event: it is hidden here where that event is hidden.
         event = ev.Error(ev.ErrorData(code="internal", message=one.last_error))
         shown = policy.project(event, who)
         row["last_error"] = shown.data.message if isinstance(shown, ev.Error) else ""

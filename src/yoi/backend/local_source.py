@@ -83,7 +83,7 @@ class SharedStreams:
             return stream
         channel = self._hub.channel(subject)
         if channel is not None and channel.stream is not stream:
-            # The stream of before has ended: who watches it is being told.
+            # The earlier stream has ended, and its watchers are being told.
             self._hub.retire(channel)
             channel = None
         if channel is None:

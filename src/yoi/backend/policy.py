@@ -1,7 +1,7 @@
 """Who may watch what, and how much of it they see (O7): decided per principal, here and only here.
 
 The answers hold for snapshot, replay and live alike, because all three are made by one feed per
-projection. Whatever a policy hides keeps its place in the sequence.
+projection. Events that a policy hides keep their numbers in the sequence.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class ObservationPolicy(Protocol):
 
 
 class PassThrough:
-    """Everybody who is let in sees everything and changes nothing. For hosts that embed Yoi."""
+    """Every principal that is let in sees everything and changes nothing. For embedding hosts."""
 
     def observe(self, principal: Principal, subject: Subject) -> bool:
         """Return True."""
@@ -67,7 +67,7 @@ class PassThrough:
 
 
 class ConfiguredPolicy:
-    """What a principal's token says, less what is denied to everybody or to it by name.
+    """What a principal's token says, less what is denied to all or to it by name.
 
     `denied` holds patterns per name of a principal; those under `*` hold for all.
     """

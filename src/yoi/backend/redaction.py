@@ -1,7 +1,7 @@
 """Hides parts of typed events and snapshots: a field is emptied and its data says `redacted`.
 
 A value is marked only where there was something to hide, so that folding redacted events gives the
-redacted fold. Codes, names and places stay, words go. What this version cannot read could hold
+redacted fold. Codes, names and positions stay, words go. What this version cannot read could hold
 anything: under a redaction it becomes a placeholder, and fields it does not know are left behind.
 
 A model's text stays text: what it quotes of a hidden output is not found in it.

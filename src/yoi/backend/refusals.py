@@ -1,4 +1,4 @@
-"""Refusals that several routes give, each made in one place: alike is alike to the byte."""
+"""Refusals that several routes give, each made once, so that they are equal to the byte."""
 
 from yoi.protocol.observation import OBSERVATION_CODES, Subject
 from yoi.serving.admission import Refused

@@ -68,7 +68,7 @@ class Sink(Protocol):
         ...
 
     def resumed(self) -> None:
-        """Hear that exactly what follows the place asked for comes next."""
+        """Hear that exactly what follows the position asked for comes next."""
         ...
 
     def event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
@@ -208,6 +208,6 @@ class Standing:
         self.since_ms = self.now_ms()
 
     def becomes(self, availability: Availability) -> None:
-        """Note what is so now."""
+        """Note the present state."""
         if availability is not self.availability:
             self.availability, self.since_ms = availability, self.now_ms()

@@ -1,6 +1,6 @@
-"""Server-sent events (WHATWG HTML 9.2): the frames of a WebSocket for whoever has only HTTP (O11).
+"""Server-sent events (WHATWG HTML 9.2): a WebSocket's frames for clients with only HTTP (O11).
 
-The client's place is an index here too: what it does not take is not collected for it.
+The client's position is an index here too: what it does not take is not collected for it.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ HEADERS = [
 
 
 class EventStream:
-    """The ASGI answer to somebody who was let in, or was not: what closes a WebSocket ends this."""
+    """The ASGI answer to a request for a stream: what closes a WebSocket ends this."""
 
     def __init__(self, decided: Admitted | Declined, clock: Clock, limits: Limits = LIMITS) -> None:
         self._decided = decided
@@ -127,7 +127,7 @@ class _Buffer:
                 self._abort()
 
     def leave(self) -> None:
-        """End: nobody is there any more."""
+        """End: the client is gone."""
         self._over = True
         self._pending.clear()
         self._wake.set()
@@ -152,7 +152,7 @@ class _Buffer:
         await _body(send, b"", more=False)
 
     def _next(self) -> bytes:
-        """Return what is sent at once: a copy, so it is small; the frames are everybody's."""
+        """Return what is sent at once: a copy, so it is small; the frames are shared."""
         taken: list[bytes | memoryview] = []
         room = self._piece
         while self._pending and room > 0:

@@ -43,7 +43,7 @@ class UpstreamState(Enum):
     """Where an upstream stands."""
 
     IDLE = "idle"
-    """Nobody watches; what was heard may be kept for who comes back."""
+    """No client watches; what was heard may be kept for clients that return."""
     LOADING = "loading"
     """What was kept on disk is read."""
     CONNECTING = "connecting"
@@ -130,7 +130,7 @@ class Upstream:
     """See the module docstring. Belongs to the event loop.
 
     `enter` it before waiting for `ready`, `leave` it once for each `enter`. `rests` is called when
-    nobody has watched for a while, `closed` when nothing will follow.
+    no client has watched for a while, `closed` when nothing will follow.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Upstream:
         return ("upstream_disconnect",) if self._told_down else ()
 
     def enter(self) -> None:
-        """Count somebody in who watches, or will when this is ready."""
+        """Count in a client that watches, or will when this is ready."""
         self.holders += 1
         if self._linger is not None:
             self._linger.cancel()
@@ -192,7 +192,7 @@ class Upstream:
             self._begin()
 
     def leave(self) -> None:
-        """Count somebody out; after the last one this goes on for a while."""
+        """Count a client out; after the last one this goes on for a while."""
         self.holders -= 1
         if self.holders == 0 and self.state is not UpstreamState.CLOSED:
             self._linger = self._context.call_later(
@@ -220,11 +220,11 @@ class Upstream:
                 self._waiting.remove(waiter)
 
     def dismiss(self) -> None:
-        """Tell who waits until this can be watched that the process ends."""
+        """Tell clients that wait for this stream that the process ends."""
         self._settle(Declined("shutdown"))
 
     def close(self) -> None:
-        """Stop, and say nothing to anybody: the process ends or has no use for this any more."""
+        """Stop without telling clients: the process ends or has no use for this any more."""
         if self.state is not UpstreamState.CLOSED:
             self._stop()
             self._transition(UpstreamState.CLOSED)
@@ -288,7 +288,7 @@ class Upstream:
             self._loading = None
 
     def _rest(self) -> None:
-        """Nobody watches, and nobody has come back."""
+        """Rest: the last client has left, and none has returned."""
         self._linger = None
         if self.state is UpstreamState.CLOSED:
             return
@@ -316,7 +316,7 @@ class Upstream:
         self._now_live(said=exact)
 
     def heard_resumed(self) -> None:
-        """What follows the place asked for comes next."""
+        """What follows the position asked for comes next."""
         self._context.counters.resumed += 1
         self._transition(UpstreamState.SYNCING)
 

@@ -14,7 +14,7 @@ AnySource = LocalSource | RemoteStreams
 
 
 class Upstreams:
-    """`sources` by runtime id. Streams nobody watches are kept for a while, the newest of them.
+    """`sources` by runtime id. Unwatched streams are kept for a while, the newest of them.
 
     Streams of the runtime in this process need no upstream: they are shared.
     """
@@ -72,7 +72,7 @@ class Upstreams:
         return declined
 
     def dismiss(self) -> None:
-        """Tell who waits for a stream that the process ends."""
+        """Tell clients that wait for a stream that the process ends."""
         for upstream in self:
             upstream.dismiss()
 
@@ -110,7 +110,7 @@ class Upstreams:
         return len(self._upstreams) - len(self._parked) >= self._context.limits.upstreams
 
     def _drop_idle(self) -> None:
-        """Give up those that nobody waits for and that have nothing to show: names of nobody."""
+        """Drop those without clients and without a stream: their names may be made up."""
         for upstream in self:
             if not upstream.holders and upstream.channel is None:
                 self._forget(upstream)

@@ -1,4 +1,4 @@
-"""Watching workers and services: for everybody's scripts, `yoi watch`, and the backend itself.
+"""Watching workers and services: for scripts, `yoi watch`, and the backend itself.
 
 async with observe(Target.worker(url, "triage", token=token)) as watch:
     async for value in watch:

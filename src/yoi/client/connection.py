@@ -104,7 +104,7 @@ class Observation:
             rng=rng,
         )
         self._ready: deque[Value] = deque()
-        self._wire: ClientConnection | None = None
+        self._socket: ClientConnection | None = None
         self._dial_at: float | None = None
         self._stood = False
         self._refused_token = False
@@ -120,13 +120,13 @@ class Observation:
 
     @property
     def cursor(self) -> str | None:
-        """Return the place after the last value handed out or about to be; None before a first."""
+        """Return the cursor after the last value handed out or about to be; None before a first."""
         return self._tracker.cursor
 
     @property
     def connected(self) -> bool:
         """Whether a connection stands now."""
-        return self._wire is not None
+        return self._socket is not None
 
     @property
     def duplicates(self) -> int:
@@ -134,7 +134,7 @@ class Observation:
         return self._tracker.duplicates
 
     def start_over(self, message: str) -> None:
-        """Void the place: what comes next is a new connection, `Resync` and a fresh `Snapshot`.
+        """Void the cursor: what comes next is a new connection, `Resync` and a fresh `Snapshot`.
 
         For callers that cannot use what the last event did to their own state.
         """
@@ -179,7 +179,7 @@ class Observation:
         return self._ready.popleft()
 
     async def _try(self) -> None:
-        """Open, unless somebody closes meanwhile."""
+        """Open, unless `aclose` is called meanwhile."""
         self._attempt = asyncio.ensure_future(self._open())
         try:
             await self._attempt
@@ -198,17 +198,19 @@ class Observation:
         if self._locate is not None:
             found = await self._locate()
             if found is None:
-                self._tracker.left(Leave(Why.UNKNOWN_PLACE, "nobody knows where the server is now"))
+                self._tracker.left(
+                    Leave(Why.UNKNOWN_PLACE, "the server's address is not known now")
+                )
                 return
             self._target = found
         if self._tls is None and self._target.server.secure:
             self._tls = trusting()  # once: it reads many files
         try:
-            wire = await dial(self._target, self._tracker.opening(), self._tls, self._limits)
+            socket = await dial(self._target, self._tracker.opening(), self._tls, self._limits)
         except NotConnected as exc:
             self._tracker.left(exc.leave)
             return
-        self._wire = wire
+        self._socket = socket
         self._stood = True
         self._silent = False
         self._tracker.connected()
@@ -216,10 +218,10 @@ class Observation:
 
     async def _hear(self) -> None:
         """Wait for one frame, or for the end of the connection."""
-        assert self._wire is not None
+        assert self._socket is not None
         self._waiting_since = self._clock.monotonic()
         try:
-            data = await self._wire.recv(decode=False)
+            data = await self._socket.recv(decode=False)
         except ConnectionClosed as exc:
             self._ready.extend(self._lost(exc))
             return
@@ -270,9 +272,9 @@ class Observation:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await hang_up(wire)
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await hang_up(socket)
 
     def _watch(self, seconds: float) -> None:
         """Look in `seconds` whether the server is silent. Only time spent waiting counts."""
@@ -285,7 +287,7 @@ class Observation:
         quiet = 0.0 if since is None else self._clock.monotonic() - since
         if quiet >= bound:
             self._silent = True
-            if self._wire is not None:
-                self._wire.transport.abort()
+            if self._socket is not None:
+                self._socket.transport.abort()
         else:
             self._watch(bound - quiet)

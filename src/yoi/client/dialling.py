@@ -47,7 +47,7 @@ async def dial(
     server = target.server
     options: dict[str, Any] = {"ssl": tls} if server.secure else {}
     try:
-        wire = await _Connect(
+        socket = await _Connect(
             target.websocket_url(opening.cursor, snapshot_always=opening.snapshot_always),
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             additional_headers={"Authorization": f"Bearer {server.token.reveal()}"},
@@ -68,19 +68,19 @@ async def dial(
         raise NotConnected(of_answer(answer.status_code, headers, bytes(answer.body))) from None
     except Exception as exc:
         raise NotConnected(of_failed_dial(exc)) from None
-    if wire.subprotocol != SUBPROTOCOL:
-        await hang_up(wire)
+    if socket.subprotocol != SUBPROTOCOL:
+        await hang_up(socket)
         words = "the server does not speak this version of observation"
         raise NotConnected(Leave(Why.HANDSHAKE, words, 0, ObserveError("observe.refused", words)))
-    return wire
+    return socket
 
 
-async def hang_up(wire: ClientConnection) -> None:
+async def hang_up(socket: ClientConnection) -> None:
     """Close politely within a bound; a server that does not answer is not waited for."""
     try:
-        await wire.close()
+        await socket.close()
     except asyncio.CancelledError:
-        wire.transport.abort()
+        socket.transport.abort()
         raise
 
 

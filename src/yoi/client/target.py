@@ -110,7 +110,7 @@ class Target:
 
 
 Locate = Callable[[], Awaitable[Target | None]]
-"""Says, before each dial, where the subject is now; None when nobody knows yet. A new answer may
+"""Says, before each dial, where the subject is now; None while that is not known. A new answer may
 hold another port or token, but must mean the same subject.
 """
 

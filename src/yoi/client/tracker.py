@@ -1,15 +1,15 @@
 """Frames in, values out: what a watcher may believe. No sockets, no clock.
 
-What it promises, to whoever hands it all frames of one connection after another:
+What it promises to a caller that hands it all frames of one connection after another:
 
 - Events come in order, each once: a repetition within an epoch is dropped.
 - Between two events lie only events that policy hides. At the runtime hop, where nothing is
-  hidden, a missing number is noticed: the place is asked for again, then given up with a `Resync`.
-  Behind a backend a hidden event and one that the backend lost look the same; there the promise
-  is the backend's.
-- A place is given up only with a `Resync`, and a `Snapshot` is the next value after it.
-- A frame that breaks the contract hands out nothing; the connection is left and the place asked
-  for again, and after `observe_faults` of those in a row at one place a fresh snapshot.
+  hidden, a missing number is noticed: the position is asked for again, then given up with a
+  `Resync`. Behind a backend a hidden event and one that the backend lost look the same; there the
+  promise is the backend's.
+- A position is given up only with a `Resync`, and a `Snapshot` is the next value after it.
+- A frame that breaks the contract hands out nothing; the connection is left and the position
+  asked for again, and after `observe_faults` of those in a row at one position a fresh snapshot.
 
 Event ids are `EPOCH-SEQUENCE` (hex, decimal), a snapshot's ends in `.s`. Cursors are opaque.
 """
@@ -123,7 +123,7 @@ class Tracker:
         self.view = view
         self.phase = Phase.AWAY
         self.cursor = opening.cursor
-        """The place after the last value; what to resume from, even with another watcher."""
+        """The cursor after the last value; what to resume from, even with another watcher."""
         self.leave: Leave | None = None
         """Set in LEAVING: how the connection ended, or must."""
         self.proven = False
@@ -133,7 +133,7 @@ class Tracker:
         self._limits = limits
         self._opening = opening
         self._own = False
-        self._place: tuple[str, int] | None = None
+        self._position: tuple[str, int] | None = None
         self._resync: Resync | None = None
         self._given_up: Resync | None = None
         self._faults = 0
@@ -245,7 +245,7 @@ class Tracker:
             raise _Fault(Why.MALFORMED_FRAME, "an event before the stream said where it begins")
         if self._resync is not None:
             raise _Fault(Why.MALFORMED_FRAME, "an event where a snapshot was announced")
-        if self._place is not None and self._repeated(epoch, seq):
+        if self._position is not None and self._repeated(epoch, seq):
             self.duplicates += 1
             return []
         raw = bytes(envelope.payload)
@@ -257,8 +257,8 @@ class Tracker:
         return [event]
 
     def _repeated(self, epoch: str, seq: int) -> bool:
-        assert self._place is not None
-        known, last = self._place
+        assert self._position is not None
+        known, last = self._position
         if epoch != known:
             raise _Fault(Why.MALFORMED_FRAME, "another epoch without a snapshot")
         if seq <= last:
@@ -267,7 +267,7 @@ class Tracker:
             raise _Fault(Why.GAP, f"{seq - last - 1} events are missing")
         return False
 
-    def _snapshot(self, envelope: Envelope, cursor: str, place: tuple[str, int]) -> list[Value]:
+    def _snapshot(self, envelope: Envelope, cursor: str, position: tuple[str, int]) -> list[Value]:
         raw = bytes(envelope.payload)
         event = self._decoded(raw)
         if not isinstance(event, WorkerSnapshot | ServiceSnapshot):
@@ -282,7 +282,7 @@ class Tracker:
         self.view.begin(snapshot)
         self._resync = self._given_up = None
         values: list[Value] = [*self._back(), *([] if told is None else [told]), snapshot]
-        self._advance(cursor, place)
+        self._advance(cursor, position)
         self._transition(Phase.BASED if base else Phase.LIVE)
         return values
 
@@ -330,8 +330,8 @@ class Tracker:
         was_away, self._was_away = self._was_away, False
         return [Reconnected()] if was_away else []
 
-    def _advance(self, cursor: str, place: tuple[str, int]) -> None:
-        self.cursor, self._place = cursor, place
+    def _advance(self, cursor: str, position: tuple[str, int]) -> None:
+        self.cursor, self._position = cursor, position
         self._own = self.proven = True
         self._faults = 0
 

@@ -4,7 +4,7 @@ Snapshot      all state; whatever was known before is void
 Event         what follows it, each once, in order
 Resumed       what was known still holds; exactly what was missed comes next
 CaughtUp      all that was missed has come; from here on it is live
-Bookmark      nothing new, but a later place to resume from
+Bookmark      nothing new, but a later position to resume from
 Resync        what was known is void, and why; a Snapshot is always next
 Diagnostic    the server has something to say; nothing is asked of you
 Disconnected  nothing comes until a new connection stands
@@ -33,7 +33,7 @@ class Snapshot(_Value, frozen=True):
 
 
 class Event(_Value, frozen=True):
-    """One event; `cursor` is the place after it. `raw` is the payload's JSON as it came."""
+    """One event; `cursor` is the position after it. `raw` is the payload's JSON as it came."""
 
     event: ev.Event | ServiceEvent | ev.UnknownEvent
     cursor: str
@@ -42,7 +42,7 @@ class Event(_Value, frozen=True):
 
 
 class Resumed(_Value, frozen=True):
-    """The server knows the place: what follows it comes next, without gap or repetition."""
+    """The server knows the position: what follows it comes next, without gap or repetition."""
 
     cursor: str
 
@@ -61,7 +61,7 @@ class Bookmark(_Value, frozen=True):
 
 
 class Resync(_Value, frozen=True):
-    """The place was lost. `code` is the diagnostic's, or `client.NAME` where the client gave it up.
+    """The position was lost. `code` is the diagnostic's, or `client.NAME` where the client gave up.
 
     `dropped` counts the events in between where the server knows.
     """

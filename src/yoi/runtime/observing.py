@@ -1,7 +1,7 @@
 """What a runtime shows of itself: one stream per worker and per service, in a `Hub`.
 
 Workers say what they do on their buses, services in their ledgers. A service's counters change
-with every frame, so they are sampled, and only while somebody watches.
+with every frame, so they are sampled, and only while they are watched.
 """
 
 import asyncio
@@ -119,7 +119,7 @@ class ServiceTap:
         self._publish(ServiceStopped())
 
     def _publish(self, event: ServiceEvent) -> None:
-        """Publish `event`; one that cannot be shown is left out, and harms nobody (O10)."""
+        """Publish `event`; one that cannot be shown is left out (O10)."""
         try:
             self._stream.publish(event, on_one_line(encode_service_event(event), self._limits))
         except ProtocolMalformed as exc:
@@ -197,7 +197,7 @@ class Observing:
                 self.hub.soon(self._look)
 
     def refresh(self, subject: Subject) -> None:
-        """Bring a service's stream up to date before somebody takes its snapshot."""
+        """Bring a service's stream up to date before its snapshot is taken."""
         tap = self._services.get(subject.name) if subject.kind is SubjectKind.SERVICE else None
         status = self._statuses().get(subject.name)
         if tap is not None and status is not None:

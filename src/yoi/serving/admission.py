@@ -1,4 +1,4 @@
-"""What a route decides about somebody who wants to watch."""
+"""What a route decides about a client that wants to watch."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class UpgradeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """Somebody may watch: what, as which projection, from where.
+    """The client may watch: what, as which projection, from where.
 
     `left` is called once, when the watcher is gone.
     """
@@ -31,7 +31,7 @@ class Admitted:
     cursor: str | None = None
     snapshot_always: bool = False
     notes: tuple[str, ...] = ()
-    """Diagnostics to say after the first frames: what is so at this moment."""
+    """Diagnostics to send after the first frames."""
     left: Callable[[], None] = field(default=lambda: None)
 
 

@@ -1,7 +1,7 @@
 """`Authenticator`: who may come in, judged by headers alone, before anything else is looked at.
 
-`Host` guards against DNS rebinding, `Origin` against pages of others, the token against everybody
-else. Answers are the same whatever a token lacks, and repeat nothing of what was sent.
+`Host` guards against DNS rebinding, `Origin` against foreign pages, the token against all other
+clients. Answers are the same whatever a token lacks, and repeat nothing of what was sent.
 """
 
 import re
@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class Authenticator:
-    """See the module docstring. `identify` answers None for whoever is nobody here."""
+    """See the module docstring. `identify` returns None for an unknown token."""
 
     def __init__(self, names: ListenerNames, identify: Identify) -> None:
         self._names = names
@@ -56,7 +56,7 @@ class Authenticator:
 
 
 def asgi_headers(raw: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return the headers of an ASGI scope as a door takes them."""
+    """Return the headers of an ASGI scope as an `Authenticator` takes them."""
     return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
 
 

@@ -1,4 +1,4 @@
-"""One stream with its feeds and everybody who watches it."""
+"""One stream with its feeds and its watchers."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -62,17 +62,17 @@ class Channel(Generic[E]):
 
     @property
     def watchers(self) -> list[Watcher[E]]:
-        """Return who watches now."""
+        """Return the clients that watch now."""
         return [watcher for group in self._watchers.values() for watcher in group]
 
     @property
     def watched(self) -> bool:
-        """Return whether anybody watches now."""
+        """Return whether there is a watcher now."""
         return bool(self._watchers)
 
     @property
     def heard(self) -> bool:
-        """Return whether anybody watches, or anything but this channel listens to the stream."""
+        """Return whether there is a watcher, or a listener to the stream beside this channel."""
         return bool(self._watchers) or self.stream.listeners > 1
 
     def feed(self, projection: str, framing: Framing, project: Callable[[E], E | None]) -> Feed[E]:
@@ -126,20 +126,20 @@ class Channel(Generic[E]):
             self._drop_unused(feed)
 
     def close(self) -> None:
-        """Stop listening to the stream, which goes on for others. Nobody may be watching."""
+        """Stop listening to the stream, which goes on for others. It must have no watchers."""
         self.stream.drop(self)
         for feed in self._feeds.values():
             feed.close()
         self._feeds.clear()
 
     def tell(self, name: str, message: str | None = None) -> None:
-        """Send a diagnostic to everybody who watches, after what was published before."""
+        """Send a diagnostic to every watcher, after what was published before."""
         self._flush()
         for watcher in self.watchers:
             watcher.tell(name, message)
 
     def close_all(self, name: str, retry_after_ms: Callable[[], int] | None = None) -> None:
-        """Send the diagnostic `name` to everybody who watches, as the last frame."""
+        """Send the diagnostic `name` to every watcher, as the last frame."""
         for watcher in self.watchers:
             if retry_after_ms is None:
                 watcher.close(name)
@@ -159,11 +159,11 @@ class Channel(Generic[E]):
         self._schedule()
 
     def restarted(self, reason: str) -> None:
-        """Have everybody sent a fresh snapshot."""
+        """Have every watcher sent a fresh snapshot."""
         self._schedule()
 
     def ended(self, reason: str) -> None:
-        """Have everybody sent what is left, then the reason."""
+        """Have every watcher sent what is left, then the reason."""
         self._schedule()
 
     def _schedule(self) -> None:
@@ -172,7 +172,7 @@ class Channel(Generic[E]):
             self._context.soon(self._flush)
 
     def _flush(self) -> None:
-        """Send everybody what is new: the same bytes to all who had everything before."""
+        """Send what is new: the same bytes to all watchers that had everything before."""
         self._scheduled = False
         now = self._context.clock.monotonic()
         after, self._flushed = self._flushed, self.stream.head
@@ -189,7 +189,7 @@ class Channel(Generic[E]):
                     self._hand_over(watcher, data, after, now)
 
     def _shared(self, feed: Feed[E], after: int) -> bytes:
-        """Return all that follows `after`; empty where it is not one write for everybody."""
+        """Return all that follows `after`; empty where watchers need different bytes."""
         stream = self.stream
         if stream.end_reason is not None or not stream.oldest - 1 <= after < stream.head:
             return b""
@@ -245,7 +245,7 @@ class Channel(Generic[E]):
             watcher.close("runtime_unavailable", "a defect in Yoi")
 
     def _drop_unused(self, feed: Feed[E]) -> None:
-        """Drop frames that nobody may ask for again soon."""
+        """Drop a feed's frames once the last watcher of the stream has left."""
         if not self._watchers and len(self._feeds) > 1:
             for key in [key for key, one in self._feeds.items() if one is feed]:
                 feed.close()

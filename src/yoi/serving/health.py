@@ -56,7 +56,7 @@ class Readiness:
 def health_routes(
     readiness: Readiness, metrics: Metrics, admit: Callable[[Headers], Principal]
 ) -> list[Route]:
-    """Return the three routes. `admit` is a door's that lets in who may read metrics, too."""
+    """Return the three routes. `admit` lets in readers of metrics, too."""
 
     async def healthz(_: Request) -> Response:
         return answer({"status": "ok"})

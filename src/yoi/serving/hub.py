@@ -1,4 +1,4 @@
-"""The streams of one process, each with everybody who watches it.
+"""The streams of one process, each with its watchers.
 
 Publishing waits for no client: a channel flushes once per turn of the event loop, each watcher is
 sent shared bytes from its own position, and a client that takes no more is left where it is.
@@ -49,7 +49,7 @@ class Hub:
         self._closing = False
         self._channels: dict[Subject, Channel[Any]] = {}
         self._leaving: dict[Channel[Any], None] = {}
-        """Those that are shown to nobody new, until their last client is gone."""
+        """Those that no new client can find, until their last watcher is gone."""
         self._seats = Seats(limits)
         self._context = ChannelContext(
             hop=hop,
@@ -95,7 +95,7 @@ class Hub:
             channel.stream.end(reason)
 
     def retire(self, channel: Channel[Any]) -> None:
-        """Show `channel` to nobody new; its stream is not ended. Twice is harmless."""
+        """Let no new client find `channel`; its stream is not ended. Twice is harmless."""
         if self._channels.get(channel.subject) is channel:
             del self._channels[channel.subject]
             if channel.watched:
@@ -110,7 +110,7 @@ class Hub:
         return not self._closing and self._seats.free(principal)
 
     def review(self, judge: Callable[[Watching, Subject], str | None]) -> None:
-        """Decide again about everybody who watches, after tokens or policies have changed.
+        """Decide again about every watcher, after tokens or policies have changed.
 
         `judge` returns None for a client that may stay, else the observation code it leaves with.
         """
@@ -145,7 +145,7 @@ class Hub:
                 _log.exception("a defect in Yoi", what="letting time pass for watchers")
 
     def close(self) -> None:
-        """Admit nobody any more, and ask every client to reconnect, each after another delay."""
+        """Admit no more clients, and ask every watcher to reconnect, each after another delay."""
         self._closing = True
         spread = self.limits.reconnect_spread_ms
         for channel in self._all():

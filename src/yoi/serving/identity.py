@@ -1,4 +1,4 @@
-"""Who somebody is by what they present: a named token or a session, of the kinds let in here."""
+"""Which principal a request comes from: by a named token or a session, of the kinds let in here."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ _log = structlog.get_logger("yoi.serving")
 
 
 class Identities:
-    """Belongs to the event loop. The tokens' file is looked at again each time somebody comes."""
+    """Belongs to the event loop. The file of tokens is looked at again at each request."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Identities:
         self._sessions = sessions
 
     def identify(self, presented: str) -> Principal | None:
-        """Return who presents this; None for whoever is nobody here, whatever the reason."""
+        """Return the principal that presents this; None for an unknown, expired or unfit token."""
         self.refresh()
         if presented.startswith(SESSION_PREFIX):
             found = None if self._sessions is None else self._sessions.verify(presented)
@@ -56,11 +56,11 @@ class Identities:
 
     @property
     def revision(self) -> int:
-        """Return what grows whenever other tokens were taken in, whoever looked."""
+        """Return a number that grows whenever the tokens were read again and had changed."""
         return self._tokens.revision
 
     def why_not_ready(self) -> str | None:
-        """Return why nobody new is let in, or None; a check for readiness."""
+        """Return why no new client is let in, or None; a check for readiness."""
         self.refresh()
         return None if self._tokens.fault is None else self._tokens.fault.message
 

@@ -1,6 +1,6 @@
 """The keys that cursors and sessions are signed with: kept in one file, so both survive a restart.
 
-A lost file strands nobody: watchers get a fresh snapshot, browsers sign in again.
+When the file is lost, watchers get a fresh snapshot and browsers sign in again.
 """
 
 import base64

@@ -132,7 +132,7 @@ class _Collected(Collector):
 
     def _of_listener(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("yoi_open_sockets", "open sockets", self._listener.open_sockets)
-        yield _by("yoi_refused", "turned away at the door", "reason", self._listener.refused)
+        yield _by("yoi_refused", "turned away at the start", "reason", self._listener.refused)
 
 
 def _of_upstreams(figures: UpstreamFigures) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ _DEFAULT_PORT = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class ListenerNames:
-    """Exact, lower case values. A name nobody has given is nobody's name: against DNS rebinding."""
+    """Exact, lower case values. A name that is not among them is refused, against DNS rebinding."""
 
     hosts: frozenset[str]
     origins: frozenset[str]

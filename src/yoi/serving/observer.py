@@ -105,7 +105,7 @@ class ObserverProtocol(asyncio.Protocol):
         if not self._answering:
             self._read(data)
             return
-        # Nobody sends before the handshake is answered; what comes is read after it, within reason.
+        # No client should send before its handshake is answered; what comes is read after it.
         self._early += data
         if len(self._early) > self._context.limits.observer_input_bytes and self._transport:
             self._transport.abort()
@@ -147,7 +147,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
-        self._fd = -1  # before the transport closes it, and it becomes somebody else's
+        self._fd = -1  # before the transport closes it, and the number is used again
         for timer in (self._last_resort, self._looking):
             if timer is not None:
                 timer.cancel()

@@ -14,7 +14,7 @@ _KINDS = (ANY, *SubjectKind)
 
 
 class PrincipalKind(StrEnum):
-    """How somebody came to be known."""
+    """How a principal was identified."""
 
     OPERATOR = "operator"
     """Who runs the process: let in by a one-time code that the process itself printed."""
@@ -85,7 +85,7 @@ EVERYTHING = SubjectPattern(ANY, ANY, ANY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who asks. Nothing may be observed but what `observe` matches."""
+    """A client that was identified. It may observe only what `observe` matches."""
 
     name: str
     kind: PrincipalKind
@@ -93,7 +93,7 @@ class Principal:
     redact: frozenset[Redaction] = frozenset()
     commands: frozenset[str] = frozenset()
     expires_at_ms: int | None = None
-    """Milliseconds since 1970 from which on this principal is nobody."""
+    """Milliseconds since 1970 from which on this principal is not let in."""
     credential: str = ""
     """Which token it is, so that a later one of the same name is another; empty without one."""
 

@@ -48,7 +48,7 @@ def allow_open_files(wanted: int) -> None:
 async def finished(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
     """Carry `work` out and return True, or give it up and return False once `stop` is set.
 
-    A first start compiles for many seconds; nobody who says stop wants to wait for that.
+    A first start compiles for many seconds, which a person who asks for a stop does not wait for.
     """
     doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:

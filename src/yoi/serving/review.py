@@ -1,4 +1,4 @@
-"""Judging again who was let in: a revoked token ends its streams within seconds."""
+"""Judging watchers again: a revoked token ends its streams within seconds."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ _log = structlog.get_logger("yoi.serving")
 
 Observes = Callable[[Principal, Subject], bool]
 Judge = Callable[[Watching, Subject], "str | None"]
-"""Says why somebody who watches has to leave, as an observation code, or None."""
+"""Returns why a watcher has to leave, as an observation code, or None."""
 
 
 def judge(identities: Identities, observes: Observes) -> Judge:
@@ -37,18 +37,18 @@ def judge(identities: Identities, observes: Observes) -> Judge:
 async def keep_reviewing(
     hub: Hub, identities: Identities, judged: Judge, limits: Limits = LIMITS
 ) -> None:
-    """Look at the tokens again and again; judge everybody when they changed. Until cancelled."""
+    """Look at the tokens again and again, and judge all watchers after changes. Until cancelled."""
     seen = identities.revision
     while True:
         await asyncio.sleep(limits.tokens_review_ms / 1000)
         try:
             identities.refresh()
-            # Not what this call found: somebody who came in meanwhile may have been first to look.
+            # Not what this call found: a request in between may have been first to look.
             if identities.revision != seen:
                 hub.review(judged)
                 seen = identities.revision
-        except Exception:  # once more in a moment: nobody stays because this went wrong
-            _log.exception("a defect in Yoi", what="judging again who watches")
+        except Exception:  # once more in a moment: a failure must not let a watcher stay
+            _log.exception("a defect in Yoi", what="judging watchers again")
 
 
 def begin_reviewing(

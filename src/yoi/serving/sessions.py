@@ -4,8 +4,8 @@ A session token is checked without a table, so it survives a restart:
 
     yois_ + URL-safe base64 of: version 1 | key id 4 | claims as JSON | HMAC-SHA256 32
 
-Who came with a named token is looked up by it each time: a session never outlives it, nor sees
-more.
+The session of a named token is checked against that token each time: it never outlives the token,
+nor shows more.
 """
 
 import base64
@@ -65,7 +65,7 @@ class Sessions:
         self._tokens = tokens
         self._limits = limits
         self._codes: dict[bytes, tuple[Principal, float]] = {}
-        """By the code's hash, oldest first: who comes with it, and until when."""
+        """By the code's hash, oldest first: the principal it lets in, and until when."""
         self._failures = FailureLimit(limits)
 
     def __repr__(self) -> str:
@@ -152,7 +152,7 @@ class Sessions:
         try:
             return msgspec.json.decode(body[_HEAD_BYTES:], type=_Claims)
         except msgspec.DecodeError:
-            # Genuine, but of a version that says more: whoever has it signs in again.
+            # Genuine, but of another version: its holder signs in again.
             return None
 
     def _mac(self, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The open sockets of one listener: how many there are, who observes, and who was turned away."""
+"""The open sockets of one listener: how many there are, which observe, how many were refused."""
 
 import asyncio
 import resource
@@ -56,7 +56,7 @@ class OpenSockets:
             self._deserted.set()
 
     def count_refused(self, reason: str) -> None:
-        """Count somebody who was turned away."""
+        """Count a client that was turned away."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
     async def deserted(self) -> None:

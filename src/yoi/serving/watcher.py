@@ -30,7 +30,7 @@ class WatcherTransport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """Who watches. `expires_at_ms` is wall-clock time, None for never."""
+    """The principal that watches. `expires_at_ms` is wall-clock time, None for never."""
 
     principal: str
     expires_at_ms: int | None = None

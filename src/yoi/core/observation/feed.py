@@ -1,6 +1,6 @@
 """One stream as one kind of observer gets it: projected, enveloped and encoded, each event once.
 
-All followers of a feed share its bytes. A frame is made when somebody first needs it and kept
+All followers of a feed share its bytes. A frame is made when a follower first needs it and kept
 while its event is in the ring.
 """
 
@@ -28,7 +28,7 @@ from yoi.protocol.observation import (
 E = TypeVar("E")
 _HIDDEN = b""
 _SPANS = 4
-"""Places from which joined frames are kept: most followers are at one of a few."""
+"""Positions from which joined frames are kept: most followers are at one of a few."""
 _EVENT = b'{"kind":"event","envelope":{"cursor":"%b","event_id":"%b-%d%b",%b,"payload":%b}}'
 """An EventFrame, written out: the payload is JSON already and is not read again."""
 
@@ -78,7 +78,7 @@ class Feed(Generic[E]):
         stream.on_evicted(self._forget)
 
     def close(self) -> None:
-        """Let go of the stream: nobody follows this feed any more."""
+        """Let go of the stream, once no follower is left."""
         self.stream.off_evicted(self._forget)
 
     def frame(self, seq: int) -> bytes:
@@ -99,7 +99,7 @@ class Feed(Generic[E]):
         """Return the frames from `first` on, joined, and the last sequence among them.
 
         At least one frame where there is one, then as many as fit `most_bytes`; nothing means that
-        all up to the head is hidden. Followers that are at the same place share the bytes.
+        all up to the head is hidden. Followers at the same position share the bytes.
         """
         if self._spans_of != self.stream.version:
             self._spans_of = self.stream.version
@@ -113,7 +113,7 @@ class Feed(Generic[E]):
         return made
 
     def snapshot(self) -> bytes:
-        """Return the snapshot as of the stream's head; made once per place."""
+        """Return the snapshot as of the stream's head; made once per position."""
         key = (self.stream.generation, self.stream.head)
         if self._snapshot is None or self._snapshot[0] != key:
             self._snapshot = (key, self._shown(self.stream.head, self.stream.snapshot()))
@@ -156,15 +156,15 @@ class Feed(Generic[E]):
         return self._wrap(encode_frame(DiagnosticFrame(entry)), "diagnostic", "")
 
     def cursor(self, seq: int) -> str:
-        """Return the cursor of the place after event `seq`."""
+        """Return the cursor of the position after event `seq`."""
         return self._codec.encode(self.stream.epoch, seq)
 
     def locate(self, text: str) -> int | CursorFault:
         """Return the sequence after which a client with cursor `text` resumes, or why not."""
-        place = self._codec.decode(text)
-        if not isinstance(place, Position):
-            return place
-        return self.stream.judge(place) or place.seq
+        found = self._codec.decode(text)
+        if not isinstance(found, Position):
+            return found
+        return self.stream.judge(found) or found.seq
 
     def _joined(self, first: int, most_bytes: int) -> tuple[bytes, int]:
         head = self.stream.head

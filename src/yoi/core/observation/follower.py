@@ -1,6 +1,6 @@
-"""One client of a feed: where it is, what it gets next, and when it has to go.
+"""One client of a feed: its position, what it gets next, and when it is closed.
 
-It holds an index, not a queue, so a slow client costs nobody but itself.
+It holds an index, not a queue, so a slow client costs no other client anything.
 """
 
 from enum import Enum
@@ -84,16 +84,16 @@ class Follower(Generic[E]):
         """Return the first frames for a client that presents `cursor`, or none."""
         if cursor is None:
             return self._resync(b"", now)
-        place = self.feed.locate(cursor)
-        if place is CursorFault.MALFORMED:
+        found = self.feed.locate(cursor)
+        if found is CursorFault.MALFORMED:
             return self.close("cursor_malformed")
-        if isinstance(place, CursorFault):
-            return self._resync(self.feed.resync(f"cursor_{place}"), now)
-        first = self.feed.snapshot_at(place) if snapshot_always else b""
-        self._sent, self._generation = place, self.feed.stream.generation
+        if isinstance(found, CursorFault):
+            return self._resync(self.feed.resync(f"cursor_{found}"), now)
+        first = self.feed.snapshot_at(found) if snapshot_always else b""
+        self._sent, self._generation = found, self.feed.stream.generation
         self._last_sent = now
         self._transition(FollowerState.REPLAYING)
-        return first + self.feed.resumed(place)
+        return first + self.feed.resumed(found)
 
     def pull(self, now: float, most_bytes: int) -> bytes:
         """Return the next frames, about `most_bytes` of them; empty when there is nothing."""
@@ -137,7 +137,7 @@ class Follower(Generic[E]):
         return True
 
     def idle(self, now: float) -> bytes:
-        """Return a bookmark when one is due: the client learns its place and that all is well."""
+        """Return a bookmark when one is due: it tells the client its position."""
         if (
             self.state is not FollowerState.LIVE
             or self._paused_since is not None
@@ -176,7 +176,7 @@ class Follower(Generic[E]):
             self._transition(FollowerState.CLOSED)
 
     def _resync(self, why: bytes, now: float) -> bytes:
-        """One step: the snapshot, its place, and from which generation on."""
+        """In one step: send the snapshot and take its position and generation."""
         stream = self.feed.stream
         frames = why + self.feed.snapshot()
         self._sent, self._generation = stream.head, stream.generation

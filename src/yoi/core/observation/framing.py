@@ -21,5 +21,5 @@ def sse_frame(payload: bytes, kind: str, cursor: str) -> bytes:
     if b"\n" in payload or b"\r" in payload:
         # Between tokens, from an upstream that writes its JSON so: a reader joins the lines again.
         payload = b"\ndata: ".join(payload.splitlines())
-    place = b"id: %b\n" % cursor.encode() if cursor else b""
-    return b"%bevent: %b\ndata: %b\n\n" % (place, kind.encode(), payload)
+    id_line = b"id: %b\n" % cursor.encode() if cursor else b""
+    return b"%bevent: %b\ndata: %b\n\n" % (id_line, kind.encode(), payload)

@@ -12,7 +12,7 @@ _PIECES = 1024
 
 
 class _Open:
-    """A block under construction; pieces are joined only when somebody looks."""
+    """A block under construction; pieces are joined only when it is read."""
 
     __slots__ = ("call_id", "done", "kind", "name", "pieces", "redacted")
 

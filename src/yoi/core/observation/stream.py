@@ -1,6 +1,6 @@
 """One stream: a ring of events, an epoch, a sequence, and the view they add up to.
 
-Everything here is one synchronous step, so a snapshot, its place and what follows it agree.
+Everything here is one synchronous step, so a snapshot, its position and what follows it agree.
 """
 
 from collections import deque
@@ -73,7 +73,7 @@ class Stream(Generic[E]):
         self.subject = subject
         self.epoch = _checked(epoch)
         self.generation = 0
-        """Grows with each incarnation: who follows compares it."""
+        """Grows with each new beginning; followers compare it."""
         self.version = 0
         """Grows with each event and incarnation: what was made of the stream is old then."""
         self.restart_reason = ""
@@ -85,7 +85,7 @@ class Stream(Generic[E]):
         self._view = view
         self._base = view.copy()
         self._marks: dict[int, View[E]] = {}
-        """The view as of some places of the ring, oldest first: a past state is made from one."""
+        """The view as of some positions of the ring, oldest first, to make past states from."""
         self._ring: deque[Held[E]] = deque()
         self._ring_bytes = 0
         self._listeners: tuple[Listener[E], ...] = ()
@@ -210,7 +210,7 @@ class Stream(Generic[E]):
 
     def _evict(self) -> None:
         self._base.apply(self._ring[0].event)
-        # The base is as of the event that goes; a mark of an earlier place is out of the ring.
+        # The base is as of the event that goes; a mark of an earlier position is out of the ring.
         self._marks.pop(self.oldest - 1, None)
         self._drop_oldest()
 

@@ -6,7 +6,7 @@ anywhere and what follows it agree. Entries are what a person reads of the histo
     user_input {text}, system_item {text, provenance?}, assistant {llm_call, model, finish, parts},
     tool_result {id, name, summary, is_error, output?}, run_end {result}, compaction {summary}
 
-each with its `seq` (place in the history) and `at_ms`.
+each with its `seq` (number in the history) and `at_ms`.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ _BROKEN_OFF = ("interrupted", "failed")
 
 
 class EntryWindow:
-    """The newest entries within the bounds of a snapshot. `left_out` is the newest place gone."""
+    """The newest entries within the bounds of a snapshot. `left_out` is the newest number gone."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.left_out = 0
@@ -50,7 +50,7 @@ class EntryWindow:
 
     @property
     def entries(self) -> list[Entry]:
-        """Return the entries, oldest first. They are shared: nobody changes one."""
+        """Return the entries, oldest first. They are shared and must not be changed."""
         return [entry for entry, _ in self._entries]
 
     def copy(self) -> "EntryWindow":
@@ -70,8 +70,8 @@ class WorkerView:
     def __init__(self, greeting: ev.Greeting, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._window = EntryWindow(limits)
-        self._place = 0
-        """The newest place in the history that is in here: what stands there comes once."""
+        self._newest = 0
+        """The newest number of the history that is in here: an item comes once."""
         self._greeting = greeting
         self._status: ev.StatusName = "idle"
         self._inflight = InFlight(limits.observed_inflight_bytes)
@@ -88,7 +88,7 @@ class WorkerView:
         for entry in data.entries:
             view._enter(_checked(entry, limits))
         view._window.left_out = max(view._window.left_out, data.left_out)
-        view._place = max(view._place, data.left_out)
+        view._newest = max(view._newest, data.left_out)
         view._status = data.status
         if data.in_flight is not None:
             view._inflight = InFlight.of(data.in_flight.blocks, limits.observed_inflight_bytes)
@@ -104,7 +104,7 @@ class WorkerView:
     def copy(self) -> "WorkerView":
         """Return an equal view that goes its own way."""
         other = WorkerView(self._greeting, self._limits)
-        other._window, other._place = self._window.copy(), self._place
+        other._window, other._newest = self._window.copy(), self._newest
         other._status = self._status
         other._inflight = self._inflight.copy()
         other._waiting = dict(self._waiting)
@@ -200,12 +200,12 @@ class WorkerView:
         self._inflight.clear()
 
     def _add(self, seq: int | None, at_ms: int | None, kind: str, **rest: Any) -> None:
-        if seq is None or seq > self._place:
+        if seq is None or seq > self._newest:
             self._enter({"seq": seq or 0, "type": kind, "at_ms": at_ms or 0, **rest})
 
     def _enter(self, entry: Entry) -> None:
         self._window.add(entry)
-        self._place = max(self._place, entry["seq"])
+        self._newest = max(self._newest, entry["seq"])
 
     def _wait(self, call: ev.ApprovalRequestData) -> None:
         """Note that `call` waits; one of the same id is the same call."""
