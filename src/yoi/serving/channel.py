@@ -1,7 +1,7 @@
 """One stream with its feeds and its watchers."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -200,7 +200,7 @@ class Channel(Generic[E]):
         return data if last == stream.head else b""
 
     def _write_directly(
-        self, group: Iterable[Watcher[E]], data: bytes, after: int, now: float
+        self, group: Collection[Watcher[E]], data: bytes, after: int, now: float
     ) -> list[tuple[Watcher[E], int]]:
         """Write `data` to the sockets of all watchers that are at `after` and have nothing waiting.
 
@@ -209,18 +209,17 @@ class Channel(Generic[E]):
         # An event is one system call a client; every object touched beside it costs as much as a
         # tenth of that call (docs/decisions/fan-out.md), so there are as few as possible.
         head, generation = self.stream.head, self.stream.generation
-        size, write, rest, handed = len(data), os.write, [], 0
+        size, write, rest = len(data), os.write, []
         for watcher in group:
-            socket, taken = watcher.socket, _ELSEWHERE
+            taken, socket = _ELSEWHERE, watcher.socket
             if socket >= 0 and watcher.follower.take(generation, after, head, now):
-                handed += 1
                 try:
                     taken = write(socket, data)
                 except OSError:
                     taken = 0  # full or broken: the transport finds out
             if taken != size:
                 rest.append((watcher, taken))
-        self._count(handed, data)
+        self._count(len(group) - sum(taken == _ELSEWHERE for _, taken in rest), data)
         return rest
 
     def _hand_over(self, watcher: Watcher[E], data: bytes, after: int, now: float) -> None:
