@@ -247,6 +247,16 @@ async def test_the_granted_size_is_the_bound(connect):
         assert (await sink.next("failed"))[1].code == "connection.too_big"
 
 
+@pytest.mark.parametrize(("size", "piece"), [(5 << 20, 4096), (1000 << 10, 512), (16 << 20, 512)])
+async def test_a_large_message_may_come_in_many_fragments(connect, size, piece):
+    async with FakeGateway() as gateway:
+        allowed = Decision(allowed=True, private_addresses=True, max_message_bytes=16 << 20)
+        _, sink = connect(gateway.url, authorise=lambda _: allowed, **ONCE)
+        peer = await gateway.accept()
+        await peer.send([b"x" * piece] * (size // piece))
+        assert len((await sink.next("binary"))[2]) == size
+
+
 BAD_SETTINGS = {
     "cookie": {"headers": (("Cookie", "a=b"),)},
     "authorization": {"headers": (("Authorization", "Bearer x"),)},
@@ -262,7 +272,8 @@ BAD_SETTINGS = {
     "protocols": {"subprotocols": tuple("abcdefghijk")},
     "twice": {"subprotocols": ("a", "a")},
     "origin": {"origin": "https://a\r\nX: y"},
-    "ping": {"ping_ms": 0},
+    "ping": {"ping_ms": -1},
+    "pong": {"pong_ms": 0},
     "backoff": {"backoff_first_ms": 10, "backoff_max_ms": 1},
     "fatal": {"fatal_close_codes": frozenset({12})},
 }

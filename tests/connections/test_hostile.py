@@ -163,6 +163,11 @@ FAULTS = {
         1009,
     ),
     "endless_fragments": (frame(0x01, b"a") + frame(0x00, b"a") * 1100, "flood", 1008),
+    "small_fragments": (
+        frame(0x01, b"a" * 200) + frame(0x00, b"a" * 200) * 8000,
+        "flood",
+        1008,
+    ),
     "empty_fragments": (frame(0x01, b"a") + frame(0x00, b"") * 40, "flood", 1008),
     "ping_flood": (frame(0x89, b"") * 400, "flood", 1008),
     "pong_flood": (frame(0x8A, b"x") * 400, "flood", 1008),

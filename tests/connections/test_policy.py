@@ -135,7 +135,7 @@ async def test_a_silent_peer_is_dropped_within_the_pong_bound():
     assert socket.pings == 2
     world.timers.advance(5)
     _, error, retry = await world.sink.next("failed")
-    assert (error.code, retry) == ("connection.idle", 250)
+    assert (error.code, retry) == ("connection.idle", 375)
 
 
 async def test_a_frame_never_follows_its_sessions_close():

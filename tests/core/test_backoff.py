@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yoi.core.backoff import FullJitter
+from yoi.core.backoff import EqualJitter, FullJitter
 
 
 def test_ceiling_doubles_until_the_bound_and_starts_again_after_reset():
@@ -41,3 +41,12 @@ def test_a_very_long_run_of_failures_stays_at_the_bound():
 def test_bounds_that_make_no_sense_are_refused(first, last):
     with pytest.raises(ValueError, match="first_ms"):
         FullJitter(first_ms=first, max_ms=last, rng=lambda: 0.0)
+
+
+@given(draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=50))
+def test_equal_jitter_waits_at_least_half(draws):
+    feed = iter(draws)
+    backoff = EqualJitter(first_ms=500, max_ms=60_000, rng=lambda: next(feed))
+    for _ in draws:
+        ceiling = backoff.ceiling_ms
+        assert ceiling / 2 <= backoff.next_ms() <= ceiling

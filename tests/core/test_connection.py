@@ -387,8 +387,24 @@ def test_only_the_command_proves_a_session_where_the_manifest_says_so():
     assert made.failures == 2
     made.vouched(7201.5)
     assert (made.ready, made.failures) == (True, 0)
-    assert delay(made.ended(7202.0, CLEAN, 1, 7202.0)) == 250
+    assert delay(made.ended(7212.0, CLEAN, 1, 7202.0)) == 250
     assert made.ready is False
+
+
+def test_a_plugin_s_word_forgives_nothing_to_sessions_that_do_not_last():
+    """A server that ends each session just after its sign-in is not dialled in a hot loop."""
+    made = opened(ready=Ready.COMMAND)
+    pauses, now = [], 0.0
+    for number in range(2, 9):
+        made.vouched(now + 0.1)
+        assert made.failures == 0, "the URL itself is good"
+        pauses.append(delay(made.ended(now + 0.2, BROKEN, 3, now)))
+        now = made.retry_at
+        made.timer_fired(Timer.RETRY, now, 0.0)
+        made.dialled(now, SessionId(f"s{number}"), None, "a")
+    assert pauses == [250, 500, 1000, 2000, 4000, 8000, 16_000]
+    made.vouched(now)
+    assert delay(made.ended(now + 10, BROKEN, 3, now)) == 250
 
 
 def test_a_url_that_does_not_get_ready_is_given_up_for_a_fresh_session():
@@ -419,8 +435,9 @@ def test_without_a_url_of_its_own_a_connection_that_cannot_resume_asks_for_a_fre
 def test_the_day_s_budget_moves_the_next_dial():
     made = machine()
     made.start(0.0)
-    spent = ConnectionFailure("connection.budget", "used up")
-    assert delay(made.dial_failed(0.0, spent, 3_600_000)) == 3_600_000
+    spent = ConnectionFailure("connection.budget", "few are left")
+    assert delay(made.postponed(0.0, spent, 3_600_000)) == 3_600_000
+    assert made.failures == 0
     assert made.open(10.0, once=False) == []
     assert made.retry_at == 3600
 
@@ -639,6 +656,12 @@ class AnyOrder(RuleBasedStateMachine):
         if self.dialling:
             self.dialling = False
             self.carry_out(self.machine.dial_failed(self.now, error))
+
+    @rule(wait_ms=st.floats(1, 1e6))
+    def dial_is_postponed(self, wait_ms):
+        if self.dialling:
+            self.dialling = False
+            self.carry_out(self.machine.postponed(self.now, LOST, wait_ms))
 
     @rule()
     def dial_succeeds(self):

@@ -45,6 +45,13 @@ def test_a_ping_wants_a_sign_of_life():
     assert (left.why, left.closed.clean, left.since) == ("idle", False, 30.0)
 
 
+def test_pings_may_be_off():
+    made = session(ping_ms=0)
+    assert made.keep_alive() == [ResumeReading()]
+    assert made.pause()[-1] == PauseReading()
+    assert made.resume() == [Disarm(Timer.GRACE), ResumeReading()]
+
+
 def test_a_pause_is_bounded_and_no_pong_is_due_in_it():
     made = session()
     made.timer_fired(Timer.PING, 20.0, 0.0, paused=False)
@@ -82,7 +89,9 @@ def test_what_was_dropped_is_not_a_clean_end_even_as_the_old_session():
         (Ready.TRAFFIC, False, 10.0, 1, True),
         (Ready.TRAFFIC, False, 60.0, 0, True),
         (Ready.COMMAND, False, 600.0, 9, False),
-        (Ready.COMMAND, True, 0.0, 0, True),
+        (Ready.COMMAND, True, 9.9, 0, False),
+        (Ready.COMMAND, True, 10.0, 0, True),
+        (Ready.TRAFFIC, True, 10.0, 0, True),
     ],
 )
 def test_what_a_session_proves(ready, vouched, lived, delivered, proved):

@@ -15,8 +15,8 @@ from yoi.connections.session import Session
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle, loop_call_later
-from yoi.core.backoff import FullJitter
-from yoi.core.budget import Budget, ms_to_next_day, wall_day
+from yoi.core.backoff import EqualJitter
+from yoi.core.budget import Budget
 from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
 from yoi.core.frame_watch import Autoreply
@@ -81,8 +81,7 @@ class HostConnection:
 
     All methods are called on the loop. `authorise` is asked before every dial, for the grants as
     they are then; its answer bounds the messages. `rng` returns a float in [0, 1), for the
-    backoff's jitter. `budget` is asked once per dial; a dial that it refuses waits for the next UTC
-    day.
+    backoff's jitter. `budget` says before each dial how long it has to wait.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class HostConnection:
         self._limits = limits
         self._call_later = call_later
         self._new_session = new_session
-        backoff = FullJitter(
+        backoff = EqualJitter(
             first_ms=settings.backoff_first_ms, max_ms=settings.backoff_max_ms, rng=rng
         )
         self._machine = ConnectionMachine(settings, backoff, limits)
@@ -475,15 +474,18 @@ class HostConnection:
         self._dials += 1
         self._status.url = target.url.display
         wall_ms = self._clock.wall_ms()
-        if self._budget is not None and not self._budget.take(wall_day(wall_ms)):
-            error = ConnectionFailure(
-                "connection.budget",
-                f"{self._settings.name} has used up its dials of this day",
-                name=self._settings.name,
-            )
-            wait_ms = ms_to_next_day(wall_ms)
-            self._effects.extend(self._machine.dial_failed(self._now(), error, wait_ms))
-            return
+        if self._budget is not None:
+            wait_ms = self._budget.wait_ms(wall_ms)
+            if wait_ms:
+                error = ConnectionFailure(
+                    "connection.budget",
+                    f"{self._settings.name} has few dials of this day left: the next one is made "
+                    f"in {wait_ms / 1000:.0f} s",
+                    name=self._settings.name,
+                )
+                self._effects.extend(self._machine.postponed(self._now(), error, wait_ms))
+                return
+            self._budget.spend(wall_ms)
         self._dialling = asyncio.get_running_loop().create_task(self._dial(target, self._dials))
 
     async def _dial(self, target: DialTarget, number: int) -> None:

@@ -352,8 +352,13 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._fragments += 1
         self._empty = 0 if frame.data else self._empty + 1
         limits = self._limits
-        if self._fragments > limits.fragments_per_message:
-            raise _flood(f"more than {limits.fragments_per_message} fragments in one message")
+        # Large messages may come in many fragments; a flood is tiny ones.
+        bound = limits.fragments_per_message + len(self._body) // limits.fragment_bytes
+        if self._fragments > bound:
+            raise _flood(
+                f"{self._fragments} fragments of {len(self._body) // self._fragments} bytes on "
+                "average in one message"
+            )
         if self._empty > limits.empty_fragments:
             raise _flood(f"more than {limits.empty_fragments} empty fragments in a row")
         self._body += frame.data

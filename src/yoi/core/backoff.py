@@ -1,4 +1,4 @@
-"""Exponential backoff with full jitter: how long to wait before the next attempt."""
+"""Exponential backoff with jitter: how long to wait before the next attempt."""
 
 from collections.abc import Callable
 
@@ -27,10 +27,25 @@ class FullJitter:
 
     def next_ms(self) -> float:
         """Return the next delay in milliseconds and count one more failure."""
-        delay = self._rng() * self.ceiling_ms
+        delay = self._draw(self.ceiling_ms)
         self.failures += 1
         return delay
 
     def reset(self) -> None:
         """Forget earlier failures."""
         self.failures = 0
+
+    def _draw(self, ceiling_ms: float) -> float:
+        return self._rng() * ceiling_ms
+
+
+class EqualJitter(FullJitter):
+    """Delays drawn evenly from half the ceiling to the ceiling: three quarters of it on average.
+
+    For what is counted: with the full range, a pause of "up to a minute" is half a minute.
+    """
+
+    __slots__ = ()
+
+    def _draw(self, ceiling_ms: float) -> float:
+        return (0.5 + 0.5 * self._rng()) * ceiling_ms

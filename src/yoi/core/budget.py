@@ -1,5 +1,11 @@
-"""The daily budget of dials: how often one connection may be dialled between two midnights UTC."""
+"""The daily budget of dials: how often one connection may be dialled between two midnights UTC.
 
+The first half of a day's dials may be used at any pace. What is left after it is spread over what
+is left of the day: each dial then waits for its share, so a long outage makes the pauses longer and
+never uses up the day. Times are wall times in milliseconds since 1970.
+"""
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +14,7 @@ DAY_MS = 86_400_000
 
 
 def wall_day(wall_ms: int) -> int:
-    """Return the UTC day of a moment in milliseconds since 1970, as days since 1970."""
+    """Return the UTC day of a moment, as days since 1970."""
     return wall_ms // DAY_MS
 
 
@@ -18,10 +24,14 @@ def ms_to_next_day(wall_ms: int) -> int:
 
 
 class Budget(Protocol):
-    """Says, once per dial, whether it may be made."""
+    """Says when the next dial may be made."""
 
-    def take(self, now_wall_day: int) -> bool:
-        """Spend one dial of that day (`wall_day`); False when there is none left."""
+    def wait_ms(self, now_wall_ms: int) -> int:
+        """Return how long the next dial has to wait; 0: it may be made now."""
+        ...
+
+    def spend(self, now_wall_ms: int) -> None:
+        """Count a dial that is made now."""
         ...
 
 
@@ -34,7 +44,10 @@ class Spent:
 
 
 class DailyBudget:
-    """A `Budget` of `per_day` dials. `keep` is called with every new count, to store it."""
+    """A `Budget` of `per_day` dials. `keep` is called with every new count, to store it.
+
+    A day before the last one is the last one: a clock that is set back gives nothing.
+    """
 
     def __init__(
         self,
@@ -47,17 +60,26 @@ class DailyBudget:
         self.spent = spent or Spent(0, 0)
         self._per_day = per_day
         self._keep = keep
+        self._last_ms: int | None = None
 
-    def take(self, now_wall_day: int) -> bool:
-        """Spend one dial of that day; a day before the last one is the last one (a clock set back).
+    def wait_ms(self, now_wall_ms: int) -> int:
+        """Return how long the next dial has to wait; 0: it may be made now."""
+        left = self._per_day - self._today(now_wall_ms).dials
+        if left <= 0:
+            return ms_to_next_day(now_wall_ms)
+        last = self._last_ms
+        if last is None or 2 * left >= self._per_day:
+            return 0
+        share = math.ceil(ms_to_next_day(last) / (left + 1))
+        return max(0, share - max(0, now_wall_ms - last))
 
-        What was refused is not counted.
-        """
-        spent = self.spent
-        if now_wall_day > spent.day:
-            spent = Spent(now_wall_day, 0)
-        if spent.dials >= self._per_day:
-            return False
-        self.spent = Spent(spent.day, spent.dials + 1)
+    def spend(self, now_wall_ms: int) -> None:
+        """Count a dial that is made now."""
+        today = self._today(now_wall_ms)
+        self.spent = Spent(today.day, today.dials + 1)
+        self._last_ms = now_wall_ms
         self._keep(self.spent)
-        return True
+
+    def _today(self, now_wall_ms: int) -> Spent:
+        day = wall_day(now_wall_ms)
+        return Spent(day, 0) if day > self.spent.day else self.spent

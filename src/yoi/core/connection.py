@@ -150,10 +150,10 @@ class ConnectionMachine:
                 return [*effects, Disarm(Timer.RETRY)]
 
     def vouched(self, now: float) -> None:
-        """The session is good: earlier failures are forgotten."""
+        """The session is good: its URL does not fail. The pauses forget only what it outlives."""
         if self._current is not None:
             self._current.vouched = True
-            self._dials.forgive()
+            self._dials.failures = 0
 
     def pause(self, now: float) -> list[Effect]:
         """Stop reading for at most the grace."""
@@ -208,25 +208,29 @@ class ConnectionMachine:
         self._reason = OpenReason.RECONNECT
         return [*effects, *(self._current.pause() if self.paused else self._current.keep_alive())]
 
-    def dial_failed(self, now: float, error: YoiError, at_least_ms: float = 0.0) -> list[Effect]:
-        """The dial failed; a denial by the grants is final until somebody starts it again.
+    def dial_failed(self, now: float, error: YoiError) -> list[Effect]:
+        """The dial failed; a denial by the grants is final until somebody starts it again."""
+        delay_ms = self._dials.fail(now, error)
+        if not is_final(error):
+            return [*self._again(now, error, delay_ms), *self._dials.escalate()]
+        if self._successor.state is Successor.DIALLING:
+            self._successor.go(Successor.DROPPED)
+            return [Failed(error, None), *self._dials.escalate()]
+        self._transition(ConnectionState.FAILED)
+        return [Failed(error, None)]
 
-        The next dial is `at_least_ms` away, or the backoff.
-        """
-        delay_ms = self._dials.fail(now, error, at_least_ms)
-        beside = self._successor.state is Successor.DIALLING
-        if is_final(error):
-            if beside:
-                self._successor.go(Successor.DROPPED)
-                return [Failed(error, None), *self._dials.escalate()]
-            self._transition(ConnectionState.FAILED)
-            return [Failed(error, None)]
-        if beside:
+    def postponed(self, now: float, error: YoiError, wait_ms: float) -> list[Effect]:
+        """The dial was not made: there is room for it in `wait_ms`. Nothing has failed."""
+        self._dials.hold(now, wait_ms)
+        return self._again(now, error, wait_ms)
+
+    def _again(self, now: float, error: YoiError, delay_ms: float) -> list[Effect]:
+        if self._successor.state is Successor.DIALLING:
             self._successor.go(Successor.WANTED)
             self.retry_at = self._dials.not_before
         else:
             self._wait(now, delay_ms)
-        return [Arm(Timer.RETRY, delay_ms), Failed(error, delay_ms), *self._dials.escalate()]
+        return [Arm(Timer.RETRY, delay_ms), Failed(error, delay_ms)]
 
     def closing(self, now: float) -> list[Effect]:
         """The closing handshake began on the socket: the peer's close frame, or a fault of its."""
@@ -360,7 +364,7 @@ class ConnectionMachine:
             # What is replaced before it proved itself has failed, and the next dial waits for it.
             proved = session.may_be_replaced(now)
             self._dials.judge(now, proved=proved)
-            if proved and session.settled(now):
+            if proved:
                 self._dials.release(now)
         self._successor.go(Successor.WANTED)
         return self._try_successor(now)

@@ -98,11 +98,10 @@ class DialPolicy:
         self.hold(now, self._backoff.next_ms())
         return self._delay_ms
 
-    def fail(self, now: float, error: YoiError, at_least_ms: float) -> float:
-        """Count a failed dial and return how long the next one waits, `at_least_ms`."""
+    def fail(self, now: float, error: YoiError) -> float:
+        """Count a failed dial and return how long the next one waits."""
         self.why = word_of(error)
-        self.hold(now, max(self.judge(now, proved=False), at_least_ms))
-        return self._delay_ms
+        return self.judge(now, proved=False)
 
     def forgive(self) -> None:
         """Forget earlier failures."""

@@ -7,16 +7,16 @@
     LEAVING   the same after a close frame                    ENDED
     ENDED     the socket is gone
 
-Liveness, while OPEN. A ping goes out every `ping_ms`; the transport is dead when nothing at all
-arrived within `pong_ms` of it. Both clocks rest while reading is paused, because then a pong cannot
-be seen; the pause itself is bounded by its grace. Heartbeats (core/heartbeat.py) are not its
-business.
+Liveness, while OPEN. A ping goes out every `ping_ms` (zero: never); the transport is dead when
+nothing at all arrived within `pong_ms` of it. Both clocks rest while reading is paused, because
+then a pong cannot be seen; the pause itself is bounded by its grace. Heartbeats (core/heartbeat.py)
+are not its business.
 
-Proof. The backoff forgives earlier failures when a session proved itself: where `ready` says so,
-only when the plugin vouched for it; else when it delivered a message and lived `session_ready_ms`,
-or lived as long as the longest backoff (a quiet session is not a failed one). An upgrade alone
-proves nothing: a server that accepts and then closes because of a bad token would otherwise be
-dialled every second for ever.
+Proof. The backoff forgives earlier failures when a session proved itself: it was vouched for by the
+plugin, or (unless `ready` wants that) delivered a message, and lived `session_ready_ms`; or it
+lived as long as the longest backoff (a quiet session is not a failed one). Neither an upgrade nor a
+plugin's word proves anything alone: a server that accepts and then closes, because of a bad token
+or right after the sign-in, would otherwise be dialled every second for ever.
 """
 
 from dataclasses import dataclass
@@ -111,7 +111,9 @@ class SessionMachine:
     # -- how it goes on --------------------------------------------------------------------------
 
     def keep_alive(self) -> list[Effect]:
-        """Read, and begin to ping."""
+        """Read, and begin to ping unless pings are off."""
+        if not self._settings.ping_ms:
+            return [ResumeReading()]
         return [Arm(Timer.PING, self._settings.ping_ms), ResumeReading()]
 
     def pause(self) -> list[Effect]:
@@ -229,17 +231,15 @@ class SessionMachine:
 
     def may_be_replaced(self, now: float) -> bool:
         """Return whether a successor that the plugin asks for says nothing against it."""
-        return self.vouched or (self._settings.ready is Ready.TRAFFIC and self.settled(now))
+        good = self.vouched or self._settings.ready is Ready.TRAFFIC
+        return good and self.settled(now)
 
     def proved(self, now: float, delivered: int) -> bool:
         """Return whether it proved itself; `delivered` messages reached the plugin's queue."""
-        if self.vouched:
-            return True
-        if self._settings.ready is Ready.COMMAND:
+        if self._settings.ready is Ready.COMMAND and not self.vouched:
             return False
-        return self._lived_ms(now) >= self._settings.backoff_max_ms or (
-            delivered > 0 and self.settled(now)
-        )
+        lasted = self._lived_ms(now) >= self._settings.backoff_max_ms
+        return lasted or ((self.vouched or delivered > 0) and self.settled(now))
 
     def _lived_ms(self, now: float) -> float:
         return (now - self._opened_at) * 1000

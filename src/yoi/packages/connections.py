@@ -88,6 +88,23 @@ class _Checked(Kind[Any]):
         return self._base.schema()
 
 
+class _OffOr(Whole):
+    """A whole number within bounds, or 0: off."""
+
+    def read(self, value: Any, at: str, faults: Faults) -> int | Literal[Bad.BAD]:
+        """Return the value, or BAD after adding at least one fault."""
+        return 0 if type(value) is int and value == 0 else super().read(value, at, faults)
+
+    @property
+    def bound(self) -> str:
+        """Return its bound, for the reference pages."""
+        return f"0, or {super().bound}"
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        return {"anyOf": [{"const": 0}, super().schema()]}
+
+
 class _Headers(Kind[tuple[tuple[str, str], ...]]):
     """A table of header names and values; each is checked by itself, then all together."""
 
@@ -283,14 +300,15 @@ BACKOFF = TableSpec(
         Key("max_ms", _BACKOFF, "the longest pause", default=LIMITS.backoff_max_ms),
     ),
     _backoff,
-    about="Pauses before a connection is dialled again; each is random up to a growing bound.",
+    about="Pauses before a connection is dialled again: each is half of a growing bound to all of "
+    "it.",
 )
 RECONNECT = TableSpec(
     (
         Key(
             "per_day",
             Whole(1, LIMITS.dials_per_day_max),
-            "dials in a day",
+            "dials in a day (UTC); when half are used, the rest is spread over what is left of it",
             default=LIMITS.dials_per_day,
         ),
         Key(
@@ -381,7 +399,13 @@ CONNECTION = TableSpec(
             ),
             "sent as `Origin`: a scheme and host without a path",
         ),
-        Key("ping_ms", _KEEPALIVE, "the keepalive's interval", default=LIMITS.ping_ms),
+        Key(
+            "ping_ms",
+            _OffOr(LIMITS.keepalive_min_ms, LIMITS.keepalive_max_ms),
+            "the keepalive's interval; 0 sends no pings: then only a heartbeat, or the operating "
+            "system, notices a dead peer",
+            default=LIMITS.ping_ms,
+        ),
         Key("pong_ms", _KEEPALIVE, "how long its answer may take", default=LIMITS.pong_ms),
         Key(
             "pause_grace_ms",
@@ -406,8 +430,9 @@ CONNECTION = TableSpec(
         Key(
             "ready",
             Parsed(Choice(Ready), Ready),
-            "what forgives earlier failures: a frame and a while, or only the plugin's "
-            "`websocket_ready` with `command`",
+            f"what forgives earlier failures, {LIMITS.session_ready_ms // 1000} s after a session "
+            "began: that it delivered a frame, or with `command` only the plugin's "
+            "`websocket_ready`",
             default=Ready.TRAFFIC,
         ),
         Key(

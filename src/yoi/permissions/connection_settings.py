@@ -116,6 +116,7 @@ class ConnectionSettings:
     on_full: OnFull = OnFull.PAUSE
     handshake: Handshake = field(default_factory=Handshake)
     ping_ms: int = LIMITS.ping_ms
+    """Zero: no pings are sent, and silence ends no session."""
     pong_ms: int = LIMITS.pong_ms
     pause_grace_ms: int = LIMITS.pause_grace_ms
     backoff_first_ms: int = LIMITS.backoff_first_ms
@@ -141,9 +142,11 @@ class ConnectionSettings:
                 raise SettingRefused(
                     "target", f"does not allow the connection's own url {self.url.display}"
                 )
-        for key in ("ping_ms", "pong_ms", "backoff_first_ms", "send_per_second", "dials_per_day"):
+        for key in ("pong_ms", "backoff_first_ms", "send_per_second", "dials_per_day"):
             if getattr(self, key) < 1:
                 raise SettingRefused(key, "must be positive")
+        if self.ping_ms < 0:
+            raise SettingRefused("ping_ms", "must not be negative")
         if self.backoff_first_ms > self.backoff_max_ms:
             raise SettingRefused("backoff.max_ms", "must not be below first_ms")
         if self.pause_grace_ms < 0 or self.overlap_ms < 0:

@@ -114,7 +114,7 @@ class StopConnection(HostCommand):
 
 
 class Ready(HostCommand):
-    """Say that the session is good: the host forgets earlier failures and its backoff."""
+    """Say that the session is good: once it has lasted, the host forgets earlier failures."""
 
     __slots__ = ("connection",)
 
