@@ -340,6 +340,7 @@ CODES: dict[str, str] = {
     "request.refused": "no address could be connected",
     "request.tls": "TLS failed or the certificate does not match",
     "request.timeout": "a bound on time ran out",
+    "request.status": "the server answered with an error status",
     "request.lost": "the connection ended before the answer was complete",
     "request.too_large": "the request or the answer's head is over its bound",
     "request.protocol": "the answer is not HTTP/1.1",

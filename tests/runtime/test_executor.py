@@ -265,3 +265,31 @@ async def test_a_caller_that_gives_up_does_not_take_the_notification_with_it():
     workers.gate("w").set()
     await bench.settle()
     assert set(ends(bench).values()) == {"done"}
+
+
+async def test_a_failing_target_is_told_once_per_change_and_stands_in_the_status():
+    """B7: a plugin's failing request is seen by its operator, with target, code and count."""
+    outcomes = [REFUSED, REFUSED, _status(403), _status(403), _status(500), ANSWER, ANSWER]
+    waiting = list(outcomes)
+
+    async def send(prepared: Any, authorise: Any) -> Any:
+        return waiting.pop(0)
+
+    request = ("request", {"target": "api", "method": "GET", "path": "/x"})
+    bench = await running(Answering({"go": [request]}), asked=API, send=send)
+    for _ in outcomes:
+        bench.link.receive("go")
+        await bench.settle()
+    told = [d for d in bench.diagnostics if d.scope == "request:api"]
+    assert [(d.code, d.fields["failed"]) for d in told] == [
+        ("request.refused", 1),
+        ("request.status", 3),
+        ("request.status", 5),
+        ("notice.request_recovered", 5),
+    ]
+    (api,) = bench.service.status().requests
+    assert (api.target, api.requests, api.failed, api.code) == ("api", 7, 5, None)
+
+
+def _status(status: int) -> HttpAnswer:
+    return HttpAnswer(status=status, headers=(), body=None, body_kind=BodyKind.EMPTY)

@@ -22,7 +22,13 @@ from yoi.protocol.service_events import (
     ServiceSnapshot,
     ServiceStatusChanged,
 )
-from yoi.protocol.status import ConnectionStatus, Counters, PullSocketStatus, ServiceStatus
+from yoi.protocol.status import (
+    ConnectionStatus,
+    Counters,
+    PullSocketStatus,
+    RequestStatus,
+    ServiceStatus,
+)
 from yoi.serving.principals import Redaction
 
 Entry = dict[str, Any]
@@ -193,7 +199,11 @@ def _diagnostic(entry: Entry) -> Entry:
 def _status(status: Entry) -> Entry:
     shown = _known(status, ServiceStatus)
     shown["counters"] = _known(status.get("counters"), Counters)
-    for name, kind in (("connections", ConnectionStatus), ("pull_sockets", PullSocketStatus)):
+    for name, kind in (
+        ("connections", ConnectionStatus),
+        ("pull_sockets", PullSocketStatus),
+        ("requests", RequestStatus),
+    ):
         each = status.get(name)
         shown[name] = [_known(one, kind) for one in each] if isinstance(each, list) else []
     return shown

@@ -13,7 +13,13 @@ from yoi.cli.layout import lines, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.errors import ControlError
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.status import ConnectionStatus, Counters, PullSocketStatus, ServiceStatus
+from yoi.protocol.status import (
+    ConnectionStatus,
+    Counters,
+    PullSocketStatus,
+    RequestStatus,
+    ServiceStatus,
+)
 
 _SHOWN_REFUSALS = 10
 _PAYLOAD_LINES = 400
@@ -111,6 +117,8 @@ def details(one: ServiceStatus) -> RenderableType:
         parts += [note for link in one.connections for note in _link_notes(link)]
     if one.pull_sockets:
         parts += ["", _pull_sockets(one.pull_sockets)]
+    if one.requests:
+        parts += ["", _requests(one.requests)]
     parts += _refusals(one)
     return lines(parts)
 
@@ -265,6 +273,19 @@ def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Table:
             shown(one.frames_out),
             shown("" if one.close_code is None else one.close_code),
             shown(one.url),
+        )
+    return grid
+
+
+def _requests(targets: Sequence[RequestStatus]) -> Table:
+    grid = table("requests to", ">sent", ">failed", "the last one")
+    for one in targets:
+        last = "answered" if one.code is None else f"{one.message} [{one.code}]"
+        grid.add_row(
+            shown(one.target, style="bold"),
+            shown(one.requests),
+            shown(one.failed),
+            shown(last, style="" if one.code is None else "yellow"),
         )
     return grid
 

@@ -35,6 +35,7 @@ NOTICES: dict[str, str] = {
     "notice.watch": "a frame is too large to be looked through for what is watched in it",
     "notice.heartbeat": "a heartbeat could not be sent",
     "notice.autoreply": "an automatic reply could not be sent",
+    "notice.request_recovered": "a request target that failed answers again",
     "notice.status": "the plugin reported its status",
     "notice.log": "the plugin printed or logged something",
     "notice.regranted": "a service goes on under other grants",

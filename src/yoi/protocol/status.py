@@ -67,6 +67,16 @@ class PullSocketStatus(msgspec.Struct, kw_only=True):
     close_code: int | None = None
 
 
+class RequestStatus(msgspec.Struct, kw_only=True):
+    """The requests to one target. `code` and `message` say how the last one failed, if it did."""
+
+    target: str
+    requests: int = 0
+    failed: int = 0
+    code: str | None = None
+    message: str | None = None
+
+
 class Counters(msgspec.Struct, kw_only=True):
     """What happened to events and commands since the service was enabled on this host."""
 
@@ -124,4 +134,5 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     commands: list[CommandResult] = []
     connections: list[ConnectionStatus] = []
     pull_sockets: list[PullSocketStatus] = []
+    requests: list[RequestStatus] = []
     diagnostics: list[Diagnostic] = []

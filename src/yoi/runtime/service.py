@@ -26,6 +26,7 @@ from yoi.runtime.host_events import HostEvents
 from yoi.runtime.instance_slot import InstanceSlot
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.plugin_status import PluginStatus
+from yoi.runtime.request_watch import RequestsChanged
 from yoi.runtime.service_connections import ServiceConnections
 from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
 from yoi.runtime.service_status import service_status
@@ -87,6 +88,7 @@ class Service:
             context.rng,
             limits,
         )
+        spec.requests.watch.tell = self._requests_changed
         self._tools = ToolCalls(
             spec, self._slot, self._dispatcher, self._executor, clock, limits.tool_ms, self._lost
         )
@@ -399,6 +401,16 @@ class Service:
     def _listen(self, entry: Diagnostic) -> None:
         self._context.listen(entry)
         self._context.observer.diagnosed(self.name, entry)
+
+    def _requests_changed(self, change: RequestsChanged) -> None:
+        self._ledger.note(
+            change.code or "notice.request_recovered",
+            f"requests to {change.target}: {change.message}",
+            severity="info" if change.code is None else "warning",
+            scope=f"request:{change.target}",
+            hint=change.hint,
+            failed=change.failed,
+        )
 
     def _note_state(self, why: str) -> None:
         self._ledger.note(

@@ -8,6 +8,7 @@ from yoi.connections.requests import place_of
 from yoi.errors import PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
 from yoi.protocol.session_commands import Request
+from yoi.runtime.request_watch import RequestWatch
 from yoi.runtime.secret_injector import SecretInjector
 
 Json = Any
@@ -35,6 +36,7 @@ class ServiceRequests:
         send: Send,
         rotation: Rotation,
     ) -> None:
+        self.watch = RequestWatch()
         self._service = service
         self._authority = authority
         self._injector = injector
@@ -125,6 +127,7 @@ class ServiceRequests:
             return self._authority.request(method, url, prepared.target or None)
 
         answer = await self._send(prepared, authorise)
+        self.watch.heard(prepared.target, answer)
         if isinstance(answer, HttpFailure):
             return answer.to_payload()
         if not prepared.target:

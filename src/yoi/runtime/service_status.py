@@ -57,5 +57,6 @@ def service_status(
         commands=effects.results,
         connections=connections.statuses(),
         pull_sockets=spec.calls.status(),
+        requests=spec.requests.watch.statuses(),
         diagnostics=ledger.diagnostics,
     )
