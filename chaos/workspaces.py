@@ -14,7 +14,7 @@ from chaos.plan import RUNTIMES, WORKERS
 from yoi.packages import Store, add_to_store
 from yoi.serving.principals import Redaction
 from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
-from yoi.testing.trusting import trust_workspace
+from yoi.testing.trusting import trust_workspace, workspace_id
 
 _PLUGIN = ROOT / "chaos" / "plugin"
 _LONG = " ".join(f"{number % 10}" for number in range(500))
@@ -58,7 +58,9 @@ def write_runtime(folder: Path, runtime: str, port: int, names: list[str], model
         "workers": [_worker(name, model) for name in WORKERS[runtime]],
     }
     _write(folder, document)
-    _, token = TokenStore(tokens_file(folder)).create("reader", kind=TokenKind.UPSTREAM)
+    _, token = TokenStore(tokens_file(folder), owner=workspace_id(folder)).create(
+        "reader", kind=TokenKind.UPSTREAM
+    )
     return token.reveal()
 
 
@@ -88,7 +90,7 @@ def write_backend(
     for runtime, (_, token) in upstreams.items():
         command = yoi("secret", "set", f"of-{runtime}", "--stdin", "--workspace", str(folder))
         subprocess.run(command, input=token.encode(), check=True, capture_output=True)
-    store = TokenStore(tokens_file(folder))
+    store = TokenStore(tokens_file(folder), owner=workspace_id(folder))
     _, full = store.create("full")
     _, hidden = store.create("hidden", redact=list(Redaction))
     return {"full": full.reveal(), "hidden": hidden.reveal()}

@@ -16,6 +16,7 @@ from yoi.core.observation import Stream, WorkerView
 from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.tokens import TokenKind, TokenStore, parse_redaction, tokens_file
+from yoi.testing.trusting import workspace_id
 
 GREETING = ev.Greeting(worker_name="triage", provider="none", model="none", tools=[])
 
@@ -75,7 +76,7 @@ def write_token(
     redactions: tuple[str, ...] = (),
 ) -> None:
     """Make a token in `workspace` and write it to `file`."""
-    store = TokenStore(tokens_file(workspace))
+    store = TokenStore(tokens_file(workspace), owner=workspace_id(workspace))
     _, token = store.create(
         str(kind), kind=kind, redact=[parse_redaction(text) for text in redactions]
     )

@@ -8,6 +8,7 @@ from tests.canary import Canaries
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.clock import ManualClock
+from yoi.testing.trusting import workspace_id
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_a_file_that_cannot_be_used_is_said(yoi, workspace):
 
 
 def test_keys_are_made_anew_and_not_shown(yoi, workspace, golden):
-    before = KeyStore(keys_file(workspace)).load_or_create()
+    before = KeyStore(keys_file(workspace), owner=workspace_id(workspace)).load_or_create()
     ran = yoi("token", "rotate-keys", "--json")
     golden("token-rotate-keys.json", ran.out)
     after = KeyStore(keys_file(workspace)).load_or_create()

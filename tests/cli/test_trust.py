@@ -199,3 +199,31 @@ def test_hostile_text_in_the_file_is_data_on_the_screen(yoi, workspace):
     screen = yoi("trust", "--show").out
     assert "\x1b" not in screen
     assert "\u202e" not in screen
+
+
+def test_planted_files_are_named_and_taken_over_by_one_command(yoi, workspace):
+    from yoi.serving.tokens import TokenStore, tokens_file
+
+    file(workspace).parent.mkdir(mode=0o700)
+    TokenStore(tokens_file(workspace)).create("planted")
+    ran = yoi("token", "list")
+    assert ran.status == 1
+    assert "yoi trust --adopt" in ran.err
+    assert shown(yoi)["foreign"] == ["tokens.toml"]
+    assert "tokens.toml" in yoi("trust", "--show").out
+    ran = yoi("trust", "--digest", shown(yoi)["digest"])
+    assert yoi("token", "list").status == 1, "deciding the file adopts nothing"
+    ran = yoi("trust", "--adopt", "--digest", shown(yoi)["digest"], "--json")
+    assert json.loads(ran.out)["adopted"] == ["tokens.toml"]
+    assert "planted" in yoi("token", "list").out
+
+
+def test_a_person_is_asked_before_anything_is_adopted(yoi, workspace):
+    from yoi.serving.tokens import TokenStore, tokens_file
+
+    file(workspace).parent.mkdir(mode=0o700)
+    TokenStore(tokens_file(workspace)).create("planted")
+    assert at_terminal(workspace, b"n\n", "trust", "--adopt")[0] == 1
+    assert yoi("token", "list").status == 1
+    assert at_terminal(workspace, b"y\n", "trust", "--adopt")[0] == 0
+    assert yoi("token", "list").status == 0

@@ -55,14 +55,25 @@ async def serving(
     secrets: SecretSource,
     clock: Clock,
     limits: Limits = LIMITS,
+    decisions: Decisions | None = None,
 ) -> AsyncIterator[Backend]:
-    """Run a backend beside the runtime that `local` reads, for as long as it is entered."""
+    """Run a backend beside the runtime that `local` reads, for as long as it is entered.
+
+    `decisions` know the id that the workspace's files must carry; None accepts any.
+    """
     settings.check_local()
     sources: list[AnySource] = [
         local,
         *await remote_sources(settings.runtimes, secrets, clock, limits),
     ]
-    async with Backend(workspace, settings.backend, sources, clock, limits) as backend:
+    async with Backend(
+        workspace,
+        settings.backend,
+        sources,
+        clock,
+        limits,
+        owner=await owner_of(workspace, decisions),
+    ) as backend:
         yield backend
 
 
@@ -86,9 +97,12 @@ async def run_backend(
     sources = await remote_sources(settings.runtimes, secrets, clock, limits)
     methods: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {}
     control = ControlServer(workspace, methods, limits, part=BACKEND)
+    owner = await owner_of(workspace, decisions)
     await control.start()
     try:
-        async with Backend(workspace, settings.backend, sources, clock, limits) as backend:
+        async with Backend(
+            workspace, settings.backend, sources, clock, limits, owner=owner
+        ) as backend:
             methods.update(control_methods(backend, sources[0].runtime_id if sources else ""))
             async with Watch(workspace / ".yoi", _is_store, stop) as changes:
                 ready(backend, sources)
@@ -97,6 +111,11 @@ async def run_backend(
                         await secrets.refresh()
     finally:
         await control.close()
+
+
+async def owner_of(workspace: Path, decisions: Decisions | None) -> str | None:
+    """Return the id that the host's files in `workspace` carry; None where any is accepted."""
+    return None if decisions is None else await asyncio.to_thread(decisions.identity, workspace)
 
 
 def _is_store(path: Path) -> bool:

@@ -19,7 +19,7 @@ from yoi.backend.remote_source import RemoteSource
 from yoi.backend.source import Availability
 from yoi.backend.upstream import UpstreamContext
 from yoi.backend.upstreams import AnySource, Upstreams
-from yoi.errors import EnablementError, JournalError
+from yoi.errors import EnablementError, JournalError, TrustError
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Hop
@@ -45,6 +45,7 @@ _log = structlog.get_logger("yoi.backend")
 class Backend:
     """Serves the streams of `sources` while entered. Raises ServingError, and what files raise.
 
+    `owner` is the id that the workspace's files must carry; None accepts any.
     `policy` None means what the tokens say; `commands` None means that no command is passed on.
     """
 
@@ -58,10 +59,12 @@ class Backend:
         *,
         policy: ObservationPolicy | None = None,
         commands: CommandPort | None = None,
+        owner: str | None = None,
     ) -> None:
         self.url = ""
         """Where it can be reached, once entered."""
         self._workspace = workspace
+        self._owner = owner
         self._settings = settings
         self._sources = {source.runtime_id: source for source in sources}
         if len(self._sources) != len(sources):
@@ -99,8 +102,12 @@ class Backend:
 
     async def _start(self, running: contextlib.AsyncExitStack) -> None:
         clock, limits, listener = self._clock, self._limits, self._settings.listener
-        keys = await asyncio.to_thread(KeyStore(keys_file(self._workspace)).load_or_create)
-        tokens = TokenStore(tokens_file(self._workspace), clock=clock, limits=limits)
+        keys = await asyncio.to_thread(
+            KeyStore(keys_file(self._workspace), owner=self._owner).load_or_create
+        )
+        tokens = TokenStore(
+            tokens_file(self._workspace), clock=clock, limits=limits, owner=self._owner
+        )
         sessions = self._sessions = Sessions(keys.session, clock, tokens, limits)
         identities = Identities(tokens, clock, AT_BACKEND, sessions)
         identities.refresh()
@@ -146,9 +153,11 @@ class Backend:
             return None
         try:
             journal = await SqliteJournal.open(
-                self._workspace / ".yoi" / BACKLOG_FILE, limits=self._limits
+                self._workspace / ".yoi" / BACKLOG_FILE,
+                limits=self._limits,
+                owner=self._owner,
             )
-        except JournalError as exc:
+        except (JournalError, TrustError) as exc:
             # It only keeps places over a restart; whoever watches now needs none of it.
             _log.error(
                 "nothing is kept over a restart",

@@ -47,7 +47,13 @@ def runtime(
     @contextlib.asynccontextmanager
     async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
         listener = RuntimeListener(
-            folder, running.observing, settings, running.why_not_ready, SystemClock(), host.limits
+            folder,
+            running.observing,
+            settings,
+            running.why_not_ready,
+            SystemClock(),
+            host.limits,
+            running.owner,
         )
         async with listener:
             yield lambda: listener.url

@@ -76,7 +76,7 @@ def serve(
             settings.runtime.id, seen.hub, seen.inventory, seen.refresh, lambda: seen.settled
         )
         async with serving(
-            folder, settings, local, running.secrets, SystemClock(), limits
+            folder, settings, local, running.secrets, SystemClock(), limits, decisions
         ) as backend:
             running.offer(control_methods(backend, settings.runtime.id))
             yield lambda: watching_address(backend, output)

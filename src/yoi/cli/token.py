@@ -114,9 +114,11 @@ def rotate_keys(workspace: Workspace = None, as_json: Json = False) -> None:
 
     A running process takes them when it is restarted.
     """
+    from yoi.decisions.port import AccountDecisions
     from yoi.serving.keys import KeyStore, keys_file
 
-    keys = KeyStore(keys_file(workspace_folder(workspace))).rotate()
+    folder = workspace_folder(workspace)
+    keys = KeyStore(keys_file(folder), owner=AccountDecisions().identity(folder)).rotate()
     output = Output("token rotate-keys", as_json)
     output.show(
         {"rotated": True, "cursor_keys": len(keys.cursors)},
@@ -125,9 +127,11 @@ def rotate_keys(workspace: Workspace = None, as_json: Json = False) -> None:
 
 
 def _store(workspace: Path | None) -> "TokenStore":
+    from yoi.decisions.port import AccountDecisions
     from yoi.serving.tokens import TokenStore, tokens_file
 
-    return TokenStore(tokens_file(workspace_folder(workspace)))
+    folder = workspace_folder(workspace)
+    return TokenStore(tokens_file(folder), owner=AccountDecisions().identity(folder))
 
 
 def _now() -> datetime:

@@ -1,5 +1,6 @@
 """`yoi trust`: decide what a workspace's yoi.toml says, after reading it."""
 
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from yoi.decisions.compare import Change, Verdict
     from yoi.decisions.file import OperatorFile
-    from yoi.decisions.port import InForce
+    from yoi.decisions.port import AccountDecisions, InForce
 
 
 def trust(
@@ -29,6 +30,14 @@ def trust(
             "--digest", metavar="D", help="Decide without asking what `--show` printed with D."
         ),
     ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Also take over journals, tokens and keys that were not written for this "
+            "workspace by this account.",
+        ),
+    ] = False,
     forget: Annotated[
         bool, typer.Option("--forget", help="Forget every decision about this workspace.")
     ] = False,
@@ -51,10 +60,14 @@ def trust(
         return
     account = AccountDecisions()
     file = read_file(folder)
+    foreign = _foreign(folder, account)
     found = file.in_force(account)
     changed = [one for one in found.verdicts if one.changes]
     if show:
-        output.show(_json(file, found, changed), lambda: _review(folder, file, found, changed))
+        output.show(
+            {**_json(file, found, changed), "foreign": [path.name for path in foreign]},
+            lambda: _review(folder, file, found, changed, foreign),
+        )
         return
     if digest is not None:
         _same(file, digest)
@@ -65,20 +78,22 @@ def trust(
             hint="read it with: yoi trust --show; then: yoi trust --digest D",
         )
     else:
-        output.before(lambda: _review(folder, file, found, changed))
-        if changed:
+        output.before(lambda: _review(folder, file, found, changed, foreign))
+        if changed or (adopt and foreign):
             _ask()
             # Read again: what was shown is decided, and nothing that was written meanwhile.
             _same(read_file(folder), file.digest)
     account.store.record(folder, {one.entry: file.entries.get(one.entry) for one in changed})
+    adopted = _adopt(folder, account) if adopt else []
     host = _reload(folder, [one.entry for one in changed])
     output.show(
         {
             "digest": file.digest,
             "decided": [one.entry for one in changed],
+            "adopted": [path.name for path in adopted],
             "host": host,
         },
-        lambda: _done(changed, host),
+        lambda: _done(changed, adopted, host),
     )
 
 
@@ -86,6 +101,21 @@ def _ask() -> None:
     from yoi.cli.enabling import confirm
 
     confirm("Put this in force?")
+
+
+def _foreign(folder: Path, account: "AccountDecisions") -> list[Path]:
+    """Return the host's files in the workspace that are not opened, for they are not its own."""
+    from yoi.serving.adopting import foreign_files
+
+    found = account.store.read(folder)
+    # Where nothing was ever decided, no file is ours.
+    return foreign_files(folder, secrets.token_hex(16) if found is None else found.id)
+
+
+def _adopt(folder: Path, account: "AccountDecisions") -> list[Path]:
+    from yoi.serving.adopting import adopt
+
+    return adopt(folder, account.store.identity(folder))
 
 
 def _forget(folder: Path, output: Output) -> None:
@@ -139,7 +169,11 @@ def _json(file: "OperatorFile", found: "InForce", changed: "Sequence[Verdict]") 
 
 
 def _review(
-    folder: Path, file: "OperatorFile", found: "InForce", changed: "Sequence[Verdict]"
+    folder: Path,
+    file: "OperatorFile",
+    found: "InForce",
+    changed: "Sequence[Verdict]",
+    foreign: Sequence[Path],
 ) -> "RenderableType":
     from yoi.cli.layout import lines, whole
     from yoi.decisions.words import entry_words, verdict_words
@@ -149,6 +183,17 @@ def _review(
         why = verdict_words(one) or "gone, wholly or partly"
         title = shown(f"{entry_words(one.entry)}: {why}", 1024, "bold")
         parts += [whole(title), *_entry(folder, file, found, one), ""]
+    if foreign:
+        names = ", ".join(path.name for path in foreign)
+        parts.append(
+            shown(
+                f"not written for this workspace by this account, and not opened: {names}",
+                1024,
+                "bold yellow",
+            )
+        )
+        parts.append(shown("  if you know where they come from: yoi trust --adopt", 512, "cyan"))
+        parts.append("")
     if not changed:
         parts.append(shown("nothing is pending: all that yoi.toml says is in force", style="green"))
     parts.append(whole(shown(f"digest {file.digest}", style="dim")))
@@ -244,11 +289,15 @@ def _value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _done(changed: "Sequence[Verdict]", host: "Mapping[str, Any]") -> "RenderableType":
+def _done(
+    changed: "Sequence[Verdict]", adopted: Sequence[Path], host: "Mapping[str, Any]"
+) -> "RenderableType":
     from yoi.cli.enabling import host_lines
     from yoi.cli.layout import lines
     from yoi.decisions.words import entry_words
 
     names = ", ".join(entry_words(one.entry) for one in changed)
-    words = f"decided: {names}" if changed else "nothing to decide"
-    return lines([shown(words, 1024, "bold green"), *host_lines(host)])
+    parts = [shown(f"decided: {names}" if changed else "nothing to decide", 1024, "bold green")]
+    if adopted:
+        parts.append(shown(f"adopted: {', '.join(path.name for path in adopted)}", 1024, "green"))
+    return lines([*parts, *host_lines(host)])

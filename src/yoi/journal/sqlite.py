@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from yoi.errors import JournalError
+from yoi.errors import JournalError, TrustError
 from yoi.journal.log import (
     Append,
     LogStatus,
@@ -25,6 +25,7 @@ from yoi.journal.log import (
     check_fit,
     check_name,
 )
+from yoi.journal.owner import check_file, claim
 from yoi.limits import LIMITS, Limits
 
 _APPLICATION_ID = 0x596F694A  # "YoiJ": another program's database is refused, not altered
@@ -72,12 +73,17 @@ class SqliteJournal:
 
     @classmethod
     async def open(
-        cls, path: Path, survives: Survives = Survives.PROCESS_CRASH, limits: Limits = LIMITS
+        cls,
+        path: Path,
+        survives: Survives = Survives.PROCESS_CRASH,
+        limits: Limits = LIMITS,
+        owner: str | None = None,
     ) -> "SqliteJournal":
         """Return the journal in `path`, made there if it does not exist (mode 0600).
 
-        Raises JournalError: `journal.io`, or `journal.format` when the file is another program's
-        or a newer Yoi's.
+        `owner` is the id of the workspace that it must be of; None accepts any. Raises
+        JournalError: `journal.io`, or `journal.format` when the file is another program's or a
+        newer Yoi's; TrustError `trust.foreign` when it is another workspace's.
         """
         journal = cls(limits)
         loop = asyncio.get_running_loop()
@@ -85,8 +91,8 @@ class SqliteJournal:
 
         def run() -> None:
             try:
-                connection = _connect(path, survives, limits)
-            except JournalError as exc:
+                connection = _connect(path, survives, limits, owner)
+            except (JournalError, TrustError) as exc:
                 loop.call_soon_threadsafe(_fail, opened, exc)
                 return
             loop.call_soon_threadsafe(_resolve, opened, None)
@@ -241,7 +247,7 @@ def _resolve(future: asyncio.Future[Any], value: Any) -> None:
         future.set_result(value)
 
 
-def _fail(future: asyncio.Future[Any], error: JournalError) -> None:
+def _fail(future: asyncio.Future[Any], error: JournalError | TrustError) -> None:
     if not future.done():
         future.set_exception(error)
 
@@ -250,7 +256,11 @@ def _io(exc: Exception) -> JournalError:
     return JournalError("journal.io", f"the journal could not be used: {exc}")
 
 
-def _connect(path: Path, survives: Survives, limits: Limits) -> sqlite3.Connection:
+def _connect(
+    path: Path, survives: Survives, limits: Limits, owner: str | None
+) -> sqlite3.Connection:
+    if owner is not None:
+        check_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A project folder may come from a stranger: a link would have us write elsewhere.
@@ -261,19 +271,21 @@ def _connect(path: Path, survives: Survives, limits: Limits) -> sqlite3.Connecti
     except (OSError, sqlite3.Error) as exc:
         raise _io(exc) from None
     try:
-        _prepare(connection, path, survives)
+        _prepare(connection, path, survives, owner)
     except sqlite3.Error as exc:
         connection.close()
         if isinstance(exc, sqlite3.DatabaseError) and "not a database" in str(exc):
             raise JournalError("journal.format", f"{path.name} is not a journal") from None
         raise _io(exc) from None
-    except JournalError:
+    except (JournalError, TrustError):
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, survives: Survives) -> None:
+def _prepare(
+    connection: sqlite3.Connection, path: Path, survives: Survives, owner: str | None
+) -> None:
     connection.execute("BEGIN IMMEDIATE")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -288,6 +300,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, survives: Survives) -> 
         raise JournalError(
             "journal.format", f"{path.name} is not a journal of this version (format {_FORMAT})"
         )
+    claim(connection, owner, path, fresh=tables == 0)
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {survives.value}")

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from yoi.errors import JournalError, ServiceError
+from yoi.errors import JournalError, ServiceError, TrustError
+from yoi.journal.owner import check_file, claim
 from yoi.limits import LIMITS, Limits
 
 _SCHEMA = """
@@ -26,15 +27,19 @@ class StateStore:
 
     `path` None keeps the state in memory only. With a path, a write that returned survives a crash
     of the process; after a power failure the last writes may be missing (`synchronous = NORMAL`).
-    Raises JournalError: `journal.io`, also when `path` is a link; `journal.format`.
+    `owner` is the id of the workspace that the file must be of; None accepts any.
+    Raises JournalError: `journal.io`, also when `path` is a link; `journal.format`; and TrustError
+    `trust.foreign` for another workspace's file.
     """
 
-    def __init__(self, path: Path | None, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, path: Path | None, limits: Limits = LIMITS, owner: str | None = None
+    ) -> None:
         self._limits = limits
         self._lock = threading.Lock()
         self._values: dict[str, dict[str, str]] = {}
         try:
-            self._database = _open(path)
+            self._database = _open(path, owner)
             for service, key, value in self._database.execute("SELECT * FROM state"):
                 self._values.setdefault(service, {})[key] = value
         except (OSError, sqlite3.Error) as exc:
@@ -96,20 +101,24 @@ class StateStore:
             )
 
 
-def _open(path: Path | None) -> sqlite3.Connection:
+def _open(path: Path | None, owner: str | None) -> sqlite3.Connection:
     if path is None:
         database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
     else:
+        if owner is not None:
+            check_file(path)
         # A project folder may come from a stranger: a link would have us write elsewhere.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
         if path is not None:
+            (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            claim(database, owner, path, fresh=tables == 0)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
         database.execute(_SCHEMA)
-    except sqlite3.Error:
+    except (sqlite3.Error, TrustError):
         database.close()
         raise
     return database

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yoi.decisions.port import AccountDecisions
 from yoi.errors import PackageError, UsageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages import (
@@ -125,7 +126,7 @@ def develop(
     if not first.plugins:
         problem = first.diagnostics[0]
         raise UsageError(problem.code, problem.message, hint=problem.hint)
-    runtime = Runtime(folder, session.plan, listen, clock, LIMITS, preparing)
+    runtime = Runtime(folder, session.plan, listen, clock, LIMITS, preparing, AccountDecisions())
     return run(_develop(folder, runtime, on_ready))
 
 

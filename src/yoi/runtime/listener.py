@@ -34,6 +34,7 @@ class RuntimeListener:
         check: Check,
         clock: Clock,
         limits: Limits = LIMITS,
+        owner: str | None = None,
     ) -> None:
         self._observing = observing
         self._settings = settings
@@ -42,7 +43,9 @@ class RuntimeListener:
         self._clock = clock
         self._limits = limits
         self._identities = Identities(
-            TokenStore(tokens_file(workspace), clock=clock, limits=limits), clock, AT_RUNTIME
+            TokenStore(tokens_file(workspace), clock=clock, limits=limits, owner=owner),
+            clock,
+            AT_RUNTIME,
         )
         self._readiness.add("tokens", self._identities.why_not_ready)
         self._running = contextlib.AsyncExitStack()

@@ -146,7 +146,9 @@ class Runtime:
     ) -> None:
         """`decided` is told which entries a command of Yoi wrote, before the plan is read."""
         self._workspace = workspace
-        self._decided = decided
+        self._decided, self._decisions = decided, decisions
+        self.owner: str | None = None
+        """The id that the host's files in the workspace carry, once entered; None accepts any."""
         self._read_plan = read_plan
         self._listen = listen
         self._preparing = preparing
@@ -170,6 +172,7 @@ class Runtime:
             self._mailbox = Mailbox(loop)
             self._sandbox = await asyncio.to_thread(Sandbox, self._limits, cache_dir())
             self._scheduler = Scheduler(self._limits)
+            self.owner = await asyncio.to_thread(self._identity)
             self._state = await asyncio.to_thread(self._open_state)
             self.observing = Observing(
                 await asyncio.to_thread(self._cursor_keys),
@@ -178,7 +181,7 @@ class Runtime:
                 self._limits,
             )
             self._journal = await SqliteJournal.open(
-                self._workspace / ".yoi" / "journal.db", limits=self._limits
+                self._workspace / ".yoi" / "journal.db", limits=self._limits, owner=self.owner
             )
             self.workers = WorkerManager(
                 self._journal,
@@ -319,12 +322,15 @@ class Runtime:
         self._served.update(methods)
 
     def _cursor_keys(self) -> CursorKeys:
-        return KeyStore(keys_file(self._workspace)).load_or_create().cursor_keys
+        return KeyStore(keys_file(self._workspace), owner=self.owner).load_or_create().cursor_keys
 
     def _open_state(self) -> StateStore:
         folder = self._workspace / ".yoi"
         folder.mkdir(mode=0o700, exist_ok=True)
-        return StateStore(folder / "state.db", self._limits)
+        return StateStore(folder / "state.db", self._limits, self.owner)
+
+    def _identity(self) -> str | None:
+        return None if self._decisions is None else self._decisions.identity(self._workspace)
 
     def _methods(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
         return {

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from yoi.errors import SecretError, ServingError
+from yoi.errors import ServingError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import KEY_BYTES, KEY_ID_BYTES, CursorKeys
-from yoi.secrets.files import create_private
 from yoi.serving.private import PrivateFile
 
 FILE_NAME = "observation.keys"
@@ -64,18 +63,16 @@ class ObservationKeys:
 class KeyStore:
     """The keys in the file at `path`. Everything blocks, but not for long."""
 
-    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
-        self._file = PrivateFile(path, limits.keys_file_bytes, _fault, limits)
+    def __init__(self, path: Path, limits: Limits = LIMITS, owner: str | None = None) -> None:
+        """`owner` is the id of the workspace that the file must carry; None accepts any."""
+        self._file = PrivateFile(path, limits.keys_file_bytes, _fault, limits, owner)
         self._limits = limits
 
     def load_or_create(self) -> ObservationKeys:
         """Return the keys, made where there is no file. Raises ServingError (`serving.keys`)."""
         keys = self._read()
         if keys is None:
-            try:
-                create_private(self._file.path, _encoded(ObservationKeys.fresh()))
-            except SecretError as exc:
-                raise _fault(exc.message, exc.hint) from None
+            self._file.create(_encoded(ObservationKeys.fresh()))
             # Read back: another process may have been first.
             keys = self._read()
         if keys is None:

@@ -109,8 +109,16 @@ class TokenStore:
     `holds` still answers from what was read last, so that a slip of an editor ends no stream.
     """
 
-    def __init__(self, path: Path, *, clock: Clock | None = None, limits: Limits = LIMITS) -> None:
-        self._file = PrivateFile(path, limits.tokens_file_bytes, _file_fault, limits)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        limits: Limits = LIMITS,
+        owner: str | None = None,
+    ) -> None:
+        """`owner` is the id of the workspace that the file must carry; None accepts any."""
+        self._file = PrivateFile(path, limits.tokens_file_bytes, _file_fault, limits, owner)
         self._clock = clock or SystemClock()
         self._limits = limits
         self._entries: dict[str, TokenEntry] = {}

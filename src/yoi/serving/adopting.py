@@ -1,0 +1,64 @@
+"""The files that the host writes into a workspace: whose they are, and taking over others."""
+
+import sqlite3
+from pathlib import Path
+
+from yoi.errors import TrustError, YoiError
+from yoi.journal import owner
+from yoi.limits import LIMITS, Limits
+from yoi.serving import keys, tokens
+from yoi.serving.private import PrivateFile
+
+_DATABASES = ("journal.db", "state.db", "observed.db")
+
+
+def foreign_files(workspace: Path, id_: str, limits: Limits = LIMITS) -> list[Path]:
+    """Return the files of the host in `workspace` that carry another id than `id_`, or none."""
+    return [path for path in _files(workspace) if not _is_of(path, id_, limits)]
+
+
+def adopt(workspace: Path, id_: str, limits: Limits = LIMITS) -> list[Path]:
+    """Let every file of the host in `workspace` carry `id_`; return those that did not.
+
+    Raises TrustError for one that another account made or can open, and what reading one raises.
+    """
+    found = foreign_files(workspace, id_, limits)
+    for path in found:
+        owner.check_file(path)
+    for path in found:
+        if path.name in _DATABASES:
+            try:
+                owner.adopt(path, id_)
+            except sqlite3.Error as exc:
+                raise TrustError("trust.foreign", f"{path} cannot be adopted: {exc}") from None
+        else:
+            file = _private(path, None, limits)
+            with file.locked():
+                file.adopt(id_)
+    return found
+
+
+def _files(workspace: Path) -> list[Path]:
+    folder = workspace / ".yoi"
+    names = (*_DATABASES, keys.FILE_NAME, tokens.FILE_NAME)
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def _is_of(path: Path, id_: str, limits: Limits) -> bool:
+    try:
+        owner.check_file(path)
+        if path.name in _DATABASES:
+            return owner.is_of(path, id_)
+        _private(path, id_, limits).read()
+    except (YoiError, sqlite3.Error):
+        return False
+    return True
+
+
+def _private(path: Path, id_: str | None, limits: Limits) -> PrivateFile:
+    most = max(limits.keys_file_bytes, limits.tokens_file_bytes)
+    return PrivateFile(path, most, _fault, limits, id_)
+
+
+def _fault(message: str, hint: str | None) -> TrustError:
+    return TrustError("trust.foreign", message, hint=hint)
