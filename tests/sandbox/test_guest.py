@@ -19,7 +19,7 @@ from yoi.protocol import lean
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Reply
 from yoi.sandbox import Guest, Sandbox, direct
-from yoi.sandbox.binding import choose
+from yoi.sandbox.bindings import choose
 from yoi.sandbox.direct import DirectBinding, fits
 from yoi.sandbox.guest import Instance
 from yoi.sandbox.plain import PlainBinding

@@ -2,7 +2,7 @@
 
 `direct` speaks to wasmtime's C API through ctypes with reused argument buffers; it depends on the
 layout of one wasmtime version and is used only after `direct.fits()` says so. `plain` uses nothing
-but wasmtime-py's public classes. Both are tested; `choose()` takes the faster that fits.
+but wasmtime-py's public classes. Both are tested; `bindings.choose()` takes the faster that fits.
 """
 
 from collections.abc import Callable, Sequence
@@ -98,10 +98,3 @@ def run_handler(state: GuestState | None, handler: Handler, args: Sequence[Any])
         raise RuntimeError("an import ran outside a guest call")
     state.count_call()
     return handler(state, *args)
-
-
-def choose() -> Binding:
-    """Return the direct binding where it fits the installed wasmtime, else the plain one."""
-    from yoi.sandbox import direct, plain
-
-    return direct.DirectBinding() if direct.fits() else plain.PlainBinding()

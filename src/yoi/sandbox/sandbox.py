@@ -14,7 +14,8 @@ from wasmtime.component import Component
 
 from yoi.errors import SandboxError, YoiError
 from yoi.limits import Limits
-from yoi.sandbox import binding as bindings
+from yoi.sandbox import bindings
+from yoi.sandbox.binding import Binding
 from yoi.sandbox.cache import CodeCache
 from yoi.sandbox.compiler import Compiler
 from yoi.sandbox.engine import ProcessEngine
@@ -47,7 +48,7 @@ class Sandbox:
         limits: Limits,
         cache_dir: Path,
         *,
-        binding: bindings.Binding | None = None,
+        binding: Binding | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._limits = limits

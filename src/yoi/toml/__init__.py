@@ -4,7 +4,7 @@ A `TableSpec` names the keys of a table with their kind, default, bound and mean
 description reads documents, writes the reference pages and gives editors a JSON Schema.
 """
 
-from yoi.toml.describe import json_schema, key_rows
+from yoi.toml.describe import key_rows
 from yoi.toml.faults import Fault, FaultKind, Faults, joined
 from yoi.toml.kinds import (
     BAD,
@@ -25,7 +25,7 @@ from yoi.toml.kinds import (
     type_name,
 )
 from yoi.toml.parsing import TomlFault, parse_toml
-from yoi.toml.spec import Key, Nested, Row, Rows, TableSpec
+from yoi.toml.spec import Key, Nested, Row, Rows, TableSpec, json_schema
 
 __all__ = [
     "BAD",

@@ -1,23 +1,9 @@
-"""What a `TableSpec` says to people (rows of a reference page) and to editors (JSON Schema)."""
+"""What a `TableSpec` says to people: rows of a reference page."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from yoi.toml.spec import Key, TableSpec
-
-
-def json_schema(spec: TableSpec[Any]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 7) of a table."""
-    made: dict[str, Any] = {
-        "type": "object",
-        "properties": {
-            name: {**key.kind.schema(), "description": _plain(key.doc)}
-            for name, key in spec.keys.items()
-        },
-        "additionalProperties": False,
-    }
-    required = [name for name, key in spec.keys.items() if key.required]
-    return {**made, "required": required} if required else made
 
 
 def key_rows(spec: TableSpec[Any]) -> Iterator[str]:
@@ -41,7 +27,3 @@ def default_of(key: Key) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`"
-
-
-def _plain(doc: str) -> str:
-    return doc.replace("`", "")

@@ -147,8 +147,6 @@ class Nested(Kind[T], Generic[T]):
 
     def schema(self) -> dict[str, Any]:
         """Return its JSON Schema."""
-        from yoi.toml.describe import json_schema
-
         return json_schema(self.spec)
 
 
@@ -197,11 +195,27 @@ class Rows(Kind[tuple[T, ...]], Generic[T]):
 
     def schema(self) -> dict[str, Any]:
         """Return its JSON Schema."""
-        from yoi.toml.describe import json_schema
-
         return {"type": "array", "items": json_schema(self.spec), "maxItems": self.most}
+
+
+def json_schema(spec: TableSpec[Any]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 7) of a table."""
+    made: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            name: {**key.kind.schema(), "description": _plain(key.doc)}
+            for name, key in spec.keys.items()
+        },
+        "additionalProperties": False,
+    }
+    required = [name for name, key in spec.keys.items() if key.required]
+    return {**made, "required": required} if required else made
 
 
 def required(key: Key) -> Key:
     """Return `key` as one that must be there."""
     return replace(key, required=True)
+
+
+def _plain(doc: str) -> str:
+    return doc.replace("`", "")
