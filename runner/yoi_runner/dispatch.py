@@ -1,5 +1,6 @@
 """The hot path: one batch of events in, one answer out. Format: yoi/protocol/lean.py."""
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -32,6 +33,15 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     on_text, on_event = handlers.on_text, handlers.on_event
     isascii = str.isascii
 
+    def again(source: Any, seq: int, text: str, head: list[Any], bodies: list[str]) -> int:
+        """Have an event handled once more, now that what nobody holds is collected."""
+        if source is not None:
+            answer, handler = on_text(TextEvent(source, seq, text), ctx), "on_text"
+        else:
+            event = event_from_json(_scan(text, 0)[0])
+            answer, handler = on_event(event, ctx), handlers.name_of(event.kind)
+        return _general(_with_state(answer, handler, ctx), handler, head, bodies)
+
     def dispatch(batch: str) -> str:
         (slice_ms, runs), at = _scan(batch, 0)
         at += 1
@@ -42,6 +52,8 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         last = sum([1 if run[0] == "e" else len(run[7]) for run in runs])
         ends = monotonic() + slice_ms / 1000 if last > 1 else 0.0
         room = _BATCH_CHARS
+        short = False
+        answer = event = None
         for run in runs:
             if run[0] == "t":
                 _, ingress, connection, session, seq, received_ms, attempt, lengths = run
@@ -70,11 +82,24 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                         head.append(None)
                     else:
                         room -= _general(answer, handler, head, bodies)
+                except MemoryError:
+                    short = True  # what its traceback holds is given up first
                 except BaseException as exc:
                     # The host may deliver this event again: those behind it must wait their turn.
                     state.take()
                     head.append(failure(exc))
                     return _answer(head, bodies)
+                if short:
+                    short = False
+                    answer = event = None
+                    state.take()
+                    gc.collect()
+                    try:
+                        room -= again(source, seq, batch[at:end], head, bodies)
+                    except BaseException as exc:
+                        state.take()
+                        head.append(failure(exc))
+                        return _answer(head, bodies)
                 at = end
                 seq += 1
                 if room < 0 or (len(head) < last and monotonic() > ends):

@@ -1,6 +1,7 @@
 """What a plugin's exception looks like to the host. Never raises."""
 
 import linecache
+from contextlib import suppress
 from typing import Any
 
 _FRAMES = 6
@@ -12,6 +13,8 @@ _NOT_THE_AUTHORS = ("<stdlib>", "<frozen", "/")
 
 def failure(exc: BaseException) -> dict[str, Any]:
     """Return {"type", "message", "trace"}: the plugin's frames, innermost last."""
+    if isinstance(exc, MemoryError):
+        return _out_of_memory(exc)
     try:
         return {
             "type": _clean(_kind(exc), _KIND_CHARS),
@@ -20,6 +23,14 @@ def failure(exc: BaseException) -> dict[str, Any]:
         }
     except BaseException:  # a hostile type, no memory left, no stack left
         return {"type": "Exception", "message": "the exception cannot be described", "trace": ""}
+
+
+def _out_of_memory(exc: BaseException) -> dict[str, Any]:
+    """Say so whatever the type is called: two in a row, and the host replaces the instance."""
+    told = {"type": "MemoryError", "message": "the plugin's memory is used up", "trace": ""}
+    with suppress(BaseException):
+        told["trace"] = _clean(_trace(exc), _TRACE_CHARS)
+    return told
 
 
 def _clean(text: str, max_chars: int) -> str:

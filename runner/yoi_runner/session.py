@@ -1,8 +1,10 @@
 """One plugin in its runner: load, start, tools, status, stop. The hot path is in dispatch.py."""
 
+import gc
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from yoi_pdk import Context, Plugin, ToolCall
@@ -49,11 +51,12 @@ class Session:
 
     def handle_tool(self, call: str) -> str:
         """Answer one tool call."""
-        return _guarded(lambda: self._tool(json.loads(call)))
+        return _tried_twice(lambda: self._tool(json.loads(call)))
 
     def status(self) -> str:
-        """Answer the plugin's own status."""
-        return _guarded(lambda: status_object(self._started().status()))
+        """Answer the plugin's own status. It is asked between events, so collect garbage first."""
+        gc.collect()
+        return _tried_twice(lambda: status_object(self._started().status()))
 
     def stop(self) -> str:
         """Call the plugin's `stop`."""
@@ -109,6 +112,18 @@ class Session:
         if self._plugin is None:
             raise RuntimeError("the plugin is not started")
         return self._plugin
+
+
+def _tried_twice(work: Callable[[], dict[str, Any]]) -> str:
+    """Answer what `work` does; out of memory, once more after collecting garbage."""
+
+    def within_memory() -> dict[str, Any]:
+        with suppress(MemoryError):
+            return work()
+        gc.collect()
+        return work()
+
+    return _guarded(within_memory)
 
 
 def _guarded(work: Callable[[], dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.protocol import depth
-from yoi.protocol.depth import deeper_than, json_beyond, more_values_than
+from yoi.protocol.depth import deeper_than, json_beyond, more_values_than, parsed_bytes
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,16 @@ def test_counting_stops_at_the_bound():
 
     assert more_values_than(50_000, Slices(b"[" + b"[]," * 4_000_000 + b"0]"))
     assert Slices.taken == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("[" + "[]," * 999 + "[]]", 17_000 * 2),
+        ("[" + "123456," * 999 + "1]", 31_000),
+        ("[" + '{"entity_id":"s0000001","state":1},' * 999 + "0]", 186_000),
+        ('{"text":"' + "a, [b], {c}" * 1000 + '"}', 1000),
+    ],
+)
+def test_what_parsing_takes_is_never_overstated(text, most):
+    assert 0 < parsed_bytes(text) <= most

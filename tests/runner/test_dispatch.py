@@ -245,3 +245,50 @@ def test_no_event_starts_in_time_that_the_ones_before_it_used_up(monkeypatch):
         assert began[-1] - started <= 0.005
         del events[: len(done)]
     assert len(began) == 64
+
+
+def test_a_handler_that_is_out_of_memory_is_tried_once_more_after_collecting(monkeypatch):
+    collected = []
+    monkeypatch.setattr(module.gc, "collect", lambda: collected.append(1))
+    tries = []
+
+    def handler(event):
+        tries.append(event.text)
+        if event.text == "b" and tries.count("b") == 1:
+            raise MemoryError
+        return event.reply(event.text.upper())
+
+    outcomes, _ = run(handler, [frame("a", 1), frame("b", 2), frame("c", 3)])
+    assert outcomes == [HostReply("A"), HostReply("B"), HostReply("C")]
+    assert tries == ["a", "b", "b", "c"]
+    assert collected == [1]
+
+
+@pytest.mark.parametrize("error", [MemoryError, type("Sly", (MemoryError,), {})])
+def test_out_of_memory_twice_is_a_failure_of_its_own_kind(error):
+    def handler(event):
+        raise error
+
+    (failed,), heard = run(handler, [frame("a", 1), frame("b", 2)])
+    assert isinstance(failed, HandlerFailed)
+    assert (failed.kind, failed.code) == ("MemoryError", "sandbox.memory")
+    assert failed.message
+    assert [text for _, text, *_ in heard] == ["a", "a"]
+
+
+def test_what_an_interrupted_handler_staged_is_not_kept(monkeypatch):
+    tries = []
+
+    class Kept(Plugin):
+        def on_text(self, event, ctx):
+            tries.append(1)
+            ctx.state.set(f"try{len(tries)}", 1)
+            if len(tries) == 1:
+                raise MemoryError
+
+    ctx = Context("test", print)
+    ctx.state.stage()
+    events = [frame("a")]
+    answer = make_dispatch(Kept(), ctx)(lean.encode_batch(events, 1000))
+    (kept,) = lean.decode_answer(answer, events, NOW)
+    assert [command.payload["key"] for command in kept.commands] == ["try2"]

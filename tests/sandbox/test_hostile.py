@@ -52,29 +52,34 @@ EXPECTED: dict[str, set[str] | frozenset[str]] = {
     "loop_in_trace": {DEADLINE},
     "loop_endless_answer": {RAISED},
     "regex_bomb": {DEADLINE},
-    "bigint_bomb": {DEADLINE, RAISED},
+    "bigint_bomb": {DEADLINE, RAISED, MEMORY},
     "int_parse_bomb": {DEADLINE},
-    "sort_bomb": {DEADLINE, RAISED},
+    "sort_bomb": {DEADLINE, RAISED, MEMORY},
     "fibonacci_bomb": {DEADLINE},
     # memory
-    "memory_at_once": {RAISED},
-    "memory_in_pieces": {RAISED},
-    "memory_doubling": {RAISED},
-    "memory_dict": {DEADLINE, RAISED},
-    "memory_at_import": {LOAD},
-    "memory_kept": {RAISED, TRAP},  # not a byte may be left to build the exception with
-    "inflate_bomb": {DEADLINE, RAISED},
+    "memory_at_once": {MEMORY, RAISED},
+    "memory_in_pieces": {MEMORY, RAISED},
+    "memory_doubling": {MEMORY, RAISED},
+    "memory_dict": {DEADLINE, MEMORY},
+    "memory_at_import": {MEMORY},
+    "memory_kept": {
+        MEMORY,
+        RAISED,
+        STACK,
+        TRAP,
+    },  # not a byte may be left to build the exception with
+    "inflate_bomb": {DEADLINE, MEMORY},
     # recursion
     "recursion_python": {RAISED},
     "recursion_unlimited": {STACK, DEADLINE},
     "recursion_json": {STACK, RAISED},
     "recursion_repr": {STACK, DEADLINE, RAISED},
-    "recursion_compile": {RAISED, STACK},
+    "recursion_compile": {RAISED, STACK, MEMORY},
     "recursion_eq": {RAISED, STACK},
     "recursion_getattr": {RAISED, STACK},
     # output
-    "giant_reply": {LARGE, RAISED},
-    "giant_reply_wide": {LARGE, RAISED},
+    "giant_reply": {LARGE, RAISED, MEMORY},
+    "giant_reply_wide": {LARGE, RAISED, MEMORY},
     "giant_print": {RAISED},
     "giant_log": {RAISED},
     "many_lines": {RAISED},
@@ -120,13 +125,13 @@ EXPECTED: dict[str, set[str] | frozenset[str]] = {
             "raise_base_exception",
             "raise_generator_exit",
             "raise_stop_iteration",
-            "raise_memory_error",
             "raise_recursion_error",
             "raise_exception_group",
             "raise_bad_str",
         ),
         frozenset({RAISED}),
     ),
+    "raise_memory_error": {MEMORY},
     "raise_at_import": {LOAD},
     "raise_in_start": {START},
     "raise_in_init": {START},
@@ -307,7 +312,7 @@ class Attack:
 
     def _note(self, outcome: Outcome) -> None:
         if isinstance(outcome, HandlerFailed):
-            self.code = RAISED
+            self.code = outcome.code
             self.shown += [outcome.kind, outcome.message]
             self.traces.append(outcome.trace)
         elif isinstance(outcome, AnswerRefused):

@@ -207,3 +207,75 @@ def test_a_start_that_fails_is_refused(sandbox, body):
     with pytest.raises(GuestRefused) as caught:
         ask(sandbox, f"{HEAD}    {body}\n")
     assert caught.value.code == "sandbox.start"
+
+
+def test_garbage_in_circles_is_collected_before_a_plugin_is_out_of_memory(sandbox):
+    """Few and large objects in cycles: CPython's collector counts objects, not bytes."""
+    source = f"""{HEAD}
+    def on_text(self, event, ctx):
+        circle = [bytearray(9 << 20)]
+        circle.append(circle)
+        return event.reply("well")
+"""
+
+    def work():
+        guest = sandbox.load_python({"plugin.py": source.encode()}, "plugin:P")
+        guest.start("null", LIMITS.start_ms)
+        try:
+            for seq in range(12):
+                frame = TextFrame("events", "gw", SessionId("s"), seq, "x", 0, 1)
+                assert guest.dispatch([frame], LIMITS.start_ms) == [Reply("well")]
+        finally:
+            guest.close()
+
+    run_on_guest_thread(work)
+
+
+def test_memory_that_stays_used_up_is_told_apart(sandbox):
+    source = f"""{HEAD}
+    kept = []
+    def on_text(self, event, ctx):
+        self.kept.append(bytearray(40 << 20))
+    def on_tool(self, call, ctx):
+        self.kept.append(bytearray(40 << 20))
+"""
+
+    def work():
+        guest = sandbox.load_python({"plugin.py": source.encode()}, "plugin:P")
+        guest.start("null", LIMITS.start_ms)
+        frame = TextFrame("events", "gw", SessionId("s"), 1, "x", 0, 1)
+        try:
+            guest.dispatch([frame], LIMITS.start_ms)
+            (outcome,) = guest.dispatch([frame], LIMITS.start_ms)
+            with pytest.raises(GuestRefused) as refused:
+                guest.call_tool("t", "{}", LIMITS.start_ms)
+            return outcome.code, outcome.message, refused.value.code
+        finally:
+            guest.close()
+
+    told = run_on_guest_thread(work)
+    assert told == ("sandbox.memory", "the plugin's memory is used up", "sandbox.memory")
+
+
+def test_a_frame_that_cannot_be_parsed_within_the_memory_is_refused_before_the_guest(sandbox):
+    source = f"{HEAD}    def on_text(self, event, ctx):\n        return event.reply('seen')\n"
+    dense = json.dumps([{"entity_id": f"s{n:07d}", "state": n} for n in range((7 << 20) // 39)])
+    wordy = json.dumps({"text": "one, [two], " * (1 << 19)})
+
+    def work(memory_bytes, text):
+        guest = sandbox.load_python(
+            {"plugin.py": source.encode()}, "plugin:P", memory_bytes=memory_bytes
+        )
+        guest.start("null", LIMITS.start_ms)
+        try:
+            frame = TextFrame("events", "gw", SessionId("s"), 1, text, 0, len(text))
+            return guest.dispatch([frame], LIMITS.start_ms)
+        finally:
+            guest.close()
+
+    with pytest.raises(GuestRefused) as refused:
+        run_on_guest_thread(lambda: work(64 << 20, dense))
+    assert refused.value.code == "sandbox.memory"
+    assert "memory_bytes" in refused.value.hint
+    assert run_on_guest_thread(lambda: work(128 << 20, dense)) == [Reply("seen")]
+    assert run_on_guest_thread(lambda: work(64 << 20, wordy)) == [Reply("seen")]

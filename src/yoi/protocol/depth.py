@@ -1,5 +1,6 @@
 """How deep JSON is nested, and how much of it there is, told without recursion or building it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from yoi.limits import KIB
@@ -61,18 +62,47 @@ def more_values_than(most: int, data: str | bytes) -> bool:
         data = data.encode("utf-8", "surrogatepass")
     elif data.count(b",") + data.count(b"[") + data.count(b"{") < most:
         return False
-    at, inside, found = 0, 0, 1
-    while at < len(data) and found <= most:
+    found = 1
+    for piece, _ in _outside_texts(data):
+        found += _places(piece)
+        if found > most:
+            return True
+    return False
+
+
+def parsed_bytes(text: str) -> int:
+    """Return what JSON takes in a 32-bit CPython beside its text; less than it really does.
+
+    Measured: an empty list takes 17 bytes with its place in a list, a number 31, an object of two
+    fields 186.
+    """
+    values = objects = quotes = 0
+    for piece, between in _outside_texts(text.encode("utf-8", "surrogatepass")):
+        values += _places(piece)
+        objects += piece.count(b"{")
+        quotes += between
+    return 16 * values + 100 * objects + 4 * quotes
+
+
+def _places(outside: bytes) -> int:
+    """Return how many values begin: one stands first in its container, or behind a comma."""
+    return outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+
+
+def _outside_texts(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield what of JSON stands outside of its texts, a slice at a time, and the quotes there."""
+    at = inside = 0
+    while at < len(data):
         piece = data[at : at + _SLICE]
         if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
             piece = data[at : at + _SLICE + 1]  # an escape is not cut in two
         at += len(piece)
+        quotes = 0
         if inside or b'"' in piece:
             if b"\\" in piece:
                 piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
             pieces = piece.split(b'"')
             piece = b"".join(pieces[inside::2])
-            inside ^= (len(pieces) - 1) & 1
-        # A value stands first in its container, or behind a comma.
-        found += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
-    return found > most
+            quotes = len(pieces) - 1
+            inside ^= quotes & 1
+        yield piece, quotes

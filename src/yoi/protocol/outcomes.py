@@ -27,6 +27,11 @@ class HandlerFailed:
     message: str
     trace: str
 
+    @property
+    def code(self) -> str:
+        """Return `sandbox.memory` for a plugin that is out of memory, else `sandbox.exception`."""
+        return "sandbox.memory" if self.kind == "MemoryError" else "sandbox.exception"
+
 
 @dataclass(slots=True)
 class AnswerRefused:

@@ -10,7 +10,8 @@ _ADVICE = {
     "into the package",
     "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "
     "ingress",
-    "sandbox.memory": "keep less in memory: the bound is for the whole plugin",
+    "sandbox.memory": "keep less in memory, or ask for more: memory_bytes under [runtime] in "
+    "plugin.toml",
     "sandbox.stack": "look for a recursion without end",
 }
 

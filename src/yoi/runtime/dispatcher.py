@@ -230,7 +230,7 @@ class Dispatcher:
                 counters.failed += 1
                 memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
                 self._ledger.note(
-                    "sandbox.exception",
+                    outcome.code,
                     f"{outcome.kind}: {outcome.message}",
                     severity="error",
                     event_id=event.event_id,
@@ -241,9 +241,9 @@ class Dispatcher:
                     if settled == len(outcomes) - 1:
                         again = event
                         break
-                    self._dead_letters.add(event, "sandbox.exception", outcome.message)
+                    self._dead_letters.add(event, outcome.code, outcome.message)
                 else:
-                    self._dead_letters.add(event, "sandbox.exception", outcome.message)
+                    self._dead_letters.add(event, outcome.code, outcome.message)
             else:
                 self._refused(event, outcome)
             settled += 1

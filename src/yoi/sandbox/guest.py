@@ -14,10 +14,10 @@ from wasmtime import Engine, Store, WasmtimeError
 
 from yoi.display import printable
 from yoi.errors import GuestRefused, GuestTrapped, SandboxError
-from yoi.limits import Limits
+from yoi.limits import MIB, Limits
 from yoi.protocol import answers, lean
-from yoi.protocol.depth import more_values_than
-from yoi.protocol.ingress import QueuedEvent
+from yoi.protocol.depth import more_values_than, parsed_bytes
+from yoi.protocol.ingress import QueuedEvent, TextFrame
 from yoi.protocol.outcomes import AnswerRefused, Outcome
 from yoi.sandbox.binding import AnswerTooLarge, Binding, CallFailed, StringCall
 from yoi.sandbox.linking import Linked
@@ -27,6 +27,11 @@ from yoi.sandbox.threads import require_guest_thread
 from yoi.sandbox.ticker import EpochTicker
 from yoi.sandbox.traps import trapped
 from yoi.types import Clock, SystemClock, rfc3339
+
+_LARGE = MIB
+"""Frames from here on are looked at before the guest gets them."""
+_PYTHON_BYTES = 24 * MIB
+"""What the runner and a small plugin take."""
 
 
 class Guest(Protocol):
@@ -90,6 +95,7 @@ class Instance:
         self._ticker = ticker
         self._binding = binding
         self._limits = limits
+        self._memory_bytes = memory_bytes
         self.state = state
         store = Store(engine)
         store.set_limits(
@@ -167,6 +173,24 @@ class Instance:
                 "sandbox.answer_too_large",
                 f"the answer of {self._name} has more than {most} JSON values",
                 hint="send a large document as text, or in several messages",
+            )
+
+    def require_room_for(self, text: str) -> None:
+        """Refuse JSON that does not fit into the guest's memory when it is parsed there.
+
+        Raises GuestRefused (`sandbox.memory`) before the guest sees it: the guest would die of it,
+        or fail in whatever it does next.
+        """
+        if text[:64].lstrip()[:1] not in ("{", "["):
+            return
+        needed = _PYTHON_BYTES + 2 * len(text) + parsed_bytes(text)
+        if needed > self._memory_bytes:
+            raise GuestRefused(
+                "sandbox.memory",
+                f"a frame of {len(text)} characters of JSON takes more than "
+                f"{needed // MIB} MiB to parse; {self._name} has {self._memory_bytes // MIB}",
+                hint=f"ask for more: memory_bytes = {2 * needed // MIB * MIB} under [runtime] in "
+                "plugin.toml, then enable the plugin again",
             )
 
     def close(self) -> None:
@@ -305,6 +329,9 @@ class PythonGuest:
         slice_ms = self._limits.batch_slice_ms
         if len(events) > 1:
             budget_ms += slice_ms
+        for event in events:
+            if isinstance(event, TextFrame) and event.size > _LARGE:
+                self._instance.require_room_for(event.text)
         try:
             batch = lean.encode_batch(events, slice_ms)
         except UnicodeEncodeError:
@@ -346,7 +373,7 @@ class PythonGuest:
         if answer.error is not None:
             error = answer.error
             raise GuestRefused(
-                code,
+                "sandbox.memory" if error.type == "MemoryError" else code,
                 f"{error.type}: {error.message}",
                 type=printable(error.type, self._limits.name_bytes),
                 trace=lean.shown_trace(error.trace),
