@@ -3,6 +3,7 @@
 import functools
 import os
 import select
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -121,13 +122,15 @@ def test_the_child_ends_with_its_host(tmp_path):
 def test_a_failed_compile_is_remembered_and_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = replace(LIMITS, compile_seconds=1)
-    first = refusal(tmp_path, heavy(), limits)
+    over_time = subprocess.CompletedProcess([], -signal.SIGXCPU, b"")
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", lambda *_, **__: over_time)
+        first = refusal(tmp_path, wat.component())
     invalid = wat.component()[:-7]
     second = refusal(tmp_path, invalid)
 
     monkeypatch.setattr(Compiler, "_run_child", lambda *_: pytest.fail("it was tried again"))
-    assert refusal(tmp_path, heavy(), limits).message == first.message
+    assert refusal(tmp_path, wat.component()).message == first.message
     assert refusal(tmp_path, invalid).message == second.message
 
 
