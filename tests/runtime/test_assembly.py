@@ -114,7 +114,6 @@ async def test_whatever_comes_up_in_making_a_service_is_its_own_fault():
     assert spec.fingerprint != assembler().spec(resolved(text)).fingerprint
 
 
-@pytest.mark.xfail(reason="a declared User-Agent is read and not yet sent", strict=False)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 async def test_golden_manifests_make_services(path):
     spec = assembler().spec(resolved(path.read_bytes()))

@@ -2,15 +2,15 @@
 
 import asyncio
 import secrets
-import traceback
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import msgspec
-
 from yoi.connections.connector import Connector, WebSocket
-from yoi.connections.resolver import Resolver, pin
+from yoi.connections.dial_task import DialTask
+from yoi.connections.report import ConnectionReport
+from yoi.connections.resolver import Resolver
 from yoi.connections.session import Session
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
@@ -36,12 +36,8 @@ from yoi.core.session_effects import (
     DropOld,
     Effect,
     End,
-    Failed,
-    Gap,
     HandOver,
-    Needed,
     PauseReading,
-    Reconnecting,
     ResumeReading,
     SendPing,
     Timer,
@@ -53,7 +49,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, Url
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.status import ConnectionStatus
-from yoi.types import Clock, SessionId, is_close_code, rfc3339_ms
+from yoi.types import Clock, SessionId, is_close_code
 
 _ZOMBIE = 4000
 """Not 1000 or 1001: gateways end what could be resumed on those."""
@@ -103,8 +99,6 @@ class HostConnection:
         self._authorise = authorise
         self._sink = sink
         self._clock = clock
-        self._connector = connector
-        self._resolver = resolver
         self._budget = budget
         self._limits = limits
         self._call_later = call_later
@@ -120,27 +114,27 @@ class HostConnection:
         self._effects: deque[Effect] = deque()
         self._performing = False
         self._timers: dict[Timer, TimerHandle] = {}
-        self._dialling: asyncio.Task[None] | None = None
-        self._dials = 0
+        self._dial = DialTask(
+            settings.handshake,
+            authorise=authorise,
+            connector=connector,
+            resolver=resolver,
+            limits=limits,
+            opened=self._arrived,
+            failed=self._dial_failed,
+        )
         self._arriving: Session | None = None
         self._current: Session | None = None
         self._old: Session | None = None
         self._shut = False
         self._barred = False  # stopped because policy took the grant away
         self._stopped = asyncio.Event()
-        self._status = ConnectionStatus(
-            name=settings.name,
-            ingress=settings.ingress,
-            url=settings.where if self._own is None else self._own.url.display,
-            state=ConnectionState.IDLE,
-        )
-        self._last_message: float | None = None
-        self._last_ack: float | None = None
+        self._report = ConnectionReport(settings, sink, clock)
 
     # -- what the runtime asks ---------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to dial, where the plan says so; again after a stop or a final failure."""
+        """Begin to dial, where the settings say so; again after a stop or a final failure."""
         self._shut = False
         self._stopped.clear()
         self._perform(self._machine.start(self._now()))
@@ -225,21 +219,21 @@ class HostConnection:
         self._writable(session).send_binary(data)
 
     def pause(self) -> None:
-        """Stop reading at once, for at most the plan's grace; no message follows this call."""
+        """Stop reading at once, for at most the grace; no message follows this call."""
         if not self._machine.paused:
             self._perform(self._machine.pause(self._now()))
-            self._notice("notice.paused", "reading is paused: the plugin is slow")
+            self._report.notice("notice.paused", "reading is paused: the plugin is slow")
 
     def complete_until_ms(self) -> int:
         """Return the last wall moment at which everything that had arrived was reported."""
         moments = [session.socket.complete_until for session in self._sessions()]
-        return self._wall_ms(min(moments, default=self._now()))
+        return self._report.wall_ms(min(moments, default=self._now()))
 
     def resume(self) -> None:
         """Read on, from the loop's next turn."""
         if self._machine.paused:
             self._perform(self._machine.resume(self._now()))
-            self._notice("notice.resumed", "reading goes on")
+            self._report.notice("notice.resumed", "reading goes on")
 
     def overflow(self) -> None:
         """Close the session because its messages find no room; it is dialled again later."""
@@ -285,7 +279,7 @@ class HostConnection:
                 self._barred = True
                 self.stop(1012, "no longer allowed")
             return False
-        denied = (self._status.last_error_code or "").startswith("denied.")
+        denied = (self._report.status.last_error_code or "").startswith("denied.")
         if self._barred or (state is ConnectionState.FAILED and denied):
             self._barred = False
             self.start()
@@ -298,26 +292,11 @@ class HostConnection:
         if self._machine.state is ConnectionState.STOPPED:
             self._stopped.set()
         await self._stopped.wait()
-        if self._dialling is not None:
-            await asyncio.gather(self._dialling, return_exceptions=True)
+        await self._dial.settled()
 
     def status(self) -> ConnectionStatus:
         """Return a copy of the status as it is now."""
-        status = self._status
-        machine = self._machine
-        status.state = machine.state
-        status.session = machine.session
-        status.ready = machine.ready
-        status.failures = machine.failures
-        status.draining = machine.old
-        status.reading_paused = machine.paused
-        status.reconnects = machine.reconnects
-        for live in self._sessions():
-            self._note_times(live)
-        status.last_frame_at = self._at(self._last_message)
-        status.last_ack_at = self._at(self._last_ack)
-        status.next_dial_at = self._at(machine.retry_at)
-        return msgspec.structs.replace(status)
+        return self._report.now(self._machine, self._sessions())
 
     # -- SessionOwner ------------------------------------------------------------------------------
 
@@ -328,7 +307,7 @@ class HostConnection:
 
     def session_ended(self, live: Session, end: End) -> None:
         """Close the session and see what follows."""
-        self._note_times(live)
+        self._report.note_times(live)
         now, complete = self._now(), live.socket.complete_until
         if live is self._old:
             self._old = None
@@ -376,7 +355,7 @@ class HostConnection:
         try:
             return self._find(session)
         except ConnectionFailure:
-            self._status.send_failures += 1
+            self._report.status.send_failures += 1
             raise
 
     def _not_open(self) -> ConnectionFailure:
@@ -405,14 +384,11 @@ class HostConnection:
             case Dial():
                 self._begin_dial()
             case CancelDial():
-                self._dials += 1
-                if self._dialling is not None:
-                    self._dialling.cancel()
+                self._dial.give_up()
             case Arm(timer, delay_ms):
                 self._disarm(timer)
-                self._timers[timer] = self._call_later(
-                    delay_ms / 1000, lambda: self._timer_fired(timer)
-                )
+                fired = partial(self._timer_fired, timer)
+                self._timers[timer] = self._call_later(delay_ms / 1000, fired)
             case Disarm(timer):
                 self._disarm(timer)
             case PauseReading():
@@ -431,48 +407,21 @@ class HostConnection:
             case CloseCurrent() | DropCurrent() | AbortCurrent() | SendPing():
                 if self._current is not None:
                     _end_session(self._current, effect)
-            case _:
-                self._tell(effect)
-
-    def _tell(self, effect: Effect) -> None:
-        """Report to the sink, and keep the status in step."""
-        status = self._status
-        match effect:
-            case Announce(session, subprotocol, address, reason):
+            case Announce(session):
                 self._current, self._arriving = self._arriving, None
                 if self._current is not None:
                     self._current.begin(session)
-                status.subprotocol = subprotocol
-                status.address = address
-                status.connected_since = rfc3339_ms(self._clock.wall_ms())
-                self._sink.opened(session, subprotocol, address, reason)
-            case Closed(session, code, reason, clean):
-                if self._current is None:
-                    status.subprotocol = status.address = status.connected_since = None
-                status.close_code = code
-                status.close_reason = reason
-                self._sink.closed(session, code, reason, clean)
-            case Gap(session, since, until, why):
-                status.gaps += 1
-                self._sink.gap(session, self._wall_ms(since), self._wall_ms(until), why)
-            case Failed(error, retry_in_ms):
-                status.last_error = error.message
-                status.last_error_code = error.code
-                self._sink.failed(error, retry_in_ms)
-            case Needed(session, why, attempt, retry_in_ms, fresh):
-                self._sink.reconnect_needed(session, why, attempt, retry_in_ms, fresh)
-            case Reconnecting(retry_in_ms):
-                self._notice(
-                    "notice.reconnecting",
-                    f"{self._settings.name} is dialled again in {retry_in_ms:.0f} ms",
-                    retry_in_ms=round(retry_in_ms),
-                )
+                self._report.tell(effect)
+            case Closed() if self._current is None:
+                self._report.none_open()
+                self._report.tell(effect)
+            case _:
+                self._report.tell(effect)
 
     def _begin_dial(self) -> None:
         target = self._target
         assert target is not None, "the machine dials only where there is a URL"
-        self._dials += 1
-        self._status.url = target.url.display
+        self._report.dialling(target.url)
         wall_ms = self._clock.wall_ms()
         if self._budget is not None:
             wait_ms = self._budget.wait_ms(wall_ms)
@@ -486,36 +435,18 @@ class HostConnection:
                 self._effects.extend(self._machine.postponed(self._now(), error, wait_ms))
                 return
             self._budget.spend(wall_ms)
-        self._dialling = asyncio.get_running_loop().create_task(self._dial(target, self._dials))
+        self._dial.begin(target)
 
-    async def _dial(self, target: DialTarget, number: int) -> None:
-        try:
-            socket = await self._open_socket(target)
-        except YoiError as exc:
-            error = target.cleared(exc)
-        except Exception as exc:
-            # Not its words: they may hold what this target hides.
-            where = traceback.extract_tb(exc.__traceback__)[-1]
-            error = YoiError(
-                "usage.internal",
-                f"dialling failed with {type(exc).__name__} in {where.name}, line {where.lineno}",
-            )
-        else:
-            self._arrived(socket, target, number)
-            return
-        if number == self._dials:
-            self._perform(self._machine.dial_failed(self._now(), error))
+    def _dial_failed(self, error: YoiError) -> None:
+        self._perform(self._machine.dial_failed(self._now(), error))
 
-    def _arrived(self, socket: WebSocket, target: DialTarget, number: int) -> None:
-        if number != self._dials:
-            socket.abort()
-            return
+    def _arrived(self, socket: WebSocket, target: DialTarget) -> None:
         self._arriving = Session(
             socket,
             target,
             self,
             self._sink,
-            status=self._status,
+            status=self._report.status,
             rate=self._rate,
             last=self._settings.last,
             clock=self._clock,
@@ -529,12 +460,6 @@ class HostConnection:
             )
         )
 
-    async def _open_socket(self, target: DialTarget) -> WebSocket:
-        """Ask policy, look the name up, judge each address, and dial only those: every time."""
-        decision = self._authorise(target.url).require()
-        addresses = await pin(target.url, decision, self._resolver, self._limits)
-        return await self._connector.dial(self._settings.handshake, target, decision, addresses)
-
     def _timer_fired(self, timer: Timer) -> None:
         self._timers.pop(timer, None)
         now = self._now()
@@ -546,24 +471,8 @@ class HostConnection:
         if handle is not None:
             handle.cancel()
 
-    def _notice(self, code: str, message: str, **fields: Any) -> None:
-        self._sink.notice(code, message, fields)
-
-    def _note_times(self, live: Session) -> None:
-        """Remember what outlives the session."""
-        for name, moment in (("_last_message", live.last_message), ("_last_ack", live.last_ack)):
-            if moment is not None:
-                setattr(self, name, max(moment, getattr(self, name) or moment))
-
     def _now(self) -> float:
         return self._clock.monotonic()
-
-    def _wall_ms(self, monotonic: float) -> int:
-        """Return the wall time of a monotonic moment, as seen from now."""
-        return self._clock.wall_ms() - round((self._now() - monotonic) * 1000)
-
-    def _at(self, monotonic: float | None) -> str | None:
-        return None if monotonic is None else rfc3339_ms(self._wall_ms(monotonic))
 
 
 def _end_session(live: Session, effect: Effect) -> None:

@@ -1,0 +1,117 @@
+"""`ConnectionReport`: what a connection tells its sink, and the status that a person sees."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from yoi.connections.session import Session
+from yoi.connections.sink import ConnectionSink
+from yoi.core.connection import ConnectionMachine
+from yoi.core.connection_state import ConnectionState
+from yoi.core.session_effects import (
+    Announce,
+    Closed,
+    Effect,
+    Failed,
+    Gap,
+    Needed,
+    Reconnecting,
+)
+from yoi.permissions import Url
+from yoi.permissions.connection_settings import ConnectionSettings
+from yoi.protocol.status import ConnectionStatus
+from yoi.types import Clock, rfc3339_ms
+
+
+class ConnectionReport:
+    """Keeps the status in step with what the sink is told. Sessions count in `status` directly."""
+
+    def __init__(self, settings: ConnectionSettings, sink: ConnectionSink, clock: Clock) -> None:
+        self._name = settings.name
+        self._sink = sink
+        self._clock = clock
+        self._last_message: float | None = None
+        self._last_ack: float | None = None
+        self.status = ConnectionStatus(
+            name=settings.name,
+            ingress=settings.ingress,
+            url=settings.where if settings.url is None else settings.url.display,
+            state=ConnectionState.IDLE,
+        )
+
+    def dialling(self, url: Url) -> None:
+        """A dial to `url` begins."""
+        self.status.url = url.display
+
+    def tell(self, effect: Effect) -> None:
+        """Tell the sink what the machine decided."""
+        status = self.status
+        match effect:
+            case Announce(session, subprotocol, address, reason):
+                status.subprotocol = subprotocol
+                status.address = address
+                status.connected_since = rfc3339_ms(self._clock.wall_ms())
+                self._sink.opened(session, subprotocol, address, reason)
+            case Closed(session, code, reason, clean):
+                status.close_code = code
+                status.close_reason = reason
+                self._sink.closed(session, code, reason, clean)
+            case Gap(session, since, until, why):
+                status.gaps += 1
+                self._sink.gap(session, self.wall_ms(since), self.wall_ms(until), why)
+            case Failed(error, retry_in_ms):
+                status.last_error = error.message
+                status.last_error_code = error.code
+                self._sink.failed(error, retry_in_ms)
+            case Needed(session, why, attempt, retry_in_ms, fresh):
+                self._sink.reconnect_needed(session, why, attempt, retry_in_ms, fresh)
+            case Reconnecting(retry_in_ms):
+                self.notice(
+                    "notice.reconnecting",
+                    f"{self._name} is dialled again in {retry_in_ms:.0f} ms",
+                    retry_in_ms=round(retry_in_ms),
+                )
+
+    def notice(self, code: str, message: str, **fields: Any) -> None:
+        """Tell something that a person may want to know."""
+        self._sink.notice(code, message, fields)
+
+    def none_open(self) -> None:
+        """No session is open: nothing of the last one's socket is shown any more."""
+        self.status.subprotocol = self.status.address = self.status.connected_since = None
+
+    def note_times(self, session: Session) -> None:
+        """Remember what outlives the session."""
+        self._last_message = _later(self._last_message, session.last_message)
+        self._last_ack = _later(self._last_ack, session.last_ack)
+
+    def now(self, machine: ConnectionMachine, sessions: Iterable[Session]) -> ConnectionStatus:
+        """Return a copy of the status as it is now."""
+        status = self.status
+        status.state = machine.state
+        status.session = machine.session
+        status.ready = machine.ready
+        status.failures = machine.failures
+        status.draining = machine.old
+        status.reading_paused = machine.paused
+        status.reconnects = machine.reconnects
+        for session in sessions:
+            self.note_times(session)
+        status.last_frame_at = self._at(self._last_message)
+        status.last_ack_at = self._at(self._last_ack)
+        status.next_dial_at = self._at(machine.retry_at)
+        return msgspec.structs.replace(status)
+
+    def wall_ms(self, monotonic: float) -> int:
+        """Return the wall time of a monotonic moment, as seen from now."""
+        return self._clock.wall_ms() - round((self._clock.monotonic() - monotonic) * 1000)
+
+    def _at(self, monotonic: float | None) -> str | None:
+        return None if monotonic is None else rfc3339_ms(self.wall_ms(monotonic))
+
+
+def _later(known: float | None, moment: float | None) -> float | None:
+    if known is None or moment is None:
+        return known if moment is None else moment
+    return max(known, moment)
