@@ -64,7 +64,7 @@ class HttpAnswer:
         """Return the answer as the guest may see it, and what was taken out.
 
         Everything declared for the target is taken, asked for or not. A body that is not whole JSON
-        is withheld while anything is declared: the value may stand in it where nobody can point.
+        is withheld while anything is declared: the value may stand in it where no pointer reaches.
         """
         declared = tuple(declared)
         document = self.body if self.body_kind is BodyKind.JSON else None
@@ -118,7 +118,7 @@ def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple
     """Return the body for the guest: JSON where it says so and is, else text, else base64.
 
     JSON of more than `json_values` values is text: the guest may parse it, in its own time.
-    `encoded` means a content coding that nobody asked for: nothing is inflated on this side, so the
+    `encoded` means a content coding not asked for: nothing is inflated on this side, so the
     bytes are handed over. `cut` means that `data` is only the beginning.
     """
     if not data:

@@ -41,7 +41,7 @@ class Client(ClientProtocol):
         """Write one unfragmented message: what `send_text` does, in a quarter of its time.
 
         The mask is unpredictable (RFC 6455 10.3). It matters here as it does in a browser: the
-        payload is chosen by code that nobody trusts, which could otherwise speak plain HTTP to
+        payload is chosen by untrusted code, which could otherwise speak plain HTTP to
         whatever lies in between.
         """
         at = self._mask_at

@@ -166,7 +166,7 @@ class Exchange:
     def _broken(self, exc: h11.RemoteProtocolError, waiting: bytes) -> RequestFailure:
         if _SWITCHING.match(waiting):
             return RequestFailure(
-                "request.upgrade", "the server switches to another protocol; nobody asked it to"
+                "request.upgrade", "the server switches to another protocol unasked"
             )
         if exc.error_status_hint == 431:
             return self._head_too_large()

@@ -55,7 +55,7 @@ class RequestClient:
         self._limits = limits
         self._tls = TlsContext(tls)
         self._under_way = asyncio.Semaphore(limits.requests)
-        self._lanes: dict[str, _Lane] = {}
+        self._shares: dict[str, _Share] = {}
 
     async def send(
         self, prepared: PreparedRequest, authorise: Authorise
@@ -66,20 +66,20 @@ class RequestClient:
         each redirect; it must answer for the target that `prepared` names and no other.
         """
         limits = self._limits
-        lane = self._lanes.setdefault(prepared.plugin, _Lane.of(limits))
-        if lane.users >= limits.requests_per_plugin + limits.requests_waiting:
+        share = self._shares.setdefault(prepared.plugin, _Share.of(limits))
+        if share.users >= limits.requests_per_plugin + limits.requests_waiting:
             return HttpFailure(
                 error=RequestFailure(
                     "request.busy",
                     f"{limits.requests_waiting} requests of this plugin wait already",
                 )
             )
-        lane.users += 1
-        trip = _Trip(authorise, lane.routes)
+        share.users += 1
+        trip = _Trip(authorise, share.routes)
         try:
             async with timeout(limits.request_ms, f"{prepared.place.display} did not answer"):
                 self._check_allowed(prepared, trip)
-                async with lane.running, self._under_way:
+                async with share.running, self._under_way:
                     return await self._follow(prepared, trip)
         except ConnectionFailure as exc:
             return trip.failed(
@@ -88,10 +88,10 @@ class RequestClient:
         except YoiError as exc:
             return trip.failed(exc)
         finally:
-            lane.users -= 1
-            lane.routes.expire(self._clock.monotonic())
-            if not lane.users and not lane.routes:
-                self._lanes.pop(prepared.plugin, None)
+            share.users -= 1
+            share.routes.expire(self._clock.monotonic())
+            if not share.users and not share.routes:
+                self._shares.pop(prepared.plugin, None)
 
     def _check_allowed(self, request: PreparedRequest, trip: "_Trip") -> Decision:
         """Return the decision for `request` as it is now; raises when it has to wait."""
@@ -171,7 +171,7 @@ class RequestClient:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Share:
     """One plugin's share."""
 
     running: asyncio.Semaphore
@@ -179,7 +179,7 @@ class _Lane:
     users: int = 0
 
     @classmethod
-    def of(cls, limits: Limits) -> "_Lane":
+    def of(cls, limits: Limits) -> "_Share":
         return cls(asyncio.Semaphore(limits.requests_per_plugin), Routes(limits))
 
 

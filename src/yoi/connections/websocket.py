@@ -286,8 +286,8 @@ class AsyncioWebSocket(asyncio.Protocol):
         """Report the whole text frames that `data` begins with at `at`: the way of nearly all.
 
         Returns where the first other thing begins, and whether it is the beginning of a short text
-        frame to wait for. Whatever is not beyond doubt is left to the library: this lane may only
-        ever agree with it (tests/connections/test_lane.py).
+        frame to wait for. Whatever is not beyond doubt is left to the library: this way may only
+        ever agree with it (tests/connections/test_fast_path.py).
         """
         end = len(data)
         owner, max_bytes = self._owner, self._ws.max_message_size or 0
@@ -397,7 +397,7 @@ class AsyncioWebSocket(asyncio.Protocol):
             self._owner.on_closing()
 
     def _defect(self, exc: Exception) -> None:
-        """End a session whose owner raised: a socket that nobody reads must not stay open."""
+        """End a session whose owner raised: a socket that is not read must not stay open."""
         self._fail(YoiError("usage.internal", f"a message was not taken: {exc!r}"), 1011)
         self._loop.call_exception_handler(
             {"message": "a message was not taken", "exception": exc, "protocol": self}

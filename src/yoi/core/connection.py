@@ -209,7 +209,7 @@ class ConnectionMachine:
         return [*effects, *(self._current.pause() if self.paused else self._current.keep_alive())]
 
     def dial_failed(self, now: float, error: YoiError) -> list[Effect]:
-        """The dial failed; a denial by the grants is final until somebody starts it again."""
+        """The dial failed; a denial by the grants is final until it is started again."""
         delay_ms = self._dials.fail(now, error)
         if not is_final(error):
             return [*self._again(now, error, delay_ms), *self._dials.escalate()]
@@ -287,7 +287,7 @@ class ConnectionMachine:
             effects.append(left.gap(now))
         if self._current is not None or self.state is not ConnectionState.CLOSING:
             return [*effects, *self._try_successor(now)]
-        # It was the last thing that a stop waited for; or somebody opened again meanwhile.
+        # It was the last thing that a stop waited for; or the plugin opened again meanwhile.
         if self._follow is Follow.STOP:
             self._rest()
             return effects

@@ -27,7 +27,7 @@ class HeaderKind(StrEnum):
     FORWARDING = "forwarding"
     """Only a proxy: servers behind one believe what it says about who asks."""
     REWRITING = "rewriting"
-    """Nobody: some servers act on another method, path or host than the one that was granted."""
+    """Not allowed at all: some servers then act on another method or path than was granted."""
 
 
 NAMES = {

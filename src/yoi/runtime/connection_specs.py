@@ -105,7 +105,7 @@ def may_use(plugin: ResolvedPlugin, settings: ConnectionSettings) -> Decision:
         return Decision(
             allowed=False,
             code="denied.not_granted",
-            message=f"the ingress surface of {plugin.name} is off, so nobody hears {settings.name}",
+            message=f"the ingress surface of {plugin.name} is off, so {settings.name} is not heard",
             hint='add "ingress" to surfaces in yoi.toml, or leave surfaces out',
         )
     return decision

@@ -215,7 +215,7 @@ class PullSockets:
             self._leaving.add(socket)
 
     def _forget_oldest_ended(self) -> None:
-        """Keep few of those whose peer is gone but whose last messages nobody has read."""
+        """Keep few of those whose peer is gone and whose last messages are still unread."""
         ended = [h for h, held in self._held.items() if held.socket.state is not PullState.OPEN]
         for handle in ended[: max(0, len(ended) - self._limits.pull_sockets + 1)]:
             self.close(handle)

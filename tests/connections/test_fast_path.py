@@ -1,4 +1,4 @@
-"""The lean lane of the reader may only ever agree with the library it stands in front of."""
+"""The fast path of the reader may only ever agree with the library it stands in front of."""
 
 import asyncio
 import dataclasses
@@ -142,13 +142,13 @@ frames = st.one_of(
     cuts=st.lists(st.integers(0, 9000), max_size=8),
     pause_every=st.integers(0, 3),
 )
-def test_the_lane_agrees_with_the_library(stream, cuts, pause_every):
+def test_the_fast_path_agrees_with_the_library(stream, cuts, pause_every):
     """Same messages, same order, same verdict, however the bytes are cut and reading pauses."""
     points = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     chunks = [stream[a:b] for a, b in itertools.pairwise(points)]
-    with_lane = asyncio.run(outcome(AsyncioWebSocket, chunks, pause_every))
+    fast = asyncio.run(outcome(AsyncioWebSocket, chunks, pause_every))
     without = asyncio.run(outcome(LibraryOnly, chunks, pause_every))
-    assert with_lane == without
+    assert fast == without
 
 
 async def test_a_fault_behind_a_pause_is_reported_after_it():
