@@ -4,14 +4,28 @@ tests/docs fails when a page is out of date.
 """
 
 import dataclasses
+import json
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from yoi.cli import schemas
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
-from yoi.permissions import headers
+from yoi.packages import connections, declarations, enablement, manifest
+from yoi.permissions import headers, secrets, targets
 from yoi.protocol.diagnostics import NOTICES
+from yoi.secrets import workspace
+from yoi.serving import host_settings
+from yoi.serving import settings as serving
+from yoi.toml import TableSpec, json_schema, key_rows
+from yoi.workers import profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HERE = Path(__file__).parent / "reference"
+SCHEMAS = Path(__file__).parent.parent / "src" / "yoi" / "_schemas"
 
 
 def errors() -> str:
@@ -108,7 +122,121 @@ def header_rules() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"errors.md": errors, "headers.md": header_rules, "limits.md": limits}
+_KEYS = {
+    "manifest": manifest.MANIFEST,
+    "runtime": declarations.RUNTIME,
+    "tools": declarations.TOOL,
+    "services": declarations.SERVICE,
+    "ingresses": declarations.INGRESS,
+    "connections": connections.CONNECTION,
+    "backoff": connections.BACKOFF,
+    "reconnect": connections.RECONNECT,
+    "last": connections.LAST,
+    "secrets": secrets.REQUESTED_SECRET,
+    "captures": secrets.CAPTURE,
+}
+_BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end of keys -->)", re.DOTALL)
+
+
+def manifest_page() -> str:
+    """Return docs/reference/manifest.md: its tables of keys are made, the rest is written."""
+    page = (HERE / "manifest.md").read_text(encoding="utf-8")
+    return _BLOCK.sub(lambda m: m[1] + "\n".join(key_rows(_KEYS[m[2]])) + "\n" + m[3], page)
+
+
+_YOI_TOML = (
+    ("[[plugins.enabled]]", enablement.ENTRY),
+    ("[plugins.enabled.grants]", enablement.GRANTS),
+    ("[[plugins.enabled.grants.websocket]]", targets.TARGETS[targets.TargetKind.WEBSOCKET]),
+    ("[[plugins.enabled.grants.request]]", targets.TARGETS[targets.TargetKind.REQUEST]),
+    ("[[plugins.enabled.grants.secrets]]", secrets.GRANTED_SECRET),
+    ("[[workers]]", profile.WORKER),
+    ("[[workers.tools]]", profile.TOOL),
+    ("[[workers.notify]]", profile.NOTIFY),
+    ("[[workers.script]]", profile.SCRIPT),
+    ("[observation]", serving.OBSERVATION),
+    ("[runtime]", serving.RUNTIME),
+    ("[[backend.runtimes]]", serving.UPSTREAM),
+    ("[secrets]", workspace.SECRETS),
+)
+
+
+def yoi_toml() -> str:
+    """Return docs/reference/yoi-toml.md."""
+    return _tables(
+        [
+            "# yoi.toml",
+            "",
+            "`.yoi/yoi.toml` says what a workspace runs. What it says is in force as far as the",
+            "operator of this account decided it ([trust](../design/trust.md)). A table or key",
+            "that is not here is refused. An editor completes and checks it after",
+            "`yoi schema yoi-toml > .yoi/yoi-toml.schema.json`, with this first line of the file:",
+            "",
+            "```toml",
+            "#:schema ./yoi-toml.schema.json",
+            "```",
+            "",
+            "This page is generated from the tables that the parsers use.",
+        ],
+        _YOI_TOML,
+    )
+
+
+def host_toml() -> str:
+    """Return docs/reference/host-toml.md."""
+    return _tables(
+        [
+            "# host.toml",
+            "",
+            "What the operator says about this machine: `yoi/host.toml` below `$XDG_CONFIG_HOME`",
+            "or `~/.config`, the file that `YOI_HOST_CONFIG` names, or `--host-config FILE` of",
+            "`yoi serve`, `yoi runtime` and `yoi backend`. It is read once, at the start. No",
+            "workspace can change it. A file or folder that other accounts can write, or that",
+            "belongs to another account than this one and root, is refused; so is a table or key",
+            "that is not here. `yoi schema host-toml` prints its JSON Schema.",
+            "",
+            "This page is generated from the tables that the parser uses.",
+            "",
+            "```toml",
+            "[host]",
+            "connections = 500",
+            "",
+            "[network]",
+            'assume_public = ["198.18.0.0/15"]',
+            "```",
+            "",
+            "`[observation]` and `[runtime]` are written as in [yoi.toml](yoi-toml.md) and take",
+            "the place of the workspace's tables as a whole; relative paths are below the folder",
+            "of host.toml.",
+        ],
+        (("[host]", host_settings.HOST), ("[network]", host_settings.NETWORK)),
+    )
+
+
+def _tables(lines: list[str], tables: "Iterable[tuple[str, TableSpec[Any]]]") -> str:
+    for heading, spec in tables:
+        lines += ["", f"## {heading}", "", spec.about, "", *key_rows(spec)]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "errors.md": errors,
+    "headers.md": header_rules,
+    "host-toml.md": host_toml,
+    "limits.md": limits,
+    "manifest.md": manifest_page,
+    "yoi-toml.md": yoi_toml,
+}
+
+
+def schema_of(document: schemas.Document) -> str:
+    """Return the JSON Schema that the wheel ships for `document`."""
+    made = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": str(document),
+        **json_schema(schemas.described()[document]),
+    }
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
 def _tree(cls: type[YoiError]) -> list[type[YoiError]]:
@@ -135,6 +263,8 @@ def main() -> None:
     """Write every page."""
     for name, make in PAGES.items():
         (HERE / name).write_text(make(), encoding="utf-8")
+    for document in schemas.Document:
+        (SCHEMAS / f"{document}.schema.json").write_text(schema_of(document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -120,3 +120,11 @@ def test_exit_statuses():
 @pytest.mark.parametrize("code", CODES)
 def test_no_error_exits_0(code):
     assert exit_for(YoiError(code, "x")) != 0
+
+
+@pytest.mark.parametrize("name", ["manifest", "yoi-toml", "host-toml"])
+def test_schema_prints_what_the_wheel_ships(name, yoi):
+    plain, as_json = yoi("schema", name), yoi("schema", name, "--json")
+    assert (plain.status, as_json.status) == (0, 0)
+    assert json.loads(plain.out)["properties"]
+    assert json.loads(as_json.out) == {"file": name, "schema": json.loads(plain.out)}

@@ -196,7 +196,7 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(SECTIONS["observation"].keys) == set(serving_settings.OBSERVATION.keys)
     assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)
     assert known(SECTIONS["upstream"].keys) == set(serving_settings.UPSTREAM.keys)
-    assert known(SECTIONS["secrets"].keys) == set(secret_settings._KEYS)
+    assert known(SECTIONS["secrets"].keys) == set(secret_settings.SECRETS.keys)
 
 
 def rules(keys: Any) -> Any:

@@ -44,6 +44,13 @@ def test_pages_made_from_code_are_up_to_date(page):
     assert written == generator().PAGES[page](), "run: python docs/generate.py"
 
 
+@pytest.mark.parametrize("document", generator().schemas.Document)
+def test_schemas_in_the_wheel_are_up_to_date(document):
+    made = generator()
+    written = (made.SCHEMAS / f"{document}.schema.json").read_text(encoding="utf-8")
+    assert written == made.schema_of(document), "run: python docs/generate.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_leads_somewhere(page):
     for target, _ in LINK.findall(page.read_text(encoding="utf-8")):

@@ -20,6 +20,7 @@ from yoi.cli import (
     doctor,
     plugin,
     runtime,
+    schemas,
     secret,
     serve,
     service,
@@ -53,6 +54,7 @@ app.add_typer(secret.app, name="secret")
 app.add_typer(token.app, name="token")
 app.command("trust")(trust.trust)
 app.command("demo")(demo.demo)
+app.command("schema")(schemas.schema)
 app.command("doctor")(doctor.doctor)
 
 

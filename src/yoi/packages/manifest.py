@@ -184,7 +184,7 @@ MANIFEST = TableSpec(
         ),
         Key(
             "connections",
-            Rows(CONNECTION, unique="name"),
+            Rows(CONNECTION, LIMITS.connections_per_plugin, unique="name"),
             "see [`[[connections]]`](#connections)",
             default=(),
         ),

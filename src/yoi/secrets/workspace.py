@@ -4,12 +4,11 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from yoi.display import printable
 from yoi.errors import SecretError
 from yoi.limits import LIMITS
 from yoi.secrets.file_store import EncryptedFileStore
@@ -17,8 +16,9 @@ from yoi.secrets.files import read_private
 from yoi.secrets.keyring_store import KeyringStore, system_keyring
 from yoi.secrets.keys import KeyFile, Passphrase, Prompt
 from yoi.secrets.store import SecretStore
+from yoi.toml import Bad, Choice, Faults, Key, Parsed, Row, TableSpec, Text, joined
 
-_KEYS = ("store", "unlock", "key_file")
+_PATH_CHARS = 4096
 
 
 class Place(StrEnum):
@@ -61,22 +61,48 @@ class Settings:
     @classmethod
     def parse(cls, table: Any, workspace: Path) -> "Settings":
         """Return the settings in a `[secrets]` table; a relative key_file is below `workspace`."""
-        if not isinstance(table, dict):
-            raise _bad("secrets must be a table")
-        for key, value in table.items():
-            if key not in _KEYS:
-                raise _bad(f"secrets.{printable(key, 60)} is not a key (known: {', '.join(_KEYS)})")
-            if not isinstance(value, str):
-                raise _bad(f"secrets.{key} must be text")
-        place = _choice(table, "store", Place, Place.FILE)
-        unlock = _choice(table, "unlock", UnlockBy, UnlockBy.KEY_FILE)
-        if place is Place.KEYRING and len(table) > 1:
-            raise _bad("secrets.unlock and key_file do not go with the keyring")
-        written = table.get("key_file")
-        if written is not None and (unlock is not UnlockBy.KEY_FILE or not written):
-            raise _bad('secrets.key_file is a path, and goes with unlock = "key-file"')
-        key_file = None if written is None else workspace / Path(written).expanduser()
-        return cls(place, unlock, key_file)
+        faults = Faults()
+        settings = SECRETS.read(table, "secrets", faults)
+        if isinstance(settings, Bad):
+            raise joined([_bad(f"{one.at} {one.message}") for one in faults], faults.count)
+        if settings.key_file is None:
+            return settings
+        return replace(settings, key_file=workspace / settings.key_file)
+
+
+def _settings(row: Row) -> Settings:
+    store, unlock = row["store"], row["unlock"]
+    if store is Place.KEYRING and (row.has("unlock") or row.has("key_file")):
+        row.fault("value", "store", "is the keyring: unlock and key_file do not go with it")
+    elif row.has("key_file") and unlock is not UnlockBy.KEY_FILE:
+        row.fault("value", "key_file", 'goes with unlock = "key-file"')
+    return Settings(store, unlock, row["key_file"])
+
+
+SECRETS = TableSpec(
+    (
+        Key(
+            "store",
+            Parsed(Choice(Place), Place),
+            "where the secrets are: an encrypted file of the workspace, or the system's keyring",
+            default=Place.FILE,
+        ),
+        Key(
+            "unlock",
+            Parsed(Choice(UnlockBy), UnlockBy),
+            "what opens the encrypted file",
+            default=UnlockBy.KEY_FILE,
+        ),
+        Key(
+            "key_file",
+            Parsed(Text(_PATH_CHARS), lambda text: Path(text).expanduser(), "path"),
+            "the key file; a relative path is below the workspace",
+            default_words="the account's own",
+        ),
+    ),
+    _settings,
+    about="Which secret store the workspace uses, see [secrets](../how-to/secrets.md).",
+)
 
 
 def open_store(workspace: Path, settings: Settings, prompt: Prompt) -> SecretStore:
@@ -112,14 +138,6 @@ def default_key_file(environment: Mapping[str, str], home: Path) -> Path:
     base = environment.get("XDG_CONFIG_HOME", "")
     config = Path(base) if base.startswith("/") else home / ".config"
     return config / "yoi" / "secret.key"
-
-
-def _choice(table: dict[str, Any], key: str, kind: Any, default: Any) -> Any:
-    try:
-        return kind(table.get(key, default))
-    except ValueError:
-        choices = ", ".join(f'"{one}"' for one in kind)
-        raise _bad(f"secrets.{key} must be one of {choices}") from None
 
 
 def _bad(message: str) -> SecretError:
