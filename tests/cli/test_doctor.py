@@ -7,6 +7,7 @@ import pytest
 
 from yoi.cli import doctor_checks
 from yoi.cli.doctor_checks import CHECKS, Finding, Place
+from yoi.testing.trusting import trust_workspace
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ def test_a_broken_package_and_a_missing_one_are_warnings(place):
     (place.folder / "yoi.toml").write_text(
         f'[[plugins.enabled]]\nid = "project:gone"\nversion = "1"\ndigest = "sha256:{"0" * 64}"\n'
     )
+    trust_workspace(place.folder.parent)
     findings = doctor_checks.plugins(place)
     assert [finding.name for finding in findings if finding.level == "warn"] == ["store", "enabled"]
 

@@ -14,6 +14,8 @@ from tests.cli.packages import (
     write_plugin,
 )
 
+from yoi.testing.trusting import trust_workspace
+
 FORMS = pytest.mark.parametrize("form", ["txt", "json"])
 
 
@@ -119,6 +121,7 @@ def test_list(form, yoi, workspace, golden):
         + '\n[[plugins.enabled]]\nid = "project:gone"\nversion = "1"\n'
         + f'digest = "sha256:{"0" * 64}"\n'
     )
+    trust_workspace(workspace)
     ran = yoi("plugin", "list", *flags(form))
     assert ran.status == 0
     golden(f"list.{form}", ran.out)

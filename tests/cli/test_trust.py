@@ -137,7 +137,9 @@ def test_a_clone_brings_no_grant(yoi, workspace, relay, tmp_path, monkeypatch):
     screen = yoi("trust", "--show").out
     assert "plugin relay: new" in screen
     assert "wss://gateway.example.com" in screen
-    for command in (["plugin", "list"], ["doctor"]):
+    (item,) = json.loads(yoi("plugin", "list", "--json").out)["items"]
+    assert item["status"] != "active", "what is pending is not shown as working"
+    for command in (["plugin", "list"], ["plugin", "show", "relay"], ["doctor"]):
         ran = yoi(*command)
         assert "plugin relay" in ran.out + ran.err
         assert "yoi trust" in ran.out + ran.err
@@ -227,3 +229,42 @@ def test_a_person_is_asked_before_anything_is_adopted(yoi, workspace):
     assert yoi("token", "list").status == 1
     assert at_terminal(workspace, b"y\n", "trust", "--adopt")[0] == 0
     assert yoi("token", "list").status == 0
+
+
+NEVER = """
+import pathlib, sys
+pathlib.Path({mark!r}).write_text("ran")
+class Relay: pass
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["plugin", "list"],
+        ["plugin", "show", "relay"],
+        ["plugin", "check", "relay"],
+        ["trust", "--show"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
+def test_looking_at_a_workspace_runs_nothing_of_its_plugins(
+    command, yoi, workspace, relay, monkeypatch, tmp_path
+):
+    """P2: not in a sandbox, not in a child, and above all not in this process."""
+    mark = tmp_path / "ran"
+    (relay / "plugin.py").write_text(NEVER.format(mark=str(mark)))
+    yoi("plugin", "enable", "./relay", *YES)
+
+    from yoi.sandbox import Sandbox
+
+    def never(*_, **__):
+        raise AssertionError("a guest was loaded")
+
+    monkeypatch.setattr(Sandbox, "load_python", never)
+    monkeypatch.setattr(Sandbox, "load_component", never)
+    monkeypatch.syspath_prepend(str(relay))
+    ran = yoi(*command)
+    assert "a guest was loaded" not in ran.out + ran.err
+    assert not mark.exists()

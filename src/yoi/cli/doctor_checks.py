@@ -122,8 +122,9 @@ def workspace(place: Place) -> list[Finding]:
 
 def plugins(place: Place) -> list[Finding]:
     """Report packages that cannot be read, and enabled plugins that will not run."""
-    from yoi.packages import Enablement, resolve
-    from yoi.runtime.workspace import inventory, operator_file
+    from yoi.cli.pending import enablement
+    from yoi.packages import resolve
+    from yoi.runtime.workspace import inventory
 
     found = inventory(place.workspace)
     findings = [
@@ -132,7 +133,7 @@ def plugins(place: Place) -> list[Finding]:
     ]
     findings.append(Finding("store", "ok", f"{len(found.packages)} packages can be read"))
     try:
-        resolution = resolve(found, Enablement.load(operator_file(place.workspace)))
+        resolution = resolve(found, enablement(place.workspace))
     except YoiError as exc:
         return [*findings, _failed("enabled", exc)]
     for problem in resolution.diagnostics:

@@ -9,7 +9,7 @@ from yoi.cli import developing, enabling
 from yoi.cli.exits import Exit
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
-from yoi.cli.pending import mention_pending
+from yoi.cli.pending import enablement, mention_pending
 
 if TYPE_CHECKING:
     from yoi.packages import Enablement, Inspection, Inventory, Package
@@ -67,11 +67,10 @@ def new(
 def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the packages in the stores, what is enabled, and what is wrong with either."""
     from yoi.cli import plugin_view
-    from yoi.packages import Enablement
-    from yoi.runtime.workspace import inventory, operator_file
+    from yoi.runtime.workspace import inventory
 
     folder = workspace_folder(workspace)
-    items = listing(inventory(folder), Enablement.load(operator_file(folder)))
+    items = listing(inventory(folder), enablement(folder))
     output = Output("plugin list", as_json)
     pending = mention_pending(folder, output)
     output.show(
@@ -92,14 +91,15 @@ def show(
     from yoi.cli import plugin_view
     from yoi.cli.layout import lines
     from yoi.cli.sources import find_package, runs_in
-    from yoi.packages import Enablement
-    from yoi.runtime.workspace import inventory, operator_file
+    from yoi.runtime.workspace import inventory
 
     folder = workspace_folder(workspace)
     package = find_package(reference, inventory(folder))
-    found = inspections(package, Enablement.load(operator_file(folder)))
-    Output("plugin show", as_json).show(
-        {"items": [one.to_json() for one in found]},
+    found = inspections(package, enablement(folder))
+    output = Output("plugin show", as_json)
+    pending = mention_pending(folder, output)
+    output.show(
+        {"items": [one.to_json() for one in found], "pending": pending},
         lambda: lines(plugin_view.inspection(one, runs_in(package)) for one in found),
     )
 
