@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import shutil
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from yoi.client import Event, Resumed, Server, Snapshot, Target, observe
 from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
+from yoi.serving.keys import keys_file
 from yoi.serving.principals import Redaction
 from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
 from yoi.types import Secret
@@ -123,6 +125,32 @@ async def test_without_persistence_what_was_missed_is_said_and_a_snapshot_follow
             first, second = await stream.frames(2)
             assert first.diagnostic.name == "cursor_expired"
             assert second.envelope.event_id.endswith(".s")
+
+
+async def test_two_backends_with_the_same_keys_serve_a_client_in_turn(tmp_path) -> None:
+    runtime = Runtime("w")
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    key = token(folders[0])
+    shutil.copytree(folders[0] / ".yoi", folders[1] / ".yoi")
+    async with started(runtime), backend(folders[0], runtime.remote()) as one:
+        shutil.copy2(keys_file(folders[0]), keys_file(folders[1]))
+        async with backend(folders[1], runtime.remote()) as other:
+            async with (
+                observe(target(one, key)) as first,
+                observe(target(other, key)) as second,
+            ):
+                await heard(first, Snapshot)
+                await heard(second, Snapshot)
+                runtime.say(text("a"))
+                before = await heard(first, Event)
+                assert (await heard(second, Event)).event_id == before.event_id
+                runtime.say(text("b"))
+                await heard(second, Event)
+            async with observe(target(other, key), cursor=before.cursor) as moved:
+                await heard(moved, Resumed)
+                assert (await heard(moved, Event)).event == text("b")
 
 
 async def test_two_runtimes_one_here_and_one_elsewhere(tmp_path) -> None:

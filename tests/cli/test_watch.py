@@ -283,7 +283,7 @@ def test_a_host_that_is_started_again_is_found_at_its_new_port(yoi, serving, wor
     assert moved.status == 0
     assert moved.err.splitlines() == [
         "-- the connection was lost; trying again, first in 0.1 s",
-        "-- nobody knows where the server is now; trying again, first in 0.2 s",
+        "-- the server's address is not known now; trying again, first in 0.2 s",
         "-- the server answered 401; trying again, first in 0.4 s",
         "-- connected again",
         "-- resumed: exactly what was missed follows",

@@ -12,7 +12,7 @@ from yoi.cli.output import Output, console
 from yoi.errors import ControlError, ObserveError, UsageError
 
 if TYPE_CHECKING:
-    from yoi.cli.watch_places import Place
+    from yoi.cli.watch_locations import Location
     from yoi.client import RuntimeListing
 
 _HINTS = {
@@ -47,7 +47,7 @@ def watch(
     ] = None,
     cursor: Annotated[
         str | None,
-        typer.Option("--cursor", metavar="CURSOR", help="Go on after this place, exactly."),
+        typer.Option("--cursor", metavar="CURSOR", help="Go on after this position, exactly."),
     ] = None,
     every: Annotated[
         float,
@@ -74,39 +74,41 @@ def watch(
     if cursor is not None and name is None:
         raise UsageError(
             "usage.arguments",
-            "a cursor is a place of one worker or service",
+            "a cursor is a position of one worker or service",
             hint="yoi watch NAME --cursor CURSOR",
         )
-    from yoi.cli.watch_places import Elsewhere, OfWorkspace, instead
+    from yoi.cli.watch_locations import RemoteLocation, WorkspaceLocation, instead
 
     output = Output("watch", as_json)
-    place: Place | None = None
+    location: Location | None = None
     try:
         if url is None or token_file is None:
-            place = OfWorkspace(workspace_folder(workspace), ca, runtime)
+            location = WorkspaceLocation(workspace_folder(workspace), ca, runtime)
         else:
-            place = Elsewhere(url, token_file, ca, runtime)
+            location = RemoteLocation(url, token_file, ca, runtime)
         if name is None:
             once = None if console().is_terminal else 1
-            _all(place, output, every, count or once)
+            _all(location, output, every, count or once)
         else:
-            _one(place, name, cursor, output)
+            _one(location, name, cursor, output)
     except ObserveError as exc:
         hint = exc.hint or _HINTS.get(exc.code)
-        if exc.code == "observe.not_found" and place is not None and name is not None:
-            hint = instead(place, name) or hint
+        if exc.code == "observe.not_found" and location is not None and name is not None:
+            hint = instead(location, name) or hint
         raise ObserveError(exc.code, exc.message, hint=hint, **exc.fields) from None
 
 
-def _one(place: "Place", name: str, cursor: str | None, output: Output) -> None:
+def _one(location: "Location", name: str, cursor: str | None, output: Output) -> None:
     import asyncio
 
     from yoi.cli import watch_view
     from yoi.client import observe
 
-    target = place.target(name)
+    target = location.target(name)
     screen = watch_view.Screen(output, target.subject)
-    watch = observe(target, cursor=cursor, tls=place.tls, locate=place.locator(target.subject))
+    watch = observe(
+        target, cursor=cursor, tls=location.tls, locate=location.locator(target.subject)
+    )
 
     async def follow() -> None:
         async with watch:
@@ -121,7 +123,7 @@ def _one(place: "Place", name: str, cursor: str | None, output: Output) -> None:
             output.note(watch_view.resume_hint(_command(), watch.cursor))
 
 
-def _all(place: "Place", output: Output, every: float, count: int | None) -> None:
+def _all(location: "Location", output: Output, every: float, count: int | None) -> None:
     from yoi.cli import watch_view
     from yoi.cli.watching import follow
 
@@ -129,7 +131,7 @@ def _all(place: "Place", output: Output, every: float, count: int | None) -> Non
 
     def look() -> tuple[list["RuntimeListing"], str]:
         try:
-            last[:] = [place.runtimes()]
+            last[:] = [location.runtimes()]
         except (ControlError, ObserveError) as exc:
             if not last or exc.code not in ("control.unreachable", "observe.unreachable"):
                 raise

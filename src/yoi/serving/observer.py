@@ -71,7 +71,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def __init__(self, context: ObserverContext, **_: Any) -> None:
         self._context = context
-        self._wire = ServerProtocol(
+        self._protocol = ServerProtocol(
             select_subprotocol=_select, max_size=context.limits.observer_input_bytes
         )
         self._transport: asyncio.Transport | None = None
@@ -112,7 +112,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """End: an observer that half-closes hears nothing either."""
-        self._wire.receive_eof()
+        self._protocol.receive_eof()
         return False
 
     def pause_writing(self) -> None:
@@ -225,10 +225,10 @@ class ObserverProtocol(asyncio.Protocol):
             transport = self._transport
             if transport is None or transport.is_closing():
                 return
-            self._wire.receive_data(data[start : start + most])
-            for event in self._wire.events_received():
+            self._protocol.receive_data(data[start : start + most])
+            for event in self._protocol.events_received():
                 self._heard(event)
-            if self._wire.handshake_exc is not None and not self._answering:
+            if self._protocol.handshake_exc is not None and not self._answering:
                 self._reject_unread()
             self._flush()
 
@@ -246,9 +246,9 @@ class ObserverProtocol(asyncio.Protocol):
     def _reject_unread(self) -> None:
         """Answer a request that cannot be one for a WebSocket: too long, or with a body."""
         self._context.sockets.count_refused("handshake")
-        self._wire.data_to_send()  # its own words
+        self._protocol.data_to_send()  # its own words
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        if isinstance(self._wire.handshake_exc, InvalidMessage):
+        if isinstance(self._protocol.handshake_exc, InvalidMessage):
             status = HTTPStatus.BAD_REQUEST
         assert self._transport is not None
         self._transport.write(_not_a_handshake(status).serialize())
@@ -256,7 +256,7 @@ class ObserverProtocol(asyncio.Protocol):
 
     async def _handshake(self, request: Request) -> None:
         try:
-            response = self._wire.accept(request)
+            response = self._protocol.accept(request)
             if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
                 self._context.sockets.count_refused("handshake")
                 self._reject(_not_a_handshake(HTTPStatus(response.status_code)))
@@ -291,7 +291,7 @@ class ObserverProtocol(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        self._wire.send_response(response)
+        self._protocol.send_response(response)
         self._flush()
         if isinstance(answer, Declined):
             self._decline(answer)
@@ -321,7 +321,7 @@ class ObserverProtocol(asyncio.Protocol):
     def _reject(self, response: Response) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        self._wire.send_response(response)
+        self._protocol.send_response(response)
         self._flush()
         self._transport.close()
 
@@ -331,15 +331,15 @@ class ObserverProtocol(asyncio.Protocol):
         self._context.hub.counters.refused_input += 1
         if self._watcher is not None:
             self._watcher.close("observation_only")
-        elif not self._finished and self._wire.state is OPEN:
+        elif not self._finished and self._protocol.state is OPEN:
             self._decline(Declined("observation_only"))
 
     def _close(self, code: CloseCode) -> None:
         if self._finished:
             return
         self._finished = True
-        if self._wire.state is OPEN:
-            self._wire.send_close(code, _REASON[code])
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(code, _REASON[code])
         self._flush()
         self._arm()
 
@@ -355,13 +355,13 @@ class ObserverProtocol(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        for data in self._wire.data_to_send():
+        for data in self._protocol.data_to_send():
             if data:
                 self._buffer(transport, data)
             else:
                 transport.close()  # the protocol's end of stream
                 return
-        if self._wire.close_expected():
+        if self._protocol.close_expected():
             self._arm()
 
 

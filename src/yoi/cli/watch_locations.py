@@ -19,7 +19,7 @@ from yoi.secrets.files import read_private
 from yoi.types import Secret
 
 
-class Place(Protocol):
+class Location(Protocol):
     """A backend, however it is found."""
 
     tls: ssl.SSLContext | None
@@ -45,7 +45,7 @@ class _Access(msgspec.Struct):
     runtime_id: str
 
 
-class OfWorkspace:
+class WorkspaceLocation:
     """What `yoi serve` or `yoi backend` shows in a workspace: where may be new with each start."""
 
     def __init__(self, folder: Path, ca: Path | None, runtime: str | None) -> None:
@@ -88,7 +88,7 @@ class OfWorkspace:
             ) from None
 
 
-class Elsewhere:
+class RemoteLocation:
     """A backend at a URL, with a token from a file."""
 
     def __init__(self, url: str, token_file: Path, ca: Path | None, runtime: str | None) -> None:
@@ -112,11 +112,11 @@ class Elsewhere:
         return _chosen(_listed(self._server, self.tls), self._runtime)
 
 
-def instead(place: Place, name: str) -> str | None:
+def instead(location: Location, name: str) -> str | None:
     """Return what somebody who asked for `name` in vain may have meant, if anything."""
     kind, plain = _named(name)
     try:
-        listed = place.runtimes()
+        listed = location.runtimes()
     except ObserveError as exc:
         return exc.hint
     except ControlError:
