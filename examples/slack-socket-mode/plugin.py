@@ -60,6 +60,10 @@ class Slack(Plugin):
         match event:
             case StartedEvent():
                 return link.ask(event.id)
+            case OpenEvent(reason="still_open"):
+                # Another instance opened it, and what it knew of it is gone: StartedEvent asks for
+                # a new address, and the host lets this session go when its successor is there.
+                return None
             case OpenEvent():
                 return link.opened(event.session or "")
             case CloseEvent():

@@ -210,7 +210,14 @@ class FakeLink:
             self.end(code)
 
     def status(self) -> ConnectionStatus:
-        return ConnectionStatus(name="gateway", ingress="events", url="ws://x/", state="open")
+        return ConnectionStatus(
+            name="gateway",
+            ingress="events",
+            url="ws://x/",
+            state="open",
+            session=self.session,
+            connected_since="2026-01-01T00:00:00.000Z" if self.session else None,
+        )
 
 
 class NoWorkers:
@@ -238,6 +245,7 @@ class Bench:
         limits: Limits = QUICK,
         deliver: frozenset[EventKind] = frozenset(EventKind),
         told_of_start: tuple[str, ...] = (),
+        told_of_replacement: tuple[str, ...] = (),
         may_notify: Callable[[str], Decision] = lambda _: ALLOWED,
         notifier: Notifier | None = None,
         asked: PermissionSet | None = None,
@@ -273,6 +281,7 @@ class Bench:
             ingresses=(IngressPolicy("events", overflow, max_events),),
             rules={"events": IngressRules(deadline_ms=100, attempts=3)},
             told_of_start=told_of_start,
+            told_of_replacement=told_of_replacement,
             tools=(PluginTool("echo", "t", "", {"type": "object"}, "project:echo", "sha256:0"),),
             may_notify=may_notify,
             injector=injector,

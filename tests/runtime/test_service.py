@@ -558,3 +558,70 @@ async def test_a_loss_is_told_once_there_is_room_though_no_further_frame_comes(b
     (gap,) = [d for d in bench.diagnostics if d.code == "notice.gap"]
     assert gap.fields["count"] == 4
     assert bench.service.status().connections[0].queue_drops == 4
+
+
+async def test_a_replaced_instance_hears_first_what_is_open():
+    """B4, D4: ids that must grow on one socket are not guessed, a subscription is not forgotten."""
+    second = FakeInstance()
+    heard = []
+    second.answer = lambda event: heard.append(event) or NO_COMMANDS
+    bench = await running(FakeInstance(echo), second, told_of_replacement=("events",))
+    bench.turns.hold()
+    bench.link.receive("in hand")
+    await bench.settle()
+    bench.turns.release()
+    await bench.settle()
+    bench.service._dispatcher.detach()
+    bench.link.receive("waits")
+    await bench.service.restart()
+    await bench.settle()
+    started, opened, frame = heard
+    assert started.kind == EventKind.STARTED
+    session = {
+        "connection": "gateway",
+        "session": "session1",
+        "since": "2026-01-01T00:00:00.000Z",
+        "subprotocol": None,
+        "ready": False,
+    }
+    assert started.payload == {
+        "restarts": 0,
+        "replaced": True,
+        "connections": [session],
+        "timers": [],
+    }
+    assert (opened.kind, opened.session) == (EventKind.OPEN, "session1")
+    assert (opened.payload["reason"], opened.payload["since"]) == ("still_open", session["since"])
+    assert frame.text == "waits"
+
+
+async def test_an_open_that_still_waits_is_not_told_twice():
+    second, heard = FakeInstance(), []
+    second.answer = lambda event: heard.append(event) or NO_COMMANDS
+    bench = Bench([FakeInstance(), second], told_of_replacement=("events",))
+    await bench.service.start()
+    bench.service._dispatcher.detach()
+    bench.link.arrive()
+    await bench.service.restart()
+    await bench.settle()
+    assert [event.kind for event in heard] == [EventKind.STARTED, EventKind.OPEN]
+    assert heard[1].payload["reason"] == "first"
+
+
+async def test_what_a_lost_instance_was_told_is_told_anew_to_the_next_not_twice():
+    second, third, heard = FakeInstance(), FakeInstance(), []
+    third.answer = lambda event: heard.append(event) or NO_COMMANDS
+    bench = await running(FakeInstance(), second, third, told_of_replacement=("events",))
+    bench.turns.hold()
+    restart = asyncio.create_task(bench.service.restart())
+    while second.calls != ["start"]:
+        bench.turns.release()
+        await asyncio.sleep(0)
+    bench.turns.release()
+    await restart
+    bench.service._dispatcher.detach()
+    await bench.service.restart()
+    await bench.settle()
+    kinds = [event.kind for event in heard]
+    assert kinds.count(EventKind.STARTED) == kinds.count(EventKind.OPEN) == 1
+    assert bench.service._queue.bytes == 0

@@ -99,3 +99,14 @@ def test_a_lost_connection_has_the_code_the_rfc_gives_it():
     del lost.payload["code"]
     assert isinstance(lost, CloseEvent)
     assert lost.code == 1006
+
+
+def test_a_started_event_says_what_the_instance_takes_over():
+    from yoi_pdk.testing import started_event
+
+    session = {"connection": "gateway", "session": "s1", "since": "2026-01-01T00:00:00.000Z"}
+    event = started_event(2, connections=[session], timers=[{"ingress": "events", "name": "t"}])
+    assert (event.restarts, event.replaced) == (2, True)
+    assert event.connections == [session]
+    assert event.timers == [{"ingress": "events", "name": "t"}]
+    assert not started_event().replaced

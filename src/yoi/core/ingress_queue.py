@@ -90,6 +90,7 @@ class IngressQueue:
         self._waiting: deque[QueuedEvent] = deque()
         self._accounts = {p.name: IngressAccount(p, self._waiting) for p in policies}
         self._held: dict[str, deque[QueuedEvent]] = {}
+        self._first: list[IngressEvent] = []
         self._in_flight: list[QueuedEvent] = []
         self._lifecycle = 0
         self.evicted: list[QueuedEvent] = []
@@ -158,6 +159,31 @@ class IngressQueue:
             return self._replace_oldest(event, account, cost)
         account.dropped += 1
         return Offered.DISCONNECT if policy is OnFull.DISCONNECT else Offered.REFUSED
+
+    def put_first(self, events: Sequence[IngressEvent]) -> None:
+        """Let `events` be what is taken next: what a new instance hears before anything else.
+
+        Those of an earlier call that still wait are forgotten: they were another instance's. They
+        are few, so no bound is asked. Not while events are in flight.
+        """
+        for event in self._first:
+            account = self._accounts[event.ingress]
+            if event in account.waiting:
+                account.waiting.remove(event)
+                self._release(event)
+        self._first = list(events)
+        for event in reversed(events):
+            account = self._accounts[event.ingress]
+            account.depth += 1
+            account.bytes += event.size + EVENT_OVERHEAD_BYTES
+            if _is_lifecycle(event):
+                self._lifecycle += 1
+            account.waiting.appendleft(event)
+
+    def waits(self, kind: str, session: str) -> bool:
+        """Return whether an event of `kind` about `session` waits or is in flight."""
+        lines = (self._waiting, self._in_flight, *self._held.values())
+        return any(e.kind == kind and e.session == session for line in lines for e in line)
 
     def take(self, max_events: int, max_bytes: int) -> list[QueuedEvent]:
         """Return the next events, at least one if any waits; they stay accounted until settled.
@@ -235,6 +261,7 @@ class IngressQueue:
         """Forget everything, in flight too, and return how many events that were."""
         for ingress in tuple(self._held):
             self.release(ingress)
+        self._first = []
         count = self.depth
         for event in (*self._in_flight, *self._waiting):
             self._release(event)

@@ -100,6 +100,8 @@ class OpenReason(StrEnum):
     FIRST = "first"
     RECONNECT = "reconnect"
     COMMAND = "command"
+    STILL_OPEN = "still_open"
+    """It did not begin: the instance that hears of it was replaced under it."""
 
 
 @dataclass(frozen=True, slots=True)

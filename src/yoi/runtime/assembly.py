@@ -100,6 +100,7 @@ class Assembler:
             rules={},
             connections=(),
             told_of_start=(),
+            told_of_replacement=(),
             injector=injector,
             requests=requests,
             calls=calls,
@@ -123,6 +124,7 @@ class Assembler:
             },
             connections=tuple(self.connections.make(plugin, c) for c in manifest.connections),
             told_of_start=_told_of_start(manifest),
+            told_of_replacement=_told_of_replacement(manifest),
             tools=tool_offers(plugin),
         )
 
@@ -151,6 +153,15 @@ def _told_of_start(manifest: Manifest) -> tuple[str, ...]:
         for ingress in manifest.ingresses
         if EventKind.STARTED in ingress.event_kinds
         or (not ingress.event_kinds and ingress.name in waiting)
+    )
+
+
+def _told_of_replacement(manifest: Manifest) -> tuple[str, ...]:
+    """Return the ingresses that take any event, or ask for `service_started`."""
+    return tuple(
+        ingress.name
+        for ingress in manifest.ingresses
+        if not ingress.event_kinds or EventKind.STARTED in ingress.event_kinds
     )
 
 

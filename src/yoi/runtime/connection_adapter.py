@@ -198,6 +198,14 @@ class ConnectionAdapter:
         if self._queue.reserved_room(EventKind.GAP):
             self._report_loss()
 
+    def still_open(self, session: SessionId, about: dict[str, Any]) -> IngressEvent | None:
+        """Return the open event for a new instance; None where it is not delivered, or waits."""
+        if EventKind.OPEN not in self._deliver or self._queue.waits(EventKind.OPEN, session):
+            return None
+        payload = {**about, "reason": OpenReason.STILL_OPEN}
+        event_id = f"{session}.{secrets.token_hex(6)}"
+        return self._made(EventKind.OPEN, session, payload, event_id)
+
     def leave(self) -> None:
         """The service stops: that reading pauses says nothing about the plugin any more."""
         self._leaving = True

@@ -102,6 +102,10 @@ class EffectExecutor:
                 refused.append(outcome)
         return refused
 
+    def pending_timers(self) -> list[dict[str, str]]:
+        """Return which timers are set; they outlive an instance."""
+        return [{"ingress": ingress, "name": name} for ingress, name in self._timers.pending]
+
     def stop(self) -> None:
         """Carry out nothing more; what had begun and has no outcome is unknown."""
         self._timers.clear_all()

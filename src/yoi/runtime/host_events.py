@@ -1,7 +1,7 @@
 """Queues the events that the host makes itself: a start, a timer, an answer, feedback."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from yoi.core.ingress_queue import IngressQueue, Offered
@@ -22,9 +22,11 @@ class HostEvents:
         self._clock = clock
         self._wake = wake
 
-    def offer(self, kind: EventKind, ingress: str, source: str, payload: dict[str, Any]) -> None:
-        """Queue one event; without room it is counted and told to the operator."""
-        event = IngressEvent(
+    def made(
+        self, kind: EventKind, ingress: str, source: str, payload: dict[str, Any]
+    ) -> IngressEvent:
+        """Return an event of the host's making."""
+        return IngressEvent(
             kind=kind,
             source=source,
             ingress_name=ingress,
@@ -32,6 +34,16 @@ class HostEvents:
             created_at=rfc3339_ms(self._clock.wall_ms()),
             correlation_id=f"host.{secrets.token_hex(8)}",
         )
+
+    def put_first(self, events: Sequence[IngressEvent]) -> None:
+        """Let a new instance hear `events` before anything that waits."""
+        self._queue.put_first(events)
+        self._ledger.counters.enqueued += len(events)
+        self._wake()
+
+    def offer(self, kind: EventKind, ingress: str, source: str, payload: dict[str, Any]) -> None:
+        """Queue one event; without room it is counted and told to the operator."""
+        event = self.made(kind, ingress, source, payload)
         # It waits like a frame of a paused connection: accepted, within the overdraft.
         offered = self._queue.offer(event, OnFull.PAUSE)
         if offered in (Offered.ACCEPTED, Offered.PAUSE):

@@ -98,6 +98,7 @@ class Service:
         self._changing = asyncio.Lock()
         """Held by the caller that starts, replaces or stops the instance: one at a time."""
         self._retired = False
+        self._started_before = False
         self._drained = asyncio.Event()
 
     # -- for the host -------------------------------------------------------------------------
@@ -307,11 +308,26 @@ class Service:
         self._life.started()
         self._note_state("start() returned")
         await self._connections.open()
-        for ingress in self._spec.told_of_start:
-            payload = {"restarts": self._life.restarts}
-            self._events.offer(EventKind.STARTED, ingress, "host", payload)
+        self._tell_what_is_open()
         if self._slot.instance is not None:
             self._dispatcher.attach(self._slot.instance)
+
+    def _tell_what_is_open(self) -> None:
+        """Let the new instance hear first that it started; a replaced one, what it took over."""
+        replaced, self._started_before = self._started_before, True
+        sessions = self._connections.open_sessions()
+        told = self._spec.told_of_replacement if replaced else self._spec.told_of_start
+        payload = {
+            "restarts": self._life.restarts,
+            "replaced": replaced,
+            "connections": sessions,
+            "timers": self._executor.pending_timers(),
+        }
+        started = [
+            self._events.made(EventKind.STARTED, ingress, "host", dict(payload)) for ingress in told
+        ]
+        still_open = self._connections.still_open(sessions) if replaced else []
+        self._events.put_first([*started, *still_open])
 
     async def _stop(self, reason: str) -> None:
         self._cancel_restart()

@@ -1,14 +1,14 @@
 """The connections of one service: opened with it, judged when grants change, closed with it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import Masker
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Url
-from yoi.protocol.ingress import EventKind, QueuedEvent
+from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.containment import ContainedSink
@@ -127,6 +127,31 @@ class ServiceConnections:
                 scope=f"connection:{spec.settings.name}",
                 hint=decision.hint,
             )
+
+    def open_sessions(self) -> list[dict[str, Any]]:
+        """Return what a new instance must know of each open session, as JSON data."""
+        statuses = {name: self._handles[name].status() for name in sorted(self._handles)}
+        return [
+            {
+                "connection": name,
+                "session": one.session,
+                "since": one.connected_since,
+                "subprotocol": one.subprotocol,
+                "ready": one.ready,
+            }
+            for name, one in statuses.items()
+            if one.session is not None and one.state == "open"
+        ]
+
+    def still_open(self, sessions: Sequence[Mapping[str, Any]]) -> list[IngressEvent]:
+        """Return the open events, marked as such, that tell a new instance of `sessions`."""
+        events = []
+        for one in sessions:
+            about = {"subprotocol": one["subprotocol"], "since": one["since"]}
+            event = self._adapters[one["connection"]].still_open(one["session"], about)
+            if event is not None:
+                events.append(event)
+        return events
 
     def close(self, code: int) -> None:
         """Begin to close every connection; `closed` waits for it."""

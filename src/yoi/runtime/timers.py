@@ -24,6 +24,11 @@ class Timers:
     def __len__(self) -> int:
         return len(self._pending)
 
+    @property
+    def pending(self) -> list[tuple[str, str]]:
+        """Return the ingress and name of each timer that is not due yet."""
+        return list(self._pending)
+
     def set(self, ingress: str, name: str, after_ms: int) -> None:
         """Start or replace the timer `name`. Raises ServiceError `service.timers` at the bound."""
         key = (ingress, name)

@@ -158,7 +158,10 @@ class OpenEvent(Event):
 
     @property
     def reason(self) -> str:
-        """Why it was dialled: `first`, `reconnect` or `command`."""
+        """Why it was dialled: `first`, `reconnect` or `command`; `still_open` where it was not.
+
+        A `still_open` session began before this instance, which replaces the one that opened it.
+        """
         return _str_or_none(self.payload.get("reason")) or "first"
 
 
@@ -223,7 +226,8 @@ class BinaryEvent(Event):
 class StartedEvent(Event):
     """The plugin has started: the first event of an ingress, and the moment for a first command.
 
-    It comes again when the instance is started anew, also while its connections are still open.
+    It comes again when the instance is replaced, also while its connections are still open: what
+    the one before kept in memory is gone, and `connections` says what it left open.
     """
 
     __slots__ = ()
@@ -232,6 +236,21 @@ class StartedEvent(Event):
     def restarts(self) -> int:
         """How often the instance was started anew before: 0 at first."""
         return _int_or_none(self.payload.get("restarts")) or 0
+
+    @property
+    def replaced(self) -> bool:
+        """Whether this instance takes over what another one had begun."""
+        return bool(self.payload.get("replaced"))
+
+    @property
+    def connections(self) -> list[dict[str, Any]]:
+        """The open sessions: each `connection`, `session`, `since`, `subprotocol`, `ready`."""
+        return list(self.payload.get("connections") or ())
+
+    @property
+    def timers(self) -> list[dict[str, str]]:
+        """The timers that are set, each with its `ingress` and `name`; they outlive an instance."""
+        return list(self.payload.get("timers") or ())
 
 
 class TimerEvent(Event):

@@ -18,7 +18,7 @@ import importlib
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -157,9 +157,21 @@ def denied_event(
     return _made(DeniedEvent, "command_denied", payload, **about)
 
 
-def started_event(restarts: int = 0, **about: Any) -> StartedEvent:
-    """Return the event of a plugin that has started."""
-    return _made(StartedEvent, "service_started", {"restarts": restarts}, **{**_HOST, **about})
+def started_event(
+    restarts: int = 0,
+    *,
+    connections: Sequence[Mapping[str, Any]] = (),
+    timers: Sequence[Mapping[str, str]] = (),
+    **about: Any,
+) -> StartedEvent:
+    """Return the event of a plugin that has started; `connections` are sessions it takes over."""
+    payload = {
+        "restarts": restarts,
+        "replaced": bool(restarts or connections),
+        "connections": [dict(one) for one in connections],
+        "timers": [dict(one) for one in timers],
+    }
+    return _made(StartedEvent, "service_started", payload, **{**_HOST, **about})
 
 
 def timer_event(name: str, **about: Any) -> TimerEvent:

@@ -21,7 +21,8 @@ class Echo(Plugin):
 
     def on_open(self, event: OpenEvent, ctx: Context) -> None:
         """Hear that a session has begun; the host dials, there is nothing to reconnect here."""
-        ctx.log(f"{event.connection} is open")
+        how = "still open" if event.reason == "still_open" else "open"
+        ctx.log(f"{event.connection} is {how}")  # still: this instance replaces another one
 
     def on_close(self, event: CloseEvent, ctx: Context) -> None:
         """Hear that it has ended; the host dials again."""
