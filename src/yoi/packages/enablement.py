@@ -91,7 +91,7 @@ class EnabledEntry:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why one enabled entry is not usable. `name` is the instance, or the entry's place."""
+    """Why one enabled entry is not usable. `name` is the instance, or the entry's path."""
 
     name: str
     reference: str | None

@@ -180,7 +180,7 @@ def value_problems(schema: "Mapping[str, Any]", value: Any) -> list[SchemaProble
 
 
 def _plain(value: Any, at: str, depth: int) -> Any:
-    """Return a copy of `value` in plain JSON types; anything else is refused with its place."""
+    """Return a copy of `value` in plain JSON types; anything else is refused with its path."""
     if depth > LIMITS.schema_depth:
         raise ConfigError(
             "config.value", f"{at} is nested deeper than {LIMITS.schema_depth} levels", at=at
@@ -266,13 +266,13 @@ def _member_faults(
         if isinstance(name, str) and name not in value:
             yield SchemaProblem(f"{at}.{printable(name, 64)}", "is required")
     for name, item in value.items():
-        place = f"{at}.{printable(name, 64)}"
+        path = f"{at}.{printable(name, 64)}"
         child = properties.get(name, extra)
         if child is False:
             known = ", ".join(printable(str(key), 64) for key in properties)
-            yield SchemaProblem(place, f"is not a known name (known: {known})")
+            yield SchemaProblem(path, f"is not a known name (known: {known})")
         elif isinstance(child, dict):
-            yield from _value_faults(child, item, place, depth + 1)
+            yield from _value_faults(child, item, path, depth + 1)
 
 
 def _has_type(value: Any, kind: str) -> bool:

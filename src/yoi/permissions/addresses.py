@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 
 
 class AddressClass(StrEnum):
-    """What kind of place an address is; only `PUBLIC` needs no extra word from anybody."""
+    """What an address is for; only `PUBLIC` ones are dialled without further permission."""
 
     PUBLIC = "public"
     UNSPECIFIED = "unspecified"

@@ -123,9 +123,9 @@ class Authority:
         connection: str | None = None,
         request: str | None = None,
     ) -> Decision:
-        """Decide whether the plugin's secret `name` may be inserted `at` a place of one goal.
+        """Decide whether the plugin's secret `name` may be inserted `at` a position of one goal.
 
-        Exactly one of `connection` and `request` names the goal. Needs the use and the place on
+        Exactly one of `connection` and `request` names the goal. Needs the use and the pointer on
         both sides, and the goal itself; whether a URL is within the goal is asked beside this.
         Allowed: `secret` is the store's name. Codes: `denied.not_requested`, `denied.not_granted`,
         `denied.secret_place`.
@@ -148,10 +148,10 @@ class Authority:
         connection: str | None = None,
         request: str | None = None,
     ) -> Decision:
-        """Decide whether the value that `source` names may be inserted `at` a place of one goal.
+        """Decide whether the value that `source` names may be inserted `at` a position of one goal.
 
         `source` is a request target and the name of one of its captures; both sides must let it
-        go `into` that goal and place. Codes as for `secret`.
+        go `into` that goal at that pointer. Codes as for `secret`.
         """
         goal = _goal(connection, request)
         way = uses.way_of_captured(self.requested, self.granted, source, goal, at)
@@ -195,7 +195,7 @@ class Authority:
             allowed=False,
             code=uses.NO_PLACE,
             message=wrong,
-            hint="list the place in 'at' of the manifest, then: " + command,
+            hint="list the pointer in 'at' of the manifest, then: " + command,
         )
 
     def _without_goal(self, goal: "uses.Goal") -> "_Lack | None":

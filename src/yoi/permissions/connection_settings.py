@@ -67,7 +67,7 @@ DEFAULT_DELIVER = (Deliver.TEXT, Deliver.OPEN, Deliver.CLOSE, Deliver.GAP)
 class SettingRefused(ValueError):
     """A setting that no connection may have.
 
-    `key` is its place in the table, such as `headers.Host`.
+    `key` is its path in the table, such as `headers.Host`.
     """
 
     def __init__(self, key: str, message: str, problem: Problem = "value") -> None:

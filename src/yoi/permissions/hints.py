@@ -26,25 +26,25 @@ def target_lines(target: UrlTarget) -> str:
     return "\n".join(["add to plugin.toml:", *block])
 
 
-def secret_lines(name: str, goal: "tuple[str | None, str | None]", place: "JsonPointer") -> str:
-    """Return the manifest's `[[secrets]]` block for one place."""
+def secret_lines(name: str, goal: "tuple[str | None, str | None]", at: "JsonPointer") -> str:
+    """Return the manifest's `[[secrets]]` block for one pointer."""
     return "\n".join(
-        ["add to plugin.toml:", "[[secrets]]", *_pairs({"name": name, **_goal(goal, place)})]
+        ["add to plugin.toml:", "[[secrets]]", *_pairs({"name": name, **_goal(goal, at)})]
     )
 
 
 def capture_lines(
-    target: str, name: str, goal: "tuple[str | None, str | None]", place: "JsonPointer"
+    target: str, name: str, goal: "tuple[str | None, str | None]", at: "JsonPointer"
 ) -> str:
-    """Return the key that the manifest's capture needs for one place."""
-    inner = ", ".join(_pairs(_goal(goal, place)))
+    """Return the key that the manifest's capture needs for one pointer."""
+    inner = ", ".join(_pairs(_goal(goal, at)))
     where = f"the capture {name!r} of the request {target!r} in plugin.toml"
     return f"add to {where}:\ninto = {{ {inner} }}"
 
 
-def _goal(goal: "tuple[str | None, str | None]", place: "JsonPointer") -> dict[str, Any]:
+def _goal(goal: "tuple[str | None, str | None]", at: "JsonPointer") -> dict[str, Any]:
     named = zip(("connection", "request"), goal, strict=True)
-    return {**{key: one for key, one in named if one is not None}, "at": [str(place)]}
+    return {**{key: one for key, one in named if one is not None}, "at": [str(at)]}
 
 
 def target_for(

@@ -1,4 +1,4 @@
-"""`JsonPointer`: one place in a JSON document (RFC 6901), as a parsed value."""
+"""`JsonPointer`: one position in a JSON document (RFC 6901), as a parsed value."""
 
 import re
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ _SEPARATORS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class PointerFault(ValueError):
-    """Text that is no pointer to a place inside a document; the message says why."""
+    """Text that is no pointer into a document; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class JsonPointer:
-    """The unescaped reference tokens from the document's root to a place below it."""
+    """The unescaped reference tokens from the document's root to a position below it."""
 
     tokens: tuple[str, ...]
 
@@ -28,7 +28,7 @@ class JsonPointer:
         if not isinstance(value, str):
             raise PointerFault("must be a JSON pointer, as text")
         if not value.startswith("/"):
-            raise PointerFault("must be a JSON pointer: it starts with '/' and names a place")
+            raise PointerFault("must be a JSON pointer: it starts with '/' and names a position")
         if len(value) > LIMITS.pointer_chars:
             raise PointerFault(f"must have at most {LIMITS.pointer_chars} characters")
         if _SEPARATORS.search(value):
@@ -41,7 +41,7 @@ class JsonPointer:
         return cls(tuple(token.replace("~1", "/").replace("~0", "~") for token in tokens))
 
     def holds(self, other: "JsonPointer") -> bool:
-        """Return whether `other` is this place, or a place inside it."""
+        """Return whether `other` is this position, or one inside its value."""
         return other.tokens[: len(self.tokens)] == self.tokens
 
     def __str__(self) -> str:

@@ -116,7 +116,7 @@ class SecretUse:
         )
 
     def covers(self, other: "SecretUse") -> bool:
-        """Return whether having this use is having `other`: the same secret, no further places."""
+        """Return whether this use holds `other`: the same secret, no further pointers."""
         return (
             self.key == other.key
             and self.secret == other.secret

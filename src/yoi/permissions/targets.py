@@ -172,7 +172,7 @@ class UrlTarget:
             whole = "a whole top-level domain, " if "." not in self.host.domain.name else ""
             reasons.append(
                 f"{whole}every subdomain of {self.host.domain.display}: "
-                "whoever can create one is included"
+                "anyone who can create one is included"
             )
         if self.any_path:
             reasons.append("any path on the host")

@@ -1,4 +1,4 @@
-"""Decisions about values: whether a secret or a captured value may go to one place."""
+"""Decisions about values: whether a secret or a captured value may go to one position."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ Goal = tuple[str | None, str | None]
 
 
 class Way:
-    """One value on its way to one place of one goal, as both sides describe it."""
+    """One value for one pointer of one goal, as manifest and grant describe it."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Way:
 
     @property
     def wrong_place(self) -> str | None:
-        """Why the place is not one of those that both sides allow, or None."""
+        """Why the pointer is not one of those that both sides allow, or None."""
         for side, binding in self._sides.items():
             if binding is not None and self._at not in binding.pointers:
                 return (
@@ -61,7 +61,7 @@ def way_of_secret(
     asked = requested.secret_use((name, *goal))
     given = granted.secret_use((name, *goal))
     if given is not None and given.secret is None:
-        # Without the store's name nobody has said which secret it is.
+        # Without the store's name the operator has not said which secret it is.
         given = None
     way = Way(
         f"the secret {printable(name, LIMITS.name_bytes)} for {goal_in_words(goal)}",
