@@ -10,6 +10,7 @@ PEERS := .venv-peers
 BENCH := .venv-bench
 LATEST := .venv-latest
 LOCK := .venv-lock
+FUZZ := .venv-fuzz
 PIP := -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
 LOCKED := $(PIP) --require-hashes -r
 HERE := -e . -e pdk/python
@@ -18,6 +19,7 @@ key = $(shell { pwd -P; cat requirements/$(1).txt pyproject.toml hatch_build.py 
 	| cksum | tr -d ' ')
 STAMP := $(VENV)/.installed-$(call key,dev)
 PEERS_STAMP := $(PEERS)/.installed-$(call key,peers)
+FUZZ_STAMP := $(FUZZ)/.installed-$(call key,fuzz)
 BENCH_STAMP := $(BENCH)/.installed-$(call key,bench)
 
 # Where HOME cannot be written, what Yoi and pip keep stays in the checkout.
@@ -27,10 +29,10 @@ endif
 
 # What `make evidence-short` runs, one after the other: minutes in all. Each is a target below that ends
 # with one line of JSON and fails where it found anything.
-EVIDENCE := chaos-short fuzz-short
+EVIDENCE := chaos-short fuzz-short hostile-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock bench compliance chaos fuzz evidence-short \
+.PHONY: setup demo test check peers latest lock bench compliance chaos fuzz hostile evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -52,6 +54,11 @@ $(STAMP):
 $(PEERS_STAMP):
 	$(call new_venv,$(PEERS))
 	$(PEERS)/bin/python $(LOCKED) requirements/peers.txt
+	@touch $@
+
+$(FUZZ_STAMP):
+	$(call new_venv,$(FUZZ))
+	$(FUZZ)/bin/python $(LOCKED) requirements/fuzz.txt
 	@touch $@
 
 $(BENCH_STAMP):
@@ -98,6 +105,7 @@ lock:
 	$(compile) pyproject.toml -o requirements/run.txt
 	$(compile) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(compile) --group bench -c requirements/run.txt -o requirements/bench.txt
+	$(compile) pyproject.toml --group fuzz -c requirements/run.txt -o requirements/fuzz.txt
 	$(compile) --group peers -o requirements/peers.txt
 	$(compile) --group lock -o requirements/lock.txt
 
@@ -123,9 +131,13 @@ compliance: $(STAMP)
 chaos: $(STAMP)
 	@$(VENV)/bin/python -m chaos.run
 
-# Each round prints its seed; the last line is JSON (fuzzing/README.md).
-fuzz: $(STAMP)
-	@$(VENV)/bin/python -m fuzzing.run --minutes $${FUZZ_MINUTES:-10}
+# Each round prints its seed; the last line is JSON (fuzzing/README.md). Half of it is guided by coverage.
+fuzz: $(STAMP) $(FUZZ_STAMP)
+	@$(VENV)/bin/python -m fuzzing.run --minutes $${FUZZ_MINUTES:-10} --guided $(FUZZ)/bin/python
+
+# About ten minutes: every hostile plugin and component beside a neighbour. The last line is JSON (hostile/README.md).
+hostile: $(STAMP)
+	@$(VENV)/bin/python -m hostile.run
 
 evidence-short: $(STAMP) $(PEERS_STAMP)
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(EVIDENCE)
@@ -138,9 +150,13 @@ fuzz-short: $(STAMP)
 	@echo "== fuzzing, one minute"
 	@$(VENV)/bin/python -m fuzzing.run --minutes 1
 
+hostile-short: $(STAMP)
+	@echo "== sixty hostile plugins beside a neighbour"
+	@$(VENV)/bin/python -m hostile.run --sample 60
+
 format: $(STAMP)
 	$(VENV)/bin/python -m ruff format .
 	$(VENV)/bin/python -m ruff check --fix .
 
 clean:
-	rm -rf .cache $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .cache $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) $(FUZZ) fuzzing/.corpus benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
