@@ -123,3 +123,16 @@ def test_few_open_files_are_a_warning(hard, level, place, monkeypatch):
 
 def test_checks_have_distinct_names():
     assert len({check.__name__ for check in CHECKS}) == len(CHECKS)
+
+
+def test_settings_of_this_machine_that_cannot_be_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOI_HOST_CONFIG", str(tmp_path / "host.toml"))
+    (tmp_path / "host.toml").write_text("[host]\nconections = 1\n")
+    (finding,) = doctor_checks.machine(Place(tmp_path))
+    assert finding.level == "fail"
+    assert "host.conections" in finding.message
+    (tmp_path / "host.toml").write_text("[host]\nconnections = 1\n")
+    assert levels(doctor_checks.machine(Place(tmp_path))) == {"ok"}
+    (tmp_path / "host.toml").chmod(0o666)
+    (finding,) = doctor_checks.machine(Place(tmp_path))
+    assert finding.fix.startswith("chmod go-w ")

@@ -15,7 +15,7 @@ from tests.runtime.fakes import NoSecrets
 from yoi.connections import RequestClient, SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.journal.state import StateStore
-from yoi.limits import LIMITS
+from yoi.limits import LIMITS, MIB
 from yoi.packages import (
     MANIFEST_NAME,
     ComponentRuntime,
@@ -119,3 +119,26 @@ async def test_golden_manifests_make_services(path):
     spec = assembler().spec(resolved(path.read_bytes()))
     assert spec.fault is None or spec.fault.code != "usage.internal", spec.fault
     built(spec)
+
+
+class Loads:
+    """Notes how much memory a guest is loaded with."""
+
+    def load_python(self, files, entry, calls, *, name, memory_bytes):
+        self.memory_bytes = memory_bytes
+
+
+@pytest.mark.parametrize(("granted_mib", "given_mib"), [(None, 64), (96, 96), (512, 128)])
+async def test_a_guest_gets_the_memory_that_manifest_and_grant_both_allow(granted_mib, given_mib):
+    text = (
+        b'schema_version = 1\nid = "a"\nname = "A"\nversion = "1"\n[runtime]\nkind = "python"\n'
+        b'runner = "1"\nentry = "a:B"\nmemory_bytes = 134217728\n'
+    )
+    plugin = resolved(text)
+    asked = plugin.package.manifest.requested
+    granted = replace(asked, memory_bytes=granted_mib and granted_mib * MIB)
+    plugin = replace(plugin, granted=granted, authority=Authority(asked, granted))
+    sandbox = Loads()
+    spec = replace(assembler(), sandbox=sandbox).spec(plugin)  # type: ignore[arg-type]
+    spec.load()
+    assert sandbox.memory_bytes == given_mib * MIB

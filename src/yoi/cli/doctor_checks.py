@@ -241,10 +241,23 @@ def certificates(place: Place) -> list[Finding]:
     ]
 
 
+def machine(place: Place) -> list[Finding]:
+    """Report whether this account's host.toml can be used."""
+    from yoi.serving.host_settings import FILE_NAME, HostSettings
+
+    try:
+        settings = HostSettings.load()
+    except YoiError as exc:
+        return [_failed(FILE_NAME, exc)]
+    where = "none: every bound is as it comes" if settings.path is None else str(settings.path)
+    return [Finding(FILE_NAME, "ok", where)]
+
+
 CHECKS: tuple[Callable[[Place], list[Finding]], ...] = (
     python,
     event_loop,
     sandbox,
+    machine,
     workspace,
     plugins,
     decisions,
