@@ -340,3 +340,33 @@ async def test_a_sink_that_raises_ends_the_session_and_not_the_host(connect):
         await sink.next("opened")
         await sink.next("text")
     assert str(reported[0]["exception"]) == "boom"
+
+
+WAITS = {
+    "seconds": (b"429 Too Many\r\nRetry-After: 6\r\n\r\nno", 6_000),
+    "fraction": (b"503 Later\r\nretry-after:0.25\r\n\r\n", 375),
+    "among others": (b"429 X\r\nA: b\r\nRetry-After:  7 \r\nC: d\r\n\r\n", 7_000),
+    "unreadable": (b"429 X\r\nRetry-After: soon\r\n\r\n", 375),
+    "none": (b"503 X\r\n\r\n", 375),
+    "cut": (b"429 X\r\nRetry-Af", 375),
+    "another status": (b"500 X\r\nRetry-After: 6\r\n\r\n", 375),
+    "in the body": (b"429 X\r\n\r\nRetry-After: 6\r\n\r\n", 375),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+async def test_a_wait_that_a_refusal_names_is_kept(connect, name):
+    text, wait_ms = WAITS[name]
+
+    async def script(reader, writer):
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 " + text)
+        writer.close()
+
+    async with RawServer(script) as server:
+        url = f"ws://127.0.0.1:{server.port}/"
+        host, sink = connect(url, backoff_first_ms=500, backoff_max_ms=500)
+        _, error, retry = await sink.next("failed")
+        assert (error.code, retry) == ("connection.handshake", wait_ms)
+        assert error.fields["status"] == int(text[:3])
+        assert host.status().next_dial_at is not None

@@ -134,3 +134,12 @@ class AnyUse(RuleBasedStateMachine):
 
 AnyUse.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAnyUse = AnyUse.TestCase
+
+
+def test_a_server_that_names_a_wait_is_not_dialled_before():
+    made = policy()
+    asked = ConnectionFailure("connection.handshake", "later", status=429, retry_after_ms=6_000)
+    assert made.fail(0.0, asked) == 6_000
+    assert made.wait_ms(1.0) == 5_000
+    brief = ConnectionFailure("connection.handshake", "later", status=503, retry_after_ms=1)
+    assert made.fail(10.0, brief) == 500, "the backoff is longer"

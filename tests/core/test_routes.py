@@ -21,6 +21,11 @@ ROUTE = Route("api", "POST", "/chat")
         (" 30\t", 30_000),
         ("1.5", 1500),
         ("999999999999", LIMITS.retry_after_max_ms),
+        ("999999999", LIMITS.retry_after_max_ms),
+        # A Unix time is that moment, and one in the past no wait.
+        (str(int(WALL.timestamp()) + 5), 5_000),
+        (f"{int(WALL.timestamp()) + 5}.25", 5_250),
+        (str(int(WALL.timestamp()) - 5), 0),
         ("9" * 5000, None),
         ("-1", None),
         ("+1", None),

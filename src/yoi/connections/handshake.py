@@ -15,10 +15,13 @@ from websockets.uri import WebSocketURI
 
 from yoi import __version__
 from yoi.connections.client import Client
+from yoi.core.routes import WAIT_STATUSES, retry_after_ms
 from yoi.display import printable
 from yoi.errors import ConnectionFailure
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from yoi.connections.target import DialTarget
     from yoi.permissions.connection_settings import Handshake
 
@@ -26,6 +29,7 @@ USER_AGENT = f"yoi/{__version__}"
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
 _STATUS_BYTES = 13
+_END = b"\r\n\r\n"
 # The library logs frames at DEBUG; frames hold secrets, so its logger never speaks.
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
 
@@ -56,10 +60,12 @@ def new_protocol(handshake: "Handshake", target: "DialTarget", max_message_bytes
     return protocol
 
 
-def check_status(head: bytes | bytearray) -> None:
+def check_status(head: bytes | bytearray, wall: "datetime") -> None:
     """Raise ConnectionFailure as soon as `head`, a response's first bytes, is not a 101.
 
-    A refusal's body is never waited for: it may be large, or never come.
+    Where the status is one that names a wait, the headers are read first; the error then has
+    `retry_after_ms`. `wall` is the time now. A body is never waited for: it may be large, or never
+    come.
     """
     found = _STATUS_LINE.match(head)
     if found is None:
@@ -70,16 +76,42 @@ def check_status(head: bytes | bytearray) -> None:
             )
         return
     status = int(found[1])
+    if status == 101 or (status in WAIT_STATUSES and _END not in head):
+        return
     if 300 <= status < 400:
         raise ConnectionFailure(
             "connection.redirect",
             f"the server answered {status}, a redirect; put the final URL in the manifest",
             status=status,
         )
-    if status != 101:
-        raise ConnectionFailure(
-            "connection.handshake", f"the server answered {status} instead of 101", status=status
-        )
+    message = f"the server answered {status} instead of 101"
+    wait_ms = _wait_ms(head, wall) if status in WAIT_STATUSES else None
+    if wait_ms is None:
+        raise ConnectionFailure("connection.handshake", message, status=status)
+    raise ConnectionFailure(
+        "connection.handshake",
+        f"{message} and asks to wait {wait_ms / 1000:g} s",
+        status=status,
+        retry_after_ms=wait_ms,
+    )
+
+
+def hung_up(head: bytes | bytearray, wall: "datetime") -> ConnectionFailure:
+    """Return what to raise for a server that ended the socket after `head`."""
+    try:
+        check_status(bytes(head) + _END, wall)
+    except ConnectionFailure as exc:
+        if head:
+            return exc
+    return ConnectionFailure("connection.handshake", "the server hung up in the handshake")
+
+
+def _wait_ms(head: bytes | bytearray, wall: "datetime") -> int | None:
+    for line in bytes(head).partition(_END)[0].split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"retry-after":
+            return retry_after_ms(value.decode("latin-1"), wall)
+    return None
 
 
 def refusal(exc: Exception) -> ConnectionFailure:

@@ -10,7 +10,7 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
-from yoi.connections.handshake import check_status, refusal
+from yoi.connections.handshake import check_status, hung_up, refusal
 from yoi.core.session_effects import End
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
@@ -110,9 +110,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._lost = True
         self._transport = None
         if not self.upgraded.done():
-            self.upgraded.set_exception(
-                ConnectionFailure("connection.handshake", "the server hung up in the handshake")
-            )
+            self.upgraded.set_exception(hung_up(self._head, self._clock.wall()))
         if exc is not None and self._error is None and self._ws.close_rcvd is None:
             self._error = ConnectionFailure("connection.lost", f"the transport failed: {exc}")
         self._report_end()
@@ -195,7 +193,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         piece, rest = data[:budget], data[budget:]
         self._head += piece
         try:
-            check_status(self._head)
+            check_status(self._head, self._clock.wall())
             self._ws.receive_data(piece)
             if self._ws.handshake_exc is not None:
                 raise refusal(self._ws.handshake_exc)

@@ -99,9 +99,16 @@ class DialPolicy:
         return self._delay_ms
 
     def fail(self, now: float, error: YoiError) -> float:
-        """Count a failed dial and return how long the next one waits."""
+        """Count a failed dial and return how long the next one waits: as the server asks, or more.
+
+        `error` has `retry_after_ms` where the server asked.
+        """
         self.why = word_of(error)
-        return self.judge(now, proved=False)
+        self.judge(now, proved=False)
+        asked_ms = error.fields.get("retry_after_ms")
+        if asked_ms is not None and asked_ms > self._delay_ms:
+            self.hold(now, asked_ms)
+        return self._delay_ms
 
     def forgive(self) -> None:
         """Forget earlier failures."""

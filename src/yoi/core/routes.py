@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from yoi.limits import LIMITS, Limits
 
-_WAIT_STATUSES = frozenset({429, 503})
+WAIT_STATUSES = frozenset({429, 503})
 # RFC 9110 10.2.3 has whole seconds; chat services send fractions.
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?\Z")
 _LONGEST_DATE = 64
+# In 2001, and 31 years as a wait: so large a number is a moment.
+_UNIX_TIME = 1e9
 
 
 class Route(NamedTuple):
@@ -49,7 +51,7 @@ class Routes:
         self, route: Route, status: int, retry_after: str | None, now: float, wall: datetime
     ) -> int | None:
         """Take note of one answer; return its wait in milliseconds, None where it names none."""
-        if status not in _WAIT_STATUSES or retry_after is None:
+        if status not in WAIT_STATUSES or retry_after is None:
             return None
         wait = retry_after_ms(retry_after, wall, self._limits)
         if wait:
@@ -73,11 +75,15 @@ class Routes:
 def retry_after_ms(text: str, wall: datetime, limits: Limits = LIMITS) -> int | None:
     """Return the wait that a `Retry-After` header names; None where it cannot be read.
 
-    Seconds or an HTTP date, from 0 to `retry_after_max_ms`; `wall` is the time now.
+    Seconds, an HTTP date, or (as some servers write) seconds since 1970; from 0 to
+    `retry_after_max_ms`. `wall` is the time now.
     """
     text = text.strip(" \t")
     if _SECONDS.match(text):
-        return min(round(float(text) * 1000), limits.retry_after_max_ms)
+        seconds = float(text)
+        if seconds >= _UNIX_TIME:
+            seconds = max(0.0, seconds - wall.timestamp())
+        return min(round(seconds * 1000), limits.retry_after_max_ms)
     if len(text) > _LONGEST_DATE or not text.isascii():
         return None
     try:

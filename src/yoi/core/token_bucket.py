@@ -22,11 +22,15 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take one token; False when there is none but the reserved ones."""
+        # As `_fill`, written out: every message that is sent passes here.
+        tokens = self._tokens
         if now > self._filled_at:
-            self._fill(now)
-        if self._tokens < self._reserved:
+            tokens = min(self._size, tokens + (now - self._filled_at) * self._per_second)
+            self._filled_at = now
+        if tokens < self._reserved:
+            self._tokens = tokens
             return False
-        self._tokens -= 1.0
+        self._tokens = tokens - 1.0
         return True
 
     def take_reserved(self, now: float) -> None:
