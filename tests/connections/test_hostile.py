@@ -369,4 +369,5 @@ async def test_a_wait_that_a_refusal_names_is_kept(connect, name):
         _, error, retry = await sink.next("failed")
         assert (error.code, retry) == ("connection.handshake", wait_ms)
         assert error.fields["status"] == int(text[:3])
+        assert (error.hint is not None) == (text[:3] in (b"429", b"503"))
         assert host.status().next_dial_at is not None

@@ -30,6 +30,12 @@ USER_AGENT = f"yoi/{__version__}"
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
 _STATUS_BYTES = 13
 _END = b"\r\n\r\n"
+_HINTS = {
+    401: "the server wants a credential: is the secret set, granted and inserted?",
+    403: "the server refuses this client: check the secret, the origin and the headers",
+    429: "the server wants fewer connections; the host waits and dials again",
+    503: "the server is not ready; the host waits and dials again",
+}
 # The library logs frames at DEBUG; frames hold secrets, so its logger never speaks.
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
 
@@ -86,11 +92,13 @@ def check_status(head: bytes | bytearray, wall: "datetime") -> None:
         )
     message = f"the server answered {status} instead of 101"
     wait_ms = _wait_ms(head, wall) if status in WAIT_STATUSES else None
+    hint = _HINTS.get(status)
     if wait_ms is None:
-        raise ConnectionFailure("connection.handshake", message, status=status)
+        raise ConnectionFailure("connection.handshake", message, hint=hint, status=status)
     raise ConnectionFailure(
         "connection.handshake",
         f"{message} and asks to wait {wait_ms / 1000:g} s",
+        hint=hint,
         status=status,
         retry_after_ms=wait_ms,
     )
