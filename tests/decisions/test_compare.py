@@ -181,6 +181,22 @@ def test_a_table_that_is_not_known_is_one_setting():
     assert compare(name, entries[name], {"value": {}}).in_force is None
 
 
+@pytest.mark.parametrize("table", ["observation", "runtime"])
+def test_any_free_port_of_the_loopback_needs_no_decision_and_every_other_place_does(table):
+    free = {"listen": "127.0.0.1:0"}
+    assert compare(table, None, free).in_force == free
+    assert compare(table, None, free).changes == []
+    assert compare(table, {"listen": "10.0.0.1:443"}, free).in_force == free
+    for more in (
+        {"listen": "127.0.0.1:5432"},
+        {"listen": "0.0.0.0:0"},
+        {**free, "names": ["evil.example"]},
+        {**free, "tls": {"certificate": "c", "key": "k"}},
+    ):
+        verdict = compare(table, None, more)
+        assert (verdict.in_force, turns(verdict)) == (None, [("new", "")])
+
+
 def known(rules: Any) -> set[str]:
     return set(rules)
 

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from yoi.decisions.entries import Content, text
-from yoi.decisions.keys import GRANT_KEYS, SETTING, Kind, Rule, section_of
+from yoi.decisions.keys import ANY_LOOPBACK_PORT, GRANT_KEYS, SETTING, Kind, Rule, section_of
 from yoi.errors import YoiError
 from yoi.permissions import PermissionSet
 
@@ -63,10 +63,24 @@ def compare(entry: str, decided: Content | None, file: Content | None) -> Verdic
         gone = [] if decided is None else [Change(Turn.GONE, "", decided)]
         return Verdict(entry, None, None, gone)
     if decided is None:
-        return Verdict(entry, None, None, [Change(Turn.NEW, "", None, file)])
+        return _undecided(entry, file)
     meet = _Meet()
     in_force, keep = meet.tables(section_of(entry).keys, decided, file, "")
     return Verdict(entry, in_force, keep, meet.changes)
+
+
+def _undecided(entry: str, file: Content) -> Verdict:
+    """Return the verdict on an entry without a decision: a table may say no more than its absence.
+
+    A plugin, a worker or an upstream is something more in any case.
+    """
+    section = section_of(entry)
+    if not section.many and section.keys:
+        meet = _Meet()
+        in_force, _ = meet.tables(section.keys, {}, file, "")
+        if not meet.changes:
+            return Verdict(entry, in_force, None)
+    return Verdict(entry, None, None, [Change(Turn.NEW, "", None, file)])
 
 
 class _Meet:
@@ -101,6 +115,8 @@ class _Meet:
         if rule.kind is Kind.HARMLESS:
             return True, file, file
         if text(decided) == text(file):
+            return True, file, decided
+        if rule.kind is Kind.LISTEN and file in ANY_LOOPBACK_PORT:
             return True, file, decided
         if rule.kind is Kind.AT_MOST and _numbers(decided, file):
             return self._ordered(_limit(decided, rule), _limit(file, rule), decided, file, at)

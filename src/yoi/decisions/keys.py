@@ -30,6 +30,8 @@ class Kind(Enum):
     """Tables, each known by some of its keys; fewer rows are less."""
     GRANTS = "grants"
     """Permissions, targets and secrets, compared by what they cover."""
+    LISTEN = "listen"
+    """As a setting, but for any free port of this machine's loopback, which gives nothing away."""
     HARMLESS = "harmless"
     """Gives no authority; the file's value counts."""
 
@@ -51,6 +53,9 @@ class Rule:
 
 
 NAME = Rule(Kind.NAME)
+LISTEN = Rule(Kind.LISTEN)
+ANY_LOOPBACK_PORT = frozenset({"127.0.0.1:0", "[::1]:0", "localhost:0"})
+"""Less than the default, which is a port that others could want, too."""
 SETTING = Rule(Kind.SETTING)
 
 
@@ -138,7 +143,7 @@ SECTIONS: Mapping[str, Section] = {
             ("observation",),
             many=False,
             keys={
-                "listen": SETTING,
+                "listen": LISTEN,
                 "names": _NAMES,
                 "origins": _NAMES,
                 "tls": SETTING,
@@ -149,7 +154,7 @@ SECTIONS: Mapping[str, Section] = {
             "runtime",
             ("runtime",),
             many=False,
-            keys={"id": SETTING, "listen": SETTING, "names": _NAMES, "tls": SETTING},
+            keys={"id": SETTING, "listen": LISTEN, "names": _NAMES, "tls": SETTING},
         ),
         Section(
             "secrets",
