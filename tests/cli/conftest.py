@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import structlog
+from tests.control.served import served
 
 from yoi.cli.main import run
-from yoi.control.server import ControlServer
 
 GOLDEN = Path(__file__).parent / "golden"
 _VOLATILE = re.compile(r"python runner 1 \(CPython [0-9.]+, sources [0-9a-f]+\)")
@@ -94,14 +94,12 @@ def control_server(workspace: Path, methods: Mapping[str, Method]) -> Iterator[N
     ready, stop = threading.Event(), []
 
     async def main() -> None:
-        server = ControlServer(workspace, methods)
-        await server.start()
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
-        stop.append(lambda: loop.call_soon_threadsafe(done.set))
-        ready.set()
-        await done.wait()
-        await server.close()
+        async with served(workspace, methods):
+            stop.append(lambda: loop.call_soon_threadsafe(done.set))
+            ready.set()
+            await done.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()

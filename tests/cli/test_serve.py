@@ -68,7 +68,10 @@ def test_a_diagnostic_is_escaped(as_json, workspace, capsys):
 
 def test_a_runtime_says_that_its_address_is_no_page_for_people(workspace, capsys):
     printer = Printer(Output("runtime", False), workspace, frozenset(), "for backends")
-    printer.ready(SimpleNamespace(services=[]), lambda: "https://west.example.com:7718")
+    host = SimpleNamespace(
+        services=[], url="https://west.example.com:7718", new_console_url=lambda: None
+    )
+    printer.ready(host)
     printed = capsys.readouterr()
     assert printed.out.splitlines()[1] == "  for backends  https://west.example.com:7718"
     assert "no service is enabled here" in printed.err

@@ -6,10 +6,10 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from tests.control.served import served
 from tests.workers.test_roster import NoSecrets, note, profile
 from tests.workers.test_tools import Plugins
 
-from yoi.control.server import ControlServer
 from yoi.journal.memory import MemoryJournal
 from yoi.testing import ManualClock
 from yoi.workers.notify import NoRedaction
@@ -41,16 +41,14 @@ def host(workspace, *profiles, during=None):
             )
         )
         await roster.apply(profiles)
-        server = ControlServer(workspace, WorkerOperations(roster, clock).methods)
-        await server.start()
-        if during is not None:
-            await during(roster)
-        done = asyncio.Event()
-        ends.append((asyncio.get_running_loop(), done))
-        ready.set()
-        await done.wait()
-        await roster.stop()
-        await server.close()
+        async with served(workspace, WorkerOperations(roster, clock).methods):
+            if during is not None:
+                await during(roster)
+            done = asyncio.Event()
+            ends.append((asyncio.get_running_loop(), done))
+            ready.set()
+            await done.wait()
+            await roster.stop()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()

@@ -6,9 +6,10 @@ import socket
 import stat
 
 import pytest
+from tests.control.served import served
 
 from yoi.control import client as control_client
-from yoi.control.server import ControlServer
+from yoi.control.server import claimed
 from yoi.control.wire import socket_path
 from yoi.errors import ControlError, ServiceError
 from yoi.limits import Limits
@@ -31,14 +32,12 @@ async def server(tmp_path):
             value = [value]
         return value
 
-    server = ControlServer(
+    async with served(
         tmp_path,
         {"echo": echo, "refuse": refuse, "clumsy": clumsy, "deep": deep},
         Limits(control_clients=2, control_request_bytes=4096),
-    )
-    await server.start()
-    yield server
-    await server.close()
+    ) as server:
+        yield server
 
 
 async def call(workspace, method, **params):
@@ -96,8 +95,8 @@ async def test_clients_are_bounded(server, tmp_path):
 
 
 async def test_a_second_host_in_the_same_workspace_is_refused(server, tmp_path):
-    with pytest.raises(ControlError) as refused:
-        await asyncio.to_thread(lambda: asyncio.run(ControlServer(tmp_path, {}).start()))
+    with pytest.raises(ControlError) as refused, claimed(tmp_path):
+        pass
     assert refused.value.code == "control.in_use"
     assert await call(tmp_path, "echo") == {}
 
@@ -107,23 +106,33 @@ async def test_a_socket_left_by_a_dead_host_is_replaced(tmp_path):
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    server = ControlServer(tmp_path, {})
-    await server.start()
-    await server.close()
+    async with served(tmp_path, {}):
+        assert path.exists()
     assert not path.exists()
 
 
 async def test_two_hosts_that_start_at_once_do_not_both_win(tmp_path):
     """The lock, not a look at the socket, decides."""
-    hosts = [ControlServer(tmp_path, {}) for _ in range(4)]
-    outcomes = await asyncio.gather(*(one.start() for one in hosts), return_exceptions=True)
-    codes = [getattr(one, "code", None) for one in outcomes]
-    assert sorted(map(str, codes)) == ["None", *["control.in_use"] * 3]
-    for one in hosts:
-        await one.close()
-    again = ControlServer(tmp_path, {})
-    await again.start()
-    await again.close()
+    everybody_tried = asyncio.Event()
+    codes: list[str] = []
+
+    def note(code):
+        codes.append(code)
+        if len(codes) == 4:
+            everybody_tried.set()
+
+    async def host():
+        try:
+            async with served(tmp_path, {}):
+                note("runs")
+                await everybody_tried.wait()
+        except ControlError as exc:
+            note(exc.code)
+
+    await asyncio.gather(*(host() for _ in range(4)))
+    assert sorted(codes) == [*["control.in_use"] * 3, "runs"]
+    async with served(tmp_path, {}):
+        pass
 
 
 async def test_a_link_in_a_strangers_project_is_refused_and_what_it_names_left_alone(tmp_path):
@@ -134,7 +143,8 @@ async def test_a_link_in_a_strangers_project_is_refused_and_what_it_names_left_a
     run.parent.mkdir(parents=True)
     run.symlink_to(victim)
     with pytest.raises(ControlError) as refused:
-        await ControlServer(tmp_path / "project", {}).start()
+        async with served(tmp_path / "project", {}):
+            pass
     assert refused.value.code == "control.socket"
     assert stat.S_IMODE(victim.stat().st_mode) == 0o755
     assert (victim / "control.sock").read_text() == "mine"
@@ -149,21 +159,22 @@ async def test_what_stands_in_the_way_is_a_typed_error(tmp_path, obstacle):
         path.parent.parent.mkdir(parents=True)
         path.parent.write_text("x")
     with pytest.raises(ControlError) as refused:
-        await ControlServer(tmp_path, {}).start()
+        async with served(tmp_path, {}):
+            pass
     assert refused.value.code == "control.socket"
 
 
 async def test_the_folder_is_private_whatever_the_umask(tmp_path):
+    path = socket_path(tmp_path)
     old = os.umask(0)
     try:
-        server = ControlServer(tmp_path, {})
-        await server.start()
+        async with served(tmp_path, {}):
+            modes = [
+                stat.S_IMODE(p.stat().st_mode) for p in (path.parent.parent, path.parent, path)
+            ]
     finally:
         os.umask(old)
-    path = socket_path(tmp_path)
-    modes = [stat.S_IMODE(p.stat().st_mode) for p in (path.parent.parent, path.parent, path)]
     assert modes == [0o700, 0o700, 0o600]
-    await server.close()
 
 
 async def test_a_socket_of_another_account_is_told_nothing(server, tmp_path, monkeypatch):
@@ -181,17 +192,26 @@ async def test_an_answer_over_the_bound_is_a_typed_refusal(tmp_path):
     async def defect(params):
         raise RuntimeError("oh")
 
-    server = ControlServer(
-        tmp_path, {"much": much, "defect": defect}, Limits(control_response_bytes=4096)
-    )
-    await server.start()
+    methods = {"much": much, "defect": defect}
+    async with served(tmp_path, methods, Limits(control_response_bytes=4096)):
+        with pytest.raises(ControlError) as refused:
+            await call(tmp_path, "much")
+        assert refused.value.code == "control.refused"
+        with pytest.raises(ControlError) as refused:
+            await call(tmp_path, "defect")
+        assert refused.value.code == "usage.internal"
+
+
+async def test_methods_are_offered_for_as_long_as_somebody_can_answer_them(server, tmp_path):
+    async def more(params):
+        return "more"
+
+    with server.offering({"more": more}):
+        assert await call(tmp_path, "more") == "more"
     with pytest.raises(ControlError) as refused:
-        await call(tmp_path, "much")
+        await call(tmp_path, "more")
     assert refused.value.code == "control.refused"
-    with pytest.raises(ControlError) as refused:
-        await call(tmp_path, "defect")
-    assert refused.value.code == "usage.internal"
-    await server.close()
+    assert await call(tmp_path, "echo") == {}
 
 
 def test_no_host_means_a_typed_error_that_names_the_next_command(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import yoi.client
+import yoi.protocol.events
 import yoi_pdk
 import yoi_pdk.testing
 from yoi_pdk import events, tools
@@ -40,6 +41,7 @@ def test_toml_is_toml(text):
 @pytest.mark.parametrize("text", blocks("python"))
 def test_python_uses_what_the_pdk_or_the_client_has(text):
     known = {*yoi_pdk.__all__, *yoi_pdk.testing.__all__, *yoi.client.__all__, *OF_THE_PAGE}
+    known |= vars(yoi.protocol.events).keys()
     names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     assert {name for name in names if CALLED.match(name)} <= known
 

@@ -12,16 +12,15 @@ import msgspec
 import pytest
 from tests.canary import Canaries
 from tests.runtime.heard import Heard
+from tests.runtime.hosts import quiet_host
 from tests.slack.gateway import SlackGateway
 
-from yoi.decisions.port import WholeWorkspace
-from yoi.limits import LIMITS
+from yoi.host import Host
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import PermissionSet
-from yoi.runtime.serve import Runtime
-from yoi.runtime.workspace import operator_file, read_plan
+from yoi.runtime.workspace import operator_file
 from yoi.secrets import Settings, open_store
-from yoi.types import InstanceName, SystemClock
+from yoi.types import InstanceName
 
 EXAMPLE = Path(__file__).parents[2] / "examples/slack-socket-mode"
 
@@ -93,15 +92,8 @@ class Host:
             ),
         )
 
-    def runtime(self) -> Runtime:
-        clock = SystemClock()
-        return Runtime(
-            self.folder,
-            lambda: read_plan(self.folder, clock, WholeWorkspace()),
-            self.diagnostics.append,
-            clock,
-            LIMITS,
-        )
+    def runtime(self) -> Host:
+        return quiet_host(self.folder, self.diagnostics.append)
 
     def said(self, words: str) -> bool:
         return any(words in entry.message for entry in self.diagnostics)
@@ -152,8 +144,7 @@ def test_the_host_has_not_one_line_about_slack_or_discord():
 async def test_a_mention_is_acknowledged_on_its_socket_and_answered_with_the_bot_token(host, slack):
     """W9, W10: from nothing to an answer; the plugin saw no token, address or socket."""
     host.enable(host.install().granting(SECRETS), prefix="> ")
-    async with host.runtime() as runtime:
-        await runtime.reload()
+    async with host.runtime():
         await slack.connected()
         delivery = slack.send_event(mention("<@U0001BOT> hi {{token}} ${app} <!channel>"))
         await delivery.acknowledged()
@@ -176,8 +167,7 @@ async def test_a_mention_is_acknowledged_on_its_socket_and_answered_with_the_bot
 async def test_a_refresh_opens_the_next_socket_before_the_last_one_closes(host, slack):
     """W10: the two overlap, and each envelope is acknowledged where it came from."""
     host.enable(host.install().granting(SECRETS))
-    async with host.runtime() as runtime:
-        await runtime.reload()
+    async with host.runtime():
         first = await slack.connected()
         await slack.send_event(mention("one")).acknowledged()
         first.disconnect("refresh_requested")
@@ -201,8 +191,7 @@ async def test_a_refresh_opens_the_next_socket_before_the_last_one_closes(host, 
 async def test_a_lost_socket_is_replaced_with_a_new_address(host, slack, how):
     """W1, W10: no spent address is ever dialled again."""
     host.enable(host.install().granting(SECRETS))
-    async with host.runtime() as runtime:
-        await runtime.reload()
+    async with host.runtime():
         first = await slack.connected()
         await slack.send_event(mention("one")).acknowledged()
         if how == "kill":
@@ -218,8 +207,7 @@ async def test_a_lost_socket_is_replaced_with_a_new_address(host, slack, how):
 
 async def test_a_retried_event_is_answered_once(host, slack):
     host.enable(host.install().granting(SECRETS))
-    async with host.runtime() as runtime:
-        await runtime.reload()
+    async with host.runtime():
         await slack.connected()
         for _ in range(2):
             await slack.send_event(mention("once"), event_id="Ev1").acknowledged()
@@ -231,8 +219,7 @@ async def test_a_retried_event_is_answered_once(host, slack):
 async def test_a_revoked_token_opens_nothing_and_says_what_to_do(host, slack):
     slack.api.revoke(slack.app_token)
     host.enable(host.install().granting(SECRETS))
-    async with host.runtime() as runtime:
-        await runtime.reload()
+    async with host.runtime():
         await host.diagnostics.until(lambda: host.said("yoi secret set slack-app"))
     assert slack.opened == 0
     assert len(slack.api.calls) == 1
@@ -247,8 +234,7 @@ async def test_without_its_secret_nothing_leaves_the_host(host, slack, missing):
         host.enable(requested.granting(SECRETS))
     else:
         host.enable(requested.granting({}))
-    async with host.runtime() as runtime:
-        await runtime.reload()
+    async with host.runtime():
         code = "secret.missing" if missing == "unset" else "denied.not_granted"
         await host.diagnostics.until(lambda: code in host.diagnostics.codes)
         await host.diagnostics.until(lambda: host.said("not connected"))
@@ -263,7 +249,6 @@ async def test_no_token_ticket_or_address_is_seen_anywhere(host, slack):
     canaries.mark("bot", slack.bot_token)
     host.enable(host.install().granting(SECRETS))
     async with host.runtime() as runtime:
-        await runtime.reload()
         first = await slack.connected()
         await slack.send_event(mention("hi")).acknowledged()
         slack.api.fail_next("chat.postMessage", "ratelimited", retry_after_s=1)
@@ -275,7 +260,7 @@ async def test_no_token_ticket_or_address_is_seen_anywhere(host, slack):
         await slack.send_event(mention("bye")).acknowledged()
         for number, ticket in enumerate(slack.tickets):
             canaries.mark(f"ticket {number}", ticket)
-        service = runtime.host.service("slack")
+        service = runtime.services["slack"]
         traces = canaries.grep_everything(
             status=msgspec.json.encode(service.status()),
             diagnostics=[msgspec.to_builtins(entry) for entry in host.diagnostics],

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.runtime.heard import Heard
+from tests.runtime.hosts import quiet_host
 
 from yoi.control.client import call
-from yoi.decisions.port import WholeWorkspace
-from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.protocol.events import RunEnd
-from yoi.runtime.serve import Runtime
-from yoi.runtime.workspace import operator_file, read_plan
-from yoi.types import InstanceName, SystemClock
+from yoi.runtime.workspace import operator_file
+from yoi.types import InstanceName
 
 EXAMPLE = Path(__file__).parents[2] / "examples/triage-agent"
 FRAMES = 12
@@ -54,18 +52,10 @@ async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, com
         async with asyncio.timeout(60):
             port = json.loads(await gateway.stdout.readline())["port"]
             enable(tmp_path, port)
-            clock, heard = SystemClock(), Heard()
-            runtime = Runtime(
-                tmp_path,
-                lambda: read_plan(tmp_path, clock, WholeWorkspace()),
-                heard.append,
-                clock,
-                LIMITS,
-            )
-            async with runtime:
-                await runtime.reload()
+            heard = Heard()
+            async with quiet_host(tmp_path, heard.append) as runtime:
                 ended = asyncio.Event()
-                runtime.workers.roster.worker("triage").bus.listen(
+                runtime.workers["triage"].bus.listen(
                     lambda event: ended.set() if isinstance(event, RunEnd) else None
                 )
                 lines = [json.loads(line) async for line in gateway.stdout]

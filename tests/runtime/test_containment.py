@@ -17,6 +17,7 @@ from yoi.protocol.outcomes import NO_COMMANDS, Reply
 from yoi.runtime.containment import ContainedSink, contained, contained_work
 from yoi.runtime.service_manager import ServiceManager
 from yoi.runtime.service_spec import ServiceSpec
+from yoi.runtime.services import Services
 
 SOON = Limits(restart_first_ms=1, restart_max_ms=1)
 
@@ -71,47 +72,51 @@ async def until_replaced(bench: Bench) -> None:
 
 async def test_a_service_that_cannot_be_made_is_failed_and_the_others_run():
     bench = Bench([FakeInstance(echo)])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     fault = SandboxError("sandbox.world", "it is built for another world")
     applied = await manager.apply([named(bench.spec, "bad").failed(fault), bench.spec])
     assert applied.started == ["bad", "echo"]
-    bad, good = manager.status("bad"), manager.status("echo")
+    bad, good = services.status("bad"), services.status("echo")
     assert (bad.lifecycle, bad.last_error_code, bad.restart_at) == ("failed", "sandbox.world", None)
     assert [(d.code, d.scope) for d in bad.diagnostics] == [("sandbox.world", "service:bad")]
     assert good.lifecycle == "running"
     await manager.stop()
-    assert manager.status("bad").lifecycle == "stopped"
+    assert services.status("bad").lifecycle == "stopped"
 
 
 async def test_a_person_may_start_it_again_and_hears_why_not():
     bench = Bench([])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     await manager.apply([bench.spec.failed(JournalError("journal.io", "the disk is full"))])
-    await manager.service("echo").restart()
-    status = manager.status("echo")
+    await services["echo"].restart()
+    status = services.status("echo")
     assert (status.lifecycle, status.last_error_code) == ("failed", "journal.io")
     await manager.stop()
 
 
 async def test_a_service_that_could_not_be_made_is_made_when_it_can_be():
     bench = Bench([FakeInstance(echo)])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     await manager.apply([bench.spec.failed(JournalError("journal.io", "the disk is full"))])
     applied = await manager.apply([bench.spec])
     assert applied.restarted == ["echo"]
-    assert manager.service("echo").lifecycle is Lifecycle.RUNNING
+    assert services["echo"].lifecycle is Lifecycle.RUNNING
     await manager.stop()
 
 
 async def test_a_constructor_that_raises_costs_that_service(monkeypatch):
     bench = Bench([FakeInstance(echo)])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     broken = replace(named(bench.spec, "bad"), ingresses=(object(),))  # type: ignore[arg-type]
     await manager.apply([broken, bench.spec])
-    bad = manager.status("bad")
+    bad = services.status("bad")
     assert (bad.lifecycle, bad.last_error_code) == ("failed", "usage.internal")
     assert "AttributeError" in (bad.last_error or "")
-    assert manager.service("echo").lifecycle is Lifecycle.RUNNING
+    assert services["echo"].lifecycle is Lifecycle.RUNNING
     await manager.stop()
 
 
@@ -122,32 +127,35 @@ async def test_a_connection_that_cannot_be_made_costs_that_service(loop_errors):
     spec = replace(
         bench.spec, connections=(replace(connection, open=raiser(ValueError("no such header"))),)
     )
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     await manager.apply([spec])
     await bench.diagnostics.until(lambda: "service.quarantined" in bench.codes())
-    assert manager.status("echo").last_error_code == "usage.internal"
+    assert services.status("echo").last_error_code == "usage.internal"
     await manager.stop()
 
 
 async def test_grants_that_cannot_be_put_in_force_end_the_service(monkeypatch):
     bench = Bench([FakeInstance(echo), FakeInstance(echo)])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     await manager.apply([bench.spec, named(bench.spec, "other")])
     link = bench.links[0]
-    monkeypatch.setattr(manager.service("echo"), "regrant", raiser(KeyError("x")))
+    monkeypatch.setattr(services["echo"], "regrant", raiser(KeyError("x")))
     applied = await manager.apply([bench.spec, named(bench.spec, "other")])
     assert applied.restarted == ["echo"]
     assert link.closed
-    assert manager.status("echo").lifecycle == "failed"
-    assert manager.status("other").lifecycle == "running"
+    assert services.status("echo").lifecycle == "failed"
+    assert services.status("other").lifecycle == "running"
     await manager.stop()
 
 
 async def test_a_service_that_cannot_be_stopped_holds_no_grant_and_nobody_else(monkeypatch):
     bench = Bench([FakeInstance(echo), FakeInstance(echo)])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     await manager.apply([bench.spec, named(bench.spec, "other")])
-    stuck = manager.service("echo")
+    stuck = services["echo"]
     generation = stuck.spec.authority.generation
     monkeypatch.setattr(stuck, "retire", raiser(RuntimeError("x")))
     applied = await manager.apply([named(bench.spec, "other")])
@@ -159,10 +167,11 @@ async def test_a_service_that_cannot_be_stopped_holds_no_grant_and_nobody_else(m
 
 async def test_a_status_that_raises_hides_no_other(monkeypatch):
     bench = Bench([FakeInstance(echo), FakeInstance(echo)])
-    manager = ServiceManager(bench.around)
+    services = Services()
+    manager = ServiceManager(services, bench.around)
     await manager.apply([bench.spec, named(bench.spec, "other")])
     monkeypatch.setattr(bench.links[0], "status", raiser(KeyError("x")))
-    statuses = manager.statuses()
+    statuses = services.statuses()
     assert statuses["echo"].last_error_code == "usage.internal"
     assert statuses["other"].last_error_code is None
     await manager.stop()

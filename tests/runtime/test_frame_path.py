@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from tests.runtime.heard import Heard
+from tests.runtime.hosts import quiet_host, watching_host
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from yoi.control.client import call
-from yoi.decisions.port import WholeWorkspace
 from yoi.decisions.recording import enable
+from yoi.host import Host
 from yoi.limits import LIMITS
 from yoi.packages import (
     EnabledEntry,
@@ -28,10 +29,9 @@ from yoi.packages import (
     remove_enablement,
 )
 from yoi.permissions import PermissionSet
-from yoi.runtime.serve import Runtime, follow, watch
 from yoi.runtime.service import Service
-from yoi.runtime.workspace import operator_file, read_plan
-from yoi.types import InstanceName, SystemClock
+from yoi.runtime.workspace import operator_file
+from yoi.types import InstanceName
 
 ECHO = """
 from yoi_pdk import Plugin
@@ -157,16 +157,9 @@ class Workspace:
         draft.write_text(text)
         os.replace(draft, operator_file(self.folder))
 
-    def runtime(self) -> Runtime:
-        clock = SystemClock()
+    def runtime(self) -> Host:
         limits = replace(LIMITS, restart_first_ms=1, restart_max_ms=20)
-        return Runtime(
-            self.folder,
-            lambda: read_plan(self.folder, clock, WholeWorkspace()),
-            self.diagnostics.append,
-            clock,
-            limits,
-        )
+        return quiet_host(self.folder, self.diagnostics.append, limits)
 
     def codes(self) -> list[str]:
         return self.diagnostics.codes
@@ -188,11 +181,10 @@ async def test_frames_are_answered_in_order_by_a_sandboxed_plugin(workspace):
         workspace.install(server.url)
         workspace.enable()
         async with workspace.runtime() as runtime:
-            await runtime.reload()
             await server.until(lambda: server.clients)
             await server.ask(*(f"m{n}" for n in range(200)))
             await server.until(lambda: len(server.received) == 200)
-            status = runtime.host.service("echo").status()
+            status = runtime.services["echo"].status()
         assert server.received == [f"echo:m{n}" for n in range(200)]
         assert status.lifecycle == "running"
         assert status.counters.commands_done == 200
@@ -205,7 +197,6 @@ async def test_the_service_outlives_its_server(workspace):
         workspace.install(server.url)
         workspace.enable()
         async with workspace.runtime() as runtime:
-            await runtime.reload()
             await server.until(lambda: server.clients)
             await server.ask("one")
             await server.until(lambda: server.received)
@@ -213,7 +204,7 @@ async def test_the_service_outlives_its_server(workspace):
             await server.until(lambda: len(server.clients) == 2)
             await server.ask("two")
             await server.until(lambda: len(server.received) == 2)
-            status = link(runtime.host.service("echo"))
+            status = link(runtime.services["echo"])
     assert server.received == ["echo:one", "echo:two"]
     assert (status.gaps, status.reconnects) == (1, 1)
     assert "notice.gap" in workspace.codes()
@@ -238,7 +229,7 @@ async def test_a_looping_plugin_is_stopped_restarted_and_its_neighbour_never_not
                 await good.ask(str(n))
                 await good.until(lambda n=n: len(good.received) == n + 1)
             await bad.until(lambda: "bad:b" in bad.received)
-            service = runtime.host.service("bad")
+            service = runtime.services["bad"]
             await workspace.diagnostics.until(lambda: service.dead_letters)
             status = service.status()
         assert bad.received == ["bad:a", "bad:b"]
@@ -253,11 +244,10 @@ async def test_a_raising_handler_is_a_diagnostic_and_a_dead_letter(workspace):
         workspace.install(server.url)
         workspace.enable()
         async with workspace.runtime() as runtime:
-            await runtime.reload()
             await server.until(lambda: server.clients)
             await server.ask("a", "raise", "b")
             await server.until(lambda: len(server.received) == 2)
-            service = runtime.host.service("echo")
+            service = runtime.services["echo"]
             await workspace.diagnostics.until(lambda: service.dead_letters)
             assert service.lifecycle == "running"
         raised = [d for d in workspace.diagnostics if d.code == "sandbox.exception"]
@@ -272,8 +262,7 @@ async def test_one_package_enabled_twice_is_two_services(workspace):
         workspace.install(server.url)
         workspace.enable("east")
         workspace.enable("west")
-        async with workspace.runtime() as runtime:
-            await runtime.reload()
+        async with workspace.runtime():
             await server.until(lambda: len(server.clients) == 2)
             for client in server.clients:
                 await client.send("hi")
@@ -287,10 +276,9 @@ async def test_without_a_grant_nothing_is_dialled_and_the_hint_says_what_would(w
         workspace.install(server.url)
         workspace.enable(granted=PermissionSet())
         async with workspace.runtime() as runtime:
-            await runtime.reload()
             await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
             assert server.clients == []
-            status = link(runtime.host.service("echo"))
+            status = link(runtime.services["echo"])
         refused = next(d for d in workspace.diagnostics if d.code == "denied.not_granted")
         assert "yoi plugin enable" in refused.hint
         assert status.last_error_code == "denied.not_granted"
@@ -302,8 +290,7 @@ async def test_without_the_ingress_permission_its_connection_is_not_dialled(work
         requested = workspace.install(server.url)
         fewer = [p for p in requested.permissions if p.kind.value != "ingress"]
         workspace.enable(granted=PermissionSet.of(fewer, requested.websocket))
-        async with workspace.runtime() as runtime:
-            await runtime.reload()
+        async with workspace.runtime():
             await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
         refused = next(d for d in workspace.diagnostics if d.code == "denied.not_granted")
         assert "ingress" in refused.message
@@ -315,7 +302,6 @@ async def test_revoking_on_a_running_host_closes_the_connection(workspace):
         workspace.install(server.url)
         workspace.enable()
         async with workspace.runtime() as runtime:
-            await runtime.reload()
             await server.until(lambda: server.clients)
             workspace.enable(granted=PermissionSet())
             applied = await asyncio.to_thread(call, workspace.folder, "host.reload")
@@ -328,7 +314,7 @@ async def test_revoking_on_a_running_host_closes_the_connection(workspace):
             workspace.enable()
             await asyncio.to_thread(call, workspace.folder, "host.reload")
             await server.until(lambda: len(server.clients) == 2)
-            assert runtime.host.service("echo").status().counters.restarts == 0
+            assert runtime.services["echo"].status().counters.restarts == 0
 
 
 async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
@@ -336,25 +322,14 @@ async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
     async with gateway() as server:
         workspace.install(server.url)
         workspace.enable()
-        async with workspace.runtime() as runtime:
-            await runtime.reload()
+        async with watching_host(workspace.folder, workspace.diagnostics.append):
             await server.until(lambda: server.clients)
-            stop = asyncio.Event()
-            async with watch(workspace.folder, stop) as changes:
-                # Saved before anybody waits for it: a watch begins when it is entered.
-                good = operator_file(workspace.folder).read_text()
-                workspace.save("not toml [")
-                following = asyncio.create_task(follow(changes, runtime))
-                try:
-                    await workspace.diagnostics.until(
-                        lambda: "enablement.toml" in workspace.codes()
-                    )
-                    assert server.clients[0].close_code is None
-                    workspace.save(good.replace('kind = "connection"', 'kind = "service"'))
-                    await server.clients[0].wait_closed()
-                finally:
-                    stop.set()
-                    await following
+            good = operator_file(workspace.folder).read_text()
+            workspace.save("not toml [")
+            await workspace.diagnostics.until(lambda: "enablement.toml" in workspace.codes())
+            assert server.clients[0].close_code is None
+            workspace.save(good.replace('kind = "connection"', 'kind = "service"'))
+            await server.clients[0].wait_closed()
         assert len(server.clients) == 1
 
 
@@ -362,8 +337,7 @@ async def test_disabling_on_a_running_host_closes_with_1012(workspace):
     async with gateway() as server:
         workspace.install(server.url)
         workspace.enable()
-        async with workspace.runtime() as runtime:
-            await runtime.reload()
+        async with workspace.runtime():
             await server.until(lambda: server.clients)
             remove_enablement(operator_file(workspace.folder), "echo")
             applied = await asyncio.to_thread(call, workspace.folder, "host.reload")
@@ -379,8 +353,7 @@ async def test_a_changed_package_does_not_run_until_it_is_reviewed(workspace):
         workspace.enable()
         workspace.install(server.url, ECHO + "\n# changed\n")
         async with workspace.runtime() as runtime:
-            await runtime.reload()
-            assert runtime.host.services == []
+            assert len(runtime.services) == 0
         problem = next(d for d in workspace.diagnostics if d.code == "enablement.digest")
         assert "yoi plugin enable" in problem.hint
         assert server.clients == []
@@ -391,8 +364,7 @@ async def test_the_control_socket_shows_and_steers(workspace):
     async with gateway() as server:
         workspace.install(server.url)
         workspace.enable()
-        async with workspace.runtime() as runtime:
-            await runtime.reload()
+        async with workspace.runtime():
             await server.until(lambda: server.clients)
             await server.ask("x")
             await server.until(lambda: server.received)

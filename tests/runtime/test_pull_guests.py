@@ -10,22 +10,22 @@ from tests.runtime.desks import PULL as PULL_PERMISSION
 from tests.runtime.desks import Desk, Host, having
 from tests.runtime.desks import target as ws_target
 from tests.runtime.heard import Heard
+from tests.runtime.hosts import quiet_host
 from tests.sandbox import wat
 from tests.sandbox.conftest import run_on_guest_thread
 
-from yoi.decisions.port import WholeWorkspace
+import yoi
 from yoi.errors import SandboxError
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import PermissionKind, PermissionSet
 from yoi.runtime.hostcalls import OPERATIONS
 from yoi.runtime.paths import cache_dir
-from yoi.runtime.serve import Runtime
-from yoi.runtime.workspace import operator_file, read_plan
+from yoi.runtime.workspace import operator_file
 from yoi.sandbox import Sandbox
 from yoi.testing.gateway import FakeGateway
 from yoi.testing.http_server import HttpAnswer, HttpServer
-from yoi.types import InstanceName, SystemClock
+from yoi.types import InstanceName
 
 PLUGIN = """
 from yoi_pdk import HostError, Plugin, Request, SocketClosed
@@ -159,15 +159,9 @@ class Pullers:
             ),
         )
 
-    def host(self, **limits: int) -> Runtime:
-        clock = SystemClock()
-        return Runtime(
-            self.folder,
-            lambda: read_plan(self.folder, clock, WholeWorkspace()),
-            self.diagnostics.append,
-            clock,
-            replace(LIMITS, restart_first_ms=1, restart_max_ms=20, **limits),
-        )
+    def host(self, **limits: int) -> yoi.Host:
+        bounds = replace(LIMITS, restart_first_ms=1, restart_max_ms=20, **limits)
+        return quiet_host(self.folder, self.diagnostics.append, bounds)
 
 
 @pytest.fixture
@@ -187,8 +181,7 @@ async def test_a_plugin_exchanges_messages_inside_a_tool_call(workspace):
         workspace.install_puller(gateway.url)
         workspace.enable_puller("mine")
         async with workspace.host() as runtime:
-            await runtime.reload()
-            service = runtime.host.service("mine")
+            service = runtime.services["mine"]
             asked = asyncio.create_task(do(service, "exchange"))
             peer = await gateway.accept()
             assert [await peer.receive(), await peer.receive()] == ["ping", b"\x01"]
@@ -213,8 +206,7 @@ async def test_state_requests_and_denials(workspace):
         workspace.install_puller(gateway.url, http=server.port)
         workspace.enable_puller("mine")
         async with workspace.host() as runtime:
-            await runtime.reload()
-            service = runtime.host.service("mine")
+            service = runtime.services["mine"]
             assert await do(service, "http") == "200 {'at': '/x'}"
             assert await do(service, "state") == "1"
             await service.restart()
@@ -231,8 +223,7 @@ async def test_without_a_grant_the_guest_hears_the_code_and_the_operator_the_hin
         local = [p for p in requested.permissions if p.kind is not PermissionKind.HOST_API]
         workspace.enable_puller("mine", granted=PermissionSet.of(local, ()))
         async with workspace.host() as runtime:
-            await runtime.reload()
-            service = runtime.host.service("mine")
+            service = runtime.services["mine"]
             assert await do(service, "exchange") == "denied.not_granted"
             assert await do(service, "http") == "denied.not_granted"
             await workspace.diagnostics.until(lambda: "denied.not_granted" in workspace.codes())
@@ -246,8 +237,7 @@ async def test_the_budget_really_interrupts_a_blocked_recv(workspace):
         workspace.install_puller(gateway.url)
         workspace.enable_puller("mine")
         async with workspace.host(tool_ms=300) as runtime:
-            await runtime.reload()
-            service = runtime.host.service("mine")
+            service = runtime.services["mine"]
             with pytest.raises(SandboxError) as ended:
                 await do(service, "block")
             assert ended.value.code == "sandbox.deadline"
@@ -266,15 +256,14 @@ async def test_forty_plugins_wait_in_recv_and_a_neighbour_keeps_answering(worksp
             workspace.enable_puller(name, wait=True)
         workspace.enable_puller("neighbour")
         async with workspace.host() as runtime:
-            await runtime.reload()
             peers = [await gateway.accept() for _ in names]
             waiting = [await peer.receive() for peer in peers]
             assert sorted(waiting) == sorted(names)
-            neighbour = runtime.host.service("neighbour")
+            neighbour = runtime.services["neighbour"]
             async with asyncio.timeout(25):  # below the 30 s for which the others wait
                 for _ in range(50):
                     assert await do(neighbour, "state") == "1"
-            statuses = [runtime.host.service(name).status() for name in names]
+            statuses = [runtime.services[name].status() for name in names]
             assert {len(one.pull_sockets) for one in statuses} == {1}
             assert {one.pull_sockets[0].owner for one in statuses} == {"service"}
             for peer in peers:

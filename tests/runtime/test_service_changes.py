@@ -14,6 +14,7 @@ from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, Reply
 from yoi.runtime.service_manager import ServiceManager
+from yoi.runtime.services import Services
 
 
 def echo(event):
@@ -116,7 +117,8 @@ async def test_a_retired_service_cannot_be_started_again():
 async def test_a_host_that_stops_starts_nothing_more():
     """A shutdown during an apply: what has not started is left alone."""
     bench = Bench([FakeInstance(echo)])
-    host = ServiceManager(bench.around)
+    services = Services()
+    host = ServiceManager(services, bench.around)
     bench.turns.hold()
     applying = asyncio.create_task(host.apply([bench.spec]))
     await asyncio.sleep(0)
@@ -124,7 +126,7 @@ async def test_a_host_that_stops_starts_nothing_more():
     await bench.settle()
     bench.turns.release()
     await asyncio.gather(applying, stopping)
-    (service,) = host.services
+    (service,) = services
     assert service.lifecycle is Lifecycle.STOPPED
     with pytest.raises(ServiceError):
         await host.apply([bench.spec])

@@ -156,7 +156,6 @@ async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(
     async with gateway() as server:
         install(workspace, server, token)
         async with workspace.runtime() as runtime:
-            await runtime.reload()
             await server.until(lambda: server.clients)
             await server.ask('{"op": "hello", "s": null}')
             await server.until(lambda: "identify" in ops(server))
@@ -188,7 +187,7 @@ async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(
             await server.until(lambda: "say" in ops(server))
             assert frames(server)[-1]["text"] == "[secret the-token]"
 
-            service = runtime.host.service("bot")
+            service = runtime.services["bot"]
             await service.ask_status()
             status = service.status()
             await server.ask('{"op": "leave"}')

@@ -28,12 +28,13 @@ class Secrets:
         return Masker(found for name in names if (found := self.secret(name)) is not None)
 
 
-class Host:
+class Services:
     """Knows the service `desk`, which was granted the secret `token`."""
 
-    services = ()
+    def __iter__(self):
+        return iter(())
 
-    def service(self, name):
+    def __getitem__(self, name):
         if name != "desk":
             raise ServiceError("service.unknown", name)
         return SimpleNamespace(
@@ -48,7 +49,12 @@ class Host:
 def workers(**limits):
     heard = []
     made = WorkerManager(
-        MemoryJournal(), Host, Secrets(), heard.append, ManualClock(), replace(LIMITS, **limits)
+        MemoryJournal(),
+        Services(),
+        Secrets(),
+        heard.append,
+        ManualClock(),
+        replace(LIMITS, **limits),
     )
     return made, heard
 
@@ -110,7 +116,7 @@ async def test_a_granted_secret_never_enters_a_history():
 
 def test_what_cannot_be_masked_is_not_committed():
     with pytest.raises(ServiceError):
-        HostTools(Host, Secrets()).redact("gone", VALUE)
+        HostTools(Services(), Secrets()).redact("gone", VALUE)
 
 
 async def test_a_worker_that_cannot_run_is_told():

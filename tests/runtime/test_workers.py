@@ -15,18 +15,18 @@ from typing import Any
 import msgspec
 import pytest
 from tests.runtime.heard import Heard
+from tests.runtime.hosts import quiet_host
 
 from yoi.control.client import call
-from yoi.decisions.port import WholeWorkspace
 from yoi.errors import PermissionDenied
+from yoi.host import Host
 from yoi.limits import LIMITS
 from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
 from yoi.permissions import Permission, PermissionKind, PermissionSet
 from yoi.protocol.events import RunEnd
-from yoi.runtime.serve import Runtime
-from yoi.runtime.workspace import operator_file, read_plan
+from yoi.runtime.workspace import operator_file
 from yoi.testing.gateway import FakeGateway, GatewayPeer
-from yoi.types import InstanceName, SystemClock
+from yoi.types import InstanceName
 from yoi.workers.items import public_entry
 
 PLUGIN = """
@@ -129,7 +129,7 @@ class World:
     """A running host with the plugin, its worker, and the gateway's side of the connection."""
 
     folder: Path
-    runtime: Runtime
+    runtime: Host
     diagnostics: Heard
     peer: GatewayPeer
 
@@ -145,7 +145,7 @@ class World:
         return [public_entry(item) for item in await worker.history(before, 500)]
 
     def service(self) -> dict[str, Any]:
-        return msgspec.to_builtins(self.runtime.host.service("desk").status())
+        return msgspec.to_builtins(self.runtime.services["desk"].status())
 
     async def ask(self, method: str, **params: Any) -> Any:
         return await asyncio.to_thread(call, self.folder, method, **params)
@@ -186,13 +186,10 @@ def enable(folder: Path, url: str, workers: str, without: tuple[Permission, ...]
 
 
 @contextlib.asynccontextmanager
-async def host(folder: Path) -> AsyncIterator[tuple[Runtime, Heard]]:
-    clock, heard = SystemClock(), Heard()
+async def host(folder: Path) -> AsyncIterator[tuple[Host, Heard]]:
+    heard = Heard()
     limits = replace(LIMITS, restart_first_ms=1, restart_max_ms=20, tool_ms=500)
-    async with Runtime(
-        folder, lambda: read_plan(folder, clock, WholeWorkspace()), heard.append, clock, limits
-    ) as runtime:
-        await runtime.reload()
+    async with quiet_host(folder, heard.append, limits) as runtime:
         yield runtime, heard
 
 
@@ -256,7 +253,7 @@ async def test_a_tool_that_was_not_granted_is_not_there(world):
     result = result_of(await world.run("UNGRANTED"))
     assert result["outcome"] == "refused"
     with pytest.raises(PermissionDenied) as caught:
-        await world.runtime.host.service("desk").call_tool("secret_tool", {})
+        await world.runtime.services["desk"].call_tool("secret_tool", {})
     assert caught.value.code == "denied.not_granted"
 
 

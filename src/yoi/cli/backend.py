@@ -1,6 +1,5 @@
 """`yoi backend`: what people watch through, apart from the runtimes it shows."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
@@ -11,8 +10,7 @@ from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
 
 if TYPE_CHECKING:
-    from yoi.backend.server import Backend
-    from yoi.backend.source import Source
+    from yoi.host import BackendHost
 
 
 def backend(
@@ -28,32 +26,26 @@ def backend(
     Where it listens stands in the [observation] table of .yoi/yoi.toml, which runtimes it shows in
     [[backend.runtimes]]. Runs until SIGTERM or Ctrl-C; then asks clients to come back, and exits 0.
     """
-    from yoi.backend.beside import run_backend
+    from yoi.host import BackendHost
+    from yoi.host.process import run
     from yoi.serving.host_settings import HostSettings
-    from yoi.serving.process import run, stop_on_signals
-    from yoi.types import SystemClock
 
     configure_logs(log_format)
     folder = workspace_folder(workspace)
-    host = HostSettings.load(host_config)
     output = Output("backend", as_json)
-
+    machine = HostSettings.load(host_config)
     decisions = decisions_of(trust_digest, trust_workspace, folder, output)
     if not trust_workspace:
         mention_pending(folder, output)
 
-    def ready(backend: "Backend", sources: Sequence["Source"]) -> None:
-        names = [source.runtime_id for source in sources]
-        address = watching_address(backend, output)
+    def ready(host: "BackendHost") -> None:
+        names = [source.runtime_id for source in host.sources]
+        address = watching_address(host, output)
         output.line(
-            {"event": "ready", "workspace": str(folder), "url": backend.url, "runtimes": names},
+            {"event": "ready", "workspace": str(folder), "url": host.url, "runtimes": names},
             lambda: shown(f"ready: {len(names)} runtimes; watch  {address}", 1024, "bold green"),
         )
         if not names:
             output.note("no runtime is configured here; add [[backend.runtimes]] to .yoi/yoi.toml")
 
-    async def serve() -> int:
-        await run_backend(folder, stop_on_signals(), ready, SystemClock(), host, decisions)
-        return 0
-
-    return run(serve())
+    return run(BackendHost(folder, decisions=decisions, machine=machine), ready)

@@ -1,4 +1,4 @@
-"""`yoi plugin dev`: the printing and asking part; `yoi.runtime.dev` does the work."""
+"""`yoi plugin dev`: the printing and asking part; `yoi.host.dev` does the work."""
 
 import sys
 from pathlib import Path
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from yoi.packages import Package
     from yoi.permissions import PermissionSet
-    from yoi.runtime.serve import Address
-    from yoi.runtime.service_manager import ServiceManager
 
 
 def dev(
@@ -67,21 +65,26 @@ def dev(
     values = read_config(config or [], config_file, manifest.config_schema)
     secrets = read_secrets(secret or [], manifest.requested, PermissionSet())
     printer = Printer(output, folder, frozenset())
-    from yoi.runtime.dev import develop
+    from yoi.host import Host
+    from yoi.host.dev import DevSession, developing
+    from yoi.host.process import run
+    from yoi.types import SystemClock
 
-    def ready(host: "ServiceManager", address: "Address | None") -> None:
-        printer.ready(host, address)
+    def ready(host: "Host") -> None:
+        printer.ready(host)
         output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
 
-    return develop(
-        folder,
-        values,
-        secrets,
-        ask=Approval(output, secrets, granted_at_start=yes).ask,
-        on_ready=ready,
-        listen=printer.tell,
+    clock, source = SystemClock(), folder.resolve()
+    approval = Approval(output, secrets, granted_at_start=yes)
+    session = DevSession(source, values, secrets, approval.ask, clock)
+    host = Host(
+        source,
+        on_diagnostic=printer.tell,
         preparing=printer.preparing,
+        parts=developing(session, source),
+        clock=clock,
     )
+    return run(host, ready)
 
 
 class Approval:

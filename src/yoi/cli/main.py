@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from yoi import __version__
 from yoi.cli import (
     backend,
     console,
@@ -33,6 +32,7 @@ from yoi.cli import (
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, report
 from yoi.errors import YoiError
+from yoi.version import __version__
 
 app = typer.Typer(
     name="yoi",

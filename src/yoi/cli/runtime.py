@@ -1,18 +1,10 @@
 """`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
 
-import contextlib
-from typing import TYPE_CHECKING
-
 from yoi.cli.logs import LogFormat, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.serve import QUIET, Printer
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from yoi.runtime.serve import Address, Runtime
 
 
 def runtime(
@@ -29,41 +21,20 @@ def runtime(
     Where it listens, and its certificate, stand in the [runtime] table of .yoi/yoi.toml. Runs until
     SIGTERM or Ctrl-C; then drains and exits 0.
     """
-    from yoi.runtime.listener import RuntimeListener
-    from yoi.runtime.serve import serve
+    from yoi.host import Host
+    from yoi.host.process import run
     from yoi.serving.host_settings import HostSettings
-    from yoi.serving.settings import ServingSettings
-    from yoi.types import SystemClock
 
     configure_logs(log_format)
     folder = workspace_folder(workspace)
-    output = Output("runtime", as_json)
-    host = HostSettings.load(host_config)
-    decisions = decisions_of(trust_digest, trust_workspace, folder, output)
-    settings = host.over(ServingSettings.load(folder, decisions=decisions)).runtime
     hidden = frozenset[str]() if verbose else QUIET
+    output = Output("runtime", as_json)
     printer = Printer(output, folder, hidden, "for backends")
-
-    @contextlib.asynccontextmanager
-    async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
-        listener = RuntimeListener(
-            folder,
-            running.observing,
-            settings,
-            running.why_not_ready,
-            SystemClock(),
-            host.limits,
-            running.owner,
-        )
-        async with listener:
-            yield lambda: listener.url
-
-    return serve(
+    host = Host.runtime(
         folder,
-        decisions,
-        on_ready=printer.ready,
-        listen=printer.tell,
+        decisions=decisions_of(trust_digest, trust_workspace, folder, output),
+        machine=HostSettings.load(host_config),
+        on_diagnostic=printer.tell,
         preparing=printer.preparing,
-        beside=beside,
-        limits=host.limits,
     )
+    return run(host, printer.ready)

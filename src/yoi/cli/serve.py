@@ -1,7 +1,6 @@
 """`yoi serve`: run the services of a workspace, and say what happens as it happens."""
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,10 @@ from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from rich.text import Text
 
+    from yoi.host import Host
     from yoi.protocol.diagnostics import Diagnostic
-    from yoi.runtime.serve import Address, Runtime
-    from yoi.runtime.service_manager import ServiceManager
 
 _PATIENCE_SECONDS = 2.0
 QUIET = frozenset({"notice.log"})
@@ -55,41 +51,19 @@ def serve(
     folder = workspace_folder(workspace)
     output = Output("serve", as_json)
     printer = Printer(output, folder, frozenset() if verbose else QUIET)
-    from yoi.backend.beside import control_methods, serving
-    from yoi.backend.local_source import LocalSource
-    from yoi.runtime.serve import serve as run
+    from yoi.host import Host
+    from yoi.host.process import run
     from yoi.serving.host_settings import HostSettings
-    from yoi.serving.settings import ServingSettings
-    from yoi.types import SystemClock
 
-    host = HostSettings.load(host_config)
-    decisions = decisions_of(trust_digest, trust_workspace, folder, output)
-    settings = host.over(ServingSettings.load(folder, decisions=decisions))
-    if port is not None:
-        settings = replace(settings, backend=settings.backend.at_port(port))
-    limits = host.limits
-
-    @contextlib.asynccontextmanager
-    async def beside(running: "Runtime") -> "AsyncIterator[Address | None]":
-        seen = running.observing
-        local = LocalSource(
-            settings.runtime.id, seen.hub, seen.inventory, seen.refresh, lambda: seen.settled
-        )
-        async with serving(
-            folder, settings, local, running.secrets, SystemClock(), limits, decisions
-        ) as backend:
-            running.offer(control_methods(backend, settings.runtime.id))
-            yield lambda: watching_address(backend, output)
-
-    return run(
+    host = Host(
         folder,
-        decisions,
-        on_ready=printer.ready,
-        listen=printer.tell,
+        decisions=decisions_of(trust_digest, trust_workspace, folder, output),
+        machine=HostSettings.load(host_config),
+        port=port,
+        on_diagnostic=printer.tell,
         preparing=printer.preparing,
-        beside=beside,
-        limits=limits,
     )
+    return run(host, printer.ready)
 
 
 class Printer:
@@ -106,9 +80,9 @@ class Printer:
         self._hidden = hidden
         self._address = address
 
-    def ready(self, host: "ServiceManager", address: "Address | None") -> None:
+    def ready(self, host: "Host") -> None:
         """Print one line that says the host is up, with what runs, and where to watch it."""
-        url = None if address is None else address()
+        url = watching_address(host, self._output)
         names = [service.name for service in host.services]
         running = [s.name for s in host.services if s.lifecycle == "running"]
         words = f"ready: {len(running)} of {len(names)} services running in {self._workspace}"

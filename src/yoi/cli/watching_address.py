@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 from yoi.cli.output import Output, console
 
 if TYPE_CHECKING:
-    from yoi.backend.server import Backend
+    from yoi.host import BackendHost, Host
 
 
-def watching_address(backend: "Backend", output: Output) -> str:
+def watching_address(host: "Host | BackendHost", output: Output) -> str | None:
     """Return where to watch: on a terminal with a code that lets in once, elsewhere without.
 
-    What is not a terminal is a log, and a log is no place for a code.
+    What is not a terminal is a log, and a log is no place for a code. None where `host` cannot be
+    watched.
     """
     if output.as_json or not console().is_terminal:
-        return backend.url
-    return backend.new_console_url()
+        return host.url
+    return host.new_console_url() or host.url

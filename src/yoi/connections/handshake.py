@@ -13,11 +13,11 @@ from websockets.exceptions import InvalidHandshake
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import WebSocketURI
 
-from yoi import __version__
 from yoi.connections.client import Client
 from yoi.core.routes import WAIT_STATUSES, retry_after_ms
 from yoi.display import printable
 from yoi.errors import ConnectionFailure
+from yoi.version import __version__
 
 if TYPE_CHECKING:
     from datetime import datetime

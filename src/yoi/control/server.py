@@ -6,9 +6,9 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -20,8 +20,28 @@ from yoi.protocol.depth import more_values_than
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
+@contextlib.contextmanager
+def claimed(workspace: Path, part: str = HOST) -> Iterator[None]:
+    """Keep other processes from running `part` of `workspace` while entered, however this one ends.
+
+    Raises ControlError: `control.in_use` when another one runs it, `control.socket` when the folder
+    of the socket cannot be used.
+    """
+    path = socket_path(workspace, part)
+    with _told(path):
+        _private_folder(path.parent)
+        lock = _locked(path.with_suffix(".lock"))
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 class ControlServer:
-    """Serves `methods` to the account that runs the host, and to nobody else."""
+    """Serves `methods` to the account that runs the host, and to nobody else.
+
+    The workspace must be `claimed` for as long as it listens.
+    """
 
     def __init__(
         self,
@@ -31,27 +51,32 @@ class ControlServer:
         part: str = HOST,
     ) -> None:
         self._path = socket_path(workspace, part)
-        self._methods = methods
+        self._methods = dict(methods)
         self._limits = limits
         self._server: asyncio.Server | None = None
-        self._lock: int | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
-    async def start(self) -> None:
-        """Listen. Raises ControlError: `control.in_use` when another host runs here,
-        `control.socket` when the socket cannot be made.
-        """
-        try:
-            _private_folder(self._path.parent)
-            self._lock = _locked(self._path.with_suffix(".lock"))
+    async def __aenter__(self) -> Self:
+        """Listen. Raises ControlError `control.socket` when the socket cannot be made."""
+        with _told(self._path):
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
             await self._listen()
-        except OSError as exc:
-            await self.close()
-            raise ControlError(
-                "control.socket", f"cannot listen at {self._path}: {exc.strerror or exc}"
-            ) from None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening, hang up on clients, remove the socket."""
+        await self._hang_up()
+
+    @contextlib.contextmanager
+    def offering(self, methods: Mapping[str, Method]) -> Iterator[None]:
+        """Answer `methods`, too, while entered."""
+        self._methods.update(methods)
+        try:
+            yield
+        finally:
+            for name in methods:
+                del self._methods[name]
 
     async def _listen(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -68,15 +93,6 @@ class ControlServer:
         except BaseException:
             sock.close()
             raise
-
-    async def close(self) -> None:
-        """Stop listening, hang up on clients, remove the socket."""
-        lock, self._lock = self._lock, None
-        try:
-            await self._hang_up()
-        finally:
-            if lock is not None:
-                os.close(lock)
 
     async def _hang_up(self) -> None:
         if self._server is not None:
@@ -134,6 +150,16 @@ class ControlServer:
             return _too_deep()
         except Exception as exc:
             return _failure("usage.internal", f"{request.method} failed: {exc!r}")
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ControlError(
+            "control.socket", f"cannot listen at {path}: {exc.strerror or exc}"
+        ) from None
 
 
 def _encoded(answer: Answer) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from yoi.display import printable
-from yoi.errors import CODES
+from yoi.errors import CODES, YoiError
 from yoi.limits import LIMITS
 
 Severity = Literal["info", "warning", "error"]
@@ -68,3 +68,8 @@ def diagnostic(
         hint=None if hint is None else printable(hint, LIMITS.message_chars),
         fields=fields,
     )
+
+
+def failure(at: str, scope: str, error: YoiError, severity: Severity = "error") -> Diagnostic:
+    """Return `error` as a diagnostic of `scope`."""
+    return diagnostic(at, error.code, scope, error.message, severity=severity, hint=error.hint)

@@ -8,11 +8,11 @@ import msgspec
 from yoi.defects import defect
 from yoi.errors import ServiceError, YoiError
 from yoi.permissions import PermissionSet
-from yoi.protocol.diagnostics import diagnostic
-from yoi.protocol.status import Counters, ServiceStatus
+from yoi.protocol.diagnostics import failure
 from yoi.runtime.containment import contained_work
 from yoi.runtime.service import Service
 from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.runtime.services import Services
 from yoi.types import rfc3339
 
 _POLICY_CLOSE = 1012
@@ -35,25 +35,11 @@ class Applied(msgspec.Struct, kw_only=True):
 class ServiceManager:
     """Runs services, each made from its specification. Belongs to the event loop."""
 
-    def __init__(self, context: HostContext) -> None:
+    def __init__(self, services: Services, context: HostContext) -> None:
+        self._services = services
         self._context = context
-        self._services: dict[str, Service] = {}
         self._applying = asyncio.Lock()
         self._stopping = False
-
-    @property
-    def services(self) -> Sequence[Service]:
-        """Return the services, by name."""
-        return [self._services[name] for name in sorted(self._services)]
-
-    def service(self, name: str) -> Service:
-        """Return the service called `name`, or raise ServiceError `service.unknown`."""
-        try:
-            return self._services[name]
-        except KeyError:
-            raise ServiceError(
-                "service.unknown", f"no service is called {name!r}", hint="yoi service list"
-            ) from None
 
     async def apply(self, specs: Iterable[ServiceSpec]) -> Applied:
         """Run exactly `specs`: stop what is gone, replace what changed, start what is new.
@@ -65,33 +51,34 @@ class ServiceManager:
         async with self._applying:
             if self._stopping:
                 raise ServiceError("service.stopping", "the host is stopping")
-            gone = [name for name in self._services if name not in wanted]
+            there: dict[str, Service] = {service.name: service for service in self._services}
+            gone = [name for name in there if name not in wanted]
             changed = [
                 name
-                for name, service in self._services.items()
+                for name, service in there.items()
                 if name in wanted and wanted[name].fingerprint != service.spec.fingerprint
             ]
-            regranted = []
-            for name in [n for n in self._services if n in wanted and n not in changed]:
+            regranted: list[str] = []
+            for name in [one for one in there if one in wanted and one not in changed]:
                 try:
-                    if self._services[name].regrant(wanted[name]):
+                    if there[name].regrant(wanted[name]):
                         regranted.append(name)
                 except Exception as exc:
                     # Which grants are in force now is not known: it goes, and says why.
                     fault = defect(exc, f"putting other grants of {name} in force")
                     wanted[name] = wanted[name].failed(fault)
                     changed.append(name)
-            new = [name for name in wanted if name not in self._services]
+            new = [name for name in wanted if name not in there]
             await asyncio.gather(
                 *(
-                    self._retire(self._services[name], "disabled or changed", _POLICY_CLOSE)
+                    self._retire(there[name], "disabled or changed", _POLICY_CLOSE)
                     for name in gone + changed
                 )
             )
             for name in gone:
-                del self._services[name]
+                self._services.remove(name)
             for name in changed + new:
-                self._services[name] = self._made(wanted[name])
+                self._services.put(self._made(wanted[name]))
             self._context.observer.follow_services()
             await self._start([self._services[name] for name in changed + new])
         return Applied(
@@ -109,14 +96,6 @@ class ServiceManager:
         async with self._applying:
             await self._retire_all()
 
-    def statuses(self) -> dict[str, ServiceStatus]:
-        """Return the status of every service, by name."""
-        return {service.name: _status(service) for service in self.services}
-
-    def status(self, name: str) -> ServiceStatus:
-        """Return the status of one service, or raise ServiceError `service.unknown`."""
-        return _status(self.service(name))
-
     def _made(self, spec: ServiceSpec) -> Service:
         try:
             return Service(spec, self._context)
@@ -126,7 +105,7 @@ class ServiceManager:
 
     async def _retire_all(self) -> None:
         await asyncio.gather(
-            *(self._retire(one, "the host is stopping", _GOING_AWAY) for one in self.services)
+            *(self._retire(one, "the host is stopping", _GOING_AWAY) for one in self._services)
         )
 
     async def _retire(self, service: Service, reason: str, close_code: int) -> None:
@@ -139,9 +118,7 @@ class ServiceManager:
 
     def _tell(self, name: str, error: YoiError) -> None:
         at = rfc3339(self._context.clock.wall())
-        entry = diagnostic(
-            at, error.code, f"service:{name}", error.message, severity="error", hint=error.hint
-        )
+        entry = failure(at, f"service:{name}", error)
         self._context.listen(entry)
         self._context.observer.diagnosed(name, entry)
 
@@ -155,22 +132,3 @@ class ServiceManager:
                     await contained_work(doing, service.start(), service.guest_lost)
 
         await asyncio.gather(*(start(service) for service in services))
-
-
-def _status(service: Service) -> ServiceStatus:
-    """Return the status of `service`, or what is known of it where it cannot say that itself."""
-    try:
-        return service.status()
-    except Exception as exc:
-        error, spec = defect(exc, f"the status of {service.name}"), service.spec
-        return ServiceStatus(
-            name=service.name,
-            reference=spec.reference,
-            version=spec.version,
-            digest=spec.digest,
-            runtime=spec.runtime,
-            lifecycle=service.lifecycle,
-            last_error=error.message,
-            last_error_code=error.code,
-            counters=Counters(),
-        )

@@ -1,7 +1,7 @@
 """Where workers and services meet: tools one way, notifications the other, nothing else."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from yoi.core.redaction import Masker
@@ -9,7 +9,7 @@ from yoi.errors import WorkerError
 from yoi.journal.log import Journal
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
-from yoi.runtime.service_manager import ServiceManager
+from yoi.runtime.services import Services
 from yoi.types import Clock, SecretSource, rfc3339
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
@@ -30,22 +30,19 @@ class Secrets(SecretSource, Protocol):
 class HostTools:
     """The tools of a host's services: a `PluginTools` and, for what it grants, a `Redactor`."""
 
-    def __init__(self, host: Callable[[], ServiceManager], secrets: Secrets) -> None:
-        self._host = host
+    def __init__(self, services: Services, secrets: Secrets) -> None:
+        self._services = services
         self._secrets = secrets
 
     def tools(self) -> Sequence[PluginTool]:
         """Return what running services offer and the operator granted."""
         return [
-            tool
-            for service in self._host().services
-            if service.available
-            for tool in service.spec.tools
+            tool for service in self._services if service.available for tool in service.spec.tools
         ]
 
     async def call(self, service: str, tool: str, arguments: dict[str, Any]) -> Any:
         """Return the tool's output. Raises YoiError."""
-        return await self._host().service(service).call_tool(tool, arguments)
+        return await self._services[service].call_tool(tool, arguments)
 
     def redact(self, plugin: str, text: str) -> str:
         """Return `text` without the secrets that were granted to `plugin`.
@@ -53,7 +50,7 @@ class HostTools:
         Raises ServiceError `service.unknown` when the plugin is gone: what cannot be masked is not
         committed.
         """
-        names = self._host().service(plugin).spec.authority.granted.secret_names
+        names = self._services[plugin].spec.authority.granted.secret_names
         return self._secrets.masker(names).text(text)
 
 
@@ -66,14 +63,14 @@ class WorkerManager:
     def __init__(
         self,
         journal: Journal,
-        host: Callable[[], ServiceManager],
+        services: Services,
         secrets: Secrets,
         listen: Callable[[Diagnostic], None],
         clock: Clock,
         limits: Limits,
         observer: Callable[[Sequence[Worker]], None] = lambda _: None,
     ) -> None:
-        tools = HostTools(host, secrets)
+        tools = HostTools(services, secrets)
         self._listen = listen
         self._clock = clock
         self._limits = limits
@@ -93,6 +90,20 @@ class WorkerManager:
         )
         self.methods = WorkerOperations(self.roster, clock, limits).methods
         """For the control socket."""
+
+    def __iter__(self) -> Iterator[Worker]:
+        """Iterate over the workers, ordered by name."""
+        return iter(self.roster.workers)
+
+    def __len__(self) -> int:
+        return len(self.roster.workers)
+
+    def __contains__(self, name: object) -> bool:
+        return any(worker.name == name for worker in self.roster.workers)
+
+    def __getitem__(self, name: str) -> Worker:
+        """Return the worker called `name`, or raise WorkerError `worker.unknown`."""
+        return self.roster.worker(name)
 
     async def apply(self, profiles: Iterable[WorkerProfile]) -> None:
         """Run exactly `profiles`; one that cannot run is a diagnostic and stops no other."""

@@ -4,13 +4,14 @@ The grant is for this session only. It is bound to the folder and to the hash of
 asks for: a save that changes the permissions stops the plugin until the person agrees again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yoi.decisions.port import AccountDecisions
 from yoi.errors import PackageError, UsageError, YoiError
-from yoi.limits import LIMITS
+from yoi.host.parts import Parts
+from yoi.host.showing import to_nobody
 from yoi.packages import (
     EnabledEntry,
     Package,
@@ -21,12 +22,10 @@ from yoi.packages import (
     resolve_package,
 )
 from yoi.permissions import PermissionSet, permission_hash
-from yoi.protocol.diagnostics import diagnostic
-from yoi.runtime.serve import Listen, Preparing, Ready, Runtime
+from yoi.protocol.diagnostics import failure
 from yoi.runtime.workspace import Plan
-from yoi.serving.process import finished, run, stop_on_signals
 from yoi.serving.watching import Watch
-from yoi.types import Clock, InstanceName, SystemClock, rfc3339
+from yoi.types import Clock, InstanceName, rfc3339
 
 Ask = Callable[[Package, PermissionSet | None], bool]
 """Shows the review of a package (beside what was agreed to before) and returns the answer."""
@@ -51,7 +50,7 @@ class DevSession:
         self._agreed: PermissionSet | None = None
         self._refused: str | None = None
 
-    def plan(self) -> Plan:
+    def read(self) -> Plan:
         """Return the plugin as it is on disk now, or why it may not run.
 
         Asks the person where the permissions are not the ones agreed to. A refusal holds until they
@@ -60,15 +59,13 @@ class DevSession:
         try:
             return Plan((self._resolve(),), ())
         except YoiError as exc:
-            problem = diagnostic(
-                rfc3339(self._clock.wall()),
-                exc.code,
-                "dev",
-                exc.message,
-                severity="error",
-                hint=exc.hint,
-            )
-            return Plan((), (problem,))
+            return Plan((), (failure(rfc3339(self._clock.wall()), "dev", exc),))
+
+    def due_in(self) -> float | None:
+        """Return None: only a save changes anything."""
+
+    def decided(self, names: Iterable[str]) -> None:
+        """Take note of nothing: the grant is for the session, and no command writes it."""
 
     def _resolve(self) -> ResolvedPlugin:
         package = read_package(self._folder)
@@ -101,43 +98,22 @@ class DevSession:
         )
 
 
-def develop(
-    folder: Path,
-    config: dict[str, Any],
-    secrets: Mapping[str, str],
-    *,
-    ask: Ask,
-    on_ready: Ready,
-    listen: Listen,
-    preparing: Preparing,
-) -> int:
-    """Run the plugin in `folder` until SIGTERM or SIGINT, reloading on save; return the status.
+def developing(session: DevSession, folder: Path) -> Parts:
+    """Return the parts of a host that runs the plugin in `folder` and reloads it on save.
 
-    `secrets` says which secret of the store each of the plugin's is; others are not granted.
-
-    The control socket is that of the folder as a workspace: `yoi service status --workspace DIR`.
-    Raises UsageError when the person says no at the start, ManifestError or PackageError when the
-    folder cannot be read at the start; later both are diagnostics and the session goes on.
+    It listens nowhere; its control socket is that of the folder as a workspace. Raises UsageError
+    where the person says no, and what is wrong with the folder as it is now; later both are
+    diagnostics and the session goes on. Blocking: it asks.
     """
-    clock = SystemClock()
-    folder = folder.resolve()
-    session = DevSession(folder, config, secrets, ask, clock)
-    first = session.plan()
+    first = session.read()
     if not first.plugins:
         problem = first.diagnostics[0]
         raise UsageError(problem.code, problem.message, hint=problem.hint)
-    runtime = Runtime(folder, session.plan, listen, clock, LIMITS, preparing, AccountDecisions())
-    return run(_develop(folder, runtime, on_ready))
-
-
-async def _develop(folder: Path, runtime: Runtime, on_ready: Ready) -> int:
-    stop = stop_on_signals()
-    async with runtime, Watch(folder, lambda path: belongs(folder, path), stop) as watch:
-        if await finished(runtime.reload(), stop):
-            on_ready(runtime.host, None)
-            while await watch.changed():
-                await runtime.reload()
-    return 0
+    return Parts(
+        plans=session,
+        watch=partial(Watch, folder, partial(belongs, folder)),
+        showing=to_nobody,
+    )
 
 
 def belongs(folder: Path, path: Path) -> bool:

@@ -1,0 +1,131 @@
+"""`BackendHost`: a backend by itself, for runtimes elsewhere."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from yoi.backend.server import Backend, remote_sources
+from yoi.control.server import ControlServer, claimed
+from yoi.control.wire import BACKEND
+from yoi.decisions.port import AccountDecisions, Decisions
+from yoi.errors import SecretError
+from yoi.host.backend_methods import backend_methods
+from yoi.host.opened import Opened
+from yoi.host.operator_files import watch_secrets
+from yoi.serving.host_settings import HostSettings
+from yoi.serving.secrets import WorkspaceSecrets
+from yoi.serving.settings import ServingSettings
+from yoi.serving.watching import Watch
+from yoi.types import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from yoi.backend.source import Source
+
+
+class BackendHost:
+    """Runs what `yoi backend` runs while entered: a backend that shows runtimes elsewhere.
+
+    Which runtimes, and where it listens, stand in the workspace's yoi.toml. Entering raises
+    YoiError, as `Host` does; leaving closes all that was opened, last first.
+    """
+
+    def __init__(
+        self,
+        workspace: str | Path,
+        *,
+        decisions: Decisions | None = None,
+        machine: HostSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.workspace = Path(workspace).resolve()
+        self.sources: Sequence[Source] = ()
+        """The runtimes that are shown, once entered."""
+        self._clock = SystemClock() if clock is None else clock
+        self._decisions = AccountDecisions() if decisions is None else decisions
+        self._machine = machine
+        self._opened: Opened | None = None
+        self._backend: Backend | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Return where it can be watched, once entered."""
+        return None if self._backend is None else self._backend.url
+
+    def new_console_url(self) -> str | None:
+        """Return an address that lets its first visitor in, once entered. It is a secret."""
+        return None if self._backend is None else self._backend.new_console_url()
+
+    async def __aenter__(self) -> Self:
+        if self._opened is not None:
+            raise RuntimeError("a host is entered once")
+        opened = self._opened = Opened()
+        try:
+            await self._open(opened)
+        except BaseException as exc:
+            await opened.close(exc)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._opened is not None
+        await self._opened.close(exc)
+
+    async def _open(self, opened: Opened) -> None:
+        workspace, clock, decisions = self.workspace, self._clock, self._decisions
+        machine = self._machine
+        if machine is None:
+            machine = await asyncio.to_thread(HostSettings.load)
+        limits = machine.limits
+        settings = machine.over(
+            await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
+        )
+        await opened.enter("the workspace", _claimed(workspace))
+        owner = await asyncio.to_thread(decisions.identity, workspace)
+        secrets = WorkspaceSecrets(workspace, decisions)
+        with contextlib.suppress(SecretError):
+            # Without its tokens a runtime cannot be asked; the others can, and its state says so.
+            await secrets.refresh()
+        sources = await remote_sources(settings.runtimes, secrets, clock, limits)
+        backend = await opened.enter(
+            "the backend",
+            Backend(workspace, settings.backend, sources, clock, limits, owner=owner),
+        )
+        first = sources[0].runtime_id if sources else ""
+        methods = backend_methods(backend, first)
+        await opened.enter(
+            "the control socket", ControlServer(workspace, methods, limits, part=BACKEND)
+        )
+        changes = await opened.enter("watched files", watch_secrets(workspace, asyncio.Event()))
+        await opened.enter("following changes", _following(changes, secrets))
+        self.sources, self._backend = sources, backend
+
+
+@contextlib.asynccontextmanager
+async def _claimed(workspace: Path) -> AsyncIterator[None]:
+    with claimed(workspace, BACKEND):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _following(changes: Watch, secrets: WorkspaceSecrets) -> AsyncIterator[None]:
+    """Read the secrets again whenever they have changed, while entered."""
+
+    async def follow() -> None:
+        while await changes.changed():
+            with contextlib.suppress(SecretError):
+                await secrets.refresh()
+
+    task = asyncio.get_running_loop().create_task(follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,251 @@
+"""`Host`: the front door. It opens what `yoi serve` opens, offers it, and closes all of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from yoi.control.server import ControlServer, claimed
+from yoi.decisions.port import AccountDecisions, Decisions
+from yoi.defects import defect, described
+from yoi.errors import YoiError
+from yoi.host.applying import PlanApplier
+from yoi.host.control_methods import HostMethods
+from yoi.host.observing import Observation, subject_of
+from yoi.host.opened import Opened
+from yoi.host.parts import Parts, Preparing
+from yoi.host.reloading import ReloadQueue
+from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
+from yoi.host.showing import Shown
+from yoi.protocol.diagnostics import Diagnostic, Severity, failure
+from yoi.runtime.service_manager import Applied
+from yoi.runtime.services import Services
+from yoi.runtime.worker_manager import WorkerManager
+from yoi.serving.host_settings import HostSettings
+from yoi.serving.watching import Watch
+from yoi.types import Clock, SystemClock, rfc3339
+
+_log = structlog.get_logger("yoi.host")
+
+
+class Host:
+    """Runs the services and workers of a workspace, and a backend to watch them, while entered.
+
+        async with Host("path/to/workspace") as host:
+            print(host.url, [service.name for service in host.services])
+
+    When the body begins, everything enabled was started or has failed visibly. Leaving it drains
+    and closes all that was opened, last first, whatever fails meanwhile. A host is entered once.
+
+    Entering raises YoiError: `control.in_use` when another host runs in the workspace, what the
+    settings and ports make. What runs is what `decisions` (the account's, unless others are given)
+    allow of what the workspace says; `machine` are the settings of this machine (its host.toml).
+    The backend listens at `port` whatever they say, where one is given; 0 takes any.
+    `on_diagnostic` hears what happens, on the event loop; what it raises
+    is logged. `parts` says what else it could be made of: `Host.runtime`, `yoi.host.BackendHost`.
+    """
+
+    def __init__(
+        self,
+        workspace: str | Path,
+        *,
+        decisions: Decisions | None = None,
+        machine: HostSettings | None = None,
+        port: int | None = None,
+        on_diagnostic: Callable[[Diagnostic], object] | None = None,
+        preparing: Preparing = contextlib.nullcontext,
+        parts: Parts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.workspace = Path(workspace).resolve()
+        self._clock = clock = SystemClock() if clock is None else clock
+        self._decisions = AccountDecisions() if decisions is None else decisions
+        self._parts = parts or Parts.serving(self.workspace, clock, self._decisions, port)
+        self._machine = machine
+        self._on_diagnostic = on_diagnostic
+        self._preparing = preparing
+        self._opened: Opened | None = None
+        self._runtime: RuntimeParts | None = None
+        self._reloads: ReloadQueue[Applied] | None = None
+        self._shown = Shown()
+
+    @classmethod
+    def runtime(
+        cls,
+        workspace: str | Path,
+        *,
+        decisions: Decisions | None = None,
+        machine: HostSettings | None = None,
+        on_diagnostic: Callable[[Diagnostic], object] | None = None,
+        preparing: Preparing = contextlib.nullcontext,
+    ) -> "Host":
+        """Return the host of `yoi runtime`: without a backend, watched by backends elsewhere."""
+        folder, clock = Path(workspace).resolve(), SystemClock()
+        decisions = AccountDecisions() if decisions is None else decisions
+        return cls(
+            folder,
+            decisions=decisions,
+            machine=machine,
+            on_diagnostic=on_diagnostic,
+            preparing=preparing,
+            parts=Parts.runtime(folder, clock, decisions),
+            clock=clock,
+        )
+
+    @property
+    def services(self) -> Services:
+        """Return the services: iterate, or look one up by name. Only while entered."""
+        return self._entered.services
+
+    @property
+    def workers(self) -> WorkerManager:
+        """Return the workers: iterate, or look one up by name. Only while entered."""
+        return self._entered.workers
+
+    @property
+    def url(self) -> str | None:
+        """Return where the host can be watched (the backend's address), or None if nowhere."""
+        return self._shown.url
+
+    def new_console_url(self) -> str | None:
+        """Return an address of the web console that lets its first visitor in, or None.
+
+        It is a secret for as long as it works; None where no backend runs here.
+        """
+        backend = self._shown.backend
+        return None if backend is None else backend.new_console_url()
+
+    def observe(self, subject: str) -> Observation:
+        """Return an iterator over what happens to `service:NAME` or `worker:NAME` from now on.
+
+            async with host.observe("service:echo") as events:
+                async for event in events:
+                    ...
+
+        Raises ObserveError: `observe.not_found`, `observe.target`. Only while entered.
+        """
+        return Observation(self._entered.observing, subject_of(subject))
+
+    async def reload(self) -> Applied:
+        """Read the settings again, run exactly what they say, and return what changed.
+
+        Reloads are serialised: one that is asked for while another runs follows it, once for
+        everybody who asked meanwhile. Raises YoiError when the settings cannot be used as a whole;
+        what ran before goes on then. Only while entered.
+        """
+        if self._reloads is None:
+            raise RuntimeError("the host is not entered")
+        return await self._reloads.reload()
+
+    async def __aenter__(self) -> Self:
+        if self._opened is not None:
+            raise RuntimeError("a host is entered once")
+        opened = self._opened = Opened()
+        try:
+            await self._open(opened)
+        except BaseException as exc:
+            await opened.close(exc)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._opened is not None
+        await self._opened.close(exc)
+
+    @property
+    def _entered(self) -> RuntimeParts:
+        if self._runtime is None:
+            raise RuntimeError("the host is not entered")
+        return self._runtime
+
+    async def _open(self, opened: Opened) -> None:
+        workspace, clock, decisions = self.workspace, self._clock, self._decisions
+        machine = self._machine
+        if machine is None:
+            machine = await asyncio.to_thread(HostSettings.load)
+        limits = machine.limits
+        # First: it keeps two hosts out of one workspace.
+        await opened.enter("the workspace", _claimed(workspace))
+        runtime = await open_parts(opened, workspace, self._listen, decisions, clock, limits)
+        applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
+        reloads = ReloadQueue(applier.apply)
+        methods = HostMethods(
+            workspace, runtime.services, applier, reloads, self._tell, clock, limits
+        )
+        control = await opened.enter(
+            "the control socket",
+            ControlServer(workspace, {**methods.methods, **runtime.workers.methods}, limits),
+        )
+        await opened.enter("the services", closing(runtime.manager.stop))
+        # Stops before the services: no worker sees its plugins' tools fail because the host goes.
+        await opened.enter("the workers", closing(runtime.workers.stop))
+        await opened.enter("late answers", closing(methods.close))
+        await opened.enter("reloads", closing(reloads.close))
+        self._runtime, self._reloads = runtime, reloads
+        self._shown = await opened.enter(
+            "what is watched", self._parts.showing(workspace, runtime, decisions, machine, clock)
+        )
+        await opened.enter("offered methods", _offering(control, self._shown))
+        # Watched before the plan is read, so that no save falls between.
+        changes = await opened.enter("the watched files", self._parts.watch(asyncio.Event()))
+        await reloads.reload()
+        await opened.enter("following changes", self._following(changes))
+
+    @contextlib.asynccontextmanager
+    async def _following(self, changes: Watch) -> AsyncIterator[None]:
+        task = asyncio.get_running_loop().create_task(self._follow(changes))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow(self, changes: Watch) -> None:
+        """Reload whenever the operator's files have changed."""
+        warned = False
+        try:
+            while await changes.changed(self._parts.plans.due_in()):
+                if changes.fault is not None and not warned:
+                    warned = True
+                    self._tell(changes.fault, "warning")
+                try:
+                    await self.reload()
+                except Exception as exc:
+                    # What ran before goes on; the person sees why the change was not taken.
+                    self._tell(defect(exc, "applying the change", str(exc)))
+        except Exception as exc:
+            self._tell(defect(exc, "watching the operator's files", str(exc)))
+
+    def _listen(self, entry: Diagnostic) -> None:
+        """Let the listener hear of `entry`. What it raises is its own fault, not a service's."""
+        if self._on_diagnostic is None:
+            return
+        try:
+            self._on_diagnostic(entry)
+        except Exception as exc:
+            _log.error("on_diagnostic raised", error=described(exc), code=entry.code)
+
+    def _tell(self, error: YoiError, severity: Severity = "error") -> None:
+        """Let the listener hear of an error that belongs to the host itself."""
+        self._listen(failure(rfc3339(self._clock.wall()), "host", error, severity))
+
+
+@contextlib.asynccontextmanager
+async def _claimed(workspace: Path) -> AsyncIterator[None]:
+    with claimed(workspace):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _offering(control: ControlServer, shown: Shown) -> AsyncIterator[None]:
+    with control.offering(shown.methods):
+        yield

@@ -1,0 +1,214 @@
+"""The parts of a runtime, each opened in its turn: sandbox, journal, services, workers."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from yoi.connections import RequestClient, SystemResolver, default_connector
+from yoi.core.captures import HandleTable
+from yoi.decisions.port import Decisions
+from yoi.host.opened import Opened
+from yoi.journal.sqlite import SqliteJournal
+from yoi.journal.state import StateStore
+from yoi.limits import Limits
+from yoi.protocol.cursors import CursorKeys
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.runtime.assembly import Assembler
+from yoi.runtime.connection_specs import ConnectionSpecMaker
+from yoi.runtime.observing import Observing
+from yoi.runtime.paths import cache_dir
+from yoi.runtime.pull_sockets import PullDialler
+from yoi.runtime.service_manager import ServiceManager
+from yoi.runtime.service_spec import HostContext
+from yoi.runtime.services import Services
+from yoi.runtime.thread_bridge import Mailbox
+from yoi.runtime.worker_manager import WorkerManager
+from yoi.sandbox import Sandbox, Scheduler
+from yoi.serving.keys import KeyStore, keys_file
+from yoi.serving.secrets import WorkspaceSecrets
+from yoi.types import Clock
+
+T = TypeVar("T")
+_RNG = random.random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeParts:
+    """An opened runtime: what reloading, the control socket and those who watch it work with."""
+
+    services: Services
+    manager: ServiceManager
+    workers: WorkerManager
+    assembler: Assembler
+    observing: Observing
+    secrets: WorkspaceSecrets
+    sandbox: Sandbox
+    scheduler: Scheduler
+    mailbox: Mailbox
+    owner: str | None
+    """The id that the host's files in the workspace carry; None accepts any."""
+
+    def settled(self) -> bool:
+        """Return whether all that is configured was started once."""
+        return self.observing.settled
+
+    def why_not_ready(self) -> str | None:
+        """Return why this runtime should not be watched yet, or None."""
+        return None if self.settled() else "what is enabled is being started"
+
+
+async def open_parts(
+    opened: Opened,
+    workspace: Path,
+    listen: Callable[[Diagnostic], None],
+    decisions: Decisions,
+    clock: Clock,
+    limits: Limits,
+) -> RuntimeParts:
+    """Open what services and workers need, each part registered in `opened`. Nothing runs yet."""
+    loop = asyncio.get_running_loop()
+    owner = await asyncio.to_thread(decisions.identity, workspace)
+    mailbox = Mailbox(loop)
+    # Closed after everything that a guest's thread may still be in.
+    state = await opened.enter("the plugins' state", _state(workspace, limits, owner))
+    sandbox = await opened.enter("the sandbox", _sandbox(limits))
+    scheduler = await opened.enter("the plugins' threads", _scheduler(limits))
+    journal = await opened.enter("the workers' journal", _journal(workspace, limits, owner))
+    services, secrets = Services(), WorkspaceSecrets(workspace, decisions)
+    keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
+    observing = Observing(keys, services.statuses, clock, limits)
+    await opened.enter("the observed streams", _sampled(observing))
+    workers = WorkerManager(
+        journal, services, secrets, listen, clock, limits, observing.follow_workers
+    )
+    context = HostContext(
+        turns=scheduler,
+        mailbox=mailbox,
+        loop=loop,
+        clock=clock,
+        rng=_RNG,
+        listen=listen,
+        state=state,
+        limits=limits,
+        notifier=workers,
+        observer=observing,
+    )
+    resolver, connector = SystemResolver(limits), default_connector(limits)
+    assembler = Assembler(
+        sandbox=sandbox,
+        connections=ConnectionSpecMaker(
+            connector=connector,
+            resolver=resolver,
+            state=state,
+            loop=loop,
+            clock=clock,
+            limits=limits,
+            rng=_RNG,
+        ),
+        requests=RequestClient(resolver, clock, limits),
+        secrets=secrets,
+        handles=HandleTable(limits),
+        state=state,
+        pull=PullDialler(connector, resolver, clock, limits, loop.call_later),
+        waiting=scheduler.waiting,
+        loop=loop,
+        clock=clock,
+        limits=limits,
+    )
+    return RuntimeParts(
+        services=services,
+        manager=ServiceManager(services, context),
+        workers=workers,
+        assembler=assembler,
+        observing=observing,
+        secrets=secrets,
+        sandbox=sandbox,
+        scheduler=scheduler,
+        mailbox=mailbox,
+        owner=owner,
+    )
+
+
+@contextlib.asynccontextmanager
+async def closing(close: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Await `close` when left: for what is opened by using it."""
+    try:
+        yield
+    finally:
+        await close()
+
+
+@contextlib.asynccontextmanager
+async def _state(workspace: Path, limits: Limits, owner: str | None) -> AsyncIterator[StateStore]:
+    state = await _made(lambda: _open_state(workspace, limits, owner), StateStore.close)
+    try:
+        yield state
+    finally:
+        await asyncio.to_thread(state.close)
+
+
+@contextlib.asynccontextmanager
+async def _sandbox(limits: Limits) -> AsyncIterator[Sandbox]:
+    sandbox = await _made(lambda: Sandbox(limits, cache_dir()), Sandbox.close)
+    try:
+        yield sandbox
+    finally:
+        await asyncio.to_thread(sandbox.close)
+
+
+@contextlib.asynccontextmanager
+async def _scheduler(limits: Limits) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(limits)
+    try:
+        yield scheduler
+    finally:
+        # A plugin that is still at work is left to its deadline: its thread ends with the process.
+        await asyncio.to_thread(scheduler.close, limits.stop_ms / 1000)
+
+
+@contextlib.asynccontextmanager
+async def _journal(
+    workspace: Path, limits: Limits, owner: str | None
+) -> AsyncIterator[SqliteJournal]:
+    journal = await SqliteJournal.open(
+        workspace / ".yoi" / "journal.db", limits=limits, owner=owner
+    )
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@contextlib.asynccontextmanager
+async def _sampled(observing: Observing) -> AsyncIterator[None]:
+    observing.start()
+    try:
+        yield
+    finally:
+        await observing.stop()
+
+
+async def _made(make: Callable[[], T], close: Callable[[T], None]) -> T:
+    """Return what `make` makes on a thread; where this is cancelled meanwhile, it is closed."""
+    making = asyncio.ensure_future(asyncio.to_thread(make))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        await asyncio.wait({making})
+        if making.exception() is None:
+            await asyncio.to_thread(close, making.result())
+        raise
+
+
+def _cursor_keys(workspace: Path, owner: str | None) -> CursorKeys:
+    return KeyStore(keys_file(workspace), owner=owner).load_or_create().cursor_keys
+
+
+def _open_state(workspace: Path, limits: Limits, owner: str | None) -> StateStore:
+    folder = workspace / ".yoi"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return StateStore(folder / "state.db", limits, owner)

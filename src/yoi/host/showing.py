@@ -1,0 +1,105 @@
+"""How others watch a host's runtime: through a backend here, through backends elsewhere, or not."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yoi.backend.local_source import LocalSource
+from yoi.backend.server import Backend, remote_sources
+from yoi.decisions.port import Decisions
+from yoi.host.backend_methods import Methods, backend_methods
+from yoi.host.runtime_parts import RuntimeParts
+from yoi.runtime.listener import RuntimeListener
+from yoi.serving.host_settings import HostSettings
+from yoi.serving.settings import ServingSettings
+from yoi.types import Clock
+
+if TYPE_CHECKING:
+    from yoi.backend.upstreams import AnySource
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where a host can be watched, and what its control socket answers because of that."""
+
+    url: str | None = None
+    backend: Backend | None = None
+    methods: Methods = field(default_factory=dict)
+
+
+Showing = Callable[
+    [Path, RuntimeParts, Decisions, HostSettings, Clock],
+    contextlib.AbstractAsyncContextManager[Shown],
+]
+"""Lets others watch a runtime while entered."""
+
+
+@contextlib.asynccontextmanager
+async def through_backend(
+    workspace: Path,
+    runtime: RuntimeParts,
+    decisions: Decisions,
+    machine: HostSettings,
+    clock: Clock,
+    *,
+    port: int | None = None,
+) -> AsyncIterator[Shown]:
+    """Run a backend in this process, which shows this runtime and those in the settings.
+
+    It listens at `port` whatever the settings say, where one is given.
+    """
+    limits = machine.limits
+    settings = machine.over(ServingSettings.load(workspace, limits, decisions))
+    settings.check_local()
+    shown = settings.backend if port is None else settings.backend.at_port(port)
+    observing = runtime.observing
+    local = LocalSource(
+        settings.runtime.id,
+        observing.hub,
+        observing.inventory,
+        observing.refresh,
+        runtime.settled,
+    )
+    sources: list[AnySource] = [
+        local,
+        *await remote_sources(settings.runtimes, runtime.secrets, clock, limits),
+    ]
+    async with Backend(workspace, shown, sources, clock, limits, owner=runtime.owner) as backend:
+        yield Shown(backend.url, backend, backend_methods(backend, settings.runtime.id))
+
+
+@contextlib.asynccontextmanager
+async def to_backends(
+    workspace: Path,
+    runtime: RuntimeParts,
+    decisions: Decisions,
+    machine: HostSettings,
+    clock: Clock,
+) -> AsyncIterator[Shown]:
+    """Let backends elsewhere watch this runtime, each with a token."""
+    settings = machine.over(ServingSettings.load(workspace, machine.limits, decisions)).runtime
+    listener = RuntimeListener(
+        workspace,
+        runtime.observing,
+        settings,
+        runtime.why_not_ready,
+        clock,
+        machine.limits,
+        runtime.owner,
+    )
+    async with listener:
+        yield Shown(listener.url)
+
+
+@contextlib.asynccontextmanager
+async def to_nobody(
+    workspace: Path,
+    runtime: RuntimeParts,
+    decisions: Decisions,
+    machine: HostSettings,
+    clock: Clock,
+) -> AsyncIterator[Shown]:
+    """Listen nowhere: the control socket and this process alone see the runtime."""
+    yield Shown()

@@ -1,0 +1,69 @@
+"""The services of one host, by name: what the manager fills, and what everybody else reads."""
+
+from collections.abc import Iterator
+
+from yoi.defects import defect
+from yoi.errors import ServiceError
+from yoi.protocol.status import Counters, ServiceStatus
+from yoi.runtime.service import Service
+
+
+class Services:
+    """The services there are now. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Service] = {}
+
+    def __iter__(self) -> Iterator[Service]:
+        """Iterate over the services, ordered by name; changes meanwhile do not matter."""
+        return iter([self._by_name[name] for name in sorted(self._by_name)])
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __getitem__(self, name: str) -> Service:
+        """Return the service called `name`, or raise ServiceError `service.unknown`."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise ServiceError(
+                "service.unknown", f"no service is called {name!r}", hint="yoi service list"
+            ) from None
+
+    def status(self, name: str) -> ServiceStatus:
+        """Return the status of one service, or raise ServiceError `service.unknown`."""
+        return _status(self[name])
+
+    def statuses(self) -> dict[str, ServiceStatus]:
+        """Return the status of every service, by name."""
+        return {service.name: _status(service) for service in self}
+
+    def put(self, service: Service) -> None:
+        """Add `service`, in the place of another one of its name. For the manager."""
+        self._by_name[service.name] = service
+
+    def remove(self, name: str) -> None:
+        """Forget a service. For the manager."""
+        del self._by_name[name]
+
+
+def _status(service: Service) -> ServiceStatus:
+    """Return the status of `service`, or what is known of it where it cannot say that itself."""
+    try:
+        return service.status()
+    except Exception as exc:
+        error, spec = defect(exc, f"the status of {service.name}"), service.spec
+        return ServiceStatus(
+            name=service.name,
+            reference=spec.reference,
+            version=spec.version,
+            digest=spec.digest,
+            runtime=spec.runtime,
+            lifecycle=service.lifecycle,
+            last_error=error.message,
+            last_error_code=error.code,
+            counters=Counters(),
+        )
