@@ -18,6 +18,7 @@ ASKED = {
     "dev": [*OWN, *GROUPS["dev"], *PROJECT["build-system"]["requires"]],
     "bench": GROUPS["bench"],
     "peers": GROUPS["peers"],
+    "fuzz": GROUPS["fuzz"],
     "lock": GROUPS["lock"],
 }
 ENTRY = re.compile(
