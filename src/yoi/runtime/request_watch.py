@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from yoi.connections import HttpAnswer, HttpFailure
 from yoi.protocol.status import RequestStatus
+from yoi.runtime.ledger import Ledger
 
 BY_URL = "(by URL)"
 """What requests that name no target of the manifest are counted under."""
@@ -57,6 +58,22 @@ class RequestWatch:
     def statuses(self) -> list[RequestStatus]:
         """Return what a person sees of each target, by name."""
         return [self._targets[name] for name in sorted(self._targets)]
+
+
+def report_to(ledger: Ledger) -> Listener:
+    """Return what records each change in `ledger`."""
+
+    def changed(change: RequestsChanged) -> None:
+        ledger.note(
+            change.code or "notice.request_recovered",
+            f"requests to {change.target}: {change.message}",
+            severity="info" if change.code is None else "warning",
+            scope=f"request:{change.target}",
+            hint=change.hint,
+            failed=change.failed,
+        )
+
+    return changed
 
 
 def _not_listened(change: RequestsChanged) -> None:

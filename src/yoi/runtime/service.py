@@ -9,28 +9,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from yoi.core.gate import CommandGate, GatedConnection
-from yoi.core.ingress_queue import IngressQueue
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
-from yoi.core.loop_budget import LoopBudget
 from yoi.errors import GuestTrapped, SandboxError, ServiceError, YoiError
 from yoi.permissions import permission_hash
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.protocol.ingress import EventKind
 from yoi.protocol.status import ServiceStatus
 from yoi.runtime.containment import contained, contained_work
-from yoi.runtime.dead_letters import DeadLetter, DeadLetters
-from yoi.runtime.dispatcher import Dispatcher
-from yoi.runtime.executor import EffectExecutor
-from yoi.runtime.host_events import HostEvents
-from yoi.runtime.instance_slot import InstanceSlot
-from yoi.runtime.ledger import Ledger
-from yoi.runtime.plugin_status import PluginStatus
-from yoi.runtime.request_watch import RequestsChanged
-from yoi.runtime.service_connections import ServiceConnections
+from yoi.runtime.dead_letters import DeadLetter
+from yoi.runtime.service_parts import ServiceParts
 from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
 from yoi.runtime.service_status import service_status
-from yoi.runtime.tool_calls import ToolCalls, require_offered
+from yoi.runtime.tool_calls import require_offered
 
 _GOING_AWAY = 1001
 
@@ -42,63 +31,20 @@ class Service:
         self.name = spec.name
         self._spec = spec
         self._context = context
-        clock, limits = context.clock, context.limits
-        self._ledger = Ledger(spec.name, clock, self._listen, limits)
-        self._dead_letters = DeadLetters(spec.name, self._ledger, clock, limits)
-        self._life = ServiceLifecycle(context.rng, limits)
-        self._queue = IngressQueue(spec.ingresses, limits)
-        self._slot = InstanceSlot(spec, context, self._ledger)
-        self._plugin_status = PluginStatus(spec.name, self._ledger, limits)
-        self._events = HostEvents(self._queue, self._ledger, clock, self._wake)
-        self._connections = ServiceConnections(
-            spec.connections,
-            self._queue,
-            self._ledger,
-            clock,
-            self._wake,
-            spec.injector.masker,
-            context.loop,
-            self.guest_lost,
-        )
-        self._loop_budget = LoopBudget(clock.monotonic(), limits)
-        self._executor = EffectExecutor(
-            spec,
-            context,
-            self._connections,
-            self._events,
-            self._plugin_status,
-            self._ledger,
-            self._loop_budget,
-            self.guest_lost,
-        )
-        self._dispatcher = Dispatcher(
-            spec.name,
-            self._queue,
-            spec.rules,
-            _gate(spec, context),
-            self._executor,
-            self._loop_budget,
-            self._ledger,
-            self._dead_letters,
-            self,
-            context.turns,
-            context.mailbox,
-            context.loop,
-            clock,
-            context.rng,
-            limits,
-        )
-        spec.requests.watch.tell = self._requests_changed
-        self._tools = ToolCalls(
-            spec, self._slot, self._dispatcher, self._executor, clock, limits.tool_ms, self._lost
-        )
+        self._life = ServiceLifecycle(context.rng, context.limits)
+        self._parts = parts = ServiceParts(spec, context, self)
+        self._ledger = parts.ledger
+        self._queue = parts.queue
+        self._slot = parts.slot
+        self._connections = parts.connections
+        self._executor = parts.executor
+        self._dispatcher = parts.dispatcher
         self._close_code = _GOING_AWAY
         self._restart: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         """Held by the caller that starts, replaces or stops the instance: one at a time."""
         self._retired = False
-        self._started_before = False
         self._drained = asyncio.Event()
 
     # -- for the host -------------------------------------------------------------------------
@@ -191,7 +137,7 @@ class Service:
         that were refused stand in the output. Raises YoiError.
         """
         require_offered(self._spec.tools, self.name, name)
-        return await self._tools.call(self._running(), name, arguments)
+        return await self._parts.tools.call(self._running(), name, arguments)
 
     async def ask_status(self) -> None:
         """Refresh the plugin's own status, where it is running and not busy."""
@@ -200,9 +146,9 @@ class Service:
             return
         stop_ms = self._context.limits.stop_ms
         try:
-            self._plugin_status.show(await self._slot.run(lambda: instance.status(stop_ms)))
+            self._parts.plugin_status.show(await self._slot.run(lambda: instance.status(stop_ms)))
         except GuestTrapped as exc:
-            self._lost(instance, exc)
+            self.lost_in_call(instance, exc)
         except SandboxError as exc:
             self._ledger.error(exc)
         self._slot.collect_output()
@@ -212,12 +158,12 @@ class Service:
         return service_status(
             self._spec,
             self._life,
-            self._plugin_status.value,
+            self._parts.plugin_status.value,
             self._queue,
-            self._dead_letters,
+            self._parts.dead_letters,
             self._executor.effects,
             self._connections,
-            self._loop_budget,
+            self._parts.loop_budget,
             self._ledger,
             self._context.clock,
         )
@@ -225,7 +171,7 @@ class Service:
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Return the events that were given up."""
-        return self._dead_letters.letters
+        return self._parts.dead_letters.letters
 
     def replay(self, event_id: str) -> None:
         """Queue a dead letter again, as its first attempt.
@@ -234,10 +180,10 @@ class Service:
         the letter stays where it is.
         """
         self._running()
-        self._dead_letters.replay(event_id, self._queue)
-        self._wake()
+        self._parts.dead_letters.replay(event_id, self._queue)
+        self.wake()
 
-    # -- for the dispatcher -------------------------------------------------------------------
+    # -- for its parts ------------------------------------------------------------------------
 
     def handled(self, count: int) -> None:
         """Count good events towards forgiving earlier failures."""
@@ -282,15 +228,21 @@ class Service:
         """Nothing is queued or in flight."""
         self._drained.set()
 
-    # -- inside -------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Something was queued."""
         self._dispatcher.wake()
 
-    def _lost(self, instance: Instance, error: GuestTrapped) -> None:
+    def lost_in_call(self, instance: Instance, error: GuestTrapped) -> None:
         """`instance` is gone; where it has been replaced already, nothing follows."""
         if self._slot.instance is instance:
             self.guest_lost(error)
+
+    def diagnosed(self, entry: Diagnostic) -> None:
+        """Show a diagnostic to the host's log and its observers."""
+        self._context.listen(entry)
+        self._context.observer.diagnosed(self.name, entry)
+
+    # -- inside -------------------------------------------------------------------------------
 
     async def _bring_up(self) -> None:
         """Load an instance and start it; the lifecycle is STARTING. Raises nothing."""
@@ -303,31 +255,14 @@ class Service:
 
     async def _load_and_start(self) -> None:
         status = await self._slot.load()
-        self._plugin_status.show(status)
+        self._parts.plugin_status.show(status)
         self._slot.collect_output()
         self._life.started()
         self._note_state("start() returned")
         await self._connections.open()
-        self._tell_what_is_open()
+        self._parts.start_events.tell(self._life.restarts)
         if self._slot.instance is not None:
             self._dispatcher.attach(self._slot.instance)
-
-    def _tell_what_is_open(self) -> None:
-        """Let the new instance hear first that it started; a replaced one, what it took over."""
-        replaced, self._started_before = self._started_before, True
-        sessions = self._connections.open_sessions()
-        told = self._spec.told_of_replacement if replaced else self._spec.told_of_start
-        payload = {
-            "restarts": self._life.restarts,
-            "replaced": replaced,
-            "connections": sessions,
-            "timers": self._executor.pending_timers(),
-        }
-        started = [
-            self._events.made(EventKind.STARTED, ingress, "host", dict(payload)) for ingress in told
-        ]
-        still_open = self._connections.still_open(sessions) if replaced else []
-        self._events.put_first([*started, *still_open])
 
     async def _stop(self, reason: str) -> None:
         self._cancel_restart()
@@ -359,7 +294,7 @@ class Service:
         if not self._queue.depth:
             return
         self._drained.clear()
-        self._wake()
+        self.wake()
         try:
             async with asyncio.timeout(self._context.limits.drain_ms / 1000):
                 while self._queue.depth and self._life.state is Lifecycle.RUNNING:
@@ -414,33 +349,7 @@ class Service:
             )
         return instance
 
-    def _listen(self, entry: Diagnostic) -> None:
-        self._context.listen(entry)
-        self._context.observer.diagnosed(self.name, entry)
-
-    def _requests_changed(self, change: RequestsChanged) -> None:
-        self._ledger.note(
-            change.code or "notice.request_recovered",
-            f"requests to {change.target}: {change.message}",
-            severity="info" if change.code is None else "warning",
-            scope=f"request:{change.target}",
-            hint=change.hint,
-            failed=change.failed,
-        )
-
     def _note_state(self, why: str) -> None:
         self._ledger.note(
             "notice.lifecycle", f"{self.name} is {self._life.state}: {why}", state=self._life.state
         )
-
-
-def _gate(spec: ServiceSpec, context: HostContext) -> CommandGate:
-    connections = {
-        one.settings.name: GatedConnection(
-            one.settings.name,
-            frozenset(() if one.settings.url is None else (one.settings.url.href,)),
-            one.authorise,
-        )
-        for one in spec.connections
-    }
-    return CommandGate(connections, context.limits, spec.may_notify)

@@ -1,0 +1,111 @@
+"""Puts the parts of one service together: each gets what it needs of the others, once."""
+
+from typing import Protocol
+
+from yoi.core.gate import CommandGate, GatedConnection
+from yoi.core.ingress_queue import IngressQueue
+from yoi.core.loop_budget import LoopBudget
+from yoi.errors import GuestTrapped
+from yoi.protocol.diagnostics import Diagnostic
+from yoi.runtime.dead_letters import DeadLetters
+from yoi.runtime.dispatcher import Dispatcher, DispatchOwner
+from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.host_events import HostEvents
+from yoi.runtime.instance_slot import InstanceSlot
+from yoi.runtime.ledger import Ledger
+from yoi.runtime.plugin_status import PluginStatus
+from yoi.runtime.request_watch import report_to
+from yoi.runtime.service_connections import ServiceConnections
+from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
+from yoi.runtime.start_events import StartEvents
+from yoi.runtime.tool_calls import ToolCalls
+
+
+class PartsOwner(DispatchOwner, Protocol):
+    """What the parts report to: the service."""
+
+    def diagnosed(self, entry: Diagnostic) -> None:
+        """A diagnostic was recorded."""
+        ...
+
+    def wake(self) -> None:
+        """Something was queued."""
+        ...
+
+    def lost_in_call(self, instance: Instance, error: GuestTrapped) -> None:
+        """A call beside the queue has ended `instance`."""
+        ...
+
+
+class ServiceParts:
+    """See the module docstring."""
+
+    def __init__(self, spec: ServiceSpec, context: HostContext, owner: PartsOwner) -> None:
+        clock, limits = context.clock, context.limits
+        self.ledger = Ledger(spec.name, clock, owner.diagnosed, limits)
+        self.dead_letters = DeadLetters(spec.name, self.ledger, clock, limits)
+        self.queue = IngressQueue(spec.ingresses, limits)
+        self.slot = InstanceSlot(spec, context, self.ledger)
+        self.plugin_status = PluginStatus(spec.name, self.ledger, limits)
+        self.loop_budget = LoopBudget(clock.monotonic(), limits)
+        events = HostEvents(self.queue, self.ledger, clock, owner.wake)
+        self.connections = ServiceConnections(
+            spec.connections,
+            self.queue,
+            self.ledger,
+            clock,
+            owner.wake,
+            spec.injector.masker,
+            context.loop,
+            owner.guest_lost,
+        )
+        self.executor = EffectExecutor(
+            spec,
+            context,
+            self.connections,
+            events,
+            self.plugin_status,
+            self.ledger,
+            self.loop_budget,
+            owner.guest_lost,
+        )
+        self.dispatcher = Dispatcher(
+            spec.name,
+            self.queue,
+            spec.rules,
+            _gate(spec, context),
+            self.executor,
+            self.loop_budget,
+            self.ledger,
+            self.dead_letters,
+            owner,
+            context.turns,
+            context.mailbox,
+            context.loop,
+            clock,
+            context.rng,
+            limits,
+        )
+        self.tools = ToolCalls(
+            spec,
+            self.slot,
+            self.dispatcher,
+            self.executor,
+            clock,
+            limits.tool_ms,
+            owner.lost_in_call,
+        )
+        self.start_events = StartEvents(spec, self.connections, self.executor, events)
+        spec.requests.watch.tell = report_to(self.ledger)
+
+
+def _gate(spec: ServiceSpec, context: HostContext) -> CommandGate:
+    connections = {
+        one.settings.name: GatedConnection(
+            one.settings.name,
+            frozenset(() if one.settings.url is None else (one.settings.url.href,)),
+            one.authorise,
+        )
+        for one in spec.connections
+    }
+    return CommandGate(connections, context.limits, spec.may_notify)

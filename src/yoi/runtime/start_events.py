@@ -1,0 +1,41 @@
+"""What a new instance hears before anything else: that it started, and what it takes over."""
+
+from yoi.protocol.ingress import EventKind
+from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.host_events import HostEvents
+from yoi.runtime.service_connections import ServiceConnections
+from yoi.runtime.service_spec import ServiceSpec
+
+
+class StartEvents:
+    """See the module docstring. One per service; it knows whether there was an instance before."""
+
+    def __init__(
+        self,
+        spec: ServiceSpec,
+        connections: ServiceConnections,
+        executor: EffectExecutor,
+        events: HostEvents,
+    ) -> None:
+        self._spec = spec
+        self._connections = connections
+        self._executor = executor
+        self._events = events
+        self._started_before = False
+
+    def tell(self, restarts: int) -> None:
+        """Queue them, at the front. `restarts` is how often a lost instance was replaced."""
+        replaced, self._started_before = self._started_before, True
+        sessions = self._connections.open_sessions()
+        told = self._spec.told_of_replacement if replaced else self._spec.told_of_start
+        payload = {
+            "restarts": restarts,
+            "replaced": replaced,
+            "connections": sessions,
+            "timers": self._executor.pending_timers(),
+        }
+        started = [
+            self._events.made(EventKind.STARTED, ingress, "host", dict(payload)) for ingress in told
+        ]
+        still_open = self._connections.still_open(sessions) if replaced else []
+        self._events.put_first([*started, *still_open])
