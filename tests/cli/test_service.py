@@ -12,6 +12,7 @@ from yoi.protocol.status import (
     ConnectionStatus,
     Counters,
     PullSocketStatus,
+    RequestStatus,
     ServiceStatus,
 )
 
@@ -74,6 +75,11 @@ def status(name="echo", *, text="quiet", lifecycle="running"):
             PullSocketStatus(handle=3, owner="service", url="wss://x.example.com/", state="open",
                              address="203.0.113.9:443", opened_at="2026-01-02T03:04:05.000Z",
                              waiting_messages=2, frames_in=5, frames_out=4)
+        ],
+        requests=[
+            RequestStatus(target="api", requests=9, failed=3, code="request.refused",
+                          message="no address could be connected"),
+            RequestStatus(target="files", requests=2),
         ],
     )  # fmt: skip
 
