@@ -10,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.runtime.fakes import NoSecrets
 
 from yoi.connections import RequestClient, SystemResolver
 from yoi.core.captures import HandleTable
+from yoi.errors import ManifestError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, MIB
 from yoi.packages import (
@@ -119,6 +123,69 @@ async def test_golden_manifests_make_services(path):
     spec = assembler().spec(resolved(path.read_bytes()))
     assert spec.fault is None or spec.fault.code != "usage.internal", spec.fault
     built(spec)
+
+
+HEAD = """
+schema_version = 1
+id = "echo"
+name = "Echo"
+version = "0.1.0"
+
+[runtime]
+kind = "python"
+runner = "1"
+entry = "plugin:Echo"
+
+[[ingresses]]
+name = "events"
+"""
+TEXTS = st.sampled_from(
+    ["", "a", "User-Agent", "x-y", "Cookie", "a b", "é", "\x7f", "1" * 200, "*"]
+)
+TIMES = st.sampled_from([-1, 0, 1, 99, 100, 500, 60_000, 600_000, 600_001, 2**63])
+CONNECTION = st.fixed_dictionaries(
+    {
+        "name": st.just("gateway"),
+        "ingress": st.sampled_from(["events", "events", "events", "others"]),
+        "url": st.sampled_from(
+            ["wss://a.example/", "ws://127.0.0.1:1/x?y=1", "wss://[::1]/", "https://a.example/"]
+        ),
+    },
+    optional={
+        "open": st.sampled_from(["start", "command"]),
+        "ready": st.sampled_from(["traffic", "command"]),
+        "deliver": st.lists(st.sampled_from(["text", "binary", "open", "close", "gap", "denied"])),
+        "on_full": st.sampled_from(["pause", "drop_oldest", "drop_newest", "disconnect"]),
+        "subprotocols": st.lists(TEXTS, max_size=10),
+        "headers": st.dictionaries(TEXTS, TEXTS, max_size=3),
+        "origin": st.sampled_from(["https://a.example", "a b", "null"]),
+        "ping_ms": TIMES,
+        "pong_ms": TIMES,
+        "pause_grace_ms": TIMES,
+        "backoff": st.fixed_dictionaries({}, optional={"first_ms": TIMES, "max_ms": TIMES}),
+        "fatal_close_codes": st.lists(st.sampled_from([999, 1000, 1005, 1006, 1015, 4014, 5000])),
+        "reconnect": st.fixed_dictionaries(
+            {}, optional={"per_day": TIMES, "fresh_after": TIMES, "overlap_ms": TIMES}
+        ),
+    },
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(connection=CONNECTION)
+def test_whatever_check_accepts_makes_a_service(connection):
+    text = (HEAD + tomlkit.dumps({"connections": [connection]})).encode()
+    try:
+        plugin = resolved(text)
+    except ManifestError:
+        return  # `check` says why, and nothing of it reaches a host
+
+    async def build() -> None:
+        spec = assembler().spec(plugin)
+        assert spec.fault is None, spec.fault
+        built(spec)
+
+    asyncio.run(build())
 
 
 class Loads:

@@ -29,6 +29,7 @@ from yoi.packages import (
     remove_enablement,
 )
 from yoi.permissions import PermissionSet
+from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.service import Service
 from yoi.runtime.workspace import operator_file
 from yoi.types import InstanceName
@@ -315,6 +316,37 @@ async def test_revoking_on_a_running_host_closes_the_connection(workspace):
             await asyncio.to_thread(call, workspace.folder, "host.reload")
             await server.until(lambda: len(server.clients) == 2)
             assert runtime.services["echo"].status().counters.restarts == 0
+
+
+async def test_a_service_that_cannot_be_made_costs_a_running_host_nothing(workspace, monkeypatch):
+    """A defect of ours while a reload makes one service: the host and the others go on."""
+    real = ConnectionSpecMaker.make
+
+    def make(self, plugin, settings):
+        if plugin.name == "bad":
+            raise ValueError("no handshake may carry this")
+        return real(self, plugin, settings)
+
+    monkeypatch.setattr(ConnectionSpecMaker, "make", make)
+    async with gateway() as server:
+        workspace.install(server.url)
+        workspace.enable("good")
+        async with workspace.runtime() as runtime:
+            await server.until(lambda: server.clients)
+            workspace.enable("bad")
+            applied = await asyncio.to_thread(call, workspace.folder, "host.reload")
+            assert applied["started"] == ["bad"]
+            rows = await asyncio.to_thread(call, workspace.folder, "service.list")
+            assert [(row["name"], row["lifecycle"]) for row in rows] == [
+                ("bad", "failed"),
+                ("good", "running"),
+            ]
+            assert "no handshake may carry this" in rows[0]["last_error"]
+            await server.ask("x")
+            await server.until(lambda: server.received == ["good:x"])
+            monkeypatch.undo()
+            assert (await runtime.reload()).restarted == ["bad"]
+            await server.until(lambda: len(server.clients) == 2)
 
 
 async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
