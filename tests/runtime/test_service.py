@@ -625,3 +625,27 @@ async def test_what_a_lost_instance_was_told_is_told_anew_to_the_next_not_twice(
     kinds = [event.kind for event in heard]
     assert kinds.count(EventKind.STARTED) == kinds.count(EventKind.OPEN) == 1
     assert bench.service._queue.bytes == 0
+
+
+async def test_a_connection_that_the_service_closed_begins_with_a_gap():
+    """D3: what a gateway sends while a service is quarantined lies inside a gap, too."""
+    heard = []
+    last = FakeInstance(lambda event: heard.append(event) or NO_COMMANDS)
+
+    def trap(event):
+        raise GuestTrapped("sandbox.trap", "unreachable")
+
+    bench = await running(
+        FakeInstance(trap), last, limits=Limits(restarts_until_quarantine=1, retry_first_ms=0)
+    )
+    await bench.settle()
+    assert bench.service.lifecycle is Lifecycle.QUARANTINED
+    await bench.settle()
+    bench.clock.advance(60)
+    await bench.service.restart()
+    bench.link.arrive()
+    await bench.settle()
+    kinds = [event.kind for event in heard]
+    gap = kinds.index(EventKind.GAP)
+    assert kinds[gap + 1] == EventKind.OPEN
+    assert (heard[gap].payload["why"], heard[gap].session) == ("stopped", "session1")

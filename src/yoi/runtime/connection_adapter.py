@@ -67,6 +67,7 @@ class ConnectionAdapter:
         self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in self._deliver
         self._leaving = False
+        self._earlier: tuple[SessionId, int] | None = None
         # When each waiting frame arrived, and until when all before it were here; one a moment.
         self._marks: deque[tuple[int, int]] | None = None
         if self._on_full is OnFull.DROP_OLDEST:
@@ -89,6 +90,9 @@ class ConnectionAdapter:
         # Once per session: a rotation in between is masked from the next one on.
         self._masker = self._make_masker()
         self._seqs[session] = 0
+        if self._earlier is not None:
+            (earlier, since_ms), self._earlier = self._earlier, None
+            self._gap(earlier, since_ms, self._clock.wall_ms(), "stopped", None)
         self._note("notice.connected", f"{self._name} is open", session=session, address=address)
         self._event(EventKind.OPEN, session, {"subprotocol": subprotocol, "reason": reason})
 
@@ -192,6 +196,10 @@ class ConnectionAdapter:
         self._note(code, message, **fields)
 
     # -- what the service calls ---------------------------------------------------------------
+
+    def begin_after(self, session: SessionId, since_ms: int) -> None:
+        """Tell a gap before the first session: `session` was closed by the service itself."""
+        self._earlier = (session, since_ms)
 
     def tell_losses(self) -> None:
         """Queue a gap for what the queue has cost, where there is room; else it goes on growing."""

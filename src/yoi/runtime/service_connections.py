@@ -14,7 +14,7 @@ from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.containment import ContainedSink
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
-from yoi.types import Clock
+from yoi.types import Clock, SessionId
 
 
 class ServiceConnections:
@@ -42,6 +42,8 @@ class ServiceConnections:
         self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
         self._adapters: dict[str, ConnectionAdapter] = {}
         self._handles: dict[str, ConnectionHandle] = {}
+        # Where each connection that was closed here was left, for the gap before its next session.
+        self._left: dict[str, tuple[SessionId, int]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._leaving = False
 
@@ -60,6 +62,8 @@ class ServiceConnections:
                 self._wake,
                 self._masker,
             )
+            if spec.settings.name in self._left:
+                adapter.begin_after(*self._left.pop(spec.settings.name))
             handle = spec.open(
                 ContainedSink(adapter, f"an event of {spec.settings.name}", self._failed)
             )
@@ -155,8 +159,11 @@ class ServiceConnections:
 
     def close(self, code: int) -> None:
         """Begin to close every connection; `closed` waits for it."""
-        handles, self._handles = list(self._handles.values()), {}
-        for handle in handles:
+        handles, self._handles = self._handles, {}
+        for name, handle in handles.items():
+            session = handle.status().session
+            if session is not None:
+                self._left[name] = (SessionId(session), handle.complete_until_ms())
             task = self._loop.create_task(handle.close(code, "going away"))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
