@@ -26,6 +26,7 @@ from yoi.runtime.service_manager import Applied
 from yoi.runtime.services import Services
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.serving.host_settings import HostSettings
+from yoi.serving.settings import ServingSettings
 from yoi.serving.watching import Watch
 from yoi.types import Clock, SystemClock, rfc3339
 
@@ -173,6 +174,10 @@ class Host:
         if machine is None:
             machine = await asyncio.to_thread(HostSettings.load)
         limits = machine.limits
+        # Before any file is made: what nobody decided, or cannot be read, starts nothing.
+        settings = machine.over(
+            await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
+        )
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", _claimed(workspace))
         runtime = await open_parts(opened, workspace, self._listen, decisions, clock, limits)
@@ -192,7 +197,7 @@ class Host:
         await opened.enter("reloads", closing(reloads.close))
         self._runtime, self._reloads = runtime, reloads
         self._shown = await opened.enter(
-            "what is watched", self._parts.showing(workspace, runtime, decisions, machine, clock)
+            "what is watched", self._parts.showing(workspace, runtime, settings, limits, clock)
         )
         await opened.enter("offered methods", _offering(control, self._shown))
         # Watched before the plan is read, so that no save falls between.

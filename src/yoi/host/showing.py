@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from yoi.backend.local_source import LocalSource
 from yoi.backend.server import Backend, remote_sources
-from yoi.decisions.port import Decisions
 from yoi.host.backend_methods import Methods, backend_methods
 from yoi.host.runtime_parts import RuntimeParts
+from yoi.limits import Limits
 from yoi.runtime.listener import RuntimeListener
-from yoi.serving.host_settings import HostSettings
 from yoi.serving.settings import ServingSettings
 from yoi.types import Clock
 
@@ -30,7 +29,7 @@ class Shown:
 
 
 Showing = Callable[
-    [Path, RuntimeParts, Decisions, HostSettings, Clock],
+    [Path, RuntimeParts, ServingSettings, Limits, Clock],
     contextlib.AbstractAsyncContextManager[Shown],
 ]
 """Lets others watch a runtime while entered."""
@@ -40,8 +39,8 @@ Showing = Callable[
 async def through_backend(
     workspace: Path,
     runtime: RuntimeParts,
-    decisions: Decisions,
-    machine: HostSettings,
+    settings: ServingSettings,
+    limits: Limits,
     clock: Clock,
     *,
     port: int | None = None,
@@ -50,8 +49,6 @@ async def through_backend(
 
     It listens at `port` whatever the settings say, where one is given.
     """
-    limits = machine.limits
-    settings = machine.over(ServingSettings.load(workspace, limits, decisions))
     settings.check_local()
     shown = settings.backend if port is None else settings.backend.at_port(port)
     observing = runtime.observing
@@ -74,19 +71,18 @@ async def through_backend(
 async def to_backends(
     workspace: Path,
     runtime: RuntimeParts,
-    decisions: Decisions,
-    machine: HostSettings,
+    settings: ServingSettings,
+    limits: Limits,
     clock: Clock,
 ) -> AsyncIterator[Shown]:
     """Let backends elsewhere watch this runtime, each with a token."""
-    settings = machine.over(ServingSettings.load(workspace, machine.limits, decisions)).runtime
     listener = RuntimeListener(
         workspace,
         runtime.observing,
-        settings,
+        settings.runtime,
         runtime.why_not_ready,
         clock,
-        machine.limits,
+        limits,
         runtime.owner,
     )
     async with listener:
@@ -97,8 +93,8 @@ async def to_backends(
 async def to_nobody(
     workspace: Path,
     runtime: RuntimeParts,
-    decisions: Decisions,
-    machine: HostSettings,
+    settings: ServingSettings,
+    limits: Limits,
     clock: Clock,
 ) -> AsyncIterator[Shown]:
     """Listen nowhere: the control socket and this process alone see the runtime."""
