@@ -1,6 +1,7 @@
 """K1: what a file says is in force only as far as the operator of this account decided it."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -153,6 +154,26 @@ def test_disabling_withdraws_though_the_file_is_broken(yoi, workspace, relay):
     assert "left as it is" in ran.err
     assert decided(workspace) == set()
     assert yoi("plugin", "disable", "relay", "--yes").status == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_disabling_withdraws_though_the_file_cannot_be_written(yoi, workspace, relay):
+    yoi("plugin", "enable", "./relay", *YES)
+    file(workspace).parent.chmod(0o500)
+    try:
+        assert yoi("plugin", "disable", "relay", "--yes").status == 0
+    finally:
+        file(workspace).parent.chmod(0o700)
+    assert decided(workspace) == set()
+
+
+def test_disabling_withdraws_though_the_file_is_a_link(yoi, workspace, relay):
+    """Which is not written through."""
+    yoi("plugin", "enable", "./relay", *YES)
+    file(workspace).rename(workspace / "real.toml")
+    file(workspace).symlink_to(workspace / "real.toml")
+    assert yoi("plugin", "disable", "relay", "--yes").status == 0
+    assert decided(workspace) == set()
 
 
 def test_an_edit_that_fails_decides_nothing(yoi, workspace, relay):

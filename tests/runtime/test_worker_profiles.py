@@ -4,7 +4,7 @@ import pytest
 
 from yoi.errors import EnablementError
 from yoi.limits import LIMITS
-from yoi.runtime.worker_profiles import load_workers, parse_workers
+from yoi.runtime.worker_profiles import parse_workers
 
 ONE = b'[[workers]]\nname = "%s"\nmodel = "scripted"\nscript = [{ say = "x" }]\n'
 
@@ -13,10 +13,9 @@ def names(plan):
     return [profile.name for profile in plan.profiles]
 
 
-def test_no_file_and_no_table_mean_no_worker(tmp_path):
-    assert load_workers(tmp_path / "yoi.toml").profiles == ()
-    (tmp_path / "yoi.toml").write_bytes(b"[plugins]\n")
-    assert load_workers(tmp_path / "yoi.toml").profiles == ()
+def test_no_table_means_no_worker():
+    assert parse_workers(b"").profiles == ()
+    assert parse_workers(b"[plugins]\n").profiles == ()
 
 
 def test_the_others_run():
@@ -46,9 +45,3 @@ def test_a_file_that_cannot_be_read_changes_nothing(toml, code):
     with pytest.raises(EnablementError) as caught:
         parse_workers(toml)
     assert caught.value.code == code
-
-
-def test_the_file_is_bounded(tmp_path):
-    (tmp_path / "yoi.toml").write_bytes(b"#" * (LIMITS.operator_config_bytes + 1))
-    with pytest.raises(EnablementError):
-        load_workers(tmp_path / "yoi.toml")

@@ -6,7 +6,7 @@ from yoi.decisions.entries import plain
 from yoi.decisions.file import operator_file
 from yoi.decisions.port import AccountDecisions
 from yoi.decisions.store import DecisionStore
-from yoi.errors import EnablementError
+from yoi.errors import YoiError
 from yoi.packages import EnabledEntry, remove_enablement, write_enablement
 
 
@@ -21,35 +21,31 @@ def enable(workspace: Path, entry: EnabledEntry, store: DecisionStore | None = N
     Raises as `write_enablement`, and TrustError; then nothing was decided.
     """
     kept = store or AccountDecisions().store
+    # First of all: where nothing can be decided, nothing is written.
+    kept.identity(workspace)
+    write_enablement(operator_file(workspace), entry)
+    # Second: a running host that saw the decision first would take the entry for withdrawn.
     name = plugin_entry(entry.name)
-    before = kept.entries(workspace).get(name)
-    # First: a host that runs must not see the entry before it is decided.
     kept.record(workspace, {name: plain(entry.to_table())})
-    try:
-        write_enablement(operator_file(workspace), entry)
-    except BaseException:
-        kept.record(workspace, {name: before})
-        raise
     return name
 
 
-def disable(
-    workspace: Path, name: str, store: DecisionStore | None = None
-) -> EnablementError | None:
+def disable(workspace: Path, name: str, store: DecisionStore | None = None) -> YoiError | None:
     """Withdraw the decision about the plugin instance `name` and take it out of yoi.toml.
 
     Returns why yoi.toml could not be edited, where a decision was withdrawn all the same: then
     nothing of it is in force whatever the file says. Raises as `remove_enablement`.
     """
     kept = store or AccountDecisions().store
-    entry = plugin_entry(name)
+    entry, fault = plugin_entry(name), None
     decided = entry in kept.entries(workspace)
-    if decided:
-        kept.record(workspace, {entry: None})
     try:
         remove_enablement(operator_file(workspace), name)
-    except EnablementError as exc:
+    except YoiError as exc:
+        # Also where the file system is read-only.
         if not decided:
             raise
-        return exc
-    return None
+        fault = exc
+    if decided:
+        kept.record(workspace, {entry: None})
+    return fault

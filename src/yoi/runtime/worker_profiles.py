@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from yoi.errors import EnablementError, PackageError, WorkerError, YoiError
+from yoi.errors import EnablementError, WorkerError, YoiError
 from yoi.limits import LIMITS
-from yoi.packages.package import read_file
 from yoi.toml import TomlFault, parse_toml
 from yoi.workers.profile import WorkerProfile
 
@@ -26,19 +24,6 @@ class WorkerPlan:
 
     profiles: tuple[WorkerProfile, ...] = ()
     faults: tuple[WorkerFault, ...] = ()
-
-
-def load_workers(path: Path) -> WorkerPlan:
-    """Return the workers that the yoi.toml at `path` describes; an absent file describes none.
-
-    Raises EnablementError when the file as a whole cannot be read.
-    """
-    if not path.exists():
-        return WorkerPlan()
-    try:
-        return parse_workers(read_file(path, LIMITS.operator_config_bytes))
-    except PackageError as exc:
-        raise EnablementError("enablement.malformed", exc.message, at="") from None
 
 
 def parse_workers(toml: bytes) -> WorkerPlan:
