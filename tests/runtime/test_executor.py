@@ -293,3 +293,24 @@ async def test_a_failing_target_is_told_once_per_change_and_stands_in_the_status
 
 def _status(status: int) -> HttpAnswer:
     return HttpAnswer(status=status, headers=(), body=None, body_kind=BodyKind.EMPTY)
+
+
+async def test_requests_beyond_the_bound_are_refused_at_once_and_make_no_more():
+    limits = Limits(requests_per_plugin=1, requests_waiting=1)
+    asked, gate = [], asyncio.Event()
+
+    async def send(*_: Any) -> Any:
+        asked.append(1)
+        await gate.wait()
+        return REFUSED
+
+    request = ("request", {"target": "api", "method": "GET", "path": "/x"})
+    instance = Answering({"go": [request] * 5})
+    bench = await running(instance, asked=API, send=send, limits=limits)
+    bench.link.receive("go")
+    await bench.settle()
+    assert len(asked) == 2
+    assert [one["code"] for one in instance.of(EventKind.SEND_FAILED)] == ["request.busy"] * 3
+    gate.set()
+    await bench.settle()
+    assert len(instance.of(EventKind.RESPONSE)) == 2

@@ -27,7 +27,7 @@ from yoi.core.effects import (
 )
 from yoi.core.loop_budget import LoopBudget
 from yoi.defects import defect
-from yoi.errors import ServiceError, YoiError
+from yoi.errors import RequestFailure, ServiceError, YoiError
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.runtime.connection_commands import apply
@@ -71,6 +71,7 @@ class EffectExecutor:
         self._loop_budget = loop_budget
         self._now = context.clock.monotonic
         self._state = context.state
+        self._limits = context.limits
         self._notifier = context.notifier
         self._loop = context.loop
         self.effects = EffectLedger(ledger.counters, context.clock.wall_ms, context.limits)
@@ -203,6 +204,12 @@ class EffectExecutor:
 
     def _request(self, effect: HttpRequest) -> None:
         """Send it beside everything else. Raises YoiError while nothing has left the host."""
+        limits = self._limits
+        if len(self._requests) >= limits.requests_per_plugin + limits.requests_waiting:
+            # Here and not in a task: a plugin that asks again in each answer would make ever more.
+            raise RequestFailure(
+                "request.busy", f"{limits.requests_waiting} requests of this plugin wait already"
+            )
         prepared = self._http.prepare(effect.payload, effect.command_id)
         self.effects.keep(effect)
         self.effects.begin(effect)
