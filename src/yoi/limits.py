@@ -89,7 +89,7 @@ class Limits:
     batch_events: int = bound(64, "events in one guest call; more gains nothing measurable")
     batch_bytes: int = bound(1 * MIB, "text in one guest call")
     loop_slice_ms: int = bound(2, "acting on one plugin's answers; then others have their turn")
-    loop_share_percent: int = bound(60, "of the event loop's time, for the answers of one plugin")
+    loop_share_percent: int = bound(40, "of the event loop's time, for the answers of one plugin")
     loop_burst_ms: int = bound(1_000, "loop time that a plugin may save up")
     batch_slice_ms: int = bound(5, "the runner starts no further event of a batch after this")
     dispatch_ms: int = bound(1_000, "default deadline of one event")
