@@ -81,6 +81,9 @@ class FixedResolver:
         self.addresses = [ipaddress.ip_address(address) for address in addresses]
         self.asked = []
 
+    def of(self, plugin):
+        return self
+
     async def resolve(self, host, port):
         self.asked.append((host, port))
         return self.addresses

@@ -1,6 +1,5 @@
 """P8: the URL that was authorised is the URL that is dialled, over real sockets and real TLS."""
 
-import asyncio
 import dataclasses
 import ipaddress
 import socket
@@ -11,9 +10,9 @@ import trustme
 from tests.connections.conftest import ALLOWED, QUICK, FixedResolver, settings_for
 from tests.connections.raw import RawServer
 
-from yoi.connections import SocketConnector, SystemResolver
+from yoi.connections import SocketConnector
 from yoi.connections.resolver import pin
-from yoi.errors import ConnectionFailure, PermissionDenied
+from yoi.errors import PermissionDenied
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url
 from yoi.testing.gateway import FakeGateway
@@ -127,26 +126,6 @@ async def test_a_name_that_does_not_resolve_is_a_dns_failure(connect, problem):
     assert (await sink.next("failed"))[1].code == "connection.dns"
     _, sink = connect("ws://gateway.example.com/", resolver=FixedResolver(), **ONCE)
     assert (await sink.next("failed"))[1].code == "connection.dns"
-
-
-async def test_the_system_resolver_is_bounded_in_time(monkeypatch):
-    loop = asyncio.get_running_loop()
-    never = loop.create_future()
-
-    async def stuck(*args, **kwargs):
-        await never
-
-    monkeypatch.setattr(loop, "getaddrinfo", stuck)
-    resolver = SystemResolver(dataclasses.replace(LIMITS, resolve_ms=1))
-    with pytest.raises(ConnectionFailure) as failed:
-        await resolver.resolve("gateway.example.com", 443)
-    assert failed.value.code == "connection.timeout"
-
-
-async def test_the_system_resolver_knows_localhost():
-    found = await SystemResolver().resolve("localhost", 443)
-    assert all(ip.is_loopback for ip in found)
-    assert found
 
 
 async def test_nobody_listening_is_refused(connect):

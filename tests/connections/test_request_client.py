@@ -283,6 +283,9 @@ async def test_the_name_is_looked_up_once_and_only_judged_addresses_are_dialled(
 @pytest.mark.parametrize("host", ["nowhere.example", "empty.example"])
 async def test_dns_failures_are_values(host):
     class Failing:
+        def of(self, plugin):
+            return self
+
         async def resolve(self, host, port):
             if host == "empty.example":
                 return []
@@ -691,6 +694,9 @@ async def test_a_redirect_to_a_private_address_is_refused():
     """SSRF by redirect: each hop's addresses are judged."""
 
     class Two:
+        def of(self, plugin):
+            return self
+
         async def resolve(self, host, port):
             inside = {"inside.example": "10.1.2.3"}
             return FixedResolver(inside.get(host, "127.0.0.1")).addresses

@@ -87,7 +87,7 @@ class Desk:
             self.host.waiting,
             self.host.state,
             ServiceRequests(name, authority, injector, self.host.requests.send, NoSecrets()),
-            PullSockets(authority, self.host.dialler, lambda: Masker(self.echoed)),
+            PullSockets(authority, self.host.dialler, lambda: Masker(self.echoed), name),
             self.host.limits,
         )
         self.calls.begin(self.refused.append)

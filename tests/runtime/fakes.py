@@ -302,6 +302,7 @@ class Bench:
                         ManualTimers(self.clock).call_later,
                     ),
                     injector.masker,
+                    "echo",
                 ),
                 limits,
             ),

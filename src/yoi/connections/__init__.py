@@ -6,7 +6,7 @@ from yoi.connections.dialler import SocketConnector, default_connector
 from yoi.connections.host_connection import HostConnection
 from yoi.connections.request_client import Authorise, RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects, request_body, request_url
-from yoi.connections.resolver import Resolver, SystemResolver
+from yoi.connections.resolver import HostResolver, Resolver, SystemResolver
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.sockets import default_tls
 from yoi.connections.target import DialTarget
@@ -20,6 +20,7 @@ __all__ = [
     "Connector",
     "DialTarget",
     "HostConnection",
+    "HostResolver",
     "HttpAnswer",
     "HttpFailure",
     "PreparedRequest",

@@ -16,7 +16,7 @@ from yoi.connections.exchange import Exchange, RawAnswer
 from yoi.connections.redirects import REDIRECTS, next_request
 from yoi.connections.request_headers import seen_by_the_guest
 from yoi.connections.requests import PreparedRequest, Redirects
-from yoi.connections.resolver import Resolver, pin
+from yoi.connections.resolver import HostResolver, pin
 from yoi.connections.sockets import TlsContext, default_tls
 from yoi.connections.timeouts import timeout
 from yoi.core.routes import Route, Routes
@@ -45,7 +45,7 @@ class RequestClient:
 
     def __init__(
         self,
-        resolver: Resolver,
+        resolver: HostResolver,
         clock: Clock,
         limits: Limits = LIMITS,
         tls: Callable[[], ssl.SSLContext] = default_tls,
@@ -135,7 +135,7 @@ class RequestClient:
     ) -> RawAnswer:
         """Return the answer of one server; the socket is closed after it, whatever happens."""
         url, limits = request.url, self._limits
-        addresses = await pin(url, decision, self._resolver, limits)
+        addresses = await pin(url, decision, self._resolver.of(request.plugin), limits)
         async with timeout(limits.connect_ms, f"{url.display} could not be connected"):
             sock, _ = await sockets.connect(url, addresses, limits)
             reader = asyncio.StreamReader()

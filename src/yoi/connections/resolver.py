@@ -1,15 +1,20 @@
-"""Names to addresses: looked up once per dial, and every answer judged before it is used."""
+"""Names to addresses: looked up for each dial, and every answer judged before it is used."""
 
 import asyncio
 import socket
+from collections import OrderedDict
 from collections.abc import Sequence
-from ipaddress import ip_address
+from dataclasses import dataclass
 from typing import Protocol
 
-from yoi.connections.timeouts import timeout
+from yoi.connections.lookups import Answer, Lookups
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, IPAddress, Url, addresses_denied, may_dial
+from yoi.types import Clock, SystemClock
+
+# What says nothing about the name: the name server is silent, unreachable or in trouble.
+_NO_ANSWER = (socket.EAI_AGAIN, socket.EAI_FAIL, getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN))
 
 
 class Resolver(Protocol):
@@ -20,18 +25,113 @@ class Resolver(Protocol):
         ...
 
 
-class SystemResolver:
-    """The operating system's resolver, on the loop's own threads; bounded by `resolve_ms`."""
+class HostResolver(Resolver, Protocol):
+    """Looks names up for every plugin of a host."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def of(self, plugin: str) -> Resolver:
+        """Return the resolver of `plugin`, whose look-ups cost no other plugin anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    addresses: Sequence[IPAddress]
+    at: float
+
+
+class SystemResolver:
+    """The operating system's resolver for one plugin; `of` returns that of another.
+
+    An answer is used again for `names_fresh_ms`. Where the name server is silent the last answer
+    serves for `names_stale_ms` more, and is given after `names_patience_ms`. The time in which a
+    look-up waits for its turn is not counted.
+    """
+
+    def __init__(
+        self,
+        limits: Limits = LIMITS,
+        *,
+        plugin: str = "",
+        lookups: Lookups | None = None,
+        clock: Clock | None = None,
+        others: "dict[str, SystemResolver] | None" = None,
+    ) -> None:
         self._limits = limits
+        self._plugin = plugin
+        self._others = {} if others is None else others
+        self._lookups = lookups or Lookups(limits)
+        self._clock = clock or SystemClock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def of(self, plugin: str) -> "SystemResolver":
+        """Return the resolver of `plugin`: it has a share and known answers of its own.
+
+        Look-ups of the same name at the same time are made once for all.
+        """
+        found = self._others.pop(plugin, None) or SystemResolver(
+            self._limits,
+            plugin=plugin,
+            lookups=self._lookups,
+            clock=self._clock,
+            others=self._others,
+        )
+        self._others[plugin] = found
+        if len(self._others) > self._limits.services:
+            del self._others[next(iter(self._others))]
+        return found
 
     async def resolve(self, host: str, port: int) -> Sequence[IPAddress]:
-        """Return what getaddrinfo answers, without repetitions."""
-        loop = asyncio.get_running_loop()
-        async with timeout(self._limits.resolve_ms, f"{host} could not be resolved"):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
+        """Return the addresses of `host`, best first.
+
+        Raises `connection.timeout` after `resolve_ms` without an answer, OSError or UnicodeError.
+        """
+        known = self._usable(host)
+        if known is not None and self._age_ms(known) < self._limits.names_fresh_ms:
+            return known.addresses
+        answer = await self._lookups.begin(host, self._plugin)
+        answer.add_done_callback(lambda done: self._learn(host, done))
+        patience_ms = self._limits.resolve_ms if known is None else self._limits.names_patience_ms
+        # Not wait_for: the answer is others' too, and may come in time for the next dial.
+        await asyncio.wait({answer}, timeout=patience_ms / 1000)
+        if not answer.done():
+            if known is not None:
+                return known.addresses
+            raise ConnectionFailure(
+                "connection.timeout",
+                f"{host} could not be resolved within {patience_ms} ms",
+                host=host,
+                hint="the name server does not answer; names that were asked before go on",
+            )
+        try:
+            return answer.result()
+        except OSError as exc:
+            if known is not None and exc.errno in _NO_ANSWER:
+                return known.addresses
+            raise
+
+    def _usable(self, host: str) -> _Known | None:
+        known = self._known.get(host)
+        if known is None:
+            return None
+        if self._age_ms(known) >= self._limits.names_stale_ms:
+            del self._known[host]
+            return None
+        self._known.move_to_end(host)
+        return known
+
+    def _learn(self, host: str, answer: Answer) -> None:
+        if answer.exception() is None and answer.result():
+            self._known[host] = _Known(answer.result(), self._clock.monotonic())
+            self._known.move_to_end(host)
+            while len(self._known) > self._limits.names_per_plugin:
+                self._known.popitem(last=False)
+            return
+        fault = answer.exception()
+        if not isinstance(fault, OSError) or fault.errno not in _NO_ANSWER:
+            self._known.pop(host, None)  # the name is gone: that is an answer
+
+    def _age_ms(self, known: _Known) -> float:
+        return (self._clock.monotonic() - known.at) * 1000
 
 
 async def pin(

@@ -97,7 +97,7 @@ async def open_parts(
         notifier=workers,
         observer=observing,
     )
-    resolver, connector = SystemResolver(limits), default_connector(limits)
+    resolver, connector = SystemResolver(limits, clock=clock), default_connector(limits)
     assembler = Assembler(
         sandbox=sandbox,
         connections=ConnectionSpecMaker(

@@ -83,7 +83,7 @@ class Assembler:
             self.waiting,
             self.state,
             requests,
-            PullSockets(plugin.authority, self.pull, injector.masker),
+            PullSockets(plugin.authority, self.pull, injector.masker, plugin.name),
             self.limits,
         )
         return ServiceSpec(

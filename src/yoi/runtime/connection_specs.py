@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from yoi.connections import ConnectionSink, Connector, HostConnection, Resolver
+from yoi.connections import ConnectionSink, Connector, HostConnection, HostResolver
 from yoi.core.budget import DailyBudget, Spent
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
@@ -20,7 +20,7 @@ class ConnectionSpecMaker:
     """Makes connection specs from what all connections share; making one dials nothing."""
 
     connector: Connector
-    resolver: Resolver
+    resolver: HostResolver
     state: StateStore
     loop: asyncio.AbstractEventLoop
     clock: Clock
@@ -38,7 +38,7 @@ class ConnectionSpecMaker:
                 clock=self.clock,
                 rng=self.rng,
                 connector=self.connector,
-                resolver=self.resolver,
+                resolver=self.resolver.of(plugin.name),
                 budget=self._budget(plugin, settings),
                 limits=self.limits,
             )

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from yoi.connections import CallLater, Connector, DialTarget, Resolver, WebSocket
+from yoi.connections import CallLater, Connector, DialTarget, HostResolver, WebSocket
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
@@ -25,7 +25,7 @@ class PullDialler:
     def __init__(
         self,
         connector: Connector,
-        resolver: Resolver,
+        resolver: HostResolver,
         clock: Clock,
         limits: Limits,
         call_later: CallLater,
@@ -50,7 +50,9 @@ class PullDialler:
         """Take back what `take_slot` counted."""
         self._used -= 1
 
-    async def dial(self, url: Url, protocols: Sequence[str], authority: Authority) -> WebSocket:
+    async def dial(
+        self, url: Url, protocols: Sequence[str], authority: Authority, plugin: str
+    ) -> WebSocket:
         """Return an open WebSocket to `url`: authorised, looked up once, every address judged.
 
         Raises PermissionDenied, ConnectionFailure. Cancelled, it leaves nothing open.
@@ -60,7 +62,7 @@ class PullDialler:
             handshake = Handshake(subprotocols=tuple(protocols))
         except SettingRefused as exc:
             raise ServiceError("service.call_malformed", f"websocket.open: {exc}") from None
-        addresses = await pin(url, decision, self._resolver, self.limits)
+        addresses = await pin(url, decision, self._resolver.of(plugin), self.limits)
         return await self._connector.dial(handshake, DialTarget(url), decision, addresses)
 
 
@@ -78,8 +80,13 @@ class PullSockets:
     """
 
     def __init__(
-        self, authority: Authority, dialler: PullDialler, masker: Callable[[], Masker]
+        self,
+        authority: Authority,
+        dialler: PullDialler,
+        masker: Callable[[], Masker],
+        plugin: str,
     ) -> None:
+        self._plugin = plugin
         self._authority = authority
         self._dialler = dialler
         self._make_masker = masker
@@ -116,7 +123,7 @@ class PullSockets:
         self._dialler.take_slot()
         self._used += 1
         try:
-            websocket = await self._dialler.dial(url, protocols, self._authority)
+            websocket = await self._dialler.dial(url, protocols, self._authority, self._plugin)
         except BaseException:
             self._freed()
             raise
