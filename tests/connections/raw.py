@@ -43,15 +43,16 @@ def frame(first, payload, *, mask=b""):
 class RawServer:
     """A TCP server whose first connection is answered by `script(reader, writer)`."""
 
-    def __init__(self, script):
+    def __init__(self, script, *, host="127.0.0.1", port=0):
         self._script = script
+        self._place = host, port
         self._writers = []
         self.connections = 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, *self._place)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}/"
+        self.url = f"ws://{self._place[0]}:{self.port}/"
         return self
 
     async def __aexit__(self, *_):

@@ -1,14 +1,15 @@
 """`SocketConnector`: connects to addresses that were judged, does TLS, and upgrades."""
 
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 
 from yoi.connections import sockets
 from yoi.connections.connector import Connector, WebSocket
 from yoi.connections.handshake import new_protocol
+from yoi.connections.reach import Reach
 from yoi.connections.sockets import TlsContext, default_tls
 from yoi.connections.target import DialTarget
-from yoi.connections.timeouts import timeout
 from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, IPAddress
@@ -37,6 +38,7 @@ class SocketConnector:
         self._limits = limits
         self._tls = TlsContext(tls)
         self._clock = clock or SystemClock()
+        self._reach = Reach(limits, self._clock)
 
     async def dial(
         self,
@@ -51,21 +53,23 @@ class SocketConnector:
         `connection.redirect`, `connection.timeout`.
         """
         url, limits = target.url, self._limits
-        async with timeout(limits.connect_ms, f"{url.display} could not be connected"):
-            sock, address = await sockets.connect(url, addresses, limits)
-            protocol = new_protocol(
-                handshake, target, decision.max_message_bytes or limits.message_bytes
-            )
-            socket = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
+        size = decision.max_message_bytes or limits.message_bytes
+
+        async def upgrade(sock: socket.socket, address: str) -> WebSocket:
+            protocol = new_protocol(handshake, target, size)
+            made = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:
-                await sockets.attach(lambda: socket, sock, url, self._tls, limits)
+                await sockets.attach(lambda: made, sock, url, self._tls, limits)
+                await made.upgraded
             except BaseException:
-                socket.abort()
+                made.abort()
                 raise
-        try:
-            async with timeout(limits.handshake_ms, f"{url.display} did not finish the handshake"):
-                await socket.upgraded
-        except BaseException:
-            socket.abort()
-            raise
-        return socket
+            return made
+
+        return await self._reach(
+            url,
+            addresses,
+            upgrade,
+            attempt_ms=limits.handshake_ms,
+            what=f"{url.display} did not finish the handshake",
+        )

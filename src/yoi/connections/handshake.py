@@ -111,7 +111,9 @@ def hung_up(head: bytes | bytearray, wall: "datetime") -> ConnectionFailure:
     except ConnectionFailure as exc:
         if head:
             return exc
-    return ConnectionFailure("connection.handshake", "the server hung up in the handshake")
+    return ConnectionFailure(
+        "connection.handshake", "the server hung up in the handshake", hung_up=not head
+    )
 
 
 def _wait_ms(head: bytes | bytearray, wall: "datetime") -> int | None:

@@ -6,6 +6,7 @@ no redirect that was not authorised like a request of its own.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from yoi.connections import sockets
 from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
 from yoi.connections.exchange import Exchange, RawAnswer
+from yoi.connections.reach import Reach
 from yoi.connections.redirects import REDIRECTS, next_request
 from yoi.connections.request_headers import seen_by_the_guest
 from yoi.connections.requests import PreparedRequest, Redirects
@@ -54,6 +56,7 @@ class RequestClient:
         self._clock = clock
         self._limits = limits
         self._tls = TlsContext(tls)
+        self._reach = Reach(limits, clock)
         self._under_way = asyncio.Semaphore(limits.requests)
         self._shares: dict[str, _Share] = {}
 
@@ -136,12 +139,23 @@ class RequestClient:
         """Return the answer of one server; the socket is closed after it, whatever happens."""
         url, limits = request.url, self._limits
         addresses = await pin(url, decision, self._resolver.of(request.plugin), limits)
-        async with timeout(limits.connect_ms, f"{url.display} could not be connected"):
-            sock, _ = await sockets.connect(url, addresses, limits)
+
+        async def open_on(
+            sock: socket.socket, address: str
+        ) -> tuple[asyncio.StreamReader, asyncio.Transport]:
             reader = asyncio.StreamReader()
             transport, _ = await sockets.attach(
                 lambda: asyncio.StreamReaderProtocol(reader), sock, url, self._tls, limits
             )
+            return reader, transport
+
+        reader, transport = await self._reach(
+            url,
+            addresses,
+            open_on,
+            attempt_ms=limits.connect_ms,
+            what=f"{url.display} could not be connected",
+        )
         try:
             trip.may_have_arrived = True
             return await Exchange(reader, transport, limits).run(request, url)

@@ -8,7 +8,7 @@ that was authorised is the name that SNI and the certificate are held to.
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeVar
 
 from yoi.errors import ConnectionFailure
@@ -39,36 +39,90 @@ class TlsContext:
         return self._made
 
 
-async def connect(
-    url: Url, addresses: Sequence[IPAddress], limits: Limits
-) -> tuple[socket.socket, str]:
-    """Return a connected socket and its address in words, trying `addresses` in turn.
+Open = Callable[[IPAddress, Url], Coroutine[None, None, socket.socket]]
+"""Connects a socket to an address, at the URL's port. Raises OSError, ConnectionFailure."""
 
-    Each has an equal share of `connect_ms`. Raises `connection.refused`.
+
+async def open_direct(ip: IPAddress, url: Url) -> socket.socket:
+    """Return a TCP socket connected to `ip`. Raises OSError."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (str(ip), url.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Race:
+    """The first of several addresses that is connected (RFC 8305 5).
+
+    The next address is tried after `next_address_ms`, or at once when the one before has failed.
     """
-    loop = asyncio.get_running_loop()
-    share = limits.connect_ms / 1000 / max(1, len(addresses))
-    problems: list[str] = []
-    for ip in addresses:
-        family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
+
+    def __init__(self, url: Url, limits: Limits, open_one: Open) -> None:
+        self.failed: dict[IPAddress, str] = {}
+        """Why the addresses failed that have failed so far."""
+        self._url = url
+        self._limits = limits
+        self._open = open_one
+        self._running: dict[asyncio.Task[socket.socket], IPAddress] = {}
+
+    async def run(self, addresses: Sequence[IPAddress]) -> tuple[socket.socket, IPAddress] | None:
+        """Return a connected socket and its address, within `connect_ms`; None: none answered."""
+        loop = asyncio.get_running_loop()
+        waiting = list(addresses)
+        until = loop.time() + self._limits.connect_ms / 1000
         try:
-            sock.setblocking(False)
-            async with asyncio.timeout(share):
-                await loop.sock_connect(sock, (str(ip), url.port))
-        except OSError as exc:  # TimeoutError is one
-            sock.close()
-            problems.append(f"{ip}: {exc.strerror or exc or 'no answer in time'}")
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock, f"[{ip}]:{url.port}" if ip.version == 6 else f"{ip}:{url.port}"
-    raise ConnectionFailure(
-        "connection.refused",
-        f"{url.display}: no address answered ({'; '.join(problems[:4])})",
-        host=url.host,
-    )
+            while waiting or self._running:
+                if waiting:
+                    ip = waiting.pop(0)
+                    self._running[loop.create_task(self._open(ip, self._url))] = ip
+                left = until - loop.time()
+                pause = min(left, self._limits.next_address_ms / 1000) if waiting else left
+                await asyncio.wait(
+                    self._running, timeout=max(0.0, pause), return_when=asyncio.FIRST_COMPLETED
+                )
+                found = self._first_done()
+                if found is not None:
+                    return found
+                if loop.time() >= until:
+                    self._give_up(waiting)
+                    return None
+            return None
+        finally:
+            await self._drop()
+
+    def _first_done(self) -> tuple[socket.socket, IPAddress] | None:
+        for task in [task for task in self._running if task.done()]:
+            ip = self._running.pop(task)
+            try:
+                return task.result(), ip
+            except OSError as exc:
+                self.failed[ip] = str(exc.strerror or exc or "no answer in time")
+            except ConnectionFailure as exc:
+                self.failed[ip] = exc.message
+        return None
+
+    def _give_up(self, waiting: Sequence[IPAddress]) -> None:
+        for ip in (*self._running.values(), *waiting):
+            self.failed[ip] = "no answer in time"
+
+    async def _drop(self) -> None:
+        """End what is under way, sockets that were connected meanwhile included."""
+        left, self._running = list(self._running), {}
+        for task in left:
+            task.cancel()
+        for made in await asyncio.gather(*left, return_exceptions=True):
+            if isinstance(made, socket.socket):
+                made.close()
+
+
+def place(ip: IPAddress, port: int) -> str:
+    """Return an address and a port in words."""
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
 
 
 async def attach(

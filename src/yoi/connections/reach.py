@@ -1,0 +1,83 @@
+"""`Reach`: a host is reached at the first of its addresses where a server really answers.
+
+TCP alone proves little: middleboxes accept for hosts that are gone. So an address that was
+connected and then says nothing useful gives way to the next, within a bound. Beyond TCP addresses
+are tried one after another: a server counts handshakes, and a ticket serves for one.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from yoi.connections.sockets import Open, Race, open_direct, place
+from yoi.connections.timeouts import timeout
+from yoi.core.address_order import AddressOrder
+from yoi.errors import ConnectionFailure
+from yoi.limits import Limits
+from yoi.permissions import IPAddress, Url
+from yoi.types import Clock
+
+T = TypeVar("T")
+Attempt = Callable[[socket.socket, str], Awaitable[T]]
+"""Uses a connected socket, whose address is given in words; closes the socket if it fails."""
+
+_SAYS_NOTHING = frozenset({"connection.timeout", "connection.tls", "connection.refused"})
+
+
+class Reach:
+    """See the module docstring. One for all dials of a kind: it remembers what worked where."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._order = AddressOrder(limits)
+
+    async def __call__(
+        self,
+        url: Url,
+        addresses: Sequence[IPAddress],
+        attempt: Attempt[T],
+        *,
+        attempt_ms: float,
+        what: str,
+        open_one: Open = open_direct,
+    ) -> T:
+        """Return what `attempt` makes of the first address that answers, of `addresses` only.
+
+        An attempt has `attempt_ms`; where further addresses are left, `next_answer_ms` at most.
+        `what` says in an error what did not happen in time. Raises ConnectionFailure, the first
+        where each address failed in its own way; a server's refusal ends it at once.
+        """
+        host = url.host
+        left = self._order.of(host, addresses, self._clock.monotonic())
+        first: ConnectionFailure | None = None
+        while left:
+            race = Race(url, self._limits, open_one)
+            found = await race.run(left)
+            for ip in race.failed:
+                self._order.failed(host, ip, self._clock.monotonic())
+            if found is None:
+                raise first or _refused(url, race.failed)
+            sock, ip = found
+            left = [one for one in left if one != ip and one not in race.failed]
+            ms = min(attempt_ms, self._limits.next_answer_ms) if left else attempt_ms
+            try:
+                async with timeout(ms, what):
+                    made = await attempt(sock, place(ip, url.port))
+            except ConnectionFailure as exc:
+                if exc.code not in _SAYS_NOTHING and not exc.fields.get("hung_up"):
+                    self._order.worked(host, ip)
+                    raise
+                self._order.failed(host, ip, self._clock.monotonic())
+                first = first or exc
+                continue
+            self._order.worked(host, ip)
+            return made
+        raise first or _refused(url, {})
+
+
+def _refused(url: Url, failed: dict[IPAddress, str]) -> ConnectionFailure:
+    problems = "; ".join(f"{ip}: {why}" for ip, why in list(failed.items())[:4])
+    return ConnectionFailure(
+        "connection.refused", f"{url.display}: no address answered ({problems})", host=url.host
+    )
