@@ -356,6 +356,7 @@ class Limits:
     http_drain_ms: int = bound(3_000, "a stop waits for answers under way")
     tokens_review_ms: int = bound(2_000, "until a revoked token ends what it watches")
     service_sample_ms: int = bound(1_000, "how often a watched service's counters are looked at")
+    status_watched_ms: int = bound(5_000, "how often a watched plugin is asked for its status")
 
     # a backend's upstreams
     upstreams: int = bound(2048, "streams of runtimes open at once; each is a socket")

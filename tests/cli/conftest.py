@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import structlog
 from tests.control.served import served
 
+from yoi.cli import layout
 from yoi.cli.main import run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,6 +40,8 @@ def _plain_environment(monkeypatch, tmp_path):
     for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "YOI_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    # Ages on the screen are counted from here.
+    monkeypatch.setattr(layout, "now", lambda: datetime(2026, 1, 2, 3, 5, 30, tzinfo=UTC))
 
 
 @pytest.fixture(autouse=True)

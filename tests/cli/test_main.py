@@ -1,6 +1,7 @@
 """The frame around every command: help, versions, exit statuses, errors, what gets imported."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -128,3 +129,20 @@ def test_schema_prints_what_the_wheel_ships(name, yoi):
     assert (plain.status, as_json.status) == (0, 0)
     assert json.loads(plain.out)["properties"]
     assert json.loads(as_json.out) == {"file": name, "schema": json.loads(plain.out)}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell):
+    words = {"COMP_WORDS": "yoi ser", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "yoi ser"}
+    if shell == "fish":
+        words["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
+    environment = {**os.environ, **words, "_YOI_COMPLETE": f"complete_{shell}"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "yoi.cli"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "serve" in ran.stdout
+    assert "service" in ran.stdout

@@ -1,13 +1,15 @@
 """Text of strangers on a screen, and JSON on one."""
 
+import io
 import json
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from yoi.cli.layout import moment, pairs, size, table
+from yoi.cli.layout import age, many, moment, pairs, size, table
 from yoi.cli.output import document, json_line, shown
 
 
@@ -51,3 +53,49 @@ def test_sizes_and_moments():
     assert moment("2026-01-31T12:00:00.123Z") == "2026-01-31 12:00:00"
     assert moment(None) == ""
     assert moment("never") == "never"
+
+
+def test_a_table_that_does_not_fit_is_stacked_and_one_that_does_is_not():
+    grid = table("name", "state", ">in", "why")
+    grid.add_row(shown("echo"), shown("degraded"), shown(12345), shown("the gateway is down " * 3))
+    grid.add_row(shown("other"), shown("running"), shown(1), shown(""))
+
+    def printed(width):
+        screen = Console(width=width, record=True, file=io.StringIO())
+        screen.print(grid, crop=False)
+        return [line.rstrip() for line in screen.export_text().splitlines()]
+
+    assert printed(100)[0].split() == ["name", "state", "in", "why"]
+    assert printed(30) == [
+        "name echo",
+        "  state  degraded",
+        "  in     12345",
+        "  why    " + ("the gateway is down " * 3).rstrip(),
+        "",
+        "name other",
+        "  state  running",
+        "  in     1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("2026-01-02T03:05:18.400Z", "12 s ago"),
+        ("2026-01-02T03:10:30.000Z", "in 5 min"),
+        ("2026-01-02T00:05:30.000Z", "3 h ago"),
+        ("2025-12-02T00:05:30.000Z", "2025-12-02 00:05:30"),
+        ("not a time", "not a time"),
+        (None, ""),
+    ],
+)
+def test_ages_are_for_people(at, words):
+    assert age(at) == words
+
+
+def test_one_is_singular():
+    assert [many(1, "event"), many(2, "event"), many(0, "entry", "entries")] == [
+        "1 event",
+        "2 events",
+        "0 entries",
+    ]

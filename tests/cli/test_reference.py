@@ -25,7 +25,11 @@ and `demo`), its keys are stable, and it is plain ASCII. A failure is
 `{"error": {"code", "message", "hint", "fields"}}` there, and words on stderr otherwise. Codes are
 listed in [errors.md](errors.md), exit statuses in [exit-codes.md](exit-codes.md). Colours appear on
 a terminal only; `NO_COLOR` switches them off.
-Text that came from a package, a gateway or a plugin is escaped before it is printed.
+Text that came from a package, a gateway or a plugin is escaped before it is printed. A table that
+does not fit the screen is printed as rows below each other.
+
+`yoi --install-completion` teaches the shell (bash, zsh, fish) to complete commands and options;
+`yoi --show-completion` prints what it would add.
 """
 
 EXIT_HEAD = """\

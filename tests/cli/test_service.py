@@ -136,6 +136,33 @@ def test_what_people_and_programs_see(name, form, yoi, workspace, serving, golde
     golden(f"service-{name}.{form}", ran.out)
 
 
+def troubled():
+    """A service whose feed is down, with a missing secret and a hint of several lines."""
+    one = status("prices")
+    one.health, one.missing_secrets = "degraded", ["prices-key"]
+    one.plugin_status_at = one.last_error_at = "2026-01-02T03:00:00.000Z"
+    gateway = one.connections[0]
+    gateway.state, gateway.connected_since, gateway.last_error = "waiting", None, "no route"
+    gateway.down_since, gateway.last_error_at = "2026-01-02T03:01:00.000Z", "2026-01-02T03:05:00Z"
+    gateway.next_dial_at = "2026-01-02T03:05:48.000Z"
+    hint = "put it back, or switch it off:\nyoi plugin disable prices"
+    one.diagnostics[0] = msgspec.structs.replace(one.diagnostics[0], hint=hint)
+    return one
+
+
+@pytest.mark.parametrize("name", ["list", "status"])
+@pytest.mark.parametrize("columns", [60, 100])
+def test_trouble_and_health_fit_a_narrow_screen(
+    name, columns, yoi, workspace, serving, golden, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    command = [part.replace("echo", "prices") for part in COMMANDS[name]]
+    with serving(workspace, methods(status(), troubled())):
+        ran = yoi("service", *command)
+    assert ran.status == 0
+    golden(f"service-{name}-{columns}.txt", ran.out)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_no_strangers_text_reaches_a_terminal_raw(name, extra, yoi, workspace, serving):

@@ -4,11 +4,18 @@ import json
 
 import pytest
 from tests.canary import Canaries
+from tests.workers.test_roster import NoSecrets
+from tests.workers.test_tools import Plugins
 
+from yoi.backend.commands import COMMANDS
+from yoi.journal.memory import MemoryJournal
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.clock import ManualClock
 from yoi.testing.trusting import workspace_id
+from yoi.workers.notify import NoRedaction
+from yoi.workers.operations import WorkerOperations
+from yoi.workers.roster import Roster, Surroundings
 
 
 @pytest.fixture
@@ -92,6 +99,7 @@ def test_a_token_is_shown_once(yoi, workspace):
         (["x", "--observe", "everything"], "token.pattern"),
         (["x", "--redact", "secrets"], "token.value"),
         (["x", "--allow", "a b"], "token.value"),
+        (["x", "--allow", "anything"], "token.value"),
         (["x", "--expires", "soon"], "token.value"),
         (["x", "--expires", "0d"], "token.value"),
         (["x", "--expires", "30"], "token.value"),
@@ -107,6 +115,29 @@ def test_what_cannot_be_made(yoi, workspace, words, code):
     ran = yoi("token", "create", *words, "--json")
     assert json.loads(ran.out)["error"]["code"] == code
     assert not (workspace / ".yoi" / "tokens.toml").exists()
+
+
+def test_an_unknown_command_is_refused_with_the_list_and_each_of_the_list_exists(yoi, workspace):
+    ran = yoi("token", "create", "x", "--allow", "anything")
+    assert "approve, cancel, compact, pause, resume, send" in ran.err
+    roster = Roster(
+        Surroundings(
+            journal=MemoryJournal(),
+            plugins=Plugins(),
+            secrets=NoSecrets(),
+            redactor=NoRedaction(),
+            clock=ManualClock(),
+        )
+    )
+    methods = WorkerOperations(roster, ManualClock()).methods
+    assert {f"worker.{name}" for name in COMMANDS} <= set(methods)
+
+
+def test_a_token_ends_by_itself_unless_that_is_said(yoi, workspace, clock):
+    ended = json.loads(yoi("token", "create", "a", "--json").out)["expires_at"]
+    assert ended.startswith("2026-04-01")  # 90 days
+    lasting = yoi("token", "create", "b", "--expires", "never")
+    assert "it ends: never" in lasting.err
 
 
 def test_a_file_that_cannot_be_used_is_said(yoi, workspace):

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from yoi.protocol.observation import Subject
 
+COMMANDS = ("approve", "cancel", "compact", "pause", "resume", "send")
+"""What a client may ask of a worker; a token names those that it may have passed on."""
+
 
 class CommandPort(Protocol):
     """Carries commands that policy lets pass. Only a process with a runtime in it has one."""

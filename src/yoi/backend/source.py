@@ -108,7 +108,10 @@ class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""
     waiting: int = 0
     approvals: int = 0
+    approval_since: str | None = None
+    """Since when the oldest of them waits."""
     last_error: str | None = None
+    last_error_at: str | None = None
 
 
 class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,12 +119,19 @@ class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     lifecycle: str = ""
+    health: str = ""
     reference: str = ""
     connections: int = 0
     open: int = 0
+    down_since: str | None = None
+    next_dial_at: str | None = None
+    frames_in: int = 0
+    frames_out: int = 0
+    last_frame_at: str | None = None
     queue_depth: int = 0
     dead_letters: int = 0
     last_error: str | None = None
+    last_error_at: str | None = None
 
 
 class Inventory(msgspec.Struct, frozen=True):

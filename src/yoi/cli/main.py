@@ -37,7 +37,6 @@ from yoi.version import __version__
 app = typer.Typer(
     name="yoi",
     help="Run WebSocket integrations that nobody has to trust.",
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )

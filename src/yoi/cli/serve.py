@@ -110,7 +110,7 @@ class Printer:
 
     def tell(self, entry: "Diagnostic") -> None:
         """Print one diagnostic, and its hint and the plugin's own lines below it."""
-        from yoi.cli.service_view import diagnostic_line, trace_lines
+        from yoi.cli.service_view import diagnostic_line, hint_lines, trace_lines
 
         if self._output.as_json:
             self._output.line({"event": "diagnostic", "diagnostic": entry}, lambda: "")
@@ -118,9 +118,8 @@ class Printer:
             self._print(diagnostic_line(entry))
             for row in trace_lines(entry):
                 self._print(row)
-            for number, words in enumerate((entry.hint or "").splitlines()):
-                start = "    hint: " if number == 0 else "          "
-                self._print(shown(start + words, 1024, "cyan"))
+            for row in hint_lines(entry):
+                self._print(row)
 
     def _print(self, row: "Text") -> None:
         self._output.line({}, lambda: row)

@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from yoi.cli.layout import lines, moment, pairs, size, table, whole
+from yoi.cli.layout import Rows, age, lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.errors import ControlError
 from yoi.protocol.diagnostics import Diagnostic
@@ -23,7 +22,13 @@ from yoi.protocol.status import (
 
 _SHOWN_REFUSALS = 10
 _PAYLOAD_LINES = 400
-_GOOD = {"running": "green", "open": "green", "starting": "yellow", "connecting": "yellow"}
+_GOOD = {
+    "running": "green",
+    "open": "green",
+    "degraded": "bold yellow",
+    "starting": "yellow",
+    "connecting": "yellow",
+}
 _BAD = frozenset({"failed", "quarantined"})
 
 
@@ -65,53 +70,85 @@ def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
             Text("no services: nothing is enabled in this workspace"),
             Text("  hint: yoi plugin list", style="cyan"),
         )
-    grid = table("service", "state", "plugin", "open", ">queue", ">in", ">out", ">refused", "error")
+    grid = table("service", "state", "connections", ">queue", ">in", ">out", "last frame", "why")
     for one in statuses:
         links = one.connections
+        heard = max((link.last_frame_at for link in links if link.last_frame_at), default=None)
         grid.add_row(
             shown(one.name, style="bold"),
-            _state(one.lifecycle),
-            shown(f"{one.reference} {one.version}"),
-            shown(f"{sum(link.state == 'open' for link in links)}/{len(links)}"),
-            shown(f"{one.queue_depth}/{one.queue_capacity}"),
+            state_of(one),
+            shown(open_words(links)),
+            shown(one.queue_depth),
             shown(sum(link.frames_in for link in links)),
             shown(sum(link.frames_out for link in links)),
-            shown(one.counters.commands_denied),
-            shown(_worst(one)),
+            shown(age(heard)),
+            shown(why(one)),
         )
     return grid
 
 
-def _worst(one: ServiceStatus) -> str:
-    """Return the code a person should look into first: of the service, else of a closed link."""
-    closed = [link.last_error_code for link in one.connections if link.state != "open"]
-    return one.last_error_code or next((code for code in closed if code), "")
+def open_words(links: Sequence[ConnectionStatus]) -> str:
+    """Return how many connections are open."""
+    if not links:
+        return "none"
+    return f"{sum(link.state == 'open' for link in links)} of {len(links)} open"
+
+
+def why(one: ServiceStatus) -> str:
+    """Return what a person should look into first, nothing where all is well now."""
+    if one.lifecycle in _BAD or one.lifecycle == "starting":
+        return one.last_error_code or ""
+    if one.missing_secrets:
+        return f"no secret {one.missing_secrets[0]}: yoi secret set {one.missing_secrets[0]}"
+    for link in one.connections:
+        if link.down_since is not None:
+            # The time itself: a watcher prints a line whenever it has changed.
+            next_dial = f", next dial {moment(link.next_dial_at)[-8:]}" if link.next_dial_at else ""
+            code = f" {link.last_error_code}" if link.last_error_code else ""
+            return f"{link.name} down since {moment(link.down_since)}{code}{next_dial}"
+    return ""
 
 
 def details(one: ServiceStatus) -> RenderableType:
     """Return everything a person asks first about one service."""
-    head = Text.assemble(shown(one.name, style="bold"), "  ", _state(one.lifecycle))
+    head = Text.assemble(shown(one.name, style="bold"), "  ", state_of(one))
     rows: list[tuple[str, Text]] = [
         ("plugin", shown(f"{one.reference} {one.version}")),
         ("digest", shown(one.digest)),
         ("runtime", shown(one.runtime)),
         ("queue", shown(
-            f"{one.queue_depth} of {one.queue_capacity} events, "
+            f"{one.queue_depth} of {many(one.queue_capacity, 'event')}, "
             f"{size(one.queue_bytes)} of {size(one.queue_bytes_capacity)}")),
         ("events", _counters(one.counters, _EVENTS)),
         ("commands", _counters(one.counters, _COMMANDS)),
         ("restarts", shown(one.counters.restarts)),
     ]  # fmt: skip
     if one.plugin_status is not None:
-        rows.append(("it says", shown(json.dumps(plain(one.plugin_status), ensure_ascii=False))))
+        said = json.dumps(plain(one.plugin_status), ensure_ascii=False)
+        rows.append(("it says", shown(said)))
+        if one.plugin_status_at is not None:
+            rows.append(("  as of", shown(age(one.plugin_status_at))))
+    for name in one.missing_secrets:
+        rows.append(("missing", shown(f"secret {name}  (yoi secret set {name})", style="red")))
     if one.dead_letters:
         where = f"yoi service dead-letters {one.name}"
         rows.append(("dead letters", shown(f"{one.dead_letters}  ({where})", style="yellow")))
     if one.last_error is not None:
-        rows.append(("last error", shown(f"{one.last_error} [{one.last_error_code}]", style="red")))
+        over = one.lifecycle == "running"  # what is over must not look like what is wrong now
+        rows.append(
+            (
+                "earlier error" if over else "error",
+                shown(
+                    f"{_when(one.last_error_at)}{one.last_error} [{one.last_error_code}]",
+                    style="dim" if over else "red",
+                ),
+            )
+        )
     if one.restart_at is not None:
         rows.append(("restarts at", shown(moment(one.restart_at))))
     parts: list[RenderableType] = [head, pairs(rows)]
+    if not one.connections:
+        parts.append(shown("  no connections", style="dim"))
     if one.connections:
         parts += ["", _connections(one.connections)]
         parts += [note for link in one.connections for note in _link_notes(link)]
@@ -125,7 +162,7 @@ def details(one: ServiceStatus) -> RenderableType:
 
 def now_is(one: ServiceStatus) -> RenderableType:
     """Return one line that says which state a service is in after a command."""
-    line = Text.assemble(shown(one.name, style="bold"), " is ", _state(one.lifecycle))
+    line = Text.assemble(shown(one.name, style="bold"), " is ", state_of(one))
     if one.lifecycle in _BAD and one.last_error is not None:
         line.append_text(shown(f": {one.last_error} [{one.last_error_code}]"))
     return line
@@ -174,8 +211,7 @@ def letter(one: DeadLetterView) -> RenderableType:
 
 def replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
     """Return what was queued again."""
-    what = "1 event" if len(event_ids) == 1 else f"{len(event_ids)} events"
-    return shown(f"{what} queued again for {name}")
+    return shown(f"{many(len(event_ids), 'event')} queued again for {name}")
 
 
 def tool_output(value: Any) -> RenderableType:
@@ -209,17 +245,25 @@ def _counters(counters: Counters, names: Sequence[str]) -> Text:
     return Text(", ".join(parts))
 
 
-def _connections(links: Sequence[ConnectionStatus]) -> Table:
+def _connections(links: Sequence[ConnectionStatus]) -> Rows:
     grid = table(
-        "connection", "state", "since", "last frame", ">in", ">out", ">redials", ">gaps", "closed"
+        "connection",
+        "state",
+        "open for",
+        "last frame",
+        ">in",
+        ">out",
+        ">redials",
+        ">gaps",
+        "last close",
     )
     for link in links:
         closed = "" if link.close_code is None else f"{link.close_code} {link.close_reason or ''}"
         grid.add_row(
             shown(link.name, style="bold"),
             _state("paused" if link.reading_paused and link.state == "open" else link.state),
-            shown(moment(link.connected_since)),
-            shown(moment(link.last_frame_at)),
+            shown(age(link.connected_since).removesuffix(" ago")),
+            shown(age(link.last_frame_at)),
             shown(link.frames_in),
             shown(link.frames_out),
             shown(link.reconnects),
@@ -234,22 +278,26 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
     notes = [
         shown(f"  {link.name} -> {link.url}" + (f" at {link.address}" if link.address else ""))
     ]
+    if link.down_since is not None:
+        notes.append(shown(f"    down since {moment(link.down_since)}", style="bold yellow"))
     if link.last_error is not None:
-        words = f"{link.last_error} [{link.last_error_code}]"
-        over = link.state == "open"  # what is over must not look like what is wrong now
+        words = f"{_when(link.last_error_at)}{link.last_error} [{link.last_error_code}]"
+        over = link.down_since is None  # what is over must not look like what is wrong now
         notes.append(
             shown(
-                f"    earlier: {words}" if over else f"    {words}", style="dim" if over else "red"
+                f"    earlier, over now: {words}" if over else f"    {words}",
+                1024,
+                "dim" if over else "red",
             )
         )
     if link.next_dial_at is not None:
-        notes.append(shown(f"    next dial at {moment(link.next_dial_at)}"))
+        notes.append(shown(f"    next dial {age(link.next_dial_at)}"))
     odd = [
-        f"{count} {words}"
-        for count, words in (
-            (link.queue_drops, "frames dropped at the queue"),
-            (link.send_failures, "sends failed"),
-            (link.binary_ignored, "binary frames ignored"),
+        many(count, one, more)
+        for count, one, more in (
+            (link.queue_drops, "frame dropped at the queue", "frames dropped at the queue"),
+            (link.send_failures, "send failed", "sends failed"),
+            (link.binary_ignored, "binary frame ignored", "binary frames ignored"),
         )
         if count
     ]
@@ -258,16 +306,16 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
     return list(notes)
 
 
-def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Table:
+def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Rows:
     grid = table(
-        "opened by itself", "for", "state", "since", ">waiting", ">in", ">out", "closed", "url"
+        "opened by itself", "for", "state", "opened", ">waiting", ">in", ">out", "closed", "url"
     )
     for one in sockets:
         grid.add_row(
             shown(one.handle, style="bold"),
             shown(one.owner),
             _state("paused" if one.reading_paused and one.state == "open" else one.state),
-            shown(moment(one.opened_at)),
+            shown(age(one.opened_at)),
             shown(one.waiting_messages),
             shown(one.frames_in),
             shown(one.frames_out),
@@ -277,7 +325,7 @@ def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Table:
     return grid
 
 
-def _requests(targets: Sequence[RequestStatus]) -> Table:
+def _requests(targets: Sequence[RequestStatus]) -> Rows:
     grid = table("requests to", ">sent", ">failed", "the last one")
     for one in targets:
         last = "answered" if one.code is None else f"{one.message} [{one.code}]"
@@ -301,11 +349,26 @@ def _refusals(one: ServiceStatus) -> list[RenderableType]:
         line = diagnostic_line(entry)
         parts.append(line.append_text(shown(f" x{count}", style="bold")) if count > 1 else line)
         parts += trace_lines(entry)
-        if entry.hint:
-            parts += [
-                whole(shown(f"    hint: {row}", 1024, "cyan")) for row in entry.hint.splitlines()
-            ]
+        parts += [whole(row) for row in hint_lines(entry)]
     return parts
+
+
+def hint_lines(entry: Diagnostic) -> list[Text]:
+    """Return what to do about a diagnostic, each of its lines as one."""
+    rows = (entry.hint or "").splitlines()
+    return [
+        shown(("          " if at else "    hint: ") + row, 1024, "cyan")
+        for at, row in enumerate(rows)
+    ]
+
+
+def _when(rfc3339: str | None) -> str:
+    return "" if rfc3339 is None else f"{moment(rfc3339)} "
+
+
+def state_of(one: ServiceStatus) -> Text:
+    """Return the state of a service in one word: what runs and lacks something is degraded."""
+    return _state(one.health or one.lifecycle)
 
 
 def _counted(entries: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]:

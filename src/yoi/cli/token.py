@@ -1,6 +1,7 @@
 """`yoi token`: who may watch, and what of it. A token is shown once, when it is made."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
+from yoi.display import printable
 from yoi.errors import TokenError, UsageError
 from yoi.types import rfc3339
 
@@ -48,7 +50,10 @@ def create(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow", metavar="COMMAND", help="A command that it may have forwarded; repeatable."
+            "--allow",
+            metavar="COMMAND",
+            help="What it may ask of workers where commands are passed on: approve, cancel, "
+            "compact, pause, resume, send; repeatable.",
         ),
     ] = None,
     upstream: Annotated[
@@ -60,7 +65,7 @@ def create(
     expires: Annotated[
         str,
         typer.Option("--expires", metavar="TIME", help="When it ends: 12h, 30d, 8w, or never."),
-    ] = "never",
+    ] = "90d",
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
@@ -70,6 +75,7 @@ def create(
 
     if upstream and metrics:
         raise UsageError("usage.arguments", "--upstream and --metrics do not go together")
+    _check_commands(allow or ())
     kind = TokenKind.UPSTREAM if upstream else TokenKind.METRICS if metrics else TokenKind.OBSERVER
     if observe is None:
         observe = [] if metrics else ["*"]
@@ -151,6 +157,17 @@ def _end(text: str) -> datetime | None:
             hint="write 45m, 12h, 30d, 8w (ten years at most), or never",
         )
     return _now() + lifetime
+
+
+def _check_commands(names: Sequence[str]) -> None:
+    from yoi.backend.commands import COMMANDS
+
+    unknown = [name for name in names if name not in COMMANDS]
+    if unknown:
+        raise TokenError(
+            "token.value",
+            f"there is no command {printable(unknown[0], 60)!r}; there are {', '.join(COMMANDS)}",
+        )
 
 
 def _expired(entry: "TokenEntry") -> bool:

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from yoi.cli import service_view
-from yoi.cli.layout import lines, moment, table
+from yoi.cli.layout import age, lines, many, moment, table
 from yoi.cli.output import Output, console, plain, shown
 from yoi.cli.worker_stream import WorkerStream
 from yoi.client import (
@@ -226,8 +226,8 @@ class ServiceContent:
                     self._print(shown("    what was said is withheld", style="dim"))
                 for row in service_view.trace_lines(entry):
                     self._print(row)
-                if entry.hint:
-                    self._print(shown(f"    hint: {entry.hint}", 1024, "cyan"))
+                for row in service_view.hint_lines(entry):
+                    self._print(row)
             case ServiceStopped():
                 self._print(shown("the service was disabled", style="dim"))
             case _:
@@ -244,17 +244,21 @@ def figures(one: ServiceStatus) -> str:
     """Return one line of what changes while a service runs."""
     links = one.connections
     parts = [
-        one.lifecycle,
-        f"{sum(link.state == 'open' for link in links)}/{len(links)} open",
+        one.health or one.lifecycle,
+        service_view.open_words(links) if links else "no connections",
         f"queue {one.queue_depth}/{one.queue_capacity}",
         f"{sum(link.frames_in for link in links)} in",
         f"{sum(link.frames_out for link in links)} out",
         f"{one.counters.commands_denied} refused",
     ]
     if one.dead_letters:
-        parts.append(f"{one.dead_letters} dead letters")
-    if one.last_error is not None:
+        parts.append(many(one.dead_letters, "dead letter"))
+    if one.last_error is not None and one.lifecycle != "running":
         parts.append(f"{one.last_error} [{one.last_error_code}]")
+    elif reason := service_view.why(one):
+        parts.append(reason)
+    if one.plugin_status is not None:
+        parts.append(f"it says {_words(one.plugin_status)}")
     return ", ".join(parts)
 
 
@@ -272,17 +276,12 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
             head.append_text(shown(f" since {moment(one.since)}", style="dim"))
         parts.append(head)
         if one.workers:
-            grid = table("worker", "status", "model", ">waiting", ">approvals", "last error")
+            grid = table("worker", "status", "model", ">waiting", ">approvals", "error")
             for row in one.workers:
                 grid.add_row(*_cells(row, "id status engine waiting approvals last_error"))
             parts += [grid, ""]
         if one.services:
-            grid = table("service", "state", "plugin", ">open", ">queue", ">dead", "last error")
-            for row in one.services:
-                cells = _cells(row, "id lifecycle reference open queue_depth dead_letters")
-                cells[3] = shown(f"{row.get('open', '?')}/{row.get('connections', '?')}")
-                grid.add_row(*cells, *_cells(row, "last_error"))
-            parts += [grid, ""]
+            parts += [_services(one.services), ""]
         if good and not one.workers and not one.services:
             parts += [shown("  nothing that you may watch", style="dim"), ""]
     if not listed:
@@ -290,6 +289,20 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
     if trouble:
         parts.append(shown(f"not up to date: {trouble}", 1024, "yellow"))
     return lines(parts)
+
+
+def _services(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    grid = table("service", "state", "open", ">queue", ">dead", "last frame", "error")
+    for row in rows:
+        cells = _cells(row, "id health open queue_depth dead_letters last_frame_at last_error")
+        if not row.get("health"):
+            cells[1] = shown(row.get("lifecycle", ""))
+        total = row.get("connections", "?")
+        cells[2] = shown("none" if total == 0 else f"{row.get('open', '?')} of {total}")
+        heard = row.get("last_frame_at")
+        cells[5] = shown(age(heard) if isinstance(heard, str) else "")
+        grid.add_row(*cells)
+    return grid
 
 
 def resume_hint(words: str, cursor: str) -> str:

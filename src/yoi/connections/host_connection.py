@@ -278,10 +278,12 @@ class HostConnection:
             if state not in _NOT_DIALLING:
                 self._barred = True
                 self.stop(1012, "no longer allowed")
+            self._report.refused(decision)
             return False
         denied = (self._report.status.last_error_code or "").startswith("denied.")
         if self._barred or (state is ConnectionState.FAILED and denied):
             self._barred = False
+            self._report.allowed_again()
             self.start()
         return True
 

@@ -18,10 +18,13 @@ from yoi.core.session_effects import (
     Needed,
     Reconnecting,
 )
-from yoi.permissions import Url
+from yoi.permissions import Decision, Url
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, rfc3339_ms
+
+_CLOSED_ON_PURPOSE = frozenset({ConnectionState.IDLE, ConnectionState.STOPPED})
+"""Where the plugin, or the host as it stops, wants no connection."""
 
 
 class ConnectionReport:
@@ -49,6 +52,7 @@ class ConnectionReport:
         status = self.status
         match effect:
             case Announce(session, subprotocol, address, reason):
+                status.down_since = None
                 status.subprotocol = subprotocol
                 status.address = address
                 status.connected_since = rfc3339_ms(self._clock.wall_ms())
@@ -56,13 +60,13 @@ class ConnectionReport:
             case Closed(session, code, reason, clean):
                 status.close_code = code
                 status.close_reason = reason
+                self._down()
                 self._sink.closed(session, code, reason, clean)
             case Gap(session, since, until, why):
                 status.gaps += 1
                 self._sink.gap(session, self.wall_ms(since), self.wall_ms(until), why)
             case Failed(error, retry_in_ms):
-                status.last_error = error.message
-                status.last_error_code = error.code
+                self._note_error(error.message, error.code)
                 self._sink.failed(error, retry_in_ms)
             case Needed(session, why, attempt, retry_in_ms, fresh):
                 self._sink.reconnect_needed(session, why, attempt, retry_in_ms, fresh)
@@ -77,6 +81,15 @@ class ConnectionReport:
         """Tell something that a person may want to know."""
         self._sink.notice(code, message, fields)
 
+    def refused(self, decision: Decision) -> None:
+        """Policy closed the connection: that is why it is down, whatever failed before."""
+        self._note_error(decision.message, decision.code or "denied.not_granted")
+
+    def allowed_again(self) -> None:
+        """Policy allows what it refused: the refusal is no reason any more."""
+        status = self.status
+        status.last_error = status.last_error_code = status.last_error_at = None
+
     def none_open(self) -> None:
         """No session is open: nothing of the last one's socket is shown any more."""
         self.status.subprotocol = self.status.address = self.status.connected_since = None
@@ -90,6 +103,11 @@ class ConnectionReport:
         """Return a copy of the status as it is now."""
         status = self.status
         status.state = machine.state
+        if machine.state is ConnectionState.OPEN or (
+            machine.state in _CLOSED_ON_PURPOSE
+            and not (status.last_error_code or "").startswith("denied.")
+        ):
+            status.down_since = None
         status.session = machine.session
         status.ready = machine.ready
         status.failures = machine.failures
@@ -102,6 +120,16 @@ class ConnectionReport:
         status.last_ack_at = self._at(self._last_ack)
         status.next_dial_at = self._at(machine.retry_at)
         return msgspec.structs.replace(status)
+
+    def _note_error(self, message: str, code: str) -> None:
+        status = self.status
+        status.last_error, status.last_error_code = message, code
+        status.last_error_at = rfc3339_ms(self._clock.wall_ms())
+        self._down()
+
+    def _down(self) -> None:
+        if self.status.down_since is None:
+            self.status.down_since = rfc3339_ms(self._clock.wall_ms())
 
     def wall_ms(self, monotonic: float) -> int:
         """Return the wall time of a monotonic moment, as seen from now."""

@@ -63,6 +63,8 @@ class ServiceLifecycle:
         self.state = Lifecycle.READY
         self.restarts = 0
         self.last_error: YoiError | None = None
+        self.last_error_at: float | None = None
+        """When it came up, on the monotonic clock."""
         self.restart_at: float | None = None
         self._limits = limits
         self._failures = 0
@@ -97,7 +99,7 @@ class ServiceLifecycle:
         A failure `restart_reset_ms` after the one before is no loop: the count begins anew.
         """
         self._transition(Lifecycle.FAILED)
-        self.last_error = error
+        self.last_error, self.last_error_at = error, now
         reset = self._limits.restart_reset_ms / 1000
         if self._failed_at is not None and now - self._failed_at >= reset:
             self._forgive()
@@ -111,10 +113,10 @@ class ServiceLifecycle:
         self.restart_at = now + self._backoff.next_ms() / 1000
         return Restart(self.restart_at)
 
-    def refuse(self, error: YoiError) -> None:
+    def refuse(self, error: YoiError, now: float) -> None:
         """Record that the service cannot be made: it waits for other settings, or for a person."""
         self._transition(Lifecycle.FAILED)
-        self.last_error = error
+        self.last_error, self.last_error_at = error, now
 
     def release(self) -> None:
         """A person starts a failed or quarantined service again: earlier failures are forgiven."""

@@ -80,7 +80,7 @@ async def open_parts(
     journal = await opened.enter("the workers' journal", _journal(workspace, limits, owner))
     services, secrets = Services(), WorkspaceSecrets(workspace, decisions)
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
-    observing = Observing(keys, services.statuses, clock, limits)
+    observing = Observing(keys, services.statuses, clock, limits, services.ask_status)
     await opened.enter("the observed streams", _sampled(observing))
     workers = WorkerManager(
         journal, services, secrets, listen, clock, limits, observing.follow_workers

@@ -21,6 +21,9 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     last_frame_at: str | None = None
     last_error: str | None = None
     last_error_code: str | None = None
+    last_error_at: str | None = None
+    down_since: str | None = None
+    """Since when it should be open and is not: lost, refused, or not reached."""
     close_code: int | None = None
     close_reason: str | None = None
     next_dial_at: str | None = None
@@ -121,7 +124,13 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     digest: str
     runtime: str
     lifecycle: str
+    health: str = ""
+    """`lifecycle`, or `degraded` while it runs and a connection is down or a secret is missing."""
     plugin_status: Any = None
+    plugin_status_at: str | None = None
+    """When the plugin said so."""
+    missing_secrets: list[str] = []
+    """Names in the operator's store that were granted and are not there."""
     queue_depth: int = 0
     queue_capacity: int = 0
     queue_bytes: int = 0
@@ -129,6 +138,7 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     dead_letters: int = 0
     last_error: str | None = None
     last_error_code: str | None = None
+    last_error_at: str | None = None
     restart_at: str | None = None
     counters: Counters
     commands: list[CommandResult] = []

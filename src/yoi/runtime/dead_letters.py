@@ -70,7 +70,7 @@ class DeadLetters:
             self._bytes -= self._letters.popleft().event.size
         self._ledger.note(
             "service.dead_letter",
-            f"event {event.event_id} was given up after attempt {event.attempt}: {message}",
+            f"event {event.event_id} was given up after {_attempts(event.attempt)}: {message}",
             severity="error",
             hint=f"yoi service dead-letters {self._service}",
             event_id=event.event_id,
@@ -103,3 +103,7 @@ class DeadLetters:
             f"there is no dead letter {event_id!r}",
             hint=f"yoi service dead-letters {self._service}",
         )
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"

@@ -21,6 +21,7 @@ from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcom
 from yoi.runtime.containment import contained, report
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.handler_faults import HandlerFaults
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.service_spec import IngressRules
 from yoi.runtime.thread_bridge import Mailbox, Turns
@@ -89,6 +90,7 @@ class Dispatcher:
         self._executor = executor
         self._loop_budget = loop_budget
         self._ledger = ledger
+        self._faults = HandlerFaults(ledger, clock)
         self._dead_letters = dead_letters
         self._owner = owner
         self._turns = turns
@@ -229,13 +231,7 @@ class Dispatcher:
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
-                self._ledger.note(
-                    outcome.code,
-                    f"{outcome.kind}: {outcome.message}",
-                    severity="error",
-                    event_id=event.event_id,
-                    trace=outcome.trace,
-                )
+                self._faults.tell(event, outcome)
                 if self._may_retry(event):
                     # Only the last outcome of an answer can be retried in order.
                     if settled == len(outcomes) - 1:
@@ -312,7 +308,8 @@ class Dispatcher:
         self._ledger.counters.retried += 1
         self._ledger.note(
             "notice.retry",
-            f"event {event.event_id} will be delivered again, attempt {event.attempt}",
+            f"event {event.event_id} will be delivered again, attempt {event.attempt} of "
+            f"{self._rules[event.ingress].attempts}",
             severity="warning",
             event_id=event.event_id,
         )

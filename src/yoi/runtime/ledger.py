@@ -57,12 +57,17 @@ class Ledger:
         hint: str | None = None,
         **fields: Any,
     ) -> None:
-        """Record a diagnostic; `scope` defaults to the service."""
-        scope = f"service:{self._service}" if scope is None else scope
+        """Record a diagnostic; `scope` (`connection:NAME`) defaults to the service."""
+        scope = f"service:{self._service}" if scope is None else self._qualified(scope)
         if self._flooding:
             self._tell_held_back()
         if self._admitted(code, scope):
             self._record(code, scope, message, severity, hint, **fields)
+
+    def _qualified(self, scope: str) -> str:
+        """Return `connection:SERVICE/NAME` for `connection:NAME`: names are unique in a service."""
+        kind, _, name = scope.partition(":")
+        return scope if kind == "service" else f"{kind}:{self._service}/{name}"
 
     def _admitted(self, code: str, scope: str) -> bool:
         key, now = (code, scope), self._clock.monotonic()

@@ -6,7 +6,8 @@ with every frame, so they are sampled, and only while they are watched.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -131,7 +132,8 @@ class ServiceTap:
 class Observing:
     """The runtime's hub and what fills it. Belongs to the event loop.
 
-    `statuses` returns the status of every service there is now, by name.
+    `statuses` returns the status of every service there is now, by name; `ask` has a plugin say
+    again what it says of itself, and does nothing while it is busy.
     """
 
     def __init__(
@@ -140,12 +142,17 @@ class Observing:
         statuses: Callable[[], dict[str, ServiceStatus]],
         clock: Clock,
         limits: Limits = LIMITS,
+        ask: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.hub = Hub(Hop.RUNTIME, keys, clock, limits)
         self.settled = False
         """Whether all that is configured was started once; before, what is missing may yet come."""
         self._statuses = statuses
+        self._ask = ask
+        self._clock = clock
         self._limits = limits
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[str, float] = {}
         self._workers: dict[str, WorkerTap] = {}
         self._services: dict[str, ServiceTap] = {}
         self._sampling: asyncio.Task[None] | None = None
@@ -158,8 +165,10 @@ class Observing:
     async def stop(self) -> None:
         """Stop sampling; streams stay as they are."""
         if self._sampling is not None:
-            self._sampling.cancel()
-            await asyncio.gather(self._sampling, return_exceptions=True)
+            tasks = [self._sampling, *self._asking.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def follow_workers(self, workers: Iterable[Worker]) -> None:
         """Show exactly `workers`: call it whenever which run has changed."""
@@ -214,16 +223,38 @@ class Observing:
     async def _sample(self) -> None:
         while True:
             await asyncio.sleep(self._limits.service_sample_ms / 1000)
+            self._ask_watched()
             self._look()
 
-    def _look(self) -> None:
-        """Publish the status of each watched service where it has changed."""
-        self._soon = False
-        watched = {
+    def _ask_watched(self) -> None:
+        """Have each watched plugin say again what it says of itself, every so often."""
+        if self._ask is None:
+            return
+        now, watched = self._clock.monotonic(), self._watched()
+        self._asked = {name: at for name, at in self._asked.items() if name in watched}
+        for name in watched - self._asking.keys():
+            if now - self._asked.get(name, -1e9) >= self._limits.status_watched_ms / 1000:
+                self._asked[name] = now
+                task = asyncio.ensure_future(self._ask(name))
+                self._asking[name] = task
+                task.add_done_callback(partial(self._answered, name))
+
+    def _answered(self, name: str, task: "asyncio.Task[None]") -> None:
+        del self._asking[name]
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a defect in Yoi", what="asking a plugin for its status")
+
+    def _watched(self) -> set[str]:
+        return {
             channel.stream.subject.name
             for channel in self.hub
             if channel.stream.subject.kind is SubjectKind.SERVICE and channel.heard
         }
+
+    def _look(self) -> None:
+        """Publish the status of each watched service where it has changed."""
+        self._soon = False
+        watched = self._watched()
         if watched:
             for name, status in self._statuses().items():
                 if name in watched and name in self._services:
@@ -277,13 +308,37 @@ def _worker_row(worker: Worker) -> dict[str, Any]:
 
 
 def _service_row(status: ServiceStatus) -> dict[str, Any]:
+    links, why = status.connections, _trouble(status)
     return {
         "id": status.name,
         "lifecycle": str(status.lifecycle),
+        "health": status.health,
         "reference": status.reference,
-        "connections": len(status.connections),
-        "open": sum(link.state == "open" for link in status.connections),
+        "connections": len(links),
+        "open": sum(link.state == "open" for link in links),
+        "down_since": min((link.down_since for link in links if link.down_since), default=None),
+        "next_dial_at": min(
+            (link.next_dial_at for link in links if link.next_dial_at), default=None
+        ),
+        "frames_in": sum(link.frames_in for link in links),
+        "frames_out": sum(link.frames_out for link in links),
+        "last_frame_at": max(
+            (link.last_frame_at for link in links if link.last_frame_at), default=None
+        ),
         "queue_depth": status.queue_depth,
         "dead_letters": status.dead_letters,
-        "last_error": status.last_error,
+        "last_error": why[0],
+        "last_error_at": why[1],
     }
+
+
+def _trouble(status: ServiceStatus) -> tuple[str | None, str | None]:
+    """Return what is wrong now and since when; what is over is told in the service's own status."""
+    if status.lifecycle in ("failed", "quarantined"):
+        return status.last_error, status.last_error_at
+    for link in status.connections:
+        if link.down_since is not None:
+            return f"{link.name}: {link.last_error or 'not open'}", link.down_since
+    if status.missing_secrets:
+        return f"no secret {status.missing_secrets[0]}", None
+    return None, None

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.insertion import Insertion, insert_into, parse_insertions
 from yoi.core.redaction import Masker
-from yoi.errors import InsertionError
+from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
 from yoi.types import Clock
 
@@ -106,6 +106,17 @@ class SecretInjector:
     def masker(self) -> Masker:
         """Return what hides the secrets that this service may use in text that comes in."""
         return self._secrets.masker(self._authority.granted.secret_names)
+
+    def missing(self) -> list[str]:
+        """Return the granted secrets that the operator's store does not have, by its names."""
+        return [name for name in sorted(self._authority.granted.secret_names) if self._lacks(name)]
+
+    def _lacks(self, name: str) -> bool:
+        try:
+            self._secrets.get(name)
+        except SecretError as exc:
+            return exc.code == "secret.missing"
+        return False
 
     def opened_url(self, handle: str, connection: str) -> Captured:
         """Return the captured URL behind `handle`, for a dial of `connection`."""

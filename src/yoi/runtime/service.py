@@ -158,7 +158,7 @@ class Service:
         return service_status(
             self._spec,
             self._life,
-            self._parts.plugin_status.value,
+            self._parts.plugin_status,
             self._queue,
             self._parts.dead_letters,
             self._executor.effects,
@@ -249,7 +249,7 @@ class Service:
         fault = self._spec.fault
         if fault is not None:
             self._ledger.error(fault)
-            self._life.refuse(fault)
+            self._life.refuse(fault, self._context.clock.monotonic())
             return
         await contained_work(f"starting {self.name}", self._load_and_start(), self.guest_lost)
 
@@ -259,10 +259,21 @@ class Service:
         self._slot.collect_output()
         self._life.started()
         self._note_state("start() returned")
+        self._tell_missing_secrets()
         await self._connections.open()
         self._parts.start_events.tell(self._life.restarts)
         if self._slot.instance is not None:
             self._dispatcher.attach(self._slot.instance)
+
+    def _tell_missing_secrets(self) -> None:
+        for name in self._spec.injector.missing():
+            self._ledger.note(
+                "secret.missing",
+                f"{self.name} may use the secret {name}, and the store has none of that name",
+                severity="warning",
+                hint=f"yoi secret set {name}",
+                secret=name,
+            )
 
     async def _stop(self, reason: str) -> None:
         self._cancel_restart()

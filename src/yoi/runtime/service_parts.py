@@ -46,7 +46,7 @@ class ServiceParts:
         self.dead_letters = DeadLetters(spec.name, self.ledger, clock, limits)
         self.queue = IngressQueue(spec.ingresses, limits)
         self.slot = InstanceSlot(spec, context, self.ledger)
-        self.plugin_status = PluginStatus(spec.name, self.ledger, limits)
+        self.plugin_status = PluginStatus(spec.name, self.ledger, clock, limits)
         self.loop_budget = LoopBudget(clock.monotonic(), limits)
         events = HostEvents(self.queue, self.ledger, clock, owner.wake)
         self.connections = ServiceConnections(

@@ -1,25 +1,36 @@
 """Puts together what a person sees of one service (S9); no guest is asked."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from yoi.core.effects import EffectLedger
 from yoi.core.ingress_queue import IngressQueue
-from yoi.core.lifecycle import ServiceLifecycle
+from yoi.core.lifecycle import Lifecycle, ServiceLifecycle
 from yoi.core.loop_budget import LoopBudget
-from yoi.protocol.status import ServiceStatus
+from yoi.protocol.status import ConnectionStatus, ServiceStatus
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.plugin_status import PluginStatus
 from yoi.runtime.service_connections import ServiceConnections
 from yoi.runtime.service_spec import ServiceSpec
 from yoi.types import Clock, rfc3339_ms
+
+DEGRADED = "degraded"
+
+
+def health(
+    lifecycle: Lifecycle, links: Sequence[ConnectionStatus], missing_secrets: Sequence[str]
+) -> str:
+    """Return the lifecycle, or `degraded` where the service runs and lacks something it needs."""
+    lacks = missing_secrets or any(link.down_since is not None for link in links)
+    return DEGRADED if lifecycle is Lifecycle.RUNNING and lacks else lifecycle
 
 
 def service_status(
     spec: ServiceSpec,
     life: ServiceLifecycle,
-    plugin_status: Any,
+    said: PluginStatus,
     queue: IngressQueue,
     dead_letters: DeadLetters,
     effects: EffectLedger,
@@ -30,7 +41,14 @@ def service_status(
 ) -> ServiceStatus:
     """Return the status of the service made of these parts, as it is now."""
     events, size = queue.capacity
-    error, restart_at = life.last_error, life.restart_at
+    error = life.last_error
+    links, missing = connections.statuses(), spec.injector.missing()
+
+    def at(moment: float | None) -> str | None:
+        if moment is None:
+            return None
+        return rfc3339_ms(clock.wall_ms() + round((moment - clock.monotonic()) * 1000))
+
     counters = msgspec.structs.replace(ledger.counters)
     counters.restarts = life.restarts
     counters.loop_ms = round(loop_budget.spent * 1000)
@@ -42,7 +60,10 @@ def service_status(
         digest=spec.digest,
         runtime=spec.runtime,
         lifecycle=life.state,
-        plugin_status=plugin_status,
+        health=health(life.state, links, missing),
+        plugin_status=said.value,
+        plugin_status_at=said.at,
+        missing_secrets=missing,
         queue_depth=queue.depth,
         queue_capacity=events,
         queue_bytes=queue.bytes,
@@ -50,12 +71,11 @@ def service_status(
         dead_letters=len(dead_letters),
         last_error=None if error is None else error.message,
         last_error_code=None if error is None else error.code,
-        restart_at=None
-        if restart_at is None
-        else rfc3339_ms(clock.wall_ms() + round((restart_at - clock.monotonic()) * 1000)),
+        last_error_at=at(life.last_error_at),
+        restart_at=at(life.restart_at),
         counters=counters,
         commands=effects.results,
-        connections=connections.statuses(),
+        connections=links,
         pull_sockets=spec.calls.status(),
         requests=spec.requests.watch.statuses(),
         diagnostics=ledger.diagnostics,

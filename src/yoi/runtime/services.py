@@ -41,6 +41,15 @@ class Services:
         """Return the status of every service, by name."""
         return {service.name: _status(service) for service in self}
 
+    async def ask_status(self, name: str) -> None:
+        """Have the plugin of the service `name` say again what it says of itself, if it is there.
+
+        What it says is shown with the status; one that is busy is not asked.
+        """
+        service = self._by_name.get(name)
+        if service is not None:
+            await service.ask_status()
+
     def put(self, service: Service) -> None:
         """Add `service`, in the place of another one of its name. For the manager."""
         self._by_name[service.name] = service
@@ -63,6 +72,7 @@ def _status(service: Service) -> ServiceStatus:
             digest=spec.digest,
             runtime=spec.runtime,
             lifecycle=service.lifecycle,
+            health=service.lifecycle,
             last_error=error.message,
             last_error_code=error.code,
             counters=Counters(),
