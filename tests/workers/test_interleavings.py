@@ -29,6 +29,7 @@ from yoi.workers.phases import Phase
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import CallTool, Fail, Line, Say, Think
 from yoi.workers.transcript import Transcript
+from yoi.workers.view import as_sent
 
 LIMITS = Limits(llm_attempts=2, worker_inputs=4, run_resumes=2)
 RULES = {"loud": NotifyRule("loud", True, 1000), "quiet": NotifyRule("quiet", False, 1000)}
@@ -87,7 +88,7 @@ class Simulation:
 
     def check_input(self, request: ModelInput) -> None:
         stored = self.journal.stored()
-        assert request == model_input(stored)
+        assert request == as_sent(model_input(stored), self.name)
         said = msgspec.json.encode(request).decode()
         committed = "".join(s.item.text for s in stored if isinstance(s.item, it.SystemItem))
         for marker in self.markers:

@@ -14,6 +14,7 @@ from yoi.workers.context import ToolOutputs, model_input
 from yoi.workers.phases import Phase
 from yoi.workers.scripted import CallTool, Say, Think
 from yoi.workers.tools import Tool, ToolRegistry
+from yoi.workers.view import as_sent
 
 ECHO = CallTool("echo", '{"text":"hi"}')
 
@@ -334,7 +335,7 @@ async def test_compaction_is_an_item_and_edits_nothing():
         # What is kept in memory and what is stored give the model the same input.
         stored = await world.worker.history(0, 1000)
         runs = [n for n, s in enumerate(stored) if isinstance(s.item, it.RunStart)]
-        assert model_input(stored[: runs[-1] + 1]) == script.asked[2]
+        assert as_sent(model_input(stored[: runs[-1] + 1]), "scripted") == script.asked[2]
 
 
 async def test_a_compaction_without_a_summary_changes_nothing():

@@ -21,9 +21,10 @@ class UserText(msgspec.Struct, frozen=True, tag=True):
 
 
 class AssistantParts(msgspec.Struct, frozen=True, tag=True):
-    """What the model said before."""
+    """What the model said before; `model` is which one."""
 
     parts: tuple[it.Part, ...]
+    model: str = ""
 
 
 class ToolOutput(msgspec.Struct, frozen=True):
@@ -45,11 +46,12 @@ Message = UserText | AssistantParts | ToolOutputs
 
 
 class ModelInput(msgspec.Struct, frozen=True):
-    """All that a model is given for one answer."""
+    """All that a model is given for one answer; `may_call` is False where only words are wanted."""
 
     instructions: str
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
+    may_call: bool = True
 
 
 SUMMARY_HEAD = "Summary of the conversation before this point:\n"
@@ -82,7 +84,7 @@ def model_input(history: Iterable[Stored]) -> ModelInput:
             case it.Assistant():
                 parts = _said(item)
                 if parts:
-                    messages.append(AssistantParts(parts))
+                    messages.append(AssistantParts(parts, item.model))
             case it.ToolResult():
                 _add_result(messages, item)
             case it.CompactionAsked():
@@ -96,7 +98,7 @@ def model_input(history: Iterable[Stored]) -> ModelInput:
                 messages = [UserText(_summed_up(item))]
             case _:
                 pass
-    return ModelInput(instructions, () if summing_up else tools, tuple(messages))
+    return ModelInput(instructions, tools, tuple(messages), may_call=not summing_up)
 
 
 def _heard(seq: int, item: it.UserInput | it.SystemItem) -> UserText:

@@ -28,6 +28,7 @@ from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
 from yoi.workers.phases import Phase, PhaseMachine
 from yoi.workers.tools import ToolOutcome, ToolRegistry
 from yoi.workers.transcript import Transcript
+from yoi.workers.view import as_sent
 
 T = TypeVar("T")
 
@@ -218,7 +219,7 @@ class Driver:
             self._phase.go_on(self.transcript.run)
             await self._record(step)
             if isinstance(step, steps.AskModel | steps.Summarise):
-                request = model_input(self.transcript.window)
+                request = as_sent(model_input(self.transcript.window), self._setup.engine.name)
         if isinstance(step, steps.RunTool):
             await self._run_tool(step.pending.call)
         elif isinstance(step, steps.AskModel) and request is not None:

@@ -55,7 +55,7 @@ class PydanticEngine:
             async with model_request_stream(
                 self._model,
                 to_messages(request),
-                model_settings=self._settings,
+                model_settings=self._settings if request.may_call else self._in_words(request),
                 model_request_parameters=ModelRequestParameters(
                     function_tools=[_definition(spec) for spec in request.tools]
                 ),
@@ -72,6 +72,12 @@ class PydanticEngine:
             # The edge: whatever the library or a provider's SDK raises becomes ours, once.
             raise self._mapped(exc) from exc
         yield answer
+
+    def _in_words(self, request: ModelInput) -> ModelSettings:
+        """Return the settings of a request whose answer may call nothing."""
+        if not request.tools:
+            return self._settings
+        return ModelSettings(**{**self._settings, "tool_choice": "none"})
 
     async def close(self) -> None:
         """Close the provider's connections."""
