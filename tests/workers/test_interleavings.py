@@ -27,7 +27,7 @@ from yoi.workers.items import Stored, decode_item
 from yoi.workers.notify import NoRedaction, Notification, NotifyDesk
 from yoi.workers.phases import Phase
 from yoi.workers.profile import NotifyRule
-from yoi.workers.scripted import CallTool, Fail, Line, Say, Think
+from yoi.workers.scripted import CallTool, Fail, Line, Say, ScriptedEngine, Think
 from yoi.workers.transcript import Transcript
 from yoi.workers.view import as_sent
 
@@ -88,7 +88,7 @@ class Simulation:
 
     def check_input(self, request: ModelInput) -> None:
         stored = self.journal.stored()
-        assert request == as_sent(model_input(stored), self.name)
+        assert request == as_sent(model_input(stored), ScriptedEngine.name)
         said = msgspec.json.encode(request).decode()
         committed = "".join(s.item.text for s in stored if isinstance(s.item, it.SystemItem))
         for marker in self.markers:

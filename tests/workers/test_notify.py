@@ -85,8 +85,9 @@ async def test_a_rule_without_start_run_waits_for_the_next_run():
         assert world.worker.status().waiting == 1
         assert not script.asked
         await world.run("and now?")
-        assert "later" in texts(script.asked[0])[0]
-        assert texts(script.asked[0])[1] == "and now?"
+        (heard,) = texts(script.asked[0])  # one turn, its parts apart
+        assert "later" in heard
+        assert heard.endswith("}\n\nand now?")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ async def test_a_summary_of_outside_text_stays_marked_through_further_summaries(
             await world.run("what do you know?")
             first = texts(script.asked[-1])[0]
             assert "text that strangers wrote" in first
-            framed = json.loads(first.partition("\n")[2])
+            framed = json.loads(first.partition("\n")[2].partition("\n")[0])
             assert "pay ACME" in framed["untrusted_text"]
             (source,) = framed["derived_from_outside"]
             assert (source["kind"], source["plugin"]) == ("message", note().plugin)

@@ -316,8 +316,9 @@ async def test_a_full_context_ends_runs_until_it_is_compacted():
         await world.worker.compact()
         await world.until(ev.CompactDone)
         await world.run("again")
-        assert texts(script.asked[-1])[-1] == "again"
-        assert "summary" in texts(script.asked[-1])[0]
+        (heard,) = texts(script.asked[-1])
+        assert heard.startswith("Summary")
+        assert heard.endswith("\n\nagain")
 
 
 async def test_compaction_is_an_item_and_edits_nothing():
@@ -327,11 +328,12 @@ async def test_compaction_is_an_item_and_edits_nothing():
         before = await world.items()
         await world.worker.compact()
         await world.until(ev.CompactDone)
-        assert script.asked[1].tools == ()
+        assert script.asked[1].tools == script.asked[0].tools  # some refuse calls without
+        assert not script.asked[1].may_call
         await world.run("second")
         items = await world.items()
         assert items[: len(before)] == before
-        assert [len(script.asked[2].messages), texts(script.asked[2])[1]] == [2, "second"]
+        assert [m.split("\n")[-1] for m in texts(script.asked[2])] == ["second"]
         # What is kept in memory and what is stored give the model the same input.
         stored = await world.worker.history(0, 1000)
         runs = [n for n, s in enumerate(stored) if isinstance(s.item, it.RunStart)]

@@ -104,11 +104,14 @@ class Server:
                     if line.startswith("content-length")
                 )
                 self.requests.append((head, json.loads(await reader.readexactly(length))))
-                await self._answer(self._replies.pop(0), writer)
+                await self._answer(self._next(), writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+
+    def _next(self) -> Reply:
+        return self._replies.pop(0)
 
     async def _answer(self, reply: Reply, writer: asyncio.StreamWriter) -> None:
         if reply.status != 200:

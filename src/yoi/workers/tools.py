@@ -20,7 +20,7 @@ from yoi.protocol.depth import more_values_than
 from yoi.workers.items import Approval, Call, Origin, Outcome, ToolSpec
 from yoi.workers.text import clipped
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """What every provider accepts as a tool's name."""
 
 
@@ -96,7 +96,8 @@ class ToolRegistry:
         if _NAME.fullmatch(spec.name) is None:
             raise WorkerError(
                 "worker.tool",
-                f"a tool's name is 1 to 64 letters, digits, '_' or '-', not {spec.name!r}",
+                "a tool's name is 1 to 64 letters, digits, '_' or '-', the first no digit or '-', "
+                f"not {spec.name!r}",
                 hint="give it a name in the worker's profile: name = ...",
             )
         if spec.name in self._tools:

@@ -63,7 +63,8 @@ def _clean(messages: Iterable[Message], model: str) -> list[Message]:
             found.append(message)
         else:
             parts = tuple(_sayable(message.parts, own=message.model == model))
-            if parts:
+            # Thinking alone is no turn.
+            if any(not isinstance(part, it.Thinking) for part in parts):
                 found.append(AssistantParts(parts, message.model))
     return found
 
@@ -127,16 +128,16 @@ def _paired(messages: Sequence[Message]) -> list[Message]:
                 between.append(here)
             ahead += 1
         at = ahead
-        found.append(
-            ToolOutputs(
-                tuple(
-                    results.get(call.id, ToolOutput(call.id, call.name, NO_RESULT, True))
-                    for call in calls
-                )
-            )
-        )
+        found.append(ToolOutputs(tuple(_result_of(call, results.get(call.id)) for call in calls)))
         found += between
     return found
+
+
+def _result_of(call: it.Call, result: ToolOutput | None) -> ToolOutput:
+    """Return the result of `call` under the call's own name, whatever was recorded."""
+    if result is None:
+        return ToolOutput(call.id, call.name, NO_RESULT, True)
+    return msgspec.structs.replace(result, name=call.name)
 
 
 def _told(output: ToolOutput) -> str:
@@ -220,9 +221,14 @@ def _short(call_id: str, used: set[str]) -> str:
 
 
 def legal_name(name: str) -> str:
-    """Return `name` as every provider takes it: letters, digits, `_` and `-`, at most 64."""
-    made = _NAME.sub("_", name)[:NAME_CHARS]
-    return made or "unnamed"
+    """Return `name` as every provider takes it: letters, digits, `_` and `-`, at most 64.
+
+    The first is a letter or `_`: one provider wants that.
+    """
+    made = _NAME.sub("_", name)
+    if not made or made[0] in "-0123456789":
+        made = f"_{made}"
+    return made[:NAME_CHARS]
 
 
 def _declared(tools: Sequence[ToolSpec], messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
