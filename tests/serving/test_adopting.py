@@ -1,5 +1,6 @@
 """K1: journals, states, tokens and keys that a stranger planted are not opened."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -91,6 +92,54 @@ async def test_a_schema_that_only_looks_like_an_owner_is_none(tmp_path):
         database.execute(f"CREATE VIEW owner AS SELECT 7 AS id UNION SELECT '{MINE}'")
     database.close()
     assert "state.db" in await opened(tmp_path, MINE)
+
+
+def planted_log(database, statement):
+    """Return the log of a change that was made to a copy of `database` and not taken in."""
+    copy = database.with_name("copy.db")
+    copy.write_bytes(database.read_bytes())
+    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(statement)
+        log = copy.with_name("copy.db-wal").read_bytes()
+    copy.unlink()
+    return log
+
+
+async def test_a_planted_log_is_not_taken_into_our_own_database(tmp_path):
+    """SQLite would take it in when it opens the file."""
+    await write_all(tmp_path, MINE)
+    database = tmp_path / ".yoi" / "state.db"
+    log = planted_log(database, "INSERT INTO state VALUES ('echo', 'k', '\"planted\"')")
+    ahead = database.with_name("state.db-wal")
+    ahead.write_bytes(log)
+    ahead.chmod(0o600)
+    with pytest.raises(TrustError, match=r"state\.db-wal"):
+        StateStore(database, owner=MINE)
+    assert [path.name for path in foreign_files(tmp_path, MINE)] == ["state.db"]
+    ahead.unlink()
+    store = StateStore(database, owner=MINE)
+    assert store.get("echo", "k") is None
+    store.close()
+    database.with_name("state.db-journal").write_bytes(b"x")
+    with pytest.raises(TrustError, match=r"state\.db-journal"):
+        StateStore(database, owner=MINE)
+
+
+async def test_the_log_that_a_killed_host_left_is_its_own(tmp_path):
+    await write_all(tmp_path, MINE)
+    database = tmp_path / ".yoi" / "state.db"
+    store = StateStore(database, owner=MINE)
+    store.set("echo", "k", "1")
+    folder = tmp_path / "killed" / ".yoi"
+    folder.mkdir(parents=True, mode=0o700)
+    for name in ("state.db", "state.db-wal"):
+        (folder / name).write_bytes(database.with_name(name).read_bytes())
+        (folder / name).chmod(0o600)
+    store.close()
+    again = StateStore(folder / "state.db", owner=MINE)
+    assert again.get("echo", "k") == "1"
+    again.close()
 
 
 async def test_nothing_is_adopted_where_one_file_cannot_be(tmp_path):

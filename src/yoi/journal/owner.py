@@ -11,14 +11,21 @@ from pathlib import Path
 
 from yoi.errors import TrustError
 
-_TABLE = "CREATE TABLE owner (id TEXT NOT NULL) STRICT"
+_TABLE = "CREATE TABLE owner (id TEXT NOT NULL, open INTEGER NOT NULL DEFAULT 0) STRICT"
+"""`open` is 1 while a host has the database open, and after it was killed."""
 
 
 def check_file(path: Path) -> None:
-    """Raise TrustError (`trust.foreign`) for a file that another account made or can open.
+    """Raise TrustError (`trust.foreign`) for a database, or a log beside it, that is not ours.
 
     A file that is not there passes.
     """
+    check_account(path)
+    _check_logs(path)
+
+
+def check_account(path: Path) -> None:
+    """Raise TrustError (`trust.foreign`) for a file that another account made or can open."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -29,6 +36,45 @@ def check_file(path: Path) -> None:
         raise foreign(path, "belongs to another account")
     if found.st_mode & 0o077:
         raise foreign(path, "is open to other accounts")
+
+
+def _check_logs(path: Path) -> None:
+    """Raise for a log beside the database that no host of ours can have left.
+
+    SQLite takes what such a log says into the database when it is opened.
+    """
+    rollback, ahead = (path.with_name(path.name + ending) for ending in ("-journal", "-wal"))
+    if rollback.exists():
+        raise foreign(rollback, "was not written by a host")
+    try:
+        if not os.path.getsize(ahead):
+            return
+    except OSError:
+        return
+    try:
+        # Immutable: the file itself, without what the log would make of it.
+        with contextlib.closing(
+            sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        ) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            left_open = connection.execute("SELECT open FROM owner").fetchall() == [(1,)]
+    except sqlite3.Error:
+        left_open = False
+    if not left_open:
+        raise foreign(ahead, "was not left by a host that was killed")
+
+
+def opened(connection: sqlite3.Connection) -> None:
+    """Note in the file itself that a log beside it is its own, until `closed`."""
+    with contextlib.suppress(sqlite3.OperationalError):  # of no owner
+        connection.execute("UPDATE owner SET open = 1")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def closed(connection: sqlite3.Connection) -> None:
+    """Note that no log is left; the connection is closed next."""
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("UPDATE owner SET open = 0")
 
 
 def claim(connection: sqlite3.Connection, owner: str | None, path: Path, *, fresh: bool) -> None:
@@ -48,7 +94,7 @@ def stamp(connection: sqlite3.Connection, owner: str) -> None:
     """Write `owner` into a database, whoever it was made for before."""
     connection.execute("DROP TABLE IF EXISTS owner")
     connection.execute(_TABLE)
-    connection.execute("INSERT INTO owner VALUES (?)", (owner,))
+    connection.execute("INSERT INTO owner (id) VALUES (?)", (owner,))
 
 
 def is_of(path: Path, owner: str) -> bool:

@@ -25,7 +25,7 @@ from yoi.journal.log import (
     check_fit,
     check_name,
 )
-from yoi.journal.owner import check_file, claim
+from yoi.journal.owner import check_file, claim, closed, opened
 from yoi.limits import LIMITS, Limits
 
 _APPLICATION_ID = 0x596F694A  # "YoiJ": another program's database is refused, not altered
@@ -170,6 +170,7 @@ class SqliteJournal:
                 if following is not None:
                     _settle([following], [_outcome(following, connection)])
         finally:
+            closed(connection)
             connection.close()
 
     def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None]:
@@ -304,6 +305,7 @@ def _prepare(
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {survives.value}")
+    opened(connection)
 
 
 def _status(connection: sqlite3.Connection, log: str) -> tuple[int | None, LogStatus]:

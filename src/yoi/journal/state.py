@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from yoi.errors import JournalError, ServiceError, TrustError
-from yoi.journal.owner import check_file, claim
+from yoi.journal.owner import check_file, claim, closed, opened
 from yoi.limits import LIMITS, Limits
 
 _SCHEMA = """
@@ -81,6 +81,7 @@ class StateStore:
     def close(self) -> None:
         """Close the database."""
         with self._lock, contextlib.suppress(sqlite3.Error):
+            closed(self._database)
             self._database.close()
 
     def _write(self, statement: str, *values: str) -> None:
@@ -117,6 +118,7 @@ def _open(path: Path | None, owner: str | None) -> sqlite3.Connection:
             claim(database, owner, path, fresh=tables == 0)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
+            opened(database)
         database.execute(_SCHEMA)
     except (sqlite3.Error, TrustError):
         database.close()

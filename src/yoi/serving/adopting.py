@@ -24,7 +24,7 @@ def adopt(workspace: Path, id_: str, limits: Limits = LIMITS) -> list[Path]:
     """
     found = foreign_files(workspace, id_, limits)
     for path in found:
-        owner.check_file(path)
+        owner.check_account(path)
     for path in found:
         if path.name in _DATABASES:
             try:
@@ -46,8 +46,9 @@ def _files(workspace: Path) -> list[Path]:
 
 def _is_of(path: Path, id_: str, limits: Limits) -> bool:
     try:
-        owner.check_file(path)
+        owner.check_account(path)
         if path.name in _DATABASES:
+            owner.check_file(path)
             return owner.is_of(path, id_)
         _private(path, id_, limits).read()
     except (YoiError, sqlite3.Error):
