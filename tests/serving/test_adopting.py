@@ -142,6 +142,20 @@ async def test_the_log_that_a_killed_host_left_is_its_own(tmp_path):
     again.close()
 
 
+async def test_a_file_that_a_killed_host_had_just_begun_is_made_anew(tmp_path):
+    folder = tmp_path / ".yoi"
+    folder.mkdir(mode=0o700)
+    for name in ("journal.db", "journal.db-journal"):
+        (folder / name).write_bytes(b"")
+        (folder / name).chmod(0o600)
+    with pytest.raises(TrustError):
+        await SqliteJournal.open(folder / "journal.db", owner=MINE)
+    adopt(tmp_path, MINE)
+    journal = await SqliteJournal.open(folder / "journal.db", owner=MINE)
+    assert await journal.logs() == []
+    await journal.close()
+
+
 async def test_nothing_is_adopted_where_one_file_cannot_be(tmp_path):
     await write_all(tmp_path, THEIRS)
     (tmp_path / ".yoi" / "tokens.toml").chmod(0o644)

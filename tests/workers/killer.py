@@ -65,6 +65,10 @@ def inspect(path: Path) -> list[Stored]:
     """Return the stored history, read without any of the journal's code; every rule is checked."""
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+        # Killed while the file was made: SQLite has taken that back just now.
+        connection.close()
+        return []
     rows = connection.execute("SELECT seq, data FROM records ORDER BY seq").fetchall()
     connection.close()
     transcript = Transcript()

@@ -98,16 +98,18 @@ def stamp(connection: sqlite3.Connection, owner: str) -> None:
 
 
 def is_of(path: Path, owner: str) -> bool:
-    """Return whether the database at `path` was made for `owner`; nothing in it is changed."""
+    """Return whether the database at `path` was made for `owner`, or holds nothing at all."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return _owner(connection) == owner
+        return _empty(connection) or _owner(connection) == owner
 
 
 def adopt(path: Path, owner: str) -> None:
     """Write `owner` into the database at `path`. Raises sqlite3.Error."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        stamp(connection, owner)
+        # A host that was killed while it made the file left none: it is made anew.
+        if not _empty(connection):
+            stamp(connection, owner)
         connection.execute("COMMIT")
 
 
@@ -129,3 +131,8 @@ def _owner(connection: sqlite3.Connection) -> str | None:
     except sqlite3.OperationalError:
         return None
     return rows[0][0] if len(rows) == 1 and isinstance(rows[0][0], str) else None
+
+
+def _empty(connection: sqlite3.Connection) -> bool:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return bool(tables == 0)
