@@ -280,7 +280,7 @@ async def test_a_failing_target_is_told_once_per_change_and_stands_in_the_status
     for _ in outcomes:
         bench.link.receive("go")
         await bench.settle()
-    told = [d for d in bench.diagnostics if d.scope == "request:api"]
+    told = [d for d in bench.diagnostics if d.scope == "request:echo/api"]
     assert [(d.code, d.fields["failed"]) for d in told] == [
         ("request.refused", 1),
         ("request.status", 3),
