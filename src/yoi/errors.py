@@ -434,6 +434,7 @@ CODES: dict[str, str] = {
     # model
     "model.provider": "the model's provider failed or could not be reached",
     "model.rejected": "the provider refused the request",
+    "model.window": "the request is larger than the model's window",
     "model.output": "the model's answer cannot be used",
     "model.timeout": "the model did not answer in time",
     "model.unknown": "no such model, or its provider's library is not installed",

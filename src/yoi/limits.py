@@ -298,11 +298,10 @@ class Limits:
     answer_replay_bytes: int = bound(512 * KIB, "what a provider needs back: signatures and ids")
     answer_parts: int = bound(256, "parts of one answer")
     llm_call_ms: int = bound(600_000, "one attempt, first byte to last")
-    llm_attempts: int = bound(4, "of one model call that has not said anything yet")
+    llm_attempts: int = bound(4, "of one model call")
     llm_backoff_first_ms: int = bound(500, "before the second attempt, full jitter")
-    llm_backoff_max_ms: int = bound(
-        30_000, "longest wait between attempts, the provider's included"
-    )
+    llm_backoff_max_ms: int = bound(30_000, "longest wait of our own between attempts")
+    llm_wait_ms: int = bound(900_000, "all waits of one model call that its provider named")
     run_turns: int = bound(50, "default bound of one run; a loop of tool calls costs money")
     run_turns_max: int = bound(1000, "the most a profile may allow")
     run_resumes: int = bound(3, "restarts in a row that resume a run before it waits for a person")

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from tests.workers.worlds import World, answers, tool
 
+from yoi.errors import ModelError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.engine import Answer
-from yoi.workers.scripted import CallTool, Fail, Say
+from yoi.workers.scripted import CallTool, Fail, Say, Think
 
 LIMITS = Limits(
     answer_parts=3,
@@ -98,11 +99,51 @@ async def test_an_error_before_anything_was_said_is_tried_again():
         assert script.asked[0] == script.asked[1]
 
 
-async def test_an_error_after_something_was_said_is_not():
-    script = answers([Say("so"), Fail("gone", retryable=True)])
+async def test_an_error_after_something_was_said_is_tried_again_too():
+    script = answers([Say("so"), Fail("gone", retryable=True)], [Say("ok")])
     async with World(script) as world:
         await world.run("go")
-        assert world.slept == []
+        assert world.slept == [0.25]
+        said = [i.parts for i in await world.items() if isinstance(i, it.Assistant)]
+        assert said == [[it.Text("ok")]]
+
+
+@pytest.mark.parametrize("empty", [[], [Say(" ")], [Think("hm")]], ids=["", "blank", "thought"])
+async def test_an_empty_answer_is_asked_again_and_in_the_end_fails_with_an_alert(empty):
+    async with World(answers(empty, [Say("ok")])) as world:
+        await world.run("go")
+        assert (await world.items())[-1].result == "finished"
+    async with World(answers(*[empty] * 4)) as world:
+        await world.run("go")
+        assert (await world.items())[-1].result == "failed"
+        assert "empty" in world.worker.status().alerts[-1].message
+
+
+class Busy(Fixed):
+    """Names a wait each time, `times` times."""
+
+    def __init__(self, seconds, times):
+        self.seconds, self.left = seconds, times
+
+    async def ask(self, request):
+        if self.left:
+            self.left -= 1
+            raise ModelError("model.provider", "busy", retryable=True, retry_after=self.seconds)
+        yield Answer([it.Text("ok")], None)
+
+
+async def test_a_wait_that_the_provider_names_is_waited_out_and_burns_no_attempt():
+    async with World(Busy(36.2, 10)) as world:
+        await world.run("go")
+        assert world.slept == [36.2] * 10
+        assert (await world.items())[-1].result == "finished"
+
+
+@pytest.mark.parametrize(("seconds", "requests"), [(36, 25), (86_400, 0), (1, 3)])
+async def test_named_waits_have_a_bound(seconds, requests):
+    async with World(Busy(seconds, 100)) as world:
+        await world.run("go")
+        assert len(world.slept) == requests
         assert (await world.items())[-1].result == "failed"
 
 

@@ -8,6 +8,7 @@ from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, Functi
 from tests.workers.wire import Reply, Server, call, chunk, text
 from tests.workers.worlds import World, tool
 
+from yoi.core.observation.worker_view import WorkerView
 from yoi.errors import WorkerError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
@@ -150,8 +151,21 @@ async def test_a_rejected_request_is_not_repeated_and_the_key_is_not_shown():
     ],
     ids=["cut", "no reason", "nonsense", "error event"],
 )
-async def test_an_error_in_mid_stream_is_recorded_with_what_was_said(broken):
-    async with Server(Reply(broken), Reply(text("ok"))) as server:
+async def test_a_broken_stream_is_asked_again_and_watchers_forget_the_piece(broken):
+    async with Server(Reply(broken), Reply(text("ok"))) as server, World(engine(server)) as world:
+        view = WorkerView.of(world.worker.watch(lambda event: view.apply(event)))
+        await world.run("hi")
+        said = [i for i in await world.items() if isinstance(i, it.Assistant)]
+        assert [(s.finish, s.parts) for s in said] == [("complete", [it.Text("ok")])]
+        assert world.names().count("llm_call_start") == 2  # the same call begins again
+        shown = [e for e in view.snapshot().data.entries if e["type"] == "assistant"]
+        assert [e["parts"] for e in shown] == [[{"kind": "text", "text": "ok"}]]
+    assert server.requests[0][1] == server.requests[1][1]
+
+
+async def test_a_stream_that_always_breaks_is_recorded_with_what_was_said():
+    broken = [chunk({"content": "so "}), chunk({"content": "far"})]
+    async with Server(*[Reply(broken)] * 4, Reply(text("ok"))) as server:
         async with World(engine(server)) as world:
             await world.run("hi")
             items = await world.items()
@@ -160,7 +174,7 @@ async def test_an_error_in_mid_stream_is_recorded_with_what_was_said(broken):
             assert items[-1].result == "failed"
             await world.run("go on")
             assert (await world.items())[-1].result == "finished"
-        roles = [m["role"] for m in server.requests[1][1]["messages"]]
+        roles = [m["role"] for m in server.requests[4][1]["messages"]]
         assert roles == ["system", "user", "assistant", "user"]
 
 

@@ -114,7 +114,10 @@ class LlmCallData(Data):
 
 
 class LlmRetryData(Data):
-    """The call failed before it said anything and is made again after `wait_ms`."""
+    """The call failed and is made again after `wait_ms`; what it had said is given up.
+
+    Where it had said something, `llm_call_start` with the same number follows.
+    """
 
     llm_call: Count
     failed_attempt: Count

@@ -263,6 +263,7 @@ class Driver:
             return
         except ModelError as exc:
             self.last_error = str(exc)
+            self._alerts.add("error", "model", f"the run failed: {exc}")
             end = it.RunEnd(at_ms=now(), result="failed", error=str(exc))
             await self._break_off(generation, number, "failed", end)
             return

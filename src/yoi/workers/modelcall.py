@@ -1,6 +1,11 @@
-"""One model call: bounded, timed, and made again only while it has not said anything."""
+"""One model call: bounded, timed, and made again where that may help.
+
+No tool of an answer runs before the answer is whole, so an answer that broke off can be asked for
+again; what it said is given up.
+"""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -52,7 +57,7 @@ class ModelCaller:
             max_ms=self._limits.llm_backoff_max_ms,
             rng=self._rng,
         )
-        attempt = 1
+        attempt, named_ms = 1, 0
         while True:
             try:
                 async with asyncio.timeout(self._limits.llm_call_ms / 1000):
@@ -66,14 +71,24 @@ class ModelCaller:
                     retryable=True,
                 )
             spoke = self.inflight.snapshot() is not None
-            if spoke or not error.fields.get("retryable") or attempt >= self._limits.llm_attempts:
+            if not error.fields.get("retryable") or (spoke and error.code == "model.timeout"):
                 raise error
-            wait_ms = self._wait_ms(backoff, error)
+            wait_ms = max(round(backoff.next_ms()), _named_ms(error))
+            failed = attempt
+            # A long wait that the provider named is not an attempt that came to nothing.
+            if wait_ms > self._limits.llm_backoff_max_ms:
+                named_ms += wait_ms
+                if named_ms > self._limits.llm_wait_ms:
+                    raise error
+            else:
+                if attempt >= self._limits.llm_attempts:
+                    raise error
+                attempt += 1
             self._publish(
                 ev.LlmRetry(
                     ev.LlmRetryData(
                         llm_call=number,
-                        failed_attempt=attempt,
+                        failed_attempt=failed,
                         max_attempts=self._limits.llm_attempts,
                         wait_ms=wait_ms,
                         elapsed_ms=round((self._clock.monotonic() - begun) * 1000),
@@ -82,13 +97,12 @@ class ModelCaller:
                     )
                 )
             )
+            if spoke:
+                self.inflight.clear()
+                # The call begins again: watchers forget what it had said.
+                begins = ev.LlmCallData(llm_call=number, model=self._engine.name)
+                self._publish(ev.LlmCallStart(begins))
             await self._sleep(wait_ms / 1000)
-            attempt += 1
-
-    def _wait_ms(self, backoff: FullJitter, error: ModelError) -> int:
-        asked = error.fields.get("retry_after")
-        wait = max(backoff.next_ms(), 0 if asked is None else float(asked) * 1000)
-        return round(min(wait, self._limits.llm_backoff_max_ms))
 
     async def _listen(self, request: ModelInput) -> Answer:
         room = self._limits.answer_text_bytes
@@ -115,6 +129,8 @@ class ModelCaller:
     def _checked(self, answer: Answer) -> Answer:
         """Return `answer` when it fits its bounds and its calls can be told apart."""
         limits = self._limits
+        if answer.end == "complete" and all(_silent(part) for part in answer.parts):
+            raise ModelError("model.output", "the model's answer is empty", retryable=True)
         calls = [part for part in answer.parts if isinstance(part, it.Call)]
         if len(answer.parts) > limits.answer_parts or len(calls) > limits.tool_calls_per_turn:
             raise ModelError(
@@ -145,6 +161,18 @@ class ModelCaller:
         return ModelError(
             "model.output", f"the answer is over {self._limits.answer_text_bytes} bytes"
         )
+
+
+def _named_ms(error: ModelError) -> int:
+    """Return the wait that the provider named, or 0."""
+    named = error.fields.get("retry_after")
+    return 0 if named is None else math.ceil(float(named) * 1000)
+
+
+def _silent(part: it.Part) -> bool:
+    return not isinstance(part, it.Call) and (
+        isinstance(part, it.Thinking) or not part.text.strip()
+    )
 
 
 def _size(text: str) -> int:

@@ -92,8 +92,18 @@ class PydanticEngine:
             "retry_after": getattr(exc, "retry_after", None),
         }
         match exc:
-            case px.ModelQuotaExceededError() | px.ModelRequestRejectedError():
+            case px.ModelContextWindowExceededError():
+                return ModelError("model.window", message, retryable=False, **fields)
+            case (
+                px.ModelQuotaExceededError()
+                | px.ModelAuthenticationError()
+                | px.ModelNotFoundError()
+            ):
                 return ModelError("model.rejected", message, retryable=False, **fields)
+            case px.ModelRequestRejectedError() | px.ContentFilterError():
+                return ModelError(
+                    "model.rejected", message, retryable=False, for_content=True, **fields
+                )
             case px.ModelRequestTimeout():
                 return ModelError("model.timeout", message, retryable=True, **fields)
             case (
@@ -103,11 +113,15 @@ class PydanticEngine:
                 | px.ModelConnectionError()
             ):
                 return ModelError("model.provider", message, retryable=True, **fields)
-            case px.UnexpectedModelBehavior() | px.UserError():
+            case px.UnexpectedModelBehavior():
+                return ModelError("model.output", message, retryable=True)
+            case px.UserError():
                 return ModelError("model.output", message, retryable=False)
             case _:
+                # A stream that broke off or holds nonsense has no status: nothing is final.
+                again = isinstance(exc, px.ModelAPIError) and fields["status"] is None
                 return ModelError(
-                    "model.provider", f"{type(exc).__name__}: {message}", retryable=False, **fields
+                    "model.provider", f"{type(exc).__name__}: {message}", retryable=again, **fields
                 )
 
 
@@ -197,7 +211,9 @@ def _answer(response: pm.ModelResponse) -> Answer:
     """Return our answer for the library's. Raises ModelError when it broke off."""
     if response.finish_reason in ("content_filter", "error"):
         raise ModelError(
-            "model.rejected", f"the provider ended the answer: {response.finish_reason}"
+            "model.rejected",
+            f"the provider ended the answer: {response.finish_reason}",
+            for_content=response.finish_reason == "content_filter",
         )
     if response.state != "complete":
         raise ModelError("model.output", "the answer broke off before its end", retryable=True)

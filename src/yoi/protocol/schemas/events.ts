@@ -153,7 +153,7 @@ export interface LlmRetry {
   data: LlmRetryData;
 }
 
-/** The call failed before it said anything and is made again after `wait_ms`. */
+/** The call failed and is made again after `wait_ms`; what it had said is given up. Where it had said something, `llm_call_start` with the same number follows. */
 export interface LlmRetryData {
   llm_call: number;
   failed_attempt: number;
