@@ -114,6 +114,8 @@ class Limits:
 
     # output commands
     commands_per_event: int = bound(64, "more is a flood")
+    outbox_events: int = bound(256, "answers of a durable service that wait for their commit")
+    in_hand_events: int = bound(384, "of a durable ingress: answers that wait, and two batches")
     command_payload_bytes: int = bound(1 * MIB, "one command; also bounded by its target")
     command_results: int = bound(64, "recent results kept for status")
     effects_waiting: int = bound(
@@ -269,6 +271,9 @@ class Limits:
     service_log_records: int = bound(200_000, "records of one service; checkpoints keep it low")
     service_log_bytes: int = bound(128 * MIB, "twice its queue, its state and a checkpoint")
     service_log_waiting_bytes: int = bound(16 * MIB, "appends of one service on their way to disk")
+    alive_ms: int = bound(5_000, "between two marks of a durable service that it was there")
+    service_log_retry_ms: int = bound(1_000, "before a log that failed is opened again; doubles")
+    service_log_retry_max_ms: int = bound(30_000, "the longest such wait")
     service_checkpoint_records: int = bound(10_000, "records read again after a crash, at most")
     service_checkpoint_bytes: int = bound(32 * MIB, "bytes read again after a crash, about")
     service_part_items: int = bound(256, "timers, sessions, ids or letters in one record")

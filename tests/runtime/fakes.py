@@ -17,6 +17,8 @@ from yoi.core.ingress_queue import IngressPolicy
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
+from yoi.journal.log import Journal
+from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, PermissionSet, Url, own_target
@@ -250,9 +252,13 @@ class Bench:
         notifier: Notifier | None = None,
         asked: PermissionSet | None = None,
         send: Callable[[Any, Any], Awaitable[Any]] | None = None,
+        durable: bool = False,
+        journal: Journal | None = None,
+        state: StateStore | None = None,
+        clock: ManualClock | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.turns = InlineTurns()
         self.diagnostics = Heard()
         self.links: list[FakeLink] = []
@@ -267,7 +273,8 @@ class Bench:
         injector = SecretInjector("echo", authority, NoSecrets(), HandleTable(limits), self.clock)
 
         requests = ServiceRequests("echo", authority, injector, send or no_request, NoSecrets())
-        state = StateStore(None, limits)
+        self.state = state = state or StateStore(None, limits)
+        self.journal = journal or MemoryJournal()
         self.spec = ServiceSpec(
             name=InstanceName("echo"),
             fingerprint="1",
@@ -279,7 +286,7 @@ class Bench:
             config=None,
             load=self._load,
             ingresses=(IngressPolicy("events", overflow, max_events),),
-            rules={"events": IngressRules(deadline_ms=100, attempts=3)},
+            rules={"events": IngressRules(deadline_ms=100, attempts=3, durable=durable)},
             told_of_start=told_of_start,
             told_of_replacement=told_of_replacement,
             tools=(PluginTool("echo", "t", "", {"type": "object"}, "project:echo", "sha256:0"),),
@@ -331,6 +338,7 @@ class Bench:
             state,
             limits,
             notifier or NoWorkers(),
+            self.journal,
         )
         self.service = Service(self.spec, self.around)
 

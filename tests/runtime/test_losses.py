@@ -25,6 +25,7 @@ from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Deliver, OnFull
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.runtime.connection_adapter import ConnectionAdapter
+from yoi.runtime.intake import MemoryIntake
 from yoi.runtime.ledger import Ledger
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector, MemoryWebSocket
@@ -63,7 +64,13 @@ class World:
         )
         ledger = Ledger("p", self.clock, lambda _: None, LIMITS)
         self.adapter = ConnectionAdapter(
-            made, self.queue, ledger, self.clock, lambda: None, lambda: Masker(())
+            made,
+            self.queue,
+            MemoryIntake(self.queue),
+            ledger,
+            self.clock,
+            lambda: None,
+            lambda: Masker(()),
         )
         self.host = HostConnection(
             made,

@@ -135,6 +135,10 @@ def refusal(effect: Effect, error: YoiError) -> Refused:
     )  # fmt: skip
 
 
+def _forgotten(effect: Effect) -> None:
+    """Keep nothing of it."""
+
+
 class EffectLedger:
     """See the module docstring. One per service; `wall_ms` gives the time of a record."""
 
@@ -144,6 +148,8 @@ class EffectLedger:
         self._counters = counters
         self._wall_ms = wall_ms
         self._limits = limits
+        self.settled: Callable[[Effect], None] = _forgotten
+        """Hears of each effect that has its end: a durable service writes it down."""
         self._waiting: dict[int, Effect] = {}
         # Records are kept as tuples: one is made per frame, and most are never looked at.
         self._records: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
@@ -234,6 +240,7 @@ class EffectLedger:
         self._transition(effect, to)
         if self._waiting:
             self._waiting.pop(id(effect), None)
+        self.settled(effect)
 
     def _record(
         self, command_id: str, event_id: str, kind: str, status: str, code: str | None, message: str

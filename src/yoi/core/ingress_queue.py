@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from yoi.core.coalescing import coalesce, since_last_frame
+from yoi.core.coalescing import Coalesced, coalesce, since_last_frame
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import (
@@ -93,6 +93,10 @@ class IngressQueue:
         self._first: list[IngressEvent] = []
         self._in_flight: list[QueuedEvent] = []
         self._lifecycle = 0
+        self._withheld: set[int] = set()
+        """Of events that wait for the disk, by `id()`: nothing passes them."""
+        self.merged: Coalesced | None = None
+        """What the last offered lifecycle event has changed among those that wait."""
         self.evicted: list[QueuedEvent] = []
         """The frames that the last `DROPPED_OLDEST` cost, oldest first."""
         self._overdraft = limits.queue_overdraft_bytes
@@ -172,13 +176,7 @@ class IngressQueue:
                 account.waiting.remove(event)
                 self._release(event)
         self._first = list(events)
-        for event in reversed(events):
-            account = self._accounts[event.ingress]
-            account.depth += 1
-            account.bytes += event.size + EVENT_OVERHEAD_BYTES
-            if _is_lifecycle(event):
-                self._lifecycle += 1
-            account.waiting.appendleft(event)
+        self.restore(events)
 
     def waits(self, kind: str, session: str) -> bool:
         """Return whether an event of `kind` about `session` waits or is in flight."""
@@ -194,8 +192,8 @@ class IngressQueue:
         """
         if self._in_flight:
             raise RuntimeError("events are in flight")
-        waiting, taken = self._waiting, self._in_flight
-        if not waiting:
+        waiting, taken, withheld = self._waiting, self._in_flight, self._withheld
+        if not waiting or (withheld and id(waiting[0]) in withheld):
             return []
         first = waiting.popleft()
         taken.append(first)
@@ -206,6 +204,8 @@ class IngressQueue:
             event = waiting[0]
             size += event.size
             if size > max_bytes or event.attempt > 1 or event.ingress != ingress:
+                break
+            if withheld and id(event) in withheld:
                 break
             taken.append(waiting.popleft())
         return list(taken)
@@ -226,6 +226,24 @@ class IngressQueue:
         """Put what is still in flight back to the front, in order."""
         self._waiting.extendleft(reversed(self._in_flight))
         self._in_flight.clear()
+
+    def withhold(self, event: QueuedEvent) -> None:
+        """Let `event`, which waits, be taken only once it is admitted."""
+        self._withheld.add(id(event))
+
+    def admit(self, event: QueuedEvent) -> None:
+        """Let `event` be taken in its turn: the disk has it."""
+        self._withheld.discard(id(event))
+
+    def restore(self, events: Sequence[QueuedEvent]) -> None:
+        """Put back to the front, in order, what was accepted before: no bound is asked."""
+        for event in reversed(events):
+            account = self._accounts[event.ingress]
+            account.depth += 1
+            account.bytes += event.size + EVENT_OVERHEAD_BYTES
+            if _is_lifecycle(event):
+                self._lifecycle += 1
+            account.waiting.appendleft(event)
 
     def hold(self, ingress: str) -> None:
         """Let what waits in `ingress` wait on, in order, while others go on; see `release`."""
@@ -257,17 +275,18 @@ class IngressQueue:
                 names.append(account.name)
         return names
 
-    def clear(self) -> int:
-        """Forget everything, in flight too, and return how many events that were."""
+    def clear(self) -> list[QueuedEvent]:
+        """Forget everything, in flight too, and return it, in order."""
         for ingress in tuple(self._held):
             self.release(ingress)
         self._first = []
-        count = self.depth
-        for event in (*self._in_flight, *self._waiting):
+        cleared = [*self._in_flight, *self._waiting]
+        for event in cleared:
             self._release(event)
         self._in_flight.clear()
         self._waiting.clear()
-        return count
+        self._withheld.clear()
+        return cleared
 
     def reserved_room(self, kind: str) -> bool:
         """Return whether an event of this lifecycle kind would be accepted now.
@@ -279,6 +298,7 @@ class IngressQueue:
         return self._lifecycle < (max(1, room // 2) if kind in FEEDBACK_KINDS else room)
 
     def _offer_lifecycle(self, event: IngressEvent, account: IngressAccount) -> Offered:
+        self.merged = None
         if not self.reserved_room(event.kind):
             if event.kind in FEEDBACK_KINDS:
                 account.dropped += 1
@@ -293,7 +313,7 @@ class IngressQueue:
     def _coalesced(self, event: IngressEvent, account: IngressAccount) -> bool:
         tail = since_last_frame(account.waiting, event.connection)
         before = {id(other): other.size for other in tail}
-        merged = coalesce(event, tail)
+        self.merged = merged = coalesce(event, tail)
         if merged is None:
             return False
         account.bytes += merged.into.size - before[id(merged.into)] if merged.into else 0

@@ -95,6 +95,7 @@ async def open_parts(
         state=state,
         limits=limits,
         notifier=workers,
+        journal=journal,
         observer=observing,
     )
     resolver, connector = SystemResolver(limits, clock=clock), default_connector(limits)

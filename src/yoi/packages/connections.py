@@ -47,10 +47,18 @@ class IngressRoute:
     on_full: OnFull
     event_kinds: tuple[str, ...]
     """Empty means every kind."""
+    durable: bool = False
+    """Whether its events are kept on disk: nothing accepted may be dropped then."""
 
     def takes(self, kind: Deliver) -> bool:
         """Return whether the ingress lists the kind of event."""
         return not self.event_kinds or kind.event_kind in self.event_kinds
+
+
+DROPS_ACCEPTED = (
+    'drop_oldest would drop events that the host has accepted: durability = "disk" takes '
+    "pause, drop_newest or disconnect"
+)
 
 
 class _Checked(Kind[Any]):
@@ -160,6 +168,8 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
     if target is None:
         target = _own_target(row, url)
     deliver = _deliver(row, route)
+    if route.durable and row["on_full"] is OnFull.DROP_OLDEST:
+        row.fault("value", "on_full", DROPS_ACCEPTED)
     if row.faults.count > before or target is None:
         return None
     first, longest = row["backoff"]

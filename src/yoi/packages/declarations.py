@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from yoi.limits import KIB, LIMITS
-from yoi.packages.connections import IngressRoute
+from yoi.packages.connections import DROPS_ACCEPTED, IngressRoute
 from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
 from yoi.permissions.connection_settings import OnFull
@@ -28,9 +28,15 @@ INSTANCE_WORLD = "yoi:plugin/instance@1.0.0"
 TOOL_WORLD = "yoi:plugin/tool@1.0.0"
 WORLDS = (INSTANCE_WORLD, TOOL_WORLD)
 RUNNERS = ("1",)
-DURABILITIES = ("memory",)
 
 _UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+class Durability(StrEnum):
+    """Where the events of an ingress wait: whether they outlive the host."""
+
+    MEMORY = "memory"
+    DISK = "disk"
 
 
 class RuntimeKind(StrEnum):
@@ -117,12 +123,12 @@ class IngressDecl:
     queue_bytes: int
     on_full: OnFull
     attempts: int
-    durability: str
+    durability: Durability
 
     @property
     def route(self) -> IngressRoute:
         """Return what a connection needs to know of this ingress."""
-        return IngressRoute(self.on_full, self.event_kinds)
+        return IngressRoute(self.on_full, self.event_kinds, self.durability is Durability.DISK)
 
 
 _KEYS_OF_KIND = {
@@ -148,13 +154,6 @@ def _tool_name(name: str) -> str:
     if len(name.encode()) > LIMITS.name_bytes or _UNSEEN.search(name):
         raise ValueError(f"must be 1 to {LIMITS.name_bytes} bytes without blanks")
     return name
-
-
-def _durability(name: str) -> str:
-    if name in DURABILITIES:
-        return name
-    why = "; this Yoi keeps no events on disk yet" if name == "disk" else ""
-    raise ValueError(f'must be "memory"{why}')
 
 
 _PATH = Parsed(Text(LIMITS.package_path_bytes), check_path, "path of the package")
@@ -315,13 +314,22 @@ _INGRESS_FIELDS = (
     ),
     Key(
         "durability",
-        Parsed(Text(blank=True), _durability, "`memory`"),
-        "the only one so far: events that wait are lost when the host stops. `disk` is refused",
-        default="memory",
+        Parsed(Choice(Durability), Durability),
+        "where its events wait: with `disk` they outlive the host, see below",
+        default=Durability.MEMORY,
     ),
 )
-INGRESS = TableSpec(
+
+
+def _ingress(row: Row) -> IngressDecl | None:
+    if row["durability"] is Durability.DISK and row["on_full"] is OnFull.DROP_OLDEST:
+        row.fault("value", "on_full", DROPS_ACCEPTED)
+        return None
+    return IngressDecl(**{key.name: row[key.name] for key in _INGRESS_FIELDS})
+
+
+INGRESS = TableSpec[IngressDecl | None](
     _INGRESS_FIELDS,
-    lambda row: IngressDecl(**{key.name: row[key.name] for key in _INGRESS_FIELDS}),
+    _ingress,
     about="A bounded queue of events for the plugin.",
 )

@@ -242,7 +242,7 @@ def _surfaces(
             "queue_bytes": ingress.queue_bytes,
             "on_full": ingress.on_full.value,
             "attempts": ingress.attempts,
-            "durability": ingress.durability,
+            "durability": ingress.durability.value,
         }
         found.append(_surface("ingress", ingress.name, needed, authority, enabled, details))
     return (*found, *_connections(package, authority, enabled))

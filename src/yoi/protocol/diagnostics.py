@@ -40,6 +40,7 @@ NOTICES: dict[str, str] = {
     "notice.log": "the plugin printed or logged something",
     "notice.regranted": "a service goes on under other grants",
     "notice.restart": "the plugin will be restarted",
+    "notice.recovered": "a durable service goes on where its last host left it",
     "notice.retry": "an event will be delivered again",
     "notice.dropped": "an event was dropped by the overflow policy",
     "notice.effect_unknown": "an effect was interrupted and is not repeated",

@@ -6,6 +6,8 @@ _ADVICE = {
     "connection.timeout": "is the server reachable from here? the host dials again",
     "connection.tls": "a server without TLS needs ws:// in the url; else check its certificate",
     "connection.handshake": "check the path of the url: the server takes no WebSocket there",
+    "journal.io": "is the disk full, read-only or locked? Yoi tries again by itself",
+    "journal.full": "nothing more is accepted until there is room: yoi service show NAME",
     "sandbox.load": "yoi plugin check finds most of these; libraries besides the standard one go "
     "into the package",
     "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "

@@ -19,6 +19,7 @@ from yoi.packages import (
     INSTANCE_WORLD,
     MANIFEST_NAME,
     ComponentRuntime,
+    Durability,
     Manifest,
     PythonRuntime,
     ResolvedPlugin,
@@ -119,7 +120,11 @@ class Assembler:
                 for i in manifest.ingresses
             ),
             rules={
-                i.name: IngressRules(deadline_ms=i.deadline_ms, attempts=i.attempts)
+                i.name: IngressRules(
+                    deadline_ms=i.deadline_ms,
+                    attempts=i.attempts,
+                    durable=i.durability is Durability.DISK,
+                )
                 for i in manifest.ingresses
             },
             connections=tuple(self.connections.make(plugin, c) for c in manifest.connections),

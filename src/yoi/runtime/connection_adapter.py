@@ -14,6 +14,7 @@ from yoi.errors import YoiError
 from yoi.permissions.connection_settings import ConnectionSettings, OnFull
 from yoi.protocol.diagnostics import Severity
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent, TextFrame
+from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, SessionId, rfc3339_ms
 
@@ -44,6 +45,7 @@ class ConnectionAdapter:
         self,
         settings: ConnectionSettings,
         queue: IngressQueue,
+        intake: Intake,
         ledger: Ledger,
         clock: Clock,
         wake: Callable[[], None],
@@ -57,6 +59,8 @@ class ConnectionAdapter:
         self._deliver = frozenset(EventKind(kind.event_kind) for kind in settings.deliver)
         self._on_full = settings.on_full
         self._queue = queue
+        self._intake = intake
+        self._offer = intake.offer
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
@@ -67,7 +71,7 @@ class ConnectionAdapter:
         self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in self._deliver
         self._leaving = False
-        self._earlier: tuple[SessionId, int] | None = None
+        self._earlier: tuple[SessionId | None, int] | None = None
         # When each waiting frame arrived, and until when all before it were here; one a moment.
         self._marks: deque[tuple[int, int]] | None = None
         if self._on_full is OnFull.DROP_OLDEST:
@@ -90,6 +94,7 @@ class ConnectionAdapter:
         # Once per session: a rotation in between is masked from the next one on.
         self._masker = self._make_masker()
         self._seqs[session] = 0
+        self._intake.opened(self._name, session)
         if self._earlier is not None:
             (earlier, since_ms), self._earlier = self._earlier, None
             self._gap(earlier, since_ms, self._clock.wall_ms(), "stopped", None)
@@ -105,7 +110,7 @@ class ConnectionAdapter:
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         now_ms = self._clock.wall_ms()
         frame = TextFrame(self._ingress, self._name, session, seq, text, now_ms, size)
-        offered = self._queue.offer(frame, self._on_full)
+        offered = self._offer(frame, self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
             if self.lost:
@@ -132,7 +137,7 @@ class ConnectionAdapter:
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         payload = {"seq": seq, "data": base64.b64encode(data).decode("ascii")}
         event = self._made(EventKind.BINARY, session, payload, f"{session}.{seq}")
-        offered = self._queue.offer(event, self._on_full)
+        offered = self._offer(event, self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
             if self.lost:
@@ -155,6 +160,7 @@ class ConnectionAdapter:
             close_code=code,
         )
         self._event(EventKind.CLOSE, session, {"code": code, "reason": reason, "clean": clean})
+        self._intake.closed(self._name, session)
 
     def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
         """Frames may be missing between the two moments."""
@@ -197,7 +203,7 @@ class ConnectionAdapter:
 
     # -- what the service calls ---------------------------------------------------------------
 
-    def begin_after(self, session: SessionId, since_ms: int) -> None:
+    def begin_after(self, session: SessionId | None, since_ms: int) -> None:
         """Tell a gap before the first session: `session` was closed by the service itself."""
         self._earlier = (session, since_ms)
 
@@ -301,7 +307,7 @@ class ConnectionAdapter:
         if kind not in self._deliver:
             return
         event_id = f"{session or 'host'}.{secrets.token_hex(6)}"
-        offered = self._queue.offer(self._made(kind, session, payload, event_id), self._on_full)
+        offered = self._offer(self._made(kind, session, payload, event_id), self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
         elif offered is not Offered.COALESCED:

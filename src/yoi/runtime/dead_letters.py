@@ -1,6 +1,7 @@
 """The events of one service that were given up, kept for a person to read and to replay."""
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from yoi.errors import ServiceError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import QueuedEvent, TextFrame
+from yoi.protocol.service_log import Dead, Discarded, Entry, Replayed
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, rfc3339_ms
 
@@ -39,10 +41,16 @@ class DeadLetter:
         }
 
 
+def _unrecorded(entry: Entry) -> None:
+    """Keep nothing of it."""
+
+
 class DeadLetters:
     """See the module docstring. Bounded by count and bytes: the oldest make room."""
 
     def __init__(self, service: str, ledger: Ledger, clock: Clock, limits: Limits = LIMITS) -> None:
+        self.record: Callable[[Entry], None] = _unrecorded
+        """Hears of each change: a durable service writes it down."""
         self._service = service
         self._ledger = ledger
         self._clock = clock
@@ -61,13 +69,15 @@ class DeadLetters:
     def add(self, event: QueuedEvent, code: str, message: str) -> None:
         """Keep `event`, which was given up because of `code`."""
         self._ledger.counters.dead += 1
-        self._letters.append(DeadLetter(event, code, message, self._clock.wall_ms()))
+        at_ms = self._clock.wall_ms()
+        self.record(Dead(event.event_id, code, message[: self._limits.message_chars], at_ms))
+        self._letters.append(DeadLetter(event, code, message, at_ms))
         self._bytes += event.size
         while len(self._letters) > 1 and (
             len(self._letters) > self._limits.dead_letters
             or self._bytes > self._limits.dead_letter_bytes
         ):
-            self._bytes -= self._letters.popleft().event.size
+            self._make_room()
         self._ledger.note(
             "service.dead_letter",
             f"event {event.event_id} was given up after {_attempts(event.attempt)}: {message}",
@@ -77,21 +87,40 @@ class DeadLetters:
             cause=code,
         )
 
+    def restore(self, letters: Iterable[DeadLetter]) -> None:
+        """Let these be what is kept, oldest first."""
+        self._letters = deque(letters)
+        self._bytes = sum(letter.event.size for letter in self._letters)
+
+    def _make_room(self) -> None:
+        gone = self._letters.popleft().event
+        self._bytes -= gone.size
+        self.record(Discarded(gone.event_id))
+        self._ledger.note(
+            "service.dead_letter_dropped",
+            f"the dead letter {gone.event_id} made room for a newer one",
+            severity="error",
+            hint=f"yoi service dead-letters {self._service}",
+            event_id=gone.event_id,
+        )
+
     def replay(self, event_id: str, queue: IngressQueue) -> None:
         """Queue the event again, as its first attempt, and forget the letter.
 
         Raises ServiceError: `service.unknown`, or `service.queue_full` and keeps the letter.
         """
         letter = self._letter(event_id)
+        attempt, letter.event.attempt = letter.event.attempt, 1
         # A person asks for one event at a time: it is accepted whatever the ingress's policy is.
         if queue.offer(letter.event, OnFull.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):
+            letter.event.attempt = attempt
             raise ServiceError(
                 "service.queue_full",
                 f"the queue of {self._service} has no room for {event_id!r}",
             )
         self._letters.remove(letter)
         self._bytes -= letter.event.size
-        letter.event.attempt = 1
+        self.record(Replayed(event_id))
         self._ledger.counters.enqueued += 1
 
     def _letter(self, event_id: str) -> DeadLetter:

@@ -20,9 +20,10 @@ from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
 from yoi.runtime.containment import contained, report
 from yoi.runtime.dead_letters import DeadLetters
-from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.handler_faults import HandlerFaults
+from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.outbox import Outbox
 from yoi.runtime.service_spec import IngressRules
 from yoi.runtime.thread_bridge import Mailbox, Turns
 from yoi.types import Clock
@@ -71,7 +72,8 @@ class Dispatcher:
         queue: IngressQueue,
         rules: Mapping[str, IngressRules],
         gate: CommandGate,
-        executor: EffectExecutor,
+        intake: Intake,
+        outbox: Outbox,
         loop_budget: LoopBudget,
         ledger: Ledger,
         dead_letters: DeadLetters,
@@ -87,7 +89,8 @@ class Dispatcher:
         self._queue = queue
         self._rules = rules
         self._gate = gate
-        self._executor = executor
+        self._intake = intake
+        self._outbox = outbox
         self._loop_budget = loop_budget
         self._ledger = ledger
         self._faults = HandlerFaults(ledger, clock)
@@ -127,7 +130,7 @@ class Dispatcher:
     def _begin(self) -> None:
         self._scheduled = False
         handler = self._handler
-        if handler is None or self._queue.busy:
+        if handler is None or self._queue.busy or not self._outbox.has_room:
             return
         wait = self._must_wait()
         if wait:
@@ -222,12 +225,12 @@ class Dispatcher:
             if isinstance(outcome, Reply):
                 good += 1
                 memory_errors = 0
-                self._executor.handled(event, (self._gate.judge_reply(outcome, event),))
+                effects = (self._gate.judge_reply(outcome, event),)
+                self._outbox.handled(event, effects, outcome)
             elif isinstance(outcome, Commands):
                 good += 1
                 memory_errors = 0
-                if outcome.commands:
-                    self._executor.handled(event, self.judged(outcome.commands, event))
+                self._outbox.handled(event, self.judged(outcome.commands, event), outcome)
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
@@ -278,6 +281,7 @@ class Dispatcher:
                 event.attempt += 1
             counters.retried += len(events)
             self._queue.give_back()
+            self._intake.tried(events)
         elif isinstance(error, GuestTrapped) and self._may_retry(events[0]):
             self._queue.give_back()
             self._retry(events[0])
@@ -295,11 +299,12 @@ class Dispatcher:
             self._owner.guest_lost(error)
 
     def _may_retry(self, event: QueuedEvent) -> bool:
-        return event.attempt < self._rules[event.ingress].attempts
+        return self._intake.attempts(event) < self._rules[event.ingress].attempts
 
     def _retry(self, event: QueuedEvent) -> None:
         """Deliver `event`, which was given back, once more; its ingress waits before that."""
         event.attempt += 1
+        self._intake.tried([event])
         wait_ms = attempt_delay_ms(event.attempt, self._rng(), self._limits)
         if wait_ms:
             self._queue.hold(event.ingress)

@@ -103,6 +103,17 @@ class EffectExecutor:
                 refused.append(outcome)
         return refused
 
+    def change(self, effect: StateChange, event: QueuedEvent) -> Refused | None:
+        """Change a timer or a piece of state now; return why it came to nothing."""
+        outcome = self._start(effect, event)
+        return outcome if isinstance(outcome, Refused) else None
+
+    def restore_timers(self, timers: Iterable[tuple[str, str, int]]) -> None:
+        """Let exactly these timers be set: ingress, name, and in how many milliseconds."""
+        self._timers.clear_all()
+        for ingress, name, after_ms in timers:
+            self._timers.set(ingress, name, after_ms)
+
     def pending_timers(self) -> list[dict[str, str]]:
         """Return which timers are set; they outlive an instance."""
         return [{"ingress": ingress, "name": name} for ingress, name in self._timers.pending]
@@ -115,6 +126,10 @@ class EffectExecutor:
             task.cancel()
         for refused in self.effects.abandon():
             self._note(refused)
+
+    def tell_unknown(self, refused: Refused) -> None:
+        """Count and tell the operator of a command that the last host left without an end."""
+        self._note(self.effects.refused(refused))
 
     # -- each kind of effect ----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent
+from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, rfc3339_ms
 
@@ -15,9 +16,15 @@ class HostEvents:
     """See the module docstring. `wake` has the dispatcher look at the queue."""
 
     def __init__(
-        self, queue: IngressQueue, ledger: Ledger, clock: Clock, wake: Callable[[], None]
+        self,
+        queue: IngressQueue,
+        intake: Intake,
+        ledger: Ledger,
+        clock: Clock,
+        wake: Callable[[], None],
     ) -> None:
         self._queue = queue
+        self._intake = intake
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
@@ -45,7 +52,7 @@ class HostEvents:
         """Queue one event; without room it is counted and told to the operator."""
         event = self.made(kind, ingress, source, payload)
         # It waits like a frame of a paused connection: accepted, within the overdraft.
-        offered = self._queue.offer(event, OnFull.PAUSE)
+        offered = self._intake.offer(event, OnFull.PAUSE)
         if offered in (Offered.ACCEPTED, Offered.PAUSE):
             self._ledger.counters.enqueued += 1
         else:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import inspect
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -99,6 +100,9 @@ class ServiceHostCalls:
         self._requests = requests
         self._sockets = sockets
         self._limits = limits
+        self._changes: dict[str, tuple[str | None, str | None]] | None = None
+        """What the guest has set since last asked, by key: before and now; None: not kept."""
+        self._changing = threading.Lock()
         self._alive = False
         self._in_tool = False
         self._tell: Callable[[YoiError], None] = lambda _: None
@@ -112,6 +116,23 @@ class ServiceHostCalls:
         self._tell = tell
         self._told.clear()
         self._alive = True
+
+    def keep_changes(self) -> None:
+        """Remember what the guest sets, for `take_changes` or `revert`."""
+        self._changes = {}
+
+    def take_changes(self) -> dict[str, str | None]:
+        """Return what the guest has set since the last call, by key; None for a removed one."""
+        with self._changing:
+            taken, self._changes = self._changes or {}, {}
+        return {key: now for key, (_, now) in taken.items()}
+
+    def revert(self) -> None:
+        """Undo what the guest has set since changes were last taken: its call was lost."""
+        with self._changing:
+            taken, self._changes = self._changes or {}, {}
+            for key, (before, _) in taken.items():
+                self._state.set(self._service, key, before)
 
     def end(self) -> None:
         """The instance stops or is gone: end what it waits for, close its sockets."""
@@ -224,8 +245,16 @@ class ServiceHostCalls:
             kept = msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError):
             raise _malformed("state.set: the value must be JSON text") from None
-        self._state.set(self._service, key, None if kept is None else value)
+        self._change(key, None if kept is None else value)
         return {}
+
+    def _change(self, key: str, value: str | None) -> None:
+        with self._changing:
+            before = self._state.get(self._service, key)
+            self._state.set(self._service, key, value)
+            if self._changes is not None:
+                first = self._changes[key][0] if key in self._changes else before
+                self._changes[key] = first, value
 
     def _check_key(self, key: str) -> None:
         if not key or len(key) > self._limits.name_bytes:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
-from yoi.errors import GuestTrapped, SandboxError, ServiceError, YoiError
+from yoi.errors import GuestTrapped, JournalError, SandboxError, ServiceError, YoiError
 from yoi.permissions import permission_hash
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import ServiceStatus
@@ -39,6 +39,8 @@ class Service:
         self._connections = parts.connections
         self._executor = parts.executor
         self._dispatcher = parts.dispatcher
+        self._durability = parts.durability
+        self._log_retries = 0
         self._close_code = _GOING_AWAY
         self._restart: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
@@ -204,6 +206,7 @@ class Service:
         """Discard the instance; restart after a backoff, or quarantine."""
         self._dispatcher.detach()
         self._slot.discard()
+        self._spec.calls.revert()
         self._drained.set()
         self._ledger.error(error)
         if self._life.state not in (Lifecycle.RUNNING, Lifecycle.STARTING):
@@ -222,6 +225,24 @@ class Service:
         )
         self._restart = self._context.loop.call_later(
             delay, contained("a restart", self._restart_due, self.guest_lost)
+        )
+
+    def log_failed(self, error: JournalError) -> None:
+        """Read and hand over nothing more until the log takes records again."""
+        self._dispatcher.detach()
+        self._connections.hold(self._queue)
+        self._drained.set()
+        self._ledger.error(error)
+        if self._life.state not in (Lifecycle.RUNNING, Lifecycle.STARTING):
+            return
+        self._life.refuse(error)
+        limits = self._context.limits
+        delay_ms = min(
+            limits.service_log_retry_ms * 2**self._log_retries, limits.service_log_retry_max_ms
+        )
+        self._log_retries = min(self._log_retries + 1, 16)
+        self._restart = self._context.loop.call_later(
+            delay_ms / 1000, contained("opening a log", self._restart_due, self.guest_lost)
         )
 
     def idle(self) -> None:
@@ -254,6 +275,14 @@ class Service:
         await contained_work(f"starting {self.name}", self._load_and_start(), self.guest_lost)
 
     async def _load_and_start(self) -> None:
+        # After a fault of the log, an instance that knows more than the log does is still there.
+        await self._slot.retire()
+        try:
+            await self._durability.open()
+        except JournalError as exc:
+            self.log_failed(exc)
+            return
+        self._log_retries = 0
         status = await self._slot.load()
         self._parts.plugin_status.show(status)
         self._slot.collect_output()
@@ -264,6 +293,7 @@ class Service:
         self._parts.start_events.tell(self._life.restarts)
         if self._slot.instance is not None:
             self._dispatcher.attach(self._slot.instance)
+        self.room()
 
     def _tell_missing_secrets(self) -> None:
         for name in self._spec.injector.missing():
@@ -280,6 +310,7 @@ class Service:
         if self._life.state is Lifecycle.RUNNING:
             self._connections.leave()
             await self._drain()
+            await self._durability.settled()
         self._cancel_restart()
         self._life.stop()
         self._note_state(reason)
@@ -287,8 +318,12 @@ class Service:
         await self._connections.closed()
         await self._retire_instance()
         await self._spec.calls.gone()
+        self._durability.leave()
         self._executor.stop()
-        left = self._queue.clear()
+        await self._durability.close()
+        cleared = [one for one in self._queue.clear() if not self._durability.keeps(one)]
+        self._connections.left_behind(cleared)
+        left = len(cleared)
         if left:
             self._ledger.counters.dropped += left
             self._ledger.note(

@@ -10,8 +10,9 @@ from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Url
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.status import ConnectionStatus
-from yoi.runtime.connection_adapter import ConnectionAdapter
+from yoi.runtime.connection_adapter import ConnectionAdapter, received_ms
 from yoi.runtime.containment import ContainedSink
+from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock, SessionId
@@ -24,6 +25,7 @@ class ServiceConnections:
         self,
         specs: Sequence[ConnectionSpec],
         queue: IngressQueue,
+        intake: Intake,
         ledger: Ledger,
         clock: Clock,
         wake: Callable[[], None],
@@ -33,6 +35,7 @@ class ServiceConnections:
     ) -> None:
         self._specs = specs
         self._queue = queue
+        self._intake = intake
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
@@ -43,7 +46,7 @@ class ServiceConnections:
         self._adapters: dict[str, ConnectionAdapter] = {}
         self._handles: dict[str, ConnectionHandle] = {}
         # Where each connection that was closed here was left, for the gap before its next session.
-        self._left: dict[str, tuple[SessionId, int]] = {}
+        self._left: dict[str, tuple[SessionId | None, int]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._leaving = False
 
@@ -57,6 +60,7 @@ class ServiceConnections:
             adapter = ConnectionAdapter(
                 spec.settings,
                 self._queue,
+                self._intake,
                 self._ledger,
                 self._clock,
                 self._wake,
@@ -167,6 +171,30 @@ class ServiceConnections:
             task = self._loop.create_task(handle.close(code, "going away"))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    def hold(self, queue: IngressQueue) -> None:
+        """Read nothing until there is room again: the service cannot take it."""
+        for spec in self._specs:
+            queue.account(spec.settings.ingress).paused = True
+        for handle in self._handles.values():
+            handle.pause()
+
+    def left_behind(self, events: Sequence[QueuedEvent]) -> None:
+        """Let the next gap of each connection cover `events`, which were never handled."""
+        for event in events:
+            if event.connection is not None and event.kind in (EventKind.TEXT, EventKind.BINARY):
+                self.missing_since(event.connection, event.session, received_ms(event))
+
+    def missing_since(self, connection: str, session: SessionId | None, since_ms: int) -> None:
+        """Let the gap before the next session of `connection` begin at `since_ms`, or earlier."""
+        left = self._left.get(connection)
+        if left is None or since_ms < left[1]:
+            self._left[connection] = (left[0] if left else session, since_ms)
+
+    def complete_until_ms(self) -> int:
+        """Return until when everything that had arrived on any connection was taken."""
+        now_ms = self._clock.wall_ms()
+        return min((one.complete_until_ms() for one in self._handles.values()), default=now_ms)
 
     async def closed(self) -> None:
         """Wait until earlier connections are closed: a successor must not overlap them."""

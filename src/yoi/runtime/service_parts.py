@@ -5,14 +5,18 @@ from typing import Protocol
 from yoi.core.gate import CommandGate, GatedConnection
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
-from yoi.errors import GuestTrapped
+from yoi.errors import GuestTrapped, JournalError
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.dispatcher import Dispatcher, DispatchOwner
+from yoi.runtime.durability import Durability, LoggedDurability, NoDurability
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.instance_slot import InstanceSlot
+from yoi.runtime.intake import DurableIntake, Intake, MemoryIntake
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.log_writer import LogWriter
+from yoi.runtime.outbox import DurableOutbox, MemoryOutbox, Outbox
 from yoi.runtime.plugin_status import PluginStatus
 from yoi.runtime.request_watch import report_to
 from yoi.runtime.service_connections import ServiceConnections
@@ -36,6 +40,10 @@ class PartsOwner(DispatchOwner, Protocol):
         """A call beside the queue has ended `instance`."""
         ...
 
+    def log_failed(self, error: JournalError) -> None:
+        """The service's log takes nothing more until it is opened again."""
+        ...
+
 
 class ServiceParts:
     """See the module docstring."""
@@ -48,10 +56,25 @@ class ServiceParts:
         self.slot = InstanceSlot(spec, context, self.ledger)
         self.plugin_status = PluginStatus(spec.name, self.ledger, clock, limits)
         self.loop_budget = LoopBudget(clock.monotonic(), limits)
-        events = HostEvents(self.queue, self.ledger, clock, owner.wake)
+        writer: LogWriter | None = None
+        intake: Intake = MemoryIntake(self.queue)
+        if spec.disk:
+            writer = LogWriter(
+                spec.name,
+                context.journal,
+                clock,
+                context.loop,
+                limits,
+                owner.log_failed,
+                owner.wake,
+                owner.guest_lost,
+            )
+            intake = DurableIntake(self.queue, writer, spec.disk, clock, owner.wake)
+        events = HostEvents(self.queue, intake, self.ledger, clock, owner.wake)
         self.connections = ServiceConnections(
             spec.connections,
             self.queue,
+            intake,
             self.ledger,
             clock,
             owner.wake,
@@ -69,12 +92,18 @@ class ServiceParts:
             self.loop_budget,
             owner.guest_lost,
         )
+        outbox: Outbox = MemoryOutbox(self.executor)
+        if writer is not None and isinstance(intake, DurableIntake):
+            outbox = DurableOutbox(
+                self.executor, writer, intake, spec.calls.take_changes, clock, limits
+            )
         self.dispatcher = Dispatcher(
             spec.name,
             self.queue,
             spec.rules,
             _gate(spec, context),
-            self.executor,
+            intake,
+            outbox,
             self.loop_budget,
             self.ledger,
             self.dead_letters,
@@ -90,11 +119,31 @@ class ServiceParts:
             spec,
             self.slot,
             self.dispatcher,
-            self.executor,
+            outbox,
             clock,
             limits.tool_ms,
             owner.lost_in_call,
         )
+        self.durability: Durability = NoDurability()
+        if (
+            writer is not None
+            and isinstance(intake, DurableIntake)
+            and isinstance(outbox, DurableOutbox)
+        ):
+            self.durability = LoggedDurability(
+                spec,
+                context,
+                self.queue,
+                writer,
+                intake,
+                outbox,
+                self.executor,
+                self.connections,
+                events,
+                self.dead_letters,
+                self.ledger,
+                self.dispatcher.judged,
+            )
         self.start_events = StartEvents(spec, self.connections, self.executor, events)
         spec.requests.watch.tell = report_to(self.ledger)
 

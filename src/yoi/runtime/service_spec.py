@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from yoi.connections import ConnectionSink
 from yoi.core.ingress_queue import IngressPolicy
 from yoi.errors import YoiError
+from yoi.journal.log import Journal
+from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision
@@ -112,6 +114,8 @@ class IngressRules:
 
     deadline_ms: int
     attempts: int
+    durable: bool = False
+    """Whether its events are written to the service's log before the plugin sees them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,11 @@ class ServiceSpec:
     """Decides whether the plugin may put something before the worker of that name."""
     fault: YoiError | None = None
     """Why the service could not be made; it is shown as failed, and nothing of it runs."""
+
+    @property
+    def disk(self) -> frozenset[str]:
+        """Return the ingresses whose events outlive the host."""
+        return frozenset(name for name, rules in self.rules.items() if rules.durable)
 
     def failed(self, fault: YoiError) -> "ServiceSpec":
         """Return what is left of the service where `fault` came up in making it: a name to show.
@@ -211,4 +220,6 @@ class HostContext:
     state: StateStore
     limits: Limits
     notifier: Notifier
+    journal: Journal = field(default_factory=MemoryJournal)
+    """Where the logs of durable services are."""
     observer: ServiceObserver = field(default_factory=NoObserver)

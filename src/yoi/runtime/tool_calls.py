@@ -9,10 +9,11 @@ import msgspec
 from yoi.core.effects import Refused
 from yoi.errors import GuestTrapped, PermissionDenied
 from yoi.protocol.ingress import IngressEvent
+from yoi.protocol.outcomes import Commands
 from yoi.protocol.tool_answer import parse_tool_answer
 from yoi.runtime.dispatcher import Dispatcher
-from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.instance_slot import InstanceSlot
+from yoi.runtime.outbox import Outbox
 from yoi.runtime.service_spec import Instance, ServiceSpec
 from yoi.types import Clock, rfc3339_ms
 from yoi.workers.tools import PluginTool
@@ -28,7 +29,7 @@ class ToolCalls:
         spec: ServiceSpec,
         slot: InstanceSlot,
         dispatcher: Dispatcher,
-        executor: EffectExecutor,
+        outbox: Outbox,
         clock: Clock,
         tool_ms: int,
         lost: Callable[[Instance, GuestTrapped], None],
@@ -38,7 +39,7 @@ class ToolCalls:
         self._ingress = spec.ingresses[0].name if spec.ingresses else ""
         self._slot = slot
         self._dispatcher = dispatcher
-        self._executor = executor
+        self._outbox = outbox
         self._clock = clock
         self._tool_ms = tool_ms
         self._lost = lost
@@ -63,7 +64,8 @@ class ToolCalls:
         event = self._event(name)
         parsed = parse_tool_answer(answer, name, event.event_id, event.created_at)
         effects = self._dispatcher.judged(parsed.commands, event)
-        return _with_refused(parsed.output, await self._executor.answered(event, effects))
+        refused = await self._outbox.answered(event, effects, Commands(list(parsed.commands)))
+        return _with_refused(parsed.output, refused)
 
     def _event(self, name: str) -> IngressEvent:
         """Return the event that a tool's commands answer; it is never queued.

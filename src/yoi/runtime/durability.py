@@ -1,0 +1,297 @@
+"""Brings a durable service back from its log, marks it alive, opens it again after a fault.
+
+open ──▶ recover ──▶ (runs; a fault of the log ──▶ `log_failed` ──▶ open again) ──▶ close
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from yoi.core.effects import Refused
+from yoi.core.ingress_queue import IngressQueue
+from yoi.core.service_fold import ServicePicture
+from yoi.core.service_recovery import Recovery, changed_state, recover
+from yoi.protocol.commands import OutputCommand
+from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
+from yoi.protocol.service_log import Alive, Command, Effected, Handled
+from yoi.runtime.dead_letters import DeadLetter, DeadLetters
+from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.host_events import HostEvents
+from yoi.runtime.intake import DurableIntake
+from yoi.runtime.ledger import Ledger
+from yoi.runtime.log_writer import LogWriter
+from yoi.runtime.outbox import DurableOutbox, Judged
+from yoi.runtime.service_connections import ServiceConnections
+from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.types import SessionId, rfc3339_ms
+
+_UNKNOWN = "service.effect_unknown"
+
+
+class Durability(Protocol):
+    """What a service does about outliving its host."""
+
+    async def open(self) -> None:
+        """Be ready for the plugin: what the log holds is in its place. Raises JournalError."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait, for a bounded time, until every answer so far is written."""
+        ...
+
+    def leave(self) -> None:
+        """The service stops: what has no end yet goes on at the next start, where it can."""
+        ...
+
+    def keeps(self, event: QueuedEvent) -> bool:
+        """Return whether `event` is still there after a restart of the host."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is left and let the log go."""
+        ...
+
+
+class NoDurability:
+    """A service whose ingresses are all in memory: it has no log."""
+
+    async def open(self) -> None:
+        """Do nothing."""
+
+    async def settled(self) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+    def keeps(self, event: QueuedEvent) -> bool:
+        """Return False."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class LoggedDurability:
+    """See the module docstring. `judge` asks the command gate."""
+
+    def __init__(
+        self,
+        spec: ServiceSpec,
+        context: HostContext,
+        queue: IngressQueue,
+        writer: LogWriter,
+        intake: DurableIntake,
+        outbox: DurableOutbox,
+        executor: EffectExecutor,
+        connections: ServiceConnections,
+        events: HostEvents,
+        dead_letters: DeadLetters,
+        ledger: Ledger,
+        judge: Callable[[Sequence[OutputCommand], QueuedEvent], list[Judged]],
+    ) -> None:
+        self._spec = spec
+        self._queue = queue
+        self._writer = writer
+        self._intake = intake
+        self._outbox = outbox
+        self._executor = executor
+        self._connections = connections
+        self._events = events
+        self._dead_letters = dead_letters
+        self._ledger = ledger
+        self._judge = judge
+        self._state = context.state
+        self._clock = context.clock
+        self._loop = context.loop
+        self._limits = context.limits
+        self._recovered = False
+        self._alive: asyncio.TimerHandle | None = None
+        dead_letters.record = writer.put
+        spec.calls.keep_changes()
+
+    async def open(self) -> None:
+        """Open the log and put back what stands in it; nothing where it is open."""
+        if self._writer.picture is not None:
+            return
+        if self._recovered:
+            self._go_on(await self._writer.reopen())
+        else:
+            self._outbox.stay()
+            self._recover(await self._writer.open())
+            self._recovered = True
+        if self._alive is None:
+            self._mark_alive()
+
+    async def settled(self) -> None:
+        """Wait until no answer waits for its commit; at most as long as a drain."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.drain_ms / 1000):
+                while self._outbox.pending and self._writer.picture is not None:
+                    await self._writer.turned()
+
+    def leave(self) -> None:
+        """Let what can be repeated and has not ended go on at the next start."""
+        self._outbox.leave()
+
+    def keeps(self, event: QueuedEvent) -> bool:
+        """Return whether the log has `event`."""
+        return self._intake.keeps(event)
+
+    async def close(self) -> None:
+        """Write until when nothing is missing and what is left, and let the log go."""
+        if self._alive is not None:
+            self._alive.cancel()
+            self._alive = None
+        await self._writer.close()
+        self._recovered = False
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _recover(self, picture: ServicePicture) -> None:
+        name, now_ms = self._spec.name, self._clock.wall_ms()
+        if picture.head == 1:
+            # Its first log: what it kept before is where its state begins.
+            kept = dict(self._state.all(name))
+            if kept:
+                self._writer.put(Handled("", state=dict(kept), at_ms=now_ms))
+        else:
+            self._restore_state(picture)
+        plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events)
+        self._dead_letters.restore(
+            DeadLetter(event, letter.code, letter.message, letter.at_ms)
+            for event, letter in plan.letters
+        )
+        for event, letter in plan.gone:
+            self._dead_letters.add(event, letter.code, letter.message)
+        self._queue.restore(plan.events)
+        self._ledger.counters.enqueued += len(plan.events)
+        tried = {one.event_id for one in plan.tried}
+        doubtful = [event for event in plan.events if event.event_id in tried]
+        self._intake.forgive(doubtful)
+        self._intake.tried(doubtful)
+        self._executor.restore_timers(plan.timers)
+        self._close_sessions(plan, picture)
+        for event_id, command in plan.repeated:
+            self._repeat(event_id, command)
+        for event_id, command in plan.unknown:
+            self._tell_unknown(event_id, command)
+        self._tell_recovered(plan)
+
+    def _restore_state(self, picture: ServicePicture) -> None:
+        name = self._spec.name
+        for key, value in changed_state(self._state.all(name), picture).items():
+            self._state.set(name, key, value)
+
+    def _close_sessions(self, plan: Recovery, picture: ServicePicture) -> None:
+        """Tell the end of sessions that the host has left, and where frames may be missing."""
+        settings = {one.settings.name: one.settings for one in self._spec.connections}
+        for connection, session, since_ms in plan.sessions:
+            declared = settings.get(connection)
+            if declared is None:
+                continue
+            payload = {
+                "code": 1006,
+                "reason": "the host was restarted",
+                "clean": False,
+                "connection": connection,
+                "session": session,
+            }
+            if EventKind.CLOSE in {kind.event_kind for kind in declared.deliver}:
+                self._intake.offer(
+                    IngressEvent(
+                        kind=EventKind.CLOSE,
+                        source=f"websocket:{connection}",
+                        ingress_name=declared.ingress,
+                        payload=payload,
+                        created_at=rfc3339_ms(self._clock.wall_ms()),
+                        correlation_id=f"{session}.closed",
+                    )
+                )
+            self._connections.missing_since(connection, SessionId(session), since_ms)
+        for closed in plan.closed:
+            self._writer.put(closed)
+        if picture.alive_ms:
+            self._intake.any_session = True
+            for name in settings:
+                self._connections.missing_since(name, None, picture.alive_ms)
+
+    def _repeat(self, event_id: str, command: Command) -> None:
+        """Carry out again what is harmless to repeat, if today's decisions allow it."""
+        event = _source(event_id, command)
+        asked = OutputCommand(
+            correlation_id=event_id,
+            source_event_id=event_id,
+            command_id=command.id,
+            kind=command.kind,
+            payload=command.payload,
+            requested_at=rfc3339_ms(self._clock.wall_ms()),
+        )
+        for effect in self._judge([asked], event):
+            self._executor.handled(event, [effect])
+            if isinstance(effect, Refused):
+                self._writer.put(Effected(event_id, command.id, "failed", effect.code))
+
+    def _tell_unknown(self, event_id: str, command: Command) -> None:
+        message = "the host ended while it was carried out; it may have happened, or not"
+        self._writer.put(Effected(event_id, command.id, "unknown"))
+        refused = Refused("unknown", _UNKNOWN, message, None, event_id, command.id, command.kind)
+        self._executor.tell_unknown(refused)
+        if command.ingress not in self._spec.rules:
+            return
+        about = {"command_id": command.id, "source_event_id": event_id}
+        error = {"code": _UNKNOWN, "message": message}
+        if command.kind == "request":
+            target = command.payload.get("target")
+            payload = {**about, "target": target, "ok": False, "error": error}
+            payload["may_have_arrived"] = True
+            self._events.offer(EventKind.RESPONSE, command.ingress, f"request:{target}", payload)
+            return
+        payload = {**about, "command": command.kind, **error}
+        self._events.offer(EventKind.SEND_FAILED, command.ingress, "host", payload)
+
+    def _tell_recovered(self, plan: Recovery) -> None:
+        if plan.events or plan.repeated or plan.unknown or plan.gone:
+            self._ledger.note(
+                "notice.recovered",
+                f"{self._spec.name} goes on where it was: {len(plan.events)} events wait, "
+                f"{len(plan.repeated)} commands are repeated, {len(plan.unknown)} are unknown",
+                events=len(plan.events),
+                repeated=len(plan.repeated),
+                unknown=len(plan.unknown),
+            )
+
+    def _go_on(self, taken_back: list[str]) -> None:
+        """Put back what a fault of the log has interrupted: answers that are not in it."""
+        picture = self._writer.picture
+        assert picture is not None
+        self._spec.calls.revert()
+        self._restore_state(picture)
+        now_ms = self._clock.wall_ms()
+        self._executor.restore_timers(
+            [(where, name, max(0, due - now_ms)) for (where, name), due in picture.timers.items()]
+        )
+        events = self._outbox.take_back(taken_back)
+        for event in events:
+            event.attempt += 1
+        self._queue.restore(events)
+        self._intake.forgive(events, 1)
+        self._intake.tried(events)
+
+    def _mark_alive(self) -> None:
+        if self._intake.any_session:
+            self._writer.put(Alive(self._connections.complete_until_ms()))
+        self._alive = self._loop.call_later(self._limits.alive_ms / 1000, self._mark_alive)
+
+
+def _source(event_id: str, command: Command) -> IngressEvent:
+    """Return what the gate must know of an event that was handled before: its id and ingress."""
+    return IngressEvent(
+        kind="recovered",
+        source="log",
+        ingress_name=command.ingress,
+        payload={},
+        created_at="",
+        correlation_id=event_id,
+    )

@@ -1,0 +1,163 @@
+"""What comes into a service: into its queue, and on disk ingresses into its log before the guest.
+
+`MemoryIntake` puts events into the queue and keeps nothing. `DurableIntake` withholds an event in
+the queue until its `accepted` record is committed; what the log cannot take slows reading down.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.permissions.connection_settings import OnFull
+from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent, TextFrame
+from yoi.protocol.service_log import Accepted, Closed, Handled, Opened, Tried, accepted
+from yoi.runtime.log_writer import LogWriter
+from yoi.types import Clock, SessionId
+
+
+class Intake(Protocol):
+    """Where the events of a service arrive."""
+
+    def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
+        """Queue `event` or say why not."""
+        ...
+
+    def opened(self, connection: str, session: SessionId) -> None:
+        """A session has begun."""
+        ...
+
+    def closed(self, connection: str, session: SessionId) -> None:
+        """A session is over."""
+        ...
+
+    def tried(self, events: Sequence[QueuedEvent]) -> None:
+        """`events`, which wait, are about to be handed over for another attempt."""
+        ...
+
+    def attempts(self, event: QueuedEvent) -> int:
+        """Return how many attempts of `event` count against it, this one included."""
+        ...
+
+
+class MemoryIntake:
+    """Puts events into the queue; nothing of them outlives the host."""
+
+    def __init__(self, queue: IngressQueue) -> None:
+        self.offer = queue.offer
+
+    def opened(self, connection: str, session: SessionId) -> None:
+        """Keep nothing of it."""
+
+    def closed(self, connection: str, session: SessionId) -> None:
+        """Keep nothing of it."""
+
+    def tried(self, events: Sequence[QueuedEvent]) -> None:
+        """Keep nothing of it."""
+
+    def attempts(self, event: QueuedEvent) -> int:
+        """Return the attempt: nothing else repeats an event."""
+        return event.attempt
+
+
+_ALWAYS = frozenset({EventKind.TIMER, EventKind.RESPONSE})
+"""Answers and timers of a durable service are logged on every ingress: their commands were."""
+
+
+class DurableIntake:
+    """See the module docstring. `disk` names the ingresses with `durability = "disk"`."""
+
+    def __init__(
+        self,
+        queue: IngressQueue,
+        writer: LogWriter,
+        disk: Collection[str],
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._writer = writer
+        self._disk = frozenset(disk)
+        self._clock = clock
+        self._wake = wake
+        self._forgiven: dict[str, int] = {}
+        self.any_session = False
+        """Whether a session was ever opened: before, no frame can be missing."""
+
+    def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
+        """Queue `event` or say why not; it is taken once its record is committed."""
+        offered = self._queue.offer(event, overflow)
+        if not self.keeps(event):
+            return offered
+        if not isinstance(event, TextFrame) and self._queue.merged is not None:
+            self._write_merged(offered)
+        if offered in (Offered.ACCEPTED, Offered.PAUSE):
+            self.accept(event)
+            if self._writer.busy and not isinstance(event, IngressEvent):
+                self._queue.account(event.ingress).paused = True
+                return Offered.PAUSE
+        return offered
+
+    def keeps(self, event: QueuedEvent) -> bool:
+        """Return whether `event` is one that the log has."""
+        return event.ingress in self._disk or event.kind in _ALWAYS
+
+    def accept(self, event: QueuedEvent) -> None:
+        """Write that the host has `event`, which waits in the queue."""
+        self._queue.withhold(event)
+        fires = event.payload["name"] if event.kind == EventKind.TIMER else None  # type: ignore[union-attr]
+        self._writer.put(
+            accepted(event, fires=fires, at_ms=self._clock.wall_ms()),
+            lambda: self._admit(event),
+            event.size,
+        )
+
+    def opened(self, connection: str, session: SessionId) -> None:
+        """Write that a session has begun."""
+        self.any_session = True
+        self._writer.put(Opened(connection, session, self._clock.wall_ms()))
+
+    def closed(self, connection: str, session: SessionId) -> None:
+        """Write that a session is over."""
+        self._writer.put(Closed(connection, session, self._clock.wall_ms()))
+
+    def tried(self, events: Sequence[QueuedEvent]) -> None:
+        """Write that `events` are about to be handed over; each waits for that."""
+        for event in events:
+            if self.keeps(event):
+                self._withhold_until(event, Tried(event.event_id, event.attempt))
+
+    def attempts(self, event: QueuedEvent) -> int:
+        """Return how many attempts count: what the host itself interrupted is forgiven."""
+        return event.attempt - self._forgiven.get(event.event_id, 0)
+
+    def forgive(self, events: Sequence[QueuedEvent], attempts: int | None = None) -> None:
+        """Let `attempts` of each event not count, or (None) all those before the next one."""
+        for event in events:
+            before = event.attempt - 1 if attempts is None else attempts
+            self._forgiven[event.event_id] = self._forgiven.get(event.event_id, 0) + before
+
+    def ended(self, event: QueuedEvent) -> None:
+        """`event` has its end: nothing of it is remembered."""
+        self._forgiven.pop(event.event_id, None)
+
+    def _withhold_until(self, event: QueuedEvent, entry: Tried) -> None:
+        self._queue.withhold(event)
+        self._writer.put(entry, lambda: self._admit(event))
+
+    def _admit(self, event: QueuedEvent) -> None:
+        self._queue.admit(event)
+        self._wake()
+
+    def _write_merged(self, offered: Offered) -> None:
+        """Write what became of lifecycle events that had to make room for one another."""
+        merged = self._queue.merged
+        assert merged is not None
+        if merged.into is not None:
+            self._writer.put(self._again(merged.into), size=merged.into.size)
+        if merged.without is not None:
+            # The plugin hears of it through another one: that is its end.
+            self._writer.put(Handled(merged.without.event_id, at_ms=self._clock.wall_ms()))
+
+    def _again(self, event: IngressEvent) -> Accepted:
+        """Return the record of an event that tells more than it did when it was accepted."""
+        return accepted(event, at_ms=self._clock.wall_ms())

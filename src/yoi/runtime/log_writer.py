@@ -1,0 +1,189 @@
+"""Writes the records of one service in the order in which they came, one append a loop turn.
+
+    put(record, then) ──▶ this turn's batch ──▶ ServiceLog ──committed──▶ then(), in order
+                                                    │
+                                                    └─failed──▶ what is open waits; `failed` hears
+
+After a failure nothing is lost and nothing is guessed: `reopen` folds the log again, and each
+record that was open is either found there, or written again, or (an answer) taken back.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from yoi.core.service_fold import ServicePicture
+from yoi.errors import JournalError, YoiError
+from yoi.journal.log import Journal
+from yoi.limits import Limits
+from yoi.protocol.service_log import Accepted, Entry, Handled
+from yoi.runtime.containment import report
+from yoi.runtime.service_log import ServiceLog
+from yoi.types import Clock
+
+Then = Callable[[], None]
+_BATCH = 256
+_BATCH_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A record that is not known to be committed, and what follows when it is."""
+
+    entry: Entry
+    then: Then | None
+
+
+class LogWriter:
+    """See the module docstring. `failed` hears of each failure, `written` of each commit.
+
+    `broken` hears of a defect in what follows a record.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        journal: Journal,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        failed: Callable[[JournalError], None],
+        written: Callable[[], None],
+        broken: Callable[[YoiError], None],
+    ) -> None:
+        self._service = service
+        self._journal = journal
+        self._clock = clock
+        self._loop = loop
+        self._limits = limits
+        self._failed = failed
+        self._written = written
+        self._broken = broken
+        self._log: ServiceLog | None = None
+        self._batch: list[_Open] = []
+        self._size = 0
+        self._scheduled = False
+        self._open: list[_Open] = []
+        """What a failure has left: without a log, what is put waits here as well."""
+        self._under_way = 0
+        self._turn = asyncio.Event()
+
+    @property
+    def picture(self) -> ServicePicture | None:
+        """Return the fold of what is committed; None while the log is not open."""
+        return None if self._log is None else self._log.picture
+
+    @property
+    def busy(self) -> bool:
+        """Return whether records wait for their commit, or half of the room for them is used."""
+        return self._log is None or (
+            self._log.waiting_bytes + self._size > self._limits.service_log_waiting_bytes // 2
+        )
+
+    async def open(self) -> ServicePicture:
+        """Open the log and return its fold. Raises JournalError."""
+        log = await ServiceLog.open(
+            self._service, self._journal, self._clock, _ignore, limits=self._limits
+        )
+        self._log = log
+        return log.picture
+
+    async def reopen(self) -> list[str]:
+        """Open the log after a failure; return the ids of events whose answers are not in it.
+
+        Everything else that was open is committed, or on its way again. Raises JournalError.
+        """
+        picture = await self.open()
+        left, self._open = self._open, []
+        taken_back: list[str] = []
+        for one in left:
+            entry = one.entry
+            if isinstance(entry, Accepted) and entry.event_id in picture.waiting:
+                self._run(one.then)
+            elif isinstance(entry, Handled) and entry.event_id in picture.waiting:
+                taken_back.append(entry.event_id)
+            elif isinstance(entry, Handled) and _is_committed(entry, picture):
+                self._run(one.then)
+            else:
+                self.put(entry, one.then)
+        return taken_back
+
+    def put(self, entry: Entry, then: Then | None = None, size: int = 0) -> None:
+        """Write `entry` (of about `size` bytes); `then` runs once it is committed, in order."""
+        if self._log is None:
+            self._open.append(_Open(entry, then))
+            return
+        self._batch.append(_Open(entry, then))
+        self._size += size
+        if len(self._batch) >= _BATCH or self._size >= _BATCH_BYTES:
+            self._flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_turn)
+
+    async def close(self) -> None:
+        """Write what was put, as far as the journal takes it, and let the log go."""
+        while self._log is not None and (self._batch or self._under_way):
+            self._flush()
+            await self.turned()
+        log, self._log = self._log, None
+        if log is not None:
+            await log.close()
+
+    async def turned(self) -> None:
+        """Wait until the next commit has ended, well or not."""
+        self._turn.clear()
+        await self._turn.wait()
+
+    def _end_turn(self) -> None:
+        self._scheduled = False
+        self._flush()
+
+    def _flush(self) -> None:
+        batch, self._batch, self._size = self._batch, [], 0
+        if not batch:
+            return
+        log = self._log
+        if log is None:
+            self._open += batch
+            return
+        self._under_way += 1
+        done = log.append([one.entry for one in batch])
+        done.add_done_callback(partial(self._settle, batch))
+
+    def _settle(self, batch: list[_Open], done: "asyncio.Future[None]") -> None:
+        self._under_way -= 1
+        self._turn.set()
+        error = done.exception()
+        if error is None:
+            for one in batch:
+                self._run(one.then)
+            self._written()
+            return
+        # Those that follow may not be written before it: they fail in their turn.
+        self._open += batch
+        if self._log is not None:
+            self._log = None
+            self._open += self._batch
+            self._batch, self._size = [], 0
+            assert isinstance(error, JournalError)
+            self._failed(error)
+
+    def _run(self, then: Then | None) -> None:
+        """Let `then` follow; a fault in it is the service's, and the others still follow."""
+        if then is None:
+            return
+        try:
+            then()
+        except Exception as exc:
+            report(exc, "acting on a record", self._broken)
+
+
+def _is_committed(entry: Handled, picture: ServicePicture) -> bool:
+    """Return whether the log shows the answer to an event that does not wait."""
+    return any((entry.event_id, one.id) in picture.unsettled for one in entry.commands)
+
+
+def _ignore(error: JournalError) -> None:
+    """Each append's own future tells it."""

@@ -1,0 +1,245 @@
+"""What goes out of a service: the answers of its plugin, written down before they are acted on.
+
+`MemoryOutbox` has the effects carried out at once. `DurableOutbox` writes one `handled` record for
+an answer: its commands, state and timers together; the effects follow once it is committed, in
+handled order, and leave an `effect` record each.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from yoi.core.effects import (
+    Effect,
+    EffectState,
+    HttpRequest,
+    NotifyWorker,
+    Refused,
+    SetStatus,
+    StateChange,
+)
+from yoi.limits import Limits
+from yoi.protocol.ingress import QueuedEvent
+from yoi.protocol.outcomes import Commands, Reply
+from yoi.protocol.service_log import Command, Effected, Handled, Outcome, TimerAt
+from yoi.protocol.session_commands import StateSet, TimerClear, TimerSet
+from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.intake import DurableIntake
+from yoi.runtime.log_writer import LogWriter
+from yoi.types import Clock
+
+Judged = Effect | Refused
+
+
+class Outbox(Protocol):
+    """Takes the answers of a plugin."""
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether more events may be handed to the plugin."""
+        ...
+
+    def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
+        """Carry out what became of `answer` to `event`."""
+        ...
+
+    async def answered(
+        self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands
+    ) -> list[Refused]:
+        """Carry out what a tool asked for; return what came to nothing."""
+        ...
+
+
+class MemoryOutbox:
+    """Has effects carried out at once; nothing of them outlives the host."""
+
+    has_room = True
+
+    def __init__(self, executor: EffectExecutor) -> None:
+        self._executor = executor
+
+    def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
+        """Carry out `effects` now."""
+        if effects:
+            self._executor.handled(event, effects)
+
+    async def answered(
+        self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands
+    ) -> list[Refused]:
+        """Carry out `effects` now and return what came to nothing."""
+        return await self._executor.answered(event, effects)
+
+
+class DurableOutbox:
+    """See the module docstring. `changes` returns what the guest set by itself since last asked."""
+
+    def __init__(
+        self,
+        executor: EffectExecutor,
+        writer: LogWriter,
+        intake: DurableIntake,
+        changes: Callable[[], dict[str, str | None]],
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._executor = executor
+        self._writer = writer
+        self._intake = intake
+        self._changes = changes
+        self._clock = clock
+        self._limits = limits
+        self.pending: dict[str, QueuedEvent] = {}
+        """Events whose answers are not committed yet, by id, in handled order."""
+        self._leaving = False
+        executor.effects.settled = self.settled
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether more events may be handed over: their answers have room to wait."""
+        return len(self.pending) < self._limits.outbox_events and not self._writer.busy
+
+    def stay(self) -> None:
+        """The service starts: every end is written."""
+        self._leaving = False
+
+    def leave(self) -> None:
+        """The service stops: what can be repeated and has not ended goes on at the next start."""
+        self._leaving = True
+
+    def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
+        """Write the answer to `event`, then carry out `effects`."""
+        effects, _, record = self._record(event, effects, _commands(event, answer), event.attempt)
+        if record is None and not self.pending:
+            self._executor.handled(event, effects)
+            return
+        if record is None:
+            # An event that the log does not have, behind others that wait for it.
+            record = Handled(event.event_id)
+        self.pending[event.event_id] = event
+        self._writer.put(record, partial(self._committed, event, effects), event.size)
+
+    async def answered(
+        self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands
+    ) -> list[Refused]:
+        """Write the tool's record, then carry out `effects`; return what came to nothing."""
+        left, refused, record = self._record(event, effects, _commands(event, answer), 1)
+        if record is not None:
+            written = asyncio.get_running_loop().create_future()
+            self._writer.put(record, partial(_resolve, written))
+            await written
+        return [*refused, *await self._executor.answered(event, left)]
+
+    def settled(self, effect: Effect) -> None:
+        """Write how `effect` has ended, where the log waits for that."""
+        picture = self._writer.picture
+        if picture is None:
+            return
+        if (effect.event_id, effect.command_id) not in picture.unsettled:
+            return
+        if self._leaving and _is_repeatable(effect):
+            return
+        outcome: Outcome = _OUTCOMES[effect.state]
+        self._writer.put(Effected(effect.event_id, effect.command_id, outcome))
+
+    def take_back(self, event_ids: Sequence[str]) -> list[QueuedEvent]:
+        """Return those of the events whose answers are pending, and forget all that are."""
+        pending, self.pending = self.pending, {}
+        return [pending[one] for one in event_ids if one in pending]
+
+    def _committed(self, event: QueuedEvent, effects: Sequence[Judged]) -> None:
+        self.pending.pop(event.event_id, None)
+        self._intake.ended(event)
+        if effects:
+            self._executor.handled(event, effects)
+
+    def _record(
+        self,
+        event: QueuedEvent,
+        effects: Sequence[Judged],
+        commands: dict[str, dict[str, Any]],
+        attempt: int,
+    ) -> tuple[list[Judged], list[Refused], Handled | None]:
+        """Return the effects that remain, refused changes, and the record; None: it says nothing.
+
+        State and timers are the plugin's own and harmless to repeat: they are changed at once, so
+        that the next event finds them, and the record has them.
+        """
+        left: list[Judged] = []
+        refused: list[Refused] = []
+        recorded: list[Command] = []
+        state = self._changes()
+        timers: list[TimerAt] = []
+        now_ms = self._clock.wall_ms()
+        kept = self._intake.keeps(event)
+        for effect in effects:
+            if isinstance(effect, StateChange):
+                told = self._executor.change(effect, event)
+                if told is None:
+                    _add_change(effect, state, timers, now_ms)
+                else:
+                    refused.append(told)
+                continue
+            left.append(effect)
+            if isinstance(effect, Effect):
+                recorded.append(
+                    Command(
+                        effect.command_id,
+                        effect.kind,
+                        commands.get(effect.command_id, {}),
+                        event.ingress,
+                        _is_repeatable(effect),
+                    )
+                )
+        if not kept:
+            # Of an event that the log does not have, only a tool's commands are worth a record.
+            recorded = recorded if event.event_id.startswith("tool.") else []
+            if not state and not timers and not recorded:
+                return left, refused, None
+        return (
+            left,
+            refused,
+            Handled(event.event_id, attempt, tuple(recorded), state, tuple(timers), now_ms),
+        )
+
+
+def _resolve(written: "asyncio.Future[None]") -> None:
+    if not written.done():
+        written.set_result(None)
+
+
+_OUTCOMES: dict[EffectState, Outcome] = {
+    EffectState.DONE: "done",
+    EffectState.FAILED: "failed",
+    EffectState.UNKNOWN: "unknown",
+}
+
+
+def _is_repeatable(effect: Effect) -> bool:
+    """Return whether carrying `effect` out twice is as good as once."""
+    if isinstance(effect, HttpRequest):
+        return False
+    return isinstance(effect, NotifyWorker | SetStatus)
+
+
+def _commands(event: QueuedEvent, answer: Any) -> dict[str, dict[str, Any]]:
+    """Return the payloads of an answer's commands as the plugin gave them, by command id."""
+    if isinstance(answer, Reply):
+        return {f"{event.event_id}:0": {"text": answer.text}}
+    return {one.command_id: one.payload for one in answer.commands}
+
+
+def _add_change(
+    effect: StateChange, state: dict[str, str | None], timers: list[TimerAt], now_ms: int
+) -> None:
+    payload = effect.payload
+    if isinstance(payload, TimerSet):
+        # A due time of 0 would clear it.
+        timers.append(TimerAt(effect.ingress, payload.name, max(1, now_ms + payload.after_ms)))
+    elif isinstance(payload, TimerClear):
+        timers.append(TimerAt(effect.ingress, payload.name, 0))
+    elif isinstance(payload, StateSet):
+        value = payload.value
+        state[payload.key] = None if value is None else msgspec.json.encode(value).decode()

@@ -1,0 +1,419 @@
+"""D1-D6 on the runtime's side: what a durable service is after the host died at any commit.
+
+A crash is a journal that answers no more, before or after it stored a commit; the next host opens
+what it had stored. The rules' names are those of the design of the service log.
+"""
+
+import asyncio
+import copy
+
+import pytest
+from tests.runtime.fakes import Bench, FakeInstance, NoWorkers
+from tests.runtime.test_service import command, running
+
+from yoi.core.lifecycle import Lifecycle
+from yoi.core.service_recovery import recover
+from yoi.errors import GuestTrapped, JournalError
+from yoi.journal.memory import MemoryJournal
+from yoi.journal.state import StateStore
+from yoi.protocol.ingress import EventKind, TextFrame
+from yoi.protocol.outcomes import NO_COMMANDS, Commands, HandlerFailed, Reply
+from yoi.protocol.service_log import Accepted, decode
+from yoi.runtime.service_log import ServiceLog
+from yoi.testing import ManualClock
+from yoi.workers.notify import Notified
+
+HANGING = []
+
+
+@pytest.fixture(autouse=True)
+async def let_go():
+    """End the hosts that a test left hanging."""
+    yield
+    while HANGING:
+        HANGING.pop().set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+class DyingJournal(MemoryJournal):
+    """Stops answering at its `dies_at`-th commit, before or after it is stored."""
+
+    def __init__(self, dies_at=None, stored=False):
+        super().__init__()
+        self.dies_at = dies_at
+        self.stored = stored
+        self.commits = 0
+        self.dead = asyncio.Event()
+
+    async def commit(self, appends):
+        if self.dead.is_set():
+            await self._hang()
+        self.commits += 1
+        dies = self.commits == self.dies_at
+        if not dies or self.stored:
+            await super().commit(appends)
+        if dies:
+            self.dead.set()
+            await self._hang()
+        # As a disk does: the loop goes on meanwhile.
+        await asyncio.sleep(0)
+
+    async def _hang(self):
+        """Answer nothing until the test is over."""
+        HANGING.append(asyncio.Event())
+        await HANGING[-1].wait()
+        raise JournalError("journal.closed", "the test is over")
+
+    def survivor(self):
+        """Return a journal with what is stored."""
+        made = MemoryJournal()
+        made._logs = copy.deepcopy(self._logs)
+        return made
+
+
+class Workers(NoWorkers):
+    """Remembers what it was told; a repeated command id commits nothing."""
+
+    def __init__(self):
+        self.told = {}
+        self.asked = []
+
+    async def notify(self, notification):
+        key = notification.event_id, notification.command_id
+        self.asked.append(key)
+        new = key not in self.told
+        self.told.setdefault(key, notification.text)
+        return Notified(len(self.told), new)
+
+
+def counting(event):
+    """Keep what was seen, send a reply, tell a worker."""
+    if not isinstance(event, TextFrame):
+        return NO_COMMANDS
+    return Commands(
+        [
+            command(event, "state_set", {"key": event.text, "value": event.seq}, "s"),
+            command(event, "websocket_send", {"text": event.text}, "w"),
+            command(event, "notify", {"worker": "w", "text": event.text}, "n"),
+        ]
+    )
+
+
+class World:
+    """What outlives the hosts: the state file, the workers, the far end."""
+
+    def __init__(self):
+        self.state = StateStore(None)
+        self.workers = Workers()
+        self.clock = ManualClock()
+
+    def bench(self, journal, *instances, **options):
+        return Bench(
+            instances,
+            durable=True,
+            journal=journal,
+            state=self.state,
+            notifier=self.workers,
+            clock=self.clock,
+            **options,
+        )
+
+
+async def life(world, journal, texts, session=0):
+    """One host's life until its journal dies, or all is done. Returns bench and instance."""
+    instance = FakeInstance(counting)
+    bench = world.bench(journal, instance)
+    starting = asyncio.ensure_future(bench.service.start())
+    await bench.settle()
+    if bench.links:
+        bench.link._count = session
+        bench.link.arrive()
+        for text in texts:
+            bench.link.receive(text)
+            await bench.settle()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return bench, instance
+
+
+LIFE = 13
+"""Commits of a life with four frames: the test below holds it to that."""
+
+
+async def test_every_commit_of_a_life_is_one_to_crash_at():
+    journal = DyingJournal()
+    await life(World(), journal, "abcd")
+    assert journal.commits == LIFE
+
+
+def frames_of(instance):
+    return [seen for seen in instance.seen if seen[0].split(".")[-1] in "1234"]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("dies_at", range(1, LIFE + 1))
+async def test_effects_survive_a_crash_at_every_commit(dies_at, stored):
+    """Effects: D1, D2, D4. Handled or waiting, in order; notified once; sent at most once."""
+    world, journal = World(), DyingJournal(dies_at, stored)
+    first, _ = await life(world, journal, "abcd")
+    sent_before = [] if not first.links else [text for _, text in first.link.sent]
+    accepted = accepted_frames(journal)
+    second, after = await life(world, journal.survivor(), "", 10)
+    # Every accepted frame was handled by one of the two, in order, and its state is there.
+    handled = world.state.all("echo")
+    assert sorted(handled) == sorted(accepted)
+    assert [text for text, _ in zip("abcd", accepted, strict=False)] == accepted
+    again = [name for name, _ in frames_of(after)]
+    assert again == sorted(again)
+    assert all(attempt > 1 for _, attempt in frames_of(after))
+    # Exactly once by its id, whatever was repeated.
+    assert sorted(world.workers.told.values()) == sorted(accepted)
+    # At most once; what may have been sent and is not known is told.
+    sent = sent_before + [text for _, text in second.link.sent]
+    assert len(set(sent)) == len(sent)
+    unknown = [r for r in second.service.status().commands if r.status == "unknown"]
+    failed = [r for r in second.service.status().commands if r.status == "failed"]
+    assert set(accepted) <= set(sent) | {text_of(r) for r in [*unknown, *failed]}
+
+
+def text_of(result):
+    return "abcd"[int(result.source_event_id.split(".")[1]) - 1]
+
+
+def accepted_frames(journal):
+    held = journal._logs.get("service:echo")
+    found = [] if held is None else [decode(data, 1) for data in held.records]
+    return [one.frame.text for one in found if isinstance(one, Accepted) and one.frame]
+
+
+async def test_a_frame_is_accepted_before_the_plugin_sees_it():
+    """Acceptance."""
+    journal = DyingJournal()
+    world, instance = World(), FakeInstance()
+    bench = world.bench(journal, instance)
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    journal.dead.set()
+    bench.link.receive("a")
+    await bench.settle()
+    assert frames_of(instance) == []
+    assert bench.service.status().queue_depth == 1
+
+
+async def test_a_log_that_fails_stops_the_service_and_loses_nothing():
+    """Acceptance: it goes on when there is room (D6)."""
+    world, first, second = World(), FakeInstance(counting), FakeInstance(counting)
+    journal = FullJournal()
+    bench = world.bench(journal, first, second)
+    await bench.service.start()
+    bench.link.arrive()
+    bench.link.receive("a")
+    await bench.settle()
+    journal.full = True
+    bench.link.receive("b")
+    bench.link.receive("c")
+    await bench.settle()
+    assert bench.service.lifecycle is Lifecycle.FAILED
+    assert bench.service.status().last_error_code == "journal.io"
+    assert bench.link.log[-1] == "pause"
+    journal.full = False
+    bench.service._restart_due()
+    await bench.settle()
+    assert bench.service.lifecycle is Lifecycle.RUNNING
+    assert bench.link.log[-1] == "resume"
+    assert [text for _, text in bench.link.sent] == ["a", "b", "c"]
+    assert list(world.workers.told.values()) == ["a", "b", "c"]
+    assert world.state.all("echo") == {"a": "1", "b": "2", "c": "3"}
+
+
+async def test_an_answer_that_could_not_be_written_is_given_again():
+    """State: a failed append discards the instance and redelivers."""
+    world, first, second = World(), FakeInstance(counting), FakeInstance(counting)
+    journal = FullJournal()
+    bench = world.bench(journal, first, second)
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    journal.full_at_handled = True
+    bench.link.receive("a")
+    await bench.settle()
+    assert bench.link.sent == []
+    assert first.calls[-1] != "close"
+    journal.full_at_handled = journal.full = False
+    bench.service._restart_due()
+    await bench.settle()
+    assert frames_of(first) == [("session1.1", 1)]
+    assert frames_of(second) == [("session1.1", 2)]
+    assert [text for _, text in bench.link.sent] == ["a"]
+
+
+class FullJournal(MemoryJournal):
+    """Refuses every commit while it is full; or from the first answer on."""
+
+    full = False
+    full_at_handled = False
+
+    async def commit(self, appends):
+        if self.full_at_handled and any(b'"handled"' in r for a in appends for r in a.records):
+            self.full = True
+        if self.full:
+            raise JournalError("journal.io", "the disk is full")
+        await super().commit(appends)
+        await asyncio.sleep(0)
+
+
+async def test_dead_letters_survive_and_can_be_replayed():
+    """D2."""
+
+    def failing(event):
+        if isinstance(event, TextFrame):
+            return HandlerFailed("ValueError", "no", "")
+        return NO_COMMANDS
+
+    world, journal = World(), MemoryJournal()
+    bench = world.bench(journal, FakeInstance(failing))
+    await bench.service.start()
+    bench.link.arrive()
+    bench.link.receive("a")
+    await bench.settle()
+    assert [one.event.event_id for one in bench.service.dead_letters] == ["session1.1"]
+    await bench.service.stop()
+    well = FakeInstance(counting)
+    later = world.bench(journal, well)
+    await later.service.start()
+    await later.settle()
+    (letter,) = later.service.dead_letters
+    assert letter.to_json()["code"] == "sandbox.exception"
+    later.service.replay("session1.1")
+    await later.settle()
+    assert frames_of(well) == [("session1.1", 1)]
+    await later.service.stop()
+    third = world.bench(journal, FakeInstance())
+    await third.service.start()
+    assert third.service.dead_letters == ()
+
+
+async def test_timers_go_on_with_what_is_left_of_them():
+    """Answers and timers: due times are wall time, overdue fires once."""
+
+    def setting(event):
+        if isinstance(event, TextFrame):
+            return Commands([command(event, "timer_set", {"name": "t", "after_ms": 60_000})])
+        return NO_COMMANDS
+
+    world, journal = World(), MemoryJournal()
+    bench = world.bench(journal, FakeInstance(setting))
+    await bench.service.start()
+    bench.link.arrive()
+    bench.link.receive("a")
+    await bench.settle()
+    await bench.service.stop()
+    world.clock.advance(61)
+    heard_of = asyncio.Event()
+
+    def hearing(event):
+        if event.kind == EventKind.TIMER:
+            heard_of.set()
+        return NO_COMMANDS
+
+    late = FakeInstance(hearing)
+    later = world.bench(journal, late)
+    await later.service.start()
+    await heard_of.wait()
+    await later.service.stop()
+    third = world.bench(journal, FakeInstance())
+    await third.service.start()
+    assert third.service._executor.pending_timers() == []
+
+
+async def test_a_dead_letter_is_never_caused_by_restarts_of_the_host():
+    """First tries are free."""
+    world, journal = World(), MemoryJournal()
+    for _ in range(5):
+        dying = DyingJournal(None)
+        dying._logs = copy.deepcopy(journal._logs)
+        bench = world.bench(dying, FakeInstance(counting))
+        await bench.service.start()
+        if not dying._logs["service:echo"].records[1:]:
+            bench.link.arrive()
+        bench.turns.hold()
+        if not accepted_frames(dying):
+            bench.link.receive("a")
+        await bench.settle()
+        journal = dying.survivor()
+    instance = FakeInstance(
+        lambda e: HandlerFailed("ValueError", "no", "") if isinstance(e, TextFrame) else NO_COMMANDS
+    )
+    bench = world.bench(journal, instance)
+    await bench.service.start()
+    await bench.settle()
+    # Three attempts of its own, after five hosts that were killed.
+    assert len(frames_of(instance)) == 3
+    assert len(bench.service.dead_letters) == 1
+
+
+async def test_after_a_crash_the_close_and_then_a_gap_are_told():
+    world, journal = World(), DyingJournal()
+    await life(world, journal, "a")
+    world.clock.advance(30)
+    heard = []
+
+    def hearing(event):
+        if not isinstance(event, TextFrame):
+            heard.append((event.kind, event.session))
+        return NO_COMMANDS
+
+    second = world.bench(journal.survivor(), FakeInstance(hearing))
+    await second.service.start()
+    second.link.adapter.opened("later", None, "", "first")
+    await second.settle()
+    kinds = [(kind, session) for kind, session in heard if session]
+    assert kinds[-3:] == [
+        (EventKind.CLOSE, "session1"),
+        (EventKind.GAP, "session1"),
+        (EventKind.OPEN, "later"),
+    ]
+
+
+async def test_an_event_whose_ingress_is_gone_is_a_dead_letter():
+    world, journal = World(), DyingJournal(2, stored=True)
+    await life(world, journal, "a")
+    log = await ServiceLog.open("echo", journal.survivor(), world.clock, lambda _: None)
+    plan = recover(log.picture, ["other"], 1, 10)
+    assert plan.events == []
+    assert {letter.code for _, letter in plan.gone} <= {"service.ingress_gone"}
+    await log.close()
+
+
+async def test_a_trap_costs_an_attempt_and_leaves_the_log_in_order():
+    """State: what a trapped call has set is undone."""
+    tries = []
+
+    def trapping(event):
+        if isinstance(event, TextFrame):
+            tries.append(event.attempt)
+            if len(tries) == 1:
+                raise GuestTrapped("sandbox.trap", "boom")
+            return Reply(event.text)
+        return NO_COMMANDS
+
+    world = World()
+    bench = world.bench(MemoryJournal(), FakeInstance(trapping), FakeInstance(trapping))
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    bench.link.receive("a")
+    await bench.settle()
+    bench.service._restart_due()
+    await bench.settle()
+    assert tries == [1, 2]
+    assert [text for _, text in bench.link.sent] == ["a"]
+
+
+async def test_memory_services_have_no_log():
+    bench = await running(FakeInstance(counting))
+    bench.link.receive("a")
+    await bench.settle()
+    assert await bench.journal.logs() == []
