@@ -235,7 +235,7 @@ class Service:
         self._ledger.error(error)
         if self._life.state not in (Lifecycle.RUNNING, Lifecycle.STARTING):
             return
-        self._life.refuse(error)
+        self._life.refuse(error, self._context.clock.monotonic())
         limits = self._context.limits
         delay_ms = min(
             limits.service_log_retry_ms * 2**self._log_retries, limits.service_log_retry_max_ms
