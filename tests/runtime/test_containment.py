@@ -183,7 +183,8 @@ async def test_a_status_that_raises_hides_no_other(monkeypatch):
 async def test_a_defect_while_a_frame_is_taken_in_replaces_the_instance(loop_errors, monkeypatch):
     await watched(loop_errors)
     bench = await running()
-    monkeypatch.setattr(bench.service._queue, "offer", raiser(KeyError("secret words")))
+    adapter = bench.service._connections._adapters["gateway"]
+    monkeypatch.setattr(adapter, "_offer", raiser(KeyError("secret words")))
     bench.link.receive("x")
     monkeypatch.undo()
     await bench.diagnostics.until(lambda: bench.codes().count("notice.lifecycle") == 2)
