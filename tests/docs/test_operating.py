@@ -10,8 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving.streams import served
 
 from yoi.cli.main import app
+from yoi.runtime.figures import RuntimeFigures
+from yoi.runtime.services import Services
+from yoi.runtime.worker_figures import WorkerFigures
 from yoi.serving import keys, tokens
 from yoi.serving.metrics import Metrics, UpstreamFigures
+from yoi.testing import ManualClock
 
 ROOT = Path(__file__).parents[2]
 OPERATE = (ROOT / "docs/how-to/operate.md").read_text(encoding="utf-8")
@@ -52,12 +56,14 @@ async def test_every_figure_is_explained_and_no_other():
         open_sockets = 0
 
     async with served() as everything:
-        text = Metrics(everything.hub, Listener(), UpstreamFigures).text().decode()
+        runtime = RuntimeFigures(Services(), WorkerFigures(ManualClock()))
+        text = Metrics(everything.hub, Listener(), UpstreamFigures, runtime).text().decode()
     made = {
         family.name for family in text_string_to_metric_families(text) if family.name[:4] == "yoi_"
     }
     named = set(re.findall(r"\b(yoi_[a-z_]+)", OPERATE))
-    assert {name for name in named if name.removesuffix("_total") not in made} == set()
+    ending = r"_(total|bucket)$"
+    assert {name for name in named if re.sub(ending, "", name) not in made} == set()
     told_elsewhere = {"yoi_build_info", "yoi_open_sockets", "yoi_refused_input"}
     assert {name for name in made if name not in named and f"{name}_total" not in named} == (
         told_elsewhere

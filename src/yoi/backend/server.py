@@ -28,7 +28,7 @@ from yoi.serving.health import Readiness, health_routes
 from yoi.serving.hub import Hub
 from yoi.serving.identity import AT_BACKEND, AT_METRICS, Identities
 from yoi.serving.keys import KeyStore, keys_file
-from yoi.serving.metrics import Metrics, RuntimeFigures, UpstreamFigures
+from yoi.serving.metrics import Families, Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.principals import Principal, operator
 from yoi.serving.review import begin_reviewing
 from yoi.serving.server import ObservationServer, bind
@@ -47,6 +47,7 @@ class Backend:
 
     `owner` is the id that the workspace's files must carry; None accepts any.
     `policy` None means what the tokens say; `commands` None means that no command is passed on.
+    `figures` are those of a runtime in the same process.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Backend:
         *,
         policy: ObservationPolicy | None = None,
         commands: CommandPort | None = None,
+        figures: Families | None = None,
         owner: str | None = None,
     ) -> None:
         self.url = ""
@@ -73,6 +75,7 @@ class Backend:
         self._limits = limits
         self._policy = ConfiguredPolicy() if policy is None else policy
         self._commands = commands
+        self._runtime_figures = figures
         self._sessions: Sessions | None = None
         self._upstreams: Upstreams | None = None
         self._running = contextlib.AsyncExitStack()
@@ -135,7 +138,7 @@ class Backend:
         readiness = Readiness()
         readiness.add("runtimes", self._why_not_ready)
         readiness.add("tokens", identities.why_not_ready)
-        metrics = Metrics(hub, server, self._figures)
+        metrics = Metrics(hub, server, self._figures, self._runtime_figures)
         app.router.routes.extend(health_routes(readiness, metrics, figures.admit))
         for source in self._sources.values():
             await source.start()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
+from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.observing import Observing
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
@@ -26,11 +27,13 @@ from yoi.runtime.service_manager import ServiceManager
 from yoi.runtime.service_spec import HostContext
 from yoi.runtime.services import Services
 from yoi.runtime.thread_bridge import Mailbox
+from yoi.runtime.worker_figures import WorkerFigures
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.types import Clock
+from yoi.workers.worker import Worker
 
 T = TypeVar("T")
 _RNG = random.random
@@ -45,6 +48,7 @@ class RuntimeParts:
     workers: WorkerManager
     assembler: Assembler
     observing: Observing
+    figures: RuntimeFigures
     secrets: WorkspaceSecrets
     sandbox: Sandbox
     scheduler: Scheduler
@@ -82,9 +86,13 @@ async def open_parts(
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
     observing = Observing(keys, services.statuses, clock, limits, services.ask_status)
     await opened.enter("the observed streams", _sampled(observing))
-    workers = WorkerManager(
-        journal, services, secrets, listen, clock, limits, observing.follow_workers
-    )
+    worker_figures = WorkerFigures(clock)
+
+    def follow(running: Sequence[Worker]) -> None:
+        observing.follow_workers(running)
+        worker_figures.follow(running)
+
+    workers = WorkerManager(journal, services, secrets, listen, clock, limits, follow)
     context = HostContext(
         turns=scheduler,
         mailbox=mailbox,
@@ -126,6 +134,7 @@ async def open_parts(
         workers=workers,
         assembler=assembler,
         observing=observing,
+        figures=RuntimeFigures(services, worker_figures),
         secrets=secrets,
         sandbox=sandbox,
         scheduler=scheduler,

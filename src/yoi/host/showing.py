@@ -63,7 +63,10 @@ async def through_backend(
         local,
         *await remote_sources(settings.runtimes, runtime.secrets, clock, limits),
     ]
-    async with Backend(workspace, shown, sources, clock, limits, owner=runtime.owner) as backend:
+    backend = Backend(
+        workspace, shown, sources, clock, limits, figures=runtime.figures, owner=runtime.owner
+    )
+    async with backend:
         yield Shown(backend.url, backend, backend_methods(backend, settings.runtime.id))
 
 
@@ -84,6 +87,7 @@ async def to_backends(
         clock,
         limits,
         runtime.owner,
+        runtime.figures,
     )
     async with listener:
         yield Shown(listener.url)

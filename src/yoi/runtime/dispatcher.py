@@ -11,6 +11,7 @@ from typing import Protocol
 from yoi.core.attempts import attempt_delay_ms
 from yoi.core.effects import Effect, Refused
 from yoi.core.gate import CommandGate
+from yoi.core.histogram import Histogram
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
 from yoi.errors import GuestTrapped, SandboxError, YoiError
@@ -102,6 +103,8 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._limits = limits
+        self.times = Histogram()
+        """How long the calls of the guest took."""
         self._handler: Handler | None = None
         self._scheduled = False
         self._memory_errors = 0  # in a row
@@ -163,6 +166,7 @@ class Dispatcher:
 
     def _turn(self, handler: Handler, events: list[QueuedEvent], budget_ms: int) -> None:
         result: list[Outcome] | YoiError
+        begun = self._clock.monotonic()
         try:
             result = handler.dispatch(events, budget_ms)
         except YoiError as exc:
@@ -170,7 +174,18 @@ class Dispatcher:
         except BaseException as exc:
             # A defect of ours, or a thread being torn down: never let a batch vanish.
             result = GuestTrapped("sandbox.trap", f"dispatch failed: {type(exc).__name__}: {exc}")
-        self._mailbox.post(self._settle, handler, events, result)
+        took = self._clock.monotonic() - begun
+        self._mailbox.post(self._returned, handler, events, result, took)
+
+    def _returned(
+        self,
+        handler: Handler,
+        events: list[QueuedEvent],
+        result: list[Outcome] | YoiError,
+        took: float,
+    ) -> None:
+        self.times.add(took)
+        self._settle(handler, events, result)
 
     def _settle(
         self, handler: Handler, events: list[QueuedEvent], result: list[Outcome] | YoiError

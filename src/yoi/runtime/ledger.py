@@ -39,6 +39,9 @@ class Ledger:
         limits: Limits = LIMITS,
     ) -> None:
         self.counters = Counters()
+        self.told: dict[str, int] = {"info": 0, "warning": 0, "error": 0}
+        """How many diagnostics there were by severity, those held back included."""
+        self.out_of_memory = 0
         self._service = service
         self._clock = clock
         self._listen = listen
@@ -58,6 +61,8 @@ class Ledger:
         **fields: Any,
     ) -> None:
         """Record a diagnostic; `scope` (`connection:NAME`) defaults to the service."""
+        self.told[severity] += 1
+        self.out_of_memory += code == "sandbox.memory"
         scope = f"service:{self._service}" if scope is None else self._qualified(scope)
         if self._flooding:
             self._tell_held_back()

@@ -10,7 +10,7 @@ from yoi.runtime.observing import Observing
 from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Check, Readiness, health_routes
 from yoi.serving.identity import AT_METRICS, AT_RUNTIME, Identities
-from yoi.serving.metrics import Metrics
+from yoi.serving.metrics import Families, Metrics
 from yoi.serving.principals import Principal
 from yoi.serving.review import begin_reviewing
 from yoi.serving.server import ObservationServer, bind
@@ -35,8 +35,10 @@ class RuntimeListener:
         clock: Clock,
         limits: Limits = LIMITS,
         owner: str | None = None,
+        figures: Families | None = None,
     ) -> None:
         self._observing = observing
+        self._figures = figures
         self._settings = settings
         self._readiness = Readiness()
         self._readiness.add("services", check)
@@ -80,7 +82,7 @@ class RuntimeListener:
             tls=tls,
             limits=self._limits,
         )
-        metrics = Metrics(self._observing.hub, server)
+        metrics = Metrics(self._observing.hub, server, runtime=self._figures)
         app.router.routes.extend(health_routes(self._readiness, metrics, figures.admit))
         await server.start(sock)
         running.push_async_callback(server.close)

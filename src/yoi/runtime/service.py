@@ -16,6 +16,7 @@ from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import ServiceStatus
 from yoi.runtime.containment import contained, contained_work
 from yoi.runtime.dead_letters import DeadLetter
+from yoi.runtime.service_figures import ServiceFigures
 from yoi.runtime.service_parts import ServiceParts
 from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
 from yoi.runtime.service_status import service_status
@@ -168,6 +169,17 @@ class Service:
             self._parts.loop_budget,
             self._ledger,
             self._context.clock,
+        )
+
+    @property
+    def figures(self) -> ServiceFigures:
+        """Return what is measured beside the status."""
+        return ServiceFigures(
+            dispatch=self._dispatcher.times,
+            memory_bytes=self._spec.authority.granted.memory_bytes
+            or self._context.limits.guest_memory_bytes,
+            out_of_memory=self._ledger.out_of_memory,
+            told=self._ledger.told,
         )
 
     @property

@@ -1,6 +1,6 @@
 """The figures of one process for Prometheus. Counters are plain numbers, read when it asks."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,9 @@ from yoi.serving.hub import Hub
 from yoi.version import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+Families = Callable[[], Iterable[Metric]]
+"""Figures of a part that this room does not know."""
 
 
 class Listener(Protocol):
@@ -51,7 +54,7 @@ class UpstreamFigures:
 
 
 class Metrics:
-    """The figures of a hub, the listener before it, and the upstreams behind it.
+    """The figures of a hub, the listener before it, and the upstreams or the runtime behind it.
 
     Each has its own registry, so that several can live in one process.
     """
@@ -61,10 +64,11 @@ class Metrics:
         hub: Hub,
         listener: Listener,
         upstreams: Callable[[], UpstreamFigures] | None = None,
+        runtime: Families | None = None,
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._registry)
-        self._registry.register(_Collected(hub, listener, upstreams))
+        self._registry.register(_Collected(hub, listener, upstreams, runtime))
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
@@ -77,10 +81,12 @@ class _Collected(Collector):
         hub: Hub,
         listener: Listener,
         upstreams: Callable[[], UpstreamFigures] | None,
+        runtime: Families | None,
     ) -> None:
         self._hub = hub
         self._listener = listener
         self._upstreams = upstreams
+        self._runtime = runtime
 
     def describe(self) -> Iterator[Metric]:
         # Nothing is asked for at registration: the parts may not be started yet.
@@ -95,6 +101,8 @@ class _Collected(Collector):
         yield from self._of_listener()
         if self._upstreams is not None:
             yield from _of_upstreams(self._upstreams())
+        if self._runtime is not None:
+            yield from self._runtime()
 
     def _of_hub(self) -> Iterator[Metric]:
         counters = self._hub.counters

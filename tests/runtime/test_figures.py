@@ -1,0 +1,201 @@
+"""What Prometheus is told of services and workers, and what the examples make of it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from tests.runtime.fakes import Bench, FakeInstance
+from tests.serving.streams import served
+from tests.workers.worlds import World, answers, tool
+
+from yoi.core.histogram import BOUNDS, Histogram
+from yoi.protocol import events as ev
+from yoi.protocol.ingress import TextFrame
+from yoi.protocol.outcomes import NO_COMMANDS, HandlerFailed, Reply
+from yoi.runtime.figures import RuntimeFigures
+from yoi.runtime.services import Services
+from yoi.runtime.worker_figures import WorkerFigures
+from yoi.serving.metrics import Metrics, UpstreamFigures
+from yoi.testing import ManualClock
+from yoi.workers.scripted import CallTool, Say
+
+PACKAGING = Path(__file__).parents[2] / "packaging"
+RULES = PACKAGING / "prometheus" / "yoi-rules.yml"
+DASHBOARD = PACKAGING / "grafana" / "yoi.json"
+_NAME = re.compile(r"\byoi_[a-z_]+")
+_MATCHER = re.compile(r"\b(yoi_[a-z_]+)\{([^}]*)\}")
+
+
+class _Asked(Collector):
+    def __init__(self, figures):
+        self._figures = figures
+
+    def describe(self):
+        return iter(())
+
+    def collect(self):
+        yield from self._figures()
+
+
+def families(figures):
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Asked(figures))
+    text = generate_latest(registry).decode()
+    return {one.name: one for one in text_string_to_metric_families(text)}
+
+
+def values(family, *, suffix="", **labels):
+    return [
+        one.value
+        for one in family.samples
+        if one.name == family.name + suffix and labels.items() <= one.labels.items()
+    ]
+
+
+def handler(event):
+    if not isinstance(event, TextFrame):
+        return NO_COMMANDS
+    if event.text == "bad":
+        return HandlerFailed("MemoryError", "", "plugin.py:7")
+    return Reply(event.text)
+
+
+async def serving(*texts):
+    bench = Bench([FakeInstance(handler)])
+    await bench.service.start()
+    bench.link.arrive()
+    for text in texts:
+        bench.link.receive(text)
+    await bench.settle()
+    services = Services()
+    services.put(bench.service)
+    return bench, RuntimeFigures(services, WorkerFigures(ManualClock()))
+
+
+async def test_a_service_is_counted():
+    bench, figures = await serving("a", "b")
+    found = families(figures)
+    assert values(found["yoi_services"], state="running") == [1]
+    assert values(found["yoi_services"], state="degraded") == [0]
+    assert values(found["yoi_service_healthy"], service="echo") == [1]
+    assert values(found["yoi_service_events"], suffix="_total", outcome="succeeded") == [3]
+    assert values(found["yoi_commands"], suffix="_total", outcome="done") == [2]
+    assert values(found["yoi_connection_down"], connection="gateway") == [0]
+    took = found["yoi_dispatch_seconds"]
+    assert values(took, suffix="_count") == values(took, suffix="_bucket", le="+Inf")
+    assert values(took, suffix="_count")[0] >= 1
+    assert values(found["yoi_guest_memory_limit_bytes"])[0] > 1 << 20
+    assert values(found["yoi_queue_capacity_events"]) == [64]
+    await bench.service.stop()
+    found = families(figures)
+    assert values(found["yoi_services"], state="stopped") == [1]
+    assert values(found["yoi_service_healthy"]) == [0]
+
+
+async def test_what_goes_wrong_is_counted():
+    _, figures = await serving("bad")
+    found = families(figures)
+    assert values(found["yoi_service_events"], suffix="_total", outcome="failed")[0] >= 1
+    assert values(found["yoi_guest_out_of_memory"], suffix="_total")[0] >= 1
+    assert values(found["yoi_diagnostics"], suffix="_total", severity="error")[0] >= 1
+
+
+async def test_a_worker_is_counted_with_how_long_a_person_is_waited_for():
+    script = answers([Say("let me"), CallTool("echo", '{"text":"hi"}')], [Say("done")])
+    async with World(script, [tool(approval="ask")]) as world:
+        figures = WorkerFigures(world.clock, failed=lambda: 2)
+        figures.follow([world.worker])
+        everything = RuntimeFigures(Services(), figures)
+        await world.worker.send("go")
+        await world.until(ev.ApprovalRequest)
+        since = figures.approval_since(world.worker.name)
+        world.clock.advance(90)
+        found = families(everything)
+        assert since is not None
+        assert values(found["yoi_worker_approvals"]) == [1]
+        assert values(found["yoi_worker_approval_age_seconds"]) == [90]
+        assert values(found["yoi_workers"], state="failed") == [2]
+        call = world.worker.status().approvals[0]
+        await world.worker.approve(call.id, approved=True, by="me")
+        await world.until_status("idle")
+        found = families(everything)
+        assert values(found["yoi_worker_approval_age_seconds"]) == [0]
+        assert values(found["yoi_worker_runs"], suffix="_total", result="finished") == [1]
+        assert values(found["yoi_worker_model_calls"], suffix="_total") == [2]
+        figures.follow([])
+        assert values(families(everything)["yoi_worker_approvals"]) == []
+
+
+def test_a_histogram_counts_each_value_once():
+    made = Histogram()
+    for seconds in (0.0005, 0.001, 0.3, 99.0):
+        made.add(seconds)
+    counted = dict(made.cumulative())
+    assert [counted[str(bound)] for bound in BOUNDS][:2] == [2.0, 2.0]
+    assert (counted["0.5"], counted["10.0"], counted["+Inf"]) == (3.0, 3.0, 4.0)
+
+
+@pytest.fixture
+async def exported():
+    """Every family of a whole host, with the values that its labels have."""
+
+    class Listener:
+        refused = {}
+        open_sockets = 0
+
+    _, figures = await serving("a", "bad")
+    async with served() as everything:
+        text = Metrics(everything.hub, Listener(), UpstreamFigures, figures).text().decode()
+    suffix = {"counter": "_total", "histogram": "_bucket"}
+    return {
+        one.name + suffix.get(one.type, ""): one for one in text_string_to_metric_families(text)
+    }
+
+
+def rules():
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    return group["rules"]
+
+
+def test_each_rule_can_page_somebody():
+    assert len({rule["alert"] for rule in rules()}) == len(rules())
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert set(rule["annotations"]) == {"summary", "action"}
+
+
+def expressions():
+    yield from ((rule["alert"], rule["expr"]) for rule in rules())
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+@pytest.mark.parametrize(("what", "expression"), list(expressions()))
+async def test_every_figure_in_the_examples_exists(what, expression, exported):
+    assert expression.count("(") == expression.count(")")
+    for name in _NAME.findall(expression):
+        assert name in exported, f"{what} names {name}"
+    for name, matchers in _MATCHER.findall(expression):
+        for label, value in re.findall(r'(\w+)="([^"]*)"', matchers):
+            samples = exported[name].samples
+            known = {one.labels.get(label) for one in samples}
+            assert not samples or value in known, f"{what}: {name} has no {label}={value}"
+
+
+async def test_a_label_in_a_summary_is_one_of_its_figures(exported):
+    for rule in rules():
+        had = {
+            label
+            for name in _NAME.findall(rule["expr"])
+            for one in exported[name].samples
+            for label in one.labels
+        }
+        named = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        if had:
+            assert named <= had | {"instance"}, rule["alert"]
