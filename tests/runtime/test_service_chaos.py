@@ -108,9 +108,9 @@ class World:
             for event in self.bench.service._queue.account("events").waiting:
                 if isinstance(event, TextFrame):
                     self.fates[event.text] += 1
-            count = clear()
-            self.discarded += count
-            return count
+            cleared = clear()
+            self.discarded += len(cleared)
+            return cleared
 
         self.bench.service._queue.clear = discard
         executor = self.bench.service._executor
