@@ -98,16 +98,19 @@ latest: $(PEERS_STAMP)
 # the newest. Each file is for Python 3.11 to 3.14 on every system.
 compile = $(LOCK)/bin/python -m uv --quiet --no-config pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	--no-emit-package yoi-pdk \
 	$(if $(UPGRADE),--upgrade)
 lock:
 	$(call new_venv,$(LOCK))
 	$(LOCK)/bin/python $(LOCKED) requirements/lock.txt
 	$(compile) pyproject.toml -o requirements/run.txt
-	$(compile) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(compile) pyproject.toml --all-extras -c requirements/run.txt -o requirements/models.txt
+	$(compile) pyproject.toml --group dev -c requirements/models.txt -o requirements/dev.txt
 	$(compile) --group bench -c requirements/run.txt -o requirements/bench.txt
 	$(compile) pyproject.toml --group fuzz -c requirements/run.txt -o requirements/fuzz.txt
 	$(compile) --group peers -o requirements/peers.txt
 	$(compile) --group lock -o requirements/lock.txt
+	$(compile) --group dist -o requirements/dist.txt
 
 # Minutes. Each script ends with one line of JSON.
 bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
@@ -122,6 +125,7 @@ bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
 	$(VENV)/bin/python benchmarks/fanout.py
 	$(VENV)/bin/python benchmarks/stalled.py
 	$(VENV)/bin/python benchmarks/resume.py
+	$(VENV)/bin/python benchmarks/cli_start.py
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
 compliance: $(STAMP)

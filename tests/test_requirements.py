@@ -11,15 +11,19 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-OWN = PROJECT["project"]["dependencies"]
+# What this checkout holds itself is installed from it, and in no lock.
+OWN = [one for one in PROJECT["project"]["dependencies"] if not one.startswith("yoi-pdk")]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 GROUPS = PROJECT["dependency-groups"]
 ASKED = {
     "run": OWN,
+    "models": [*OWN, *(one for extra in EXTRAS.values() for one in extra)],
     "dev": [*OWN, *GROUPS["dev"], *PROJECT["build-system"]["requires"]],
     "bench": GROUPS["bench"],
     "peers": GROUPS["peers"],
     "fuzz": GROUPS["fuzz"],
     "lock": GROUPS["lock"],
+    "dist": GROUPS["dist"],
 }
 ENTRY = re.compile(
     r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ]+)(?P<marker> ; [^\\]+)?"

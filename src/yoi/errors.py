@@ -433,6 +433,7 @@ CODES: dict[str, str] = {
     "worker.tool": "a tool's definition cannot be used",
     "worker.tool_call": "a tool call was refused or failed",
     "worker.notify_rate": "more notifications than the granted rate",
+    "worker.extra": "the library of the model's provider is not installed",
     "worker.secret": "a secret that a profile names is not there",
     # model
     "model.provider": "the model's provider failed or could not be reached",

@@ -23,7 +23,7 @@ def every_command():
         else:
             yield words
 
-    return list(walk(typer.main.get_command(cli.app), []))
+    return list(walk(typer.main.get_command(cli.command_line()), []))
 
 
 def test_the_commands_of_the_issue_are_there():
@@ -53,15 +53,52 @@ def test_version(yoi):
     assert yoi("--version").out.startswith("yoi 0.")
 
 
+HEAVY = {"wasmtime", "asyncio", "picows", "tomlkit", "ada_url", "cryptography", "pydantic"}
+"""What no command loads that only looks at files."""
+
+
+def loaded_by(*arguments, code="from yoi.cli.main import run; run(sys.argv[1:])"):
+    """Return the modules that `yoi ARGUMENTS` has loaded in a process of its own."""
+    code = f"import sys; {code}; print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    return set(ran.stderr.splitlines()[-1].split())
+
+
+def test_importing_yoi_loads_nothing_else():
+    names = loaded_by(code="import yoi")
+    assert {name for name in names if name.split(".")[0] == "yoi"} == {"yoi"}
+    assert not names & {"typer", "msgspec", "typing_extensions", *HEAVY}
+
+
+def test_the_version_loads_no_command():
+    names = loaded_by("--version")
+    assert not names & {"msgspec", "rich", "yoi.limits", "yoi.cli.plugin", *HEAVY}
+
+
 def test_help_imports_no_heavy_room():
     """Startup stays quick: `yoi --help` loads neither the engine nor the network nor rich."""
-    code = (
-        "import sys; from yoi.cli.main import run; run(['--help']); "
-        "print(sorted({'wasmtime', 'asyncio', 'picows', 'tomlkit', 'rich.table', 'ada_url'} "
-        "& set(sys.modules)), file=sys.stderr)"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stderr.strip() == "[]"
+    assert not loaded_by("--help") & {"rich.table", *HEAVY}
+
+
+def test_a_command_loads_what_it_needs(workspace):
+    names = loaded_by("plugin", "list", "-w", str(workspace))
+    assert "yoi.packages" in names
+    assert not names & {"yoi.cli.demo", "yoi.workers", "yoi.runtime", *(HEAVY - {"ada_url"})}
+    assert "rich.console" not in loaded_by("plugin", "list", "-w", str(workspace), "--json")
+
+
+def test_completion_offers_the_commands(monkeypatch):
+    """What the script of `yoi --install-completion` asks on each press of the tab key."""
+    monkeypatch.setenv("_YOI_COMPLETE", "complete_bash")
+    for typed, place, wanted in [("yoi pl", "1", "plugin"), ("yoi plugin di", "2", "disable")]:
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", place)
+        ran = subprocess.run(
+            [sys.executable, "-m", "yoi"], capture_output=True, text=True, check=False
+        )
+        assert ran.stdout.split() == [wanted]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from yoi.cli.exits import MEANING, Exit
-from yoi.cli.main import app
+from yoi.cli.main import command_line
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,7 +71,7 @@ def commands():
         else:
             yield words, command
 
-    return sorted(walk(typer.main.get_command(app), []), key=lambda one: one[0])
+    return sorted(walk(typer.main.get_command(command_line()), []), key=lambda one: one[0])
 
 
 def section(words, command):

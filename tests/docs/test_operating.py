@@ -9,7 +9,7 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 from tests.serving.streams import served
 
-from yoi.cli.main import app
+from yoi.cli.main import command_line
 from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.services import Services
 from yoi.runtime.worker_figures import WorkerFigures
@@ -36,7 +36,7 @@ HARDENED = {
 
 def command(words):
     """Return the command that `words` name and what is left of them; None where there is none."""
-    level, rest = typer.main.get_command(app), list(words)
+    level, rest = typer.main.get_command(command_line()), list(words)
     while rest and hasattr(level, "commands"):
         level = level.commands.get(rest[0])
         if level is None:

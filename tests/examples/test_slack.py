@@ -16,7 +16,8 @@ from tests.runtime.hosts import quiet_host
 from tests.slack.gateway import SlackGateway
 
 from yoi.host import Host
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages.edits import write_enablement
 from yoi.permissions import PermissionSet
 from yoi.runtime.workspace import operator_file
 from yoi.secrets import Settings, open_store

@@ -11,7 +11,8 @@ from tests.runtime.heard import Heard
 from tests.runtime.hosts import quiet_host
 
 from yoi.control.client import call
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages.edits import write_enablement
 from yoi.protocol.events import RunEnd
 from yoi.runtime.workspace import operator_file
 from yoi.types import InstanceName

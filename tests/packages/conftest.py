@@ -15,8 +15,8 @@ from yoi.packages import (
     add_to_store,
     read_package,
     resolve,
-    write_enablement,
 )
+from yoi.packages.edits import write_enablement
 from yoi.types import InstanceName
 
 TOML = (Path(__file__).parent / "echo.toml").read_text()

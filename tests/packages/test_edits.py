@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.errors import EnablementError, YoiError
-from yoi.packages import EnabledEntry, Enablement, remove_enablement, write_enablement
+from yoi.packages import EnabledEntry, Enablement
+from yoi.packages.edits import remove_enablement, write_enablement
 from yoi.permissions import PermissionSet
 from yoi.types import Digest, InstanceName
 

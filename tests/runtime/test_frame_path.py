@@ -21,13 +21,8 @@ from yoi.control.client import call
 from yoi.decisions.recording import enable
 from yoi.host import Host
 from yoi.limits import LIMITS
-from yoi.packages import (
-    EnabledEntry,
-    Store,
-    add_to_store,
-    read_package,
-    remove_enablement,
-)
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages.edits import remove_enablement
 from yoi.permissions import PermissionSet
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.service import Service

@@ -17,7 +17,8 @@ from tests.sandbox.conftest import run_on_guest_thread
 import yoi
 from yoi.errors import SandboxError
 from yoi.limits import LIMITS
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages.edits import write_enablement
 from yoi.permissions import PermissionKind, PermissionSet
 from yoi.runtime.hostcalls import OPERATIONS
 from yoi.runtime.paths import cache_dir

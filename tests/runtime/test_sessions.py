@@ -10,7 +10,8 @@ import pytest
 from tests.canary import Canaries
 from tests.runtime.test_frame_path import Workspace, gateway
 
-from yoi.packages import EnabledEntry, Store, read_package, write_enablement
+from yoi.packages import EnabledEntry, Store, read_package
+from yoi.packages.edits import write_enablement
 from yoi.protocol import lean
 from yoi.runtime.workspace import operator_file
 from yoi.secrets import Settings, open_store

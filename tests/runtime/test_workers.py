@@ -21,7 +21,8 @@ from yoi.control.client import call
 from yoi.errors import PermissionDenied
 from yoi.host import Host
 from yoi.limits import LIMITS
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package, write_enablement
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages.edits import write_enablement
 from yoi.permissions import Permission, PermissionKind, PermissionSet
 from yoi.protocol.events import RunEnd
 from yoi.runtime.workspace import operator_file

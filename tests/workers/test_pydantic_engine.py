@@ -257,7 +257,7 @@ async def test_no_key_is_ever_taken_from_the_environment(monkeypatch):
     assert caught.value.code == "worker.secret"
 
 
-@pytest.mark.parametrize("model", ["nobody:m", "bedrock:m", "openai-compatible:m", "anthropic:m"])
+@pytest.mark.parametrize("model", ["nobody:m", "bedrock:m", "openai-compatible:m"])
 async def test_a_model_that_can_not_be_built_says_why(model):
     with pytest.raises(WorkerError) as caught:
         make_engine(

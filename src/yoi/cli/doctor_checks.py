@@ -123,8 +123,7 @@ def workspace(place: Place) -> list[Finding]:
 def plugins(place: Place) -> list[Finding]:
     """Report packages that cannot be read, and enabled plugins that will not run."""
     from yoi.cli.pending import enablement
-    from yoi.packages import resolve
-    from yoi.runtime.workspace import inventory
+    from yoi.packages import inventory, resolve
 
     found = inventory(place.workspace)
     findings = [

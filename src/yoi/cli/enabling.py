@@ -208,7 +208,7 @@ def confirm(question: str) -> None:
 def _package(reference: str, workspace: Path) -> "tuple[Package, Path | None]":
     """Return the package, and its path where that must be copied into the store first."""
     from yoi.cli.sources import locate
-    from yoi.runtime.workspace import inventory
+    from yoi.packages import inventory
 
     return locate(reference, inventory(workspace))
 

@@ -1,60 +1,64 @@
 """`yoi`: joins the commands and turns what they raise into words and an exit status.
 
-Only cheap modules are imported here; each command imports the rooms it needs when it runs.
+Only cheap modules are imported here. A command line loads the module of its own command, which
+imports the rooms it needs when it runs.
 """
 
 import contextlib
+import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
 
-from yoi.cli import (
-    backend,
-    console,
-    demo,
-    doctor,
-    plugin,
-    runtime,
-    schemas,
-    secret,
-    serve,
-    service,
-    ticket,
-    token,
-    trust,
-    watch,
-    worker,
-)
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, report
 from yoi.errors import YoiError
 from yoi.version import __version__
 
-app = typer.Typer(
-    name="yoi",
-    help="Run WebSocket integrations that nobody has to trust.",
-    rich_markup_mode=None,
-    context_settings={"max_content_width": 100},
-)
-app.add_typer(plugin.app, name="plugin")
-app.command("serve")(serve.serve)
-app.command("runtime")(runtime.runtime)
-app.command("backend")(backend.backend)
-app.command("console")(console.console)
-app.add_typer(service.app, name="service")
-app.add_typer(worker.app, name="worker")
-app.add_typer(ticket.app, name="ticket")
-app.command("watch")(watch.watch)
-app.add_typer(secret.app, name="secret")
-app.add_typer(token.app, name="token")
-app.command("trust")(trust.trust)
-app.command("demo")(demo.demo)
-app.command("schema")(schemas.schema)
-app.command("doctor")(doctor.doctor)
+_COMMANDS = {
+    "plugin": "yoi.cli.plugin:app",
+    "serve": "yoi.cli.serve:serve",
+    "runtime": "yoi.cli.runtime:runtime",
+    "backend": "yoi.cli.backend:backend",
+    "console": "yoi.cli.console:console",
+    "service": "yoi.cli.service:app",
+    "worker": "yoi.cli.worker:app",
+    "ticket": "yoi.cli.ticket:app",
+    "watch": "yoi.cli.watch:watch",
+    "secret": "yoi.cli.secret:app",
+    "token": "yoi.cli.token:app",
+    "trust": "yoi.cli.trust:trust",
+    "demo": "yoi.cli.demo:demo",
+    "schema": "yoi.cli.schemas:schema",
+    "doctor": "yoi.cli.doctor:doctor",
+}
+"""Each command and what defines it: a group of commands where that is a Typer, else a function."""
+
+_COMPLETING = "_YOI_COMPLETE"
+"""Set by the completion scripts of `yoi --install-completion`."""
+
+
+def command_line(names: Iterable[str] = tuple(_COMMANDS)) -> typer.Typer:
+    """Return `yoi` with the commands `names`, loading the modules of these only."""
+    app = typer.Typer(
+        name="yoi",
+        help="Run WebSocket integrations that nobody has to trust.",
+        rich_markup_mode=None,
+        context_settings={"max_content_width": 100},
+    )
+    app.callback()(_yoi)
+    for name in names:
+        module, _, attribute = _COMMANDS[name].partition(":")
+        defined = getattr(importlib.import_module(module), attribute)
+        if isinstance(defined, typer.Typer):
+            app.add_typer(defined, name=name)
+        else:
+            app.command(name)(defined)
+    return app
 
 
 def _print_version(asked: bool) -> None:
@@ -63,7 +67,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _yoi(
     version: Annotated[
         bool,
@@ -80,7 +83,8 @@ def run(arguments: Sequence[str]) -> int:
     arguments = list(arguments) or ["--help"]
     as_json = _wants_json(arguments)
     try:
-        answer = typer.main.get_command(app).main(arguments, prog_name="yoi", standalone_mode=False)
+        program = typer.main.get_command(command_line(_needed(arguments)))
+        answer = program.main(arguments, prog_name="yoi", standalone_mode=False)
         sys.stdout.flush()
         return answer if isinstance(answer, int) else Exit.OK
     except YoiError as exc:
@@ -110,6 +114,13 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def _needed(arguments: Sequence[str]) -> Iterable[str]:
+    """Return the commands that `arguments` can mean: one, none for the version, or all."""
+    if arguments[0] in _COMMANDS and _COMPLETING not in os.environ:
+        return arguments[:1]
+    return () if arguments == ["--version"] else _COMMANDS
+
+
 def _wants_json(arguments: Sequence[str]) -> bool:
     before = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in before
@@ -118,7 +129,7 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 def _named(arguments: Sequence[str]) -> str:
     """Return `yoi` and the command words that exist, for the hint."""
     words = ["yoi"]
-    level: object = typer.main.get_command(app)
+    level: object = typer.main.get_command(command_line(_needed(arguments)))
     for word in arguments:
         found = getattr(level, "commands", {}).get(word)
         if found is None:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from yoi.display import printable
 
 if TYPE_CHECKING:
@@ -105,6 +103,8 @@ def json_line(data: Any) -> str:
 
 def plain(data: Any) -> Any:
     """Return `data` as JSON values; what JSON has no form for becomes its `str`."""
+    import msgspec
+
     return msgspec.to_builtins(data, str_keys=True, enc_hook=str)
 
 

@@ -12,6 +12,8 @@ from yoi.cli.output import Output
 from yoi.cli.pending import enablement, mention_pending
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from yoi.packages import Enablement, Inspection, Inventory, Package
 
 app = typer.Typer(help="Write, check, review and enable plugins.", rich_markup_mode=None)
@@ -66,8 +68,7 @@ def new(
 @app.command("list")
 def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the packages in the stores, what is enabled, and what is wrong with either."""
-    from yoi.cli import plugin_view
-    from yoi.runtime.workspace import inventory
+    from yoi.packages import inventory
 
     folder = workspace_folder(workspace)
     items = listing(inventory(folder), enablement(folder))
@@ -75,8 +76,15 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     pending = mention_pending(folder, output)
     output.show(
         {"workspace": str(folder), "items": items, "pending": pending},
-        lambda: plugin_view.overview(items),
+        lambda: _overview(items),
     )
+
+
+def _overview(items: list[dict[str, Any]]) -> "RenderableType":
+    # Imported here: programs read JSON, and rich takes a third of the time.
+    from yoi.cli import plugin_view
+
+    return plugin_view.overview(items)
 
 
 @app.command("show")
@@ -91,7 +99,7 @@ def show(
     from yoi.cli import plugin_view
     from yoi.cli.layout import lines
     from yoi.cli.sources import find_package, runs_in
-    from yoi.runtime.workspace import inventory
+    from yoi.packages import inventory
 
     folder = workspace_folder(workspace)
     package = find_package(reference, inventory(folder))

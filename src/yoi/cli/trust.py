@@ -222,9 +222,8 @@ def _plugin(
 ) -> "Sequence[RenderableType]":
     from yoi.cli import plugin_view
     from yoi.cli.sources import runs_in
-    from yoi.packages import difference, inspect
+    from yoi.packages import difference, inspect, inventory
     from yoi.permissions import PermissionSet, review
-    from yoi.runtime.workspace import inventory
 
     entry = _parsed(folder, content)
     before = PermissionSet() if decided is None else _parsed(folder, decided).granted

@@ -7,7 +7,8 @@ from yoi.decisions.file import operator_file
 from yoi.decisions.port import AccountDecisions
 from yoi.decisions.store import DecisionStore
 from yoi.errors import YoiError
-from yoi.packages import EnabledEntry, remove_enablement, write_enablement
+from yoi.packages import EnabledEntry
+from yoi.packages.edits import remove_enablement, write_enablement
 
 
 def plugin_entry(name: str) -> str:

@@ -14,7 +14,6 @@ from yoi.packages.declarations import (
 )
 from yoi.packages.difference import Difference, difference
 from yoi.packages.digest import is_digest, package_digest
-from yoi.packages.edits import remove_enablement, write_enablement
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.folder import LeftOut, exclusion
 from yoi.packages.inspection import Finding, Inspection, Status, Surface, eligibility, inspect
@@ -31,7 +30,7 @@ from yoi.packages.resolve import (
 )
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import PythonEntry
-from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store
+from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store, inventory
 from yoi.packages.templates import TEMPLATES, Created, create_from_template
 
 __all__ = [
@@ -76,15 +75,14 @@ __all__ = [
     "eligibility",
     "exclusion",
     "inspect",
+    "inventory",
     "is_digest",
     "pack",
     "package_digest",
     "read_package",
-    "remove_enablement",
     "resolve",
     "resolve_entry",
     "resolve_package",
     "schema_problems",
     "validate_config",
-    "write_enablement",
 ]

@@ -94,6 +94,11 @@ class Inventory:
         return found[0]
 
 
+def inventory(workspace: Path) -> Inventory:
+    """Return the packages in the workspace's store and in the person's own (P2: nothing runs)."""
+    return Inventory.of(Store.project(workspace), Store.user(os.environ, Path.home()))
+
+
 def _look(store: Store) -> tuple[list[Package], list[Unreadable]]:
     unreadable: list[Unreadable] = []
     try:

@@ -1,6 +1,5 @@
 """What a workspace asks the host to run, as far as the operator decided it."""
 
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,18 +13,13 @@ from yoi.decisions.port import Decisions, InForce
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.packages import Enablement, Inventory, ResolvedPlugin, Store, resolve
+from yoi.packages import Enablement, ResolvedPlugin, inventory, resolve
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
 from yoi.runtime.worker_profiles import workers_of
 from yoi.types import Clock, rfc3339
 from yoi.workers.profile import WorkerProfile
 
-__all__ = ["Plan", "WorkspacePlans", "inventory", "operator_file", "read_plan"]
-
-
-def inventory(workspace: Path) -> Inventory:
-    """Return the packages in the workspace's store and in the person's own (P2: nothing runs)."""
-    return Inventory.of(Store.project(workspace), Store.user(os.environ, Path.home()))
+__all__ = ["Plan", "WorkspacePlans", "operator_file", "read_plan"]
 
 
 @dataclass(frozen=True, slots=True)

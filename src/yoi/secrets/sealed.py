@@ -11,8 +11,6 @@ import secrets
 from dataclasses import dataclass
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from yoi.errors import SecretError
 from yoi.secrets.keys import Unlock
@@ -89,6 +87,9 @@ class Keys:
 
     def seal(self, content: bytes) -> bytes:
         """Return the file that holds `content`."""
+        # Imported here: most commands open no store.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(self.encryption).encrypt(nonce, content, self._header)
         document = Document(FORMAT, self.kind, self.salt, self.check, nonce, sealed)
@@ -96,6 +97,9 @@ class Keys:
 
     def unseal(self, document: Document) -> bytes:
         """Return the content; raises `secret.wrong_key` or `secret.tampered`."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self.require_for(document)
         try:
             return AESGCM(self.encryption).decrypt(document.nonce, document.sealed, self._header)

@@ -11,6 +11,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.types import Secret, SecretSource
 from yoi.workers.context import ModelInput, ToolOutputs, UserText
 from yoi.workers.engine import Engine
+from yoi.workers.extras import not_installed
 from yoi.workers.profile import SCRIPTED, ModelChoice, ScriptRule, WorkerProfile
 from yoi.workers.scripted import CallTool, Line, Say, ScriptedEngine
 
@@ -43,16 +44,18 @@ def _key(choice: ModelChoice, secrets: SecretSource) -> Secret | None:
 
 
 def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) -> Engine:
-    # Imported here: most hosts run no worker, and the library takes a second to load.
-    from pydantic_ai.exceptions import UserError
-    from pydantic_ai.models import Model, infer_model
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.profiles.openai import OpenAIModelProfile
-    from pydantic_ai.providers import Provider, infer_provider_class
-    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-    from pydantic_ai.settings import ModelSettings
+    provider_name, _, model_name = choice.model.partition(":")
+    # Imported here: most hosts run no worker, the library takes a second to load, and it is an
+    # extra, as each provider's own is.
+    try:
+        from pydantic_ai.exceptions import UserError
+        from pydantic_ai.models import Model, infer_model
+        from pydantic_ai.providers import Provider, infer_provider_class
+        from pydantic_ai.settings import ModelSettings
 
-    from yoi.workers.pydantic_engine import PydanticEngine
+        from yoi.workers.pydantic_engine import PydanticEngine
+    except ImportError as exc:
+        raise not_installed(choice.model, provider_name, str(exc)) from None
 
     def provider(name: str) -> Provider[Any]:
         made: Any = infer_provider_class(name)
@@ -72,10 +75,13 @@ def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) ->
         built: Provider[Any] = made(api_key=key.reveal(), **place)
         return built
 
-    provider_name, _, model_name = choice.model.partition(":")
     model: Model
     try:
         if provider_name == COMPATIBLE:
+            from pydantic_ai.models.openai import OpenAIChatModel
+            from pydantic_ai.profiles.openai import OpenAIModelProfile
+            from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
             if choice.base_url is None:
                 raise WorkerError("worker.profile", f"{COMPATIBLE} needs base_url")
             model = OpenAIChatModel(
@@ -90,7 +96,9 @@ def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) ->
             )
         else:
             model = infer_model(choice.model, provider)
-    except (UserError, ValueError, ImportError) as exc:
+    except ImportError as exc:
+        raise not_installed(choice.model, provider_name, str(exc)) from None
+    except (UserError, ValueError) as exc:
         raise WorkerError("worker.profile", f"model {choice.model}: {exc}") from None
     settings = ModelSettings(timeout=limits.llm_call_ms / 1000, max_retries=0)
     if choice.max_output_tokens is not None:
