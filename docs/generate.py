@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoi.cli import schemas
+from yoi.core import halts
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
 from yoi.packages import connections, declarations, enablement, manifest
@@ -214,6 +215,38 @@ def host_toml() -> str:
     )
 
 
+def connection_ends() -> str:
+    """Return docs/reference/connection-ends.md."""
+    lines = [
+        "# What ends a connection for good",
+        "",
+        "The host dials a connection again after nearly everything: a lost socket, an outage, a",
+        "server in trouble. Here is the rest, and what makes the host dial again. `halt` and",
+        "`revived_by` of `yoi service status --json` have the words of the first column and of the",
+        "list below.",
+        "",
+        "This page is generated from `src/yoi/core/halts.py`.",
+        "",
+        "| `halt` | why | dialled again after |",
+        "|---|---|---|",
+    ]
+    for halt, why in halts.WHY.items():
+        changes = ", ".join(f"`{one}`" for one in halts.Change if one in halts.REVIVED_BY[halt])
+        lines.append(f"| `{halt}` | {why} | {changes} |")
+    lines += ["", "| `revived_by` | what it is |", "|---|---|"]
+    lines += [f"| `{change}` | {how} |" for change, how in halts.HOW.items()]
+    lines += [
+        "",
+        f"401 and 403 end a connection after {Limits().unauthorised_dials} in a row, with the",
+        "usual pauses between them.",
+        "After 404 and 410 another URL of the plugin's is dialled at once, once in a row. A",
+        "`Retry-After` of a 429 or 503 is waited for, by connections and requests alike; a person",
+        "need not wait.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _tables(lines: list[str], tables: "Iterable[tuple[str, TableSpec[Any]]]") -> str:
     for heading, spec in tables:
         lines += ["", f"## {heading}", "", spec.about, "", *key_rows(spec)]
@@ -221,6 +254,7 @@ def _tables(lines: list[str], tables: "Iterable[tuple[str, TableSpec[Any]]]") ->
 
 
 PAGES = {
+    "connection-ends.md": connection_ends,
     "errors.md": errors,
     "headers.md": header_rules,
     "host-toml.md": host_toml,

@@ -227,6 +227,10 @@ class Limits:
     keepalive_max_ms: int = bound(600_000, "slower, and routers on the way forget the connection")
     pause_grace_max_ms: int = bound(60_000, "most servers give up on a stopped reader by then")
     backoff_limit_ms: int = bound(3_600_000, "the slowest reconnect a manifest may ask for")
+    unauthorised_dials: int = bound(
+        5, "answers of 401 or 403 in a row; then something has to change first"
+    )
+    fatal_statuses: int = bound(32, "HTTP statuses after which a connection is not dialled again")
     fatal_close_codes: int = bound(32, "close codes after which a connection is not dialled again")
     close_reason_bytes: int = bound(123, "RFC 6455 5.5.1")
 

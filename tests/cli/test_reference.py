@@ -56,6 +56,7 @@ JSON_OF = {
     "service list": "service-list.json",
     "service status": "service-status.json",
     "service restart": "service-restart.json",
+    "service reconnect": "service-reconnect.json",
     "service stop": "service-stop.json",
     "service dead-letters": "service-dead-letters.json",
     "service replay": "service-replay.json",

@@ -13,6 +13,7 @@ from tests.runtime.heard import Heard
 
 from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
+from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressPolicy
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
@@ -201,6 +202,13 @@ class FakeLink:
 
     def reauthorise(self) -> bool:
         return True
+
+    def revive(self, change: Change) -> bool:
+        self.log.append(f"revive {change}")
+        return False
+
+    def redial(self) -> None:
+        self.log.append("redial")
 
     def overflow(self) -> None:
         self.log.append("overflow")

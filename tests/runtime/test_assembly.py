@@ -163,6 +163,7 @@ CONNECTION = st.fixed_dictionaries(
         "pong_ms": TIMES,
         "pause_grace_ms": TIMES,
         "backoff": st.fixed_dictionaries({}, optional={"first_ms": TIMES, "max_ms": TIMES}),
+        "fatal_statuses": st.lists(st.sampled_from([200, 399, 400, 410, 599, 600])),
         "fatal_close_codes": st.lists(st.sampled_from([999, 1000, 1005, 1006, 1015, 4014, 5000])),
         "reconnect": st.fixed_dictionaries(
             {}, optional={"per_day": TIMES, "fresh_after": TIMES, "overlap_ms": TIMES}

@@ -44,6 +44,7 @@ def test_every_kind_has_its_class_and_attributes():
     assert error_event().code == "connection.refused"
     assert not error_event().reconnect_needed
     assert error_event("connection.reconnect_needed").reconnect_needed
+    assert (error_event().status, error_event(status=403).status) == (None, 403)
     for event in (denied_event("c1"), send_failed_event("c1")):
         assert (event.command_id, event.command) == ("c1", "websocket_send")
         assert event.message

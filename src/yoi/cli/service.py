@@ -73,6 +73,26 @@ def restart(name: Name, workspace: Workspace = None, as_json: Json = False) -> N
     _act("restart", name, workspace, as_json)
 
 
+@app.command("reconnect")
+def reconnect(
+    name: Name,
+    connection: Annotated[
+        str | None,
+        typer.Argument(metavar="[CONNECTION]", help="Which one; without it, each of the service."),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Dial a service's connections now, whatever they wait for or stopped at."""
+    from yoi.cli import service_view
+
+    answer = ask(workspace_folder(workspace), "service.reconnect", name=name, connection=connection)
+    names = [str(one) for one in answer["connections"]]
+    Output("service reconnect", as_json).show(
+        {"name": name, "connections": names}, lambda: service_view.reconnected(name, names)
+    )
+
+
 @app.command("stop")
 def stop(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
     """Drain and stop a service until it is restarted or the host is."""

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from yoi.cli.layout import Rows, age, lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
+from yoi.core.halts import HOW
 from yoi.errors import ControlError
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import (
@@ -209,6 +210,13 @@ def letter(one: DeadLetterView) -> RenderableType:
     return lines(parts)
 
 
+def reconnected(name: str, connections: Sequence[str]) -> RenderableType:
+    """Return which connections are dialled."""
+    if not connections:
+        return shown(f"{name} declares no connections")
+    return shown(f"{name} dials {', '.join(connections)}")
+
+
 def replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
     """Return what was queued again."""
     return shown(f"{many(len(event_ids), 'event')} queued again for {name}")
@@ -290,6 +298,9 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
                 "dim" if over else "red",
             )
         )
+    if link.halt is not None:
+        ways = [words for change, words in HOW.items() if change in link.revived_by]
+        notes.append(shown("    nothing is dialled until " + ", or ".join(ways).replace("`", "")))
     if link.next_dial_at is not None:
         notes.append(shown(f"    next dial {age(link.next_dial_at)}"))
     odd = [

@@ -20,6 +20,7 @@ from yoi.core.budget import Budget
 from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
 from yoi.core.frame_watch import Autoreply
+from yoi.core.halts import REVIVED_BY, Change, Halt
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.session_effects import (
     AbortCurrent,
@@ -127,7 +128,6 @@ class HostConnection:
         self._current: Session | None = None
         self._old: Session | None = None
         self._shut = False
-        self._barred = False  # stopped because policy took the grant away
         self._stopped = asyncio.Event()
         self._report = ConnectionReport(settings, sink, clock)
 
@@ -145,6 +145,7 @@ class HostConnection:
         An open session is closed first, or with overlap once its successor is open. What is dialled
         after a lost session is the target supplied last, unless it serves only once. Raises
         PermissionDenied where policy refuses the URL, and ConnectionFailure: `connection.no_url`,
+        `connection.unauthorised` (it is the target that the server refused for good),
         `connection.not_open` (the connection is being shut down); nothing has changed then.
         """
         if self._shut:
@@ -158,9 +159,19 @@ class HostConnection:
         chosen = target or self._own
         assert chosen is not None
         self._authorise(chosen.url).require()
+        now, before = self._now(), self._target
+        change = Change.OPEN if chosen == before else Change.TARGET
+        if self._machine.halt is not None and change not in REVIVED_BY[self._machine.halt]:
+            raise ConnectionFailure(
+                "connection.unauthorised",
+                f"the server refused {chosen.url.display} for good: open another URL, or wait for "
+                "a changed secret, a changed grant or a person",
+                name=self._settings.name,
+            )
         self._stopped.clear()
         self._target = chosen
-        now = self._now()
+        if before is not None and chosen.url.href != before.url.href:
+            self._machine.moved(now)
         if target is None:
             self._perform(self._machine.reopen(now))
         else:
@@ -264,27 +275,43 @@ class HostConnection:
         _require_close_code(code)
         self._perform(self._machine.stop(self._now(), code, reason))
 
+    def revive(self, change: Change) -> bool:
+        """Dial again where `change` is what the connection waits for; return whether it is."""
+        halt = self._machine.halt
+        if self._shut or halt is None or change not in REVIVED_BY[halt]:
+            return False
+        self.start()
+        return True
+
+    def redial(self) -> None:
+        """Dial now because a person asked: what is open is closed first, no pause is waited for.
+
+        Raises ConnectionFailure (`connection.not_open`) where it is being shut down.
+        """
+        if self._shut:
+            raise self._not_open()
+        self._stopped.clear()
+        self._perform(self._machine.demanded(self._now()))
+
     def reauthorise(self) -> bool:
         """Return whether policy, as it is now, still allows where this connection is or goes.
 
-        Where not, it is closed with 1012 (service restart) and not dialled again; one that policy
-        had refused before, and allows now, is dialled.
+        Where not, it is closed with 1012 (service restart) and not dialled again; one that waits
+        for another grant is dialled.
         """
         if self._target is None:
             return True
         decision = self._authorise(self._target.url)
-        state = self._machine.state
         if not decision.allowed:
-            if state not in _NOT_DIALLING:
-                self._barred = True
-                self.stop(1012, "no longer allowed")
+            if self._machine.state not in _NOT_DIALLING:
+                self._perform(
+                    self._machine.stop(self._now(), 1012, "no longer allowed", Halt.DENIED)
+                )
             self._report.refused(decision)
             return False
-        denied = (self._report.status.last_error_code or "").startswith("denied.")
-        if self._barred or (state is ConnectionState.FAILED and denied):
-            self._barred = False
+        denied = self._machine.halt is Halt.DENIED
+        if self.revive(Change.GRANT) and denied:
             self._report.allowed_again()
-            self.start()
         return True
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -423,6 +450,12 @@ class HostConnection:
     def _begin_dial(self) -> None:
         target = self._target
         assert target is not None, "the machine dials only where there is a URL"
+        if target.again is not None:
+            try:
+                self._target = target = target.again()
+            except YoiError as exc:
+                self._effects.extend(self._machine.dial_failed(self._now(), target.cleared(exc)))
+                return
         self._report.dialling(target.url)
         wall_ms = self._clock.wall_ms()
         if self._budget is not None:

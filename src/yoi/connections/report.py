@@ -9,6 +9,7 @@ from yoi.connections.session import Session
 from yoi.connections.sink import ConnectionSink
 from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
+from yoi.core.halts import REVIVED_BY
 from yoi.core.session_effects import (
     Announce,
     Closed,
@@ -66,7 +67,7 @@ class ConnectionReport:
                 status.gaps += 1
                 self._sink.gap(session, self.wall_ms(since), self.wall_ms(until), why)
             case Failed(error, retry_in_ms):
-                self._note_error(error.message, error.code)
+                self._note_error(error.message, error.code, error.fields.get("status"))
                 self._sink.failed(error, retry_in_ms)
             case Needed(session, why, attempt, retry_in_ms, fresh):
                 self._sink.reconnect_needed(session, why, attempt, retry_in_ms, fresh)
@@ -89,6 +90,7 @@ class ConnectionReport:
         """Policy allows what it refused: the refusal is no reason any more."""
         status = self.status
         status.last_error = status.last_error_code = status.last_error_at = None
+        status.last_error_status = None
 
     def none_open(self) -> None:
         """No session is open: nothing of the last one's socket is shown any more."""
@@ -113,6 +115,8 @@ class ConnectionReport:
         status.failures = machine.failures
         status.draining = machine.old
         status.reading_paused = machine.paused
+        status.halt = machine.halt
+        status.revived_by = [] if machine.halt is None else sorted(REVIVED_BY[machine.halt])
         status.reconnects = machine.reconnects
         for session in sessions:
             self.note_times(session)
@@ -121,9 +125,10 @@ class ConnectionReport:
         status.next_dial_at = self._at(machine.retry_at)
         return msgspec.structs.replace(status)
 
-    def _note_error(self, message: str, code: str) -> None:
+    def _note_error(self, message: str, code: str, answered: int | None = None) -> None:
         status = self.status
         status.last_error, status.last_error_code = message, code
+        status.last_error_status = answered
         status.last_error_at = rfc3339_ms(self._clock.wall_ms())
         self._down()
 

@@ -1,6 +1,7 @@
 """`DialTarget`: where one dial goes and what its handshake adds; it may hold secrets."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from yoi.display import printable
@@ -8,6 +9,9 @@ from yoi.errors import YoiError
 from yoi.limits import LIMITS
 from yoi.permissions import Url
 from yoi.permissions.headers import HeaderRefused, check_name, check_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SHORTEST_SECRET = 6
 _HIDDEN = "…"
@@ -27,6 +31,8 @@ class DialTarget:
     """Headers of the plugin's own; they carry no credentials."""
     inserted: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Headers with secrets that the grant allows there; they replace others of their name."""
+    again: "Callable[[], DialTarget] | None" = field(default=None, repr=False, compare=False)
+    """Makes it anew for a later dial: a secret may have changed. Raises YoiError."""
 
     def __post_init__(self) -> None:
         if self.url.scheme not in ("ws", "wss"):

@@ -21,7 +21,8 @@ never more than two sockets.
 
 from yoi.core.backoff import FullJitter
 from yoi.core.connection_state import AT_REST, NEXT, ConnectionState, Follow
-from yoi.core.dialling import DialPolicy, is_final
+from yoi.core.dialling import DialPolicy
+from yoi.core.halts import Halt, UpgradeAnswers
 from yoi.core.session import TAKEN_OVER, SessionEnd, SessionMachine, SessionState
 from yoi.core.session_effects import (
     Announce,
@@ -55,13 +56,17 @@ class ConnectionMachine:
         self.paused = False
         self.reconnects = 0
         self.retry_at: float | None = None
+        self.halt: Halt | None = None
+        """Why nothing is dialled any more, where that is so."""
         self._settings = settings
         self._limits = limits
         self._dials = DialPolicy(settings, backoff)
         self._current: SessionMachine | None = None
         self._old: SessionMachine | None = None
         self._successor = SuccessorMachine()
+        self._answers = UpgradeAnswers(settings, limits)
         self._follow = Follow.RETRY
+        self._stopping = Halt.STOPPED
         self._reason = OpenReason.FIRST
         """Why the next session begins."""
         self._ended: SessionEnd | None = None
@@ -99,12 +104,30 @@ class ConnectionMachine:
             return []
         first = self.state is ConnectionState.IDLE
         self._follow = Follow.RETRY
+        self._dials.forgive()
+        self._answers.forget()
         if self._dials.usable and (self._settings.open is Open.START or not first):
             return self._dial()
         if first:
             self._transition(ConnectionState.AWAITING)
             return []
         return self._ask()
+
+    def demanded(self, now: float) -> list[Effect]:
+        """A person wants a dial now: end what is open, wait no longer, begin what is at rest."""
+        self._dials.forgive()
+        self._dials.release(now)
+        self._answers.forget()
+        match self.state:
+            case ConnectionState.OPEN:
+                self._follow = Follow.DEMAND
+                return [*self._forget_successor(), *self.close(now, 1000, "asked for by a person")]
+            case ConnectionState.WAITING if self._dials.usable:
+                return [Disarm(Timer.RETRY), *self._dial()]
+            case ConnectionState.WAITING | ConnectionState.AWAITING:
+                return self._ask()
+            case _:
+                return self.start(now)
 
     def open(self, now: float, *, once: bool) -> list[Effect]:
         """Dial the URL that was just supplied, as soon as backoff and overlap allow.
@@ -113,6 +136,10 @@ class ConnectionMachine:
         """
         self._dials.supply(once=once)
         return self._begin(now)
+
+    def moved(self, now: float) -> None:
+        """The URL that comes next is another than the one before."""
+        self._dials.moved(now)
 
     def reopen(self, now: float) -> list[Effect]:
         """Dial the manifest's own URL again, as `open` does."""
@@ -130,9 +157,9 @@ class ConnectionMachine:
         session = self._closes()
         return [] if session is None else session.close(code, reason, paused=self.paused)
 
-    def stop(self, now: float, code: int, reason: str) -> list[Effect]:
-        """Close whatever there is and stay closed."""
-        self._follow = Follow.STOP
+    def stop(self, now: float, code: int, reason: str, halt: Halt = Halt.STOPPED) -> list[Effect]:
+        """Close whatever there is and stay closed, for the reason `halt`."""
+        self._follow, self._stopping = Follow.STOP, halt
         effects = self._forget_successor()
         if self._old is not None:
             effects += self._old.leave(code, reason, paused=self.paused)
@@ -196,6 +223,7 @@ class ConnectionMachine:
             effects += self._old.hand_over()
         self._transition(ConnectionState.OPEN)
         self._successor.go(Successor.UNWANTED)
+        self._answers.forget()
         self._current = SessionMachine(session, now, self._settings, self._limits)
         self._follow = Follow.RETRY
         if self._dials.last is not None:
@@ -209,15 +237,15 @@ class ConnectionMachine:
         return [*effects, *(self._current.pause() if self.paused else self._current.keep_alive())]
 
     def dial_failed(self, now: float, error: YoiError) -> list[Effect]:
-        """The dial failed; a denial by the grants is final until it is started again."""
+        """The dial failed: it is made again later, or ends the connection (core/halts.py)."""
         delay_ms = self._dials.fail(now, error)
-        if not is_final(error):
+        halt, error = self._answers.judge(error)
+        if halt is None:
             return [*self._again(now, error, delay_ms), *self._dials.escalate()]
         if self._successor.state is Successor.DIALLING:
             self._successor.go(Successor.DROPPED)
             return [Failed(error, None), *self._dials.escalate()]
-        self._transition(ConnectionState.FAILED)
-        return [Failed(error, None)]
+        return self._end(halt, error)
 
     def postponed(self, now: float, error: YoiError, wait_ms: float) -> list[Effect]:
         """The dial was not made: there is room for it in `wait_ms`. Nothing has failed."""
@@ -246,7 +274,9 @@ class ConnectionMachine:
         if session is None:
             return []
         proved = session.proved(now, delivered)
-        at_once = self._follow is Follow.RENEW and proved and session.settled(now)
+        at_once = self._follow is Follow.DEMAND or (
+            self._follow is Follow.RENEW and proved and session.settled(now)
+        )
         effects, self._ended = session.end(now, end, complete_until)
         self._dials.why = self._ended.why
         delay_ms = self._dials.judge(now, proved=proved)
@@ -256,13 +286,12 @@ class ConnectionMachine:
         self._follow = Follow.RETRY
         if end.code in self._settings.fatal_close_codes:
             effects += self._forget_successor()
-            self._transition(ConnectionState.FAILED)
             fatal = ConnectionFailure(
                 "connection.fatal_close",
                 f"the server closed with {end.code}, which the manifest declares fatal",
                 close_code=end.code,
             )
-            return [*effects, Failed(fatal, None)]
+            return [*effects, *self._end(Halt.FATAL_CLOSE, fatal)]
         if self._successor.state is Successor.DIALLING:
             # Its successor is on the way already: that is the next dial.
             self._transition(ConnectionState.CONNECTING)
@@ -404,12 +433,19 @@ class ConnectionMachine:
         self._transition(ConnectionState.CLOSING)
         return self._current
 
+    def _end(self, halt: Halt, error: YoiError) -> list[Effect]:
+        """Dial no more until something changes."""
+        self._transition(ConnectionState.FAILED)
+        self.halt = halt
+        return [Failed(error, None)]
+
     def _rest(self) -> None:
         """Stop, or wait in CLOSING for the old session to end first."""
         if self._old is None:
             if self.state is ConnectionState.OPEN:
                 self._transition(ConnectionState.CLOSING)
             self._transition(ConnectionState.STOPPED)
+            self.halt = self._stopping
         elif self.state is not ConnectionState.CLOSING:
             self._transition(ConnectionState.CLOSING)
 
@@ -417,3 +453,4 @@ class ConnectionMachine:
         if to not in NEXT[self.state]:
             raise YoiError("usage.internal", f"a connection cannot go from {self.state} to {to}")
         self.state = to
+        self.halt = None

@@ -6,7 +6,7 @@ IDLE ─start▶ CONNECTING ─dialled▶ OPEN ─close frame, either way▶ CLO
               │  │  ▼               ▼                               ▼
   AWAITING ◀─ WAITING ◀─────────────┴───────────────────────────────┤
    │  ▲          │                                                  │
-   └──┘        FAILED ◀─ refused by policy, or a fatal close code ──┤
+   └──┘        FAILED ◀─ what ends it for good: core/halts.py ──────┤
  needs a URL                                                        │
               STOPPED ◀─────────────── stop, from any state ────────┘
 """
@@ -35,6 +35,8 @@ class Follow(Enum):
     """Another, after the backoff."""
     RENEW = "renew"
     """Another at once, if the session proved itself."""
+    DEMAND = "demand"
+    """Another at once: a person asked for it."""
     STOP = "stop"
 
 

@@ -48,6 +48,7 @@ _NEXT = {
 }
 
 
+_GONE = frozenset({404, 410})
 _FINAL_DENIALS = frozenset({"denied.not_requested", "denied.not_granted", "denied.unsupported"})
 
 
@@ -66,6 +67,9 @@ class DialPolicy:
         self._backoff = backoff
         self._delay_ms = 0.0
         self._not_before = float("-inf")
+        self._gone = False
+        """Whether the last dial was answered that there is nothing at its URL."""
+        self._hastened = False
 
     # -- where -----------------------------------------------------------------------------------
 
@@ -77,6 +81,15 @@ class DialPolicy:
     def supply(self, *, once: bool) -> None:
         """Take note that the plugin supplied a URL; `once`: for one dial."""
         self._transition(Source.TICKET if once else Source.SUPPLIED)
+
+    def moved(self, now: float) -> None:
+        """Take note that the URL supplied is another one: after a 404 it is dialled at once.
+
+        Once in a row: URLs that all lead nowhere wait for the backoff.
+        """
+        if self._gone and not self._hastened:
+            self._hastened = True
+            self.release(now)
 
     def use_own(self) -> None:
         """Take note that the manifest's URL is wanted again."""
@@ -104,6 +117,7 @@ class DialPolicy:
         `error` has `retry_after_ms` where the server asked.
         """
         self.why = word_of(error)
+        self._gone = error.fields.get("status") in _GONE
         self.judge(now, proved=False)
         asked_ms = error.fields.get("retry_after_ms")
         if asked_ms is not None and asked_ms > self._delay_ms:
@@ -113,6 +127,7 @@ class DialPolicy:
     def forgive(self) -> None:
         """Forget earlier failures."""
         self.failures = 0
+        self._hastened = False
         self._backoff.reset()
 
     def hold(self, now: float, delay_ms: float) -> None:

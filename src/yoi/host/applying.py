@@ -49,8 +49,9 @@ class PlanApplier:
         plan = await asyncio.to_thread(self._plans.read)
         self.pending = plan.pending
         runtime = self._runtime
+        changed: frozenset[str] = frozenset()
         try:
-            await runtime.secrets.refresh()
+            changed = await runtime.secrets.refresh()
         except SecretError as exc:
             self._tell(exc)
         for problem in plan.diagnostics:
@@ -58,6 +59,9 @@ class PlanApplier:
         if any(isinstance(one.package.manifest.runtime, PythonRuntime) for one in plan.plugins):
             await self._prepare()
         applied = await runtime.manager.apply([runtime.assembler.spec(p) for p in plan.plugins])
+        if changed:
+            for service in runtime.services:
+                service.secrets_changed(changed)
         # After the services: a worker that goes on with a run finds its tools.
         await runtime.workers.apply(plan.workers)
         runtime.observing.settled = True

@@ -56,6 +56,7 @@ class HostMethods:
             "service.list": self._list,
             "service.status": self._status,
             "service.restart": self._restart,
+            "service.reconnect": self._reconnect,
             "service.stop": self._stop,
             "service.dead_letters": self._dead_letters,
             "service.replay": self._replay,
@@ -101,6 +102,11 @@ class HostMethods:
         service = self._services[params["name"]]
         await self._unless_long(service.restart())
         return msgspec.to_builtins(self._services.status(service.name))
+
+    async def _reconnect(self, params: dict[str, Any]) -> Any:
+        service = self._services[params["name"]]
+        names = service.reconnect(params.get("connection"))
+        return {"connections": names}
 
     async def _stop(self, params: dict[str, Any]) -> Any:
         service = self._services[params["name"]]

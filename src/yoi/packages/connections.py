@@ -189,6 +189,7 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
             backoff_first_ms=first,
             backoff_max_ms=longest,
             fatal_close_codes=frozenset(row["fatal_close_codes"]),
+            fatal_statuses=frozenset(row["fatal_statuses"]),
             open=row["open"],
             ready=row["ready"],
             last=row["last"],
@@ -435,6 +436,13 @@ CONNECTION = TableSpec(
             "fatal_close_codes",
             ListOf(Whole(1000, 4999)),
             f"after these it is not dialled again; at most {LIMITS.fatal_close_codes}",
+            default=(),
+        ),
+        Key(
+            "fatal_statuses",
+            ListOf(Whole(400, 599), LIMITS.fatal_statuses),
+            "HTTP statuses of the upgrade after which it is not dialled again; 401 and 403 end it "
+            f"by themselves after {LIMITS.unauthorised_dials} in a row",
             default=(),
         ),
         Key(

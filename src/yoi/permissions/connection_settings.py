@@ -122,6 +122,7 @@ class ConnectionSettings:
     backoff_first_ms: int = LIMITS.backoff_first_ms
     backoff_max_ms: int = LIMITS.backoff_max_ms
     fatal_close_codes: frozenset[int] = frozenset()
+    fatal_statuses: frozenset[int] = frozenset()
     open: Open = Open.START
     ready: Ready = Ready.TRAFFIC
     last: tuple[LastValue, ...] = ()
@@ -156,6 +157,7 @@ class ConnectionSettings:
         if len(self.last) > LIMITS.last_values:
             raise SettingRefused("last", f"has more than {LIMITS.last_values}", "too_large")
         _check_close_codes(self.fatal_close_codes)
+        _check_statuses(self.fatal_statuses)
 
     @property
     def where(self) -> str:
@@ -173,6 +175,16 @@ def _check_close_codes(codes: frozenset[int]) -> None:
             raise SettingRefused(
                 "fatal_close_codes", f"has {code}, not a close code that a server can send"
             )
+
+
+def _check_statuses(statuses: frozenset[int]) -> None:
+    if len(statuses) > LIMITS.fatal_statuses:
+        raise SettingRefused(
+            "fatal_statuses", f"has more than {LIMITS.fatal_statuses}", "too_large"
+        )
+    for status in sorted(statuses):
+        if not 400 <= status <= 599:
+            raise SettingRefused("fatal_statuses", f"has {status}, not a refusal: 400 to 599")
 
 
 def _check_subprotocols(names: tuple[str, ...]) -> None:

@@ -38,6 +38,7 @@ NOTICES: dict[str, str] = {
     "notice.request_recovered": "a request target that failed answers again",
     "notice.status": "the plugin reported its status",
     "notice.log": "the plugin printed or logged something",
+    "notice.reconnect": "a person asked for a connection to be dialled",
     "notice.regranted": "a service goes on under other grants",
     "notice.restart": "the plugin will be restarted",
     "notice.recovered": "a durable service goes on where its last host left it",

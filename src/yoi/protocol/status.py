@@ -24,6 +24,11 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     last_error_at: str | None = None
     down_since: str | None = None
     """Since when it should be open and is not: lost, refused, or not reached."""
+    last_error_status: int | None = None
+    """The HTTP status, where the server answered the upgrade with one."""
+    halt: str | None = None
+    """Why nothing is dialled any more; `revived_by` has what would change that."""
+    revived_by: list[str] = []
     close_code: int | None = None
     close_reason: str | None = None
     next_dial_at: str | None = None

@@ -174,7 +174,10 @@ class ConnectionAdapter:
             scope=f"connection:{self._name}",
             retry_in_ms=None if retry_in_ms is None else round(retry_in_ms),
         )
-        self._event(EventKind.ERROR, None, {"code": error.code, "message": error.message})
+        about: dict[str, Any] = {"code": error.code, "message": error.message}
+        if error.fields.get("status") is not None:
+            about["status"] = error.fields["status"]
+        self._event(EventKind.ERROR, None, about)
 
     def reconnect_needed(
         self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool

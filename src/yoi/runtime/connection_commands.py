@@ -14,7 +14,7 @@ from yoi.connections import DialTarget
 from yoi.core.frame_watch import Autoreply, FrameMatch
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.insertion import Insertion, insert_into
-from yoi.errors import ConnectionFailure, InsertionError
+from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError
 from yoi.permissions import JsonPointer, PointerFault, Url
 from yoi.protocol.session_commands import (
     ConnectionControl,
@@ -116,6 +116,11 @@ def _target(
             f"{command.connection} has no url in its manifest: name a url or handle to open",
             name=command.connection,
         )
+    return _filled(command, base, injector)
+
+
+def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) -> DialTarget:
+    """Return `base` with what `command` adds; it is filled in again for each later dial."""
     filled = injector.fill(
         {"headers": dict(command.headers), "query": dict(command.query)},
         command.insert,
@@ -123,16 +128,26 @@ def _target(
     )
     inserted = {place.split("/")[2].lower() for place in filled.places if "/headers/" in place}
     headers = _texts(filled.document["headers"])
+
+    def again() -> DialTarget:
+        try:
+            return _filled(command, base, injector)
+        except CaptureFailed:
+            # Its handle has expired; what it stood for may be good for longer.
+            return made
+
     try:
-        return DialTarget(
+        made = DialTarget(
             _with_query(base.url, _texts(filled.document["query"])),
             once=base.once,
             headers=tuple(item for item in headers.items() if item[0].lower() not in inserted),
             inserted=tuple(item for item in headers.items() if item[0].lower() in inserted),
+            again=again if command.insert else None,
         )
     except ValueError as exc:
         # The value itself may be a secret: only the rule that it broke is said.
         raise InsertionError("insert.place", f"no handshake may carry this: {exc}") from None
+    return made
 
 
 def _with_query(url: Url, query: Mapping[str, str]) -> Url:

@@ -5,10 +5,11 @@ is the work of the parts that this puts together (dispatcher, gate, executor, co
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from yoi.core.halts import Change
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
 from yoi.errors import GuestTrapped, JournalError, SandboxError, ServiceError, YoiError
 from yoi.permissions import permission_hash
@@ -120,6 +121,25 @@ class Service:
             self._note_state("restart asked for by a person")
             self._life.release()
             await self._bring_up()
+            self._connections.revive(Change.PERSON)
+
+    def reconnect(self, connection: str | None) -> list[str]:
+        """Dial `connection`, or each, at once because a person asked; return their names.
+
+        Raises ServiceError (`service.not_running`, `service.quarantined`) and ConnectionFailure
+        (`connection.unknown`).
+        """
+        self._running()
+        names = self._connections.redial(connection)
+        self._ledger.note(
+            "notice.reconnect", f"a person asked to dial {', '.join(names) or 'nothing'}"
+        )
+        return names
+
+    def secrets_changed(self, names: Collection[str]) -> None:
+        """Dial the connections that wait for a changed secret, where it is one of this service."""
+        if any(name in names for name in self._spec.authority.granted.secret_names):
+            self._connections.revive(Change.SECRET)
 
     async def stop(self, *, reason: str = "stopping") -> None:
         """Drain what is queued (bounded), close the connections, stop the guest."""

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import Masker
+from yoi.display import printable
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Url
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
@@ -121,6 +123,27 @@ class ServiceConnections:
         Returns the names of those that are refused.
         """
         return [name for name, handle in self._handles.items() if not handle.reauthorise()]
+
+    def revive(self, change: Change) -> list[str]:
+        """Dial the connections that wait for `change`; return their names."""
+        return [name for name, handle in self._handles.items() if handle.revive(change)]
+
+    def redial(self, name: str | None) -> list[str]:
+        """Dial the connection `name`, or each, because a person asked; return their names.
+
+        Raises ConnectionFailure (`connection.unknown`, `connection.not_open`).
+        """
+        declared = [spec.settings.name for spec in self._specs]
+        if name is not None and name not in declared:
+            raise ConnectionFailure(
+                "connection.unknown",
+                f"there is no connection {printable(name, 80)!r}; "
+                + (f"there are: {', '.join(declared)}" if declared else "none is declared"),
+            )
+        names = declared if name is None else [name]
+        for one in names:
+            self.handle(one).redial()
+        return names
 
     def tell_refused(self, names: Collection[str]) -> None:
         """Tell the operator why the connections `names` are refused."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from yoi.connections import ConnectionSink
+from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressPolicy
 from yoi.errors import YoiError
 from yoi.journal.log import Journal
@@ -97,6 +98,14 @@ class ConnectionHandle(ControlledConnection, Protocol):
 
     def reauthorise(self) -> bool:
         """Close with 1012 what policy no longer allows; return whether it is allowed."""
+        ...
+
+    def revive(self, change: Change) -> bool:
+        """Dial again where `change` is what the connection waits for; return whether it is."""
+        ...
+
+    def redial(self) -> None:
+        """Dial now because a person asked."""
         ...
 
     async def close(self, code: int, reason: str) -> None:

@@ -31,6 +31,10 @@ class HeldSecrets:
         """Return the version of `name`, for `rotate`; raises SecretError (`secret.missing`)."""
         return self._stored(name).version
 
+    def versions(self) -> dict[str, int]:
+        """Return the version of each secret, by name."""
+        return {name: one.version for name, one in self._held.items()}
+
     def refresh(self) -> frozenset[str]:
         """Read the store again and return the names whose values are new, changed or gone."""
         before, self._held = self._held, self._store.read_all()

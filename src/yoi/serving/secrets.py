@@ -23,15 +23,20 @@ class WorkspaceSecrets:
         self._decisions = decisions
         self._held: HeldSecrets | None = None
         self._fault: SecretError | None = None
+        self._seen: dict[str, int] = {}
 
-    async def refresh(self) -> None:
-        """Read the store again. Raises SecretError when it cannot be opened."""
+    async def refresh(self) -> frozenset[str]:
+        """Read the store again and return the names whose values changed since the last time.
+
+        Raises SecretError when it cannot be opened.
+        """
         try:
-            await asyncio.to_thread(self._refresh)
+            changed = await asyncio.to_thread(self._refresh)
         except SecretError as exc:
             self._fault = exc
             raise
         self._fault = None
+        return changed
 
     def get(self, name: str) -> Secret:
         """Return the secret `name`; SecretError `secret.missing`, or why the store is closed."""
@@ -56,7 +61,7 @@ class WorkspaceSecrets:
         found = (self.secret(name) for name in names)
         return Masker(secret for secret in found if secret is not None)
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> frozenset[str]:
         if self._held is None:
             store = open_store(
                 self._workspace, secret_settings(self._workspace, self._decisions), _NobodyToAsk()
@@ -66,6 +71,9 @@ class WorkspaceSecrets:
             self._held = held
         else:
             self._held.refresh()
+        before, self._seen = self._seen, self._held.versions()
+        both = before.keys() | self._seen.keys()
+        return frozenset(name for name in both if before.get(name) != self._seen.get(name))
 
 
 class _NobodyToAsk:

@@ -408,6 +408,12 @@ class ErrorEvent(_Failure):
         """Whether the plugin has to say where to dial."""
         return self.code == "connection.reconnect_needed"
 
+    @property
+    def status(self) -> int | None:
+        """The HTTP status with which the server refused the upgrade; None for another failure."""
+        status = self.payload.get("status")
+        return status if isinstance(status, int) else None
+
 
 class _CommandFailure(_Failure):
     __slots__ = ()

@@ -127,10 +127,16 @@ def binary_event(data: bytes, *, seq: int = 1, **about: Any) -> BinaryEvent:
 
 
 def error_event(
-    code: str = "connection.refused", message: str = "no address could be connected", **about: Any
+    code: str = "connection.refused",
+    message: str = "no address could be connected",
+    status: int | None = None,
+    **about: Any,
 ) -> ErrorEvent:
-    """Return the event of a connection that failed."""
-    return _made(ErrorEvent, "websocket_error", {"code": code, "message": message}, **about)
+    """Return the event of a connection that failed; `status` where the server answered with one."""
+    payload: dict[str, Any] = {"code": code, "message": message}
+    if status is not None:
+        payload["status"] = status
+    return _made(ErrorEvent, "websocket_error", payload, **about)
 
 
 def send_failed_event(

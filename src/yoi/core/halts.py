@@ -1,0 +1,98 @@
+"""What ends a connection for good, and what makes the host dial it again: one table. Sans-I/O.
+
+`docs/reference/connection-ends.md` is generated from it.
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from yoi.core.dialling import is_final
+from yoi.errors import ConnectionFailure, YoiError
+
+if TYPE_CHECKING:
+    from yoi.limits import Limits
+    from yoi.permissions.connection_settings import ConnectionSettings
+
+
+class Halt(StrEnum):
+    """Why the host dials a connection no more."""
+
+    STOPPED = "stopped"
+    DENIED = "denied"
+    FATAL_CLOSE = "fatal_close"
+    FATAL_STATUS = "fatal_status"
+    UNAUTHORISED = "unauthorised"
+
+
+class Change(StrEnum):
+    """What may make the host dial it again."""
+
+    OPEN = "open"
+    TARGET = "target"
+    SECRET = "secret"
+    GRANT = "grant"
+    PERSON = "person"
+
+
+_OUTSIDE = frozenset({Change.SECRET, Change.GRANT, Change.PERSON})
+REVIVED_BY: dict[Halt, frozenset[Change]] = {
+    Halt.STOPPED: frozenset({Change.OPEN, Change.TARGET, Change.PERSON}),
+    Halt.DENIED: frozenset({Change.OPEN, Change.TARGET, Change.GRANT, Change.PERSON}),
+    Halt.FATAL_CLOSE: _OUTSIDE | {Change.OPEN, Change.TARGET},
+    Halt.FATAL_STATUS: _OUTSIDE | {Change.TARGET},
+    Halt.UNAUTHORISED: _OUTSIDE | {Change.TARGET},
+}
+WHY: dict[Halt, str] = {
+    Halt.STOPPED: "the plugin said `websocket_stop`",
+    Halt.DENIED: "the grants do not allow it, or allow it no longer",
+    Halt.FATAL_CLOSE: "the server closed with one of `fatal_close_codes`",
+    Halt.FATAL_STATUS: "the server answered the upgrade with one of `fatal_statuses`",
+    Halt.UNAUTHORISED: "the server answered the upgrade with 401 or 403, several times in a row",
+}
+HOW: dict[Change, str] = {
+    Change.OPEN: "the plugin opens it (`websocket_open`)",
+    Change.TARGET: "the plugin opens it with another URL, handle, header or secret",
+    Change.SECRET: "a secret that the plugin may use is changed",
+    Change.GRANT: "the plugin's grants are changed",
+    Change.PERSON: "a person says `yoi service reconnect` or `yoi service restart`",
+}
+_REFUSED = frozenset({401, 403})
+
+
+class UpgradeAnswers:
+    """Judges failed dials: which of them end a connection, and as what."""
+
+    def __init__(self, settings: "ConnectionSettings", limits: "Limits") -> None:
+        self._settings = settings
+        self._most = limits.unauthorised_dials
+        self._refused = 0
+
+    def forget(self) -> None:
+        """A session has begun, or something has changed: earlier refusals say nothing now."""
+        self._refused = 0
+
+    def judge(self, error: YoiError) -> tuple[Halt | None, YoiError]:
+        """Return what a dial that failed with `error` ends as (None: it is tried again), and why.
+
+        `error` has `status` where the server answered with one.
+        """
+        status = error.fields.get("status")
+        if is_final(error):
+            return Halt.DENIED, error
+        if status in self._settings.fatal_statuses:
+            said = f"the server answered {status}, which the manifest declares fatal"
+            return Halt.FATAL_STATUS, _ended("connection.fatal_status", said, error)
+        if status not in _REFUSED:
+            return None, error
+        self._refused += 1
+        if self._refused < self._most:
+            return None, error
+        said = (
+            f"the server answered {status} again, {self._refused} times in all: nothing is dialled "
+            "until a secret, a grant or a person changes something"
+        )
+        return Halt.UNAUTHORISED, _ended("connection.unauthorised", said, error)
+
+
+def _ended(code: str, said: str, error: YoiError) -> ConnectionFailure:
+    return ConnectionFailure(code, said, hint=error.hint, status=error.fields["status"])

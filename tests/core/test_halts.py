@@ -1,0 +1,85 @@
+"""What ends a connection for good, what revives it, and how failed dials are judged."""
+
+import dataclasses
+
+import pytest
+from tests.core.test_connection import CLEAN, SETTINGS, machine, only, opened
+
+from yoi.core.connection_state import ConnectionState
+from yoi.core.halts import HOW, REVIVED_BY, WHY, Change, Halt, UpgradeAnswers
+from yoi.core.session_effects import CloseCurrent, Dial, Failed, Timer
+from yoi.errors import ConnectionFailure, PermissionDenied
+from yoi.limits import LIMITS
+
+
+def answered(status):
+    return ConnectionFailure("connection.handshake", f"{status}", hint="see", status=status)
+
+
+def test_each_end_has_words_and_a_person_can_change_each():
+    assert set(REVIVED_BY) == set(WHY) == set(Halt)
+    assert set(HOW) == set(Change)
+    assert all(Change.PERSON in changes for changes in REVIVED_BY.values())
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_few_refusals_of_the_credentials_end_it(status):
+    answers = UpgradeAnswers(SETTINGS, LIMITS)
+    refused = answered(status)
+    for _ in range(LIMITS.unauthorised_dials - 1):
+        assert answers.judge(refused) == (None, refused)
+    halt, error = answers.judge(refused)
+    assert (halt, error.code, error.fields["status"]) == (
+        Halt.UNAUTHORISED, "connection.unauthorised", status,
+    )  # fmt: skip
+    assert error.hint == "see"
+
+
+def test_what_went_well_or_changed_begins_the_count_anew():
+    answers = UpgradeAnswers(SETTINGS, LIMITS)
+    for _ in range(3):
+        for _ in range(LIMITS.unauthorised_dials - 1):
+            assert answers.judge(answered(401))[0] is None
+        answers.forget()
+
+
+def test_other_statuses_are_tried_again_unless_the_manifest_says_so():
+    answers = UpgradeAnswers(
+        dataclasses.replace(SETTINGS, fatal_statuses=frozenset({410, 503})), LIMITS
+    )
+    for status in (404, 429, 500):
+        assert [answers.judge(answered(status))[0] for _ in range(20)] == [None] * 20
+    assert answers.judge(answered(410))[0] is Halt.FATAL_STATUS
+    assert answers.judge(answered(503))[1].code == "connection.fatal_status"
+    assert answers.judge(PermissionDenied("denied.not_granted", "no"))[0] is Halt.DENIED
+
+
+def test_a_halted_connection_says_so_until_it_is_started_again():
+    made = machine(fatal_statuses=frozenset({410}))
+    made.start(0.0)
+    (failed,) = made.dial_failed(1.0, answered(410))
+    assert (made.state, made.halt) == (ConnectionState.FAILED, Halt.FATAL_STATUS)
+    assert failed == Failed(failed.error, None)
+    assert made.start(2.0) == [Dial()]
+    assert made.halt is None
+
+
+def test_a_stop_has_the_reason_it_was_made_for():
+    made = opened()
+    made.stop(1.0, 1012, "no longer allowed", Halt.DENIED)
+    made.ended(1.0, CLEAN, 0, 1.0)
+    assert (made.state, made.halt) == (ConnectionState.STOPPED, Halt.DENIED)
+
+
+def test_a_person_ends_what_is_open_and_waits_for_no_pause():
+    made = opened()
+    assert only(made.demanded(1.0), CloseCurrent)
+    effects = made.ended(1.5, CLEAN, 0, 1.5)
+    assert made.retry_at == 1.5
+    assert not only(effects, Failed)
+    for _ in range(9):
+        made.timer_fired(Timer.RETRY, 99.0, 0.0)
+        made.dial_failed(99.0, answered(500))
+    assert made.failures > 0
+    assert Dial() in made.demanded(100.0)
+    assert made.failures == 0
