@@ -29,10 +29,10 @@ endif
 
 # What `make evidence-short` runs, one after the other: minutes in all. Each is a target below that ends
 # with one line of JSON and fails where it found anything.
-EVIDENCE := chaos-short fuzz-short hostile-short
+EVIDENCE := chaos-short fuzz-short hostile-short crash-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock bench compliance chaos fuzz hostile evidence-short \
+.PHONY: setup demo test check peers latest lock bench compliance chaos fuzz hostile crash evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -143,6 +143,10 @@ fuzz: $(STAMP) $(FUZZ_STAMP)
 hostile: $(STAMP)
 	@$(VENV)/bin/python -m hostile.run
 
+# An hour: `kill -9` of a real host under load, CRASH_KILLS=1000 times. The last line is JSON (crash/README.md).
+crash: $(STAMP)
+	@$(VENV)/bin/python -m crash.run --kills $${CRASH_KILLS:-1000}
+
 evidence-short: $(STAMP) $(PEERS_STAMP)
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(EVIDENCE)
 
@@ -157,6 +161,10 @@ fuzz-short: $(STAMP)
 hostile-short: $(STAMP)
 	@echo "== sixty hostile plugins beside a neighbour"
 	@$(VENV)/bin/python -m hostile.run --sample 60
+
+crash-short: $(STAMP)
+	@echo "== fifty kills of a host under load, or three minutes"
+	@$(VENV)/bin/python -m crash.run --kills 50 --minutes 3
 
 format: $(STAMP)
 	$(VENV)/bin/python -m ruff format .

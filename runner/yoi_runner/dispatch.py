@@ -40,7 +40,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         else:
             event = event_from_json(_scan(text, 0)[0])
             answer, handler = on_event(event, ctx), handlers.name_of(event.kind)
-        return _general(_with_state(answer, handler, ctx), handler, head, bodies)
+        return _general(_with_state(answer, handler, ctx), handler, ctx, head, bodies)
 
     def dispatch(batch: str) -> str:
         (slice_ms, runs), at = _scan(batch, 0)
@@ -52,6 +52,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         last = sum([1 if run[0] == "e" else len(run[7]) for run in runs])
         ends = monotonic() + slice_ms / 1000 if last > 1 else 0.0
         room = _BATCH_CHARS
+        state.begin()
         short = False
         answer = event = None
         for run in runs:
@@ -71,7 +72,9 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                         answer = on_event(event, ctx)
                         handler = handlers.name_of(event.kind)
                     if state.staged:
-                        room -= _general(_with_state(answer, handler, ctx), handler, head, bodies)
+                        room -= _general(
+                            _with_state(answer, handler, ctx), handler, ctx, head, bodies
+                        )
                     elif type(answer) is Reply and len(text := answer.text) < _SHORT:
                         if not isascii(text):
                             text.encode()  # lone surrogates have no UTF-8: json.loads makes them
@@ -81,7 +84,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                     elif answer is None:
                         head.append(None)
                     else:
-                        room -= _general(answer, handler, head, bodies)
+                        room -= _general(answer, handler, ctx, head, bodies)
                 except MemoryError:
                     short = True  # what its traceback holds is given up first
                 except BaseException as exc:
@@ -115,7 +118,7 @@ def _with_state(answer: Any, handler: str, ctx: Context) -> list[Command]:
     return [*found, *(StateSet(key, value) for key, value in ctx.state.take())]
 
 
-def _general(answer: Any, handler: str, head: list[Any], bodies: list[str]) -> int:
+def _general(answer: Any, handler: str, ctx: Context, head: list[Any], bodies: list[str]) -> int:
     """Append any answer but a short lone reply; return its size in characters.
 
     Raises what the author is to read.
@@ -139,6 +142,9 @@ def _general(answer: Any, handler: str, head: list[Any], bodies: list[str]) -> i
             f"{handler} returned commands of {size} bytes; the bound is {_EVENT_CHARS}"
         )
     head.append(wired)
+    for command in found:
+        if type(command) is StateSet:
+            ctx.state.settle(command.key, command.value)
     return size
 
 

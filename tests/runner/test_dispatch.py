@@ -1,5 +1,7 @@
 """The guest's half of the lean codec, against the host's half (yoi.protocol.lean)."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from yoi.protocol.ingress import IngressEvent, TextFrame
 from yoi.protocol.outcomes import Commands, HandlerFailed
 from yoi.protocol.outcomes import Reply as HostReply
 from yoi.types import SessionId
-from yoi_pdk import Context, Plugin, Reply, Send, Status
+from yoi_pdk import Context, Plugin, Reply, Send, StateSet, Status
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -292,3 +294,34 @@ def test_what_an_interrupted_handler_staged_is_not_kept(monkeypatch):
     answer = make_dispatch(Kept(), ctx)(lean.encode_batch(events, 1000))
     (kept,) = lean.decode_answer(answer, events, NOW)
     assert [command.payload["key"] for command in kept.commands] == ["try2"]
+
+
+def test_an_event_finds_what_an_earlier_one_of_its_batch_keeps():
+    """The host hears of it only after the batch: a count must not lose what stands between."""
+    kept = {}
+
+    def host(op, argument):
+        (key, *rest) = json.loads(argument)
+        if op == "state.set":
+            kept[key] = rest[0]
+        return json.dumps({"ok": {"value": kept.get(key)}})
+
+    ctx = Context("test", print, host)
+
+    class Counting(Plugin):
+        def on_text(self, event, ctx):
+            if event.text == "by command":
+                return StateSet("n", ctx.state.get("n", 0) + 1)
+            ctx.state["n"] = ctx.state.get("n", 0) + 1
+            if event.text == "bad":
+                raise ValueError
+            return None
+
+    dispatch = make_dispatch(Counting(), ctx)
+    ctx.state.stage()
+    events = [frame(text, n) for n, text in enumerate(["a", "by command", "b", "bad"], 1)]
+    outcomes = lean.decode_answer(dispatch(lean.encode_batch(events, 1000)), events, NOW)
+    assert [one.commands[0].payload["value"] for one in outcomes[:3]] == [1, 2, 3]
+    kept["n"] = "3"
+    (again,) = lean.decode_answer(dispatch(lean.encode_batch(events[:1], 1000)), events[:1], NOW)
+    assert again.commands[0].payload["value"] == 4

@@ -13,7 +13,7 @@ from tests.runtime.test_service import command, running
 
 from yoi.core.lifecycle import Lifecycle
 from yoi.core.service_recovery import recover
-from yoi.errors import GuestTrapped, JournalError
+from yoi.errors import GuestTrapped, JournalError, WorkerError
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
 from yoi.protocol.ingress import EventKind, TextFrame
@@ -417,3 +417,25 @@ async def test_memory_services_have_no_log():
     bench.link.receive("a")
     await bench.settle()
     assert await bench.journal.logs() == []
+
+
+class StoppedWorkers(Workers):
+    async def notify(self, notification):
+        raise WorkerError("worker.stopped", "the host is stopping")
+
+
+async def test_a_notification_that_only_the_stop_has_ended_is_made_by_the_next_host():
+    """Effects: no notification is lost between two hosts."""
+    world, journal = World(), MemoryJournal()
+    told, world.workers = world.workers, StoppedWorkers()
+    bench = world.bench(journal, FakeInstance(counting))
+    await bench.service.start()
+    bench.link.arrive()
+    bench.link.receive("a")
+    await bench.settle()
+    await bench.service.stop()
+    world.workers = told
+    later = world.bench(journal, FakeInstance(counting))
+    await later.service.start()
+    await later.settle()
+    assert list(told.told) == [("session1.1", "n")]

@@ -135,7 +135,7 @@ def refusal(effect: Effect, error: YoiError) -> Refused:
     )  # fmt: skip
 
 
-def _forgotten(effect: Effect) -> None:
+def _forgotten(effect: Effect, code: str) -> None:
     """Keep nothing of it."""
 
 
@@ -148,8 +148,8 @@ class EffectLedger:
         self._counters = counters
         self._wall_ms = wall_ms
         self._limits = limits
-        self.settled: Callable[[Effect], None] = _forgotten
-        """Hears of each effect that has its end: a durable service writes it down."""
+        self.settled: Callable[[Effect, str], None] = _forgotten
+        """Hears of each effect that has its end, with the code of what went wrong."""
         self._waiting: dict[int, Effect] = {}
         # Records are kept as tuples: one is made per frame, and most are never looked at.
         self._records: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
@@ -179,18 +179,18 @@ class EffectLedger:
 
     def done(self, effect: Effect) -> None:
         """It happened."""
-        self._settle(effect, EffectState.DONE)
+        self._settle(effect, EffectState.DONE, "")
         self._counters.commands_done += 1
         self._record(effect.command_id, effect.event_id, effect.kind, "done", None, "")
 
     def failed(self, effect: Effect, error: YoiError) -> Refused:
         """It did not happen, because of `error`."""
-        self._settle(effect, EffectState.FAILED)
+        self._settle(effect, EffectState.FAILED, error.code)
         return self.refused(refusal(effect, error))
 
     def unknown(self, effect: Effect, error: YoiError) -> Refused:
         """It may have happened: it was interrupted by `error`."""
-        self._settle(effect, EffectState.UNKNOWN)
+        self._settle(effect, EffectState.UNKNOWN, error.code)
         return self.refused(refusal(effect, error))
 
     def refused(self, refused: Refused) -> Refused:
@@ -236,11 +236,11 @@ class EffectLedger:
             for command_id, event_id, kind, status, code, message, at_ms in self._records
         ]
 
-    def _settle(self, effect: Effect, to: EffectState) -> None:
+    def _settle(self, effect: Effect, to: EffectState, code: str) -> None:
         self._transition(effect, to)
         if self._waiting:
             self._waiting.pop(id(effect), None)
-        self.settled(effect)
+        self.settled(effect, code)
 
     def _record(
         self, command_id: str, event_id: str, kind: str, status: str, code: str | None, message: str

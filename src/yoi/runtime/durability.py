@@ -40,10 +40,6 @@ class Durability(Protocol):
         """Wait, for a bounded time, until every answer so far is written."""
         ...
 
-    def leave(self) -> None:
-        """The service stops: what has no end yet goes on at the next start, where it can."""
-        ...
-
     def keeps(self, event: QueuedEvent) -> bool:
         """Return whether `event` is still there after a restart of the host."""
         ...
@@ -60,9 +56,6 @@ class NoDurability:
         """Do nothing."""
 
     async def settled(self) -> None:
-        """Do nothing."""
-
-    def leave(self) -> None:
         """Do nothing."""
 
     def keeps(self, event: QueuedEvent) -> bool:
@@ -118,7 +111,6 @@ class LoggedDurability:
         if self._recovered:
             self._go_on(await self._writer.reopen())
         else:
-            self._outbox.stay()
             self._recover(await self._writer.open())
             self._recovered = True
         if self._alive is None:
@@ -130,10 +122,6 @@ class LoggedDurability:
             async with asyncio.timeout(self._limits.drain_ms / 1000):
                 while self._outbox.pending and self._writer.picture is not None:
                     await self._writer.turned()
-
-    def leave(self) -> None:
-        """Let what can be repeated and has not ended go on at the next start."""
-        self._outbox.leave()
 
     def keeps(self, event: QueuedEvent) -> bool:
         """Return whether the log has `event`."""

@@ -93,21 +93,12 @@ class DurableOutbox:
         self._limits = limits
         self.pending: dict[str, QueuedEvent] = {}
         """Events whose answers are not committed yet, by id, in handled order."""
-        self._leaving = False
         executor.effects.settled = self.settled
 
     @property
     def has_room(self) -> bool:
         """Return whether more events may be handed over: their answers have room to wait."""
         return len(self.pending) < self._limits.outbox_events and not self._writer.busy
-
-    def stay(self) -> None:
-        """The service starts: every end is written."""
-        self._leaving = False
-
-    def leave(self) -> None:
-        """The service stops: what can be repeated and has not ended goes on at the next start."""
-        self._leaving = True
 
     def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
         """Write the answer to `event`, then carry out `effects`."""
@@ -132,17 +123,20 @@ class DurableOutbox:
             await written
         return [*refused, *await self._executor.answered(event, left)]
 
-    def settled(self, effect: Effect) -> None:
-        """Write how `effect` has ended, where the log waits for that."""
+    def settled(self, effect: Effect, code: str) -> None:
+        """Write how `effect` has ended, where the log waits for that.
+
+        What only the stop of this host has ended, and can be repeated, goes on in the next one.
+        """
         picture = self._writer.picture
         if picture is None:
             return
         if (effect.event_id, effect.command_id) not in picture.unsettled:
             return
-        if self._leaving and _is_repeatable(effect):
+        if code in _STOPS and _is_repeatable(effect):
             return
         outcome: Outcome = _OUTCOMES[effect.state]
-        self._writer.put(Effected(effect.event_id, effect.command_id, outcome))
+        self._writer.put(Effected(effect.event_id, effect.command_id, outcome, code))
 
     def take_back(self, event_ids: Sequence[str]) -> list[QueuedEvent]:
         """Return those of the events whose answers are pending, and forget all that are."""
@@ -210,6 +204,7 @@ def _resolve(written: "asyncio.Future[None]") -> None:
         written.set_result(None)
 
 
+_STOPS = frozenset({"service.stopping", "worker.stopped"})
 _OUTCOMES: dict[EffectState, Outcome] = {
     EffectState.DONE: "done",
     EffectState.FAILED: "failed",

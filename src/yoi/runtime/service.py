@@ -350,7 +350,6 @@ class Service:
         await self._connections.closed()
         await self._retire_instance()
         await self._spec.calls.gone()
-        self._durability.leave()
         self._executor.stop()
         await self._durability.close()
         cleared = [one for one in self._queue.clear() if not self._durability.keeps(one)]

@@ -77,7 +77,7 @@ class ServiceLog:
         """
         name = f"service:{service}"
         for _ in range(_FENCE_TRIES):
-            picture = await _folded(journal, name, service, limits)
+            picture = await folded(journal, name, service, limits)
             made = cls(service, journal, clock, limits, picture, failed)
             begun = Begun(service, clock.wall_ms(), max(epoch, picture.epoch))
             try:
@@ -248,7 +248,10 @@ class ServiceLog:
 _FENCE_TRIES = 5
 
 
-async def _folded(journal: Journal, name: str, service: str, limits: Limits) -> ServicePicture:
+async def folded(
+    journal: Journal, name: str, service: str, limits: Limits = LIMITS
+) -> ServicePicture:
+    """Return what the log `name` of `service` adds up to. Raises JournalError."""
     fold = ServiceFold(service, limits)
     after = 0
     while records := await journal.read(name, after, limits.journal_batch):

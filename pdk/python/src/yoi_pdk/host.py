@@ -63,11 +63,13 @@ class State:
     In `start` it is kept at once. `StateSet` in an answer does the same.
     """
 
-    __slots__ = ("_call", "_staged", "staged")
+    __slots__ = ("_call", "_settled", "_staged", "staged")
 
     def __init__(self, call: HostCall) -> None:
         self._call = call
         self._staged: dict[str, Any] | None = None
+        self._settled: dict[str, str] = {}
+        """What earlier events of the same batch keep: the host hears of it after the batch."""
         self.staged = False
         """Whether the handler that runs has set something."""
 
@@ -75,6 +77,8 @@ class State:
         """Return what is kept under `key`, or `default` when there is nothing."""
         if self.staged and self._staged is not None and key in self._staged:
             text = self._staged[key]
+        elif key in self._settled:
+            text = self._settled[key]
         else:
             text = ask(self._call, "state.get", key)["value"]
         return default if text is None or text == "null" else json.loads(text)
@@ -116,6 +120,15 @@ class State:
     def stage(self) -> None:
         """Have everything that is set from now on kept with its event. Called by the runner."""
         self._staged = {}
+
+    def settle(self, key: str, value: Any) -> None:
+        """Let later events of the batch find `value`. Called by the runner."""
+        self._settled[key] = json.dumps(value)
+
+    def begin(self) -> None:
+        """A new batch: the host has heard of everything. Called by the runner."""
+        if self._settled:
+            self._settled = {}
 
     def take(self) -> list[tuple[str, Any]]:
         """Return what the handler set, as keys and values, and forget it. Called by the runner."""
