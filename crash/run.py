@@ -1,4 +1,4 @@
-"""Kill a real host under load, again and again: python -m crash.run [--kills N] [--minutes M] [--seed N]
+"""Kill a real host under load, again and again: python -m crash.run [--kills N] [--minutes M]
 
 One plugin with `durability = "disk"` signs in at a gateway, answers each frame, counts in its state
 and tells a worker. After each `kill -9` the log is read. The last line is JSON; exit status 1 when
