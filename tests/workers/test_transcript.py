@@ -31,6 +31,7 @@ ASKED = it.ApprovalAsked(at_ms=1, call_id="c")
 STARTED = it.ToolStart(at_ms=1, call_id="c")
 END = it.RunEnd(at_ms=1, result="finished")
 SUM = it.CompactionAsked(at_ms=1, instruction="sum up")
+ASIDE = it.SetAside(at_ms=1, places=[1], reason="r", by="host")
 OPEN = [CONFIG, INPUT, START]
 
 
@@ -47,7 +48,10 @@ def decided(approved):
         [CONFIG, INPUT, it.RunStart(at_ms=1, kind="user_send", takes=[1])],
         [*OPEN, it.RunStart(at_ms=1, kind="user_send", takes=[2])],
         [*OPEN, CONFIG],
-        [*OPEN, SUM],
+        [*OPEN, said(CALL), SUM],
+        [it.Uncompacted(at_ms=1, by="a", place=1)],
+        [it.Restored(at_ms=1, by="a", places=[1])],
+        [ASIDE, ASIDE],
         [*OPEN, said(CALL), END],
         [*OPEN, said(CALL), said()],
         [*OPEN, said(CALL, CALL)],

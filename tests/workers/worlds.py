@@ -73,6 +73,7 @@ class World:
         limits: Limits = LIMITS,
         max_turns: int = 10,
         instructions: str = "be brief",
+        **more: Any,
     ) -> None:
         self.clock = ManualClock()
         self.journal = journal or MemoryJournal()
@@ -90,11 +91,13 @@ class World:
             limits=limits,
             sleep=self._sleep,
             rng=lambda: 0.5,
+            **{"agains": 0, **more},
         )
         self.worker = self._made()
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.clock.advance(seconds)
 
     def _made(self) -> Worker:
         worker = Worker(self.setup)

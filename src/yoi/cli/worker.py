@@ -98,6 +98,33 @@ def compact(name: Name, workspace: Workspace = None, as_json: Json = False) -> N
     _act("compact", name, workspace, as_json)
 
 
+@app.command("uncompact")
+def uncompact(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Undo the worker's last summary: its model reads what the summary replaced again."""
+    from yoi.cli import worker_view
+
+    undone = ask(workspace_folder(workspace), "worker.uncompact", name=name)
+    Output("worker uncompact", as_json).show(
+        {"name": name, "seq": undone["seq"]}, lambda: worker_view.undone(name, undone["seq"])
+    )
+
+
+@app.command("restore")
+def restore(
+    name: Name,
+    item: Annotated[int, typer.Argument(min=1, metavar="ITEM", help="The item's place.")],
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Send the text of an item again that was set aside."""
+    from yoi.cli import worker_view
+
+    ask(workspace_folder(workspace), "worker.restore", name=name, item=item)
+    Output("worker restore", as_json).show(
+        {"name": name, "item": item}, lambda: worker_view.restored(name, item)
+    )
+
+
 @app.command("approve")
 def approve(
     name: Name,
@@ -134,6 +161,9 @@ def history(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what happens next.")
     ] = False,
+    as_sent: Annotated[
+        bool, typer.Option("--as-sent", help="Print what its model would be asked now instead.")
+    ] = False,
     workspace: Workspace = None,
     as_json: JsonLines = False,
 ) -> None:
@@ -143,6 +173,12 @@ def history(
 
     folder = workspace_folder(workspace)
     output = Output("worker history", as_json)
+    if as_sent:
+        if follow or after:
+            raise UsageError("usage.arguments", "--as-sent goes with neither --follow nor --after")
+        for message in _messages(folder, name):
+            output.line(message, lambda m=message: worker_view.message(m))  # type: ignore[misc]
+        return
     if not follow:
         for item in _items(folder, name, after):
             output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]
@@ -160,6 +196,17 @@ def _items(folder: Path, name: str, after: int) -> Iterator[dict[str, Any]]:
     while items := ask(folder, "worker.history", name=name, after=after)["items"]:
         yield from items
         after = items[-1]["seq"]
+
+
+def _messages(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Yield what the model would be asked now: first the instructions and tools, then messages."""
+    after = 0
+    answer = ask(folder, "worker.as_sent", name=name)
+    yield {"role": "system", "text": answer["instructions"], "tools": answer["tools"]}
+    while page := answer["page"]:
+        yield from page
+        after += len(page)
+        answer = ask(folder, "worker.as_sent", name=name, after=after)
 
 
 def _result_of(folder: Path, name: str, seq: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from yoi.cli.output import shown
 from yoi.display import printable
 from yoi.errors import ControlError
 from yoi.protocol.events import ApprovalRequestData
+from yoi.types import rfc3339
 from yoi.workers.worker import WorkerStatus
 
 _STYLES = {"running": "green", "idle": "", "paused": "yellow", "stopped": "red"}
@@ -69,6 +71,14 @@ def details(worker: WorkerStatus) -> RenderableType:
         rows.insert(1, ("paused by", shown(worker.paused_by, style="yellow")))
     if worker.run is not None:
         rows.insert(1, ("run", shown(f"{worker.run}, turn {worker.turn}")))
+    if worker.set_aside:
+        places = ", ".join(map(str, worker.set_aside))
+        rows.append(
+            ("set aside", shown(f"item {places}: yoi worker restore {worker.name} ITEM", 1024))
+        )
+    if worker.again_at_ms is not None:
+        again = datetime.fromtimestamp(worker.again_at_ms / 1000, UTC)
+        rows.append(("tried again", shown(rfc3339(again), 64)))
     if worker.last_error is not None:
         rows.append(("last error", shown(worker.last_error, 1024, "red")))
     parts: list[RenderableType] = [Text(printable(worker.name), style="bold"), pairs(rows)]
@@ -98,6 +108,22 @@ def asked(name: str, verb: str) -> RenderableType:
 def decided(call: ApprovalRequestData, *, approved: bool) -> RenderableType:
     """Say what was decided."""
     return shown(f"{'approved' if approved else 'denied'}: {call.name} ({call.id})")
+
+
+def undone(name: str, seq: int) -> RenderableType:
+    """Say that a summary is undone."""
+    return shown(f"undone: the summary at item {seq}; {name} reads what it had replaced")
+
+
+def restored(name: str, place: int) -> RenderableType:
+    """Say that a text is sent again."""
+    return shown(f"restored: {name} is sent item {place} again")
+
+
+def message(entry: Mapping[str, Any]) -> RenderableType:
+    """Return one message of what a model is asked on one line."""
+    rest = {key: value for key, value in entry.items() if key != "role"}
+    return shown(f"{entry.get('role', '?'):>9} {json.dumps(rest, ensure_ascii=False)}", 4096)
 
 
 def item(entry: Mapping[str, Any]) -> RenderableType:

@@ -4,7 +4,8 @@
 no store; the engines send exactly what it returns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -61,48 +62,97 @@ _OUTSIDE_SUMMARY_HEAD = (
 )
 
 
+class Heard(NamedTuple):
+    """One message, and the places of the items that made it."""
+
+    message: Message
+    places: tuple[int, ...]
+    is_summary: bool = False
+
+
 def model_input(history: Iterable[Stored]) -> ModelInput:
     """Return what the model is asked after `history`.
 
     A history and the same history without what a compaction replaced give the same result.
     """
+    items = tuple(history)
     instructions = ""
     tools: tuple[ToolSpec, ...] = ()
-    inputs: dict[int, it.UserInput | it.SystemItem] = {}
-    messages: list[Message] = []
-    summing_up = False
-    for seq, item in history:
+    asked: it.CompactionAsked | None = None
+    for _, item in items:
         match item:
             case it.Configured():
                 instructions = item.instructions
                 # What the operator denies is not offered.
                 tools = tuple(spec for spec in item.tools if spec.approval != "deny")
+            case it.CompactionAsked():
+                asked = item
+            case it.CompactionFailed() | it.Compaction():
+                asked = None
+            case _:
+                pass
+    messages = [heard.message for heard in conversation(items)]
+    if asked is not None:
+        covered = messages[: asked.covers or len(messages)]
+        messages = [*covered, UserText(asked.instruction)]
+    return ModelInput(instructions, tools, tuple(messages), may_call=asked is None)
+
+
+def conversation(history: Iterable[Stored]) -> list[Heard]:
+    """Return the messages of `history`, each with where it comes from."""
+    items = tuple(history)
+    aside, undone = _left_out(items)
+    inputs: dict[int, it.UserInput | it.SystemItem] = {}
+    found: list[Heard] = []
+    for seq, item in items:
+        match item:
             case it.UserInput() | it.SystemItem():
                 inputs[seq] = item
             case it.RunStart():
-                messages += [_heard(taken, inputs.pop(taken)) for taken in item.takes]
+                for taken in item.takes:
+                    # Some of what it took may be covered by a summary.
+                    if taken in inputs:
+                        text = _heard(taken, inputs.pop(taken), aside)
+                        found.append(Heard(text, (taken, seq)))
             case it.Assistant():
                 parts = _said(item)
                 if parts:
-                    messages.append(AssistantParts(parts, item.model))
+                    found.append(Heard(AssistantParts(parts, item.model), (seq,)))
             case it.ToolResult():
-                _add_result(messages, item)
-            case it.CompactionAsked():
-                messages.append(UserText(item.instruction))
-                summing_up = True
-            case it.CompactionFailed():
-                messages.pop()
-                summing_up = False
-            case it.Compaction():
-                summing_up = False
-                messages = [UserText(_summed_up(item))]
+                _add_result(found, seq, item, aside)
+            case it.Compaction() if seq not in undone:
+                rest = found[item.covers :] if item.covers else []
+                found = [Heard(UserText(_summed_up(item)), (seq,), True), *rest]
             case _:
                 pass
-    return ModelInput(instructions, tools, tuple(messages), may_call=not summing_up)
+    return found
 
 
-def _heard(seq: int, item: it.UserInput | it.SystemItem) -> UserText:
+def _left_out(history: Iterable[Stored]) -> tuple[set[int], set[int]]:
+    """Return the places of texts that are set aside, and of compactions that were undone."""
+    aside: set[int] = set()
+    undone: set[int] = set()
+    for _, item in history:
+        match item:
+            case it.SetAside():
+                aside.update(item.places)
+            case it.Restored():
+                aside.difference_update(item.places)
+            case it.Uncompacted():
+                undone.add(item.place)
+            case _:
+                pass
+    return aside, undone
+
+
+def _heard(seq: int, item: it.UserInput | it.SystemItem, aside: Container[int]) -> UserText:
+    if seq in aside:
+        return UserText(_set_aside(seq))
     return UserText(item.text if isinstance(item, it.UserInput) else framed(seq, item))
+
+
+def _set_aside(seq: int) -> str:
+    return f"(The text of item {seq} was set aside and is not shown: a provider refused it.)"
 
 
 def framed(seq: int, item: it.SystemItem) -> str:
@@ -188,13 +238,15 @@ def _said(item: it.Assistant) -> tuple[it.Part, ...]:
     return tuple(it.Text(p.text) for p in item.parts if isinstance(p, it.Text) and p.text)
 
 
-def _add_result(messages: list[Message], item: it.ToolResult) -> None:
+def _add_result(found: list[Heard], seq: int, item: it.ToolResult, aside: Container[int]) -> None:
     text = item.output
     if item.origin is None or item.origin.kind != "builtin":
         text = escape_invisible(text)
+    if seq in aside:
+        text = _set_aside(seq)
     output = ToolOutput(item.call_id, item.name, text, item.outcome != "returned")
-    last = messages[-1] if messages else None
-    if isinstance(last, ToolOutputs):
-        messages[-1] = ToolOutputs((*last.outputs, output))
+    last = found[-1] if found else None
+    if last is not None and isinstance(last.message, ToolOutputs):
+        found[-1] = Heard(ToolOutputs((*last.message.outputs, output)), (*last.places, seq))
     else:
-        messages.append(ToolOutputs((output,)))
+        found.append(Heard(ToolOutputs((output,)), (seq,)))

@@ -5,7 +5,7 @@ Everything it knows is in the history, so a restart goes on from there.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,12 +20,13 @@ from yoi.workers.alerts import Alerts
 from yoi.workers.announce import announcement
 from yoi.workers.bus import Bus
 from yoi.workers.context import ModelInput, model_input, outside_sources
-from yoi.workers.engine import Engine
+from yoi.workers.engine import Answer, Engine
 from yoi.workers.history import History
 from yoi.workers.inflight import said
 from yoi.workers.items import AnyItem, Stored
 from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
 from yoi.workers.phases import Phase, PhaseMachine
+from yoi.workers.rescuer import HOST, Interrupted, Rescuer
 from yoi.workers.tools import ToolOutcome, ToolRegistry
 from yoi.workers.transcript import Transcript
 from yoi.workers.view import as_sent
@@ -45,12 +46,17 @@ class WorkerSetup:
     journal: Journal
     clock: Clock
     limits: Limits = LIMITS
+    approval_deadline_ms: int | None = None
+    window: int | None = None
+    """Tokens that the model takes, where the operator said so."""
+    compact_at: int = 80
+    """Percent of `window` at which the history is summed up."""
+    compact_keep: int = 4
+    """The newest messages, which a summary that the worker makes by itself leaves as they are."""
+    agains: int = LIMITS.run_agains
+    """How often in a row the inputs of a run that failed in passing are taken up again."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     rng: Callable[[], float] = field(default=random.random)
-
-
-class _Interrupted(Exception):
-    """The operation under way was ended by cancel or stop."""
 
 
 class Driver:
@@ -61,10 +67,10 @@ class Driver:
         self.fault: YoiError | None = None
         self.last_error: str | None = None
         self.history = History(setup.journal, setup.name, self._announce, setup.limits)
-        self._setup = setup
-        self._bus = bus
-        self._alerts = alerts
-        self._caller = ModelCaller(
+        self.setup = setup
+        self.bus = bus
+        self.alerts = alerts
+        self.caller = ModelCaller(
             setup.engine,
             bus.publish,
             clock=setup.clock,
@@ -76,9 +82,11 @@ class Driver:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._operation: asyncio.Task[Any] | None = None
-        self._cancelling = False
+        self.cancelling = False
         self._stopping = False
-        self._generation = 0
+        self.generation = 0
+        self._until_ms: int | None = None
+        self._rescue = Rescuer(self)
 
     @property
     def transcript(self) -> Transcript:
@@ -98,13 +106,13 @@ class Driver:
     @property
     def in_flight(self) -> ev.InFlight | None:
         """Return what the model is saying now."""
-        return self._caller.inflight.snapshot()
+        return self.caller.inflight.snapshot()
 
     async def start(self) -> None:
         """Recover, then drive."""
         async with self.history.changing:
             await self.recover()
-        self._task = asyncio.create_task(self._drive(), name=f"worker {self._setup.name}")
+        self._task = asyncio.create_task(self._drive(), name=f"worker {self.setup.name}")
 
     async def stop(self) -> None:
         """End what is under way, record the interruption, and stop for good; twice is harmless."""
@@ -113,9 +121,9 @@ class Driver:
         if self._task is not None:
             await asyncio.wait([self._task])
         if self.phase is not Phase.STOPPED:
-            self._caller.inflight.clear()
+            self.caller.inflight.clear()
             self._phase.stop()
-            await self._setup.engine.close()
+            await self.setup.engine.close()
 
     def wake(self) -> None:
         """Look again: something was committed."""
@@ -123,14 +131,14 @@ class Driver:
 
     def cancel(self) -> None:
         """End the open run as soon as its operation lets go."""
-        self._cancelling = True
+        self.cancelling = True
         self._interrupt()
 
     async def commit(self, *items: AnyItem) -> list[Stored]:
         """Commit `items` under `history.changing`. Raises WorkerError, JournalError."""
         if self._stopping:
-            raise WorkerError("worker.stopped", f"worker {self._setup.name} has stopped")
-        return await self._store(*items)
+            raise WorkerError("worker.stopped", f"worker {self.setup.name} has stopped")
+        return await self.store(*items)
 
     async def recover(self, loaded: Callable[[], object] = lambda: None) -> None:
         """Read the history, record what was interrupted. Call it under `history.changing`.
@@ -138,14 +146,17 @@ class Driver:
         `loaded` is called in between: what follows continues what is there then.
         """
         # What is still under way belongs to the history as it was remembered, not as it is.
-        self._generation += 1
+        self.generation += 1
         self._interrupt()
         await self.history.load()
-        self._caller.inflight.clear()
+        self.caller.inflight.clear()
         loaded()
         transcript, now = self.transcript, self._now()
-        self._registry = self._setup.tools()
+        self._registry = self.setup.tools()
         lost: list[AnyItem] = []
+        if transcript.on_trial:
+            places = sorted(transcript.on_trial)
+            lost.append(it.Restored(at_ms=now, places=places, by=HOST))
         if transcript.compacting:
             lost.append(it.CompactionFailed(at_ms=now, error="the worker was restarted"))
         run = transcript.run
@@ -157,21 +168,25 @@ class Driver:
             ]
             lost.append(it.RunResumed(at_ms=now))
             # A run that ends the process each time must not do so for ever.
-            if run.resumes >= self._setup.limits.run_resumes and transcript.paused_by is None:
+            if run.resumes >= self.setup.limits.run_resumes and transcript.paused_by is None:
                 lost.append(it.Paused(at_ms=now, by="host: the run was interrupted too often"))
-                self._alerts.add("error", "worker", "the run was interrupted too often; it waits")
+                self.alerts.add("error", "worker", "the run was interrupted too often; it waits")
         if lost:
-            await self._store(*lost)
+            await self.store(*lost)
+
+    def request(self) -> ModelInput:
+        """Return what the model is asked after what is committed now."""
+        return as_sent(model_input(self.transcript.window), self.setup.engine.name)
 
     def configuration(self) -> list[AnyItem]:
         """Return the item that records a changed configuration, or nothing when it is the same."""
-        self._registry = self._setup.tools()
+        self._registry = self.setup.tools()
         wanted = it.Configured(
             at_ms=self._now(),
-            engine=self._setup.engine.name,
-            instructions=self._setup.instructions,
+            engine=self.setup.engine.name,
+            instructions=self.setup.instructions,
             tools=self._registry.specs,
-            max_turns=self._setup.max_turns,
+            max_turns=self.setup.max_turns,
         )
         known = self.transcript.config
         if known is not None and (
@@ -195,31 +210,51 @@ class Driver:
             self._wake.clear()
             try:
                 if not await self._advance():
-                    await self._wake.wait()
+                    await self._rest()
             except YoiError as exc:
                 self._broken(exc)
             except Exception as exc:
                 self._broken(WorkerError("worker.transition", f"a defect in Yoi: {exc!r}"))
 
+    async def _rest(self) -> None:
+        """Wait until something was committed, or the time has come that a step waits for."""
+        if self._until_ms is None:
+            await self._wake.wait()
+            return
+        left_ms = min(max(0, self._until_ms - self._now()), self.setup.limits.worker_rest_ms)
+        timer = asyncio.ensure_future(self.setup.sleep(left_ms / 1000))
+        woken = asyncio.create_task(self._wake.wait())
+        await asyncio.wait([timer, woken], return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        woken.cancel()
+        await asyncio.gather(timer, woken, return_exceptions=True)
+
     async def _advance(self) -> bool:
         """Take one step; return whether there may be another."""
+        self._until_ms = None
         if self._broke():
             return False
-        if self._cancelling:
+        if self.cancelling:
             await self._end_cancelled()
             return True
         request: ModelInput | None = None
         async with self.history.changing:
             if self._broke():  # it broke while this waited for its turn
                 return False
-            step = steps.next_step(self.transcript)
+            deadline_ms = self.setup.approval_deadline_ms
+            step = steps.next_step(self.transcript, self._now(), deadline_ms)
             if isinstance(step, steps.Wait):
+                self._until_ms = step.until_ms
                 self._phase.rest(self.transcript.run, paused=step.paused)
                 return False
             self._phase.go_on(self.transcript.run)
+            shorter = self._rescue.before(step)
+            if shorter is not None:
+                await self.store(shorter)
+                return True
             await self._record(step)
             if isinstance(step, steps.AskModel | steps.Summarise):
-                request = as_sent(model_input(self.transcript.window), self._setup.engine.name)
+                request = self.request()
         if isinstance(step, steps.RunTool):
             await self._run_tool(step.pending.call)
         elif isinstance(step, steps.AskModel) and request is not None:
@@ -233,51 +268,89 @@ class Driver:
         now = self._now()
         match step:
             case steps.BeginRun():
+                self._rescue.begin()
                 begin = it.RunStart(at_ms=now, kind=step.kind, takes=step.takes)
-                await self._store(*self.configuration(), begin)
+                await self.store(*self.configuration(), begin)
             case steps.Refuse():
-                await self._store(self._result(step.pending.call, step.message, step.outcome))
+                await self.store(self._result(step.pending.call, step.message, step.outcome))
             case steps.Park():
-                await self._store(it.ApprovalAsked(at_ms=now, call_id=step.pending.call.id))
+                await self.store(it.ApprovalAsked(at_ms=now, call_id=step.pending.call.id))
+            case steps.Expire():
+                call = step.pending.call
+                self.alerts.add("warning", "approval", f"nobody decided about {call.name} in time")
+                await self.store(
+                    it.ApprovalDecided(at_ms=now, call_id=call.id, approved=False, by=steps.NOBODY)
+                )
             case steps.FinishRun():
                 if step.result == "limit_reached":
                     self._tell_limit()
-                await self._store(it.RunEnd(at_ms=now, result=step.result))
+                await self.store(it.RunEnd(at_ms=now, result=step.result))
             case steps.RunTool() if not step.pending.started:
-                await self._store(it.ToolStart(at_ms=now, call_id=step.pending.call.id))
+                await self.store(it.ToolStart(at_ms=now, call_id=step.pending.call.id))
             case _:
                 pass
 
     async def _ask_model(self, request: ModelInput, turn: int) -> None:
         number = self.transcript.llm_calls + 1
-        engine, generation = self._setup.engine.name, self._generation
-        self._bus.publish(ev.TurnStart(ev.TurnStartData(turn=turn)))
-        self._bus.publish(ev.LlmCallStart(ev.LlmCallData(llm_call=number, model=engine)))
-        now = self._now
+        generation = self.generation
+        self.bus.publish(ev.TurnStart(ev.TurnStartData(turn=turn)))
+        self.bus.publish(
+            ev.LlmCallStart(ev.LlmCallData(llm_call=number, model=self.setup.engine.name))
+        )
         try:
-            answer = await self._interruptible(self._caller.ask(request, number))
-        except _Interrupted:
-            if self._cancelling:
-                end = it.RunEnd(at_ms=now(), result="cancelled")
-                await self._break_off(generation, number, "interrupted", end)
+            answer = await self.interruptible(self.caller.ask(request, number))
+        except Interrupted:
+            await self.interrupted(generation, number)
             return
         except ModelError as exc:
-            self.last_error = str(exc)
-            self._alerts.add("error", "model", f"the run failed: {exc}")
-            end = it.RunEnd(at_ms=now(), result="failed", error=str(exc))
-            await self._break_off(generation, number, "failed", end)
+            if not await self._rescue.after(exc, request, generation, number):
+                await self.fail(exc, generation, number)
             return
-        items = answer_items(answer, number, engine, now())
+        await self.answered(answer, generation, number)
+
+    async def interrupted(
+        self, generation: int, number: int, before: Sequence[AnyItem] = ()
+    ) -> None:
+        """Record that a person cancelled the call; a host that stops records it when it returns."""
+        if self.cancelling:
+            end = it.RunEnd(at_ms=self._now(), result="cancelled")
+            await self.break_off(generation, number, "interrupted", end, before)
+
+    def end_call(self, number: int) -> None:
+        """Tell that model call `number` came to nothing and the run goes on."""
+        self.caller.inflight.clear()
+        self.bus.publish(ev.LlmCallEnd(ev.LlmCallData(llm_call=number)))
+
+    async def fail(self, error: ModelError, generation: int, number: int) -> None:
+        """End the run for `error`; after a passing fault another takes its inputs up."""
+        self.last_error = str(error)
+        again_ms = 0
+        if error.fields.get("retryable") and self.transcript.agains < self.setup.agains:
+            limits = self.setup.limits
+            wait_ms = limits.run_again_first_ms * 2**self.transcript.agains
+            again_ms = self._now() + min(wait_ms, limits.run_again_max_ms)
+        told = "; its inputs are taken up again later" if again_ms else ""
+        self.alerts.add("error", "model", f"the run failed: {error}{told}")
+        end = it.RunEnd(at_ms=self._now(), result="failed", error=str(error), again_at_ms=again_ms)
+        await self.break_off(generation, number, "failed", end)
+
+    async def answered(
+        self, answer: Answer, generation: int, number: int, before: Sequence[AnyItem] = ()
+    ) -> None:
+        """Record `answer`, after the items `before`."""
+        now = self._now
+        self._rescue.begin()
+        items = [*before, *answer_items(answer, number, self.setup.engine.name, now())]
         if answer.end == "cut":
             items.append(it.RunEnd(at_ms=now(), result="limit_reached"))
-            self._alerts.add("warning", "model", "the model stopped at its own output bound")
+            self.alerts.add("warning", "model", "the model stopped at its own output bound")
         if answer.end == "complete":
             items += self._first_start(answer.parts)
-        await self._store_if(generation, *items)
+        await self.store_if(generation, *items)
 
     def _first_start(self, parts: list[it.Part]) -> list[AnyItem]:
         """Return the start of the first call when nothing stands before it: one commit fewer."""
-        if self._stopping or self._cancelling or self.transcript.paused_by is not None:
+        if self._stopping or self.cancelling or self.transcript.paused_by is not None:
             return []
         for part in parts:
             if isinstance(part, it.Call):
@@ -287,38 +360,42 @@ class Driver:
                 return []
         return []
 
-    async def _break_off(
-        self, generation: int, number: int, finish: it.Finish, end: it.RunEnd
+    async def break_off(
+        self,
+        generation: int,
+        number: int,
+        finish: it.Finish,
+        end: it.RunEnd,
+        before: Sequence[AnyItem] = (),
     ) -> None:
         """Record an answer that broke off, with what was said so far, and the end of its run."""
-        items: list[AnyItem] = []
-        spoken = said(self._caller.inflight)
+        items: list[AnyItem] = [*before]
+        spoken = said(self.caller.inflight)
         if spoken:
             items.append(
                 it.Assistant(
                     at_ms=self._now(),
                     llm_call=number,
-                    model=self._setup.engine.name,
+                    model=self.setup.engine.name,
                     parts=spoken,
                     finish=finish,
                 )
             )
         else:
-            self._caller.inflight.clear()
-            self._bus.publish(ev.LlmCallEnd(ev.LlmCallData(llm_call=number)))
-        self._cancelling = False
-        await self._store_if(generation, *items, end)
+            self.end_call(number)
+        self.cancelling = False
+        await self.store_if(generation, *items, end)
 
     async def _run_tool(self, call: it.Call) -> None:
-        generation = self._generation
+        generation = self.generation
         recorded = steps.tool_spec(self.transcript, call.name)
         try:
             if recorded is None or recorded.origin != self._registry.origin(call.name):
                 # After a restart: the model and the person who approved saw another tool.
                 done = ToolOutcome("the tool has changed since this run began", "refused")
             else:
-                done = await self._interruptible(self._registry.carry_out(call))
-        except _Interrupted:
+                done = await self.interruptible(self._registry.carry_out(call))
+        except Interrupted:
             result = self._result(call, _UNKNOWN, "interrupted")
         else:
             result = it.ToolResult(
@@ -330,7 +407,7 @@ class Driver:
                 cut=done.cut,
                 origin=self._registry.origin(call.name),
             )
-        await self._store_if(generation, result, *self._next_start(call))
+        await self.store_if(generation, result, *self._next_start(call))
 
     def _next_start(self, done: it.Call) -> list[AnyItem]:
         """Return the start of the call after `done`, as in `_first_start`."""
@@ -341,54 +418,65 @@ class Driver:
         return self._first_start(list(rest))
 
     async def _summarise(self, request: ModelInput) -> None:
-        number, generation = self.transcript.llm_calls + 1, self._generation
+        number, generation = self.transcript.llm_calls + 1, self.generation
+        asked = self.transcript.compacting
+        assert asked is not None
         try:
-            answer = await self._interruptible(self._caller.ask(request, number))
-        except (_Interrupted, ModelError) as exc:
+            answer = await self.interruptible(self.caller.ask(request, number))
+        except (Interrupted, ModelError) as exc:
             if self._stopping:
                 return
-            reason = "cancelled" if isinstance(exc, _Interrupted) else str(exc)
-            self._cancelling = False
-            failed = it.CompactionFailed(at_ms=self._now(), error=reason)
-            await self._store_if(generation, failed)
+            reason = "cancelled" if isinstance(exc, Interrupted) else str(exc)
+            failed: list[AnyItem] = [it.CompactionFailed(at_ms=self._now(), error=reason)]
+            if isinstance(exc, ModelError):
+                failed += self._rescue.after_summary(exc, request, asked)
+            else:
+                self.cancelling = self.cancelling and self.transcript.run is not None
+            await self.store_if(generation, *failed)
             return
         text = "".join(part.text for part in answer.parts if isinstance(part, it.Text)).strip()
         sources, more = outside_sources(self.transcript.window)
         done: AnyItem = (
-            it.Compaction(at_ms=self._now(), summary=text, sources=sources, more_sources=more)
+            it.Compaction(
+                at_ms=self._now(),
+                summary=text,
+                sources=sources,
+                more_sources=more,
+                covers=asked.covers,
+            )
             if text and answer.end == "complete"
             else it.CompactionFailed(at_ms=self._now(), error="the model gave no summary")
         )
-        await self._store_if(generation, *usage_items(answer, number, self._now()), done)
+        await self.store_if(generation, *usage_items(answer, number, self._now()), done)
 
     async def _end_cancelled(self) -> None:
         async with self.history.changing:
-            self._cancelling = False
+            self.cancelling = False
             run = self.transcript.run
             if self.transcript.compacting:
-                await self._store(it.CompactionFailed(at_ms=self._now(), error="cancelled"))
+                await self.store(it.CompactionFailed(at_ms=self._now(), error="cancelled"))
             if run is None:
                 return
             results = [
                 self._result(p.call, "the run was cancelled", "cancelled")
                 for p in run.pending.values()
             ]
-            await self._store(*results, it.RunEnd(at_ms=self._now(), result="cancelled"))
+            await self.store(*results, it.RunEnd(at_ms=self._now(), result="cancelled"))
 
     # Parts of the loop
 
-    async def _interruptible(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` returns, or raise _Interrupted when cancel or stop ended it."""
+    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns, or raise Interrupted when cancel or stop ended it."""
         operation = asyncio.create_task(work)
         self._operation = operation
-        if self._stopping or self._cancelling:
+        if self._stopping or self.cancelling:
             operation.cancel()
         try:
             await asyncio.wait([operation])
         finally:
             self._operation = None
         if operation.cancelled():
-            raise _Interrupted
+            raise Interrupted
         return operation.result()
 
     def _interrupt(self) -> None:
@@ -396,24 +484,25 @@ class Driver:
             self._operation.cancel()
         self._wake.set()
 
-    async def _store(self, *items: AnyItem) -> list[Stored]:
+    async def store(self, *items: AnyItem) -> list[Stored]:
+        """Commit `items` under `history.changing`; a journal's fault stops the worker."""
         try:
             return await self.history.commit(items)
         except JournalError as exc:
             self._broken(exc)
             raise
 
-    async def _store_if(self, generation: int, *items: AnyItem) -> None:
+    async def store_if(self, generation: int, *items: AnyItem) -> None:
         """Commit what came of an operation, unless the history was read again meanwhile."""
         async with self.history.changing:
-            if generation == self._generation:
-                await self._store(*items)
+            if generation == self.generation:
+                await self.store(*items)
 
     def _announce(self, stored: Stored) -> None:
         if isinstance(stored.item, it.Assistant | it.RunEnd | it.Compaction | it.CompactionFailed):
-            self._caller.inflight.clear()
+            self.caller.inflight.clear()
         for event in announcement(stored, self.transcript):
-            self._bus.publish(event)
+            self.bus.publish(event)
 
     def _result(self, call: it.Call, message: str, outcome: it.Outcome) -> it.ToolResult:
         return it.ToolResult(
@@ -422,9 +511,9 @@ class Driver:
 
     def _tell_limit(self) -> None:
         if self.transcript.full:
-            self._alerts.add("error", "worker", "the context is at its bound; compact the history")
+            self.alerts.add("error", "worker", "the context is at its bound; compact the history")
         else:
-            self._alerts.add("warning", "worker", "the run reached its bound on turns")
+            self.alerts.add("warning", "worker", "the run reached its bound on turns")
 
     def _broken(self, error: YoiError) -> None:
         """Stop trusting what is in memory: a person resumes the worker, which reads it again."""
@@ -432,7 +521,7 @@ class Driver:
             return
         self.fault = error
         self.last_error = str(error)
-        self._alerts.add("error", "worker", f"{error}; the worker waits until it is resumed")
+        self.alerts.add("error", "worker", f"{error}; the worker waits until it is resumed")
         if self.phase is not Phase.STOPPED:
             self._phase.rest(self.transcript.run, paused=True)
 
@@ -440,7 +529,7 @@ class Driver:
         return self.fault is not None
 
     def _now(self) -> int:
-        return self._setup.clock.wall_ms()
+        return self.setup.clock.wall_ms()
 
 
 _UNKNOWN = "interrupted before the result was recorded; whether the call had an effect is unknown"

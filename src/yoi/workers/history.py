@@ -7,6 +7,7 @@ from typing import TypeVar
 from yoi.errors import JournalError, WorkerError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
+from yoi.workers import items as it
 from yoi.workers.items import AnyItem, Stored, decode_item, encode_item
 from yoi.workers.transcript import Transcript
 
@@ -38,7 +39,15 @@ class History:
 
     async def load(self) -> None:
         """Read the log from its start. Raises WorkerError `worker.history_invalid`."""
-        transcript = Transcript(self._limits)
+        undone: frozenset[int] = frozenset()
+        while (found := await self._folded(undone)) != undone:
+            # What a compaction replaced is needed after all: read again, knowing so.
+            undone = found
+
+    async def _folded(self, undone: frozenset[int]) -> frozenset[int]:
+        """Read the log once, knowing what is undone; return what it says about that."""
+        transcript = Transcript(self._limits, undone)
+        said: set[int] = set()
         while records := await self._journal.read(
             self._log, transcript.head, self._limits.journal_batch
         ):
@@ -47,8 +56,12 @@ class History:
                     raise WorkerError(
                         "worker.history_invalid", f"item {transcript.head + 1} is missing"
                     )
-                transcript.apply(decode_item(record.data), len(record.data))
+                item = decode_item(record.data)
+                if isinstance(item, it.Uncompacted):
+                    said.add(item.place)
+                transcript.apply(item, len(record.data))
         self.transcript = transcript
+        return frozenset(said)
 
     async def commit(self, items: Sequence[AnyItem]) -> list[Stored]:
         """Store `items` as one and return them with their places. Call it under `changing`.

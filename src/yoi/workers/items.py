@@ -158,10 +158,11 @@ class ApprovalDecided(Item, frozen=True, tag="approval_decided"):
 
 
 class RunEnd(Item, frozen=True, tag="run_end"):
-    """The run is over."""
+    """The run is over. After a passing fault another takes its inputs up at `again_at_ms`."""
 
     result: RunOutcome
     error: str = ""
+    again_at_ms: int = 0
 
 
 class Paused(Item, frozen=True, tag="paused"):
@@ -177,9 +178,13 @@ class Resumed(Item, frozen=True, tag="resumed"):
 
 
 class CompactionAsked(Item, frozen=True, tag="compaction_asked"):
-    """The model is asked, with this instruction, to sum up what came before."""
+    """The model is asked, with this instruction, to sum up what came before.
+
+    `covers` is how many of the oldest messages are meant, 0 for all.
+    """
 
     instruction: str
+    covers: int = 0
 
 
 class OutsideSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -195,8 +200,9 @@ class OutsideSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Compaction(Item, frozen=True, tag="compaction"):
-    """From here on the model reads `summary` instead of everything before. Nothing is deleted.
+    """From here on the model reads `summary` instead of what it covers. Nothing is deleted.
 
+    `covers` is how many of the oldest messages that was, 0 for all.
     `sources` are those of all text from outside that the summary was made from, earlier summaries
     included; `more_sources` counts those beyond the bound.
     """
@@ -206,6 +212,30 @@ class Compaction(Item, frozen=True, tag="compaction"):
         default_factory=lambda: [OutsideSource(kind="unknown")]
     )
     more_sources: int = 0
+    covers: int = 0
+
+
+class Uncompacted(Item, frozen=True, tag="uncompacted"):
+    """A person undid the compaction at `place`: the model reads what it replaced again."""
+
+    place: int
+    by: str
+
+
+class SetAside(Item, frozen=True, tag="set_aside"):
+    """The texts at `places` are not sent any more. With `trial` the host is looking for the one."""
+
+    places: list[int]
+    reason: str
+    by: str
+    trial: bool = False
+
+
+class Restored(Item, frozen=True, tag="restored"):
+    """The texts at `places` are sent again."""
+
+    places: list[int]
+    by: str
 
 
 class CompactionFailed(Item, frozen=True, tag="compaction_failed"):
@@ -232,6 +262,9 @@ AnyItem = (
     | CompactionAsked
     | Compaction
     | CompactionFailed
+    | Uncompacted
+    | SetAside
+    | Restored
 )
 
 

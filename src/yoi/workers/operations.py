@@ -18,6 +18,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.protocol.events import Shutdown
 from yoi.types import Clock
 from yoi.workers.bus import Subscription
+from yoi.workers.context import AssistantParts, Message, ToolOutputs, UserText
 from yoi.workers.items import public_entry
 from yoi.workers.roster import Roster
 from yoi.workers.worker import WorkerStatus
@@ -54,6 +55,9 @@ class WorkerOperations:
             "worker.cancel": self._cancel,
             "worker.approve": self._approve,
             "worker.compact": self._compact,
+            "worker.uncompact": self._uncompact,
+            "worker.restore": self._restore,
+            "worker.as_sent": self._as_sent,
             "worker.history": self._history,
             "worker.watch": self._watch,
             "worker.poll": self._poll,
@@ -89,11 +93,36 @@ class WorkerOperations:
     async def _compact(self, params: dict[str, Any]) -> None:
         await self._roster.worker(_text(params, "name")).compact()
 
+    async def _uncompact(self, params: dict[str, Any]) -> dict[str, int]:
+        place = await self._roster.worker(_text(params, "name")).uncompact(OPERATOR)
+        return {"seq": place}
+
+    async def _restore(self, params: dict[str, Any]) -> None:
+        worker = self._roster.worker(_text(params, "name"))
+        await worker.restore(_place(params, "item"), OPERATOR)
+
+    async def _as_sent(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a page of the view: the messages from number `after` on."""
+        request = self._roster.worker(_text(params, "name")).as_sent()
+        after = _place(params, "after")
+        page: list[dict[str, Any]] = []
+        room = self._limits.control_response_bytes // 4
+        for message in request.messages[after : after + self._limits.history_page]:
+            entry = _shown(message)
+            room -= len(msgspec.json.encode(entry))
+            if page and room < 0:
+                break
+            page.append(entry)
+        head = {
+            "instructions": request.instructions,
+            "tools": [tool.name for tool in request.tools],
+            "messages": len(request.messages),
+        }
+        return {"page": page, **(head if not after else {})}
+
     async def _history(self, params: dict[str, Any]) -> dict[str, Any]:
         worker = self._roster.worker(_text(params, "name"))
-        after = params.get("after", 0)
-        if not isinstance(after, int) or after < 0:
-            raise TypeError("after must be the place of an item, 0 for the start")
+        after = _place(params, "after")
         page: list[dict[str, Any]] = []
         # A page must fit an answer whatever is in it; one item always does.
         room = self._limits.control_response_bytes // 4
@@ -151,6 +180,28 @@ class WorkerOperations:
         watch = self._watches.pop(key, None)
         if watch is not None:
             watch.subscription.close()
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    """Return a message of the view as people and scripts read it."""
+    shown: dict[str, Any] = msgspec.to_builtins(message)
+    for part in shown.get("parts", ()):
+        part.pop("replay", None)
+    return {**_ROLES[type(message)], **{k: v for k, v in shown.items() if k != "type"}}
+
+
+_ROLES: dict[type, dict[str, Any]] = {
+    UserText: {"role": "user"},
+    AssistantParts: {"role": "assistant"},
+    ToolOutputs: {"role": "tool"},
+}
+
+
+def _place(params: dict[str, Any], key: str) -> int:
+    value = params.get(key, 0)
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(f"{key} must be a place, 0 for the start")
+    return value
 
 
 def _text(params: dict[str, Any], key: str) -> str:

@@ -69,6 +69,10 @@ class WorkerProfile:
     tools: tuple[ToolChoice, ...] = ()
     notify: Mapping[str, NotifyRule] = field(default_factory=dict)
     script: tuple[ScriptRule, ...] = ()
+    approval_deadline_s: int | None = None
+    window: int | None = None
+    compact_at: int = 80
+    compact_keep: int = 4
 
     @classmethod
     def parse(cls, value: Any, at: str = "workers") -> "WorkerProfile":
@@ -129,6 +133,10 @@ def _profile(row: Row) -> WorkerProfile:
         tools=row["tools"],
         notify={rule.plugin: rule for rule in row["notify"]},
         script=row["script"],
+        approval_deadline_s=row["approval_deadline_s"],
+        window=row["window"],
+        compact_at=row["compact_at"],
+        compact_keep=row["compact_keep"],
     )
 
 
@@ -217,6 +225,30 @@ WORKER = TableSpec(
             Choice(("off", "low", "medium", "high")),
             "how much the model thinks",
             default_words="the provider's",
+        ),
+        Key(
+            "window",
+            Whole(1000, 100_000_000),
+            "tokens that the model takes at once",
+            default_words="learned from its refusal",
+        ),
+        Key(
+            "compact_at",
+            Whole(10, 95),
+            "percent of `window` at which the worker sums up its history by itself",
+            default=80,
+        ),
+        Key(
+            "compact_keep",
+            Whole(0, 1000),
+            "the newest messages that such a summary leaves as they are",
+            default=4,
+        ),
+        Key(
+            "approval_deadline_s",
+            Whole(1, 30 * 86_400),
+            "seconds after which a call that waits for a person is answered `nobody decided`",
+            default_words="it waits",
         ),
         Key("tools", Rows(TOOL), "see `[[workers.tools]]`", default=()),
         Key("notify", Rows(NOTIFY, unique="plugin"), "see `[[workers.notify]]`", default=()),

@@ -146,6 +146,7 @@ class Roster:
             told.intersection_update(problems)
             return registry
 
+        deadline_s = profile.approval_deadline_s
         worker = Worker(
             WorkerSetup(
                 name=profile.name,
@@ -156,6 +157,10 @@ class Roster:
                 journal=around.journal,
                 clock=around.clock,
                 limits=around.limits,
+                approval_deadline_ms=None if deadline_s is None else deadline_s * 1000,
+                window=profile.window,
+                compact_at=profile.compact_at,
+                compact_keep=profile.compact_keep,
             )
         )
         return worker

@@ -10,9 +10,13 @@ from yoi.workers.transcript import PendingCall, Transcript
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing can be done until something arrives. `paused` says whether a person is needed."""
+    """Nothing can be done until something arrives, or until the wall clock says `until_ms`.
+
+    `paused` says whether a person is needed.
+    """
 
     paused: bool
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,13 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """Record that no person decided about the call in time."""
+
+    pending: PendingCall
+
+
+@dataclass(frozen=True, slots=True)
 class Summarise:
     """Ask the model for the summary that was asked for."""
 
@@ -66,24 +77,31 @@ class FinishRun:
     result: it.RunOutcome
 
 
-Step = Wait | BeginRun | AskModel | RunTool | Refuse | Park | Summarise | FinishRun
+Step = Wait | BeginRun | AskModel | RunTool | Refuse | Park | Expire | Summarise | FinishRun
 
 
-def next_step(transcript: Transcript) -> Step:
-    """Return the one thing to do now."""
+NOBODY = "host: nobody decided in time"
+"""Who decides about a call whose deadline has passed."""
+
+
+def next_step(transcript: Transcript, now_ms: int = 0, deadline_ms: int | None = None) -> Step:
+    """Return the one thing to do at wall time `now_ms`.
+
+    A call that waits for a person longer than `deadline_ms` is answered without one.
+    """
     run = transcript.run
     if run is not None:
         for pending in run.pending.values():
             if pending.started:  # it is under way: a pause waits for it
-                return _call_step(transcript, pending)
+                return _call_step(transcript, pending, now_ms, deadline_ms)
     if transcript.compacting:
         return Summarise()
     if transcript.paused_by is not None:
         return Wait(paused=True)
     if run is None:
-        return _begin(transcript)
+        return _begin(transcript, now_ms)
     for pending in run.pending.values():
-        return _call_step(transcript, pending)
+        return _call_step(transcript, pending, now_ms, deadline_ms)
     if run.answered:
         return FinishRun("finished")
     assert transcript.config is not None
@@ -92,8 +110,11 @@ def next_step(transcript: Transcript) -> Step:
     return AskModel(run.turns + 1)
 
 
-def _begin(transcript: Transcript) -> Step:
-    """One run takes what waits up to the first message of a person, that one included."""
+def _begin(transcript: Transcript, now_ms: int) -> Step:
+    """One run takes what waits up to the first message of a person, that one included.
+
+    What a run that failed in passing had taken is in the conversation: the next run answers it.
+    """
     takes: list[int] = []
     wakes = False
     for seq, item in transcript.waiting.items():
@@ -101,7 +122,12 @@ def _begin(transcript: Transcript) -> Step:
         if isinstance(item, it.UserInput):
             return BeginRun("user_send", takes)
         wakes = wakes or item.wakes
-    return BeginRun("notify", takes) if wakes else Wait(paused=False)
+    if wakes:
+        return BeginRun("notify", takes)
+    again = transcript.again_at_ms
+    if again is not None and now_ms >= again:
+        return BeginRun("wakeup", takes)
+    return Wait(paused=False, until_ms=again)
 
 
 def tool_spec(transcript: Transcript, name: str) -> ToolSpec | None:
@@ -111,7 +137,9 @@ def tool_spec(transcript: Transcript, name: str) -> ToolSpec | None:
     return next((spec for spec in transcript.config.tools if spec.name == name), None)
 
 
-def _call_step(transcript: Transcript, pending: PendingCall) -> Step:
+def _call_step(
+    transcript: Transcript, pending: PendingCall, now_ms: int, deadline_ms: int | None
+) -> Step:
     spec = tool_spec(transcript, pending.call.name)
     if spec is None:
         return Refuse(pending, "refused", f"there is no tool called {pending.call.name!r}")
@@ -121,7 +149,12 @@ def _call_step(transcript: Transcript, pending: PendingCall) -> Step:
         if not pending.asked:
             return Park(pending)
         if pending.approved is None:
-            return Wait(paused=True)
+            if deadline_ms is None:
+                return Wait(paused=True)
+            until = pending.asked_at_ms + deadline_ms
+            return Expire(pending) if now_ms >= until else Wait(paused=True, until_ms=until)
         if not pending.approved:
-            return Refuse(pending, "denied", "a person did not approve this call")
+            late = pending.decided_by == NOBODY
+            who = "nobody decided in time, so this call was not approved"
+            return Refuse(pending, "denied", who if late else "a person did not approve this call")
     return RunTool(pending, spec)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.workers import items as it
+from yoi.workers.context import conversation
 from yoi.workers.items import AnyItem, Stored
 
 
@@ -22,6 +23,8 @@ class PendingCall:
     started: bool = False
     asked: bool = False
     approved: bool | None = None
+    asked_at_ms: int = 0
+    decided_by: str = ""
 
 
 @dataclass(slots=True)
@@ -42,12 +45,24 @@ Waiting = it.UserInput | it.SystemItem
 class Transcript:
     """A worker's state as its committed items define it."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = LIMITS, undone: frozenset[int] = frozenset()) -> None:
+        self.undone = undone
+        """The compactions that a later item undoes; see `History.load`."""
         self.head = 0
         self.config: it.Configured | None = None
         self.run: OpenRun | None = None
         self.paused_by: str | None = None
-        self.compacting = False
+        self.compacting: it.CompactionAsked | None = None
+        self.summary_at: int | None = None
+        """Where the compaction stands that is in force."""
+        self.aside: set[int] = set()
+        self.on_trial: set[int] = set()
+        """Those of `aside` that the host has not decided about."""
+        self.again_at_ms: int | None = None
+        self.agains = 0
+        """Runs in a row that ended for a passing reason."""
+        self.context_tokens = 0
+        """What the provider counted for the newest request since the last compaction."""
         self.llm_calls = 0
         self.input_tokens = 0
         self.output_tokens = 0
@@ -93,6 +108,8 @@ class Transcript:
         copy.head, copy.config, copy.paused_by = self.head, self.config, self.paused_by
         copy.compacting, copy.llm_calls = self.compacting, self.llm_calls
         copy.waiting = self.waiting.copy()
+        copy.again_at_ms, copy.summary_at = self.again_at_ms, self.summary_at
+        copy.aside = self.aside.copy()
         if self.run is not None:
             pending = OrderedDict((key, replace(call)) for key, call in self.run.pending.items())
             copy.run = replace(self.run, pending=pending)
@@ -116,17 +133,30 @@ class Transcript:
                 for taken in item.takes:
                     del self.waiting[taken]
                 self.run = OpenRun(seq=seq, kind=item.kind)
+                self.again_at_ms = None
             case it.RunEnd():
                 self.run = None
+                self.again_at_ms = item.again_at_ms or None
+                self.agains = self.agains + 1 if item.again_at_ms else 0
             case it.Paused():
                 self.paused_by = item.by
             case it.Resumed():
                 self.paused_by = None
             case it.CompactionAsked():
-                self.compacting = True
+                self.compacting = item
             case it.Compaction() | it.CompactionFailed():
-                self.compacting = False
+                self.compacting = None
+            case it.SetAside():
+                self.aside.update(item.places)
+                self.on_trial = set(item.places) if item.trial else set()
+            case it.Restored():
+                self.aside.difference_update(item.places)
+                self.on_trial.difference_update(item.places)
+            case it.Uncompacted():
+                if item.place == self.summary_at:
+                    self.summary_at = None
             case it.Usage():
+                self.context_tokens = item.input_tokens + item.output_tokens
                 self.llm_calls = max(self.llm_calls, item.llm_call)
                 self.input_tokens += item.input_tokens
                 self.output_tokens += item.output_tokens
@@ -134,7 +164,7 @@ class Transcript:
                 self._apply_to_run(item)
         self.window.append(Stored(seq, item))
         self.window_bytes += size
-        if isinstance(item, it.Compaction):
+        if isinstance(item, it.Compaction) and seq not in self.undone:
             self._compact(seq, item, size)
         return seq
 
@@ -159,8 +189,10 @@ class Transcript:
                 run.resumes = 0
             case it.ApprovalAsked():
                 run.pending[item.call_id].asked = True
+                run.pending[item.call_id].asked_at_ms = item.at_ms
             case it.ApprovalDecided():
                 run.pending[item.call_id].approved = item.approved
+                run.pending[item.call_id].decided_by = item.by
             case _:  # pragma: no cover - every item is handled here or in apply
                 raise AssertionError(item)
 
@@ -169,7 +201,7 @@ class Transcript:
             case it.RunStart():
                 return self._run_start_problem(item)
             case it.CompactionAsked():
-                return "a run is open" if self.run or self.compacting else None
+                return self._compaction_problem()
             case it.Compaction() | it.CompactionFailed():
                 return None if self.compacting else "no compaction was asked for"
             case it.Assistant():
@@ -184,6 +216,16 @@ class Transcript:
                 return "a tool call has no result" if self.run.pending else None
             case it.Configured() if self.run is not None or self.compacting:
                 return "a run is open"
+            case it.Uncompacted():
+                if self.run is not None or self.compacting:
+                    return "a run is open"
+                # While a history is read, what it undoes is known before.
+                in_force = item.place == self.summary_at or item.place in self.undone
+                return None if in_force else "no such compaction is in force"
+            case it.SetAside() if not item.places or self.aside & set(item.places):
+                return "it is set aside already"
+            case it.Restored() if not item.places or not self.aside >= set(item.places):
+                return "it is not set aside"
             case it.Paused() if self.paused_by is not None:
                 return "it is paused already"
             case it.Resumed() if self.paused_by is None:
@@ -196,10 +238,19 @@ class Transcript:
             return "a run is open"
         if self.config is None:
             return "the worker is not configured"
-        if not item.takes or len(set(item.takes)) != len(item.takes):
+        if not item.takes and self.again_at_ms is None:
+            return "a run takes inputs"
+        if len(set(item.takes)) != len(item.takes):
             return "a run takes inputs, each once"
         if any(taken not in self.waiting for taken in item.takes):
             return "it takes an input that does not wait"
+        return None
+
+    def _compaction_problem(self) -> str | None:
+        if self.compacting:
+            return "another was asked for"
+        if self.run is not None and (self.run.pending or self.run.answered):
+            return "a run is open, and not before a model call"
         return None
 
     def _assistant_problem(self, item: it.Assistant) -> str | None:
@@ -236,7 +287,21 @@ class Transcript:
             self._commands.popitem(last=False)
 
     def _compact(self, seq: int, item: it.Compaction, size: int) -> None:
-        # What is still needed: the configuration, inputs that wait, and the summary itself.
-        kept = [s for s in self.window if s.seq in self.waiting or s.item is self.config]
-        self.window = [*kept, Stored(seq, item)]
+        # What is still needed: the configuration, inputs that wait, what the summary does not
+        # cover, and the summary itself: it stands first, as it does for the model.
+        rest = conversation(self.window[:-1])[item.covers :] if item.covers else []
+        needed = {place for heard in rest for place in heard.places} - {self.summary_at}
+        kept = [
+            s
+            for s in self.window[:-1]
+            if s.seq in self.waiting or s.item is self.config or s.seq in needed
+        ]
+        self.aside &= needed
+        if self.aside:
+            # Written anew: the items that said so are covered.
+            note = it.SetAside(at_ms=item.at_ms, places=sorted(self.aside), reason="", by="host")
+            kept.append(Stored(seq, note))
+        self.on_trial &= self.aside
+        self.summary_at, self.context_tokens = seq, 0
+        self.window = [Stored(seq, item), *kept]
         self.window_bytes = size + sum(len(it.encode_item(s.item)) for s in kept)

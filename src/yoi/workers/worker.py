@@ -9,6 +9,7 @@ from yoi.workers import items as it
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import approval_data, view_entry
 from yoi.workers.bus import Bus, Listener
+from yoi.workers.context import ModelInput
 from yoi.workers.driver import Driver, WorkerSetup
 from yoi.workers.items import Stored
 from yoi.workers.phases import Phase
@@ -38,6 +39,12 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     input_tokens: int
     output_tokens: int
     last_error: str | None
+    set_aside: list[int] = []
+    """Places of texts that are not sent any more."""
+    summary_at: int | None = None
+    """Where the summary stands that replaces older messages."""
+    again_at_ms: int | None = None
+    """When the inputs of a run that failed in passing are taken up again."""
     alerts: list[ev.AlertData]
 
 
@@ -168,6 +175,49 @@ class Worker:
             await self._driver.commit(*self._driver.configuration(), asked)
         self._driver.wake()
 
+    async def uncompact(self, by: str) -> int:
+        """Undo the compaction in force and return its place: the model reads what it replaced.
+
+        Raises WorkerError `worker.transition` while a run is open or where none is in force.
+        """
+        async with self._history.changing:
+            transcript = self._driver.transcript
+            place = transcript.summary_at
+            if place is None or transcript.run is not None or transcript.compacting:
+                raise WorkerError(
+                    "worker.transition",
+                    f"worker {self.name} has no summary to undo"
+                    if place is None
+                    else f"worker {self.name} has an open run",
+                    hint=f"yoi worker show {self.name}",
+                )
+            await self._driver.commit(
+                it.Uncompacted(at_ms=self._clock.wall_ms(), place=place, by=by)
+            )
+            await self._driver.recover(lambda: self.bus.publish(self.snapshot()))
+        return place
+
+    async def restore(self, place: int, by: str) -> None:
+        """Send the text of item `place` again, which was set aside.
+
+        Raises WorkerError `worker.input` where it is not set aside, or a summary covers it.
+        """
+        async with self._history.changing:
+            if place not in self._driver.transcript.aside:
+                raise WorkerError(
+                    "worker.input",
+                    f"item {place} of worker {self.name} is not set aside",
+                    hint=f"yoi worker show {self.name}",
+                )
+            await self._driver.commit(
+                it.Restored(at_ms=self._clock.wall_ms(), places=[place], by=by)
+            )
+        self._driver.wake()
+
+    def as_sent(self) -> ModelInput:
+        """Return what the model would be asked now: the legal view of what is committed."""
+        return self._driver.request()
+
     async def history(self, after: int, limit: int) -> list[Stored]:
         """Return up to `limit` items that follow place `after`."""
         return await self._history.read(after, limit)
@@ -181,9 +231,12 @@ class Worker:
         """Return the worker as it is, work in flight included; see `SnapshotData`."""
         transcript = self._driver.transcript
         window = EntryWindow(self._limits)
-        for stored in transcript.window:
-            if isinstance(stored.item, it.Compaction):
+        waiting = transcript.waiting
+        for stored in sorted(transcript.window, key=lambda each: each.seq):
+            if stored.seq == transcript.summary_at:
                 window.left_out = stored.seq - 1
+            elif stored.seq < (transcript.summary_at or 0) and stored.seq not in waiting:
+                continue  # the model reads it verbatim beside the summary
             entry = view_entry(stored)
             if entry is not None:
                 window.add(entry)
@@ -229,6 +282,9 @@ class Worker:
             input_tokens=transcript.input_tokens,
             output_tokens=transcript.output_tokens,
             last_error=self._driver.last_error,
+            set_aside=sorted(transcript.aside),
+            summary_at=transcript.summary_at,
+            again_at_ms=transcript.again_at_ms,
             alerts=self.alerts.recent,
         )
 
