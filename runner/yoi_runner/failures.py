@@ -11,10 +11,13 @@ _TRACE_CHARS = 2000
 _NOT_THE_AUTHORS = ("<stdlib>", "<frozen", "/")
 
 
-def failure(exc: BaseException) -> dict[str, Any]:
-    """Return {"type", "message", "trace"}: the plugin's frames, innermost last."""
+def failure(exc: BaseException, doing: str = "") -> dict[str, Any]:
+    """Return {"type", "message", "trace"}: the plugin's frames, innermost last.
+
+    `doing` is added where memory ran out.
+    """
     if isinstance(exc, MemoryError):
-        return _out_of_memory(exc)
+        return _out_of_memory(exc, doing)
     try:
         return {
             "type": _clean(_kind(exc), _KIND_CHARS),
@@ -25,9 +28,9 @@ def failure(exc: BaseException) -> dict[str, Any]:
         return {"type": "Exception", "message": "the exception cannot be described", "trace": ""}
 
 
-def _out_of_memory(exc: BaseException) -> dict[str, Any]:
+def _out_of_memory(exc: BaseException, doing: str) -> dict[str, Any]:
     """Say so whatever the type is called: two in a row, and the host replaces the instance."""
-    told = {"type": "MemoryError", "message": "the plugin's memory is used up", "trace": ""}
+    told = {"type": "MemoryError", "message": f"the plugin's memory is used up{doing}", "trace": ""}
     with suppress(BaseException):
         told["trace"] = _clean(_trace(exc), _TRACE_CHARS)
     return told

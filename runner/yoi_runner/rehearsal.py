@@ -37,14 +37,10 @@ _BROKEN = "{"
 def rehearse(stdlib: StdlibFinder) -> None:
     """Load, start, use and stop a plugin; afterwards nothing of it is left."""
     finders = list(sys.meta_path)
+    source = {"files": ["rehearsed.py"], "entry": "rehearsed:Rehearsed", "name": "rehearsed"}
     for _ in range(_ROUNDS):
-        session = Session(stdlib, lambda level, message: None)
-        files = {"rehearsed.py": _PLUGIN}
-        _succeeded(
-            session.load(
-                json.dumps({"files": files, "entry": "rehearsed:Rehearsed", "name": "rehearsed"})
-            )
-        )
+        session = Session(stdlib, lambda level, message: None, _file)
+        _succeeded(session.load(json.dumps(source)))
         _succeeded(session.start("{}"))
         dispatch = session.dispatcher()
         frames = [_FRAME % number for number in range(12)]
@@ -55,6 +51,10 @@ def rehearse(stdlib: StdlibFinder) -> None:
         del sys.modules["rehearsed"]
         sys.meta_path[:] = finders
         linecache.clearcache()
+
+
+def _file(op: str, argument: str) -> str:
+    return json.dumps({"ok": {"text": _PLUGIN}})
 
 
 def _batch(texts: list[str]) -> str:

@@ -14,8 +14,10 @@ from yoi_pdk.host import HostCall, no_host
 from yoi_pdk.keeping import StateSet
 from yoi_runner.dispatch import make_dispatch
 from yoi_runner.failures import failure
-from yoi_runner.package import PackageFinder
+from yoi_runner.package import LIBRARIES, OWN, PackageFinder, reader
 from yoi_runner.stdlib import StdlibFinder
+
+_IMPORTING = " while it is imported: ask for more, memory_bytes under [runtime] in plugin.toml"
 
 
 class Session:
@@ -28,13 +30,14 @@ class Session:
         call: HostCall = no_host,
     ) -> None:
         self._stdlib = stdlib
+        self._read = reader(call)
         self._ctx = Context("plugin", log, call)
         self._entry: type[Plugin] | None = None
         self._plugin: Plugin | None = None
 
     def load(self, source: str) -> str:
-        """Import the plugin's entry class from the files in `source`."""
-        return _guarded(lambda: self._load(json.loads(source)))
+        """Import the plugin's entry class from the files that `source` lists."""
+        return _guarded(lambda: self._load(json.loads(source)), _IMPORTING)
 
     def start(self, config: str) -> str:
         """Make the plugin, call its `start`, answer its status."""
@@ -65,11 +68,8 @@ class Session:
     def _load(self, source: dict[str, Any]) -> dict[str, Any]:
         if self._entry is not None:
             raise RuntimeError("a package is loaded already")
-        finder = PackageFinder(source["files"])
-        for name in sorted(finder.top_level):
-            if name in self._stdlib or name in sys.builtin_module_names or name in sys.modules:
-                raise ImportError(f"{name} is the name of a module of Python: rename yours")
-        sys.meta_path.append(finder)
+        for root, paths in ((OWN, source["files"]), (LIBRARIES, source.get("libraries", ()))):
+            self._add_root(root, paths)
         module_name, _, class_name = source["entry"].partition(":")
         __import__(module_name)
         entry = getattr(sys.modules[module_name], class_name, None)
@@ -80,6 +80,15 @@ class Session:
         self._entry = entry
         self._ctx.name = str(source.get("name") or "plugin")
         return {}
+
+    def _add_root(self, root: str, paths: list[str]) -> None:
+        if not paths:
+            return
+        finder: Any = PackageFinder(root, paths, self._read)
+        for name in sorted(finder.top_level):
+            if name in self._stdlib or name in sys.builtin_module_names or name in sys.modules:
+                raise ImportError(f"{name} is the name of a module of Python: rename yours")
+        sys.meta_path.append(finder)
 
     def _start(self, config: Any) -> dict[str, Any]:
         if self._entry is None:
@@ -126,10 +135,10 @@ def _tried_twice(work: Callable[[], dict[str, Any]]) -> str:
     return _guarded(within_memory)
 
 
-def _guarded(work: Callable[[], dict[str, Any]]) -> str:
+def _guarded(work: Callable[[], dict[str, Any]], doing: str = "") -> str:
     try:
         answer = json.dumps({"ok": work()}, ensure_ascii=False, allow_nan=False)
         answer.encode()
         return answer
     except BaseException as exc:  # also SystemExit and KeyboardInterrupt: the host decides
-        return json.dumps({"error": failure(exc)})
+        return json.dumps({"error": failure(exc, doing)})

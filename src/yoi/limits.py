@@ -26,9 +26,12 @@ class Limits:
     manifest_list_items: int = bound(64, "tools, targets, connections: what a review can show")
     package_bytes: int = bound(16 * MIB, "the ancestor's bound; a Python plugin is kilobytes")
     package_entries: int = bound(512, "the ancestor's bound")
-    package_file_bytes: int = bound(8 * MIB, "the ancestor's bound")
+    package_file_bytes: int = bound(12 * MIB, "the libraries of a package are one file of it")
     package_expanded_bytes: int = bound(64 * MIB, "the ancestor's bound; stops archive bombs")
     package_path_bytes: int = bound(1024, "longer than any file system needs")
+    library_entries: int = bound(4096, "files of the libraries of one package; tzdata has 650")
+    library_bytes: int = bound(12 * MIB, "all libraries of a package; rich with pygments is 6 MB")
+    libraries: int = bound(64, "distributions in one package: what a review can show")
     store_packages: int = bound(128, "discovery reads each one")
     store_expanded_bytes: int = bound(
         256 * MIB, "discovery holds the packages of a store in memory"

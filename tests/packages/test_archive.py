@@ -1,6 +1,7 @@
 """P9: archives are hostile input. Each attack has its own typed refusal; nothing is extracted."""
 
 import io
+import re
 import stat
 import struct
 import tracemalloc
@@ -286,6 +287,11 @@ def test_the_writer_is_deterministic_readable_elsewhere_and_has_real_checksums()
     ("files", "code"),
     [
         ({"../a": b""}, "package.traversal"),
+        ({"aux.py": b""}, "package.malformed"),
+        ({"data/Com1.tar.gz": b""}, "package.malformed"),
+        ({"NUL": b""}, "package.malformed"),
+        ({"data./x": b""}, "package.malformed"),
+        ({"readme ": b""}, "package.malformed"),
         ({"a": b"", "A": b""}, "package.duplicate"),
         ({"a": bytes(LIMITS.package_file_bytes + 1)}, "package.bounds"),
         ({f"f{n}": b"" for n in range(LIMITS.package_entries + 1)}, "package.bounds"),
@@ -298,7 +304,9 @@ def test_the_writer_refuses_what_the_reader_would(files, code):
     assert caught.value.code == code
 
 
-NAMES = st.text(st.characters(categories=["Ll", "Lu", "Nd", "Lo"]), min_size=1, max_size=8)
+NAMES = st.text(st.characters(categories=["Ll", "Lu", "Nd", "Lo"]), min_size=1, max_size=8).filter(
+    lambda name: re.fullmatch("(CON|PRN|AUX|NUL|(COM|LPT)[1-9])", name.upper()) is None
+)
 
 
 @settings(max_examples=150, deadline=None)

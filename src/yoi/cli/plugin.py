@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yoi.cli import developing, enabling
+from yoi.cli import developing, enabling, plugin_libraries
 from yoi.cli.exits import Exit
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
@@ -20,6 +20,10 @@ app = typer.Typer(help="Write, check, review and enable plugins.", rich_markup_m
 app.command("enable")(enabling.enable)
 app.command("disable")(enabling.disable)
 app.command("dev")(developing.dev)
+app.command("add")(plugin_libraries.add)
+app.command("remove")(plugin_libraries.remove)
+app.command("update")(plugin_libraries.update)
+app.command("libraries")(plugin_libraries.libraries)
 
 SAFETY = {
     "no_network": True,

@@ -5,7 +5,7 @@ of them then disagree: here local and central headers must agree, entries must t
 its first byte to the central directory without gap or overlap, and sizes are checked before
 anything is inflated. Nothing is ever extracted to disk.
 
-Source: PKWARE APPNOTE.TXT 6.3.10 (4.3 layout, 4.4 fields); limits: `yoi.limits`.
+Source: PKWARE APPNOTE.TXT 6.3.10 (4.3 layout, 4.4 fields); limits: `yoi.packages.bounds`.
 """
 
 import stat
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from yoi.display import printable
 from yoi.errors import PackageError
-from yoi.limits import LIMITS
+from yoi.packages.bounds import PACKAGE, ArchiveBounds
 from yoi.packages.paths import PathSet, check_path
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -52,21 +52,21 @@ class _Entry:
     offset: int
 
 
-def read_archive(data: bytes) -> dict[str, bytes]:
+def read_archive(data: bytes, bounds: ArchiveBounds = PACKAGE) -> dict[str, bytes]:
     """Return the files in the archive `data`, by path. Folder entries are checked and dropped.
 
     Raises PackageError: `package.malformed`, `package.unsupported` (ZIP64, encryption, several
     disks, other compression), `package.traversal` (paths and links), `package.duplicate`,
     `package.bounds`. Memory stays within the limits: sizes are summed before anything is inflated.
     """
-    if len(data) > LIMITS.package_bytes:
+    if len(data) > bounds.bytes:
         raise PackageError(
-            "package.bounds", f"the archive is over {LIMITS.package_bytes} bytes", hint=_SMALLER
+            "package.bounds", f"the archive is over {bounds.bytes} bytes", hint=_SMALLER
         )
-    directory = _find_directory(data)
+    directory = _find_directory(data, bounds)
     entries = _central_entries(data, directory)
     names = _checked_names(entries)
-    _check_sizes(entries, names)
+    _check_sizes(entries, names, bounds)
     spans = [_local_span(data, entry, directory) for entry in entries]
     _check_tiling(entries, spans, directory)
     files: dict[str, bytes] = {}
@@ -100,7 +100,7 @@ class _Directory:
     count: int
 
 
-def _find_directory(data: bytes) -> _Directory:
+def _find_directory(data: bytes, bounds: ArchiveBounds) -> _Directory:
     """Return where the central directory lies: right before the one end record at the very end."""
     at = data.rfind(_END_SIGNATURE, max(0, len(data) - _END.size - _MAX_COMMENT))
     if at == -1 or at + _END.size > len(data):
@@ -114,10 +114,10 @@ def _find_directory(data: bytes) -> _Directory:
         raise _unsupported("ZIP64")
     if disk or start_disk or here != total:
         raise _unsupported("several disks")
-    if total > LIMITS.package_entries:
+    if total > bounds.entries:
         raise PackageError(
             "package.bounds",
-            f"the archive has {total} entries; at most {LIMITS.package_entries} are allowed",
+            f"the archive has {total} entries; at most {bounds.entries} are allowed",
             hint=_SMALLER,
         )
     if offset + size != at:
@@ -212,24 +212,24 @@ def _check_type(entry: _Entry, folder: bool) -> None:
         raise _malformed(f"{_shown(entry.name)} is marked as a folder but named as a file")
 
 
-def _check_sizes(entries: list[_Entry], names: list[str]) -> None:
+def _check_sizes(entries: list[_Entry], names: list[str], bounds: ArchiveBounds) -> None:
     total = 0
     for entry, name in zip(entries, names, strict=True):
         if name.endswith("/") and entry.size:
             raise _malformed(f"the folder {_shown(entry.name)} has content")
         if entry.method == _STORED and entry.packed != entry.size:
             raise _malformed(f"{_shown(entry.name)} is stored with two different sizes")
-        if entry.size > LIMITS.package_file_bytes:
+        if entry.size > bounds.file_bytes:
             raise PackageError(
                 "package.bounds",
-                f"{_shown(entry.name)} is over {LIMITS.package_file_bytes} bytes",
+                f"{_shown(entry.name)} is over {bounds.file_bytes} bytes",
                 hint=_SMALLER,
             )
         total += entry.size
-    if total > LIMITS.package_expanded_bytes:
+    if total > bounds.expanded_bytes:
         raise PackageError(
             "package.bounds",
-            f"the files come to {total} bytes; at most {LIMITS.package_expanded_bytes} are allowed",
+            f"the files come to {total} bytes; at most {bounds.expanded_bytes} are allowed",
             hint=_SMALLER,
         )
 

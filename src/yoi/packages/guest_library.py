@@ -3,6 +3,9 @@
 The lists are data; `tests/sandbox/test_guest_library.py` holds them against the runner itself.
 """
 
+PYTHON = "3.14.0"
+"""The sandbox's CPython: libraries are chosen for it."""
+
 
 def _each(names: str, instead: str) -> dict[str, str]:
     return dict.fromkeys(names.split(), instead)
@@ -33,7 +36,8 @@ IMPORTABLE = frozenset(
 
 _CONNECTION = "declare it as [[connections]] in plugin.toml: the host keeps it, on_text hears it"
 _REQUEST = 'return Request("target", "GET", "/path") and handle on_response'
-_NATIVE = "it has compiled code, which does not run in the sandbox"
+NATIVE = "it has compiled code, which does not run in the sandbox"
+"""Why a module is not there; a library of the same name without compiled code may be."""
 _FILES = 'read files of your package with importlib.resources, keep values with ctx.state["key"]'
 _THREADS = "there are no threads: return commands, the next event is the next call"
 _TIMER = 'return TimerSet("name", after_ms=1000) and handle on_timer'
@@ -62,10 +66,10 @@ MODULES = {
         numpy pandas scipy pydantic_core orjson msgspec lxml PIL cryptography markupsafe
         yaml.cyaml ujson uvloop cffi ctypes
         """,
-        _NATIVE,
+        NATIVE,
     ),
-    "pydantic": f"pydantic 2 needs pydantic-core: {_NATIVE}; use dataclasses or attrs",
-    "jinja2": f"jinja2 needs markupsafe: {_NATIVE}; use string.Template or f-strings",
+    "pydantic": f"pydantic 2 needs pydantic-core: {NATIVE}; use dataclasses or attrs",
+    "jinja2": f"jinja2 needs markupsafe: {NATIVE}; use string.Template or f-strings",
     **_each("sqlite3 dbm", f"no files in the sandbox; {_FILES}"),
     **_each("bz2 lzma", "it is not in the sandbox's Python; zlib and gzip are"),
     **_each("pdb doctest pydoc", "it is a tool for development; run it outside"),

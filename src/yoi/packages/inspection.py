@@ -5,9 +5,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from yoi.display import printable
-from yoi.errors import ManifestError, YoiError
+from yoi.errors import ManifestError, PackageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.declarations import PythonRuntime, ToolDecl
+from yoi.packages.libraries import check_names
 from yoi.packages.resolve import check_binding, check_surfaces
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import source_problems
@@ -121,6 +122,7 @@ class Inspection:
             "runtime": None if manifest.runtime is None else manifest.runtime.label,
             "declared_surfaces": sorted(manifest.surfaces),
             "files": len(package.files),
+            "libraries": [one.to_json() for one in package.library_list],
             "left_out": [{"path": one.path, "reason": one.reason} for one in package.left_out],
             "surfaces": [surface.to_json() for surface in self.surfaces],
             "review": self.review.to_json(),
@@ -191,6 +193,10 @@ def static_problems(package: "Package") -> list[YoiError]:
     runtime = package.manifest.runtime
     if isinstance(runtime, PythonRuntime):
         problems += source_problems(runtime.entry_point, package.files)
+        try:
+            check_names(package.library_paths, package.own_files)
+        except PackageError as exc:
+            problems.append(exc)
     elif runtime is not None and not package.files[runtime.component].startswith(WASM_MAGIC):
         problems.append(
             ManifestError(

@@ -7,12 +7,21 @@ from pathlib import Path
 from yoi.errors import ManifestError
 from yoi.limits import LIMITS
 from yoi.packages.archive import read_archive
+from yoi.packages.bounds import LIBRARIES
 from yoi.packages.digest import package_digest
 from yoi.packages.folder import LeftOut, io_error, read_folder, read_open_file
+from yoi.packages.libraries import (
+    ARCHIVE_NAME,
+    LOCK_NAME,
+    Libraries,
+    Library,
+    read_libraries,
+)
 from yoi.packages.manifest import MANIFEST_NAME, Manifest
 from yoi.types import Digest
 
 SUFFIX = ".yoi-plugin"
+_NOT_THE_CODES = frozenset({MANIFEST_NAME, LOCK_NAME, ARCHIVE_NAME})
 SOURCES = ("project", "user", "dir")
 
 
@@ -28,6 +37,8 @@ class Package:
     files: dict[str, bytes] = field(repr=False)
     left_out: tuple[LeftOut, ...] = ()
     """What of a folder is not part of the package; empty for archives."""
+    libraries: Libraries | None = field(default=None, repr=False)
+    """What its libs.zip holds, or None when it has no libraries."""
 
     @property
     def id(self) -> str:
@@ -38,6 +49,25 @@ class Package:
     def reference(self) -> str:
         """Return the source-qualified id, as `project:echo`."""
         return f"{self.source}:{self.manifest.id}"
+
+    @property
+    def own_files(self) -> dict[str, bytes]:
+        """Return the files that the plugin's code may read: not the manifest, not the lock."""
+        return {path: data for path, data in self.files.items() if path not in _NOT_THE_CODES}
+
+    @property
+    def library_paths(self) -> tuple[str, ...]:
+        """Return the paths of its libraries' files, below the folder that `import` looks in."""
+        return () if self.libraries is None else self.libraries.paths
+
+    def library_files(self) -> dict[str, bytes]:
+        """Read the libraries' files out of the archive."""
+        return {} if self.libraries is None else read_archive(self.files[ARCHIVE_NAME], LIBRARIES)
+
+    @property
+    def library_list(self) -> tuple[Library, ...]:
+        """Return its libraries, by name."""
+        return () if self.libraries is None else self.libraries.lock.libraries
 
 
 def read_package(path: Path, source: str = "dir") -> Package:
@@ -62,7 +92,8 @@ def read_package(path: Path, source: str = "dir") -> Package:
         )
     manifest = Manifest.parse(toml)
     manifest.check_files(files)
-    return Package(source, path, manifest, package_digest(files), files, left_out)
+    libraries = read_libraries(files)
+    return Package(source, path, manifest, package_digest(files), files, left_out, libraries)
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:

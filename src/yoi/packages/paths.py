@@ -6,6 +6,12 @@ from yoi.display import printable
 from yoi.errors import PackageError
 from yoi.limits import LIMITS
 
+_DEVICES = frozenset(
+    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
+    + [f"{port}{number}" for port in ("COM", "LPT") for number in "123456789\u00b9\u00b2\u00b3"]
+)
+"""What Windows opens instead of a file, whatever extension follows."""
+
 
 def check_path(path: str) -> str:
     """Return `path` if it is a plain relative path below the package's root.
@@ -36,6 +42,14 @@ def check_path(path: str) -> str:
             f'the path "{shown}" has an empty, "." or ".." segment',
             hint="name every file by its plain relative path",
         )
+    for segment in path.split("/"):
+        if segment.partition(".")[0].rstrip(" ").upper() in _DEVICES or segment[-1] in " .":
+            raise PackageError(
+                "package.malformed",
+                f'the path "{shown}" is not a file on every system: a device\'s name, or a name '
+                "that ends with a dot or a space",
+                hint="rename the file",
+            )
     if printable(path, len(path)) != path:
         raise PackageError(
             "package.malformed",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from yoi.errors import PackageError
 from yoi.limits import LIMITS
 from yoi.packages.declarations import PythonRuntime
-from yoi.packages.guest_library import ATTRIBUTES, CALLS, IMPORTABLE, MODULES
+from yoi.packages.guest_library import ATTRIBUTES, CALLS, IMPORTABLE, MODULES, NATIVE
+from yoi.packages.libraries import top_level
 from yoi.packages.source import parse_source
 from yoi.permissions import PermissionKind
 
@@ -82,9 +83,10 @@ def review_source(package: "Package") -> list[PackageError]:
         frozenset(one.name for one in manifest.requested.secrets),
     )
     own = {path.split("/")[0].removesuffix(".py") for path in package.files}
+    own |= top_level(package.library_paths)
     found: list[PackageError] = []
     for path in sorted(package.files):
-        if path.endswith(".py") and not path.startswith(("tests/", "test_", "libs/")):
+        if path.endswith(".py") and not path.startswith(("tests/", "test_")):
             found += _Module(path, package.files[path], own, declared).problems()
     return found[:_MAX_FINDINGS]
 
@@ -165,7 +167,8 @@ class _Module:
         else:
             names = [alias.name for alias in node.names]
         for name in names:
-            if name in MODULES:
+            brought = name.partition(".")[0] in self._own
+            if name in MODULES and not (brought and NATIVE in MODULES[name]):
                 yield node.lineno, f"{name} does not work in the sandbox", MODULES[name]
                 return
         for name in names[:1] if isinstance(node, ast.ImportFrom) else names:
@@ -186,6 +189,8 @@ class _Module:
     def _call(self, node: ast.Call) -> "Iterator[tuple[int, str, str | None]]":
         name = self._dotted(node.func)
         if name is None:
+            return
+        if name == "zoneinfo.ZoneInfo" and "tzdata" in self._own:
             return
         if name in CALLS and (name != "open" or "open" not in self._names):
             yield node.lineno, f"{name}() cannot work in the sandbox", CALLS[name]

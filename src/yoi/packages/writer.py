@@ -5,7 +5,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from yoi.errors import PackageError
-from yoi.limits import LIMITS
+from yoi.packages.bounds import PACKAGE, ArchiveBounds
 from yoi.packages.paths import PathSet, check_path
 
 if TYPE_CHECKING:
@@ -17,26 +17,24 @@ _UTF8 = 0x0800
 _DATE = (1 << 5) | 1
 
 
-def build_archive(files: "Mapping[str, bytes]") -> bytes:
+def build_archive(files: "Mapping[str, bytes]", bounds: ArchiveBounds = PACKAGE) -> bytes:
     """Return `files` as a stored ZIP with real checksums, sorted by path, without dates or modes.
 
     Nothing is compressed: compressors differ between versions, and the bytes must not. Raises
     PackageError when a path or a size is one the reader would refuse.
     """
     paths = PathSet()
-    if len(files) > LIMITS.package_entries:
+    if len(files) > bounds.entries:
         raise PackageError(
             "package.bounds",
-            f"the package has {len(files)} files; at most {LIMITS.package_entries} are allowed",
+            f"the archive would have {len(files)} files; at most {bounds.entries} are allowed",
         )
     body, directory = bytearray(), bytearray()
     for path in sorted(files, key=str.encode):
         content = files[path]
         paths.add_file(check_path(path))
-        if len(content) > LIMITS.package_file_bytes:
-            raise PackageError(
-                "package.bounds", f'"{path}" is over {LIMITS.package_file_bytes} bytes'
-            )
+        if len(content) > bounds.file_bytes:
+            raise PackageError("package.bounds", f'"{path}" is over {bounds.file_bytes} bytes')
         name = path.encode()
         common = struct.pack(
             "<HHHHHIIIHH",
@@ -50,11 +48,10 @@ def build_archive(files: "Mapping[str, bytes]") -> bytes:
         "<4sHHHHIIH", b"PK\x05\x06", 0, 0, len(files), len(files), len(directory), len(body), 0
     )
     archive = bytes(body + directory + end)
-    if len(archive) > LIMITS.package_bytes:
+    if len(archive) > bounds.bytes:
         raise PackageError(
             "package.bounds",
-            f"the archive would have {len(archive)} bytes; at most {LIMITS.package_bytes} are "
-            "allowed",
+            f"the archive would have {len(archive)} bytes; at most {bounds.bytes} are allowed",
             hint="leave out what the plugin does not need at run time",
         )
     return archive

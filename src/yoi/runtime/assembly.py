@@ -17,7 +17,6 @@ from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.packages import (
     INSTANCE_WORLD,
-    MANIFEST_NAME,
     ComponentRuntime,
     Durability,
     Manifest,
@@ -138,9 +137,14 @@ class Assembler:
         files = plugin.package.files
         sandbox, name, authority = self.sandbox, plugin.name, plugin.authority
         if isinstance(runtime, PythonRuntime):
-            sources = {path: data for path, data in files.items() if path != MANIFEST_NAME}
+            own, libraries = plugin.package.own_files, plugin.package.library_files()
             return lambda: sandbox.load_python(
-                sources, runtime.entry, calls, name=name, memory_bytes=authority.memory_bytes
+                own,
+                runtime.entry,
+                calls,
+                libraries=libraries,
+                name=name,
+                memory_bytes=authority.memory_bytes,
             )
         if isinstance(runtime, ComponentRuntime) and runtime.world == INSTANCE_WORLD:
             component = files[runtime.component]

@@ -22,6 +22,7 @@ from yoi.protocol.outcomes import AnswerRefused, Outcome
 from yoi.sandbox.binding import AnswerTooLarge, Binding, CallFailed, StringCall
 from yoi.sandbox.linking import Linked
 from yoi.sandbox.output import LogLine
+from yoi.sandbox.package_files import PackageFiles
 from yoi.sandbox.state import GuestState, current
 from yoi.sandbox.threads import require_guest_thread
 from yoi.sandbox.ticker import EpochTicker
@@ -311,14 +312,15 @@ class PythonGuest:
         """Return whether the instance can still be called."""
         return self._instance.alive
 
-    def load(self, files: Mapping[str, bytes], entry: str, name: str, budget_ms: int) -> None:
-        """Give the runner the plugin's source. GuestRefused: `sandbox.load`."""
-        try:
-            sources = {path: data.decode() for path, data in files.items()}
-        except UnicodeDecodeError as exc:
-            raise GuestRefused("sandbox.load", f"a file is not UTF-8 text: {exc}") from None
-        source = msgspec.json.encode({"files": sources, "entry": entry, "name": name}).decode()
-        self._ask("load", "sandbox.load", budget_ms, source)
+    def load(self, files: PackageFiles, entry: str, name: str, budget_ms: int) -> None:
+        """Have the runner import `entry` from `files`. GuestRefused: `sandbox.load`."""
+        source = {
+            "files": files.own,
+            "libraries": files.libraries,
+            "entry": entry,
+            "name": name,
+        }
+        self._ask("load", "sandbox.load", budget_ms, msgspec.json.encode(source).decode())
 
     def start(self, config_json: str, budget_ms: int) -> dict[str, Any]:
         """See `Guest.start`."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic, thread_time
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -21,6 +22,7 @@ from yoi.sandbox.compiler import Compiler
 from yoi.sandbox.engine import ProcessEngine
 from yoi.sandbox.guest import ComponentGuest, Guest, Instance, PythonGuest
 from yoi.sandbox.linking import Linked, link
+from yoi.sandbox.package_files import PackageFiles
 from yoi.sandbox.runner import runner_component
 from yoi.sandbox.state import GuestState, HostCalls
 from yoi.types import Clock
@@ -82,11 +84,15 @@ class Sandbox:
         entry: str,
         host_calls: HostCalls = deny_all,
         *,
+        libraries: Mapping[str, bytes] = MappingProxyType({}),
         name: str = "plugin",
         budget_ms: int | None = None,
         memory_bytes: int | None = None,
     ) -> Guest:
         """Return a guest that has imported `entry` ("module:Class") from `files`.
+
+        What stands in neither `files` nor `libraries` does not exist for it; the content reaches
+        the guest when it is imported or read.
 
         Raises GuestRefused (`sandbox.load`) when the source does not import, GuestTrapped when
         importing it does not end well, SandboxError for the runner itself.
@@ -94,11 +100,12 @@ class Sandbox:
         linked = self._python(None)
         budget = self._limits.load_ms if budget_ms is None else budget_ms
         until = monotonic() + budget / 1000
-        instance = self._instance(host_calls, name, memory_bytes)
+        package = PackageFiles(files, libraries, host_calls)
+        instance = self._instance(package, name, memory_bytes)
         calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
-            guest.load(files, entry, name, max(0, int((until - monotonic()) * 1000)))
+            guest.load(package, entry, name, max(0, int((until - monotonic()) * 1000)))
         except YoiError as exc:
             # What it printed before it failed is the author's best help.
             exc.fields = {**exc.fields, "output": guest.take_output()}
