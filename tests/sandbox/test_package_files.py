@@ -53,7 +53,8 @@ def test_a_library_is_imported_with_its_data_and_its_version(sandbox):
         source = (
             f"import json, greet\n{HEAD}"
             "    def on_tool(self, call, ctx):\n"
-            "        return json.dumps([list(greet.WORD), greet.version('greet'), greet.__file__])\n"
+            "        version = greet.version('greet')\n"
+            "        return json.dumps([list(greet.WORD), version, greet.__file__])\n"
         )
         guest = sandbox.load_python({"plugin.py": source.encode()}, "plugin:P", libraries=LIBRARY)
         try:

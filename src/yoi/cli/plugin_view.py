@@ -40,6 +40,7 @@ _LEGEND = (
     (ReviewState.GRANT_ONLY, "granted, never asked for"),
 )
 _LIST_CHARS = 1024
+_LIBRARIES = 12
 
 
 def identity(package: Package, runs_in: str) -> RenderableType:
@@ -53,6 +54,12 @@ def identity(package: Package, runs_in: str) -> RenderableType:
         ("runs in", shown(runs_in)),
         ("from", shown(package.path, 1024)),
     ]
+    brought = package.library_list
+    if brought:
+        # Not all in full: `yoi plugin libraries` and --json have every one.
+        words = ", ".join(one.label for one in brought[:_LIBRARIES])
+        more = len(brought) - _LIBRARIES
+        rows.append(("libraries", shown(words + (f" and {more} more" if more > 0 else ""), 2048)))
     if manifest.description:
         rows.insert(0, ("it says", shown(manifest.description, _LIST_CHARS)))
     return Group(head, pairs(rows))
@@ -172,6 +179,7 @@ def overview(items: Sequence[Mapping[str, Any]]) -> RenderableType:
         )
     grid = table("plugin", "version", "status", "enabled as", ">granted", "broad")
     trouble: list[RenderableType] = []
+    brought: dict[str, RenderableType] = {}
     for item in items:
         rows = item.get("review", {}).get("rows", [])
         asked = [row for row in rows if row["requested"]]
@@ -185,12 +193,19 @@ def overview(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             shown(f"{granted}/{len(asked)}" if asked else ""),
             shown("BROAD" if broad else "", style="bold red"),
         )
+        libraries = [
+            f"{o['name']} {o['version']} ({o['licence']})" for o in item.get("libraries", ())
+        ]
+        if libraries:
+            words = f"  {item['reference']} brings {', '.join(libraries)}"
+            brought[item["reference"]] = shown(words, 2048, "dim")
         name = item["reference"] or item["path"]
         for fault in item["diagnostics"][:3]:
             trouble.append(whole(shown(f"  {name}: {fault['message']} [{fault['code']}]", 2048)))
             if fault["hint"]:
                 trouble += [_hint(row) for row in fault["hint"].splitlines()]
-    return lines([grid, *([""] if trouble else []), *trouble])
+    below = [*brought.values(), *trouble]
+    return lines([grid, *([""] if below else []), *below])
 
 
 def created(made: "Created", steps: Sequence[str]) -> RenderableType:

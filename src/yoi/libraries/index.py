@@ -103,12 +103,6 @@ class Index:
             "--require-hashes", "--python-platform", _ANY_PLATFORM,
         )  # fmt: skip
         words = _words(done.stderr)
-        if done.returncode < 0 or "File too large" in words:
-            raise PackageError(
-                "package.bounds",
-                f"a library unpacks to a file of more than {_MAX_FILE_BYTES // MIB} MiB",
-                hint="use a smaller library",
-            )
         if "Hash mismatch" in words:
             raise PackageError(
                 "package.library_hash",
@@ -125,7 +119,9 @@ class Index:
             raise _failed(words)
         return target
 
-    def _compile(self, requirements: Sequence[str], *options: str) -> Any:
+    def _compile(
+        self, requirements: Sequence[str], *options: str
+    ) -> "subprocess.CompletedProcess[str]":
         self._file("requirements.in", "\n".join(requirements) + "\n")
         return self._run(
             "compile", "requirements.in", "--universal", "--no-header", "--quiet",
@@ -145,7 +141,7 @@ class Index:
         environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
         environment |= {"RUST_LOG": "warn", "UV_PYTHON_DOWNLOADS": "never"}
         try:
-            return subprocess.run(
+            done = subprocess.run(
                 command,
                 cwd=self.scratch,
                 env=environment,
@@ -156,11 +152,20 @@ class Index:
                 timeout=_SECONDS,
                 check=False,
                 preexec_fn=_bound,
+                # Python ignores SIGXFSZ; so does the child, which then says what was too large.
+                restore_signals=False,
             )
         except subprocess.TimeoutExpired:
             raise _failed(f"it did not answer within {_SECONDS} seconds") from None
         except OSError as exc:
             raise _failed(f"it could not be started: {exc.strerror}") from None
+        if done.returncode != 0 and "File too large" in done.stderr:
+            raise PackageError(
+                "package.bounds",
+                f"a library unpacks to a file of more than {_MAX_FILE_BYTES // MIB} MiB",
+                hint="use a smaller library",
+            )
+        return done
 
 
 def _bound() -> None:

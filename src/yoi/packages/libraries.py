@@ -5,7 +5,6 @@ lock names the hash of the archive, and one without the other is refused.
 """
 
 import hashlib
-import json
 import re
 import sys
 import tomllib
@@ -110,12 +109,12 @@ class LibraryLock:
         rows = [
             "# Written by `yoi plugin add`, `remove` and `update`; libs.zip belongs to it.",
             f"version = {_VERSION}",
-            f"requested = {json.dumps(list(self.requested))}",
+            f"requested = [{', '.join(map(_quoted, self.requested))}]",
             f'archive = "{self.archive}"',
         ]
         for one in self.libraries:
             rows += ["", "[[libraries]]"]
-            rows += [f"{key} = {json.dumps(getattr(one, key))}" for key in Library.__slots__]
+            rows += [f"{key} = {_quoted(getattr(one, key))}" for key in Library.__slots__]
         return "\n".join(rows) + "\n"
 
 
@@ -197,6 +196,12 @@ def check_names(libraries: "Iterable[str]", own: "Iterable[str]") -> None:
             f"a library brings the module {printable(name, 100)}, which is {whose}",
             hint=f"rename {name} in your package" if name in mine else "use another library",
         )
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML basic string."""
+    plain = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(plain)}"'
 
 
 def _distributions(files: "Iterable[str]") -> set[tuple[str, str]]:
