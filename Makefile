@@ -11,6 +11,7 @@ BENCH := .venv-bench
 LATEST := .venv-latest
 LOCK := .venv-lock
 FUZZ := .venv-fuzz
+DIST := .venv-dist
 PIP := -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore
 LOCKED := $(PIP) --require-hashes -r
 HERE := -e . -e pdk/python
@@ -21,6 +22,7 @@ STAMP := $(VENV)/.installed-$(call key,dev)
 PEERS_STAMP := $(PEERS)/.installed-$(call key,peers)
 FUZZ_STAMP := $(FUZZ)/.installed-$(call key,fuzz)
 BENCH_STAMP := $(BENCH)/.installed-$(call key,bench)
+DIST_STAMP := $(DIST)/.installed-$(call key,dist)
 
 # Where HOME cannot be written, what Yoi and pip keep stays in the checkout.
 ifneq ($(shell f="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$f" 2>/dev/null && test -w "$$f" && echo yes),yes)
@@ -32,7 +34,7 @@ endif
 EVIDENCE := chaos-short fuzz-short hostile-short crash-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock bench compliance chaos fuzz hostile crash evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench compliance chaos fuzz hostile crash evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -66,7 +68,12 @@ $(BENCH_STAMP):
 	$(BENCH)/bin/python $(LOCKED) requirements/bench.txt
 	@touch $@
 
-# All that the other targets install, but for `bench`, `lock` and `latest`.
+$(DIST_STAMP):
+	$(call new_venv,$(DIST))
+	$(DIST)/bin/python $(LOCKED) requirements/dist.txt
+	@touch $@
+
+# All that the other targets install, but for `bench`, `dist`, `lock` and `latest`.
 setup: $(STAMP) $(PEERS_STAMP)
 
 demo: $(STAMP)
@@ -111,6 +118,16 @@ lock:
 	$(compile) --group peers -o requirements/peers.txt
 	$(compile) --group lock -o requirements/lock.txt
 	$(compile) --group dist -o requirements/dist.txt
+
+# What could be uploaded, in dist/: each wheel is built from its source distribution. Then the wheels
+# alone are tried with every supported Python that is here (packaging/smoke.py); minutes.
+dist: $(DIST_STAMP)
+	rm -rf dist
+	$(DIST)/bin/python -m build --no-isolation --outdir dist pdk/python
+	$(DIST)/bin/python -m build --no-isolation --outdir dist .
+	$(DIST)/bin/python -m twine check --strict dist/*
+	$(DIST)/bin/python packaging/contents.py dist
+	$(DIST)/bin/python packaging/smoke.py dist
 
 # Minutes. Each script ends with one line of JSON.
 bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
@@ -171,4 +188,4 @@ format: $(STAMP)
 	$(VENV)/bin/python -m ruff check --fix .
 
 clean:
-	rm -rf .cache $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) $(FUZZ) fuzzing/.corpus benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .cache $(VENV) $(PEERS) $(BENCH) $(LATEST) $(LOCK) $(FUZZ) $(DIST) dist fuzzing/.corpus benchmarks/.cache .mypy_cache .ruff_cache .pytest_cache

@@ -47,8 +47,8 @@ def test_a_missing_library_names_the_extra(model, absent, extra, monkeypatch):
     assert caught.value.code == "worker.extra"
     assert (caught.value.hint or "").splitlines() == [
         f"pip install 'yoi[{extra}]'",
-        f"pipx install --force 'yoi[{extra}]'",
-        f"uv tool install 'yoi[{extra}]'",
+        f"pipx inject yoi 'pydantic-ai-slim[{extra}]'",
+        f"uv pip install --python \"$(uv tool dir)/yoi/bin/python\" 'yoi[{extra}]'",
     ]
 
 

@@ -30,11 +30,15 @@ def not_installed(model: str, provider: str, why: str) -> WorkerError:
     """
     if provider not in _OWN and all(map(_is_installed, _LIBRARIES)):
         return WorkerError("worker.profile", f"model {model}: {why}")
-    wanted = f"'yoi[{extra_of(provider)}]'"
+    extra = extra_of(provider)
     return WorkerError(
         "worker.extra",
-        f"model {model} needs a library that is not installed: the extra {extra_of(provider)}",
-        hint=f"pip install {wanted}\npipx install --force {wanted}\nuv tool install {wanted}",
+        f"model {model} needs a library that is not installed: the extra {extra}",
+        hint=(
+            f"pip install 'yoi[{extra}]'\n"
+            f"pipx inject yoi 'pydantic-ai-slim[{extra}]'\n"
+            f"uv pip install --python \"$(uv tool dir)/yoi/bin/python\" 'yoi[{extra}]'"
+        ),
     )
 
 
