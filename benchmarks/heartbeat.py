@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvloop
@@ -61,6 +61,9 @@ class Beating:
 
     def text(self, session: SessionId, text: str, size: int) -> None:
         pass
+
+    def once_taken(self, then: Callable[[], None]) -> None:
+        then()
 
     def binary(self, session: SessionId, data: bytes) -> None:
         pass

@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvloop
@@ -52,6 +52,9 @@ class Hello:
     def text(self, session: SessionId, text: str, size: int) -> None:
         self.host.ready(session)
         self.ready.put_nowait(time.perf_counter())
+
+    def once_taken(self, then: Callable[[], None]) -> None:
+        then()
 
     def binary(self, session: SessionId, data: bytes) -> None:
         pass

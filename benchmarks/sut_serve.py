@@ -1,4 +1,4 @@
-"""Yoi under measurement: `yoi serve` on a workspace of its own. sut_serve.py PORT [INSTANCES]
+"""Yoi under measurement: `yoi serve` on its own workspace. sut_serve.py PORT [INSTANCES [DISK]]
 
 This process becomes `yoi serve`, so what the kernel counts for it is Yoi and nothing else.
 """
@@ -13,6 +13,7 @@ from harness.workspace import write_workspace
 
 folder = Path(tempfile.mkdtemp(prefix="yoi-bench-"))
 os.environ["YOI_STATE_HOME"] = tempfile.mkdtemp(prefix="yoi-bench-state-")
-write_workspace(folder, int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+port, instances, durability = (sys.argv[1:] + ["1", "memory"][len(sys.argv) - 2 :])[:3]
+write_workspace(folder, int(port), int(instances), durability)
 yoi = Path(sysconfig.get_path("scripts")) / "yoi"
 os.execv(yoi, [str(yoi), "serve", "--port", "0", "--workspace", str(folder)])

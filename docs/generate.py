@@ -211,7 +211,11 @@ def host_toml() -> str:
             "the place of the workspace's tables as a whole; relative paths are below the folder",
             "of host.toml.",
         ],
-        (("[host]", host_settings.HOST), ("[network]", host_settings.NETWORK)),
+        (
+            ("[host]", host_settings.HOST),
+            ("[network]", host_settings.NETWORK),
+            ("[journal]", host_settings.JOURNAL),
+        ),
     )
 
 

@@ -44,6 +44,9 @@ class Sink:
         if self.on_text is not None:
             self.on_text(session, text)
 
+    def once_taken(self, then):
+        then()
+
     def binary(self, session, data):
         self._put("binary", session, data)
 

@@ -16,6 +16,7 @@ from yoi.core.service_recovery import recover
 from yoi.errors import GuestTrapped, JournalError, WorkerError
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Commands, HandlerFailed, Reply
 from yoi.protocol.service_log import Accepted, decode
@@ -439,3 +440,39 @@ async def test_a_notification_that_only_the_stop_has_ended_is_made_by_the_next_h
     await later.service.start()
     await later.settle()
     assert list(told.told) == [("session1.1", "n")]
+
+
+async def test_an_automatic_reply_waits_for_its_frame():
+    """Acceptance: what a gateway takes for a receipt is not sent for what a crash would cost."""
+    journal = DyingJournal()
+    bench = World().bench(journal, FakeInstance())
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    replied = []
+    bench.link.receive("a")
+    bench.link.adapter.once_taken(lambda: replied.append("a"))
+    assert replied == []
+    await bench.settle()
+    assert replied == ["a"]
+    journal.dead.set()
+    bench.link.receive("b")
+    bench.link.adapter.once_taken(lambda: replied.append("b"))
+    await bench.settle()
+    assert replied == ["a"]
+
+
+async def test_a_frame_that_found_no_room_gets_no_automatic_reply():
+    bench = World().bench(
+        MemoryJournal(), FakeInstance(), max_events=2, overflow=OnFull.DROP_NEWEST
+    )
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    bench.turns.hold()
+    replied = []
+    for text in "abc":
+        bench.link.receive(text)
+        bench.link.adapter.once_taken(lambda text=text: replied.append(text))
+        await bench.settle()
+    assert replied == ["a", "b"]

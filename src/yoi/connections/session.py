@@ -4,7 +4,8 @@ Heartbeats and autoreplies are carried out here, on the loop, whatever the guest
 They end with their session.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from yoi.connections.connector import WebSocket
@@ -182,9 +183,10 @@ class Session:
         status.frames_in += 1
         status.bytes_in += size
         self.delivered += 1
-        if self._watching:
-            self._look(text)
+        due = self._look(text) if self._watching else ()
         self._sink.text(session, text, size)
+        for one in due:
+            self._sink.once_taken(partial(self._reply, one))
 
     def on_binary(self, data: bytes) -> None:
         """Deliver one binary message."""
@@ -217,14 +219,13 @@ class Session:
                 "connection.rate", "more messages per second than the connection may send"
             )
 
-    def _look(self, text: str) -> None:
+    def _look(self, text: str) -> Sequence[Due]:
         acked, due = self._watch.look(text)
         if self._watch.cut_short:
             self._tell("notice.watch", "a frame was not looked through: it holds too much")
         if acked and self._heartbeat is not None:
             self._heartbeat.acked(self._clock.monotonic())
-        for one in due:
-            self._reply(one)
+        return due
 
     def _reply(self, due: Due) -> None:
         if not self.sendable:

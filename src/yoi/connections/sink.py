@@ -1,6 +1,6 @@
 """`ConnectionSink`: who hears what one connection does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.core.session_effects import OpenReason
@@ -24,6 +24,10 @@ class ConnectionSink(Protocol):
 
     def text(self, session: SessionId, text: str, size: int) -> None:
         """One text message of `size` bytes."""
+        ...
+
+    def once_taken(self, then: Callable[[], None]) -> None:
+        """Call `then` once the host answers for the message just delivered: at once, or never."""
         ...
 
     def binary(self, session: SessionId, data: bytes) -> None:

@@ -180,7 +180,9 @@ class Host:
         )
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", _claimed(workspace))
-        runtime = await open_parts(opened, workspace, self._listen, decisions, clock, limits)
+        runtime = await open_parts(
+            opened, workspace, self._listen, decisions, clock, limits, machine.survives
+        )
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
         methods = HostMethods(

@@ -12,7 +12,7 @@ from yoi.connections import RequestClient, SystemResolver, default_connector
 from yoi.core.captures import HandleTable
 from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
-from yoi.journal.sqlite import SqliteJournal
+from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.protocol.cursors import CursorKeys
@@ -72,8 +72,12 @@ async def open_parts(
     decisions: Decisions,
     clock: Clock,
     limits: Limits,
+    survives: str,
 ) -> RuntimeParts:
-    """Open what services and workers need, each part registered in `opened`. Nothing runs yet."""
+    """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
+
+    `survives` is the machine's setting: which crash a commit survives.
+    """
     loop = asyncio.get_running_loop()
     owner = await asyncio.to_thread(decisions.identity, workspace)
     mailbox = Mailbox(loop)
@@ -81,7 +85,9 @@ async def open_parts(
     state = await opened.enter("the plugins' state", _state(workspace, limits, owner))
     sandbox = await opened.enter("the sandbox", _sandbox(limits))
     scheduler = await opened.enter("the plugins' threads", _scheduler(limits))
-    journal = await opened.enter("the workers' journal", _journal(workspace, limits, owner))
+    journal = await opened.enter(
+        "the workers' journal", _journal(workspace, limits, owner, Survives[survives.upper()])
+    )
     services, secrets = Services(), WorkspaceSecrets(workspace, decisions)
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
     observing = Observing(keys, services.statuses, clock, limits, services.ask_status)
@@ -182,10 +188,10 @@ async def _scheduler(limits: Limits) -> AsyncIterator[Scheduler]:
 
 @contextlib.asynccontextmanager
 async def _journal(
-    workspace: Path, limits: Limits, owner: str | None
+    workspace: Path, limits: Limits, owner: str | None, survives: Survives
 ) -> AsyncIterator[SqliteJournal]:
     journal = await SqliteJournal.open(
-        workspace / ".yoi" / "journal.db", limits=limits, owner=owner
+        workspace / ".yoi" / "journal.db", survives, limits=limits, owner=owner
     )
     try:
         yield journal

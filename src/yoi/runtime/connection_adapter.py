@@ -70,6 +70,8 @@ class ConnectionAdapter:
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in self._deliver
+        self._taken = True
+        """Whether the last text frame found room, or is none that the plugin hears."""
         self._leaving = False
         self._earlier: tuple[SessionId | None, int] | None = None
         # When each waiting frame arrived, and until when all before it were here; one a moment.
@@ -111,6 +113,7 @@ class ConnectionAdapter:
         now_ms = self._clock.wall_ms()
         frame = TextFrame(self._ingress, self._name, session, seq, text, now_ms, size)
         offered = self._offer(frame, self._on_full)
+        self._taken = offered is not Offered.REFUSED and offered is not Offered.DISCONNECT
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
             if self.lost:
@@ -120,6 +123,10 @@ class ConnectionAdapter:
         if self._marks is not None:
             self._mark(now_ms)
         self._wake()
+
+    def once_taken(self, then: Callable[[], None]) -> None:
+        """Call `then` once the frame just taken is as safe as its ingress promises."""
+        self._intake.once_taken(self._ingress, self._taken, then)
 
     def binary(self, session: SessionId, data: bytes) -> None:
         """One binary frame: delivered where declared, otherwise a diagnostic (W5)."""

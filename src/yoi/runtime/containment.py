@@ -66,6 +66,10 @@ class ContainedSink:
         except Exception as exc:
             report(exc, self._doing, self._failed)
 
+    def once_taken(self, then: Callable[[], None]) -> None:
+        """Pass on what waits for the message just delivered."""
+        self._pass(self._sink.once_taken, then)
+
     def opened(
         self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
     ) -> None:

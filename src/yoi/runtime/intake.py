@@ -38,6 +38,10 @@ class Intake(Protocol):
         """Return how many attempts of `event` count against it, this one included."""
         ...
 
+    def once_taken(self, ingress: str, taken: bool, then: Callable[[], None]) -> None:
+        """Call `then` when the frame just offered to `ingress` is safe; `taken`: it had room."""
+        ...
+
 
 class MemoryIntake:
     """Puts events into the queue; nothing of them outlives the host."""
@@ -57,6 +61,10 @@ class MemoryIntake:
     def attempts(self, event: QueuedEvent) -> int:
         """Return the attempt: nothing else repeats an event."""
         return event.attempt
+
+    def once_taken(self, ingress: str, taken: bool, then: Callable[[], None]) -> None:
+        """Call `then` now: nothing is safer later."""
+        then()
 
 
 _ALWAYS = frozenset({EventKind.TIMER, EventKind.RESPONSE})
@@ -139,6 +147,16 @@ class DurableIntake:
     def ended(self, event: QueuedEvent) -> None:
         """`event` has its end: nothing of it is remembered."""
         self._forgiven.pop(event.event_id, None)
+
+    def once_taken(self, ingress: str, taken: bool, then: Callable[[], None]) -> None:
+        """Call `then` once the frame is committed; never for one that was not accepted.
+
+        What a gateway takes for a receipt must not be sent for a frame that a crash would cost.
+        """
+        if ingress not in self._disk:
+            then()
+        elif taken:
+            self._writer.after(then)
 
     def _withhold_until(self, event: QueuedEvent, entry: Tried) -> None:
         self._queue.withhold(event)

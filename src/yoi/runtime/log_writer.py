@@ -31,7 +31,7 @@ _BATCH_BYTES = 1 << 20
 class _Open:
     """A record that is not known to be committed, and what follows when it is."""
 
-    entry: Entry
+    entry: Entry | None
     then: Then | None
 
 
@@ -99,6 +99,8 @@ class LogWriter:
         taken_back: list[str] = []
         for one in left:
             entry = one.entry
+            if entry is None:
+                continue  # an automatic reply to a frame of a session that is long over
             if isinstance(entry, Accepted) and entry.event_id in picture.waiting:
                 self._run(one.then)
             elif isinstance(entry, Handled) and entry.event_id in picture.waiting:
@@ -121,6 +123,16 @@ class LogWriter:
         elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._end_turn)
+
+    def after(self, then: Then) -> None:
+        """Run `then` once everything that was put before is committed."""
+        if self._batch or self._log is None:
+            (self._batch if self._log is not None else self._open).append(_Open(None, then))
+        elif self._under_way:
+            self._batch.append(_Open(None, then))
+            self._flush()
+        else:
+            self._run(then)
 
     async def close(self) -> None:
         """Write what was put, as far as the journal takes it, and let the log go."""
@@ -149,7 +161,7 @@ class LogWriter:
             self._open += batch
             return
         self._under_way += 1
-        done = log.append([one.entry for one in batch])
+        done = log.append([one.entry for one in batch if one.entry is not None])
         done.add_done_callback(partial(self._settle, batch))
 
     def _settle(self, batch: list[_Open], done: "asyncio.Future[None]") -> None:

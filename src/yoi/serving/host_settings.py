@@ -27,6 +27,7 @@ from yoi.serving.settings import (
 )
 from yoi.toml import (
     Bad,
+    Choice,
     Faults,
     Key,
     ListOf,
@@ -44,6 +45,8 @@ FILE_NAME = "host.toml"
 VARIABLE = "YOI_HOST_CONFIG"
 _NETWORK_CHARS = 64
 _DAY_MS = 86_400_000
+PROCESS_CRASH = "process_crash"
+SURVIVES = (PROCESS_CRASH, "power_loss")
 
 _ADJUSTABLE: dict[str, tuple[int, int]] = {
     "services": (1, 10_000),
@@ -72,6 +75,8 @@ class HostSettings:
     """The `[observation]` table, in place of the workspace's."""
     runtime: RuntimeSettings | None = None
     """The `[runtime]` table, in place of the workspace's."""
+    survives: str = PROCESS_CRASH
+    """What the events of disk ingresses survive: one of `SURVIVES`."""
     path: Path | None = field(default=None, compare=False)
     """The file that was read; None where there is none."""
 
@@ -113,11 +118,12 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, networks, backend, runtime = made
+        bounds, networks, backend, runtime, survives = made
         return cls(
             limits=replace(limits, **bounds, assume_public=networks),
             backend=backend and replace(backend, listener=backend.listener.below(folder)),
             runtime=runtime and replace(runtime, listener=runtime.listener.below(folder)),
+            survives=survives,
         )
 
     def over(self, settings: ServingSettings) -> ServingSettings:
@@ -179,14 +185,32 @@ NETWORK = TableSpec[tuple[Network, ...]](
     lambda row: tuple(row["assume_public"]),
     about="How names are judged on this machine.",
 )
-_File = tuple[dict[str, int], tuple[Network, ...], BackendSettings | None, RuntimeSettings | None]
+JOURNAL = TableSpec[str](
+    (
+        Key(
+            "survives",
+            Choice(SURVIVES),
+            'what the events of an ingress with `durability = "disk"`, and the workers\' '
+            "histories, survive. `process_crash`: the death of the host, however it dies; a power "
+            "cut or a crash of the system may cost the last commits. `power_loss`: these too; each "
+            "group of commits then waits for the disk",
+            default=PROCESS_CRASH,
+        ),
+    ),
+    lambda row: str(row["survives"]),
+    about="How the journal is written on this machine.",
+)
+_File = tuple[
+    dict[str, int], tuple[Network, ...], BackendSettings | None, RuntimeSettings | None, str
+]
 HOST_FILE = TableSpec[_File](
     (
         Key("host", Nested(HOST), "see [`[host]`](#host)", default={}),
         Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=()),
+        Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
         Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
     ),
-    lambda row: (row["host"], row["network"], row["observation"], row["runtime"]),
+    lambda row: (row["host"], row["network"], row["observation"], row["runtime"], row["journal"]),
     about="What the operator says about this machine.",
 )
