@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from yoi_pdk import CloseEvent, Event
-from yoi_pdk.events import KINDS, event_from_json
+from yoi_pdk.events import KINDS, JsonEvent, event_from_json
 from yoi_pdk.testing import (
     binary_event,
     close_event,
@@ -73,7 +73,7 @@ def test_an_unknown_kind_is_a_plain_event():
             "correlation_id": "t1",
         }
     )
-    assert type(event) is Event
+    assert type(event) is JsonEvent
     assert (event.payload, event.connection, event.session) == ({"n": 1}, None, None)
 
 

@@ -3,7 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from yoi_pdk.commands import Reply
 
@@ -14,6 +14,61 @@ NOT_JSON = object()
 
 class Event:
     """What happened. `payload` is its JSON as the host sent it."""
+
+    # No fields here: a `TextEvent`, of which there are thousands a second, has only its own.
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def kind(self) -> str:
+            """What kind of event it is, such as `websocket_text`."""
+
+        @property
+        def payload(self) -> dict[str, Any]:
+            """The event's JSON, by kind."""
+
+        @property
+        def ingress(self) -> str:
+            """The ingress it was delivered to."""
+
+        @property
+        def source(self) -> str:
+            """Where it came from, such as `websocket:gateway` or `host`."""
+
+        @property
+        def attempt(self) -> int:
+            """1 at first; more when an earlier delivery of the same event failed."""
+
+        @property
+        def id(self) -> str:
+            """The event's id, unique for ever; the same on every attempt."""
+
+        @property
+        def created_at(self) -> datetime:
+            """When the host made the event, in UTC."""
+
+    def reply(self, text: str) -> Reply:
+        """Return the command that sends `text` on the session this event belongs to."""
+        return Reply(text)
+
+    @property
+    def connection(self) -> str | None:
+        """The name of the connection this event is about, if it is about one."""
+        return _str_or_none(self.payload.get("connection"))
+
+    @property
+    def session(self) -> str | None:
+        """The session this event belongs to, if it belongs to one."""
+        return _str_or_none(self.payload.get("session"))
+
+    def __repr__(self) -> str:
+        """Return a short description for logs."""
+        return f"<{type(self).__name__} {self.kind} {self.connection or self.source}>"
+
+
+class JsonEvent(Event):
+    """An event that came as JSON: any but a text message."""
 
     __slots__ = ("_created_at", "attempt", "id", "ingress", "kind", "payload", "source")
 
@@ -36,28 +91,10 @@ class Event:
         self.attempt = attempt
         self.id = id
 
-    def reply(self, text: str) -> Reply:
-        """Return the command that sends `text` on the session this event belongs to."""
-        return Reply(text)
-
-    @property
-    def connection(self) -> str | None:
-        """The name of the connection this event is about, if it is about one."""
-        return _str_or_none(self.payload.get("connection"))
-
-    @property
-    def session(self) -> str | None:
-        """The session this event belongs to, if it belongs to one."""
-        return _str_or_none(self.payload.get("session"))
-
     @property
     def created_at(self) -> datetime:
         """When the host made the event, in UTC."""
         return datetime.fromisoformat(self._created_at)
-
-    def __repr__(self) -> str:
-        """Return a short description for logs."""
-        return f"<{type(self).__name__} {self.kind} {self.connection or self.source}>"
 
 
 class TextEvent(Event):
@@ -69,7 +106,7 @@ class TextEvent(Event):
 
     __slots__ = ("_document", "_source", "seq", "text")
 
-    kind: ClassVar[str] = "websocket_text"  # type: ignore[misc]
+    kind: ClassVar[str] = "websocket_text"
 
     def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
         self._source = source
@@ -93,7 +130,7 @@ class TextEvent(Event):
             return self._document
 
     @property
-    def payload(self) -> dict[str, Any]:  # type: ignore[override]
+    def payload(self) -> dict[str, Any]:
         """The event's JSON: text, seq, connection and session."""
         return {
             "text": self.text,
@@ -103,12 +140,12 @@ class TextEvent(Event):
         }
 
     @property
-    def source(self) -> str:  # type: ignore[override]
+    def source(self) -> str:
         """Where it came from: `websocket:` and the connection's name."""
         return f"websocket:{self._source[1]}"
 
     @property
-    def ingress(self) -> str:  # type: ignore[override]
+    def ingress(self) -> str:
         """The ingress this message was delivered to."""
         return self._source[0]
 
@@ -131,12 +168,12 @@ class TextEvent(Event):
     """An older name of `created_at`."""
 
     @property
-    def attempt(self) -> int:  # type: ignore[override]
+    def attempt(self) -> int:
         """1 at first; more when an earlier delivery of the same message failed."""
         return self._source[4]
 
     @property
-    def id(self) -> str:  # type: ignore[override]
+    def id(self) -> str:
         """The event's id, unique for ever; the same on every attempt."""
         return f"{self._source[2]}.{self.seq}"
 
@@ -146,7 +183,7 @@ class TextEvent(Event):
         return f"<TextEvent {self.connection} {self.seq}: {text!r}>"
 
 
-class OpenEvent(Event):
+class OpenEvent(JsonEvent):
     """A connection is open: a new session begins."""
 
     __slots__ = ()
@@ -165,7 +202,7 @@ class OpenEvent(Event):
         return _str_or_none(self.payload.get("reason")) or "first"
 
 
-class CloseEvent(Event):
+class CloseEvent(JsonEvent):
     """A session ended. The host dials again by itself."""
 
     __slots__ = ()
@@ -186,7 +223,7 @@ class CloseEvent(Event):
         return self.payload.get("clean") is True
 
 
-class GapEvent(Event):
+class GapEvent(JsonEvent):
     """Messages may be missing: fetch what you need from the service's own API."""
 
     __slots__ = ()
@@ -212,7 +249,7 @@ class GapEvent(Event):
         return _int_or_none(self.payload.get("count"))
 
 
-class BinaryEvent(Event):
+class BinaryEvent(JsonEvent):
     """One binary message, on a connection whose manifest entry asks for `binary`."""
 
     __slots__ = ()
@@ -223,7 +260,7 @@ class BinaryEvent(Event):
         return base64.b64decode(self.payload["data"])
 
 
-class StartedEvent(Event):
+class StartedEvent(JsonEvent):
     """The plugin has started: the first event of an ingress, and the moment for a first command.
 
     It comes again when the instance is replaced, also while its connections are still open: what
@@ -253,7 +290,7 @@ class StartedEvent(Event):
         return list(self.payload.get("timers") or ())
 
 
-class TimerEvent(Event):
+class TimerEvent(JsonEvent):
     """A timer of this plugin is due. Each comes once: set it again to go on."""
 
     __slots__ = ()
@@ -345,7 +382,7 @@ class Response(_Answer):
         return 200 <= (self.status or 0) < 300
 
 
-class ResponseEvent(_Answer, Event):
+class ResponseEvent(_Answer, JsonEvent):
     """The answer to a `Request`, or why there is none. What it holds is untrusted text."""
 
     __slots__ = ()
@@ -380,7 +417,7 @@ class ResponseEvent(_Answer, Event):
         return (_str_or_none(error.get(key)) or "") if isinstance(error, dict) else ""
 
 
-class _Failure(Event):
+class _Failure(JsonEvent):
     __slots__ = ()
 
     @property
@@ -441,7 +478,7 @@ class DeniedEvent(_CommandFailure):
     __slots__ = ()
 
 
-KINDS: "dict[str, type[Event]]" = {
+KINDS: "dict[str, type[JsonEvent]]" = {
     "websocket_open": OpenEvent,
     "websocket_close": CloseEvent,
     "websocket_gap": GapEvent,
@@ -453,13 +490,13 @@ KINDS: "dict[str, type[Event]]" = {
     "timer": TimerEvent,
     "response": ResponseEvent,
 }
-"""The class of each kind. A kind that is not here arrives as a plain `Event`."""
+"""The class of each kind. A kind that is not here arrives as a plain `JsonEvent`."""
 
 
 def event_from_json(value: dict[str, Any]) -> Event:
     """Return the event in its public JSON shape as an object of its kind's class."""
     kind = value["kind"]
-    return KINDS.get(kind, Event)(
+    return KINDS.get(kind, JsonEvent)(
         kind,
         value["payload"],
         ingress=value["ingress_name"],
