@@ -328,6 +328,7 @@ CODES: dict[str, str] = {
     "connection.redirect": "the server answered with a redirect, which is refused",
     "connection.timeout": "a bound on time ran out",
     "connection.protocol": "the peer broke the WebSocket protocol",
+    "connection.withheld": "a binary message repeats a secret, so the plugin does not get it",
     "connection.too_big": "a message is over the bound",
     "connection.flood": "more control frames or fragments than the bound",
     "connection.lost": "the transport ended without a close frame",

@@ -65,6 +65,9 @@ class Limits:
     secret_key_file_bytes: int = bound(256, "the key file: one line")
     passphrase_min_chars: int = bound(12, "shorter ones are guessed, scrypt or not")
     mask_min_chars: int = bound(16, "a shorter secret may be an ordinary word of a message")
+    mask_remembered: int = bound(
+        32, "captured and replaced values of a service that are masked; each costs 0.3 µs per frame"
+    )
 
     # tickets
     tickets: int = bound(10_000, "work items of one workspace; a listing reads each item.md")

@@ -6,6 +6,7 @@ import itertools
 from tests.connections.conftest import FixedResolver, Sink, allow, settings_for
 
 from yoi.connections import HostConnection
+from yoi.core.redaction import NOTHING
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
 from yoi.testing.timers import ManualTimers
@@ -16,7 +17,13 @@ class World:
     """One connection whose server, clock and timers are the test."""
 
     def __init__(
-        self, url="wss://gateway.example.com/ws", *, budget=None, authorise=allow, **changes
+        self,
+        url="wss://gateway.example.com/ws",
+        *,
+        budget=None,
+        authorise=allow,
+        masker=lambda: NOTHING,
+        **changes,
     ):
         self.clock = ManualClock()
         self.timers = ManualTimers(self.clock)
@@ -36,6 +43,7 @@ class World:
             budget=budget,
             call_later=self.timers.call_later,
             new_session=lambda: next(names),
+            masker=masker,
         )
 
     async def open(self, subprotocol=None):

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.runtime.fakes import NoSecrets
 
 from yoi.connections import RequestClient, SocketConnector, SystemResolver
-from yoi.core.captures import HandleTable
-from yoi.core.redaction import Masker
+from yoi.core.captures import Captured, HandleTable
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet
@@ -25,7 +24,6 @@ from yoi.testing.timers import ManualTimers
 
 if TYPE_CHECKING:
     from yoi.errors import YoiError
-    from yoi.types import Secret
 
 PULL = {"kind": "host_api", "api": "websocket"}
 REQUEST = {"kind": "host_api", "api": "request"}
@@ -78,19 +76,24 @@ class Desk:
     ) -> None:
         self.host = host or Host(replace(LIMITS, **limits))
         authority = Authority(asked, asked if granted is None else granted, plugin=name)
-        injector = SecretInjector(name, authority, NoSecrets(), self.host.handles, self.host.clock)
+        self._injector = injector = SecretInjector(
+            name, authority, NoSecrets(), self.host.handles, self.host.clock
+        )
         self.refused: list[YoiError] = []
-        self.echoed: list[Secret] = []
         self.calls = ServiceHostCalls(
             name,
             asyncio.get_running_loop(),
             self.host.waiting,
             self.host.state,
             ServiceRequests(name, authority, injector, self.host.requests.send, NoSecrets()),
-            PullSockets(authority, self.host.dialler, lambda: Masker(self.echoed), name),
+            PullSockets(authority, self.host.dialler, injector.masker, name),
             self.host.limits,
         )
         self.calls.begin(self.refused.append)
+
+    def holds(self, value: str) -> None:
+        """Let `value` be one that servers give back: masked from now on."""
+        self._injector.hide(Captured("value", value))
 
     async def ask(self, op: str, *arguments: Any, budget: float = 20.0) -> dict[str, Any]:
         """Return the answer of one call, as a guest with `budget` seconds left gets it."""

@@ -5,7 +5,7 @@ The same rules run against the real parts in test_frame_path.py.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +15,6 @@ from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressPolicy
-from yoi.core.redaction import Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
 from yoi.journal.log import Journal
@@ -37,7 +36,7 @@ from yoi.runtime.thread_bridge import Mailbox
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
 from yoi.testing.timers import ManualTimers
-from yoi.types import InstanceName, SessionId
+from yoi.types import InstanceName, Secret, SessionId
 from yoi.workers.notify import Notification, Notified, Notifier
 from yoi.workers.tools import PluginTool
 
@@ -59,9 +58,9 @@ class NoSecrets:
             hint=f"yoi secret set {name}",
         )
 
-    def masker(self, names: Iterable[str]) -> Masker:
-        """Return a masker of nothing."""
-        return Masker(())
+    def secret(self, name: str) -> Secret | None:
+        """Return None."""
+        return None
 
     async def replace(self, name: str, value: str) -> None:
         """Raise SecretError `secret.missing`: what is not there cannot be replaced."""

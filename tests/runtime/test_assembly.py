@@ -103,7 +103,7 @@ def built(spec: ServiceSpec) -> None:
 class Broken:
     """Makes no connection spec."""
 
-    def make(self, plugin, decl):
+    def make(self, plugin, decl, masker):
         raise ValueError(f"{decl.name} has a header that no handshake may carry")
 
 

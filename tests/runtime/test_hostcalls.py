@@ -18,7 +18,6 @@ from yoi.permissions import PermissionSet
 from yoi.runtime.hostcalls import OPERATIONS, ServiceHostCalls
 from yoi.testing.gateway import FakeGateway
 from yoi.testing.http_server import HttpAnswer, HttpServer
-from yoi.types import Secret
 
 
 @pytest.fixture
@@ -127,14 +126,18 @@ async def test_a_lost_socket_says_why(desk, gateway):
 
 
 async def test_a_secret_that_the_server_echoes_is_masked(desk, gateway):
-    """W9: a courtesy, as for connections."""
-    desk.echoed.append(Secret("bot", "a-token-of-some-length"))
+    """W9, K3: as for connections; bytes come whole or not at all."""
+    desk.holds("a-token-of-some-length")
     handle, peer = await opened(desk, gateway)
     await peer.send("you are a-token-of-some-length")
     await peer.send(b"a-token-of-some-length\x00")
     assert "a-token" not in str(await desk.ok("websocket.recv", handle, 5000))
+    assert await desk.code("websocket.recv", handle, 5000) == "connection.withheld"
+    await peer.send(b"other\x00")
     data = (await desk.ok("websocket.recv", handle, 5000))["data"]
-    assert b"a-token" not in base64.b64decode(data)
+    assert base64.b64decode(data) == b"other\x00"
+    await peer.close(4000, "bad: a-token-of-some-length")
+    assert (await desk.ok("websocket.recv", handle, 5000))["reason"] == "bad: [masked]"
 
 
 async def test_a_recv_without_a_message_times_out_and_the_socket_lives(desk, gateway):

@@ -186,7 +186,7 @@ async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(
             # A server that echoes the token: the plugin hears a mask.
             await server.ask(json.dumps({"op": "say", "text": token}))
             await server.until(lambda: "say" in ops(server))
-            assert frames(server)[-1]["text"] == "[secret the-token]"
+            assert frames(server)[-1]["text"] == "[masked]"
 
             service = runtime.services["bot"]
             await service.ask_status()

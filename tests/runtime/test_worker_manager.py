@@ -24,12 +24,9 @@ class Secrets:
     def secret(self, name):
         return Secret(name, VALUE) if name == "token" else None
 
-    def masker(self, names):
-        return Masker(found for name in names if (found := self.secret(name)) is not None)
-
 
 class Services:
-    """Knows the service `desk`, which was granted the secret `token`."""
+    """Knows the service `desk`, which was granted the secret `token` and tells it if it can."""
 
     def __iter__(self):
         return iter(())
@@ -37,13 +34,16 @@ class Services:
     def __getitem__(self, name):
         if name != "desk":
             raise ServiceError("service.unknown", name)
+        masker = Masker([Secret("token", VALUE)])
         return SimpleNamespace(
-            spec=SimpleNamespace(
-                authority=SimpleNamespace(
-                    granted=SimpleNamespace(secret_names=frozenset({"token"}))
-                )
-            )
+            spec=SimpleNamespace(injector=SimpleNamespace(masker=lambda: masker)),
+            call_tool=self.call_tool,
         )
+
+    async def call_tool(self, tool, arguments):
+        if tool == "fail":
+            raise ServiceError("service.unknown", f"it is {VALUE}")
+        return {"answer": [f"it is {VALUE}"]}
 
 
 def workers(**limits):
@@ -110,13 +110,21 @@ async def test_a_granted_secret_never_enters_a_history():
     await made.apply([PROFILE])
     await made.notify(note(text=f"the token is {VALUE}"))
     (item,) = await made.roster.worker("w").history(0, 10)
-    assert public_entry(item)["text"] == "the token is [secret token]"
+    assert public_entry(item)["text"] == "the token is [masked]"
     await made.stop()
+
+
+async def test_a_tool_tells_no_secret_of_its_plugin():
+    tools = HostTools(Services())
+    assert await tools.call("desk", "tell", {}) == {"answer": ["it is [masked]"]}
+    with pytest.raises(ServiceError) as failed:
+        await tools.call("desk", "fail", {})
+    assert failed.value.message == "it is [masked]"
 
 
 def test_what_cannot_be_masked_is_not_committed():
     with pytest.raises(ServiceError):
-        HostTools(Services(), Secrets()).redact("gone", VALUE)
+        HostTools(Services()).redact("gone", VALUE)
 
 
 async def test_a_worker_that_cannot_run_is_told():

@@ -60,14 +60,3 @@ async def test_a_store_that_needs_a_person_says_so(workspace):
     with pytest.raises(SecretError) as later:
         secrets.get("x")
     assert later.value is refused.value
-
-
-async def test_only_the_named_secrets_are_masked(workspace):
-    store = store_of(workspace)
-    store.set("a", "a-secret-that-is-long-enough")
-    store.set("b", "b-secret-that-is-long-enough")
-    secrets = WorkspaceSecrets(workspace)
-    await secrets.refresh()
-    masker = secrets.masker(["a", "absent"])
-    text = masker.text("a-secret-that-is-long-enough b-secret-that-is-long-enough")
-    assert text == "[secret a] b-secret-that-is-long-enough"

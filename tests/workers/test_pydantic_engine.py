@@ -131,7 +131,7 @@ async def test_a_rejected_request_is_not_repeated_and_the_key_is_not_shown():
         await world.run("hi")
         end = (await world.items())[-1]
         assert "model.rejected" in end.error
-        assert "<secret openai>" in end.error
+        assert "[masked]" in end.error
         assert KEY not in repr(world.heard)
         assert KEY not in repr(await world.items())
 

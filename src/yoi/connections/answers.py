@@ -11,6 +11,7 @@ import msgspec
 
 from yoi.connections.request_headers import Headers
 from yoi.core.captures import Declared, Taken, take_captures
+from yoi.core.redaction import Masker
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.depth import more_values_than
@@ -39,7 +40,8 @@ class BodyKind(StrEnum):
     TEXT = "text"
     BASE64 = "base64"
     WITHHELD = "withheld"
-    """Not JSON, from a target whose answers hold values that the guest must not see."""
+    """Not JSON, from a target whose answers hold values that the guest must not see; or bytes
+    that repeat a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,17 @@ class HttpAnswer:
             return replace(self, body=None, body_kind=BodyKind.WITHHELD), taken
         return replace(self, body=taken.document), taken
 
+    def masked(self, masker: Masker) -> "HttpAnswer":
+        """Return the answer without what `masker` hides; bytes that hold it are withheld whole."""
+        if not masker:
+            return self
+        headers = tuple((masker.text(name), masker.text(value)) for name, value in self.headers)
+        if self.body_kind is not BodyKind.BASE64:
+            return replace(self, headers=headers, body=masker.document(self.body))
+        if masker.found_in(base64.b64decode(self.body)):
+            return replace(self, headers=headers, body=None, body_kind=BodyKind.WITHHELD)
+        return replace(self, headers=headers)
+
     def to_payload(self) -> dict[str, Json]:
         """Return the fields of a `response` event."""
         made: dict[str, Json] = {
@@ -100,6 +113,10 @@ class HttpFailure:
     may_have_arrived: bool = False
     """Whether the server may have acted on it: then its effect is unknown, never repeated."""
     retry_after_ms: int | None = None
+
+    def masked(self, masker: Masker) -> "HttpFailure":
+        """Return the failure without what `masker` hides."""
+        return replace(self, error=masker.error(self.error))
 
     def to_payload(self) -> dict[str, Json]:
         """Return the fields of a `response` event."""

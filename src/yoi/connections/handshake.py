@@ -9,7 +9,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import WebSocketURI
 
@@ -76,7 +76,8 @@ def check_status(head: bytes | bytearray, wall: "datetime") -> None:
     found = _STATUS_LINE.match(head)
     if found is None:
         if len(head) >= _STATUS_BYTES:
-            shown = printable(bytes(head[:40]).decode("latin-1"), 80)
+            # Too short for a secret that is echoed here.
+            shown = printable(bytes(head[:_STATUS_BYTES]).decode("latin-1"), 80)
             raise ConnectionFailure(
                 "connection.handshake", f"the server does not answer with HTTP/1.1: {shown}"
             )
@@ -126,5 +127,12 @@ def _wait_ms(head: bytes | bytearray, wall: "datetime") -> int | None:
 
 def refusal(exc: Exception) -> ConnectionFailure:
     """Return what to raise for the library's `handshake_exc`."""
-    cause = exc.__cause__ if isinstance(exc, InvalidHandshake) and exc.__cause__ else exc
-    return ConnectionFailure("connection.handshake", f"the server's handshake is refused: {cause}")
+    if isinstance(exc, InvalidHeader):
+        # Its value stays out: a server may have put anything into it.
+        what = "missing" if exc.value is None else "not what it must be"
+        why = f"its header {exc.name} is {what}"
+    elif isinstance(exc, NegotiationError):
+        why = "it agrees to a subprotocol or an extension that was not offered"
+    else:
+        why = "it is malformed"
+    return ConnectionFailure("connection.handshake", f"the server's handshake is refused: {why}")

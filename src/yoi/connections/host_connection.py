@@ -22,6 +22,7 @@ from yoi.core.connection_state import ConnectionState
 from yoi.core.frame_watch import Autoreply
 from yoi.core.halts import REVIVED_BY, Change, Halt
 from yoi.core.heartbeat import HeartbeatSpec
+from yoi.core.redaction import NOTHING, Masker
 from yoi.core.session_effects import (
     AbortCurrent,
     AbortOld,
@@ -78,7 +79,8 @@ class HostConnection:
 
     All methods are called on the loop. `authorise` is asked before every dial, for the grants as
     they are then; its answer bounds the messages. `rng` returns a float in [0, 1), for the
-    backoff's jitter. `budget` says before each dial how long it has to wait.
+    backoff's jitter. `budget` says before each dial how long it has to wait. `masker` hides what
+    the server must not give back in what it says of itself; messages are the sink's to mask.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class HostConnection:
         limits: Limits = LIMITS,
         call_later: CallLater = loop_call_later,
         new_session: Callable[[], SessionId] = _new_session,
+        masker: Callable[[], Masker] = lambda: NOTHING,
     ) -> None:
         self._settings = settings
         self._authorise = authorise
@@ -129,7 +132,7 @@ class HostConnection:
         self._old: Session | None = None
         self._shut = False
         self._stopped = asyncio.Event()
-        self._report = ConnectionReport(settings, sink, clock)
+        self._report = ConnectionReport(settings, sink, clock, masker)
 
     # -- what the runtime asks ---------------------------------------------------------------------
 
@@ -158,13 +161,16 @@ class HostConnection:
             )
         chosen = target or self._own
         assert chosen is not None
-        self._authorise(chosen.url).require()
+        try:
+            self._authorise(chosen.url).require()
+        except YoiError as exc:
+            raise chosen.cleared(exc) from None
         now, before = self._now(), self._target
         change = Change.OPEN if chosen == before else Change.TARGET
         if self._machine.halt is not None and change not in REVIVED_BY[self._machine.halt]:
             raise ConnectionFailure(
                 "connection.unauthorised",
-                f"the server refused {chosen.url.display} for good: open another URL, or wait for "
+                f"the server refused {chosen.shown} for good: open another URL, or wait for "
                 "a changed secret, a changed grant or a person",
                 name=self._settings.name,
             )
@@ -307,7 +313,7 @@ class HostConnection:
                 self._perform(
                     self._machine.stop(self._now(), 1012, "no longer allowed", Halt.DENIED)
                 )
-            self._report.refused(decision)
+            self._report.refused(decision, self._target)
             return False
         denied = self._machine.halt is Halt.DENIED
         if self.revive(Change.GRANT) and denied:
@@ -456,7 +462,7 @@ class HostConnection:
             except YoiError as exc:
                 self._effects.extend(self._machine.dial_failed(self._now(), target.cleared(exc)))
                 return
-        self._report.dialling(target.url)
+        self._report.dialling(target)
         wall_ms = self._clock.wall_ms()
         if self._budget is not None:
             wait_ms = self._budget.wait_ms(wall_ms)

@@ -1,15 +1,17 @@
 """`ConnectionReport`: what a connection tells its sink, and the status that a person sees."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from yoi.connections.session import Session
 from yoi.connections.sink import ConnectionSink
+from yoi.connections.target import DialTarget
 from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
 from yoi.core.halts import REVIVED_BY
+from yoi.core.redaction import Masker
 from yoi.core.session_effects import (
     Announce,
     Closed,
@@ -19,7 +21,7 @@ from yoi.core.session_effects import (
     Needed,
     Reconnecting,
 )
-from yoi.permissions import Decision, Url
+from yoi.permissions import Decision
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, rfc3339_ms
@@ -29,12 +31,22 @@ _CLOSED_ON_PURPOSE = frozenset({ConnectionState.IDLE, ConnectionState.STOPPED})
 
 
 class ConnectionReport:
-    """Keeps the status in step with what the sink is told. Sessions count in `status` directly."""
+    """Keeps the status in step with what the sink is told. Sessions count in `status` directly.
 
-    def __init__(self, settings: ConnectionSettings, sink: ConnectionSink, clock: Clock) -> None:
+    What a server has said is masked here, before anything else has it.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        sink: ConnectionSink,
+        clock: Clock,
+        masker: Callable[[], Masker],
+    ) -> None:
         self._name = settings.name
         self._sink = sink
         self._clock = clock
+        self._masker = masker
         self._last_message: float | None = None
         self._last_ack: float | None = None
         self.status = ConnectionStatus(
@@ -44,29 +56,31 @@ class ConnectionReport:
             state=ConnectionState.IDLE,
         )
 
-    def dialling(self, url: Url) -> None:
-        """A dial to `url` begins."""
-        self.status.url = url.display
+    def dialling(self, target: DialTarget) -> None:
+        """A dial to `target` begins."""
+        self.status.url = self._masker().text(target.shown)
 
     def tell(self, effect: Effect) -> None:
         """Tell the sink what the machine decided."""
         status = self.status
         match effect:
-            case Announce(session, subprotocol, address, reason):
+            case Announce(session, chosen, address, reason):
                 status.down_since = None
+                subprotocol = None if chosen is None else self._masker().text(chosen)
                 status.subprotocol = subprotocol
                 status.address = address
                 status.connected_since = rfc3339_ms(self._clock.wall_ms())
                 self._sink.opened(session, subprotocol, address, reason)
-            case Closed(session, code, reason, clean):
+            case Closed(session, code, said, clean):
                 status.close_code = code
-                status.close_reason = reason
+                status.close_reason = self._masker().text(said)
                 self._down()
-                self._sink.closed(session, code, reason, clean)
+                self._sink.closed(session, code, status.close_reason, clean)
             case Gap(session, since, until, why):
                 status.gaps += 1
                 self._sink.gap(session, self.wall_ms(since), self.wall_ms(until), why)
-            case Failed(error, retry_in_ms):
+            case Failed(met, retry_in_ms):
+                error = self._masker().error(met)
                 self._note_error(error.message, error.code, error.fields.get("status"))
                 self._sink.failed(error, retry_in_ms)
             case Needed(session, why, attempt, retry_in_ms, fresh):
@@ -82,9 +96,9 @@ class ConnectionReport:
         """Tell something that a person may want to know."""
         self._sink.notice(code, message, fields)
 
-    def refused(self, decision: Decision) -> None:
+    def refused(self, decision: Decision, target: DialTarget) -> None:
         """Policy closed the connection: that is why it is down, whatever failed before."""
-        self._note_error(decision.message, decision.code or "denied.not_granted")
+        self._note_error(target.hide(decision.message), decision.code or "denied.not_granted")
 
     def allowed_again(self) -> None:
         """Policy allows what it refused: the refusal is no reason any more."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from yoi.display import printable
 from yoi.errors import YoiError
@@ -26,7 +26,8 @@ class DialTarget:
 
     url: Url = field(repr=False)
     once: bool = False
-    """It serves for one dial, as a captured ticket does; every later dial needs a new one."""
+    """It was captured: it serves for one dial, every later one needs a new ticket, and its path
+    may be the credential, so that no status, log or error shows more than its origin."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Headers of the plugin's own; they carry no credentials."""
     inserted: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -36,7 +37,7 @@ class DialTarget:
 
     def __post_init__(self) -> None:
         if self.url.scheme not in ("ws", "wss"):
-            raise ValueError(f"{self.url.display} is not a WebSocket URL")
+            raise ValueError(f"{self.shown} is not a WebSocket URL")
         if len(self.headers) + len(self.inserted) > LIMITS.handshake_headers:
             raise ValueError(f"more than {LIMITS.handshake_headers} headers")
         for name, value in self.headers:
@@ -46,27 +47,41 @@ class DialTarget:
             _check(name, value, LIMITS.request_header_bytes, inserted=True)
 
     def __repr__(self) -> str:
-        return f"<DialTarget {self.url.display}>"
+        return f"<DialTarget {self.shown}>"
 
     def __reduce__(self) -> str:
         raise TypeError("a dial target is not pickled: it may hold secrets")
 
+    @property
+    def shown(self) -> str:
+        """The URL for a person: without its query, and of a captured one the origin."""
+        if not self.once:
+            return self.url.display
+        scheme, _, rest = self.url.display.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}/{_HIDDEN}"
+
     def hide(self, text: str) -> str:
-        """Return `text` without this target's query and inserted values, wherever they stand.
+        """Return `text` without this target's query, captured path and inserted values.
 
         A server may echo them in a header or a close reason, and a library in its message.
         """
+        if self.once:
+            text = text.replace(self.url.display, self.shown)
         for secret in self._secrets():
             text = text.replace(secret, _HIDDEN)
         return text
 
     def cleared(self, error: YoiError) -> YoiError:
-        """Return `error`, or the same with nothing of this target in its words."""
+        """Return `error`, or the same with nothing of this target in its words and fields."""
         message = self.hide(error.message)
         hint = None if error.hint is None else self.hide(error.hint)
-        if message == error.message and hint == error.hint:
+        fields = {
+            name: self.hide(value) if isinstance(value, str) else value
+            for name, value in error.fields.items()
+        }
+        if (message, hint, fields) == (error.message, error.hint, error.fields):
             return error
-        return type(error)(error.code, message, hint=hint, **error.fields)
+        return type(error)(error.code, message, hint=hint, **fields)
 
     def _secrets(self) -> list[str]:
         url = self.url
@@ -74,6 +89,9 @@ class DialTarget:
         for pair in url.query.split("&"):
             value = pair.partition("=")[2] or pair
             found |= {value, unquote_plus(value)}
+        if self.once:
+            segments = url.path.split("/")
+            found |= {url.path, unquote(url.path), *segments, *map(unquote, segments)}
         for _, value in self.inserted:
             found |= {value, *value.split()}
         # Longest first: a part of a longer one must not leave the rest behind.

@@ -13,6 +13,7 @@ from websockets.protocol import State
 from yoi.connections.handshake import check_status, hung_up, refusal
 from yoi.core.session_effects import End
 from yoi.core.token_bucket import TokenBucket
+from yoi.defects import described
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
 from yoi.types import Clock
@@ -396,7 +397,7 @@ class AsyncioWebSocket(asyncio.Protocol):
 
     def _defect(self, exc: Exception) -> None:
         """End a session whose owner raised: a socket that is not read must not stay open."""
-        self._fail(YoiError("usage.internal", f"a message was not taken: {exc!r}"), 1011)
+        self._fail(YoiError("usage.internal", f"a message was not taken: {described(exc)}"), 1011)
         self._loop.call_exception_handler(
             {"message": "a message was not taken", "exception": exc, "protocol": self}
         )

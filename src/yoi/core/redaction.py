@@ -1,15 +1,29 @@
-"""`Masker`: hides granted secrets that a server echoes, before a guest sees them. A courtesy.
+"""`Masker`: hides the secrets that a server echoes, wherever what it sent goes from here.
 
-It finds a value as it is, as it stands in JSON, and percent-encoded; not in pieces, in base64 or
-in other disguises. What keeps secrets from guests is that they are never given to them.
+The forms that are found are those of `yoi.core.secret_forms`, no others. What keeps secrets from
+guests is that they are never given to them; this is for servers that give them back.
 """
 
-import json
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
+from typing import Any, Protocol
 
+import msgspec
+
+from yoi.core.secret_forms import forms
+from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.types import Secret
+
+Json = Any
+MASK = "[masked]"
+"""It fits into JSON as it is, and says nothing about whose or which secret it was."""
+
+
+class Value(Protocol):
+    """A secret that shows itself only when asked to."""
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        ...
 
 
 class Masker:
@@ -18,45 +32,68 @@ class Masker:
     Values below `mask_min_chars` are left alone: they may be ordinary words.
     """
 
-    __slots__ = ("_bytes", "_texts")
+    __slots__ = ("_forms", "_values")
 
-    def __init__(self, secrets: Iterable[Secret], limits: Limits = LIMITS) -> None:
-        masks: dict[str, str] = {}
-        for secret in secrets:
-            value = secret.reveal()
-            if len(value) >= limits.mask_min_chars:
-                # The name is a safe id: the mask fits into JSON and URLs as it is.
-                for form in _forms(value):
-                    masks.setdefault(form, f"[secret {secret.name}]")
+    def __init__(self, secrets: Iterable[Value], limits: Limits = LIMITS) -> None:
+        values = {secret.reveal() for secret in secrets}
+        long = [value for value in values if len(value) >= limits.mask_min_chars]
         # Longest first: a value that holds another is masked whole.
-        ordered = sorted(masks.items(), key=lambda pair: (-len(pair[0]), pair[0]))
-        self._texts = tuple(ordered)
-        self._bytes = tuple((form.encode(), mask.encode()) for form, mask in ordered)
+        long.sort(key=lambda value: (-len(value), value))
+        self._values = len(long)
+        self._forms = tuple((form.anchor, form) for value in long for form in forms(value))
 
     def __repr__(self) -> str:
-        return f"<Masker of {len(self._texts)} forms>"
+        return f"<Masker of {self._values} values>"
 
     def __bool__(self) -> bool:
-        return bool(self._texts)
+        return bool(self._forms)
 
     def text(self, text: str) -> str:
         """Return `text` with each known value replaced; the same object where there is none."""
-        for form, mask in self._texts:
-            if form in text:
-                text = text.replace(form, mask)
+        for anchor, form in self._forms:
+            if anchor in text:
+                text = form.pattern.sub(MASK, text)
         return text
 
-    def data(self, data: bytes) -> bytes:
-        """Return `data` likewise, for values as UTF-8."""
-        for form, mask in self._bytes:
-            if form in data:
-                data = data.replace(form, mask)
-        return data
+    def found_in(self, data: bytes) -> bool:
+        """Return whether `data` holds a known value: bytes are passed on whole or not at all."""
+        if not self._forms:
+            return False
+        text = data.decode("latin-1")
+        return any(anchor in text and form.pattern.search(text) for anchor, form in self._forms)
+
+    def document(self, document: Json) -> Json:
+        """Return JSON data with each known value in its texts and names replaced."""
+        if not self._forms:
+            return document
+        written = msgspec.json.encode(document).decode()
+        if self.text(written) is written:
+            return document
+        try:
+            return self._masked(document)
+        except RecursionError:
+            return MASK
+
+    def error(self, error: YoiError) -> YoiError:
+        """Return `error`, or the same without the known values in its words and fields."""
+        if not self._forms:
+            return error
+        hint = None if error.hint is None else self.text(error.hint)
+        fields = {name: self._masked(value) for name, value in error.fields.items()}
+        message = self.text(error.message)
+        if (message, hint, fields) == (error.message, error.hint, error.fields):
+            return error
+        return type(error)(error.code, message, hint=hint, **fields)
+
+    def _masked(self, value: Json) -> Json:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self._masked(name): self._masked(one) for name, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._masked(one) for one in value]
+        return value
 
 
-def _forms(value: str) -> set[str]:
-    """Return how `value` may stand in a text: JSON has three ways to write one."""
-    ascii_json = json.dumps(value)[1:-1]
-    unicode_json = json.dumps(value, ensure_ascii=False)[1:-1]
-    escaped = {value, ascii_json, unicode_json, quote(value, safe=""), quote_plus(value)}
-    return escaped | {form.replace("/", "\\/") for form in (ascii_json, unicode_json)}
+NOTHING = Masker(())
+"""Masks nothing: for what has no secrets."""

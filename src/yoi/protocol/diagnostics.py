@@ -32,6 +32,7 @@ NOTICES: dict[str, str] = {
     "notice.paused": "reading is paused because the plugin is slow",
     "notice.resumed": "reading goes on",
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
+    "notice.binary_withheld": "a binary frame repeats a secret, so the plugin does not get it",
     "notice.watch": "a frame is too large to be looked through for what is watched in it",
     "notice.heartbeat": "a heartbeat could not be sent",
     "notice.autoreply": "an automatic reply could not be sent",

@@ -126,7 +126,9 @@ class Assembler:
                 )
                 for i in manifest.ingresses
             },
-            connections=tuple(self.connections.make(plugin, c) for c in manifest.connections),
+            connections=tuple(
+                self.connections.make(plugin, c, bare.injector.masker) for c in manifest.connections
+            ),
             told_of_start=_told_of_start(manifest),
             told_of_replacement=_told_of_replacement(manifest),
             tools=tool_offers(plugin),

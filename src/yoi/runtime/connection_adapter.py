@@ -64,8 +64,7 @@ class ConnectionAdapter:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
-        self._make_masker = masker
-        self._masker = masker()
+        self._masker = masker
         self._reading: ReadingControl | None = None
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
@@ -93,8 +92,6 @@ class ConnectionAdapter:
         self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
     ) -> None:
         """A session has begun."""
-        # Once per session: a rotation in between is masked from the next one on.
-        self._masker = self._make_masker()
         self._seqs[session] = 0
         self._intake.opened(self._name, session)
         if self._earlier is not None:
@@ -107,8 +104,9 @@ class ConnectionAdapter:
         """One text frame; called for every one, so kept short."""
         if not self._text:
             return
-        if self._masker:
-            text = self._masker.text(text)
+        masker = self._masker()
+        if masker:
+            text = masker.text(text)
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         now_ms = self._clock.wall_ms()
         frame = TextFrame(self._ingress, self._name, session, seq, text, now_ms, size)
@@ -140,7 +138,9 @@ class ConnectionAdapter:
                     session=session,
                 )
             return
-        data = self._masker.data(data)
+        if self._masker().found_in(data):
+            self._withhold(session)
+            return
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         payload = {"seq": seq, "data": base64.b64encode(data).decode("ascii")}
         event = self._made(EventKind.BINARY, session, payload, f"{session}.{seq}")
@@ -272,6 +272,18 @@ class ConnectionAdapter:
         self._lost_session = session
         if offered is Offered.DISCONNECT and self._reading is not None:
             self._reading.overflow()
+
+    def _withhold(self, session: SessionId) -> None:
+        """Leave out a binary frame that repeats a secret: edited, its lengths would not fit."""
+        self.binary_ignored += 1
+        self._note(
+            "notice.binary_withheld",
+            f"{self._name} sent binary that repeats a secret; the plugin does not get it",
+            severity="warning",
+            session=session,
+        )
+        until_ms = self._clock.wall_ms()
+        self._gap(session, self._complete_ms(), until_ms, "withheld", 1)
 
     def _mark(self, arrived_ms: int) -> None:
         marks = self._marks

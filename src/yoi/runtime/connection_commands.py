@@ -14,7 +14,7 @@ from yoi.connections import DialTarget
 from yoi.core.frame_watch import Autoreply, FrameMatch
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.insertion import Insertion, insert_into
-from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError
+from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError, UrlRefused
 from yoi.permissions import JsonPointer, PointerFault, Url
 from yoi.protocol.session_commands import (
     ConnectionControl,
@@ -95,7 +95,14 @@ def _place(
     connection: str, url: str | None, handle: str | None, injector: SecretInjector
 ) -> DialTarget:
     if handle is not None:
-        return DialTarget(Url.parse(injector.opened_url(handle, connection).text()), once=True)
+        captured = injector.opened_url(handle, connection)
+        try:
+            return DialTarget(Url.parse(captured.text()), once=True)
+        except (UrlRefused, ValueError):
+            # Not the refusal's words: they quote what is to be hidden.
+            raise CaptureFailed(
+                "capture.type", f"the captured {captured.name} is not the URL of a WebSocket"
+            ) from None
     return DialTarget(Url.parse(url or ""))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from yoi.connections import ConnectionSink, Connector, HostConnection, HostResolver
 from yoi.core.budget import DailyBudget, Spent
+from yoi.core.redaction import Masker
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.packages import ResolvedPlugin
@@ -27,7 +28,9 @@ class ConnectionSpecMaker:
     limits: Limits
     rng: Callable[[], float]
 
-    def make(self, plugin: ResolvedPlugin, settings: ConnectionSettings) -> ConnectionSpec:
+    def make(
+        self, plugin: ResolvedPlugin, settings: ConnectionSettings, masker: Callable[[], Masker]
+    ) -> ConnectionSpec:
         """Return the spec of one connection; the plugin's authority judges every dial and send."""
 
         def open_connection(sink: ConnectionSink) -> ConnectionHandle:
@@ -41,6 +44,7 @@ class ConnectionSpecMaker:
                 resolver=self.resolver.of(plugin.name),
                 budget=self._budget(plugin, settings),
                 limits=self.limits,
+                masker=masker,
             )
 
         return ConnectionSpec(

@@ -238,7 +238,7 @@ class EffectExecutor:
         try:
             payload = await self._http.carry_out(prepared, effect.payload.capture)
         except Exception as raised:
-            error = _as_error(effect, raised)
+            error = self._as_error(effect, raised)
             payload = {"ok": False, "error": {"code": error.code, "message": error.message}}
         if payload["ok"]:
             self.effects.done(effect)
@@ -271,7 +271,7 @@ class EffectExecutor:
             return refusal(effect, ServiceError("service.stopping", "the service is stopping"))
 
     def _failed(self, effect: Effect, event: QueuedEvent, raised: Exception) -> Refused:
-        return self._tell(self.effects.failed(effect, _as_error(effect, raised)), event)
+        return self._tell(self.effects.failed(effect, self._as_error(effect, raised)), event)
 
     def _tell(self, refused: Refused, event: QueuedEvent) -> Refused:
         """Tell the operator, and the plugin: never about feedback, or the two would not end."""
@@ -303,6 +303,5 @@ class EffectExecutor:
             event_id=refused.event_id,
         )
 
-
-def _as_error(effect: Effect, raised: Exception) -> YoiError:
-    return defect(raised, f"carrying out {effect.kind}")
+    def _as_error(self, effect: Effect, raised: Exception) -> YoiError:
+        return self._injector.masker().error(defect(raised, f"carrying out {effect.kind}"))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from yoi.core.redaction import NOTHING, Masker
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
@@ -28,7 +29,8 @@ class Ledger:
     """Bounded records of one service. `listen` hears each diagnostic as it is made.
 
     A flood is cut: of one code and scope only so many are recorded per second. What was held back
-    is counted and told with the next diagnostic, or when somebody reads `diagnostics`.
+    is counted and told with the next diagnostic, or when somebody reads `diagnostics`. What
+    `masker` hides is masked in each, whoever made it.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Ledger:
         clock: Clock,
         listen: Callable[[Diagnostic], None],
         limits: Limits = LIMITS,
+        masker: Callable[[], Masker] = lambda: NOTHING,
     ) -> None:
         self.counters = Counters()
         self.told: dict[str, int] = {"info": 0, "warning": 0, "error": 0}
@@ -46,6 +49,7 @@ class Ledger:
         self._clock = clock
         self._listen = listen
         self._limits = limits
+        self._masker = masker
         self._diagnostics: deque[Diagnostic] = deque(maxlen=limits.diagnostics)
         self._quotas: dict[tuple[str, str], _Quota] = {}
         self._flooding: set[tuple[str, str]] = set()
@@ -115,6 +119,12 @@ class Ledger:
         hint: str | None,
         **fields: Any,
     ) -> None:
+        masker = self._masker()
+        if masker:
+            # Before anything is cut: half of a value would not be found.
+            message = masker.text(message)
+            hint = None if hint is None else masker.text(hint)
+            fields = masker.document(fields)
         entry = diagnostic(
             rfc3339(self._clock.wall()),
             code,

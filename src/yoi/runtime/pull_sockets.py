@@ -2,14 +2,14 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from yoi.connections import CallLater, Connector, DialTarget, HostResolver, WebSocket
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
 from yoi.core.token_bucket import TokenBucket
-from yoi.errors import ServiceError
+from yoi.errors import ConnectionFailure, ServiceError, YoiError
 from yoi.limits import Limits
 from yoi.permissions import Authority, Url
 from yoi.permissions.connection_settings import Handshake, SettingRefused
@@ -70,7 +70,6 @@ class PullDialler:
 class _Held:
     socket: PullSocket
     in_tool: bool
-    masker: Masker
 
 
 class PullSockets:
@@ -89,7 +88,7 @@ class PullSockets:
         self._plugin = plugin
         self._authority = authority
         self._dialler = dialler
-        self._make_masker = masker
+        self._masker = masker
         self._limits = dialler.limits
         now = dialler.clock.monotonic()
         self._opens = TokenBucket(self._limits.pull_opens_per_minute, now, period_s=60.0)
@@ -124,8 +123,10 @@ class PullSockets:
         self._used += 1
         try:
             websocket = await self._dialler.dial(url, protocols, self._authority, self._plugin)
-        except BaseException:
+        except BaseException as exc:
             self._freed()
+            if isinstance(exc, YoiError):
+                raise self._masker().error(exc) from None
             raise
         socket = PullSocket(
             url,
@@ -137,8 +138,7 @@ class PullSockets:
         )
         self._forget_oldest_ended()
         handle = next(self._numbers)
-        # Once per socket: a rotation in between is masked from the next one on.
-        self._held[handle] = _Held(socket, in_tool, self._make_masker())
+        self._held[handle] = _Held(socket, in_tool)
         return handle, socket
 
     def send(self, handle: int, message: str | bytes) -> int:
@@ -157,7 +157,8 @@ class PullSockets:
         """Return the next message or how the socket ended; then the handle is gone.
 
         `timeout_ms` 0 means `pull_recv_ms`. Raises ServiceError (`service.handle`,
-        `service.call_malformed`), PermissionDenied, ConnectionFailure (`connection.timeout`).
+        `service.call_malformed`), PermissionDenied, ConnectionFailure (`connection.timeout`, and
+        `connection.withheld` for a binary message that repeats a secret: it is left out).
         """
         if timeout_ms > self._limits.pull_recv_max_ms:
             raise ServiceError(
@@ -166,11 +167,18 @@ class PullSockets:
             )
         held = self._allowed(handle)
         got = await held.socket.receive(timeout_ms or self._limits.pull_recv_ms)
+        masker = self._masker()
         if isinstance(got, PullClosed):
             self._held.pop(handle, None)
-            return got
-        if held.masker:
-            return held.masker.text(got) if isinstance(got, str) else held.masker.data(got)
+            error = None if got.error is None else masker.error(got.error)
+            return replace(got, reason=masker.text(got.reason), error=error)
+        if isinstance(got, str):
+            return masker.text(got)
+        if masker.found_in(got):
+            raise ConnectionFailure(
+                "connection.withheld",
+                "a binary message that repeats a secret was left out",
+            )
         return got
 
     def close(self, handle: int, code: int = 1000, reason: str = "") -> bool:

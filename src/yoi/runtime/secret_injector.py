@@ -1,29 +1,22 @@
 """What one service may have put into its messages, resolved: secrets, captured and last values.
 
-The values pass through here on their way out and stay nowhere. What the plugin wrote, with its
-placeholders, is what logs, events and journals see.
+The values pass through here on their way out. What the plugin wrote, with its placeholders, is what
+logs, events and journals see; and where a server gives a value back, it is masked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.insertion import Insertion, insert_into, parse_insertions
-from yoi.core.redaction import Masker
+from yoi.core.redaction import Masker, Value
 from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
-from yoi.types import Clock
+from yoi.runtime.echoes import Echoes
+from yoi.types import Clock, Secret
 
 Json = Any
-
-
-class Value(Protocol):
-    """A secret that shows itself only when asked to."""
-
-    def reveal(self) -> str:
-        """Return the value itself."""
-        ...
 
 
 class SecretSource(Protocol):
@@ -33,8 +26,8 @@ class SecretSource(Protocol):
         """Return the secret `name` of the operator's store; SecretError `secret.missing`."""
         ...
 
-    def masker(self, names: Iterable[str]) -> Masker:
-        """Return what hides the secrets `names` in text that comes in."""
+    def secret(self, name: str) -> Secret | None:
+        """Return the secret `name`, or None when there is none."""
         ...
 
 
@@ -66,6 +59,7 @@ class SecretInjector:
         self._secrets = secrets
         self._handles = handles
         self._clock = clock
+        self._echoes = Echoes()
 
     def fill(
         self,
@@ -90,7 +84,9 @@ class SecretInjector:
                 decision = self._authority.secret(
                     insertion.secret, insertion.at, connection=connection, request=request
                 ).require()
-                return self._secrets.get(decision.secret or insertion.secret).reveal()
+                found = self._secrets.get(decision.secret or insertion.secret)
+                self._echoes.remember(found.reveal())
+                return found.reveal()
             if insertion.captured is not None:
                 return self._captured(insertion, insertion.captured, connection, request)
             if last is None or insertion.last is None:
@@ -104,8 +100,17 @@ class SecretInjector:
         )
 
     def masker(self) -> Masker:
-        """Return what hides the secrets that this service may use in text that comes in."""
-        return self._secrets.masker(self._authority.granted.secret_names)
+        """Return what hides, as of now, what this service was granted, inserted or captured.
+
+        It changes with each rotation and capture, so it is asked for with each frame; the same
+        object while nothing has changed.
+        """
+        names = self._authority.granted.secret_names
+        return self._echoes.masker([self._secrets.secret(name) for name in names])
+
+    def hide(self, value: Captured) -> None:
+        """Mask `value`, taken out of an answer, wherever it comes back from now on."""
+        self._echoes.remember_captured(value.reveal())
 
     def missing(self) -> list[str]:
         """Return the granted secrets that the operator's store does not have, by its names."""

@@ -50,7 +50,8 @@ class ServiceParts:
 
     def __init__(self, spec: ServiceSpec, context: HostContext, owner: PartsOwner) -> None:
         clock, limits = context.clock, context.limits
-        self.ledger = Ledger(spec.name, clock, owner.diagnosed, limits)
+        masker = spec.injector.masker
+        self.ledger = Ledger(spec.name, clock, owner.diagnosed, limits, masker)
         self.dead_letters = DeadLetters(spec.name, self.ledger, clock, limits)
         self.queue = IngressQueue(spec.ingresses, limits)
         self.slot = InstanceSlot(spec, context, self.ledger)
@@ -78,7 +79,7 @@ class ServiceParts:
             self.ledger,
             clock,
             owner.wake,
-            spec.injector.masker,
+            masker,
             context.loop,
             owner.guest_lost,
         )

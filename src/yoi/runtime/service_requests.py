@@ -127,14 +127,19 @@ class ServiceRequests:
             return self._authority.request(method, url, prepared.target or None)
 
         answer = await self._send(prepared, authorise)
-        self.watch.heard(prepared.target, answer)
         if isinstance(answer, HttpFailure):
-            return answer.to_payload()
+            failure = answer.masked(self._injector.masker())
+            self.watch.heard(prepared.target, failure)
+            return failure.to_payload()
+        self.watch.heard(prepared.target, answer)
         if not prepared.target:
-            return answer.to_payload()
+            return answer.masked(self._injector.masker()).to_payload()
         target = self._target(prepared.target)
         relieved, taken = answer.relieved_of(target.captures)
-        payload = relieved.to_payload()
+        # Known before the rest is looked at: the answer may say it twice.
+        for value in taken.values.values():
+            self._injector.hide(value)
+        payload = relieved.masked(self._injector.masker()).to_payload()
         captured: dict[str, str] = {}
         failed: dict[str, Json] = {
             name: _error(exc) for name, exc in taken.failed.items() if name in wanted

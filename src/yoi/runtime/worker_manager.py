@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from yoi.core.redaction import Masker
-from yoi.errors import WorkerError
+from yoi.errors import WorkerError, YoiError
 from yoi.journal.log import Journal
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
@@ -19,20 +18,11 @@ from yoi.workers.tools import PluginTool
 from yoi.workers.worker import Worker
 
 
-class Secrets(SecretSource, Protocol):
-    """The operator's secrets: by name for models, and what masks them."""
-
-    def masker(self, names: Iterable[str]) -> Masker:
-        """Return what hides the secrets `names`."""
-        ...
-
-
 class HostTools:
     """The tools of a host's services: a `PluginTools` and, for what it grants, a `Redactor`."""
 
-    def __init__(self, services: Services, secrets: Secrets) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._secrets = secrets
 
     def tools(self) -> Sequence[PluginTool]:
         """Return what running services offer and the operator granted."""
@@ -41,17 +31,21 @@ class HostTools:
         ]
 
     async def call(self, service: str, tool: str, arguments: dict[str, Any]) -> Any:
-        """Return the tool's output. Raises YoiError."""
-        return await self._services[service].call_tool(tool, arguments)
+        """Return the tool's output without the plugin's secrets. Raises YoiError."""
+        masker = self._services[service].spec.injector.masker
+        try:
+            output = await self._services[service].call_tool(tool, arguments)
+        except YoiError as exc:
+            raise masker().error(exc) from None
+        return masker().document(output)
 
     def redact(self, plugin: str, text: str) -> str:
-        """Return `text` without the secrets that were granted to `plugin`.
+        """Return `text` without the secrets of `plugin`.
 
         Raises ServiceError `service.unknown` when the plugin is gone: what cannot be masked is not
         committed.
         """
-        names = self._services[plugin].spec.authority.granted.secret_names
-        return self._secrets.masker(names).text(text)
+        return self._services[plugin].spec.injector.masker().text(text)
 
 
 class WorkerManager:
@@ -64,13 +58,13 @@ class WorkerManager:
         self,
         journal: Journal,
         services: Services,
-        secrets: Secrets,
+        secrets: SecretSource,
         listen: Callable[[Diagnostic], None],
         clock: Clock,
         limits: Limits,
         observer: Callable[[Sequence[Worker]], None] = lambda _: None,
     ) -> None:
-        tools = HostTools(services, secrets)
+        tools = HostTools(services)
         self._listen = listen
         self._clock = clock
         self._limits = limits

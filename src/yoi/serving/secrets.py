@@ -1,10 +1,8 @@
 """The operator's secrets, held for the services of one host."""
 
 import asyncio
-from collections.abc import Iterable
 from pathlib import Path
 
-from yoi.core.redaction import Masker
 from yoi.decisions.port import Decisions
 from yoi.decisions.secrets import secret_settings
 from yoi.errors import SecretError
@@ -55,11 +53,6 @@ class WorkspaceSecrets:
             self.get(name)
             return
         await asyncio.to_thread(held.rotate, name, value, held.version(name))
-
-    def masker(self, names: Iterable[str]) -> Masker:
-        """Return what hides the secrets `names` in text that comes in."""
-        found = (self.secret(name) for name in names)
-        return Masker(secret for secret in found if secret is not None)
 
     def _refresh(self) -> frozenset[str]:
         if self._held is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from yoi.core.redaction import MASK, Masker
 from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.types import Secret, SecretSource
@@ -106,8 +107,12 @@ def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) ->
     if choice.thinking is not None:
         settings["thinking"] = False if choice.thinking == "off" else choice.thinking
 
+    masker = Masker(() if key is None else [key])
+
     def redact(text: str) -> str:
-        return text if key is None else text.replace(key.reveal(), f"<secret {key.name}>")
+        text = masker.text(text)
+        # However short it is: a provider's error is no conversation, with words of its own.
+        return text if key is None else text.replace(key.reveal(), MASK)
 
     return PydanticEngine(choice.model, model, settings, redact)
 

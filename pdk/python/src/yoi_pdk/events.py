@@ -240,7 +240,7 @@ class GapEvent(JsonEvent):
 
     @property
     def why(self) -> str:
-        """Why there is a gap, such as `overflow`."""
+        """Why there is a gap: `overflow`, say, or `withheld` for bytes that repeat a secret."""
         return _str_or_none(self.payload.get("why")) or ""
 
     @property
@@ -330,7 +330,8 @@ class _Answer:
     def body_kind(self) -> str:
         """What the body is: `json`, `text`, `base64`, `empty` or `withheld`.
 
-        A body that is not JSON is withheld where the target declares captures.
+        A body that is not JSON is withheld where the target declares captures, and bytes where they
+        repeat a secret.
         """
         return _str_or_none(self.payload.get("body_kind")) or "empty"
 

@@ -1,0 +1,166 @@
+"""How a secret may stand in what comes in: the forms that `yoi.core.redaction` finds.
+
+A form has an anchor, a run of letters and digits that every spelling of it leaves as it is. To look
+for the anchor is all that a text without the secret costs; the pattern is compiled when it is met.
+"""
+
+import base64
+import re
+from collections.abc import Iterator
+
+FORMS = {
+    "raw": "the value as it is, also UTF-8 that was read as Latin-1",
+    "json": r"escaped in JSON: `\"`, `\/`, `\n`, `\u00e9`, with the escapes of any usual writer",
+    "json in json": "escaped again, once or twice more, as JSON inside a string of JSON is",
+    "percent": "percent-encoded: whichever signs are encoded, hexadecimal in either case, a space "
+    "as `+` or `%20`; also encoded two or three times",
+    "html": "with HTML's entities, by name or number",
+    "base64": "Base64, standard or URL-safe, padded or not, at any place inside a longer one: so "
+    "also the Basic authorisation of `user:secret`",
+    "hex": "the bytes of its UTF-8 in hexadecimal, all lower or all upper case",
+}
+"""What is masked, by name; docs/how-to/secrets.md says it in the same words."""
+
+_RUN = re.compile(r"[A-Za-z0-9]+")
+_PARTIAL = r"[A-Za-z0-9+/_-]?"
+_PADDING = r"(?:={1,2}|(?:%3[dD]){1,2})?"
+_SHORT = {"\b": "b", "\t": "t", "\n": "n", "\f": "f", "\r": "r"}
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+# Each level of JSON doubles the backslashes and adds one: three levels.
+_ESCAPES = 7
+_DOUBLINGS = 8
+
+
+class Form:
+    """One family of spellings of one value."""
+
+    __slots__ = ("_compiled", "_pattern", "anchor")
+
+    def __init__(self, pattern: str, anchor: str) -> None:
+        self.anchor = anchor
+        """Stands in each of them, unchanged; '' where there is nothing to go by."""
+        self._pattern = pattern
+        self._compiled: re.Pattern[str] | None = None
+
+    def __repr__(self) -> str:
+        return "<Form>"
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern that matches each of them whole."""
+        if self._compiled is None:
+            self._compiled = re.compile(self._pattern)
+        return self._compiled
+
+
+def forms(value: str) -> Iterator[Form]:
+    """Return the forms of `value`, which has a dozen characters or more."""
+    yield Form(_text(value), _longest_run(value))
+    data = value.encode("utf-8", "surrogatepass")
+    for shift in range(3):
+        yield _base64(data, shift)
+    for digits in (data.hex(), data.hex().upper()):
+        yield Form(digits, digits)
+
+
+def _longest_run(text: str) -> str:
+    return max(_RUN.findall(text), key=len, default="")
+
+
+def _text(value: str) -> str:
+    """Return the pattern of everything that keeps the value's letters and digits as they are.
+
+    Backslashes before a character are counted in one place, so that no text can make the search
+    try many ways to divide them.
+    """
+    made: list[str] = []
+    slashes = 0
+    for char in value:
+        if char == "\\":
+            slashes += 1
+            continue
+        made.append(_written(char, slashes, first=not made))
+        slashes = 0
+    if slashes:
+        counts = sorted({slashes << level for level in range(4)}, reverse=True)
+        whole = "|".join(rf"\\{{{count}}}" for count in counts)
+        made.append(f"(?:{whole}|{_coded_slashes(slashes)})")
+    return "".join(made)
+
+
+def _written(char: str, slashes: int, *, first: bool) -> str:
+    """Return what matches `char` after `slashes` backslashes of the value.
+
+    Each alternative of the first one begins with one certain character: the search for it is quick.
+    """
+    if char.isascii() and char.isalnum():
+        bare, escaped, most = char, char, slashes * _DOUBLINGS
+    else:
+        bare = "|".join(_bare(char))
+        escaped = f"{bare}|{'|'.join(_escaped(char))}"
+        most = slashes * _DOUBLINGS + _ESCAPES
+    if not most:
+        return bare
+    if first:
+        # A run from its beginning, and all of it: half of one would break the JSON around it.
+        run = rf"\\(?<!\\\\)\\{{{max(slashes - 1, 0)},}}"
+    else:
+        run = rf"\\{{{max(slashes, 1)},{most}}}"
+    otherwise = f"{_coded_slashes(slashes)}(?:{bare})" if slashes else bare
+    return f"(?:{run}(?:{escaped})|{otherwise})"
+
+
+def _bare(char: str) -> list[str]:
+    """Return how a character that is no letter or digit may stand without a backslash."""
+    data = char.encode("utf-8", "surrogatepass")
+    ways = [f"&{_entity(char)}", "".join(f"%(?:25){{0,2}}{_hex(byte)}" for byte in data)]
+    if char == " ":
+        ways.append(r"\+")
+    if not char.isascii():
+        ways.append(re.escape(data.decode("latin-1")))
+    return [*ways, re.escape(char)]
+
+
+def _escaped(char: str) -> list[str]:
+    """Return what may stand for it after a backslash."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    pairs = [units[at : at + 2] for at in range(0, len(units), 2)]
+    single = [bytes([byte]) for byte in char.encode("utf-8", "surrogatepass")]
+    ways = [f"u0026{_entity(char)}", f"u{_joined(pairs, 'u')}", f"x{_joined(single, 'x')}"]
+    if char in _SHORT:
+        ways.append(_SHORT[char])
+    return ways
+
+
+def _joined(parts: list[bytes], letter: str) -> str:
+    return rf"\\{{1,{_ESCAPES}}}{letter}".join("".join(map(_hex, part)) for part in parts)
+
+
+def _entity(char: str) -> str:
+    number = ord(char)
+    ways = [f"#0{{0,4}}{number}", f"#[xX]0{{0,4}}{_hexed(f'{number:x}')}"]
+    if char in _ENTITIES:
+        ways.append(_ENTITIES[char])
+    return f"(?:amp;){{0,2}}(?:{'|'.join(ways)});"
+
+
+def _coded_slashes(count: int) -> str:
+    return rf"(?:%(?:25){{0,2}}5[cC]|&#(?:0{{0,3}}92|[xX]0{{0,2}}5[cC]);){{{count}}}"
+
+
+def _hex(byte: int) -> str:
+    return _hexed(f"{byte:02x}")
+
+
+def _hexed(digits: str) -> str:
+    return "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in digits)
+
+
+def _base64(data: bytes, shift: int) -> Form:
+    """Return the form of `data` where it begins at byte `shift` of a group of three."""
+    whole = base64.b64encode(bytes(shift) + data).decode().rstrip("=")
+    rest = (shift + len(data)) % 3
+    core = whole[(0, 2, 3)[shift] : -1 if rest else None]
+    signs = {"+": r"(?:\+|-|%2[bB])", "/": rf"(?:\\{{0,{_ESCAPES}}}/|_|%2[fF])"}
+    pattern = "".join(signs.get(char, char) for char in core)
+    return Form(pattern + (_PARTIAL + _PADDING if rest else ""), _longest_run(core))
