@@ -71,6 +71,8 @@ def details(worker: WorkerStatus) -> RenderableType:
         rows.insert(1, ("paused by", shown(worker.paused_by, style="yellow")))
     if worker.run is not None:
         rows.insert(1, ("run", shown(f"{worker.run}, turn {worker.turn}")))
+    if worker.outside:
+        rows.append(("outside text", shown("its model reads text from outside", style="yellow")))
     if worker.set_aside:
         places = ", ".join(map(str, worker.set_aside))
         rows.append(

@@ -78,6 +78,7 @@ _TOOLS = Rule(
         "tool": SETTING,
         "name": NAME,
         "approval": Rule(Kind.CHOICE, default="ask", choices=("deny", "ask", "auto")),
+        "after_outside": SETTING,
     },
 )
 _NOTIFY = Rule(

@@ -17,6 +17,7 @@ def tool_offers(plugin: ResolvedPlugin) -> tuple[PluginTool, ...]:
             input_schema=tool.input_schema,
             plugin_id=plugin.reference,
             digest=plugin.package.digest,
+            external_write=tool.external_write,
         )
         for tool in plugin.package.manifest.tools
         if tool.name in usable

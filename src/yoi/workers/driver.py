@@ -274,7 +274,13 @@ class Driver:
             case steps.Refuse():
                 await self.store(self._result(step.pending.call, step.message, step.outcome))
             case steps.Park():
-                await self.store(it.ApprovalAsked(at_ms=now, call_id=step.pending.call.id))
+                await self.store(
+                    it.ApprovalAsked(
+                        at_ms=now,
+                        call_id=step.pending.call.id,
+                        after_outside=self.transcript.outside,
+                    )
+                )
             case steps.Expire():
                 call = step.pending.call
                 self.alerts.add("warning", "approval", f"nobody decided about {call.name} in time")
@@ -355,7 +361,7 @@ class Driver:
         for part in parts:
             if isinstance(part, it.Call):
                 spec = steps.tool_spec(self.transcript, part.name)
-                if spec is not None and spec.approval == "auto":
+                if spec is not None and steps.approval_of(self.transcript, spec) == "auto":
                     return [it.ToolStart(at_ms=self._now(), call_id=part.id)]
                 return []
         return []

@@ -13,6 +13,7 @@ from yoi.errors import WorkerError
 from yoi.protocol.events import InvokeKind, Provenance
 
 Approval = Literal["auto", "ask", "deny"]
+AfterOutside = Literal["allow", "ask", "deny"]
 Finish = Literal["complete", "cut", "interrupted", "failed"]
 Outcome = Literal["returned", "failed", "refused", "denied", "cancelled", "interrupted"]
 RunOutcome = Literal["finished", "limit_reached", "cancelled", "failed"]
@@ -29,13 +30,17 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool as the model sees it, with what the operator decided about it."""
+    """A tool as the model sees it, with what the operator decided about it.
+
+    `after_outside` is what becomes of a call once the conversation holds text from outside.
+    """
 
     name: str
     description: str
     input_schema: dict[str, Any]
     approval: Approval
     origin: Origin
+    after_outside: AfterOutside = "allow"
 
 
 class Text(msgspec.Struct, frozen=True, tag_field="kind", tag="text", omit_defaults=True):
@@ -144,9 +149,10 @@ class ToolResult(Item, frozen=True, tag="tool_result"):
 
 
 class ApprovalAsked(Item, frozen=True, tag="approval_asked"):
-    """The call waits for a person."""
+    """The call waits for a person; `after_outside` says that text from outside came before it."""
 
     call_id: str
+    after_outside: bool = False
 
 
 class ApprovalDecided(Item, frozen=True, tag="approval_decided"):

@@ -152,8 +152,20 @@ TOOL = TableSpec(
             # A plugin's own word about what its tool does is no reason to run it unasked.
             default="ask",
         ),
+        Key(
+            "after_outside",
+            Choice(("allow", "ask", "deny")),
+            "what becomes of a call once the worker has read text from outside",
+            default_words="`ask` where the tool writes to the outside, else `allow`",
+        ),
     ),
-    lambda row: ToolChoice(row["plugin"], row["tool"], row["name"] or row["tool"], row["approval"]),
+    lambda row: ToolChoice(
+        row["plugin"],
+        row["tool"],
+        row["name"] or row["tool"],
+        row["approval"],
+        row["after_outside"],
+    ),
     about="A tool of a plugin that the worker may call.",
 )
 NOTIFY = TableSpec(

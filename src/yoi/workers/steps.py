@@ -137,15 +137,27 @@ def tool_spec(transcript: Transcript, name: str) -> ToolSpec | None:
     return next((spec for spec in transcript.config.tools if spec.name == name), None)
 
 
+def approval_of(transcript: Transcript, spec: ToolSpec) -> it.Approval:
+    """Return what the operator decided about calls of `spec`, text from outside considered."""
+    if not transcript.outside or spec.after_outside == "allow":
+        return spec.approval
+    if spec.after_outside == "deny":
+        return "deny"
+    return "ask" if spec.approval == "auto" else spec.approval
+
+
 def _call_step(
     transcript: Transcript, pending: PendingCall, now_ms: int, deadline_ms: int | None
 ) -> Step:
     spec = tool_spec(transcript, pending.call.name)
     if spec is None:
         return Refuse(pending, "refused", f"there is no tool called {pending.call.name!r}")
-    if spec.approval == "deny":
+    approval = approval_of(transcript, spec)
+    if approval != spec.approval == "auto" and approval == "deny":
+        return Refuse(pending, "denied", "not allowed once text from outside was read")
+    if approval == "deny":
         return Refuse(pending, "denied", "the operator does not allow this tool")
-    if spec.approval == "ask":
+    if approval == "ask":
         if not pending.asked:
             return Park(pending)
         if pending.approved is None:

@@ -17,7 +17,7 @@ from yoi.errors import WorkerError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.packages.schema import schema_problems, value_problems
 from yoi.protocol.depth import more_values_than
-from yoi.workers.items import Approval, Call, Origin, Outcome, ToolSpec
+from yoi.workers.items import AfterOutside, Approval, Call, Origin, Outcome, ToolSpec
 from yoi.workers.text import clipped
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -34,6 +34,8 @@ class PluginTool:
     input_schema: dict[str, Any]
     plugin_id: str
     digest: str
+    external_write: bool = False
+    """Whether its manifest says that it changes something outside."""
 
 
 class PluginTools(Protocol):
@@ -59,6 +61,8 @@ class ToolChoice:
     tool: str
     name: str
     approval: Approval
+    after_outside: AfterOutside | None = None
+    """None: ask where the tool changes something outside, else allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,7 @@ def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> T
         description=description,
         input_schema=tool.input_schema,
         approval=choice.approval,
+        after_outside=choice.after_outside or ("ask" if tool.external_write else "allow"),
         origin=Origin(
             kind="plugin",
             service=tool.service,

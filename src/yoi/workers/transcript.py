@@ -58,6 +58,8 @@ class Transcript:
         self.aside: set[int] = set()
         self.on_trial: set[int] = set()
         """Those of `aside` that the host has not decided about."""
+        self.outside = False
+        """Whether the model reads text from outside, or a summary that was made from some."""
         self.again_at_ms: int | None = None
         self.agains = 0
         """Runs in a row that ended for a passing reason."""
@@ -109,7 +111,7 @@ class Transcript:
         copy.compacting, copy.llm_calls = self.compacting, self.llm_calls
         copy.waiting = self.waiting.copy()
         copy.again_at_ms, copy.summary_at = self.again_at_ms, self.summary_at
-        copy.aside = self.aside.copy()
+        copy.aside, copy.outside = self.aside.copy(), self.outside
         if self.run is not None:
             pending = OrderedDict((key, replace(call)) for key, call in self.run.pending.items())
             copy.run = replace(self.run, pending=pending)
@@ -131,7 +133,8 @@ class Transcript:
                 self._remember(item, seq)
             case it.RunStart():
                 for taken in item.takes:
-                    del self.waiting[taken]
+                    heard = self.waiting.pop(taken)
+                    self.outside = self.outside or isinstance(heard, it.SystemItem)
                 self.run = OpenRun(seq=seq, kind=item.kind)
                 self.again_at_ms = None
             case it.RunEnd():
@@ -186,6 +189,8 @@ class Transcript:
                 run.pending[item.call_id].started = True
             case it.ToolResult():
                 del run.pending[item.call_id]
+                if item.origin is not None and item.origin.kind != "builtin":
+                    self.outside = True
                 run.resumes = 0
             case it.ApprovalAsked():
                 run.pending[item.call_id].asked = True
@@ -303,5 +308,6 @@ class Transcript:
             kept.append(Stored(seq, note))
         self.on_trial &= self.aside
         self.summary_at, self.context_tokens = seq, 0
+        self.outside = bool(item.sources)
         self.window = [Stored(seq, item), *kept]
         self.window_bytes = size + sum(len(it.encode_item(s.item)) for s in kept)

@@ -43,6 +43,8 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     """Places of texts that are not sent any more."""
     summary_at: int | None = None
     """Where the summary stands that replaces older messages."""
+    outside: bool = False
+    """Whether its model reads text from outside."""
     again_at_ms: int | None = None
     """When the inputs of a run that failed in passing are taken up again."""
     alerts: list[ev.AlertData]
@@ -284,6 +286,7 @@ class Worker:
             last_error=self._driver.last_error,
             set_aside=sorted(transcript.aside),
             summary_at=transcript.summary_at,
+            outside=transcript.outside,
             again_at_ms=transcript.again_at_ms,
             alerts=self.alerts.recent,
         )
