@@ -8,6 +8,7 @@ _FRAMES = 6
 _KIND_CHARS = 100
 _MESSAGE_CHARS = 500
 _TRACE_CHARS = 2000
+_OWN = "plugin/"
 _NOT_THE_AUTHORS = ("<stdlib>", "<frozen", "/")
 
 
@@ -61,7 +62,14 @@ def _trace(exc: BaseException) -> str:
         if not tb.tb_frame.f_code.co_filename.startswith(_NOT_THE_AUTHORS):
             frames.append((tb.tb_frame, tb.tb_lineno))
         tb = tb.tb_next
-    return "\n".join(_line(frame, number) for frame, number in frames[-_FRAMES:])
+    return "\n".join(_line(frame, number) for frame, number in _worth_showing(frames))
+
+
+def _worth_showing(frames: list[tuple[Any, int]]) -> list[tuple[Any, int]]:
+    """Return the innermost frames, the author's last one among them however deep a library is."""
+    shown = frames[-_FRAMES:]
+    own = [one for one in frames if one[0].f_code.co_filename.startswith(_OWN)]
+    return shown if not own or own[-1] in shown else [own[-1], *shown[1:]]
 
 
 def _line(frame: Any, number: int) -> str:

@@ -2,7 +2,9 @@
 
 import sys
 
-from yoi.packages.guest_library import IMPORTABLE, MODULES
+from yoi.libraries.resolution import GUEST
+from yoi.packages.guest_library import IMPORTABLE, MODULES, PYTHON
+from yoi.sandbox import runner_build
 
 from .test_runner_guest import value
 
@@ -35,3 +37,23 @@ def test_what_is_listed_can_be_imported_and_the_rest_of_the_library_cannot(sandb
         "sre_constants",
         "sre_parse",
     }
+
+
+def test_libraries_are_chosen_for_the_python_that_runs_them(sandbox):
+    """H2: each marker has the value that the guest itself would give it."""
+    expressions = {
+        "implementation_name": "sys.implementation.name",
+        "implementation_version": "platform.python_version()",
+        "os_name": "os.name",
+        "platform_machine": "platform.machine()",
+        "platform_python_implementation": "platform.python_implementation()",
+        "platform_release": "platform.release()",
+        "platform_system": "platform.system()",
+        "platform_version": "platform.version()",
+        "python_full_version": "platform.python_version()",
+        "python_version": "'.'.join(platform.python_version_tuple()[:2])",
+        "sys_platform": "sys.platform",
+    }
+    listed = ", ".join(f"{name!r}: {code}" for name, code in expressions.items())
+    assert value(sandbox, f"{{{listed}}}", "import os, platform, sys") == GUEST
+    assert PYTHON == runner_build.PYTHON

@@ -8,8 +8,8 @@ _ADVICE = {
     "connection.handshake": "check the path of the url: the server takes no WebSocket there",
     "journal.io": "is the disk full, read-only or locked? Yoi tries again by itself",
     "journal.full": "nothing more is accepted until there is room: yoi service show NAME",
-    "sandbox.load": "yoi plugin check finds most of these; libraries besides the standard one go "
-    "into the package",
+    "sandbox.load": "yoi plugin check finds most of these; a library is put into the package with: "
+    "yoi plugin add NAME",
     "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "
     "ingress",
     "sandbox.memory": "keep less in memory, or ask for more: memory_bytes under [runtime] in "

@@ -416,7 +416,9 @@ def load_plugin(folder: Path) -> type[Plugin]:
     for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         if not (getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
             del sys.modules[name]
-    sys.path.insert(0, str(folder))
+    # Its libraries stay there: a handler may import one when it is called.
+    libraries = str(folder / "libs.zip")
+    sys.path[:0] = [str(folder)] if libraries in sys.path else [str(folder), libraries]
     try:
         importlib.invalidate_caches()
         found = getattr(importlib.import_module(module_name), class_name, None)

@@ -1,6 +1,7 @@
-"""Lets the tests import plugin.py, which lies beside this folder."""
+"""Lets the tests import plugin.py, which lies beside this folder, and the plugin's libraries."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+FOLDER = Path(__file__).parent.parent
+sys.path[:0] = [str(FOLDER), str(FOLDER / "libs.zip")]
