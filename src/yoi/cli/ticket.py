@@ -19,6 +19,7 @@ from yoi.errors import UsageError
 if TYPE_CHECKING:
     from yoi.tickets.front_matter import Value
     from yoi.tickets.store import Change, TicketStore
+    from yoi.tickets.ticket import Ticket
 
 app = typer.Typer(help="Work items: what is to be done, and its thread.", rich_markup_mode=None)
 
@@ -55,14 +56,10 @@ def new(
     as_json: Json = False,
 ) -> None:
     """Make an item, in state planning."""
-    from yoi.cli import ticket_view
-
     store = _store(workspace)
     body = _text(message, _EMPTY.format(title=title), "item")
     made = store.new(title, body, _by(author), assignee)
-    Output("ticket new", as_json).show(
-        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "made")
-    )
+    _tell("ticket new", made, "made", as_json)
 
 
 @app.command("list")
@@ -127,8 +124,6 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change the title, the assignee or the text; without options $EDITOR opens the text."""
-    from yoi.cli import ticket_view
-
     store = _store(workspace)
     now = store.ticket(ticket)
     changes: dict[str, Value] = {}
@@ -140,9 +135,7 @@ def edit(
     if message is not None or not changes:
         body = "\n" + _text(message, now.body.strip("\n"), "item").strip("\n") + "\n"
     made = store.edit(now.id, _by(author), changes=changes, body=body)
-    Output("ticket edit", as_json).show(
-        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "changed")
-    )
+    _tell("ticket edit", made, "changed", as_json)
 
 
 @app.command("comment")
@@ -160,8 +153,6 @@ def comment(
     as_json: Json = False,
 ) -> None:
     """Add to the thread; the item itself stays as it is."""
-    from yoi.cli import ticket_view
-
     if not kind.replace("_", "").isalnum() or kind in ("create", "state_changed", "review"):
         raise UsageError(
             "usage.arguments",
@@ -171,9 +162,7 @@ def comment(
     store = _store(workspace)
     made = store.ticket(ticket)
     store.comment(made.id, _text(message, "", kind), _by(author), kind)
-    Output("ticket comment", as_json).show(
-        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "commented")
-    )
+    _tell("ticket comment", made, "commented", as_json)
 
 
 @app.command("review")
@@ -186,14 +175,10 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Add a review to the thread."""
-    from yoi.cli import ticket_view
-
     store = _store(workspace)
     made = store.ticket(ticket)
     store.review(made.id, verdict, _text(message, "", "review"), _by(author))
-    Output("ticket review", as_json).show(
-        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, "reviewed")
-    )
+    _tell("ticket review", made, "reviewed", as_json)
 
 
 @app.command("relate")
@@ -207,14 +192,10 @@ def relate(
     as_json: Json = False,
 ) -> None:
     """Say that an item depends on another one, or is related to it."""
-    from yoi.cli import ticket_view
-
     store = _store(workspace)
     made = store.ticket(ticket)
     store.relate(made.id, kind, target, note, _by(author))
-    Output("ticket relate", as_json).show(
-        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, f"{kind} {target}")
-    )
+    _tell("ticket relate", made, f"{kind} {target}", as_json)
 
 
 @app.command("state")
@@ -236,7 +217,6 @@ def state(
     as_json: Json = False,
 ) -> None:
     """Change the state, along the table; a refusal names what is missing."""
-    from yoi.cli import ticket_view
     from yoi.core.ticket_states import TicketState
 
     try:
@@ -256,9 +236,7 @@ def state(
         resolution=resolution,
         unknown_blocks=strict,
     )
-    Output("ticket state", as_json).show(
-        {"ticket": made.to_json()}, lambda: ticket_view.moved(made, f"is {made.state}")
-    )
+    _tell("ticket state", made, f"is {made.state}", as_json)
 
 
 @app.command("queue")
@@ -318,6 +296,15 @@ def doctor(
 
     found = [one for one in examine(_store(workspace)) if ticket in (None, one.ticket)]
     Output("ticket doctor", as_json).show({"oddities": found}, lambda: ticket_view.oddities(found))
+
+
+def _tell(command: str, ticket: "Ticket", what: str, as_json: bool) -> None:
+    """Print what a command did to `ticket`."""
+    from yoi.cli import ticket_view
+
+    Output(command, as_json).show(
+        {"ticket": ticket.to_json()}, lambda: ticket_view.moved(ticket, what)
+    )
 
 
 def _store(workspace: Path | None) -> "TicketStore":
