@@ -245,6 +245,7 @@ CODES: dict[str, str] = {
     "url.target": "a permission target cannot be parsed",
     # denied
     "denied.not_requested": "the manifest does not ask for this",
+    "denied.sender": "no listed sender stands behind a notification",
     "denied.not_granted": "the operator has not granted this",
     "denied.address": "the name leads to an address that is not public",
     "denied.secret_place": "a secret or captured value may not go to this place",

@@ -45,6 +45,7 @@ class Limits:
     )
     toml_faults: int = bound(32, "faults of one document that are told; the others are counted")
     operator_config_bytes: int = bound(1 * MIB, "yoi.toml; many plugins with their grants")
+    senders: int = bound(1000, "senders that one rule lists")
     enabled_plugins: int = bound(1000, "entries in yoi.toml; as many as services")
 
     # permissions

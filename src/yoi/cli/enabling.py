@@ -111,6 +111,7 @@ def enable(
             digest=package.digest,
             surfaces=None if before is None else before.surfaces,
             config=values,
+            senders=() if before is None else before.senders,
             granted=requested.granting(secrets) if grant is None else read_grant(grant),
         ),
         before,

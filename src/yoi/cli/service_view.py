@@ -309,6 +309,11 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
             (link.queue_drops, "frame dropped at the queue", "frames dropped at the queue"),
             (link.send_failures, "send failed", "sends failed"),
             (link.binary_ignored, "binary frame ignored", "binary frames ignored"),
+            (
+                link.unlisted_senders,
+                "message of an unlisted sender not delivered",
+                "messages of unlisted senders not delivered",
+            ),
         )
         if count
     ]

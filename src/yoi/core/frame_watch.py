@@ -115,6 +115,23 @@ class FrameWatch:
             yield from reply.copies
 
 
+class PointerReader:
+    """Reads the values at some positions out of text frames, at a bounded cost."""
+
+    def __init__(self, pointers: Iterable[JsonPointer], limits: Limits = LIMITS) -> None:
+        self._ways = _Way.to(pointers)
+        self._limits = limits
+
+    def read(self, text: str) -> dict[JsonPointer, Json] | None:
+        """Return what `text` holds at the positions; None where that costs too much to know.
+
+        Text that is not JSON holds nothing.
+        """
+        search = _Search(self._limits)
+        search.look(text, self._ways)
+        return None if search.left < 0 else search.found
+
+
 def _matches(values: Mapping[JsonPointer, Json], match: FrameMatch) -> bool:
     value = values.get(match.at, _ABSENT)
     return value is not _ABSENT and json_equal(value, match.equals)

@@ -106,6 +106,7 @@ SECTIONS: Mapping[str, Section] = {
                 "digest": SETTING,
                 "surfaces": Rule(Kind.SET),
                 "config": SETTING,
+                "senders": SETTING,
                 "grants": Rule(Kind.GRANTS),
             },
         ),

@@ -15,8 +15,9 @@ from yoi.packages.digest import is_digest
 from yoi.packages.folder import io_error
 from yoi.packages.manifest import SURFACES
 from yoi.packages.package import read_file
-from yoi.permissions import PermissionSet
+from yoi.permissions import JsonPointer, PermissionSet
 from yoi.permissions.secrets import GRANTED_SECRET
+from yoi.permissions.senders import Match, SenderRule
 from yoi.permissions.sets import MEMORY, set_keys, set_of
 from yoi.toml import (
     AnyTable,
@@ -30,6 +31,7 @@ from yoi.toml import (
     Nested,
     Parsed,
     Row,
+    Rows,
     SafeId,
     TableSpec,
     Text,
@@ -57,6 +59,8 @@ class EnabledEntry:
     """The surfaces to use; None means all that the package declares."""
     config: dict[str, Any] = field(default_factory=dict)
     granted: PermissionSet = field(default_factory=PermissionSet)
+    senders: tuple[SenderRule, ...] = ()
+    """Who may speak through the plugin; none: everybody."""
 
     @property
     def local_id(self) -> str:
@@ -75,6 +79,8 @@ class EnabledEntry:
             table["surfaces"] = sorted(self.surfaces)
         if self.config:
             table["config"] = self.config
+        if self.senders:
+            table["senders"] = [rule.to_table() for rule in self.senders]
         grants: dict[str, Any] = {key: table[key] for key in ("id", "version", "digest")}
         lists = self.granted.to_tables()
         grants["permissions"] = lists.pop("permissions")
@@ -216,6 +222,7 @@ def _entry(row: Row) -> EnabledEntry:
         surfaces=None if surfaces is None else frozenset(surfaces),
         config=row["config"],
         granted=granted,
+        senders=row["senders"],
     )
 
 
@@ -232,6 +239,32 @@ def _check_bound(row: Row, grants: Row) -> None:
                     "enablement.grant",
                 )
             )
+
+
+def _anywhere(text: str) -> JsonPointer | None:
+    return JsonPointer.parse(text) if text else None
+
+
+def _match(row: Row) -> Match:
+    given = [key for key in ("equals", "one_of", "prefix") if row[key] is not None]
+    if len(given) != 1:
+        row.fault("value", "equals", "or one_of or prefix is required, and only one of them")
+    if row["prefix"] is not None:
+        return Match(row["at"], prefix=row["prefix"])
+    values = (row["equals"],) if row["equals"] is not None else tuple(row["one_of"] or ())
+    _check_scalars(row, given[0] if given else "equals", values)
+    return Match(row["at"], values)
+
+
+def _sender_rule(row: Row) -> SenderRule:
+    listed = tuple(row["in"])
+    _check_scalars(row, "in", listed)
+    return SenderRule(row["when"], row["at"], listed)
+
+
+def _check_scalars(row: Row, key: str, values: tuple[Any, ...]) -> None:
+    if any(not isinstance(value, str | int) for value in values):
+        row.fault("value", key, "must be texts or whole numbers")
 
 
 def _reference(text: str) -> str:
@@ -261,11 +294,44 @@ _IDENTITY = (
         required=True,
     ),
 )
+MATCH = TableSpec(
+    (
+        Key(
+            "at",
+            Parsed(Text(LIMITS.pointer_chars, blank=True), _anywhere, "JSON pointer"),
+            "the position in the message; empty for its whole text",
+            required=True,
+        ),
+        Key("equals", AnyValue(), "the value there"),
+        Key("one_of", ListOf(AnyValue(), LIMITS.senders), "one of these values there"),
+        Key("prefix", Text(LIMITS.pointer_chars), "how the text there begins"),
+    ),
+    _match,
+    about="What a message must hold: exactly one of `equals`, `one_of` and `prefix`.",
+)
 GRANTS = TableSpec(
     (*_IDENTITY, *set_keys(GRANTED_SECRET), MEMORY),
     lambda row: (row, set_of(row)),
     about="What the package is granted. `id`, `version` and `digest` are those of the entry: "
     "grants never pass to another package.",
+)
+SENDERS = TableSpec(
+    (
+        Key("when", Nested(MATCH), "which messages the rule is about", required=True),
+        Key(
+            "at",
+            Parsed(Text(LIMITS.pointer_chars), JsonPointer.parse, "JSON pointer"),
+            "where a message names its sender",
+            required=True,
+        ),
+        Key(
+            "in", ListOf(AnyValue(), LIMITS.senders), "the senders, texts or numbers", required=True
+        ),
+    ),
+    _sender_rule,
+    about="Who may speak through the plugin. A text message that fits `when` is delivered where "
+    "its sender is listed, and otherwise counted; others are delivered, and no notification may "
+    "come of them. The first rule that fits a message decides.",
 )
 ENTRY = TableSpec(
     (
@@ -283,6 +349,7 @@ ENTRY = TableSpec(
             default_words="all that the package declares",
         ),
         Key("config", AnyTable(), "what the plugin's `config_schema` asks for", default={}),
+        Key("senders", Rows(SENDERS), "see `[[plugins.enabled.senders]]`", default=()),
         Key("grants", Nested(GRANTS), "see `[plugins.enabled.grants]`"),
     ),
     _entry,

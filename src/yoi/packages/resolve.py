@@ -8,6 +8,7 @@ from yoi.errors import EnablementError
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.schema import validate_config
 from yoi.permissions import Authority, PermissionSet
+from yoi.permissions.senders import SenderRule
 
 if TYPE_CHECKING:
     from yoi.packages.package import Package
@@ -28,6 +29,8 @@ class ResolvedPlugin:
     """The operator's values, checked against the schema, with its defaults."""
     granted: PermissionSet
     authority: Authority
+    senders: tuple[SenderRule, ...] = ()
+    """Who may speak through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def resolve_package(package: "Package", entry: EnabledEntry) -> ResolvedPlugin:
         config=config,
         granted=entry.granted,
         authority=Authority(package.manifest.requested, entry.granted, plugin=entry.words),
+        senders=entry.senders,
     )
 
 

@@ -31,6 +31,7 @@ NOTICES: dict[str, str] = {
     "notice.gap": "frames may be missing in the stated interval",
     "notice.paused": "reading is paused because the plugin is slow",
     "notice.resumed": "reading goes on",
+    "notice.sender": "a message of a sender that the operator does not list was not delivered",
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
     "notice.binary_withheld": "a binary frame repeats a secret, so the plugin does not get it",
     "notice.watch": "a frame is too large to be looked through for what is watched in it",

@@ -56,6 +56,8 @@ class Provenance(Data):
     ingress: str
     event_id: str
     command_id: str
+    sender: str = ""
+    """Who sent it, as the host read it in the frame; "" where the operator has no filter."""
 
 
 class SystemItemData(Data):

@@ -38,6 +38,8 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     bytes_in: int = 0
     bytes_out: int = 0
     binary_ignored: int = 0
+    unlisted_senders: int = 0
+    """Messages that were not delivered because the operator does not list their sender."""
     queue_drops: int = 0
     send_failures: int = 0
     reconnects: int = 0

@@ -11,6 +11,7 @@ from typing import Protocol
 from yoi.connections import RequestClient
 from yoi.core.captures import HandleTable
 from yoi.core.ingress_queue import IngressPolicy
+from yoi.core.senders import SenderFilter
 from yoi.defects import defect
 from yoi.errors import SandboxError
 from yoi.journal.state import StateStore
@@ -106,6 +107,7 @@ class Assembler:
             calls=calls,
             tools=(),
             may_notify=partial(may_notify, plugin),
+            senders=SenderFilter(plugin.senders, self.limits),
         )
 
     def _complete(self, bare: ServiceSpec, plugin: ResolvedPlugin) -> ServiceSpec:
@@ -191,5 +193,6 @@ def _fingerprint(plugin: ResolvedPlugin) -> str:
         plugin.package.digest,
         ",".join(sorted(plugin.surfaces)),
         json.dumps(plugin.config, sort_keys=True, default=str),
+        json.dumps([rule.to_table() for rule in plugin.senders], sort_keys=True),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

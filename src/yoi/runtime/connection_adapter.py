@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.core.redaction import Masker
+from yoi.core.senders import SenderFilter
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.permissions.connection_settings import ConnectionSettings, OnFull
@@ -50,8 +51,12 @@ class ConnectionAdapter:
         clock: Clock,
         wake: Callable[[], None],
         masker: Callable[[], Masker],
+        senders: SenderFilter | None = None,
     ) -> None:
         self.drops = 0
+        self.unlisted = 0
+        """Frames of senders that the operator did not list: not delivered."""
+        self._senders = senders or SenderFilter()
         self.binary_ignored = 0
         self.gaps = 0
         self._name = settings.name
@@ -107,6 +112,11 @@ class ConnectionAdapter:
         masker = self._masker()
         if masker:
             text = masker.text(text)
+        if self._senders and not self._senders.hear(text).delivered:
+            # The gateway may be told that it came: what is not wanted is safe.
+            self._taken = True
+            self._not_listed(session)
+            return
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         now_ms = self._clock.wall_ms()
         frame = TextFrame(self._ingress, self._name, session, seq, text, now_ms, size)
@@ -246,6 +256,16 @@ class ConnectionAdapter:
             self._no_room(kind)
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _not_listed(self, session: SessionId) -> None:
+        self.unlisted += 1
+        if self.unlisted == 1:
+            self._note(
+                "notice.sender",
+                f"{self._name} had a message of a sender that is not listed; it is not delivered",
+                severity="info",
+                session=session,
+            )
 
     def _full(self, offered: Offered, session: SessionId) -> None:
         if offered is Offered.PAUSE:

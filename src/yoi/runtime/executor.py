@@ -27,8 +27,8 @@ from yoi.core.effects import (
 )
 from yoi.core.loop_budget import LoopBudget
 from yoi.defects import defect
-from yoi.errors import RequestFailure, ServiceError, YoiError
-from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent
+from yoi.errors import PermissionDenied, RequestFailure, ServiceError, YoiError
+from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent, TextFrame
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.runtime.connection_commands import apply
 from yoi.runtime.containment import contained, contained_work
@@ -63,6 +63,7 @@ class EffectExecutor:
         self._reference = spec.reference
         self._digest = spec.digest
         self._injector = spec.injector
+        self._senders = spec.senders
         self._http = spec.requests
         self._connections = connections
         self._events = events
@@ -200,6 +201,7 @@ class EffectExecutor:
     async def _notify(self, effect: NotifyWorker, event: QueuedEvent) -> Refused | None:
         self.effects.begin(effect)
         try:
+            sender = self._sender(event)
             await self._notifier.notify(
                 Notification(
                     worker=effect.payload.worker,
@@ -210,12 +212,29 @@ class EffectExecutor:
                     ingress=effect.ingress,
                     event_id=effect.event_id,
                     command_id=effect.command_id,
+                    sender=sender,
                 )
             )
         except Exception as raised:
             return self._failed(effect, event, raised)
         self.effects.done(effect)
         return None
+
+    def _sender(self, event: QueuedEvent) -> str:
+        """Return who sent `event`, as the operator's filter reads it; "" where there is no filter.
+
+        Raises PermissionDenied where there is one and the event is of no listed sender.
+        """
+        if not self._senders:
+            return ""
+        sender = self._senders.hear(event.text).sender if isinstance(event, TextFrame) else ""
+        if not sender:
+            raise PermissionDenied(
+                "denied.sender",
+                f"plugin {self._name} may notify only about messages of listed senders",
+                hint=f"[[plugins.enabled.senders]]   # of {self._name} in .yoi/yoi.toml",
+            )
+        return sender
 
     def _request(self, effect: HttpRequest) -> None:
         """Send it beside everything else. Raises YoiError while nothing has left the host."""

@@ -7,6 +7,7 @@ from typing import Any
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import Masker
+from yoi.core.senders import SenderFilter
 from yoi.display import printable
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.permissions import Url
@@ -34,6 +35,7 @@ class ServiceConnections:
         masker: Callable[[], Masker],
         loop: asyncio.AbstractEventLoop,
         failed: Callable[[YoiError], None],
+        senders: SenderFilter | None = None,
     ) -> None:
         self._specs = specs
         self._queue = queue
@@ -42,6 +44,7 @@ class ServiceConnections:
         self._clock = clock
         self._wake = wake
         self._masker = masker
+        self._senders = senders
         self._loop = loop
         self._failed = failed
         self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
@@ -67,6 +70,7 @@ class ServiceConnections:
                 self._clock,
                 self._wake,
                 self._masker,
+                self._senders,
             )
             if spec.settings.name in self._left:
                 adapter.begin_after(*self._left.pop(spec.settings.name))
@@ -232,5 +236,6 @@ class ServiceConnections:
         adapter = self._adapters[name]
         status.queue_drops = adapter.drops
         status.binary_ignored = adapter.binary_ignored
+        status.unlisted_senders = adapter.unlisted
         status.gaps = adapter.gaps
         return status

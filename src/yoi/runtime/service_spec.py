@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from yoi.connections import ConnectionSink
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressPolicy
+from yoi.core.senders import SenderFilter
 from yoi.errors import YoiError
 from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
@@ -169,6 +170,8 @@ class ServiceSpec:
     """The declared tools that the operator granted."""
     may_notify: Callable[[str], Decision]
     """Decides whether the plugin may put something before the worker of that name."""
+    senders: SenderFilter = field(default_factory=SenderFilter)
+    """Who may speak through the plugin, by the operator's rules."""
     fault: YoiError | None = None
     """Why the service could not be made; it is shown as failed, and nothing of it runs."""
 

@@ -168,6 +168,7 @@ def framed(seq: int, item: it.SystemItem) -> str:
         "digest": origin.digest,
         "ingress": origin.ingress,
         "event_id": origin.event_id,
+        **({"sender": origin.sender} if origin.sender else {}),
         "untrusted_text": item.text,
         **({"cut": True} if item.cut else {}),
     }

@@ -33,6 +33,7 @@ class Notification:
     ingress: str
     event_id: str
     command_id: str
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class NotifyDesk:
                 ingress=notification.ingress,
                 event_id=notification.event_id,
                 command_id=notification.command_id,
+                sender=notification.sender,
             ),
             wakes=rule.start_run,
             cut=cut,

@@ -173,6 +173,7 @@ export interface Provenance {
   ingress: string;
   event_id: string;
   command_id: string;
+  sender?: string;
 }
 
 /** A run is over, or waits. */

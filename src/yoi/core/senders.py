@@ -1,0 +1,60 @@
+"""Who may speak through a plugin: the operator's filter, which the host applies before the guest.
+
+Sans-I/O. Rules are looked at in order; the first whose `when` fits a text frame decides about it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from yoi.core.frame_watch import Json, PointerReader, json_equal
+from yoi.limits import LIMITS, Limits
+from yoi.permissions import JsonPointer
+from yoi.permissions.senders import Match, SenderRule
+
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the filter says about one frame; `sender` is "" where no rule is about it."""
+
+    delivered: bool
+    sender: str = ""
+
+
+class SenderFilter:
+    """The rules of one plugin. Without rules everything is delivered and may be told to workers."""
+
+    def __init__(self, rules: Sequence[SenderRule] = (), limits: Limits = LIMITS) -> None:
+        self._rules = tuple(rules)
+        pointers = [rule.at for rule in rules]
+        pointers += [rule.when.at for rule in rules if rule.when.at is not None]
+        self._reader = PointerReader(pointers, limits)
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def hear(self, text: str) -> Heard:
+        """Return whether the frame `text` is delivered, and whose it is.
+
+        A frame that is too costly to read to its end is not delivered.
+        """
+        found = self._reader.read(text)
+        if found is None:
+            return Heard(delivered=False)
+        for rule in self._rules:
+            if _fits(rule.when, text, found):
+                sender = found.get(rule.at, _ABSENT)
+                if any(json_equal(sender, one) for one in rule.listed):
+                    return Heard(delivered=True, sender=str(sender))
+                return Heard(delivered=False)
+        return Heard(delivered=True)
+
+
+def _fits(match: Match, text: str, found: Mapping[JsonPointer, Json]) -> bool:
+    """Return whether the frame `text`, which holds `found`, fits."""
+    value = text if match.at is None else found.get(match.at, _ABSENT)
+    if match.prefix is not None:
+        return isinstance(value, str) and value.startswith(match.prefix)
+    return value is not _ABSENT and any(json_equal(value, one) for one in match.values)
