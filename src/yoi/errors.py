@@ -263,6 +263,12 @@ CODES: dict[str, str] = {
     "secret.key_file": "the key file is missing, or not private to this account",
     "secret.settings": "the [secrets] table of yoi.toml cannot be used as written",
     "secret.keyring": "the operating system's keyring is not there or refused",
+    "secret.flow_settings": "what `yoi secret authorize` was given cannot be used",
+    "secret.flow_state": "an answer in the browser that does not belong to this authorization",
+    "secret.flow_denied": "the person, or the authorization server for them, said no",
+    "secret.flow_expired": "nobody agreed in time",
+    "secret.flow_refused": "the authorization server answered with an error",
+    "secret.flow_answer": "the authorization server's answer cannot be used",
     "secret.busy": "another process is writing the store",
     "secret.io": "the store's file could not be read or written",
     # insert

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yoi.cli import authorizing
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.errors import UsageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from yoi.secrets import SecretEntry, SecretStore
 
 app = typer.Typer(help="Keep tokens where no plugin can read them.", rich_markup_mode=None)
+app.command("authorize")(authorizing.authorize)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '-', '_' and '.'.")]
 
@@ -86,10 +88,14 @@ def remove(name: _Name, workspace: Workspace = None, as_json: Json = False) -> N
 
 
 def _store(workspace: Path | None) -> "SecretStore":
+    return open_workspace_store(workspace_folder(workspace))
+
+
+def open_workspace_store(folder: Path) -> "SecretStore":
+    """Return the secret store of the workspace `folder`, as far as it was decided."""
     from yoi.decisions.secrets import secret_settings
     from yoi.secrets import open_store
 
-    folder = workspace_folder(workspace)
     return open_store(folder, secret_settings(folder), TerminalPrompt())
 
 
