@@ -26,7 +26,7 @@ from harness.guests import make_guest, on_guest_thread, one_frame
 from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError
 from websockets.asyncio.server import ServerConnection, serve
 
-from yoi.connections import HostConnection, SystemResolver, default_connector
+from yoi.connections import HostConnection, SocketConnector, SystemResolver
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.session_effects import OpenReason
 from yoi.errors import GuestTrapped, YoiError
@@ -100,7 +100,7 @@ def burn(stop: threading.Event) -> int:
 
 async def beat(port: int, count: int, seconds: float) -> int:
     """Keep `count` connections for `seconds`; return how many guests were trapped meanwhile."""
-    clock, connector, resolver = SystemClock(), default_connector(), SystemResolver()
+    clock, connector, resolver = SystemClock(), SocketConnector(), SystemResolver()
     hosts = []
     for index in range(count):
         sink = Beating()

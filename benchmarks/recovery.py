@@ -25,7 +25,7 @@ import uvloop
 from harness import ending, figures
 from websockets.asyncio.server import ServerConnection, serve
 
-from yoi.connections import HostConnection, SystemResolver, default_connector
+from yoi.connections import HostConnection, SocketConnector, SystemResolver
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.limits import LIMITS
@@ -121,7 +121,7 @@ async def measure(rounds: int) -> list[float]:
         authorise=lambda _: ALLOWED,
         clock=SystemClock(),
         rng=random.random,
-        connector=default_connector(),
+        connector=SocketConnector(),
         resolver=SystemResolver(),
         limits=dataclasses.replace(LIMITS, session_ready_ms=1),
     )

@@ -205,6 +205,12 @@ def host_toml() -> str:
             "",
             "[network]",
             'assume_public = ["198.18.0.0/15"]',
+            'proxy = "http://proxy.example:3128"',
+            'no_proxy = ["*.home.arpa", "192.168.0.0/16"]',
+            "",
+            "[[network.authorities]]",
+            'host = "*.home.arpa"',
+            'file = "home-ca.pem"',
             "```",
             "",
             "`[observation]` and `[runtime]` are written as in [yoi.toml](yoi-toml.md) and take",
@@ -215,6 +221,7 @@ def host_toml() -> str:
             ("[host]", host_settings.HOST),
             ("[network]", host_settings.NETWORK),
             ("[journal]", host_settings.JOURNAL),
+            ("[[network.authorities]]", host_settings.AUTHORITY),
         ),
     )
 

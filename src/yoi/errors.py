@@ -331,6 +331,7 @@ CODES: dict[str, str] = {
     "connection.dns": "the name could not be resolved",
     "connection.refused": "no address could be connected",
     "connection.tls": "TLS failed or the certificate does not match",
+    "connection.proxy": "the proxy did not lead to the server",
     "connection.handshake": "the server did not accept the WebSocket handshake",
     "connection.redirect": "the server answered with a redirect, which is refused",
     "connection.timeout": "a bound on time ran out",
@@ -357,6 +358,7 @@ CODES: dict[str, str] = {
     # request
     "request.dns": "the name could not be resolved",
     "request.refused": "no address could be connected",
+    "request.proxy": "the proxy did not lead to the server",
     "request.tls": "TLS failed or the certificate does not match",
     "request.timeout": "a bound on time ran out",
     "request.status": "the server answered with an error status",

@@ -212,6 +212,8 @@ class Limits:
     handshake_ms: int = bound(10_000, "from TCP to 101, TLS included")
     connect_ms: int = bound(10_000, "TCP, whatever the number of addresses; TLS of a request")
     resolve_ms: int = bound(5_000, "a name look-up, from its turn on")
+    network_entries: int = bound(64, "hosts without the proxy, or with authorities of their own")
+    proxy_answer_bytes: int = bound(8 * KIB, "what a proxy may say before it leads on")
     lookups: int = bound(64, "names looked up at once; each is a thread")
     lookups_per_plugin: int = bound(4, "of one plugin; a silent name holds one for half a minute")
     names_per_plugin: int = bound(64, "names whose last answer is kept")

@@ -84,6 +84,8 @@ class FixedResolver:
         self.addresses = [ipaddress.ip_address(address) for address in addresses]
         self.asked = []
 
+    hint = None
+
     def of(self, plugin):
         return self
 

@@ -119,6 +119,8 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(connect):
 @pytest.mark.parametrize("problem", [OSError("no such host"), UnicodeError("label too long")])
 async def test_a_name_that_does_not_resolve_is_a_dns_failure(connect, problem):
     class Failing:
+        hint = None
+
         async def resolve(self, host, port):
             raise problem
 

@@ -286,6 +286,8 @@ async def test_dns_failures_are_values(host):
         def of(self, plugin):
             return self
 
+        hint = None
+
         async def resolve(self, host, port):
             if host == "empty.example":
                 return []
@@ -696,6 +698,8 @@ async def test_a_redirect_to_a_private_address_is_refused():
     class Two:
         def of(self, plugin):
             return self
+
+        hint = None
 
         async def resolve(self, host, port):
             inside = {"inside.example": "10.1.2.3"}

@@ -17,6 +17,12 @@ drain_ms = 0
 
 [network]
 assume_public = ["198.18.0.0/15", "fc00::/18"]
+proxy = "http://me:hunter2@proxy.example:3128"
+no_proxy = ["*.home.arpa", "192.168.0.0/16"]
+
+[[network.authorities]]
+host = "*.home.arpa"
+file = "home-ca.pem"
 
 [observation]
 listen = "127.0.0.1:8000"
@@ -52,6 +58,11 @@ def test_everything_said(file):
     assert (settings.limits.connections, settings.limits.drain_ms) == (50, 0)
     assert settings.limits.services == LIMITS.services
     assert settings.limits.assume_public == (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
+    assert settings.ways_out.proxy.where == "http://proxy.example:3128"
+    assert len(settings.ways_out.no_proxy) == 2
+    assert settings.ways_out.files_for("lamp.home.arpa") == [file.parent / "home-ca.pem"]
+    assert settings.ways_out.files_for("home.example.com") == []
+    assert "hunter2" not in repr(settings)
     workspace = ServingSettings.read(
         {"observation": {"listen": "[::1]:1", "persist": True}, "runtime": {"id": "west"}},
         file.parent,

@@ -2,7 +2,7 @@
 
 from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
 from yoi.connections.connector import Connector, WebSocket, WebSocketOwner
-from yoi.connections.dialler import SocketConnector, default_connector
+from yoi.connections.dialler import SocketConnector
 from yoi.connections.host_connection import HostConnection
 from yoi.connections.request_client import Authorise, RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects, request_body, request_url
@@ -11,6 +11,7 @@ from yoi.connections.sink import ConnectionSink
 from yoi.connections.sockets import default_tls
 from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle
+from yoi.connections.ways import Ways, unused_proxy_hint
 
 __all__ = [
     "Authorise",
@@ -30,10 +31,11 @@ __all__ = [
     "SocketConnector",
     "SystemResolver",
     "TimerHandle",
+    "Ways",
     "WebSocket",
     "WebSocketOwner",
-    "default_connector",
     "default_tls",
     "request_body",
     "request_url",
+    "unused_proxy_hint",
 ]

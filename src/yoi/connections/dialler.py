@@ -5,11 +5,12 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from yoi.connections import sockets
-from yoi.connections.connector import Connector, WebSocket
+from yoi.connections.connector import WebSocket
 from yoi.connections.handshake import new_protocol
 from yoi.connections.reach import Reach
-from yoi.connections.sockets import TlsContext, default_tls
+from yoi.connections.sockets import default_tls
 from yoi.connections.target import DialTarget
+from yoi.connections.ways import Ways
 from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, IPAddress
@@ -17,15 +18,11 @@ from yoi.permissions.connection_settings import Handshake
 from yoi.types import Clock, SystemClock
 
 
-def default_connector(limits: Limits = LIMITS) -> Connector:
-    """Return the connector of a real host: TCP, and TLS verified by the system's authorities."""
-    return SocketConnector(limits=limits)
-
-
 class SocketConnector:
     """A `yoi.connections.Connector` over TCP and TLS; one serves all connections of a host.
 
-    `tls` makes the context once, when a wss URL is first dialled.
+    `ways` are those of the host; without them everything is dialled directly, and `tls` makes the
+    context once, when a wss URL is first dialled.
     """
 
     def __init__(
@@ -33,12 +30,13 @@ class SocketConnector:
         *,
         limits: Limits = LIMITS,
         tls: Callable[[], ssl.SSLContext] = default_tls,
+        ways: Ways | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._limits = limits
-        self._tls = TlsContext(tls)
+        self._ways = ways or Ways(limits=limits, tls=tls)
         self._clock = clock or SystemClock()
-        self._reach = Reach(limits, self._clock)
+        self._reach = Reach(limits, self._clock, self._ways.hint)
 
     async def dial(
         self,
@@ -59,7 +57,7 @@ class SocketConnector:
             protocol = new_protocol(handshake, target, size)
             made = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:
-                await sockets.attach(lambda: made, sock, url, self._tls, limits)
+                await sockets.attach(lambda: made, sock, url, self._ways.contexts.of, limits)
                 await made.upgraded
             except BaseException:
                 made.abort()
@@ -72,4 +70,5 @@ class SocketConnector:
             upgrade,
             attempt_ms=limits.handshake_ms,
             what=f"{url.display} did not finish the handshake",
+            open_one=self._ways.open,
         )

@@ -27,7 +27,9 @@ _SAYS_NOTHING = frozenset({"connection.timeout", "connection.tls", "connection.r
 class Reach:
     """See the module docstring. One for all dials of a kind: it remembers what worked where."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: Limits, clock: Clock, hint: str | None = None) -> None:
+        """`hint` says what may be the matter where nothing answers."""
+        self._hint = hint
         self._limits = limits
         self._clock = clock
         self._order = AddressOrder(limits)
@@ -57,7 +59,7 @@ class Reach:
             for ip in race.failed:
                 self._order.failed(host, ip, self._clock.monotonic())
             if found is None:
-                raise first or _refused(url, race.failed)
+                raise first or self._refused(url, race)
             sock, ip = found
             left = [one for one in left if one != ip and one not in race.failed]
             ms = min(attempt_ms, self._limits.next_answer_ms) if left else attempt_ms
@@ -73,11 +75,15 @@ class Reach:
                 continue
             self._order.worked(host, ip)
             return made
-        raise first or _refused(url, {})
+        assert first is not None, "an address that was left was tried"
+        raise first
 
-
-def _refused(url: Url, failed: dict[IPAddress, str]) -> ConnectionFailure:
-    problems = "; ".join(f"{ip}: {why}" for ip, why in list(failed.items())[:4])
-    return ConnectionFailure(
-        "connection.refused", f"{url.display}: no address answered ({problems})", host=url.host
-    )
+    def _refused(self, url: Url, race: Race) -> ConnectionFailure:
+        problems = "; ".join(f"{ip}: {why}" for ip, why in list(race.failed.items())[:4])
+        proxied = race.fault
+        return ConnectionFailure(
+            "connection.refused" if proxied is None else proxied.code,
+            f"{url.display}: no address answered ({problems})",
+            host=url.host,
+            hint=self._hint if proxied is None else proxied.hint,
+        )

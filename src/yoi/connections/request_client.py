@@ -1,7 +1,7 @@
 """`RequestClient`: one-shot HTTP for plugins, over the same sockets and checks as connections.
 
 A request is authorised, its name is looked up once, every address is judged, and only those
-addresses are connected. There is no pool, no proxy, no cookie, nothing from the environment, and
+addresses are connected. There is no pool, no cookie, nothing from the environment, and
 no redirect that was not authorised like a request of its own.
 """
 
@@ -19,8 +19,9 @@ from yoi.connections.redirects import REDIRECTS, next_request
 from yoi.connections.request_headers import seen_by_the_guest
 from yoi.connections.requests import PreparedRequest, Redirects
 from yoi.connections.resolver import HostResolver, pin
-from yoi.connections.sockets import TlsContext, default_tls
+from yoi.connections.sockets import default_tls
 from yoi.connections.timeouts import timeout
+from yoi.connections.ways import Ways
 from yoi.core.routes import Route, Routes
 from yoi.errors import ConnectionFailure, RequestFailure, YoiError
 from yoi.limits import LIMITS, Limits
@@ -34,6 +35,7 @@ _AS_REQUEST = {
     "connection.dns": "request.dns",
     "connection.refused": "request.refused",
     "connection.tls": "request.tls",
+    "connection.proxy": "request.proxy",
     "connection.timeout": "request.timeout",
 }
 
@@ -51,12 +53,13 @@ class RequestClient:
         clock: Clock,
         limits: Limits = LIMITS,
         tls: Callable[[], ssl.SSLContext] = default_tls,
+        ways: Ways | None = None,
     ) -> None:
         self._resolver = resolver
         self._clock = clock
         self._limits = limits
-        self._tls = TlsContext(tls)
-        self._reach = Reach(limits, clock)
+        self._ways = ways or Ways(limits=limits, tls=tls)
+        self._reach = Reach(limits, clock, self._ways.hint)
         self._under_way = asyncio.Semaphore(limits.requests)
         self._shares: dict[str, _Share] = {}
 
@@ -86,7 +89,9 @@ class RequestClient:
                     return await self._follow(prepared, trip)
         except ConnectionFailure as exc:
             return trip.failed(
-                RequestFailure(_AS_REQUEST.get(exc.code, "request.lost"), exc.message)
+                RequestFailure(
+                    _AS_REQUEST.get(exc.code, "request.lost"), exc.message, hint=exc.hint
+                )
             )
         except YoiError as exc:
             return trip.failed(exc)
@@ -145,7 +150,11 @@ class RequestClient:
         ) -> tuple[asyncio.StreamReader, asyncio.Transport]:
             reader = asyncio.StreamReader()
             transport, _ = await sockets.attach(
-                lambda: asyncio.StreamReaderProtocol(reader), sock, url, self._tls, limits
+                lambda: asyncio.StreamReaderProtocol(reader),
+                sock,
+                url,
+                self._ways.contexts.of,
+                limits,
             )
             return reader, transport
 
@@ -155,6 +164,7 @@ class RequestClient:
             open_on,
             attempt_ms=limits.connect_ms,
             what=f"{url.display} could not be connected",
+            open_one=self._ways.open,
         )
         try:
             trip.may_have_arrived = True

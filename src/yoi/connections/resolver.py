@@ -20,6 +20,9 @@ _NO_ANSWER = (socket.EAI_AGAIN, socket.EAI_FAIL, getattr(socket, "EAI_SYSTEM", s
 class Resolver(Protocol):
     """Looks names up."""
 
+    hint: str | None
+    """What may be the matter where a name has no address."""
+
     async def resolve(self, host: str, port: int) -> Sequence[IPAddress]:
         """Return the addresses of `host`, best first; raises OSError when there are none."""
         ...
@@ -55,7 +58,9 @@ class SystemResolver:
         lookups: Lookups | None = None,
         clock: Clock | None = None,
         others: "dict[str, SystemResolver] | None" = None,
+        hint: str | None = None,
     ) -> None:
+        self.hint = hint
         self._limits = limits
         self._plugin = plugin
         self._others = {} if others is None else others
@@ -74,6 +79,7 @@ class SystemResolver:
             lookups=self._lookups,
             clock=self._clock,
             others=self._others,
+            hint=self.hint,
         )
         self._others[plugin] = found
         if len(self._others) > self._limits.services:
@@ -100,7 +106,7 @@ class SystemResolver:
                 "connection.timeout",
                 f"{host} could not be resolved within {patience_ms} ms",
                 host=host,
-                hint="the name server does not answer; names that were asked before go on",
+                hint=self.hint or "the name server is silent; names asked for before go on",
             )
         try:
             return answer.result()
@@ -142,7 +148,7 @@ async def pin(
     At most `dial_addresses`. Raises `connection.dns`, `connection.timeout`, or PermissionDenied
     (`denied.address`) when the name leads only where `decision` does not.
     """
-    found = [url.ip] if url.ip is not None else await _resolve(url, resolver)
+    found = [url.ip] if url.ip is not None else await look_up(url, resolver)
     private = decision.private_addresses
     allowed = [ip for ip in found if may_dial(ip, url, private, limits.assume_public)]
     if not allowed:
@@ -156,13 +162,20 @@ async def pin(
     return tuple([*turns, *rest][: limits.dial_addresses])
 
 
-async def _resolve(url: Url, resolver: Resolver) -> Sequence[IPAddress]:
+async def look_up(url: Url, resolver: Resolver) -> Sequence[IPAddress]:
+    """Return all addresses of the host of `url`. Raises `connection.dns`, `connection.timeout`."""
     try:
         found = await resolver.resolve(url.host, url.port)
     except (OSError, UnicodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
         raise ConnectionFailure(
-            "connection.dns", f"{url.host} could not be resolved: {exc}", host=url.host
+            "connection.dns",
+            f"{url.host} could not be resolved: {why}",
+            host=url.host,
+            hint=resolver.hint,
         ) from None
     if not found:
-        raise ConnectionFailure("connection.dns", f"{url.host} has no address", host=url.host)
+        raise ConnectionFailure(
+            "connection.dns", f"{url.host} has no address", host=url.host, hint=resolver.hint
+        )
     return found

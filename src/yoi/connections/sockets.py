@@ -25,20 +25,6 @@ def default_tls() -> ssl.SSLContext:
     return context
 
 
-class TlsContext:
-    """A context that `make` builds once, when TLS is first needed."""
-
-    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
-        self._make = make
-        self._made: ssl.SSLContext | None = None
-
-    def get(self) -> ssl.SSLContext:
-        """Return the context."""
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-
 Open = Callable[[IPAddress, Url], Coroutine[None, None, socket.socket]]
 """Connects a socket to an address, at the URL's port. Raises OSError, ConnectionFailure."""
 
@@ -65,6 +51,8 @@ class Race:
     def __init__(self, url: Url, limits: Limits, open_one: Open) -> None:
         self.failed: dict[IPAddress, str] = {}
         """Why the addresses failed that have failed so far."""
+        self.fault: ConnectionFailure | None = None
+        """The first failure that was not the address's own: the proxy's."""
         self._url = url
         self._limits = limits
         self._open = open_one
@@ -104,6 +92,7 @@ class Race:
                 self.failed[ip] = str(exc.strerror or exc or "no answer in time")
             except ConnectionFailure as exc:
                 self.failed[ip] = exc.message
+                self.fault = self.fault or exc
         return None
 
     def _give_up(self, waiting: Sequence[IPAddress]) -> None:
@@ -129,21 +118,24 @@ async def attach(
     make_protocol: Callable[[], _P],
     sock: socket.socket,
     url: Url,
-    tls: TlsContext,
+    tls: Callable[[str], ssl.SSLContext],
     limits: Limits,
 ) -> tuple[asyncio.Transport, _P]:
     """Put a protocol on the connected socket, behind TLS where the scheme says so.
+
+    `tls` returns the context for a host.
 
     Closes the socket when it fails. Raises `connection.tls`, `connection.refused`.
     """
     loop = asyncio.get_running_loop()
     try:
-        if not url.secure:
+        context = tls(url.host) if url.secure else None
+        if context is None:
             return await loop.create_connection(make_protocol, sock=sock)
         return await loop.create_connection(
             make_protocol,
             sock=sock,
-            ssl=tls.get(),
+            ssl=context,
             server_hostname=url.server_name or url.host,
             ssl_handshake_timeout=limits.connect_ms / 1000,
         )
@@ -151,10 +143,42 @@ async def attach(
         sock.close()
         if not url.secure:
             raise ConnectionFailure("connection.refused", f"{url.display}: {exc}") from None
-        why = getattr(exc, "verify_message", "") or exc
-        raise ConnectionFailure(
-            "connection.tls", f"TLS with {url.host} failed: {why}", host=url.host
-        ) from None
+        raise tls_failure(url, exc) from None
     except BaseException:
         sock.close()
         raise
+
+
+_OLD_TLS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW")
+_WANTS_OURS = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE")
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""OpenSSL's numbers for a chain that does not end at an authority that is trusted."""
+
+
+def tls_failure(url: Url, exc: OSError) -> ConnectionFailure:
+    """Return what to raise for a TLS handshake with the server of `url` that failed with `exc`."""
+    hint = None
+    reason = str(getattr(exc, "reason", "") or exc)
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        why = f"the server's certificate is not accepted: {exc.verify_message}"
+        if exc.verify_code in _UNKNOWN_AUTHORITY:
+            hint = (
+                "if the authority is your own, name its certificate in [[network.authorities]] of "
+                "host.toml"
+            )
+    elif any(word in reason for word in _OLD_TLS):
+        why = "the server offers no TLS that is accepted, only versions older than 1.2"
+    elif "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason:
+        why = "the server does not speak TLS at this port"
+    elif any(word in reason for word in _WANTS_OURS):
+        why = f"the server ended the handshake ({reason}); it may want a client certificate"
+    elif not isinstance(exc, ssl.SSLError) or not reason:
+        why = (
+            "the server hung up in the handshake; it may speak no TLS, or only versions older "
+            "than 1.2"
+        )
+    else:
+        why = reason
+    return ConnectionFailure(
+        "connection.tls", f"TLS with {url.host} failed: {why}", host=url.host, hint=hint
+    )

@@ -181,7 +181,14 @@ class Host:
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", _claimed(workspace))
         runtime = await open_parts(
-            opened, workspace, self._listen, decisions, clock, limits, machine.survives
+            opened,
+            workspace,
+            self._listen,
+            decisions,
+            clock,
+            limits,
+            machine.survives,
+            machine.ways_out,
         )
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)

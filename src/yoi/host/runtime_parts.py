@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from yoi.connections import RequestClient, SystemResolver, default_connector
+from yoi.connections import RequestClient, SocketConnector, SystemResolver, Ways, unused_proxy_hint
 from yoi.core.captures import HandleTable
 from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
+from yoi.permissions.ways_out import WaysOut
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.assembly import Assembler
@@ -73,6 +74,7 @@ async def open_parts(
     clock: Clock,
     limits: Limits,
     survives: str,
+    ways_out: WaysOut,
 ) -> RuntimeParts:
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
@@ -112,7 +114,9 @@ async def open_parts(
         journal=journal,
         observer=observing,
     )
-    resolver, connector = SystemResolver(limits, clock=clock), default_connector(limits)
+    resolver = SystemResolver(limits, clock=clock, hint=unused_proxy_hint(ways_out))
+    ways = Ways(ways_out, resolver, limits)
+    connector = SocketConnector(limits=limits, ways=ways, clock=clock)
     assembler = Assembler(
         sandbox=sandbox,
         connections=ConnectionSpecMaker(
@@ -124,7 +128,7 @@ async def open_parts(
             limits=limits,
             rng=_RNG,
         ),
-        requests=RequestClient(resolver, clock, limits),
+        requests=RequestClient(resolver, clock, limits, ways=ways),
         secrets=secrets,
         handles=HandleTable(limits),
         state=state,

@@ -307,7 +307,8 @@ def refused(fault: Fault) -> UrlRefused:
     return UrlRefused("url.target", f"{fault.at} {fault.message}", hint=fault.hint, at=fault.at)
 
 
-def _host(written: str) -> HostPattern:
+def host_pattern(written: str) -> HostPattern:
+    """Return the hosts that `written` names. Raises ValueError, UrlRefused."""
     if written == "*":
         return HostPattern(None, None)
     if written.startswith("*."):
@@ -372,7 +373,7 @@ _TEXT = Text(LIMITS.url_chars)
 _HOST_KEYS = (
     Key(
         "host",
-        Parsed(_TEXT, _host, "host"),
+        Parsed(_TEXT, host_pattern, "host"),
         "a host name or address, `*.example.com` for its subdomains, or `*` for any",
         required=True,
     ),

@@ -1,7 +1,7 @@
 """`HostSettings`: what the operator says about this machine, in `host.toml` of the account.
 
     [host]          bounds of this machine     [observation]   replaces the table of yoi.toml
-    [network]       how names are judged       [runtime]       replaces the table of yoi.toml
+    [network]       names, proxies, authorities  [runtime]       replaces the table of yoi.toml
 
 The file lies in the account's configuration folder, apart from every workspace: a workspace that
 comes from elsewhere cannot change it.
@@ -16,6 +16,8 @@ from pathlib import Path
 from yoi.errors import EnablementError, SecretError
 from yoi.limits import GIB, LIMITS, MIB, Limits
 from yoi.permissions import Network, assumable
+from yoi.permissions.targets import host_pattern
+from yoi.permissions.ways_out import Proxy, Trusted, Unproxied, WaysOut
 from yoi.secrets.files import read_authority
 from yoi.serving.settings import (
     OBSERVATION,
@@ -34,6 +36,7 @@ from yoi.toml import (
     Nested,
     Parsed,
     Row,
+    Rows,
     TableSpec,
     Text,
     TomlFault,
@@ -77,6 +80,7 @@ class HostSettings:
     """The `[runtime]` table, in place of the workspace's."""
     survives: str = PROCESS_CRASH
     """What the events of disk ingresses survive: one of `SURVIVES`."""
+    ways_out: WaysOut = field(default_factory=WaysOut)
     path: Path | None = field(default=None, compare=False)
     """The file that was read; None where there is none."""
 
@@ -118,9 +122,15 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, networks, backend, runtime, survives = made
+        bounds, (networks, ways_out), backend, runtime, survives = made
         return cls(
             limits=replace(limits, **bounds, assume_public=networks),
+            ways_out=replace(
+                ways_out,
+                authorities=tuple(
+                    replace(one, file=folder / one.file) for one in ways_out.authorities
+                ),
+            ),
             backend=backend and replace(backend, listener=backend.listener.below(folder)),
             runtime=runtime and replace(runtime, listener=runtime.listener.below(folder)),
             survives=survives,
@@ -171,7 +181,24 @@ HOST = TableSpec[dict[str, int]](
     _given,
     about="Bounds that depend on the machine. All others are in [bounds](limits.md).",
 )
-NETWORK = TableSpec[tuple[Network, ...]](
+AUTHORITY = TableSpec[Trusted](
+    (
+        Key(
+            "host",
+            Parsed(Text(LIMITS.url_chars), host_pattern, "host"),
+            "a host, `*.example.com` for its subdomains, or `*`",
+        ),
+        Key(
+            "file",
+            Parsed(Text(LIMITS.url_chars), Path, "path"),
+            "a PEM file with the certificates; below the folder of host.toml where it is relative",
+        ),
+    ),
+    lambda row: Trusted(row["host"], row["file"]),
+    about="Certificate authorities that are trusted for some hosts, beside the system's. The file "
+    "is read again whenever it has changed.",
+)
+NETWORK = TableSpec[tuple[tuple[Network, ...], WaysOut]](
     (
         Key(
             "assume_public",
@@ -181,9 +208,35 @@ NETWORK = TableSpec[tuple[Network, ...]](
             "loopback, link-local and metadata addresses stay closed",
             default=(),
         ),
+        Key(
+            "proxy",
+            Parsed(Text(LIMITS.url_chars), Proxy.parse, "URL"),
+            "a proxy through which plugins' connections and requests leave: "
+            "`http://[USER:PASSWORD@]HOST:PORT` (CONNECT) or `socks5://…`. It is asked for the "
+            "address that was checked, never for a name. The environment's proxies are not used",
+        ),
+        Key(
+            "no_proxy",
+            ListOf(
+                Parsed(Text(LIMITS.url_chars), Unproxied.parse, "host or network"),
+                LIMITS.network_entries,
+            ),
+            "what is dialled directly: hosts, `*.example.com`, networks. Loopback always is",
+            default=(),
+        ),
+        Key(
+            "authorities",
+            Rows(AUTHORITY, LIMITS.network_entries),
+            "see [`[[network.authorities]]`](#networkauthorities)",
+            default=(),
+        ),
     ),
-    lambda row: tuple(row["assume_public"]),
-    about="How names are judged on this machine.",
+    lambda row: (
+        tuple(row["assume_public"]),
+        WaysOut(row["proxy"], tuple(row["no_proxy"]), tuple(row["authorities"])),
+    ),
+    about="How names are judged on this machine, and how plugins' connections and requests leave "
+    "it. A workspace has no say in it.",
 )
 JOURNAL = TableSpec[str](
     (
@@ -200,13 +253,12 @@ JOURNAL = TableSpec[str](
     lambda row: str(row["survives"]),
     about="How the journal is written on this machine.",
 )
-_File = tuple[
-    dict[str, int], tuple[Network, ...], BackendSettings | None, RuntimeSettings | None, str
-]
+_Network = tuple[tuple[Network, ...], WaysOut]
+_File = tuple[dict[str, int], _Network, BackendSettings | None, RuntimeSettings | None, str]
 HOST_FILE = TableSpec[_File](
     (
         Key("host", Nested(HOST), "see [`[host]`](#host)", default={}),
-        Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=()),
+        Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=((), WaysOut())),
         Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
         Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
