@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,15 @@ from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
 
 app = typer.Typer(help="See and steer the workers of the running host.", rich_markup_mode=None)
+
+
+class Scope(StrEnum):
+    """What an approval covers."""
+
+    ONCE = "once"
+    RUN = "run"
+    EXACT = "exact"
+
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `yoi worker list`.")]
 Words = Annotated[str, typer.Argument(metavar="TEXT", help="The message.")]
@@ -132,6 +142,13 @@ def approve(
         str | None, typer.Argument(metavar="[CALL]", help="Which call, if several wait.")
     ] = None,
     deny: Annotated[bool, typer.Option("--deny", help="Refuse the call instead.")] = False,
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            "--for",
+            help="Cover later calls too: of this tool in this run, or this exact call for 8 hours.",
+        ),
+    ] = Scope.ONCE,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
@@ -147,10 +164,42 @@ def approve(
             f"{len(waiting)} calls of {name} wait" if len(chosen) > 1 else "no such call waits",
             hint=f"yoi worker show {name}",
         )
-    ask(folder, "worker.approve", name=name, call_id=chosen[0].id, approved=not deny)
+    if deny and scope is not Scope.ONCE:
+        raise UsageError("usage.arguments", "--deny and --for exclude each other")
+    ask(
+        folder,
+        "worker.approve",
+        name=name,
+        call_id=chosen[0].id,
+        approved=not deny,
+        scope=str(scope),
+    )
     Output("worker approve", as_json).show(
-        {"name": name, "call": chosen[0], "approved": not deny},
+        {"name": name, "call": chosen[0], "approved": not deny, "scope": str(scope)},
         lambda: worker_view.decided(chosen[0], approved=not deny),
+    )
+
+
+@app.command("approvals")
+def approvals(
+    name: Name,
+    revoke: Annotated[
+        int | None,
+        typer.Option("--revoke", min=1, metavar="ITEM", help="Take back the grant of that item."),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """List the calls that wait for a person and the grants in force, or take one back."""
+    from yoi.cli import worker_view
+
+    folder = workspace_folder(workspace)
+    if revoke is not None:
+        ask(folder, "worker.revoke", name=name, item=revoke)
+    worker = worker_view.parse(ask(folder, "worker.status", name=name))
+    Output("worker approvals", as_json).show(
+        {"name": name, "waiting": worker.approvals, "grants": worker.grants, "revoked": revoke},
+        lambda: worker_view.approvals(worker),
     )
 
 

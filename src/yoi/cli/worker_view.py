@@ -71,6 +71,8 @@ def details(worker: WorkerStatus) -> RenderableType:
         rows.insert(1, ("paused by", shown(worker.paused_by, style="yellow")))
     if worker.run is not None:
         rows.insert(1, ("run", shown(f"{worker.run}, turn {worker.turn}")))
+    if worker.grants:
+        rows.append(("grants", shown(f"{len(worker.grants)}: yoi worker approvals {worker.name}")))
     if worker.outside:
         rows.append(("outside text", shown("its model reads text from outside", style="yellow")))
     if worker.set_aside:
@@ -79,8 +81,7 @@ def details(worker: WorkerStatus) -> RenderableType:
             ("set aside", shown(f"item {places}: yoi worker restore {worker.name} ITEM", 1024))
         )
     if worker.again_at_ms is not None:
-        again = datetime.fromtimestamp(worker.again_at_ms / 1000, UTC)
-        rows.append(("tried again", shown(rfc3339(again), 64)))
+        rows.append(("tried again", shown(_moment(worker.again_at_ms), 64)))
     if worker.last_error is not None:
         rows.append(("last error", shown(worker.last_error, 1024, "red")))
     parts: list[RenderableType] = [Text(printable(worker.name), style="bold"), pairs(rows)]
@@ -93,8 +94,30 @@ def approval(name: str, call: ApprovalRequestData) -> RenderableType:
     """Return what a person must see to decide, and how to."""
     return Group(
         shown(f"waits for approval: {call.name} {call.arguments}", 4096, "yellow"),
-        shown(f"  hint: yoi worker approve {name} {call.id}   (or --deny)", 512, "cyan"),
+        shown(
+            f"  hint: yoi worker approve {name} {call.id}   (or --deny, --for run, --for exact)",
+            512,
+            "cyan",
+        ),
     )
+
+
+def approvals(worker: WorkerStatus) -> RenderableType:
+    """Return what waits for a person, and what people granted."""
+    if not worker.approvals and not worker.grants:
+        return Text("no call waits for a person, and no grant is in force")
+    parts: list[RenderableType] = [approval(worker.name, call) for call in worker.approvals]
+    for grant in worker.grants:
+        what = "in this run" if grant.arguments is None else f"with {grant.arguments}"
+        ends = "" if grant.until_ms is None else f" until {_moment(grant.until_ms)}"
+        parts.append(
+            shown(f"item {grant.item}: {grant.by} granted {grant.tool} {what}{ends}", 4096)
+        )
+    return lines(parts)
+
+
+def _moment(at_ms: int) -> str:
+    return rfc3339(datetime.fromtimestamp(at_ms / 1000, UTC))
 
 
 def sent(name: str, seq: int) -> RenderableType:

@@ -281,6 +281,14 @@ class Driver:
                         after_outside=self.transcript.outside,
                     )
                 )
+            case steps.UseGrant():
+                call_id, grant = step.pending.call.id, step.grant
+                by = f"{grant.by}, by the grant at item {grant.item}"
+                outside = self.transcript.outside
+                await self.store(
+                    it.ApprovalAsked(at_ms=now, call_id=call_id, after_outside=outside),
+                    it.ApprovalDecided(at_ms=now, call_id=call_id, approved=True, by=by),
+                )
             case steps.Expire():
                 call = step.pending.call
                 self.alerts.add("warning", "approval", f"nobody decided about {call.name} in time")

@@ -13,6 +13,7 @@ from yoi.errors import WorkerError
 from yoi.protocol.events import InvokeKind, Provenance
 
 Approval = Literal["auto", "ask", "deny"]
+Scope = Literal["once", "run", "exact"]
 AfterOutside = Literal["allow", "ask", "deny"]
 Finish = Literal["complete", "cut", "interrupted", "failed"]
 Outcome = Literal["returned", "failed", "refused", "denied", "cancelled", "interrupted"]
@@ -156,10 +157,19 @@ class ApprovalAsked(Item, frozen=True, tag="approval_asked"):
 
 
 class ApprovalDecided(Item, frozen=True, tag="approval_decided"):
-    """A person decided."""
+    """A person decided, for this call or with `scope` for later ones: see workers/grants.py."""
 
     call_id: str
     approved: bool
+    by: str
+    scope: Scope = "once"
+    until_ms: int = 0
+
+
+class ApprovalRevoked(Item, frozen=True, tag="approval_revoked"):
+    """A person took back the grant that was given at `place`."""
+
+    place: int
     by: str
 
 
@@ -262,6 +272,7 @@ AnyItem = (
     | ToolResult
     | ApprovalAsked
     | ApprovalDecided
+    | ApprovalRevoked
     | RunEnd
     | Paused
     | Resumed

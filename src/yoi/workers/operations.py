@@ -54,6 +54,7 @@ class WorkerOperations:
             "worker.resume": self._resume,
             "worker.cancel": self._cancel,
             "worker.approve": self._approve,
+            "worker.revoke": self._revoke,
             "worker.compact": self._compact,
             "worker.uncompact": self._uncompact,
             "worker.restore": self._restore,
@@ -88,7 +89,14 @@ class WorkerOperations:
         if not isinstance(approved, bool):
             raise TypeError("approved must be true or false")
         worker = self._roster.worker(_text(params, "name"))
-        await worker.approve(_text(params, "call_id"), approved=approved, by=OPERATOR)
+        scope = params.get("scope", "once")
+        if scope not in ("once", "run", "exact"):
+            raise TypeError("scope must be once, run or exact")
+        await worker.approve(_text(params, "call_id"), approved=approved, by=OPERATOR, scope=scope)
+
+    async def _revoke(self, params: dict[str, Any]) -> None:
+        worker = self._roster.worker(_text(params, "name"))
+        await worker.revoke(_place(params, "item"), OPERATOR)
 
     async def _compact(self, params: dict[str, Any]) -> None:
         await self._roster.worker(_text(params, "name")).compact()

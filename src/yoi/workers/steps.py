@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from yoi.protocol.events import InvokeKind
 from yoi.workers import items as it
+from yoi.workers.grants import Grant, canonical
 from yoi.workers.items import ToolSpec
 from yoi.workers.transcript import PendingCall, Transcript
 
@@ -59,6 +60,14 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
+class UseGrant:
+    """Record that an earlier approval covers the call."""
+
+    pending: PendingCall
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Record that no person decided about the call in time."""
 
@@ -77,7 +86,9 @@ class FinishRun:
     result: it.RunOutcome
 
 
-Step = Wait | BeginRun | AskModel | RunTool | Refuse | Park | Expire | Summarise | FinishRun
+Step = (
+    Wait | BeginRun | AskModel | RunTool | Refuse | Park | UseGrant | Expire | Summarise | FinishRun
+)
 
 
 NOBODY = "host: nobody decided in time"
@@ -137,6 +148,19 @@ def tool_spec(transcript: Transcript, name: str) -> ToolSpec | None:
     return next((spec for spec in transcript.config.tools if spec.name == name), None)
 
 
+def _before_asking(
+    transcript: Transcript, pending: PendingCall, spec: ToolSpec, now_ms: int
+) -> Step:
+    """Return the question to a person, or what makes it needless."""
+    call, run = pending.call, transcript.run
+    if run is not None and (call.name, canonical(call.arguments)) in run.denied:
+        return Refuse(pending, "denied", "the same call was not approved before in this run")
+    for grant in transcript.grants.values():
+        if grant.covers(call, spec, now_ms):
+            return UseGrant(pending, grant)
+    return Park(pending)
+
+
 def approval_of(transcript: Transcript, spec: ToolSpec) -> it.Approval:
     """Return what the operator decided about calls of `spec`, text from outside considered."""
     if not transcript.outside or spec.after_outside == "allow":
@@ -159,7 +183,7 @@ def _call_step(
         return Refuse(pending, "denied", "the operator does not allow this tool")
     if approval == "ask":
         if not pending.asked:
-            return Park(pending)
+            return _before_asking(transcript, pending, spec, now_ms)
         if pending.approved is None:
             if deadline_ms is None:
                 return Wait(paused=True)

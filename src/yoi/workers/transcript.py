@@ -12,6 +12,7 @@ from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.workers import items as it
 from yoi.workers.context import conversation
+from yoi.workers.grants import Grant, canonical
 from yoi.workers.items import AnyItem, Stored
 
 
@@ -37,6 +38,8 @@ class OpenRun:
     resumes: int = 0
     answered: bool = False
     pending: OrderedDict[str, PendingCall] = field(default_factory=OrderedDict)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+    """The calls of this run that a person did not approve, by name and arguments."""
 
 
 Waiting = it.UserInput | it.SystemItem
@@ -58,6 +61,8 @@ class Transcript:
         self.aside: set[int] = set()
         self.on_trial: set[int] = set()
         """Those of `aside` that the host has not decided about."""
+        self.grants: dict[int, Grant] = {}
+        """What people granted with their approvals, by place."""
         self.outside = False
         """Whether the model reads text from outside, or a summary that was made from some."""
         self.again_at_ms: int | None = None
@@ -114,7 +119,8 @@ class Transcript:
         copy.aside, copy.outside = self.aside.copy(), self.outside
         if self.run is not None:
             pending = OrderedDict((key, replace(call)) for key, call in self.run.pending.items())
-            copy.run = replace(self.run, pending=pending)
+            copy.run = replace(self.run, pending=pending, denied=set(self.run.denied))
+        copy.grants = dict(self.grants)
         for item in items:
             copy.apply(item, 0)
 
@@ -139,6 +145,7 @@ class Transcript:
                 self.again_at_ms = None
             case it.RunEnd():
                 self.run = None
+                self.grants = {at: g for at, g in self.grants.items() if g.run is None}
                 self.again_at_ms = item.again_at_ms or None
                 self.agains = self.agains + 1 if item.again_at_ms else 0
             case it.Paused():
@@ -149,6 +156,8 @@ class Transcript:
                 self.compacting = item
             case it.Compaction() | it.CompactionFailed():
                 self.compacting = None
+            case it.ApprovalRevoked():
+                del self.grants[item.place]
             case it.SetAside():
                 self.aside.update(item.places)
                 self.on_trial = set(item.places) if item.trial else set()
@@ -164,14 +173,14 @@ class Transcript:
                 self.input_tokens += item.input_tokens
                 self.output_tokens += item.output_tokens
             case _:
-                self._apply_to_run(item)
+                self._apply_to_run(seq, item)
         self.window.append(Stored(seq, item))
         self.window_bytes += size
         if isinstance(item, it.Compaction) and seq not in self.undone:
             self._compact(seq, item, size)
         return seq
 
-    def _apply_to_run(self, item: AnyItem) -> None:
+    def _apply_to_run(self, seq: int, item: AnyItem) -> None:
         run = self.run
         assert run is not None
         match item:
@@ -198,8 +207,31 @@ class Transcript:
             case it.ApprovalDecided():
                 run.pending[item.call_id].approved = item.approved
                 run.pending[item.call_id].decided_by = item.by
+                self._decided(seq, item, run)
             case _:  # pragma: no cover - every item is handled here or in apply
                 raise AssertionError(item)
+
+    def _decided(self, seq: int, item: it.ApprovalDecided, run: OpenRun) -> None:
+        call = run.pending[item.call_id].call
+        if not item.approved:
+            run.denied.add((call.name, canonical(call.arguments)))
+        elif item.scope != "once" and self.config is not None:
+            spec = next((one for one in self.config.tools if one.name == call.name), None)
+            if spec is None:
+                return
+            exact = item.scope == "exact"
+            self.grants[seq] = Grant(
+                item=seq,
+                tool=call.name,
+                scope=item.scope,
+                by=item.by,
+                origin=spec.origin,
+                arguments=canonical(call.arguments) if exact else None,
+                until_ms=item.until_ms or None,
+                run=None if exact else run.seq,
+            )
+            while len(self.grants) > self._limits.worker_grants:
+                del self.grants[min(self.grants)]
 
     def _problem(self, item: AnyItem) -> str | None:
         match item:
@@ -221,6 +253,8 @@ class Transcript:
                 return "a tool call has no result" if self.run.pending else None
             case it.Configured() if self.run is not None or self.compacting:
                 return "a run is open"
+            case it.ApprovalRevoked():
+                return None if item.place in self.grants else "there is no such grant"
             case it.Uncompacted():
                 if self.run is not None or self.compacting:
                     return "a run is open"

@@ -11,6 +11,7 @@ from yoi.workers.announce import approval_data, view_entry
 from yoi.workers.bus import Bus, Listener
 from yoi.workers.context import ModelInput
 from yoi.workers.driver import Driver, WorkerSetup
+from yoi.workers.grants import Grant
 from yoi.workers.items import Stored
 from yoi.workers.phases import Phase
 from yoi.workers.transcript import Waiting
@@ -43,6 +44,8 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     """Places of texts that are not sent any more."""
     summary_at: int | None = None
     """Where the summary stands that replaces older messages."""
+    grants: list[Grant] = []
+    """What people granted with their approvals and is in force."""
     outside: bool = False
     """Whether its model reads text from outside."""
     again_at_ms: int | None = None
@@ -145,8 +148,14 @@ class Worker:
             raise WorkerError("worker.not_running", f"worker {self.name} has no run to cancel")
         self._driver.cancel()
 
-    async def approve(self, call_id: str, *, approved: bool, by: str) -> None:
-        """Decide about a call that waits. Raises WorkerError `worker.no_approval`."""
+    async def approve(
+        self, call_id: str, *, approved: bool, by: str, scope: it.Scope = "once"
+    ) -> None:
+        """Decide about a call that waits. Raises WorkerError `worker.no_approval`.
+
+        With `scope`, "run" covers later calls of the tool in this run, "exact" the same call for
+        some hours.
+        """
         async with self._history.changing:
             if all(parked.call.id != call_id for parked in self._driver.transcript.parked):
                 raise WorkerError(
@@ -154,11 +163,29 @@ class Worker:
                     f"no call {call_id!r} of worker {self.name} waits for a decision",
                     hint=f"yoi worker show {self.name}",
                 )
+            now = self._clock.wall_ms()
             decided = it.ApprovalDecided(
-                at_ms=self._clock.wall_ms(), call_id=call_id, approved=approved, by=by
+                at_ms=now,
+                call_id=call_id,
+                approved=approved,
+                by=by,
+                scope=scope if approved else "once",
+                until_ms=now + self._limits.grant_ms if approved and scope == "exact" else 0,
             )
             await self._driver.commit(decided)
         self._driver.wake()
+
+    async def revoke(self, place: int, by: str) -> None:
+        """Take back the grant given at item `place`. Raises WorkerError `worker.no_approval`."""
+        async with self._history.changing:
+            if place not in self._driver.transcript.grants:
+                raise WorkerError(
+                    "worker.no_approval",
+                    f"worker {self.name} has no grant from item {place}",
+                    hint=f"yoi worker approvals {self.name}",
+                )
+            now = self._clock.wall_ms()
+            await self._driver.commit(it.ApprovalRevoked(at_ms=now, place=place, by=by))
 
     async def compact(self) -> None:
         """Have the model sum up the history; the summary is a new item, nothing is edited.
@@ -286,6 +313,11 @@ class Worker:
             last_error=self._driver.last_error,
             set_aside=sorted(transcript.aside),
             summary_at=transcript.summary_at,
+            grants=[
+                grant
+                for grant in transcript.grants.values()
+                if grant.until_ms is None or self._clock.wall_ms() < grant.until_ms
+            ],
             outside=transcript.outside,
             again_at_ms=transcript.again_at_ms,
             alerts=self.alerts.recent,
