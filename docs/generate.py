@@ -222,6 +222,7 @@ def host_toml() -> str:
             ("[network]", host_settings.NETWORK),
             ("[journal]", host_settings.JOURNAL),
             ("[[network.authorities]]", host_settings.AUTHORITY),
+            ("[alerts]", host_settings.ALERTS),
         ),
     )
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving.streams import served
 
 from yoi.cli.main import command_line
+from yoi.core.alerts import AlertBook
 from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.services import Services
 from yoi.runtime.worker_figures import WorkerFigures
@@ -56,7 +57,7 @@ async def test_every_figure_is_explained_and_no_other():
         open_sockets = 0
 
     async with served() as everything:
-        runtime = RuntimeFigures(Services(), WorkerFigures(ManualClock()))
+        runtime = RuntimeFigures(Services(), WorkerFigures(ManualClock()), AlertBook())
         text = Metrics(everything.hub, Listener(), UpstreamFigures, runtime).text().decode()
     made = {
         family.name for family in text_string_to_metric_families(text) if family.name[:4] == "yoi_"

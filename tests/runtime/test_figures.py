@@ -13,6 +13,7 @@ from tests.runtime.fakes import Bench, FakeInstance
 from tests.serving.streams import served
 from tests.workers.worlds import World, answers, tool
 
+from yoi.core.alerts import AlertBook
 from yoi.core.histogram import BOUNDS, Histogram
 from yoi.protocol import events as ev
 from yoi.protocol.ingress import TextFrame
@@ -74,7 +75,7 @@ async def serving(*texts):
     await bench.settle()
     services = Services()
     services.put(bench.service)
-    return bench, RuntimeFigures(services, WorkerFigures(ManualClock()))
+    return bench, RuntimeFigures(services, WorkerFigures(ManualClock()), AlertBook())
 
 
 async def test_a_service_is_counted():
@@ -110,7 +111,7 @@ async def test_a_worker_is_counted_with_how_long_a_person_is_waited_for():
     async with World(script, [tool(approval="ask")]) as world:
         figures = WorkerFigures(world.clock, failed=lambda: 2)
         figures.follow([world.worker])
-        everything = RuntimeFigures(Services(), figures)
+        everything = RuntimeFigures(Services(), figures, AlertBook())
         await world.worker.send("go")
         await world.until(ev.ApprovalRequest)
         since = figures.approval_since(world.worker.name)

@@ -131,6 +131,8 @@ def details(one: ServiceStatus) -> RenderableType:
             rows.append(("  as of", shown(age(one.plugin_status_at))))
     for name in one.missing_secrets:
         rows.append(("missing", shown(f"secret {name}  (yoi secret set {name})", style="red")))
+    for alert in one.alerts:
+        rows.append(("alert", shown(f"{alert.message}, since {moment(alert.since)}", style="red")))
     if one.dead_letters:
         where = f"yoi service dead-letters {one.name}"
         rows.append(("dead letters", shown(f"{one.dead_letters}  ({where})", style="yellow")))

@@ -180,16 +180,7 @@ class Host:
         )
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", _claimed(workspace))
-        runtime = await open_parts(
-            opened,
-            workspace,
-            self._listen,
-            decisions,
-            clock,
-            limits,
-            machine.survives,
-            machine.ways_out,
-        )
+        runtime = await open_parts(opened, workspace, self._listen, decisions, clock, machine)
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
         methods = HostMethods(

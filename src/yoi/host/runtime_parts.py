@@ -12,12 +12,13 @@ from yoi.connections import RequestClient, SocketConnector, SystemResolver, Ways
 from yoi.core.captures import HandleTable
 from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
+from yoi.host.webhook import webhook
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
-from yoi.permissions.ways_out import WaysOut
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
+from yoi.runtime.alerting import Alerting
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.figures import RuntimeFigures
@@ -31,6 +32,7 @@ from yoi.runtime.thread_bridge import Mailbox
 from yoi.runtime.worker_figures import WorkerFigures
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.sandbox import Sandbox, Scheduler
+from yoi.serving.host_settings import HostSettings
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.types import Clock
@@ -72,14 +74,13 @@ async def open_parts(
     listen: Callable[[Diagnostic], None],
     decisions: Decisions,
     clock: Clock,
-    limits: Limits,
-    survives: str,
-    ways_out: WaysOut,
+    machine: HostSettings,
 ) -> RuntimeParts:
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
-    `survives` is the machine's setting: which crash a commit survives.
+    `machine` are the settings of this machine: its bounds, what a commit survives, the webhook.
     """
+    limits = machine.limits
     loop = asyncio.get_running_loop()
     owner = await asyncio.to_thread(decisions.identity, workspace)
     mailbox = Mailbox(loop)
@@ -88,7 +89,8 @@ async def open_parts(
     sandbox = await opened.enter("the sandbox", _sandbox(limits))
     scheduler = await opened.enter("the plugins' threads", _scheduler(limits))
     journal = await opened.enter(
-        "the workers' journal", _journal(workspace, limits, owner, Survives[survives.upper()])
+        "the workers' journal",
+        _journal(workspace, limits, owner, Survives[machine.survives.upper()]),
     )
     services, secrets = Services(), WorkspaceSecrets(workspace, decisions)
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
@@ -114,8 +116,8 @@ async def open_parts(
         journal=journal,
         observer=observing,
     )
-    resolver = SystemResolver(limits, clock=clock, hint=unused_proxy_hint(ways_out))
-    ways = Ways(ways_out, resolver, limits)
+    resolver = SystemResolver(limits, clock=clock, hint=unused_proxy_hint(machine.ways_out))
+    ways = Ways(machine.ways_out, resolver, limits)
     connector = SocketConnector(limits=limits, ways=ways, clock=clock)
     assembler = Assembler(
         sandbox=sandbox,
@@ -138,19 +140,42 @@ async def open_parts(
         clock=clock,
         limits=limits,
     )
+    alerting = Alerting(
+        lambda: services,
+        workspace,
+        _shown_by(listen, observing),
+        clock,
+        limits,
+        webhook(machine.webhook, assembler.requests),
+    )
+    services.alerts_of = alerting.book.of_service
+    alerting.start()
+    await opened.enter("the alerts", closing(alerting.stop))
     return RuntimeParts(
         services=services,
         manager=ServiceManager(services, context),
         workers=workers,
         assembler=assembler,
         observing=observing,
-        figures=RuntimeFigures(services, worker_figures),
+        figures=RuntimeFigures(services, worker_figures, alerting.book),
         secrets=secrets,
         sandbox=sandbox,
         scheduler=scheduler,
         mailbox=mailbox,
         owner=owner,
     )
+
+
+def _shown_by(
+    listen: Callable[[Diagnostic], None], observing: Observing
+) -> Callable[[str, Diagnostic], None]:
+    """Return what shows an alert of a scope: in the log, and to who watches the service."""
+
+    def show(scope: str, entry: Diagnostic) -> None:
+        listen(entry)
+        observing.diagnosed(scope.partition(":")[2].partition("/")[0], entry)
+
+    return show
 
 
 @contextlib.asynccontextmanager

@@ -186,6 +186,7 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
             ping_ms=row["ping_ms"],
             pong_ms=row["pong_ms"],
             pause_grace_ms=row["pause_grace_ms"],
+            expect_every_ms=row["expect_every_ms"],
             backoff_first_ms=first,
             backoff_max_ms=longest,
             fatal_close_codes=frozenset(row["fatal_close_codes"]),
@@ -423,6 +424,13 @@ CONNECTION = TableSpec(
             Whole(0, LIMITS.pause_grace_max_ms),
             "how long reading may pause",
             default=LIMITS.pause_grace_ms,
+        ),
+        Key(
+            "expect_every_ms",
+            Whole(1_000, 7 * 86_400_000),
+            "how long an open connection may be silent: beyond it an alert says that it is deaf",
+            default=None,
+            default_words="for ever",
         ),
         Key(
             "backoff",

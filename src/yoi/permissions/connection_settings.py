@@ -119,6 +119,8 @@ class ConnectionSettings:
     """Zero: no pings are sent, and silence ends no session."""
     pong_ms: int = LIMITS.pong_ms
     pause_grace_ms: int = LIMITS.pause_grace_ms
+    expect_every_ms: int | None = None
+    """How long an open connection may be silent before somebody is told; None: for ever."""
     backoff_first_ms: int = LIMITS.backoff_first_ms
     backoff_max_ms: int = LIMITS.backoff_max_ms
     fatal_close_codes: frozenset[int] = frozenset()

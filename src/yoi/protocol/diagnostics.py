@@ -43,6 +43,8 @@ NOTICES: dict[str, str] = {
     "notice.reconnect": "a person asked for a connection to be dialled",
     "notice.regranted": "a service goes on under other grants",
     "notice.restart": "the plugin will be restarted",
+    "alert.opened": "something needs a person",
+    "alert.closed": "what an alert said is no longer so",
     "notice.recovered": "a durable service goes on where its last host left it",
     "notice.retry": "an event will be delivered again",
     "notice.dropped": "an event was dropped by the overflow policy",

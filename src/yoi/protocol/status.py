@@ -122,6 +122,16 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     at: str
 
 
+class Alert(msgspec.Struct, frozen=True):
+    """Something that needs a person. It stands until what it says is no longer so."""
+
+    kind: str
+    scope: str
+    message: str
+    since: str
+    hint: str | None = None
+
+
 class ServiceStatus(msgspec.Struct, kw_only=True):
     """One enabled plugin as it runs on this host."""
 
@@ -153,3 +163,4 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     pull_sockets: list[PullSocketStatus] = []
     requests: list[RequestStatus] = []
     diagnostics: list[Diagnostic] = []
+    alerts: list[Alert] = []

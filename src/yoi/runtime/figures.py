@@ -14,8 +14,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+from yoi.core.alerts import AlertBook
 from yoi.core.lifecycle import Lifecycle
-from yoi.protocol.status import ConnectionStatus, ServiceStatus
+from yoi.protocol.status import Alert, ConnectionStatus, ServiceStatus
 from yoi.runtime.service import Service
 from yoi.runtime.service_status import DEGRADED
 from yoi.runtime.services import Services
@@ -30,8 +31,9 @@ _COMMANDS = ("done", "denied", "failed", "unknown")
 class RuntimeFigures:
     """Collects the figures when they are asked for; belongs to the event loop."""
 
-    def __init__(self, services: Services, workers: WorkerFigures) -> None:
+    def __init__(self, services: Services, workers: WorkerFigures, alerts: AlertBook) -> None:
         self._services = services
+        self._alerts = alerts
         self._workers = workers
 
     def __call__(self) -> Iterator[Metric]:
@@ -42,7 +44,17 @@ class RuntimeFigures:
         yield from _of_connections(statuses)
         yield from _of_requests(statuses)
         yield from _measured(self._services)
+        yield _alerts(self._alerts.open)
         yield from self._workers.families()
+
+
+def _alerts(alerts: Iterable[Alert]) -> Metric:
+    family = GaugeMetricFamily(
+        "yoi_alert", "1 while something needs a person", labels=["alert", "scope"]
+    )
+    for one in alerts:
+        family.add_metric([one.kind, one.scope], 1.0)
+    return family
 
 
 def _states(statuses: Iterable[ServiceStatus]) -> Metric:

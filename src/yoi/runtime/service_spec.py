@@ -176,6 +176,12 @@ class ServiceSpec:
     """Why the service could not be made; it is shown as failed, and nothing of it runs."""
 
     @property
+    def expected_ms(self) -> dict[str, int]:
+        """Return how long each connection may be silent, where its manifest says so."""
+        settings = [one.settings for one in self.connections]
+        return {s.name: s.expect_every_ms for s in settings if s.expect_every_ms is not None}
+
+    @property
     def disk(self) -> frozenset[str]:
         """Return the ingresses whose events outlive the host."""
         return frozenset(name for name, rules in self.rules.items() if rules.durable)

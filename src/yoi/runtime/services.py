@@ -1,10 +1,10 @@
 """The services of one host, by name: what the manager fills, and what everybody else reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from yoi.defects import defect
 from yoi.errors import ServiceError
-from yoi.protocol.status import Counters, ServiceStatus
+from yoi.protocol.status import Alert, Counters, ServiceStatus
 from yoi.runtime.service import Service
 
 
@@ -13,6 +13,8 @@ class Services:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Service] = {}
+        self.alerts_of: Callable[[str], list[Alert]] = lambda name: []
+        """Return the open alerts about a service; set by who keeps them."""
 
     def __iter__(self) -> Iterator[Service]:
         """Iterate over the services, ordered by name; changes meanwhile do not matter."""
@@ -35,11 +37,11 @@ class Services:
 
     def status(self, name: str) -> ServiceStatus:
         """Return the status of one service, or raise ServiceError `service.unknown`."""
-        return _status(self[name])
+        return self._status(self[name])
 
     def statuses(self) -> dict[str, ServiceStatus]:
         """Return the status of every service, by name."""
-        return {service.name: _status(service) for service in self}
+        return {service.name: self._status(service) for service in self}
 
     async def ask_status(self, name: str) -> None:
         """Have the plugin of the service `name` say again what it says of itself, if it is there.
@@ -49,6 +51,11 @@ class Services:
         service = self._by_name.get(name)
         if service is not None:
             await service.ask_status()
+
+    def _status(self, service: Service) -> ServiceStatus:
+        status = _status(service)
+        status.alerts = self.alerts_of(service.name)
+        return status
 
     def put(self, service: Service) -> None:
         """Add `service`, in the place of another one of its name. For the manager."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from yoi.errors import EnablementError, SecretError
 from yoi.limits import GIB, LIMITS, MIB, Limits
-from yoi.permissions import Network, assumable
+from yoi.permissions import Network, Url, assumable
 from yoi.permissions.targets import host_pattern
 from yoi.permissions.ways_out import Proxy, Trusted, Unproxied, WaysOut
 from yoi.secrets.files import read_authority
@@ -78,6 +78,8 @@ class HostSettings:
     """The `[observation]` table, in place of the workspace's."""
     runtime: RuntimeSettings | None = None
     """The `[runtime]` table, in place of the workspace's."""
+    webhook: Url | None = field(default=None, repr=False)
+    """Where alerts are posted to."""
     survives: str = PROCESS_CRASH
     """What the events of disk ingresses survive: one of `SURVIVES`."""
     ways_out: WaysOut = field(default_factory=WaysOut)
@@ -122,7 +124,7 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, (networks, ways_out), backend, runtime, survives = made
+        bounds, (networks, ways_out), backend, runtime, survives, webhook = made
         return cls(
             limits=replace(limits, **bounds, assume_public=networks),
             ways_out=replace(
@@ -134,6 +136,7 @@ class HostSettings:
             backend=backend and replace(backend, listener=backend.listener.below(folder)),
             runtime=runtime and replace(runtime, listener=runtime.listener.below(folder)),
             survives=survives,
+            webhook=webhook,
         )
 
     def over(self, settings: ServingSettings) -> ServingSettings:
@@ -254,15 +257,43 @@ JOURNAL = TableSpec[str](
     about="How the journal is written on this machine.",
 )
 _Network = tuple[tuple[Network, ...], WaysOut]
-_File = tuple[dict[str, int], _Network, BackendSettings | None, RuntimeSettings | None, str]
+ALERTS = TableSpec[Url | None](
+    (
+        Key(
+            "webhook",
+            Parsed(Text(LIMITS.url_chars), lambda text: Url.parse(text, ("https", "http")), "URL"),
+            "each alert that opens or closes is posted there as JSON, see "
+            "[how to operate](../how-to/operate.md)",
+            default=None,
+        ),
+    ),
+    lambda row: row["webhook"],
+    about="Who is told of what needs a person.",
+)
+_File = tuple[
+    dict[str, int],
+    _Network,
+    BackendSettings | None,
+    RuntimeSettings | None,
+    str,
+    Url | None,
+]
 HOST_FILE = TableSpec[_File](
     (
         Key("host", Nested(HOST), "see [`[host]`](#host)", default={}),
         Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=((), WaysOut())),
         Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
+        Key("alerts", Nested(ALERTS), "see [`[alerts]`](#alerts)", default=None),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
         Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
     ),
-    lambda row: (row["host"], row["network"], row["observation"], row["runtime"], row["journal"]),
+    lambda row: (
+        row["host"],
+        row["network"],
+        row["observation"],
+        row["runtime"],
+        row["journal"],
+        row["alerts"],
+    ),
     about="What the operator says about this machine.",
 )

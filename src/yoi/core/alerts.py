@@ -1,0 +1,137 @@
+"""What needs a person, as conditions of a status: each alert opens once and closes once.
+
+conditions(status) ──▶ AlertBook.update ──▶ opened, closed
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.status import Alert, ConnectionStatus, ServiceStatus
+
+
+class AlertKind(StrEnum):
+    """What alerts are about; the values are their public names."""
+
+    QUARANTINED = "quarantined"
+    JOURNAL = "journal"
+    DEAD_LETTERS = "dead_letters"
+    EFFECTS_UNKNOWN = "effects_unknown"
+    ENDED = "connection_ended"
+    BUDGET = "dials_stretched"
+    PAUSED_OUT = "paused_out"
+    DEAF = "deaf"
+    DISK = "disk_nearly_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that stands now: `scope` is `service:NAME`, `connection:SERVICE/NAME` or `host`."""
+
+    kind: AlertKind
+    scope: str
+    message: str
+    hint: str | None = None
+
+
+def conditions(
+    status: ServiceStatus,
+    expected_ms: Mapping[str, int],
+    now_ms: int,
+    limits: Limits = LIMITS,
+) -> list[Condition]:
+    """Return what of a service needs a person now.
+
+    `expected_ms` has, by connection, how long silence may last where its manifest says so.
+    """
+    name = status.name
+    found: list[Condition] = []
+
+    def add(kind: AlertKind, message: str, hint: str | None = None) -> None:
+        found.append(Condition(kind, f"service:{name}", message, hint))
+
+    if status.lifecycle == "quarantined":
+        why = status.last_error or "it failed too often"
+        add(AlertKind.QUARANTINED, f"{name} is quarantined: {why}", f"yoi service restart {name}")
+    if status.lifecycle == "failed" and (status.last_error_code or "").startswith("journal."):
+        add(AlertKind.JOURNAL, f"{name} accepts nothing: {status.last_error}", "yoi doctor")
+    if status.dead_letters:
+        hint = f"yoi service dead-letters {name}"
+        add(AlertKind.DEAD_LETTERS, f"{name} has {status.dead_letters} dead letters", hint)
+    unknown = [
+        one
+        for one in status.commands
+        if one.status == "unknown" and now_ms - _ms(one.at) < limits.alert_unknown_ms
+    ]
+    if unknown:
+        words = f"{name}: it is not known whether {len(unknown)} commands took effect"
+        add(AlertKind.EFFECTS_UNKNOWN, words, f"yoi service show {name}")
+    for link in status.connections:
+        found += _of_connection(name, link, expected_ms.get(link.name), now_ms)
+    return found
+
+
+def disk(free_bytes: int, limits: Limits = LIMITS) -> list[Condition]:
+    """Return whether the disk that holds the journal is nearly full."""
+    if free_bytes >= limits.disk_free_bytes:
+        return []
+    words = f"the journal's disk has {free_bytes >> 20} MiB left"
+    return [Condition(AlertKind.DISK, "host", words, "free some space: nothing is lost meanwhile")]
+
+
+def _of_connection(
+    service: str, link: ConnectionStatus, expected_ms: int | None, now_ms: int
+) -> Iterable[Condition]:
+    scope, name = f"connection:{service}/{link.name}", f"{link.name} of {service}"
+    if link.halt is not None:
+        hint = f"yoi service reconnect {service} {link.name}"
+        yield Condition(AlertKind.ENDED, scope, f"{name} is not dialled again: {link.halt}", hint)
+    if link.last_error_code == "connection.budget" and link.state != "open":
+        yield Condition(AlertKind.BUDGET, scope, f"{name} was dialled too often and waits longer")
+    if link.last_error_code == "connection.overflow":
+        words = f"{name} was closed because the plugin did not keep up"
+        yield Condition(AlertKind.PAUSED_OUT, scope, words, f"yoi service show {service}")
+    if expected_ms is not None and link.state == "open":
+        last = link.last_frame_at or link.connected_since
+        if last is not None and now_ms - _ms(last) > expected_ms:
+            silent_s = (now_ms - _ms(last)) // 1000
+            yield Condition(
+                AlertKind.DEAF, scope, f"{name} is open and has been silent for {silent_s} s"
+            )
+
+
+class AlertBook:
+    """The alerts that are open."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[AlertKind, str], Alert] = {}
+
+    @property
+    def open(self) -> list[Alert]:
+        """Return them, oldest first."""
+        return list(self._open.values())
+
+    def of_service(self, name: str) -> list[Alert]:
+        """Return those about the service `name` or a connection of it."""
+        own, parts = f"service:{name}", f"connection:{name}/"
+        return [one for one in self.open if one.scope == own or one.scope.startswith(parts)]
+
+    def update(self, found: Iterable[Condition], at: str) -> tuple[list[Alert], list[Alert]]:
+        """Let exactly `found` stand; return what opened and what closed by that."""
+        now = {(one.kind, one.scope): one for one in found}
+        closed = [self._open.pop(key) for key in tuple(self._open) if key not in now]
+        opened = []
+        for key, one in now.items():
+            known = self._open.get(key)
+            since = at if known is None else known.since
+            alert = Alert(one.kind, one.scope, one.message, since, one.hint)
+            self._open[key] = alert
+            if known is None:
+                opened.append(alert)
+        return opened, closed
+
+
+def _ms(at: str) -> int:
+    return round(datetime.fromisoformat(at).timestamp() * 1000)

@@ -1,0 +1,101 @@
+"""D6: what needs a person is one alert, opened once and closed once."""
+
+import pytest
+
+from yoi.core.alerts import AlertBook, AlertKind, conditions, disk
+from yoi.limits import Limits
+from yoi.protocol.status import CommandResult, ConnectionStatus, Counters, ServiceStatus
+
+NOW = 1_767_225_600_000
+AT = "2026-01-01T00:00:00.000Z"
+EARLIER = "2025-12-31T23:59:00.000Z"
+
+
+def service(lifecycle="running", links=(), **more):
+    return ServiceStatus(
+        name="echo",
+        reference="project:echo",
+        version="1",
+        digest="d",
+        runtime="python",
+        lifecycle=lifecycle,
+        counters=Counters(),
+        connections=list(links),
+        **more,
+    )
+
+
+def link(state="open", **more):
+    return ConnectionStatus(name="gateway", ingress="events", url="wss://x/", state=state, **more)
+
+
+def kinds(status, **expected):
+    return [one.kind for one in conditions(status, expected, NOW)]
+
+
+def result(status, at):
+    return CommandResult(
+        command_id="c",
+        source_event_id="e",
+        kind="notify",
+        status=status,
+        code=None,
+        message="",
+        at=at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (service("quarantined"), AlertKind.QUARANTINED),
+        (service("failed", last_error_code="journal.io"), AlertKind.JOURNAL),
+        (service(dead_letters=2), AlertKind.DEAD_LETTERS),
+        (service(commands=[result("unknown", EARLIER)]), AlertKind.EFFECTS_UNKNOWN),
+        (service(links=[link("waiting", halt="fatal close")]), AlertKind.ENDED),
+        (service(links=[link("waiting", last_error_code="connection.budget")]), AlertKind.BUDGET),
+        (service(links=[link(last_error_code="connection.overflow")]), AlertKind.PAUSED_OUT),
+    ],
+)
+def test_each_condition_has_its_alert(status, kind):
+    assert kinds(status) == [kind]
+
+
+def test_a_well_service_has_none():
+    assert kinds(service(links=[link(last_frame_at=EARLIER)])) == []
+    assert kinds(service("failed", last_error_code="sandbox.trap")) == []
+    assert kinds(service(commands=[result("done", EARLIER)])) == []
+
+
+def test_an_unknown_effect_is_told_for_an_hour():
+    assert kinds(service(commands=[result("unknown", "2025-12-31T22:00:00.000Z")])) == []
+
+
+def test_an_open_and_silent_connection_is_deaf_only_where_words_are_expected():
+    """A quiet connection is not dead: the manifest says how long silence may last."""
+    quiet = service(links=[link(last_frame_at=EARLIER)])
+    assert kinds(quiet, gateway=59_000) == [AlertKind.DEAF]
+    assert kinds(quiet, gateway=61_000) == []
+    assert kinds(service(links=[link("waiting", last_frame_at=EARLIER)]), gateway=1_000) == []
+    assert kinds(service(links=[link(connected_since=EARLIER)]), gateway=59_000)
+
+
+def test_a_disk_that_is_nearly_full():
+    assert disk(100, Limits(disk_free_bytes=100)) == []
+    assert [one.kind for one in disk(99, Limits(disk_free_bytes=100))] == [AlertKind.DISK]
+
+
+def test_an_alert_opens_once_and_closes_once():
+    book = AlertBook()
+    found = conditions(service(dead_letters=1), {}, NOW)
+    opened, closed = book.update(found, EARLIER)
+    assert [one.kind for one in opened] == ["dead_letters"]
+    assert closed == []
+    more = conditions(service(dead_letters=2), {}, NOW)
+    assert book.update(more, AT) == ([], [])
+    (standing,) = book.open
+    assert (standing.since, standing.message) == (EARLIER, "echo has 2 dead letters")
+    assert book.of_service("echo") == [standing]
+    assert book.of_service("ech") == []
+    assert book.update([], AT) == ([], [standing])
+    assert book.open == []
