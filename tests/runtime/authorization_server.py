@@ -29,6 +29,7 @@ os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
 
 app = Flask("authorization-server")
 codes: dict[str, Any] = {}
+refreshing: dict[str, Any] = {}
 devices: dict[str, Any] = {}
 agreed: dict[str, Any] = {}
 asked: dict[str, float] = {}
@@ -78,6 +79,13 @@ class Code:
         return self.scope
 
 
+class Refresh(Code):
+    """A refresh token."""
+
+    def check_client(self, client):
+        return client.client_id == self.client_id
+
+
 class CodeGrant(grants.AuthorizationCodeGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "none"]
 
@@ -102,6 +110,22 @@ class CodeGrant(grants.AuthorizationCodeGrant):
 
     def authenticate_user(self, authorization_code):
         return authorization_code.user
+
+
+class RefreshGrant(grants.RefreshTokenGrant):
+    """Each refresh token is good once."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "none"]
+    INCLUDE_NEW_REFRESH_TOKEN = True
+
+    def authenticate_refresh_token(self, refresh_token):
+        return refreshing.get(refresh_token)
+
+    def authenticate_user(self, refresh_token):
+        return "ann"
+
+    def revoke_old_credential(self, refresh_token):
+        del refreshing[refresh_token.code]
 
 
 class DeviceEndpoint(DeviceAuthorizationEndpoint):
@@ -132,6 +156,9 @@ class DeviceGrant(DeviceCodeGrant):
 
 
 def save_token(token, request):
+    refreshing[token["refresh_token"]] = Refresh(
+        code=token["refresh_token"], client_id=request.client.client_id, scope=token["scope"]
+    )
     print(json.dumps({"heard": dict(token)}), flush=True)
 
 
@@ -153,6 +180,7 @@ server = AuthorizationServer(
 server.register_token_generator("default", generate)
 server.register_grant(CodeGrant, [CodeChallenge(required=True)])
 server.register_grant(DeviceGrant)
+server.register_grant(RefreshGrant)
 server.register_endpoint(DeviceEndpoint)
 
 

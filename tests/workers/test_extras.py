@@ -54,7 +54,7 @@ def test_a_missing_library_names_the_extra(model, absent, extra, monkeypatch):
 
 def test_every_extra_that_is_named_exists():
     told = set(importlib.metadata.metadata("yoi").get_all("Provides-Extra") or ())
-    assert {extra_of(one) for one in ("openai", "anthropic", "google", "groq", "mistral")} == told
+    assert {extra_of(one) for one in ("openai", "anthropic", "google", "groq", "mistral")} <= told
 
 
 def test_a_host_loads_no_provider_before_a_worker_needs_one():

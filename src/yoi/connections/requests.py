@@ -131,6 +131,33 @@ def request_url(
     return Url.parse(f"{scheme}://{host}{at}{path}{search}", REQUEST_SCHEMES)
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Return whether `headers` say that the body is a form."""
+    given = next((text for name, text in headers.items() if name.lower() == "content-type"), "")
+    return given.partition(";")[0].strip().lower() == FORM
+
+
+def form_body(fields: Any) -> bytes:
+    """Return a JSON object of texts as a form (HTML, `application/x-www-form-urlencoded`).
+
+    Raises RequestFailure: `request.malformed`, `request.too_large`.
+    """
+    if not isinstance(fields, dict) or not all(isinstance(one, str) for one in fields.values()):
+        raise RequestFailure("request.malformed", "a form is an object whose values are texts")
+    try:
+        data = urlencode(fields).encode()
+    except UnicodeEncodeError:
+        raise RequestFailure("request.malformed", "the form has a lone surrogate") from None
+    if len(data) > LIMITS.request_body_bytes:
+        raise RequestFailure(
+            "request.too_large", f"the body is over {LIMITS.request_body_bytes} bytes"
+        )
+    return data
+
+
 def request_body(json: Any, text: str | None) -> tuple[bytes | None, str | None]:
     """Return the bytes of a body and its content type; `json` None and no `text` is no body.
 

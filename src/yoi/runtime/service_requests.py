@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
-from yoi.connections.requests import place_of
+from yoi.connections.requests import form_body, is_form, place_of
 from yoi.errors import PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
 from yoi.protocol.session_commands import Request
@@ -53,11 +53,8 @@ class ServiceRequests:
             request=command.target,
         )
         document = filled.document
-        data, media = request_body(
-            None if command.text is not None else document["body"],
-            document["body"] if command.text is not None else None,
-        )
         headers = _texts(document["headers"], "headers")
+        data, media = _body(command, document["body"], headers)
         if media is not None and not any(name.lower() == "content-type" for name in headers):
             headers = {**headers, "Content-Type": media}
         exact = target.host.exact
@@ -197,6 +194,17 @@ class ServiceRequests:
             f"the manifest declares no request target named {name!r}",
             hint=f'declare it in plugin.toml: [[request]] with name = "{name}"',
         )
+
+
+def _body(
+    command: Request, filled: Json, headers: Mapping[str, str]
+) -> tuple[bytes | None, str | None]:
+    """Return the bytes of the body, and its media type where the headers need not say it."""
+    if command.text is not None:
+        return request_body(None, filled)
+    if filled is not None and is_form(headers):
+        return form_body(filled), None
+    return request_body(filled, None)
 
 
 def _texts(value: Mapping[str, Json], part: str) -> dict[str, str]:
