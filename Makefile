@@ -34,7 +34,7 @@ endif
 EVIDENCE := chaos-short fuzz-short hostile-short crash-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock dist bench compliance chaos fuzz hostile crash evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench networks compliance chaos fuzz hostile crash evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -138,12 +138,17 @@ bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
 	$(VENV)/bin/python benchmarks/observation_core.py
 	$(VENV)/bin/python benchmarks/heartbeat.py
 	$(VENV)/bin/python benchmarks/recovery.py
+	$(VENV)/bin/python benchmarks/dns.py
 	$(VENV)/bin/python benchmarks/durable.py
 	$(VENV)/bin/python benchmarks/worker.py
 	$(VENV)/bin/python benchmarks/fanout.py
 	$(VENV)/bin/python benchmarks/stalled.py
 	$(VENV)/bin/python benchmarks/resume.py
 	$(VENV)/bin/python benchmarks/cli_start.py
+
+# Half a minute: dead routes, silent hosts and real proxies in namespaces. Skipped where none can be made.
+networks: $(STAMP)
+	@$(VENV)/bin/python -m pytest -q -s -rs tests/network
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
 compliance: $(STAMP)

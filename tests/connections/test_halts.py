@@ -1,4 +1,4 @@
-"""C10: refusals end a connection; a secret, a grant, another URL or a person revives it."""
+"""N3: refusals end a connection; a secret, a grant, another URL or a person revives it."""
 
 import itertools
 

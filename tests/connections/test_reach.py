@@ -1,4 +1,4 @@
-"""N2: a dead address costs a quarter of a second, a deaf one hides no other, on both loops."""
+"""N1: a dead address costs a quarter of a second, a deaf one hides no other, on both loops."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""N3: proxies and authorities of the operator's, and what is said where a way out is missing."""
+"""N2: proxies and authorities of the operator's, and what is said where a way out is missing."""
 
 import asyncio
 import base64

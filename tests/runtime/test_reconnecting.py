@@ -42,7 +42,7 @@ async def test_a_connection_that_is_not_declared_is_named_with_those_that_are():
 
 
 async def test_a_restart_is_a_persons_word():
-    """B2: after a fatal close code, `service restart` dials."""
+    """After a fatal close code, `service restart` dials."""
     bench = await running(FakeInstance(), FakeInstance())
     await bench.service.restart()
     assert bench.link.log == ["revive person"]

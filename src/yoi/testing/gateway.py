@@ -64,14 +64,19 @@ class GatewayPeer:
 
 
 class FakeGateway:
-    """`async with FakeGateway() as gateway:` listens on a free port of 127.0.0.1.
+    """`async with FakeGateway() as gateway:` listens on a free port of `host`.
 
     `tls` makes it `wss`. `accept()` returns the connections in the order they came.
     """
 
     def __init__(
-        self, *, tls: ssl.SSLContext | None = None, subprotocols: Sequence[str] = ()
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        subprotocols: Sequence[str] = (),
+        host: str = "127.0.0.1",
     ) -> None:
+        self._host = host
         self._tls = tls
         self._subprotocols = [Subprotocol(name) for name in subprotocols] or None
         self._peers: asyncio.Queue[GatewayPeer] = asyncio.Queue()
@@ -81,13 +86,13 @@ class FakeGateway:
     @property
     def url(self) -> str:
         """Return the address to dial, by literal."""
-        return f"{'wss' if self._tls else 'ws'}://127.0.0.1:{self.port}/"
+        return f"{'wss' if self._tls else 'ws'}://{self._host}:{self.port}/"
 
     async def start(self) -> None:
         """Listen; again on the same port after a `stop`."""
         self._server = await serve(
             self._serve,
-            "127.0.0.1",
+            self._host,
             self.port,
             ssl=self._tls,
             subprotocols=self._subprotocols,
