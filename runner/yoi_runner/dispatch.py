@@ -10,8 +10,8 @@ from typing import Any
 
 from yoi_pdk import Context, Plugin
 from yoi_pdk.answers import commands, lean
-from yoi_pdk.commands import Command, Reply
-from yoi_pdk.events import TextEvent, event_from_json
+from yoi_pdk.commands import Command, Reply, Send
+from yoi_pdk.events import BinaryEvent, Event, TextEvent, event_from_json
 from yoi_pdk.handlers import Handlers
 from yoi_pdk.keeping import StateSet
 from yoi_runner.failures import failure
@@ -20,8 +20,8 @@ _scan = json.JSONDecoder().scan_once
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
-# An answer over the host's bound (4 MiB) is refused whole. So a batch ends when its answers are
-# large, and one event cannot fill the rest: at worst 3 MiB beside 256 Ki characters of 4 bytes.
+# An answer over the host's bound (4 MiB, and what the plugin's largest message takes) is refused
+# whole. So a batch ends when its answers are large, and one event cannot fill the rest.
 _SHORT = 16 * 1024
 _BATCH_CHARS = 256 * 1024 - _SHORT
 _EVENT_CHARS = 2 * 1024 * 1024
@@ -33,12 +33,12 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     on_text, on_event = handlers.on_text, handlers.on_event
     isascii = str.isascii
 
-    def again(source: Any, seq: int, text: str, head: list[Any], bodies: list[str]) -> int:
+    def again(run: list[Any], seq: int, text: str, head: list[Any], bodies: list[str]) -> int:
         """Have an event handled once more, now that what nobody holds is collected."""
-        if source is not None:
-            answer, handler = on_text(TextEvent(source, seq, text), ctx), "on_text"
+        if run[0] == "t":
+            answer, handler = on_text(TextEvent(_source(run), seq, text), ctx), "on_text"
         else:
-            event = event_from_json(_scan(text, 0)[0])
+            event = _event(run, text)
             answer, handler = on_event(event, ctx), handlers.name_of(event.kind)
         return _general(_with_state(answer, handler, ctx), handler, ctx, head, bodies)
 
@@ -57,10 +57,10 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         answer = event = None
         for run in runs:
             if run[0] == "t":
-                _, ingress, connection, session, seq, received_ms, attempt, lengths = run
-                source = (ingress, connection, session, received_ms, attempt)
+                source, seq, lengths = _source(run), run[4], run[7]
             else:
-                source, seq, lengths = None, 0, (run[1],)
+                source, seq = None, 0
+                lengths = run[7] if run[0] == "b" else (sum(run[1:]),)
             for length in lengths:
                 end = at + length
                 try:
@@ -68,7 +68,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                         answer = on_text(TextEvent(source, seq, batch[at:end]), ctx)
                         handler = "on_text"
                     else:
-                        event = event_from_json(_scan(batch[at:end], 0)[0])
+                        event = _event(run, batch[at:end])
                         answer = on_event(event, ctx)
                         handler = handlers.name_of(event.kind)
                     if state.staged:
@@ -98,7 +98,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
                     state.take()
                     gc.collect()
                     try:
-                        room -= again(source, seq, batch[at:end], head, bodies)
+                        room -= again(run, seq, batch[at:end], head, bodies)
                     except BaseException as exc:
                         state.take()
                         head.append(failure(exc))
@@ -110,6 +110,21 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         return _answer(head, bodies)
 
     return dispatch
+
+
+def _source(run: list[Any]) -> tuple[str, str, str, int, int]:
+    """Return what the messages of a run share: ingress, connection, session, time and attempt."""
+    return run[1], run[2], run[3], run[5], run[6]
+
+
+def _event(run: list[Any], body: str) -> Event:
+    """Return the event of a run that is no text."""
+    if run[0] == "b":
+        return BinaryEvent(_source(run), run[4], body.encode("latin-1"))
+    value, end = _scan(body, 0)
+    if len(run) > 2:
+        value["payload"]["body"] = body[end:]
+    return event_from_json(value)
 
 
 def _with_state(answer: Any, handler: str, ctx: Context) -> list[Command]:
@@ -133,7 +148,8 @@ def _general(answer: Any, handler: str, ctx: Context, head: list[Any], bodies: l
     if not found:
         head.append(None)
         return 0
-    wired = [command.wire() for command in found]
+    bulk: list[str] = []
+    wired = [_wired(command, bulk) for command in found]
     # A payload that is not JSON, or not UTF-8, is this event's own failure.
     _encode_utf8(wired).encode()
     size = len(_encode(wired))
@@ -142,10 +158,26 @@ def _general(answer: Any, handler: str, ctx: Context, head: list[Any], bodies: l
             f"{handler} returned commands of {size} bytes; the bound is {_EVENT_CHARS}"
         )
     head.append(wired)
+    bodies += bulk
     for command in found:
         if type(command) is StateSet:
             ctx.state.settle(command.key, command.value)
-    return size
+    return size + sum(map(len, bulk))
+
+
+def _wired(command: Command, bulk: list[str]) -> list[Any]:
+    """Return a command as the host reads it; a large text, or any data, is appended to `bulk`."""
+    if type(command) is not Send or command.json is not None:
+        return command.wire()
+    if command.data is not None:
+        field, body = "data", command.data.decode("latin-1")
+    elif command.text is not None and len(command.text) > _SHORT:
+        field, body = "text", command.text
+        body.encode()
+    else:
+        return command.wire()
+    bulk.append(body)
+    return [*command.wire_without_body(), field, len(body)]
 
 
 def _answer(head: list[Any], bodies: list[str]) -> str:

@@ -88,9 +88,11 @@ class Limits:
 
     # ingress and services
     queue_events: int = bound(1024, "frames waiting for one plugin")
-    queue_bytes: int = bound(8 * MIB, "bytes waiting for one plugin")
+    queue_bytes: int = bound(
+        8 * MIB, "bytes waiting for one plugin; a larger frame is taken in where half is free"
+    )
     queue_overdraft_bytes: int = bound(
-        2 * MIB, "frames that were already read when reading paused; beyond it the socket closes"
+        2 * MIB, "frames that come after reading paused; beyond it, one of each connection"
     )
     queue_lifecycle_events: int = bound(
         32, "reserved room; beyond it open, close, gap and error coalesce"
@@ -128,7 +130,9 @@ class Limits:
     commands_per_event: int = bound(64, "more is a flood")
     outbox_events: int = bound(256, "answers of a durable service that wait for their commit")
     in_hand_events: int = bound(384, "of a durable ingress: answers that wait, and two batches")
-    command_payload_bytes: int = bound(1 * MIB, "one command; also bounded by its target")
+    command_payload_bytes: int = bound(
+        1 * MIB, "one command; what is sent as text or data is bounded by its target alone"
+    )
     command_results: int = bound(64, "recent results kept for status")
     effects_waiting: int = bound(
         1024, "requests and notifications of one service that have no outcome yet"
@@ -250,6 +254,10 @@ class Limits:
 
     # sandbox
     guest_memory_bytes: int = bound(64 * MIB, "CPython needs 22 MiB to start")
+    guest_python_bytes: int = bound(24 * MIB, "of it, what the runner and a small plugin take")
+    guest_json_factor: int = bound(
+        10, "memory that dense JSON takes in a Python plugin, for each byte of a message"
+    )
     guest_memory_min_bytes: int = bound(1 * MIB, "the least a manifest may ask for")
     guest_memory_max_bytes: int = bound(512 * MIB, "the most a grant may allow")
     guest_tables: int = bound(200_000, "table elements; CPython's own table is about 20,000")
@@ -266,7 +274,9 @@ class Limits:
     epoch_tick_ms: int = bound(
         10, "how late a deadline may be noticed; 5 costs 0.7 % of a core more"
     )
-    answer_bytes: int = bound(4 * MIB, "one guest answer; 64 events of 64 KiB")
+    answer_bytes: int = bound(
+        4 * MIB, "one guest answer, 64 events of 64 KiB; beside it, twice a message over 1 MiB"
+    )
     json_values: int = bound(
         50_000, "values of one JSON text from a guest, server or model: building them blocks"
     )

@@ -12,7 +12,7 @@ from tests.connections.raw import RawServer
 
 from yoi.connections import SocketConnector
 from yoi.connections.resolver import pin
-from yoi.errors import PermissionDenied
+from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url
 from yoi.testing.gateway import FakeGateway
@@ -225,7 +225,26 @@ async def test_the_granted_size_is_the_bound(connect):
         await peer.send(["x" * 35_000, "x" * 35_000])
         assert (await sink.next("text"))[3] == 70_000
         await peer.send(["x" * 35_000, "x" * 35_001])
-        assert (await sink.next("failed"))[1].code == "connection.too_big"
+        error = (await sink.next("failed"))[1]
+        assert error.code == "connection.too_big"
+        assert "max_message_bytes = 70001" in error.hint
+
+
+async def test_what_is_sent_has_the_same_bound_and_the_refusal_its_key(connect):
+    """W8, B6: nothing but the grant bounds one message, also beyond the write buffer's bytes."""
+    async with FakeGateway() as gateway:
+        allowed = Decision(allowed=True, private_addresses=True, max_message_bytes=9 << 20)
+        connection, sink = connect(gateway.url, authorise=lambda _: allowed, **ONCE)
+        peer = await gateway.accept()
+        await sink.next("opened")
+        connection.send_binary(None, bytes(9 << 20))
+        assert len(await peer.receive()) == 9 << 20
+        with pytest.raises(ConnectionFailure) as refused:
+            connection.send_text(None, "x" * ((9 << 20) + 1))
+        assert refused.value.code == "connection.too_big"
+        assert "max_message_bytes = 9437185" in refused.value.hint
+        connection.send_text(None, "the session goes on")
+        assert await peer.receive() == "the session goes on"
 
 
 @pytest.mark.parametrize(("size", "piece"), [(5 << 20, 4096), (1000 << 10, 512), (16 << 20, 512)])

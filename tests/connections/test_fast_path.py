@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.connections.conftest import settings_for
 from websockets.frames import Frame, Opcode
@@ -136,6 +136,7 @@ frames = st.one_of(
 )
 
 
+@example(stream=b"\x82\x04\x81\x00\x81\x00", cuts=[2], pause_every=0)
 @settings(max_examples=300, deadline=None)
 @given(
     stream=st.lists(frames, max_size=12).map(b"".join),

@@ -2,7 +2,6 @@
 
 from yoi.core.effects import NotifyWorker, Refused, SendMessage, SetStatus
 from yoi.core.gate import CommandGate, GatedConnection
-from yoi.limits import Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
@@ -14,13 +13,12 @@ YES = Decision(allowed=True)
 NO = Decision(allowed=False, code="denied.not_granted", message="no", hint="yoi plugin enable x")
 
 
-def gate(authorise=lambda: YES, **limits) -> CommandGate:
+def gate(authorise=lambda: YES) -> CommandGate:
     return CommandGate(
         {
             "gateway": GatedConnection("gateway", frozenset({"wss://a.example/ws"}), authorise),
             "other": GatedConnection("other", frozenset({"wss://b.example/ws"}), lambda: YES),
-        },
-        limits=Limits(**limits),
+        }
     )
 
 
@@ -108,12 +106,6 @@ def test_an_event_without_a_connection_must_name_one():
     effect = gate().judge_reply(Reply("x"), event)
     assert isinstance(effect, Refused)
     assert "connection" in effect.hint
-
-
-def test_a_message_over_its_bound_is_refused():
-    effect = gate(command_payload_bytes=4).judge_reply(Reply("12345"), EVENT)
-    assert isinstance(effect, Refused)
-    assert effect.code == "sandbox.answer_too_large"
 
 
 def test_status_updates_need_no_grant():

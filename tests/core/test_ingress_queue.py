@@ -108,8 +108,42 @@ def test_pause_gives_up_when_the_overdraft_is_used():
     q = IngressQueue([IngressPolicy("events", OnFull.PAUSE, 4, 1000)], limits)
     answers = [q.offer(frame(seq, size=300)) for seq in range(20)]
     assert answers[-1] is Offered.DISCONNECT
-    assert q.bytes <= 3000
+    assert q.bytes <= 3000 + 300 + EVENT_OVERHEAD_BYTES
     assert q.account("events").dropped > 0
+
+
+def large(seq: int, connection: str = "gateway") -> TextFrame:
+    made = frame(seq, size=5000)
+    made.connection = connection
+    return made
+
+
+@pytest.mark.parametrize("policy", list(OnFull))
+def test_no_frame_is_refused_for_its_own_size(policy):
+    """C5: the target bounds a message; what an idle plugin may have does not hang on the queue."""
+    q = queue(policy, size=1000)
+    q.offer(lifecycle(EventKind.OPEN))
+    first = Offered.PAUSE if policy is OnFull.PAUSE else Offered.ACCEPTED
+    assert q.offer(large(1)) is first
+    q.take(64, 1 << 20)
+    assert q.offer(large(2)) is first  # the first is in hand
+    assert [e.seq for e in q._waiting] == [2]
+
+
+def test_paused_connections_may_each_have_one_large_frame_under_way():
+    limits = Limits(queue_overdraft_bytes=0)
+    q = IngressQueue([IngressPolicy("events", OnFull.PAUSE, 100, 1000)], limits)
+    assert q.offer(large(1)) is Offered.PAUSE
+    assert q.offer(large(2, "other")) is Offered.PAUSE
+    assert q.offer(large(3, "other")) is Offered.DISCONNECT
+
+
+def test_drop_oldest_gives_way_to_a_large_frame():
+    q = queue(OnFull.DROP_OLDEST, events=100, size=1000)
+    assert q.offer(frame(1)) is Offered.ACCEPTED
+    assert q.offer(large(2)) is Offered.ACCEPTED
+    assert q.offer(large(3)) is Offered.DROPPED_OLDEST
+    assert [e.seq for e in q.take(64, 1 << 20)] == [3]
 
 
 def test_reading_resumes_once_there_is_room():

@@ -138,6 +138,18 @@ def test_the_review_never_contradicts_the_decision(asked, grants):
         assert len(allowed) < len(wanted) or asked.private
 
 
+def test_a_target_that_may_bring_more_than_the_memory_holds_is_said():
+    """One budget: what may come, what holds it, and the key for more stand in one line."""
+    large = {**BASE, "max_message_bytes": 16 * MIB}
+    assert only_row(large, [large]).explanation == (
+        "granted as asked; it may bring 16 MiB at once, and the plugin's memory of 64 MiB holds "
+        "about 4 MiB of JSON: to hold all, write and grant memory_bytes = 201326592"
+    )
+    asked = PermissionSet.parse([], [large], memory_bytes=192 * MIB)
+    assert "holds" not in review(asked, asked).rows[0].explanation
+    assert "holds" in review(asked, PermissionSet.parse([], [large])).rows[0].explanation
+
+
 def test_memory_needs_both_keys_and_is_shown():
     asked = PermissionSet(memory_bytes=128 * MIB)
     part, whole = review(asked, PermissionSet()), review(asked, asked)

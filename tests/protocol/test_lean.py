@@ -176,3 +176,33 @@ def test_a_frame_in_its_public_shape_has_every_field_that_was_promised():
     assert event.payload == {"connection": "gateway", "session": "s1", "seq": 3, "text": "hi"}
     assert event.created_at == "1970-01-01T00:00:00.005Z"
     assert (event.attempt, event.correlation_id) == (2, "s1.3")
+
+
+def lean_answer(item, body):
+    return decode_answer(json.dumps([[item]]) + "\n" + body, [frame()], NOW)
+
+
+def test_a_command_may_have_its_text_or_data_beside_it():
+    [outcome] = lean_answer([None, "websocket_send", {"connection": "x"}, "data", 2], "\u00e9a")
+    assert outcome.commands[0].payload == {"connection": "x", "data": b"\xe9a"}
+    [outcome] = lean_answer(["t", "websocket_send", {}, "text", 1], "\u20ac")
+    assert outcome.commands[0].payload == {"text": "\u20ac"}
+
+
+@pytest.mark.parametrize(
+    ("item", "body"),
+    [
+        ([None, "websocket_send", {}, "data", 1], "\u20ac"),
+        ([None, "websocket_send", {}, "data", 3], "ab"),
+        ([None, "websocket_send", {}, "data", -1], "ab"),
+        ([None, "websocket_send", {}, "data", True], "a"),
+        ([None, "websocket_send", {}, "session", 1], "a"),
+        ([None, "websocket_send", [], "text", 1], "a"),
+        ([None, "websocket_send", {}, "text", 1], "ab"),
+        ([None, "websocket_send", {}, ["text"], 1], "a"),
+    ],
+)
+def test_a_forged_place_refuses_the_whole_answer(item, body):
+    with pytest.raises(GuestRefused) as refused:
+        lean_answer(item, body)
+    assert refused.value.code == "sandbox.answer_malformed"

@@ -9,11 +9,11 @@ from yoi_runner import dispatch as module
 from yoi_runner.dispatch import make_dispatch
 
 from yoi.protocol import lean
-from yoi.protocol.ingress import IngressEvent, TextFrame
+from yoi.protocol.ingress import BinaryFrame, IngressEvent, TextFrame
 from yoi.protocol.outcomes import Commands, HandlerFailed
 from yoi.protocol.outcomes import Reply as HostReply
 from yoi.types import SessionId
-from yoi_pdk import Context, Plugin, Reply, Send, StateSet, Status
+from yoi_pdk import BinaryEvent, Context, Plugin, Reply, Send, StateSet, Status
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -153,13 +153,46 @@ def test_large_answers_end_a_batch_before_the_hosts_bound():
 
 def test_an_answer_that_would_be_refused_whole_is_its_events_failure():
     for handler in (
-        lambda event: [Send("x" * 1_000_000)] * 3,
-        lambda event: [Send("\u20ac" * 300_000)] * 2,
-        lambda event: event.reply("x" * 1_100_000),
+        lambda event: [Send(json={"x": "x" * 1_000_000})] * 3,
+        lambda event: [Send(json={"x": "\u20ac" * 160_000})] * 4,
+        lambda event: Send(json={"x": "x" * 1_100_000}),
+        lambda event: event.reply("x" * (16 * 1024 * 1024 + 1)),
     ):
         [outcome], _ = run(handler, [frame("a", 1), frame("b", 2)])
         assert isinstance(outcome, HandlerFailed)
         assert "the bound is" in outcome.message
+
+
+def test_large_messages_travel_beside_the_commands():
+    data = bytes(range(256)) * 8192
+    text = "\u20ac" * 700_000
+    [outcome], _ = run(lambda event: [Send(data=data), Send(text, id="t")], [frame("a", 1)])
+    assert [one.payload for one in outcome.commands] == [{"data": data}, {"text": text}]
+    assert outcome.commands[1].command_id == "t"
+
+
+def test_a_binary_message_arrives_as_it_was_sent():
+    data = bytes(range(256))
+    seen = []
+
+    def on(event):
+        if isinstance(event, BinaryEvent):
+            seen.append((event.data, event.id, event.connection, event.session, event.seq))
+
+    message = BinaryFrame("events", "gw", SessionId("s1"), 7, data, 5, len(data))
+    outcomes, _ = run(on, [message, frame("x", 8)])
+    assert outcomes == [Commands([])] * 2
+    assert seen == [(data, "s1.7", "gw", "s1", 7)]
+
+
+def test_the_large_body_of_an_answer_is_no_json_inside_json():
+    event = opened("r")
+    event.kind, event.payload = "response", {"ok": True, "body": '"\u20ac"' * 40_000}
+    seen = []
+    batch = lean.encode_batch([event], 5)
+    assert event.payload["body"] in batch
+    run(lambda event: seen.append(event.payload), [event])
+    assert seen == [event.payload]
 
 
 class Hostile(Exception):

@@ -16,7 +16,8 @@ PDK = Path(__file__).parents[2] / "pdk/python/src/yoi_pdk"
 
 def test_the_bounds_are_the_hosts():
     assert LIMITS.commands_per_event == pdk.COMMANDS_PER_EVENT
-    assert LIMITS.command_payload_bytes == pdk.COMMAND_PAYLOAD_BYTES
+    assert LIMITS.command_payload_bytes == pdk.DOCUMENT_BYTES
+    assert LIMITS.message_max_bytes == pdk.MESSAGE_BYTES
     assert LIMITS.name_bytes == pdk.ID_BYTES
     assert LIMITS.config_bytes == pdk.STATUS_BYTES
     for name in (
@@ -38,7 +39,7 @@ def test_the_bounds_are_the_hosts():
 def test_every_kind_that_a_connection_delivers_has_a_class():
     """Kinds of the host's own making may arrive as a plain Event."""
     about_connections = {kind for kind in EventKind if kind.startswith(("websocket_", "command_"))}
-    assert about_connections - {EventKind.TEXT} <= set(KINDS) <= set(EventKind)
+    assert about_connections - {EventKind.TEXT, EventKind.BINARY} <= set(KINDS) <= set(EventKind)
 
 
 def test_the_pdk_imports_nothing_but_itself_and_the_standard_library():

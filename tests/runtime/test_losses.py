@@ -5,7 +5,6 @@ events. Clock and timers are the test's, so that each frame's time is known.
 """
 
 import asyncio
-import base64
 import itertools
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +22,7 @@ from yoi.core.redaction import Masker
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Deliver, OnFull
-from yoi.protocol.ingress import EventKind, TextFrame
+from yoi.protocol.ingress import BinaryFrame, EventKind, TextFrame
 from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.intake import MemoryIntake
 from yoi.runtime.ledger import Ledger
@@ -113,8 +112,8 @@ class World:
             self.order.append((event.kind, event.session))
             if isinstance(event, TextFrame):
                 self.handled.add(int(event.text))
-            elif event.kind == EventKind.BINARY:
-                self.handled.add(int(_decoded(event.payload["data"])))
+            elif isinstance(event, BinaryFrame):
+                self.handled.add(int(event.data))
             elif event.kind == EventKind.GAP:
                 self.gaps.append(event.payload)
         if self.adapter.lost:
@@ -141,10 +140,6 @@ class World:
         known = [gap["count"] for gap in self.gaps]
         if None not in known:
             assert sum(known) == len(missing), "counts that are known are exact"
-
-
-def _decoded(data: str) -> bytes:
-    return base64.b64decode(data)
 
 
 STEPS = st.sampled_from(

@@ -3,7 +3,7 @@
 import pytest
 
 from yoi_pdk import Context, Event, Plugin, Reply, Send, Status, TextEvent, ToolCall, ToolResult
-from yoi_pdk.limits import COMMAND_PAYLOAD_BYTES, COMMANDS_PER_EVENT
+from yoi_pdk.limits import COMMANDS_PER_EVENT, MESSAGE_BYTES
 from yoi_pdk.testing import PluginHarness, load_plugin, open_event, text_event
 
 
@@ -91,7 +91,7 @@ def test_an_endless_answer_ends_at_the_bound(plugin):
 
 def test_size_ids_and_encoding_are_checked(plugin):
     with pytest.raises(ValueError, match="bytes"):
-        answer(plugin, Reply("é" * (COMMAND_PAYLOAD_BYTES // 2 + 1)))
+        answer(plugin, Reply("é" * (MESSAGE_BYTES // 2 + 1)))
     with pytest.raises(ValueError, match="two commands with the id"):
         answer(plugin, [Send("x", id="a"), Send("y", id="a")])
     with pytest.raises(UnicodeEncodeError):

@@ -5,10 +5,12 @@ one case of the conformance suite that it answers otherwise (docs/decisions/webs
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
 
 try:
     from websockets.speedups import apply_mask
@@ -20,12 +22,31 @@ _MASKED = 0x80
 _MASK_POOL_BYTES = 4096
 
 
+class _Reader(StreamReader):
+    """Knows whether it stands between two frames: there, and only there, the end may come."""
+
+    in_frame = True
+
+    def at_eof(self) -> Generator[None, None, bool]:
+        """See StreamReader: the library asks before each frame, and waits here for its start."""
+        self.in_frame = False
+        ended = yield from super().at_eof()
+        self.in_frame = True
+        return ended
+
+
 class Client(ClientProtocol):
     """See the module docstring. `entropy(n)` returns n unpredictable bytes."""
 
     entropy: Callable[[int], bytes] = staticmethod(os.urandom)
     _masks = b""
     _mask_at = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._reader = self.reader = _Reader()
+        self.parser = self.parse()  # the one that was begun reads from another reader
+        next(self.parser)
 
     def recv_frame(self, frame: Frame) -> None:
         """Take one frame; a close frame between fragments is a close like any other.
@@ -61,4 +82,4 @@ class Client(ClientProtocol):
     @property
     def between_messages(self) -> bool:
         """Return whether nothing that was received is still being put together."""
-        return not self.reader.buffer and self.current_size is None
+        return not self._reader.in_frame and self.current_size is None

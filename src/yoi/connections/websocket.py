@@ -15,7 +15,7 @@ from yoi.core.session_effects import End
 from yoi.core.token_bucket import TokenBucket
 from yoi.defects import described
 from yoi.errors import ConnectionFailure, YoiError
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
 from yoi.types import Clock
 
 if TYPE_CHECKING:
@@ -417,7 +417,11 @@ class AsyncioWebSocket(asyncio.Protocol):
         if transport is None or ws.state is not State.OPEN:
             raise ConnectionFailure("connection.session_ended", "the session has ended")
         size = len(payload)
-        bound = self._limits.send_buffer_bytes - size - _FRAME_OVERHEAD
+        if ws.max_message_size is not None and size > ws.max_message_size:
+            raise too_big(f"a message to send has {size} bytes", size, ws.max_message_size)
+        # A message of any allowed size leaves where half of the buffer is free.
+        room = min(size, self._limits.send_buffer_bytes // 2)
+        bound = self._limits.send_buffer_bytes - room - _FRAME_OVERHEAD
         if self._backlog + self._queued > bound:
             self._backlog = transport.get_write_buffer_size()
             if self._backlog + self._queued > bound:
@@ -448,7 +452,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         # The library's b"" asks for a half-close; the server ends the socket, or we do, whole.
         transport.write(b"".join(pieces))
         self._backlog = transport.get_write_buffer_size()
-        if self._backlog > self._limits.send_buffer_bytes:
+        if self._backlog > self._limits.send_buffer_bytes + (self._ws.max_message_size or 0):
             # Only answers to control frames get here: it makes us answer and never reads.
             if self._error is None:
                 self._error = ConnectionFailure("connection.flood", "the peer reads no answers")
@@ -487,8 +491,29 @@ class AsyncioWebSocket(asyncio.Protocol):
 def _fault_of(exc: Exception) -> ConnectionFailure:
     """Return what to report for the library's `parser_exc`."""
     if isinstance(exc, PayloadTooBig):
-        return ConnectionFailure("connection.too_big", f"a message is too big: {exc}")
+        size = (exc.size or 0) + (exc.current_size or 0)
+        what = f"a message has {size} bytes or more" if exc.size else "a message is too big"
+        return too_big(what, size, exc.max_size)
     return ConnectionFailure("connection.protocol", f"the peer broke the protocol: {exc}")
+
+
+def too_big(what: str, size: int, allowed: int) -> ConnectionFailure:
+    """Return what to raise for a message of `size` bytes where `allowed` are granted."""
+    most = LIMITS.message_max_bytes
+    if size > most:
+        hint = f"no target may allow more than {most} bytes: send it in several messages"
+    else:
+        hint = (
+            f"max_message_bytes = {max(size, allowed + 1)}   # in the target, in plugin.toml; "
+            "then: yoi plugin enable"
+        )
+    return ConnectionFailure(
+        "connection.too_big",
+        f"{what}; its target allows {allowed}",
+        hint=hint,
+        size=size,
+        allowed=allowed,
+    )
 
 
 def _not_utf8() -> ConnectionFailure:

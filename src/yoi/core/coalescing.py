@@ -16,7 +16,6 @@ from yoi.protocol.ingress import (
     EventKind,
     IngressEvent,
     QueuedEvent,
-    TextFrame,
 )
 
 
@@ -39,7 +38,7 @@ def since_last_frame(waiting: Iterable[QueuedEvent], connection: str | None) -> 
     for event in reversed(tuple(waiting)):
         if event.connection != connection:
             continue
-        if isinstance(event, TextFrame) or event.kind not in LIFECYCLE_KINDS:
+        if not isinstance(event, IngressEvent) or event.kind not in LIFECYCLE_KINDS:
             break
         if event.attempt == 1 and event.kind not in FEEDBACK_KINDS:
             found.append(event)

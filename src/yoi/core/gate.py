@@ -20,7 +20,6 @@ from yoi.core.effects import (
     StateChange,
 )
 from yoi.errors import GuestRefused
-from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision
 from yoi.protocol.commands import (
     DiagnosticStatusUpdate,
@@ -75,12 +74,10 @@ class CommandGate:
     def __init__(
         self,
         connections: Mapping[str, GatedConnection],
-        limits: Limits = LIMITS,
         may_notify: Callable[[str], Decision] = _no_worker,
     ) -> None:
         self._connections = dict(connections)
         self._may_notify = may_notify
-        self._limits = limits
 
     def judge_reply(self, reply: Reply, event: QueuedEvent) -> Effect | Refused:
         """Return the effect of the lean answer: one text to the session the event came from."""
@@ -173,9 +170,6 @@ class CommandGate:
         refusal = _refusal(name, connection, identity)
         if refusal is not None or connection is None:
             return refusal or _no_connection(identity)
-        size = len(text) if text is not None else len(data or b"")
-        if size > self._limits.command_payload_bytes:
-            return _failed("sandbox.answer_too_large", "the message is too long", identity)
         return SendMessage(*identity, name, session, text, data, document, insert)
 
 

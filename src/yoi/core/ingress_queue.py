@@ -10,6 +10,9 @@ one of their connection that waits already (core/coalescing.py).
            hold()│ │ └────give_back()───┘        (a failed or unreached event, at the front)
                  ▼ │release()
                 held                             (its ingress waits before the next attempt)
+
+No frame is refused for its own size, which the target of its connection bounds: one that is larger
+than half of its ingress's bytes is taken in where at most that half waits.
 """
 
 from collections import deque
@@ -25,7 +28,6 @@ from yoi.protocol.ingress import (
     LIFECYCLE_KINDS,
     IngressEvent,
     QueuedEvent,
-    TextFrame,
 )
 
 EVENT_OVERHEAD_BYTES = 256
@@ -63,7 +65,7 @@ class IngressAccount:
 
     __slots__ = (
         "bytes", "depth", "dropped", "high_bytes", "high_events", "max_bytes", "max_events",
-        "name", "overflow", "paused", "waiting",
+        "name", "overdrawn", "overflow", "paused", "waiting",
     )  # fmt: skip
 
     def __init__(self, policy: IngressPolicy, waiting: deque[QueuedEvent]) -> None:
@@ -80,6 +82,8 @@ class IngressAccount:
         self.bytes = 0
         self.dropped = 0
         self.paused = False
+        self.overdrawn: set[str | None] = set()
+        """Connections that were told to pause and have brought a frame beyond all bounds since."""
 
 
 class IngressQueue:
@@ -151,12 +155,17 @@ class IngressQueue:
         policy = overflow or account.overflow
         if policy is OnFull.PAUSE:
             if used > account.max_bytes + self._overdraft:
-                account.dropped += 1
-                return Offered.DISCONNECT
+                if event.connection in account.overdrawn:
+                    account.dropped += 1
+                    return Offered.DISCONNECT
+                account.overdrawn.add(event.connection)
             account.paused = True
             self._admit(event, account, cost)
             return Offered.PAUSE
-        if depth <= account.max_events and used <= account.max_bytes:
+        if depth <= account.max_events and (
+            used <= account.max_bytes
+            or (cost > account.high_bytes and self._bytes_waiting(account) <= account.high_bytes)
+        ):
             self._admit(event, account, cost)
             return Offered.ACCEPTED
         if policy is OnFull.DROP_OLDEST:
@@ -272,6 +281,7 @@ class IngressQueue:
                 and account.bytes <= account.high_bytes // 2
             ):
                 account.paused = False
+                account.overdrawn.clear()
                 names.append(account.name)
         return names
 
@@ -329,14 +339,18 @@ class IngressQueue:
         # frames of its own connection go, because that is where the loss is reported.
         victims: list[int] = []
         depth, used = account.depth + 1, account.bytes + cost
+        # A large frame has room where what waits is small, whatever is in flight.
+        enough = account.max_bytes
+        if cost > account.high_bytes:
+            enough = max(enough, used - self._bytes_waiting(account) + account.high_bytes)
         for index, oldest in enumerate(account.waiting):
-            if depth <= account.max_events and used <= account.max_bytes:
+            if depth <= account.max_events and used <= enough:
                 break
             if oldest.connection == event.connection and _is_payload_of(oldest, account):
                 victims.append(index)
                 depth -= 1
                 used -= oldest.size + EVENT_OVERHEAD_BYTES
-        if depth > account.max_events or used > account.max_bytes:
+        if depth > account.max_events or used > enough:
             account.dropped += 1
             return Offered.REFUSED
         self.evicted = [account.waiting[index] for index in victims]
@@ -347,6 +361,14 @@ class IngressQueue:
         account.dropped += len(self.evicted)
         self._admit(event, account, cost)
         return Offered.DROPPED_OLDEST
+
+    def _bytes_waiting(self, account: IngressAccount) -> int:
+        """Return what `account` holds beside what is in flight."""
+        return account.bytes - sum(
+            event.size + EVENT_OVERHEAD_BYTES
+            for event in self._in_flight
+            if event.ingress == account.name
+        )
 
     def _admit(self, event: QueuedEvent, account: IngressAccount, cost: int) -> None:
         account.depth += 1
@@ -366,4 +388,4 @@ def _is_payload_of(event: QueuedEvent, account: IngressAccount) -> bool:
 
 
 def _is_lifecycle(event: QueuedEvent) -> bool:
-    return not isinstance(event, TextFrame) and event.kind in LIFECYCLE_KINDS
+    return isinstance(event, IngressEvent) and event.kind in LIFECYCLE_KINDS

@@ -297,7 +297,7 @@ _INGRESS_FIELDS = (
     Key(
         "queue_bytes",
         Whole(KIB, LIMITS.queue_bytes),
-        "how many bytes may wait",
+        "how many bytes may wait; one larger message is taken in where half is free",
         default=LIMITS.queue_bytes,
     ),
     Key(

@@ -83,6 +83,11 @@ class Authority:
         """The memory that the guest gets when it is next loaded: what both sides say."""
         return min(self.requested.memory, self.granted.memory)
 
+    @property
+    def message_bytes(self) -> int:
+        """The largest message that a WebSocket target of the manifest allows, if granted."""
+        return max((one.max_message_bytes for one in self.requested.websocket), default=0)
+
     def permission(self, wanted: Permission) -> Decision:
         """Decide whether both sides have `wanted` (or a tool namespace that holds it)."""
         lack = self._without_permission(wanted)

@@ -1,8 +1,9 @@
 """The review: what is asked for beside what is given, target by target, in plain words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from yoi.limits import LIMITS, MIB
 from yoi.permissions.review_rows import ReviewRow, ReviewState
 from yoi.permissions.review_uses import capture_rows, secret_rows
 from yoi.permissions.targets import TargetKind, UrlTarget, in_words
@@ -10,6 +11,8 @@ from yoi.permissions.targets import TargetKind, UrlTarget, in_words
 if TYPE_CHECKING:
     from yoi.permissions.permission import Permission
     from yoi.permissions.sets import PermissionSet
+
+_MEMORY_STEP = 32 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def review(requested: "PermissionSet", granted: "PermissionSet") -> Review:
     ]
     for kind in TargetKind:
         asked, given = requested.targets(kind), granted.targets(kind)
-        rows += [_target(one, given) for one in asked]
+        memory = min(requested.memory, granted.memory)
+        rows += [_target(one, given, memory) for one in asked]
         rows += [
             _row_for(
                 one,
@@ -119,7 +123,28 @@ def _permission_without_request(one: "Permission", requested: "PermissionSet") -
     )
 
 
-def _target(wanted: UrlTarget, given: tuple[UrlTarget, ...]) -> ReviewRow:
+def _target(wanted: UrlTarget, given: tuple[UrlTarget, ...], memory: int) -> ReviewRow:
+    row = _granted_target(wanted, given)
+    room = _room(wanted, memory)
+    return row if room is None else replace(row, explanation=f"{row.explanation}; {room}")
+
+
+def _room(target: UrlTarget, memory: int) -> str | None:
+    """Say that the plugin's memory may not hold what `target` may bring; None where it does."""
+    size = target.max_message_bytes
+    holds = max(0, memory - LIMITS.guest_python_bytes) // LIMITS.guest_json_factor
+    if size <= max(holds, LIMITS.message_bytes):
+        return None
+    needed = LIMITS.guest_python_bytes + LIMITS.guest_json_factor * size
+    needed = min(-(-needed // _MEMORY_STEP) * _MEMORY_STEP, LIMITS.guest_memory_max_bytes)
+    return (
+        f"it may bring {in_words(size)} at once, and the plugin's memory of {in_words(memory)} "
+        f"holds about {in_words(holds // MIB * MIB)} of JSON: to hold all, write and grant "
+        f"memory_bytes = {needed}"
+    )
+
+
+def _granted_target(wanted: UrlTarget, given: tuple[UrlTarget, ...]) -> ReviewRow:
     meeting = [one for one in given if one.meets(wanted)]
     if not meeting:
         return _row_for(

@@ -11,13 +11,13 @@ from yoi.display import printable
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
 from yoi.protocol.commands import parse_envelopes
-from yoi.protocol.ingress import QueuedEvent, TextFrame
+from yoi.protocol.ingress import QueuedEvent, public
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused, Commands, HandlerFailed, Outcome
 
 
 def encode_event(event: QueuedEvent) -> str:
     """Return `event` as the JSON that `handle-ingress` receives."""
-    return msgspec.json.encode(event.as_event() if isinstance(event, TextFrame) else event).decode()
+    return msgspec.json.encode(public(event)).decode()
 
 
 def decode_ingress(answer: str, event: QueuedEvent) -> Outcome:

@@ -4,8 +4,6 @@ A malformed envelope refuses the whole answer (S7); whether a well-formed comman
 out is decided per command by the gate (core/gate.py), never here.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -159,22 +157,16 @@ def _text_or_none(payload: Mapping[str, Any], key: str) -> str | None:
 
 def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
     fields = Fields(CommandKind.WEBSOCKET_SEND, payload)
-    data = fields.optional_text("data", 2 * LIMITS.command_payload_bytes)
-    message = fields.message()
+    data = fields.optional_data("data")
+    message = fields.message(LIMITS.message_max_bytes)
     if (message is None) == (data is None):
         raise fields.malformed("needs one of text, json or data (base64)")
     session = fields.optional_text("session") or "source"
     if session not in ("source", "current"):
         raise fields.malformed('session must be "source" or "current"')
-    raw: bytes | None = None
-    if data is not None:
-        try:
-            raw = base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError):
-            raise fields.malformed("data must be base64") from None
     parsed = WebSocketSend(
         text=None if message is None else message.text,
-        data=raw,
+        data=data,
         document=None if message is None else message.document,
         insert=() if message is None else message.insert,
         connection=fields.optional_text("connection"),

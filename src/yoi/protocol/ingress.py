@@ -1,10 +1,11 @@
 """Ingress events: what a plugin hears.
 
-Two shapes hold the same promise (S6): `TextFrame`, lean, for the one kind that arrives by the
-ten thousand; `IngressEvent` for everything else. Both have an id, a source, an ingress name, a
-creation time and an attempt count.
+Two shapes hold the same promise (S6): a `Frame`, lean, for messages, which arrive by the ten
+thousand or are large; `IngressEvent` for everything else. Both have an id, a source, an ingress
+name, a creation time and an attempt count.
 """
 
+import base64
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -87,6 +88,47 @@ class TextFrame:
         )
 
 
+@dataclass(slots=True)
+class BinaryFrame:
+    """One binary message of one session; otherwise as `TextFrame`, which shares its counting."""
+
+    ingress: str
+    connection: str
+    session: SessionId
+    seq: int
+    data: bytes
+    received_ms: int
+    size: int
+    attempt: int = 1
+
+    @property
+    def event_id(self) -> str:
+        """Return the id that answers must name."""
+        return f"{self.session}.{self.seq}"
+
+    @property
+    def kind(self) -> str:
+        """Return `websocket_binary`."""
+        return EventKind.BINARY
+
+    def as_event(self) -> "IngressEvent":
+        """Return the same event in its public JSON shape: the message in base64."""
+        return IngressEvent(
+            kind=EventKind.BINARY,
+            source=f"websocket:{self.connection}",
+            ingress_name=self.ingress,
+            payload={
+                "connection": self.connection,
+                "session": self.session,
+                "seq": self.seq,
+                "data": base64.b64encode(self.data).decode("ascii"),
+            },
+            created_at=rfc3339_ms(self.received_ms),
+            attempt=self.attempt,
+            correlation_id=self.event_id,
+        )
+
+
 class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An event in the public JSON shape (reference: ancestor 5.3; WIT `handle-ingress`)."""
 
@@ -126,4 +168,12 @@ class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return len(msgspec.json.encode(self))
 
 
-QueuedEvent = TextFrame | IngressEvent
+Frame = TextFrame | BinaryFrame
+"""One message of a connection."""
+
+QueuedEvent = Frame | IngressEvent
+
+
+def public(event: QueuedEvent) -> IngressEvent:
+    """Return `event` in its public JSON shape."""
+    return event if isinstance(event, IngressEvent) else event.as_event()

@@ -8,7 +8,12 @@ Host to runner, `dispatch(batch)`:
 
     [slice_ms, [run, ...]] "\n" body
     run = ["t", ingress, connection, session, first_seq, received_ms, attempt, [length, ...]]
+        | ["b", ingress, connection, session, seq, received_ms, attempt, [length]]
+                                            a binary message: a character for each byte, U+0000 to
+                                            U+00FF
         | ["e", length]                     the body is an ingress event as public JSON
+        | ["e", length, length]             the same without its payload's `body`, a text, which
+                                            follows
 
 Runner to host:
 
@@ -17,8 +22,12 @@ Runner to host:
                                             stops there, so a retry keeps the order), never none
     outcome = null                          no commands
             | length                        one text, for the session the event came from
-            | [[command_id, kind, payload], ...]    command_id null: the host makes one
+            | [command, ...]
             | {"type", "message", "trace"}  the handler raised
+    command = [command_id, kind, payload]   command_id null: the host makes one
+            | [command_id, kind, payload, "text" or "data", length]
+                                            that field stands in the body, not in the payload;
+                                            `data` with a character for each byte
 
 The guest is untrusted: a plugin can reach into its runner and forge any of this. So the decoder
 checks every length and type, and what it cannot account for refuses the whole batch.
@@ -31,9 +40,9 @@ import msgspec
 
 from yoi.display import printable
 from yoi.errors import GuestRefused
-from yoi.limits import LIMITS
+from yoi.limits import KIB, LIMITS
 from yoi.protocol.commands import OutputCommand, parse_envelopes
-from yoi.protocol.ingress import QueuedEvent, TextFrame
+from yoi.protocol.ingress import BinaryFrame, EventKind, IngressEvent, QueuedEvent, TextFrame
 from yoi.protocol.outcomes import (
     NO_COMMANDS,
     AnswerRefused,
@@ -43,6 +52,7 @@ from yoi.protocol.outcomes import (
     Reply,
 )
 
+_LARGE_BODY = 64 * KIB
 _encode = msgspec.json.encode
 _decode_head = msgspec.json.Decoder().decode
 
@@ -73,12 +83,32 @@ def encode_batch(events: Sequence[QueuedEvent], slice_ms: int) -> str:
                 )  # fmt: skip
             last = event
             bodies.append(text)
+        elif isinstance(event, BinaryFrame):
+            runs.append(
+                ["b", event.ingress, event.connection, event.session, event.seq,
+                 event.received_ms, event.attempt, [event.size]]
+            )  # fmt: skip
+            bodies.append(event.data.decode("latin-1"))
+            last = None
         else:
+            large = _large_body(event)
+            if large:
+                payload = {key: value for key, value in event.payload.items() if key != "body"}
+                event = msgspec.structs.replace(event, payload=payload)
             text = _encode(event).decode()
-            runs.append(["e", len(text)])
-            bodies.append(text)
+            runs.append(["e", len(text), len(large)] if large else ["e", len(text)])
+            bodies += (text, large)
             last = None
     return _encode([slice_ms, runs]).decode() + "\n" + "".join(bodies)
+
+
+def _large_body(event: IngressEvent) -> str:
+    """Return the body of an HTTP answer where it is a text too large to be written as JSON."""
+    if event.kind == EventKind.RESPONSE:
+        body = event.payload.get("body")
+        if isinstance(body, str) and len(body) > _LARGE_BODY:
+            return body
+    return ""
 
 
 def head_of(answer: str) -> str:
@@ -114,7 +144,8 @@ def decode_answer(answer: str, events: Sequence[QueuedEvent], requested_at: str)
             outcomes.append(Reply(body[at:end]))
             at = end
         else:
-            outcomes.append(_general(entry, event, requested_at))
+            outcome, at = _general(entry, event, requested_at, body, at)
+            outcomes.append(outcome)
     if at != len(body):
         raise _malformed("the body is longer than its replies")
     return outcomes
@@ -124,18 +155,47 @@ def _malformed(message: str) -> GuestRefused:
     return GuestRefused("sandbox.answer_malformed", f"the runner's answer: {message}")
 
 
-def _general(entry: Any, event: QueuedEvent, requested_at: str) -> Outcome:
+def _general(
+    entry: Any, event: QueuedEvent, requested_at: str, body: str, at: int
+) -> tuple[Outcome, int]:
+    """Return any outcome but a lone text, and where in `body` the next one begins."""
     if isinstance(entry, dict):
-        return HandlerFailed(
+        failed = HandlerFailed(
             kind=_bounded(entry.get("type"), LIMITS.name_bytes),
             message=_bounded(entry.get("message"), LIMITS.message_chars),
             trace=shown_trace(entry.get("trace")),
         )
+        return failed, at
     if not isinstance(entry, list):
-        return AnswerRefused("sandbox.answer_malformed", "an outcome is neither null, number, list")
+        why = "an outcome is neither null, number, list"
+        return AnswerRefused("sandbox.answer_malformed", why), at
+    items: list[Any] = []
+    for item in entry:
+        if isinstance(item, list) and len(item) == 5:
+            item, at = _with_body(item, body, at)
+        items.append(item)
+    return _commands(items, event, requested_at), at
+
+
+def _with_body(item: list[Any], body: str, at: int) -> tuple[list[Any], int]:
+    """Return a command with the field that stands in `body` at `at`, and where that ends."""
+    *command, name, length = item
+    payload, end = command[2], at + length if type(length) is int else -1
+    if not isinstance(payload, dict) or name not in ("text", "data") or not at <= end <= len(body):
+        raise _malformed("a command does not say where its field stands")
+    value: str | bytes = body[at:end]
+    if name == "data":
+        try:
+            value = body[at:end].encode("latin-1")
+        except UnicodeEncodeError:
+            raise _malformed("data has a character that is no byte") from None
+    return [*command[:2], {**payload, name: value}], end
+
+
+def _commands(items: list[Any], event: QueuedEvent, requested_at: str) -> Outcome:
     event_id = event.event_id
     envelopes: list[Any] = []
-    for index, item in enumerate(entry):
+    for index, item in enumerate(items):
         if not isinstance(item, list) or len(item) != 3:
             return AnswerRefused(
                 "service.command_malformed", "a command is not [id, kind, payload]"

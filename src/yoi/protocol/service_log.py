@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from yoi.errors import JournalError
-from yoi.protocol.ingress import IngressEvent, QueuedEvent, TextFrame
+from yoi.protocol.ingress import IngressEvent, QueuedEvent, TextFrame, public
 from yoi.types import SessionId
 
 VERSION = 1
@@ -237,7 +237,7 @@ def accepted(event: QueuedEvent, **more: Any) -> Accepted:
     if isinstance(event, TextFrame):
         frame = Frame(event.connection, event.session, event.seq, event.text, event.received_ms)
         return Accepted(ingress=event.ingress, frame=frame, **more)
-    return Accepted(ingress=event.ingress, event=event, **more)
+    return Accepted(ingress=event.ingress, event=public(event), **more)
 
 
 def event_of(entry: Accepted, attempt: int) -> QueuedEvent:

@@ -4,6 +4,8 @@ Contract: docs/design/sessions.md. Insertions are parsed by core/insertion.py wh
 whether they are granted; here they are carried as decoded JSON.
 """
 
+import base64
+import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -191,6 +193,18 @@ class Fields:
             raise self.malformed(f"{key} is over {max_chars} characters")
         return value
 
+    def optional_data(self, key: str) -> bytes | None:
+        """Return the bytes `key`, also written in base64, or None where they are absent."""
+        value = self._left.pop(key, None)
+        if value is None or isinstance(value, bytes):
+            return value
+        if not isinstance(value, str):
+            raise self.malformed(f"{key} must be base64")
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise self.malformed(f"{key} must be base64") from None
+
     def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
         """Return the whole number `key`, from `low` to `high`."""
         value = self._left.pop(key, default)
@@ -237,9 +251,9 @@ class Fields:
             raise self.malformed(f"{key}.equals is over {LIMITS.last_value_bytes} bytes")
         return Match(at, value["equals"])
 
-    def message(self) -> OutgoingMessage | None:
+    def message(self, max_chars: int = LIMITS.command_payload_bytes) -> OutgoingMessage | None:
         """Return the `text` or `json` to send with its `insert`, or None where there is neither."""
-        text = self.optional_text("text", LIMITS.command_payload_bytes)
+        text = self.optional_text("text", max_chars)
         document = self.value("json")
         insert = self.items("insert", LIMITS.insertions)
         if text is None and document is _MISSING:

@@ -149,11 +149,16 @@ class Assembler:
                 libraries=libraries,
                 name=name,
                 memory_bytes=authority.memory_bytes,
+                message_bytes=authority.message_bytes,
             )
         if isinstance(runtime, ComponentRuntime) and runtime.world == INSTANCE_WORLD:
             component = files[runtime.component]
             return lambda: sandbox.load_component(
-                component, calls, name=name, memory_bytes=authority.memory_bytes
+                component,
+                calls,
+                name=name,
+                memory_bytes=authority.memory_bytes,
+                message_bytes=authority.message_bytes,
             )
         return lambda: _not_runnable(plugin)
 

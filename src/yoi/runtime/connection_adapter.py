@@ -1,6 +1,5 @@
 """The sink of one connection: turns what the driver reports into ingress events and diagnostics."""
 
-import base64
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
 from yoi.permissions.connection_settings import ConnectionSettings, OnFull
 from yoi.protocol.diagnostics import Severity
-from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent, TextFrame
+from yoi.protocol.ingress import BinaryFrame, EventKind, IngressEvent, QueuedEvent, TextFrame
 from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, SessionId, rfc3339_ms
@@ -152,9 +151,9 @@ class ConnectionAdapter:
             self._withhold(session)
             return
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
-        payload = {"seq": seq, "data": base64.b64encode(data).decode("ascii")}
-        event = self._made(EventKind.BINARY, session, payload, f"{session}.{seq}")
-        offered = self._offer(event, self._on_full)
+        now_ms = self._clock.wall_ms()
+        frame = BinaryFrame(self._ingress, self._name, session, seq, data, now_ms, len(data))
+        offered = self._offer(frame, self._on_full)
         if offered is Offered.ACCEPTED:
             self._ledger.counters.enqueued += 1
             if self.lost:
@@ -162,7 +161,7 @@ class ConnectionAdapter:
         else:
             self._full(offered, session)
         if self._marks is not None:
-            self._mark(received_ms(event))
+            self._mark(now_ms)
         self._wake()
 
     def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
@@ -382,6 +381,6 @@ class ConnectionAdapter:
 
 def received_ms(event: QueuedEvent) -> int:
     """Return when a frame arrived, in wall milliseconds."""
-    if isinstance(event, TextFrame):
+    if not isinstance(event, IngressEvent):
         return event.received_ms
     return round(datetime.fromisoformat(event.created_at).timestamp() * 1000)

@@ -11,7 +11,7 @@ from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.errors import ServiceError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import OnFull
-from yoi.protocol.ingress import QueuedEvent, TextFrame
+from yoi.protocol.ingress import QueuedEvent, public
 from yoi.protocol.service_log import Dead, Discarded, Entry, Replayed
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, rfc3339_ms
@@ -28,7 +28,6 @@ class DeadLetter:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a person or a script reads; the event is in its public shape."""
-        event = self.event.as_event() if isinstance(self.event, TextFrame) else self.event
         return {
             "event_id": self.event.event_id,
             "kind": str(self.event.kind),
@@ -37,7 +36,7 @@ class DeadLetter:
             "code": self.code,
             "message": self.message,
             "at": rfc3339_ms(self.at_ms),
-            "event": msgspec.to_builtins(event),
+            "event": msgspec.to_builtins(public(self.event)),
         }
 
 

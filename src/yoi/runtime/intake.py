@@ -9,7 +9,7 @@ from typing import Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
 from yoi.permissions.connection_settings import OnFull
-from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent, TextFrame
+from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.service_log import Accepted, Closed, Handled, Opened, Tried, accepted
 from yoi.runtime.log_writer import LogWriter
 from yoi.types import Clock, SessionId
@@ -96,7 +96,7 @@ class DurableIntake:
         offered = self._queue.offer(event, overflow)
         if not self.keeps(event):
             return offered
-        if not isinstance(event, TextFrame) and self._queue.merged is not None:
+        if isinstance(event, IngressEvent) and self._queue.merged is not None:
             self._write_merged(offered)
         if offered in (Offered.ACCEPTED, Offered.PAUSE):
             self.accept(event)

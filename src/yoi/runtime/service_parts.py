@@ -159,4 +159,4 @@ def _gate(spec: ServiceSpec, context: HostContext) -> CommandGate:
         )
         for one in spec.connections
     }
-    return CommandGate(connections, context.limits, spec.may_notify)
+    return CommandGate(connections, spec.may_notify)

@@ -15,9 +15,9 @@ from wasmtime import Engine, Store, WasmtimeError
 from yoi.display import printable
 from yoi.errors import GuestRefused, GuestTrapped, SandboxError
 from yoi.limits import MIB, Limits
-from yoi.protocol import answers, lean
-from yoi.protocol.depth import more_values_than, parsed_bytes
-from yoi.protocol.ingress import QueuedEvent, TextFrame
+from yoi.protocol import answers, guest_room, lean
+from yoi.protocol.depth import more_values_than
+from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Outcome
 from yoi.sandbox.binding import AnswerTooLarge, Binding, CallFailed, StringCall
 from yoi.sandbox.linking import Linked
@@ -28,11 +28,6 @@ from yoi.sandbox.threads import require_guest_thread
 from yoi.sandbox.ticker import EpochTicker
 from yoi.sandbox.traps import trapped
 from yoi.types import Clock, SystemClock, rfc3339
-
-_LARGE = MIB
-"""Frames from here on are looked at before the guest gets them."""
-_PYTHON_BYTES = 24 * MIB
-"""What the runner and a small plugin take."""
 
 
 class Guest(Protocol):
@@ -88,6 +83,7 @@ class Instance:
         state: GuestState,
         name: str,
         memory_bytes: int,
+        message_bytes: int,
     ) -> None:
         self._name = name
         self._lock = threading.Lock()
@@ -97,6 +93,10 @@ class Instance:
         self._binding = binding
         self._limits = limits
         self._memory_bytes = memory_bytes
+        self._answer_bytes = limits.answer_bytes
+        if message_bytes > limits.message_bytes:
+            # A byte of binary data is a character, of one or two bytes.
+            self._answer_bytes += 2 * message_bytes
         self.state = state
         store = Store(engine)
         store.set_limits(
@@ -144,9 +144,7 @@ class Instance:
                     raise SandboxError(
                         "sandbox.world", f"the export {name} does not have the world's type"
                     )
-                calls[name] = self._binding.string_call(
-                    store, func, params, self._limits.answer_bytes
-                )
+                calls[name] = self._binding.string_call(store, func, params, self._answer_bytes)
             return calls
 
         try:
@@ -176,23 +174,27 @@ class Instance:
                 hint="send a large document as text, or in several messages",
             )
 
-    def require_room_for(self, text: str) -> None:
-        """Refuse JSON that does not fit into the guest's memory when it is parsed there.
+    def require_memory(self, needed: int, size: int) -> None:
+        """Refuse an event of `size` bytes that `needed` bytes of memory could not hold.
 
         Raises GuestRefused (`sandbox.memory`) before the guest sees it: the guest would die of it,
         or fail in whatever it does next.
         """
-        if text[:64].lstrip()[:1] not in ("{", "["):
+        if needed <= self._memory_bytes:
             return
-        needed = _PYTHON_BYTES + 2 * len(text) + parsed_bytes(text)
-        if needed > self._memory_bytes:
-            raise GuestRefused(
-                "sandbox.memory",
-                f"a frame of {len(text)} characters of JSON takes more than "
-                f"{needed // MIB} MiB to parse; {self._name} has {self._memory_bytes // MIB}",
-                hint=f"ask for more: memory_bytes = {2 * needed // MIB * MIB} under [runtime] in "
-                "plugin.toml, then enable the plugin again",
+        given = f"{self._name} has {self._memory_bytes // MIB} MiB"
+        if needed > self._limits.guest_memory_max_bytes:
+            hint = "no plugin may have so much: ask the server for smaller messages"
+        else:
+            hint = (
+                f"ask for more: memory_bytes = {guest_room.enough(needed)} under [runtime] in "
+                "plugin.toml, then enable the plugin again"
             )
+        raise GuestRefused(
+            "sandbox.memory",
+            f"an event of {size} bytes needs more than {needed // MIB} MiB of memory; {given}",
+            hint=hint,
+        )
 
     def close(self) -> None:
         """Drop the Store now, or when the running call returns."""
@@ -231,7 +233,7 @@ class Instance:
         except AnswerTooLarge as exc:
             raise GuestRefused(
                 "sandbox.answer_too_large",
-                f"the answer has {exc.size} bytes; the bound is {self._limits.answer_bytes}",
+                f"the answer has {exc.size} bytes; the bound is {self._answer_bytes}",
             ) from None
         except UnicodeEncodeError:
             raise _not_unicode() from None
@@ -332,14 +334,22 @@ class PythonGuest:
         if len(events) > 1:
             budget_ms += slice_ms
         for event in events:
-            if isinstance(event, TextFrame) and event.size > _LARGE:
-                self._instance.require_room_for(event.text)
+            size = event.size
+            if size > guest_room.LOOKED_AT:
+                self._instance.require_memory(guest_room.needed_in_python(event), size)
         try:
             batch = lean.encode_batch(events, slice_ms)
         except UnicodeEncodeError:
             raise _not_unicode() from None
         answer = self._instance.call(self._dispatch, budget_ms, batch)
-        self._instance.require_few_values(lean.head_of(answer))
+        head = lean.head_of(answer)
+        if len(head) > self._limits.answer_bytes:
+            raise GuestRefused(
+                "sandbox.answer_too_large",
+                f"the commands have {len(head)} characters of JSON; "
+                f"the bound is {self._limits.answer_bytes}",
+            )
+        self._instance.require_few_values(head)
         return lean.decode_answer(answer, events, rfc3339(self._clock.wall()))
 
     def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
@@ -417,9 +427,9 @@ class ComponentGuest:
         """See `Guest.dispatch`: this world takes one event at a time."""
         event = events[0]
         try:
-            answer = self._ask(
-                "handle-ingress", budget_ms, event.ingress, answers.encode_event(event)
-            )
+            text = answers.encode_event(event)
+            self._instance.require_memory(guest_room.in_component(len(text)), len(text))
+            answer = self._ask("handle-ingress", budget_ms, event.ingress, text)
         except UnicodeEncodeError:
             raise _not_unicode() from None
         except GuestRefused as exc:

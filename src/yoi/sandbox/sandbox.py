@@ -88,6 +88,7 @@ class Sandbox:
         name: str = "plugin",
         budget_ms: int | None = None,
         memory_bytes: int | None = None,
+        message_bytes: int | None = None,
     ) -> Guest:
         """Return a guest that has imported `entry` ("module:Class") from `files`.
 
@@ -101,7 +102,7 @@ class Sandbox:
         budget = self._limits.load_ms if budget_ms is None else budget_ms
         until = monotonic() + budget / 1000
         package = PackageFiles(files, libraries, host_calls)
-        instance = self._instance(package, name, memory_bytes)
+        instance = self._instance(package, name, memory_bytes, message_bytes)
         calls = instance.instantiate(linked, PythonGuest.EXPORTS, budget)
         guest = PythonGuest(instance, calls, self._limits, self._clock)
         try:
@@ -121,6 +122,7 @@ class Sandbox:
         name: str = "plugin",
         budget_ms: int | None = None,
         memory_bytes: int | None = None,
+        message_bytes: int | None = None,
     ) -> Guest:
         """Return a guest of the world yoi:plugin/instance@1.0.0 from its bytes.
 
@@ -128,7 +130,7 @@ class Sandbox:
         SandboxError (`sandbox.compile`, `sandbox.world`) or GuestTrapped.
         """
         linked = self._component(component)
-        instance = self._instance(host_calls, name, memory_bytes)
+        instance = self._instance(host_calls, name, memory_bytes, message_bytes)
         calls = instance.instantiate(
             linked,
             ComponentGuest.EXPORTS,
@@ -145,7 +147,9 @@ class Sandbox:
             self._foreign.clear()
             self._lock.release()
 
-    def _instance(self, host_calls: HostCalls, name: str, memory_bytes: int | None) -> Instance:
+    def _instance(
+        self, host_calls: HostCalls, name: str, memory_bytes: int | None, message_bytes: int | None
+    ) -> Instance:
         return Instance(
             self._process.engine,
             self._process.ticker,
@@ -154,6 +158,7 @@ class Sandbox:
             GuestState(self._limits, host_calls),
             name,
             self._limits.guest_memory_bytes if memory_bytes is None else memory_bytes,
+            self._limits.message_bytes if message_bytes is None else message_bytes,
         )
 
     def _python(self, progress: Callable[[str], None] | None) -> Linked:

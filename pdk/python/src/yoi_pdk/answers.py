@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from yoi_pdk.commands import Command, Reply
+from yoi_pdk.commands import Command, Reply, Send
 from yoi_pdk.handlers import finished
-from yoi_pdk.limits import COMMAND_PAYLOAD_BYTES, COMMANDS_PER_EVENT, STATUS_BYTES
+from yoi_pdk.limits import COMMANDS_PER_EVENT, DOCUMENT_BYTES, MESSAGE_BYTES, STATUS_BYTES
 from yoi_pdk.tools import ToolResult
 
 
@@ -27,24 +27,26 @@ def commands(answer: Any, handler: str) -> list[Command]:
             if command_id in seen:
                 raise ValueError(f"{handler} returned two commands with the id {command_id!r}")
             seen.add(command_id)
+        bound = MESSAGE_BYTES if isinstance(command, (Reply, Send)) else DOCUMENT_BYTES
         for value in (getattr(command, "text", None), getattr(command, "data", None)):
-            if value is not None and _bytes(value) > COMMAND_PAYLOAD_BYTES:
+            if value is not None and _bytes(value, bound) > bound:
                 raise ValueError(
-                    f"{handler} returned a message of {_bytes(value)} bytes or more; "
-                    f"the bound is {COMMAND_PAYLOAD_BYTES}"
+                    f"{handler} returned a message of {_bytes(value, bound)} bytes or more; "
+                    f"the bound is {bound}"
                 )
         document = getattr(command, "json", None)
-        if document is not None and len(json.dumps(document).encode()) > COMMAND_PAYLOAD_BYTES:
+        if document is not None and len(json.dumps(document).encode()) > DOCUMENT_BYTES:
             raise ValueError(
-                f"{handler} returned a JSON document of more than {COMMAND_PAYLOAD_BYTES} bytes"
+                f"{handler} returned a JSON document; the bound is {DOCUMENT_BYTES} bytes: "
+                "send a large one as text, such as Send(json.dumps(document))"
             )
     return found
 
 
-def _bytes(value: str | bytes) -> int:
-    """Return the size of `value` in UTF-8; of a text beyond the bound, at least that."""
-    if isinstance(value, str) and len(value) <= COMMAND_PAYLOAD_BYTES:
-        return len(value.encode())
+def _bytes(value: str | bytes, bound: int) -> int:
+    """Return the size of `value` in UTF-8; of a text far from the bound, at most that."""
+    if isinstance(value, str) and bound // 4 < len(value) <= bound:
+        return len(value.encode("utf-8", "surrogatepass"))
     return len(value)
 
 

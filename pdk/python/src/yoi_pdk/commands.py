@@ -113,11 +113,16 @@ class Send(Command):
 
     def wire(self) -> list[Any]:
         """Return `[id, "websocket_send", payload]`; binary data in base64."""
-        payload: dict[str, Any] = {}
+        wired = self.wire_without_body()
         if self.text is not None:
-            payload["text"] = self.text
+            wired[2]["text"] = self.text
         if self.data is not None:
-            payload["data"] = base64.b64encode(self.data).decode("ascii")
+            wired[2]["data"] = base64.b64encode(self.data).decode("ascii")
+        return wired
+
+    def wire_without_body(self) -> list[Any]:
+        """Return the same without its text and data, which travel beside it."""
+        payload: dict[str, Any] = {}
         if self.json is not None:
             payload["json"] = self.json
         if self.insert:

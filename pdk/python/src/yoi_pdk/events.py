@@ -68,7 +68,7 @@ class Event:
 
 
 class JsonEvent(Event):
-    """An event that came as JSON: any but a text message."""
+    """An event that came as JSON: any but a message of a connection."""
 
     __slots__ = ("_created_at", "attempt", "id", "ingress", "kind", "payload", "source")
 
@@ -97,47 +97,14 @@ class JsonEvent(Event):
         return datetime.fromisoformat(self._created_at)
 
 
-class TextEvent(Event):
-    """One text message that arrived on a connection.
+class _Message(Event):
+    """One message of a session; `seq` counts the session's delivered messages from 1."""
 
-    `text` is the message as it came; `json()` parses it. `seq` counts the session's delivered
-    messages from 1.
-    """
+    __slots__ = ("_source", "seq")
 
-    __slots__ = ("_document", "_source", "seq", "text")
-
-    kind: ClassVar[str] = "websocket_text"
-
-    def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
+    def __init__(self, source: tuple[str, str, str, int, int], seq: int) -> None:
         self._source = source
         self.seq = seq
-        self.text = text
-
-    def json(self) -> Any:
-        """Return the message parsed as JSON; raises ValueError when it is not JSON."""
-        document = self.document()
-        return json.loads(self.text) if document is NOT_JSON else document
-
-    def document(self) -> Any:
-        """Return the message parsed as JSON, or `NOT_JSON`; it is parsed once."""
-        try:
-            return self._document
-        except AttributeError:
-            try:
-                self._document = json.loads(self.text)
-            except ValueError:
-                self._document = NOT_JSON
-            return self._document
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """The event's JSON: text, seq, connection and session."""
-        return {
-            "text": self.text,
-            "seq": self.seq,
-            "connection": self.connection,
-            "session": self.session,
-        }
 
     @property
     def source(self) -> str:
@@ -176,6 +143,49 @@ class TextEvent(Event):
     def id(self) -> str:
         """The event's id, unique for ever; the same on every attempt."""
         return f"{self._source[2]}.{self.seq}"
+
+
+class TextEvent(_Message):
+    """One text message that arrived on a connection.
+
+    `text` is the message as it came; `json()` parses it. `seq` counts the session's delivered
+    messages from 1.
+    """
+
+    __slots__ = ("_document", "text")
+
+    kind: ClassVar[str] = "websocket_text"
+
+    def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
+        self._source = source
+        self.seq = seq
+        self.text = text
+
+    def json(self) -> Any:
+        """Return the message parsed as JSON; raises ValueError when it is not JSON."""
+        document = self.document()
+        return json.loads(self.text) if document is NOT_JSON else document
+
+    def document(self) -> Any:
+        """Return the message parsed as JSON, or `NOT_JSON`; it is parsed once."""
+        try:
+            return self._document
+        except AttributeError:
+            try:
+                self._document = json.loads(self.text)
+            except ValueError:
+                self._document = NOT_JSON
+            return self._document
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The event's JSON: text, seq, connection and session."""
+        return {
+            "text": self.text,
+            "seq": self.seq,
+            "connection": self.connection,
+            "session": self.session,
+        }
 
     def __repr__(self) -> str:
         """Return a short description for logs."""
@@ -249,15 +259,33 @@ class GapEvent(JsonEvent):
         return _int_or_none(self.payload.get("count"))
 
 
-class BinaryEvent(JsonEvent):
-    """One binary message, on a connection whose manifest entry asks for `binary`."""
+class BinaryEvent(_Message):
+    """One binary message, on a connection whose manifest entry asks for `binary`.
 
-    __slots__ = ()
+    `data` is the message; `seq` counts the session's delivered messages from 1.
+    """
+
+    __slots__ = ("data",)
+
+    kind: ClassVar[str] = "websocket_binary"
+
+    def __init__(self, source: tuple[str, str, str, int, int], seq: int, data: bytes) -> None:
+        super().__init__(source, seq)
+        self.data = data
 
     @property
-    def data(self) -> bytes:
-        """The message."""
-        return base64.b64decode(self.payload["data"])
+    def payload(self) -> dict[str, Any]:
+        """The event's JSON: data in base64, seq, connection and session."""
+        return {
+            "data": base64.b64encode(self.data).decode("ascii"),
+            "seq": self.seq,
+            "connection": self.connection,
+            "session": self.session,
+        }
+
+    def __repr__(self) -> str:
+        """Return a short description for logs."""
+        return f"<BinaryEvent {self.connection} {self.seq}: {len(self.data)} bytes>"
 
 
 class StartedEvent(JsonEvent):
@@ -483,7 +511,6 @@ KINDS: "dict[str, type[JsonEvent]]" = {
     "websocket_open": OpenEvent,
     "websocket_close": CloseEvent,
     "websocket_gap": GapEvent,
-    "websocket_binary": BinaryEvent,
     "websocket_error": ErrorEvent,
     "websocket_send_failed": SendFailedEvent,
     "command_denied": DeniedEvent,
@@ -497,6 +524,8 @@ KINDS: "dict[str, type[JsonEvent]]" = {
 def event_from_json(value: dict[str, Any]) -> Event:
     """Return the event in its public JSON shape as an object of its kind's class."""
     kind = value["kind"]
+    if kind == "websocket_binary":
+        return _binary(value)
     return KINDS.get(kind, JsonEvent)(
         kind,
         value["payload"],
@@ -506,6 +535,20 @@ def event_from_json(value: dict[str, Any]) -> Event:
         attempt=value["attempt"],
         id=value["correlation_id"],
     )
+
+
+def _binary(value: dict[str, Any]) -> BinaryEvent:
+    """Return a binary message that came as JSON, as one of a disk ingress does."""
+    payload = value["payload"]
+    created = datetime.fromisoformat(value["created_at"])
+    source = (
+        value["ingress_name"],
+        payload["connection"],
+        payload["session"],
+        (created - _EPOCH) // timedelta(milliseconds=1),
+        value["attempt"],
+    )
+    return BinaryEvent(source, payload["seq"], base64.b64decode(payload["data"]))
 
 
 def _str_or_none(value: Any) -> str | None:

@@ -3,8 +3,11 @@
 COMMANDS_PER_EVENT = 64
 """Output commands in one answer."""
 
-COMMAND_PAYLOAD_BYTES = 1024 * 1024
-"""Text or data of one command, in UTF-8 bytes; a connection's own bound may be smaller."""
+MESSAGE_BYTES = 16 * 1024 * 1024
+"""Text or data of one message, in UTF-8 bytes: the most that a target may allow."""
+
+DOCUMENT_BYTES = 1024 * 1024
+"""A message given as a JSON document, or any other text of a command, in UTF-8 bytes."""
 
 ID_BYTES = 128
 """A command id or connection name, in UTF-8 bytes."""

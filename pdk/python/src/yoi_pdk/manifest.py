@@ -173,7 +173,7 @@ class ManifestRules:
             size = len(json.dumps(command.json).encode())
         if size > bound:
             raise HostError(
-                "connection.too_large",
+                "connection.too_big",
                 f"the message has {size} bytes; its target allows {bound}",
                 f"max_message_bytes = {size}",
             )

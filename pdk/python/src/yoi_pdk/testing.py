@@ -13,7 +13,6 @@ manifest does not ask for is a HostError, configuration gets its defaults and is
 and a tool's input to its own. What the operator grants is the operator's decision.
 """
 
-import base64
 import importlib
 import json
 import sys
@@ -120,10 +119,17 @@ def gap_event(
     return _made(GapEvent, "websocket_gap", payload, **about)
 
 
-def binary_event(data: bytes, *, seq: int = 1, **about: Any) -> BinaryEvent:
+def binary_event(
+    data: bytes,
+    *,
+    connection: str = "gateway",
+    ingress: str = "events",
+    session: str = "session-1",
+    seq: int = 1,
+    attempt: int = 1,
+) -> BinaryEvent:
     """Return a binary message as the host would deliver it."""
-    payload = {"seq": seq, "data": base64.b64encode(data).decode("ascii")}
-    return _made(BinaryEvent, "websocket_binary", payload, **about)
+    return BinaryEvent((ingress, connection, session, _NOON_MS, attempt), seq, data)
 
 
 def error_event(
