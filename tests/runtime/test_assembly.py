@@ -192,9 +192,7 @@ def test_whatever_check_accepts_makes_a_service(connection):
 class Loads:
     """Notes how much memory a guest is loaded with."""
 
-    def load_python(
-        self, files, entry, calls, *, libraries, name, memory_bytes, message_bytes
-    ):
+    def load_python(self, files, entry, calls, *, libraries, name, memory_bytes, message_bytes):
         self.memory_bytes = memory_bytes
 
 
