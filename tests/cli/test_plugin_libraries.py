@@ -53,6 +53,10 @@ def test_the_life_of_a_library_from_add_to_remove(yoi, workspace, wheels):
     assert [one["version"] for one in answer["added"]] == ["1.1"]
     assert [one["name"] for one in answer["removed"]] == ["greet", "word"]
 
+    ran = yoi("plugin", "enable", "./relay", "--grant-requested", "--yes", "-c", "channel=x")
+    assert "+ greet 1.1 (MIT)" in ran.out
+    assert "- word 3.1 (BSD)" in ran.out
+
     assert yoi("plugin", "remove", "greet", "-d", "relay", *options).status == 0
     assert "no libraries" in yoi("plugin", "libraries", "-d", "relay").out
     assert sorted(path.name for path in (workspace / "relay").iterdir()) == [

@@ -92,6 +92,7 @@ def test_remove_takes_out_what_nothing_else_needs(wheels, plugin, added, index):
     added("greet", "shout")
     folder = LibraryFolder(plugin)
     change = folder.remove(index(), ["greet"])
+    assert (change.still_needed(["greet"]), change.still_needed(["word"])) == ([], ["word"])
     assert labels(change.after) == ["shout 1.0 (MIT)", "word 1.0 (MIT)"]
     folder.apply(change)
     folder = LibraryFolder(plugin)
@@ -125,6 +126,13 @@ def test_what_is_for_a_machine_or_would_be_run_is_left_out(wheels, plugin, added
     paths = set(read_package(plugin).library_files())
     assert paths == {"greet.py", "greet-1.0.dist-info/METADATA"}
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_an_extra_asks_for_is_heard(wheels, added):
+    wheel(wheels, "greet", requires=['word<2; extra == "loud"'], headers=["Provides-Extra: loud"])
+    wheel(wheels, "word", "1.0")
+    wheel(wheels, "word", "2.0")
+    assert labels(added("greet[loud]").after) == ["greet 1.0 (unknown)", "word 1.0 (MIT)"]
 
 
 def test_two_that_need_each_other_are_resolved(wheels, added):

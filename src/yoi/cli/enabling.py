@@ -293,6 +293,16 @@ def _refuse_unsound(proposal: Proposal) -> None:
         )
 
 
+def _approved(before: "EnabledEntry", workspace: Path) -> "Package | None":
+    """Return the package as it was approved, where the store still has it."""
+    from yoi.packages import inventory
+
+    for package in inventory(workspace).packages:
+        if (package.reference, package.digest) == (before.reference, before.digest):
+            return package
+    return None
+
+
 def _review_of(proposal: Proposal) -> Any:
     from yoi.permissions import review
 
@@ -327,6 +337,9 @@ def _review(proposal: Proposal, workspace: Path) -> "RenderableType":
                     )
                 )
             )
+        approved = _approved(before, workspace)
+        if approved is not None:
+            parts += plugin_view.library_changes(approved.library_list, package.library_list)
         parts.append(
             plugin_view.difference_block(difference(before.granted, proposal.entry.granted))
         )

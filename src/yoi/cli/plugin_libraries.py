@@ -65,7 +65,10 @@ def remove(
         output, folder, find_links, index_url, lambda plugin, index: plugin.remove(index, names)
     )
     plugin.apply(change)
-    _answer(output, folder, change, "removed")
+    stay = change.still_needed(names)
+    if stay:
+        output.note(f"{', '.join(stay)} stays: another library needs it", "yellow")
+    _answer(output, folder, change, "unchanged" if change.nothing else "removed")
 
 
 def update(

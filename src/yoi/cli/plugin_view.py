@@ -19,6 +19,7 @@ from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, revie
 
 if TYPE_CHECKING:
     from yoi.packages import Created, Difference, Finding, PackResult
+    from yoi.packages.libraries import Library
 
 _STATUS = {
     "active": "green",
@@ -116,6 +117,18 @@ def difference_block(changed: "Difference") -> RenderableType:
             for row in review(which, PermissionSet()).rows
         ]
     return lines(parts)
+
+
+def library_changes(
+    before: "Sequence[Library]", after: "Sequence[Library]"
+) -> list[RenderableType]:
+    """Return one line for each library that is new, gone, or another version or file."""
+    rows = [(f"  + {one.label}", "green") for one in after if one not in before]
+    rows += [(f"  - {one.label}", "yellow") for one in before if one not in after]
+    found: list[RenderableType] = [shown(words, style=style) for words, style in rows]
+    return (
+        [shown("Libraries changed since the last approval", style="bold"), *found] if rows else []
+    )
 
 
 def config_block(config: Mapping[str, Any]) -> RenderableType:

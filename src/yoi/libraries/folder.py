@@ -48,6 +48,11 @@ class Change:
         """Return the libraries that are gone, or had another version or file."""
         return tuple(one for one in self.before if one not in self.after)
 
+    def still_needed(self, names: Sequence[str]) -> list[str]:
+        """Return which of `names` are there afterwards all the same."""
+        asked = {canonical(requirement(one).name) for one in names}
+        return [one.name for one in self.after if one.name in asked]
+
     @property
     def nothing(self) -> bool:
         """Return whether the libraries stay as they are."""

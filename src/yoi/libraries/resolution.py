@@ -12,6 +12,7 @@ from yoi.packages.libraries import Library, canonical
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     from yoi.libraries.unpacked import Unpacked
 
@@ -112,20 +113,14 @@ def check_newest(
     needs what cannot be had. Raises PackageError (`package.library_older`).
     """
     held = {(one.name, one.version) for one in kept}
-    wanted: dict[str, list[str]] = {}
-    exact = set()
-    for text in (*requested, *(row for one in found.values() for row in one.requires)):
-        one = parse_requirement(text)
-        name = canonical(one.name)
-        if one.marker is not None and not _applies(str(one.marker)):
-            continue
-        wanted.setdefault(name, []).append(str(one.specifier))
-        if any(part.operator in ("==", "===") for part in one.specifier):
-            exact.add(name)
+    wanted = _wanted(requested, found)
     for wheel in wheels:
-        if wheel.name in exact or (wheel.name, wheel.version) in held:
+        parts = [part for specifier in wanted.get(wheel.name, []) for part in specifier]
+        if any(part.operator in ("==", "===") for part in parts):
             continue
-        rules = [f">{wheel.version}", *(rule for rule in wanted.get(wheel.name, []) if rule)]
+        if (wheel.name, wheel.version) in held:
+            continue
+        rules = [f">{wheel.version}", *map(str, parts)]
         why = index.unusable_newer(f"{wheel.name}{','.join(rules)}")
         if why is not None:
             raise PackageError(
@@ -136,9 +131,30 @@ def check_newest(
             )
 
 
-def _applies(marker: str) -> bool:
-    # An extra that was asked for is part of the resolution; none is set here.
-    return Marker(marker).evaluate({**GUEST, "extra": ""})
+def _wanted(
+    requested: Sequence[str], found: "dict[str, Unpacked]"
+) -> "dict[str, list[SpecifierSet]]":
+    """Return the versions that the author and the distributions themselves allow, by name."""
+    extras: dict[str, set[str]] = {}
+    while True:
+        known = {name: frozenset(some) for name, some in extras.items()}
+        wanted: dict[str, list[SpecifierSet]] = {}
+        rows = [("", parse_requirement(text)) for text in requested]
+        rows += [
+            (name, parse_requirement(row)) for name, one in found.items() for row in one.requires
+        ]
+        for owner, row in rows:
+            asked = ["", *known.get(owner, ())]
+            if row.marker is None or any(_applies(str(row.marker), extra) for extra in asked):
+                name = canonical(row.name)
+                wanted.setdefault(name, []).append(row.specifier)
+                extras.setdefault(name, set()).update(map(canonical, row.extras))
+        if known == {name: frozenset(some) for name, some in extras.items()}:
+            return wanted
+
+
+def _applies(marker: str, extra: str = "") -> bool:
+    return Marker(marker).evaluate({**GUEST, "extra": extra})
 
 
 def _pure(candidate: Candidate) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from yoi.errors import ManifestError
 from yoi.limits import LIMITS
 from yoi.packages.archive import read_archive
 from yoi.packages.bounds import LIBRARIES
+from yoi.packages.declarations import PythonRuntime
 from yoi.packages.digest import package_digest
 from yoi.packages.folder import LeftOut, io_error, read_folder, read_open_file
 from yoi.packages.libraries import (
@@ -92,7 +93,8 @@ def read_package(path: Path, source: str = "dir") -> Package:
         )
     manifest = Manifest.parse(toml)
     manifest.check_files(files)
-    libraries = read_libraries(files)
+    python = isinstance(manifest.runtime, PythonRuntime)
+    libraries = read_libraries(files) if python else None
     return Package(source, path, manifest, package_digest(files), files, left_out, libraries)
 
 
