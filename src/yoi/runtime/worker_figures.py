@@ -125,7 +125,11 @@ def _of_runs(rows: "list[tuple[str, _Followed, WorkerStatus]]") -> Iterator[Metr
     tokens = CounterMetricFamily(
         "yoi_worker_tokens", "tokens, as providers count them", labels=["worker", "direction"]
     )
+    today = GaugeMetricFamily(
+        "yoi_worker_tokens_today", "tokens of this day (UTC)", labels=["worker"]
+    )
     for name, one, status in rows:
+        today.add_metric([name], status.tokens_today)
         for result in _RESULTS:
             runs.add_metric([name, result], one.runs[result])
         for level in _LEVELS:
@@ -135,4 +139,4 @@ def _of_runs(rows: "list[tuple[str, _Followed, WorkerStatus]]") -> Iterator[Metr
         calls.add_metric([name], status.llm_calls)
         tokens.add_metric([name, "in"], status.input_tokens)
         tokens.add_metric([name, "out"], status.output_tokens)
-    yield from (runs, alerts, errors, retries, calls, tokens)
+    yield from (runs, alerts, errors, retries, calls, tokens, today)

@@ -18,6 +18,7 @@ from yoi.workers import items as it
 from yoi.workers import steps
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import announcement
+from yoi.workers.budget import DAY_MS, NO_BUDGET, Budget, next_day_ms
 from yoi.workers.bus import Bus
 from yoi.workers.context import ModelInput, model_input, outside_sources
 from yoi.workers.engine import Answer, Engine
@@ -51,6 +52,7 @@ class WorkerSetup:
     """Tokens that the model takes, where the operator said so."""
     compact_at: int = 80
     """Percent of `window` at which the history is summed up."""
+    budget: Budget = NO_BUDGET
     compact_keep: int = 4
     """The newest messages, which a summary that the worker makes by itself leaves as they are."""
     agains: int = LIMITS.run_agains
@@ -86,6 +88,7 @@ class Driver:
         self._stopping = False
         self.generation = 0
         self._until_ms: int | None = None
+        self._told_day = -1
         self._rescue = Rescuer(self)
 
     @property
@@ -247,6 +250,12 @@ class Driver:
                 self._until_ms = step.until_ms
                 self._phase.rest(self.transcript.run, paused=step.paused)
                 return False
+            over = self.over_budget
+            if over is not None and isinstance(
+                step, steps.BeginRun | steps.AskModel | steps.Summarise
+            ):
+                self._wait_for_budget(over)
+                return False
             self._phase.go_on(self.transcript.run)
             shorter = self._rescue.before(step)
             if shorter is not None:
@@ -262,6 +271,20 @@ class Driver:
         elif request is not None:
             await self._summarise(request)
         return True
+
+    @property
+    def over_budget(self) -> str | None:
+        """Return in words which bound of the day is reached, if one is."""
+        return self.setup.budget.exhausted(self.transcript.spent, self._now())
+
+    def _wait_for_budget(self, over: str) -> None:
+        """Rest until the next day; what waits goes on waiting."""
+        now = self._now()
+        self._until_ms = next_day_ms(now)
+        if self._told_day != now // DAY_MS:
+            self._told_day = now // DAY_MS
+            self.alerts.add("error", "budget", f"{over}; the worker goes on tomorrow (UTC)")
+        self._phase.rest(self.transcript.run, paused=True)
 
     async def _record(self, step: steps.Step) -> None:
         """Commit what `step` says before anything is done about it."""

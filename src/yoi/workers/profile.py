@@ -1,7 +1,9 @@
 """A worker's profile: what the operator writes under `[[workers]]` in yoi.toml, read strictly."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from yoi.errors import WorkerError
@@ -14,6 +16,7 @@ from yoi.toml import (
     Faults,
     Flag,
     Key,
+    Nested,
     Parsed,
     Row,
     Rows,
@@ -23,6 +26,7 @@ from yoi.toml import (
     Whole,
     joined,
 )
+from yoi.workers.budget import NO_BUDGET, Budget, Price
 from yoi.workers.tools import ToolChoice
 
 SCRIPTED = "scripted"
@@ -73,6 +77,7 @@ class WorkerProfile:
     window: int | None = None
     compact_at: int = 80
     compact_keep: int = 4
+    budget: Budget = NO_BUDGET
 
     @classmethod
     def parse(cls, value: Any, at: str = "workers") -> "WorkerProfile":
@@ -116,6 +121,8 @@ def _profile(row: Row) -> WorkerProfile:
         row.fault(
             "value", "script", f'belongs to model = "{SCRIPTED}", which needs one; others none'
         )
+    if row["money_per_day"] is not None and row["price"] is None:
+        row.fault("missing", "price", "is required: a budget in money needs the model's price")
     names = [tool.name for tool in row["tools"]]
     if len(set(names)) != len(names):
         row.fault("duplicate", "tools", "two tools have the same name")
@@ -137,9 +144,25 @@ def _profile(row: Row) -> WorkerProfile:
         window=row["window"],
         compact_at=row["compact_at"],
         compact_keep=row["compact_keep"],
+        budget=Budget(row["tokens_per_day"], row["money_per_day"], row["price"]),
     )
 
 
+def _amount(text: str) -> Decimal:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ValueError('must be an amount of money as text, such as "2.50"')
+    return Decimal(text)
+
+
+_AMOUNT = Parsed(Text(), _amount, 'amount, as text: `"2.50"`')
+PRICE = TableSpec(
+    (
+        Key("input", _AMOUNT, "a million tokens that the model reads", required=True),
+        Key("output", _AMOUNT, "a million tokens that it writes", required=True),
+    ),
+    lambda row: Price(row["input"], row["output"]),
+    about="What the model costs, in the currency of `money_per_day`.",
+)
 TOOL = TableSpec(
     (
         Key("plugin", SafeId(), "the instance's name", required=True),
@@ -256,6 +279,19 @@ WORKER = TableSpec(
             "the newest messages that such a summary leaves as they are",
             default=4,
         ),
+        Key(
+            "tokens_per_day",
+            Whole(1, 10**12),
+            "tokens of one day (UTC); then the worker waits for the next",
+            default_words="no bound",
+        ),
+        Key(
+            "money_per_day",
+            _AMOUNT,
+            "as `tokens_per_day`, in money; needs `price`",
+            default_words="no bound",
+        ),
+        Key("price", Nested(PRICE), "see `[workers.price]`"),
         Key(
             "approval_deadline_s",
             Whole(1, 30 * 86_400),

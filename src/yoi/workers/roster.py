@@ -158,6 +158,7 @@ class Roster:
                 clock=around.clock,
                 limits=around.limits,
                 approval_deadline_ms=None if deadline_s is None else deadline_s * 1000,
+                budget=profile.budget,
                 window=profile.window,
                 compact_at=profile.compact_at,
                 compact_keep=profile.compact_keep,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.workers import items as it
+from yoi.workers.budget import Spent
 from yoi.workers.context import conversation
 from yoi.workers.grants import Grant, canonical
 from yoi.workers.items import AnyItem, Stored
@@ -70,6 +71,8 @@ class Transcript:
         """Runs in a row that ended for a passing reason."""
         self.context_tokens = 0
         """What the provider counted for the newest request since the last compaction."""
+        self.spent = Spent()
+        """What the newest day has cost."""
         self.llm_calls = 0
         self.input_tokens = 0
         self.output_tokens = 0
@@ -170,6 +173,7 @@ class Transcript:
             case it.Usage():
                 self.context_tokens = item.input_tokens + item.output_tokens
                 self.llm_calls = max(self.llm_calls, item.llm_call)
+                self.spent.add(item.at_ms, item.input_tokens, item.output_tokens)
                 self.input_tokens += item.input_tokens
                 self.output_tokens += item.output_tokens
             case _:

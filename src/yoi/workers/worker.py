@@ -44,6 +44,9 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     """Places of texts that are not sent any more."""
     summary_at: int | None = None
     """Where the summary stands that replaces older messages."""
+    tokens_today: int = 0
+    money_today: str | None = None
+    """What this day (UTC) has cost so far, where the operator gave a price."""
     grants: list[Grant] = []
     """What people granted with their approvals and is in force."""
     outside: bool = False
@@ -62,6 +65,7 @@ class Worker:
         self.bus = Bus()
         self.alerts = Alerts(self.bus, setup.clock, setup.limits)
         self._limits = setup.limits
+        self._budget = setup.budget
         self._clock = setup.clock
         self._driver = Driver(setup, self.bus, self.alerts)
         self._history = self._driver.history
@@ -294,14 +298,16 @@ class Worker:
     def status(self) -> WorkerStatus:
         """Return the worker's state and counters."""
         transcript = self._driver.transcript
-        run = transcript.run
+        run, now = transcript.run, self._clock.wall_ms()
         return WorkerStatus(
             name=self.name,
             status=str(self.phase),
             engine=self.engine_name,
             waiting=len(transcript.waiting),
             approvals=[approval_data(parked.call) for parked in transcript.parked],
-            paused_by="fault" if self._driver.fault is not None else transcript.paused_by,
+            paused_by="fault"
+            if self._driver.fault is not None
+            else transcript.paused_by or self._driver.over_budget,
             run=None if run is None else run.kind,
             turn=0 if run is None else run.turns,
             items=transcript.head,
@@ -313,10 +319,12 @@ class Worker:
             last_error=self._driver.last_error,
             set_aside=sorted(transcript.aside),
             summary_at=transcript.summary_at,
+            tokens_today=sum(transcript.spent.today(now)),
+            money_today=self._budget.money_today(transcript.spent, now),
             grants=[
                 grant
                 for grant in transcript.grants.values()
-                if grant.until_ms is None or self._clock.wall_ms() < grant.until_ms
+                if grant.until_ms is None or now < grant.until_ms
             ],
             outside=transcript.outside,
             again_at_ms=transcript.again_at_ms,
