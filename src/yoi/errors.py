@@ -439,6 +439,7 @@ CODES: dict[str, str] = {
     "token.file": "the tokens' file could not be read or written, or is not private",
     # worker
     "worker.unknown": "no such worker",
+    "worker.failed": "the worker is configured and cannot run",
     "worker.watch": "no such follower, or too many of them",
     "worker.duplicate": "two workers, or two tools of one worker, with the same name",
     "worker.profile": "a worker's profile cannot be used as written",

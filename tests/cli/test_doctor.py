@@ -136,3 +136,28 @@ def test_settings_of_this_machine_that_cannot_be_used(tmp_path, monkeypatch):
     (tmp_path / "host.toml").chmod(0o666)
     (finding,) = doctor_checks.machine(Place(tmp_path))
     assert finding.fix.startswith("chmod go-w ")
+
+
+def test_a_worker_whose_table_is_faulty_is_named_with_its_line(place):
+    """U3: it must not vanish."""
+    toml = place.folder / "yoi.toml"
+    toml.write_text('[[workers]]\nname = "a"\nmodel = "openai:m"\ncolour = "red"\n')
+    fault, fine = doctor_checks.workers(place)
+    assert (fault.level, fine.level) == ("fail", "ok")
+    assert fault.message.startswith("a: line 4 of yoi.toml: workers[0].colour")
+    assert "yoi trust" in fault.fix
+
+
+def test_a_secret_that_is_granted_and_not_there_is_named_with_the_command(place):
+    """U23."""
+    (none,) = doctor_checks.granted_secrets(place)
+    assert none.level == "ok"
+    which = f'id = "project:chat"\nversion = "0.1.0"\ndigest = "sha256:{"0" * 64}"\n'
+    (place.folder / "yoi.toml").write_text(
+        f"[[plugins.enabled]]\n{which}[plugins.enabled.grants]\n{which}"
+        "[[plugins.enabled.grants.secrets]]\n"
+        'name = "bot"\nconnection = "gateway"\nat = ["/token"]\nsecret = "chat-bot"\n'
+    )
+    trust_workspace(place.workspace)
+    (missing,) = doctor_checks.granted_secrets(place)
+    assert (missing.level, missing.fix) == ("warn", "yoi secret set chat-bot")

@@ -10,8 +10,10 @@ from tests.control.served import served
 from tests.workers.test_roster import NoSecrets, note, profile
 from tests.workers.test_tools import Plugins
 
+from yoi.errors import WorkerError
 from yoi.journal.memory import MemoryJournal
 from yoi.testing import ManualClock
+from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.roster import Roster, Surroundings
@@ -25,7 +27,7 @@ SCRIPT = [
 
 
 @contextmanager
-def host(workspace, *profiles, during=None):
+def host(workspace, *profiles, during=None, faulty=()):
     """Run the workers of `profiles` in a host's thread; `during(roster)` runs on its loop."""
     ready, ends = threading.Event(), []
 
@@ -40,7 +42,7 @@ def host(workspace, *profiles, during=None):
                 clock=clock,
             )
         )
-        await roster.apply(profiles)
+        await roster.apply(profiles, faulty)
         async with served(workspace, WorkerOperations(roster, clock).methods):
             if during is not None:
                 await during(roster)
@@ -153,8 +155,54 @@ def test_history_follows_until_the_worker_stops(yoi, workspace):
     with host(workspace, profile(script=SCRIPT), during=notified):
         ran = yoi("worker", "history", "w", "--follow")
     assert ran.status == 0
-    assert "system_item" in ran.out
-    assert "from outside" in ran.out
+    assert "from chat: from outside" in ran.out
+
+
+def test_history_reads_like_a_conversation_and_says_who_approved(yoi, workspace):
+    tools = [{"plugin": "chat", "tool": "reply"}]
+    with host(workspace, profile(tools=tools, script=SCRIPT)):
+        yoi("worker", "send", "w", "please help")
+        while not json.loads(yoi("worker", "show", "w", "--json").out)["worker"]["approvals"]:
+            pass
+        yoi("worker", "approve", "w")
+        yoi("worker", "run", "w", "else")
+        told = yoi("worker", "history", "w").out.splitlines()
+    assert {line[:19] for line in told if line[0] != " "} == {"2026-01-01 00:00:00"}
+    assert [line[21:] for line in told] == [
+        "you: please help",
+        "is now scripted, with reply",
+        "says: on it",
+        'calls: reply {"text":"coming"}',
+        "reply waits for a person",
+        "operator approved reply",
+        'reply returned: {"sent":"coming"}',
+        "says: done",
+        "run finished",
+        "you: else",
+        "says:",
+        "two",
+        "lines",
+        "run finished",
+    ]
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_worker_that_cannot_run_is_listed_with_line_key_and_command(
+    columns, yoi, workspace, golden, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    error = WorkerError("worker.profile", "workers[1].modle is not a key", at="workers[1].modle")
+    faulty = FailedWorker("broken", error, line=12, at="2026-01-01T00:00:00.000Z")
+    with host(workspace, profile("a", script=SCRIPT), faulty=[faulty]):
+        shown = yoi("worker", "list").out + "--\n" + yoi("worker", "show", "broken").out
+        listed = json.loads(yoi("worker", "list", "--json").out)["workers"]
+        refused = yoi("worker", "send", "broken", "hello")
+    golden(f"worker-failed-{columns}.txt", shown)
+    assert [(one["name"], one["status"]) for one in listed] == [("a", "idle"), ("broken", "failed")]
+    assert listed[1]["fault"]["line"] == 12
+    assert refused.status == 1
+    assert "[worker.failed]" in refused.err
+    assert "yoi trust" in refused.err
 
 
 def test_without_workers_it_says_how_to_have_one(yoi, workspace):

@@ -109,8 +109,8 @@ async def test_what_goes_wrong_is_counted():
 async def test_a_worker_is_counted_with_how_long_a_person_is_waited_for():
     script = answers([Say("let me"), CallTool("echo", '{"text":"hi"}')], [Say("done")])
     async with World(script, [tool(approval="ask")]) as world:
-        figures = WorkerFigures(world.clock, failed=lambda: 2)
-        figures.follow([world.worker])
+        figures = WorkerFigures(world.clock)
+        figures.follow([world.worker], failed=2)
         everything = RuntimeFigures(Services(), figures, AlertBook())
         await world.worker.send("go")
         await world.until(ev.ApprovalRequest)

@@ -180,5 +180,11 @@ def test_a_fault_of_one_row_is_told_by_its_place_in_the_file(world):
     world.write(OTHER + '[[workers]]\nname = "bad"\ncolour = "red"\n' + AGENT)
     assert world.after(0) == ["agent"]
     plan = world.restarted().read()
-    assert "worker:workers[1]" in [one.scope for one in plan.diagnostics]
+    assert "worker:bad" in [one.scope for one in plan.diagnostics]
+    (faulty,) = plan.faulty_workers
+    shown = faulty.fault
+    assert (faulty.name, shown.code, shown.key) == ("bad", "worker.profile", "workers[1].colour")
+    written = operator_file(world.folder).read_text().splitlines()
+    assert written[shown.line - 1] == 'colour = "red"'
+    assert str(shown.line) in shown.hint
     assert len(plan.pending) == 2

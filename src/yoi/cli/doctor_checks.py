@@ -144,6 +144,54 @@ def plugins(place: Place) -> list[Finding]:
     return findings
 
 
+def workers(place: Place) -> list[Finding]:
+    """Report [[workers]] tables that make no worker, each with its line."""
+    from yoi.decisions.file import read_file
+    from yoi.runtime.worker_profiles import workers_of
+    from yoi.runtime.workspace import faulty_workers
+
+    try:
+        file = read_file(place.workspace)
+        plan = workers_of(file.document)
+    except YoiError as exc:
+        return [_failed("workers", exc)]
+    findings = [
+        Finding(
+            "workers",
+            "fail",
+            f"{one.name}: line {one.line} of yoi.toml: {one.error.message}",
+            one.hint,
+        )
+        for one in faulty_workers(plan.faults, file.content, "")
+    ]
+    words = "1 worker is" if len(plan.profiles) == 1 else f"{len(plan.profiles)} workers are"
+    return [*findings, Finding("workers", "ok", f"{words} configured")]
+
+
+def granted_secrets(place: Place) -> list[Finding]:
+    """Report secrets that something enabled may use and the store does not have."""
+    from yoi.cli.pending import enablement
+    from yoi.cli.secrets_there import missing_secrets
+
+    try:
+        entries = enablement(place.workspace).entries
+        wanted = {name: one.name for one in entries for name in one.granted.secret_names}
+        missing = missing_secrets(place.workspace, wanted)
+    except YoiError as exc:
+        return [_failed("secrets", exc)]
+    if not missing:
+        return [Finding("secrets", "ok", f"{len(wanted)} of {len(wanted)} are in the store")]
+    return [
+        Finding(
+            "secrets",
+            "warn",
+            f"{wanted[name]} may use {name}, and the store has none of that name",
+            f"yoi secret set {name}",
+        )
+        for name in missing
+    ]
+
+
 def decisions(place: Place) -> list[Finding]:
     """Report what of yoi.toml waits for a decision, and a store of decisions that is not usable."""
     from yoi.cli.pending import pending
@@ -259,6 +307,8 @@ CHECKS: tuple[Callable[[Place], list[Finding]], ...] = (
     machine,
     workspace,
     plugins,
+    workers,
+    granted_secrets,
     decisions,
     control_socket,
     clock,

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -127,6 +127,7 @@ def enable(
     if copies is not None:
         output.note(f"copied to {_copy(copies, proposal, folder)}")
     host = reload_host(folder, [record(folder, proposal.entry)])
+    missing = _missing(folder, proposal.entry.granted.secret_names)
     output.show(
         {
             "reference": proposal.entry.reference,
@@ -136,10 +137,21 @@ def enable(
             "changed": proposal.changes,
             "review": _review_of(proposal).to_json(),
             "difference": _difference_json(proposal),
+            "missing_secrets": missing,
             "host": host,
         },
-        lambda: _done(f"enabled {instance}", host),
+        lambda: _done(f"enabled {instance}", host, missing),
     )
+
+
+def _missing(workspace: Path, names: Iterable[str]) -> list[str]:
+    """Return those of the granted secrets that the store lacks; none where it cannot be asked."""
+    from yoi.cli.secrets_there import missing_secrets
+
+    try:
+        return missing_secrets(workspace, names)
+    except YoiError:
+        return []
 
 
 def disable(
@@ -428,10 +440,14 @@ def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any]
     return f"{name} is {plugin}; {what}; its grants are dropped"
 
 
-def _done(words: str, host: dict[str, Any]) -> "RenderableType":
+def _done(words: str, host: dict[str, Any], missing: Sequence[str] = ()) -> "RenderableType":
     from yoi.cli.layout import lines
 
-    return lines([shown(words, style="bold green"), *host_lines(host)])
+    parts: list[RenderableType] = [shown(words, style="bold green")]
+    for name in missing:
+        parts.append(shown(f"  it lacks the secret {name}", style="yellow"))
+        parts.append(shown(f"  hint: yoi secret set {name}", style="cyan"))
+    return lines([*parts, *host_lines(host)])
 
 
 def host_lines(host: Mapping[str, Any]) -> "Sequence[RenderableType]":

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from yoi.cli.output import Output
 from yoi.cli.pending import mention_pending
 from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
+
+if TYPE_CHECKING:
+    from yoi.cli.worker_history import Conversation
 
 app = typer.Typer(help="See and steer the workers of the running host.", rich_markup_mode=None)
 
@@ -216,8 +219,8 @@ def history(
     workspace: Workspace = None,
     as_json: JsonLines = False,
 ) -> None:
-    """Print what is committed in a worker's history, oldest first."""
-    from yoi.cli import worker_view
+    """Print a worker's history as a conversation, oldest first; --json prints each item of it."""
+    from yoi.cli.worker_history import Conversation
     from yoi.cli.worker_stream import WorkerStream
 
     folder = workspace_folder(workspace)
@@ -225,19 +228,28 @@ def history(
     if as_sent:
         if follow or after:
             raise UsageError("usage.arguments", "--as-sent goes with neither --follow nor --after")
+        from yoi.cli import worker_view
+
         for message in _messages(folder, name):
             output.line(message, lambda m=message: worker_view.message(m))  # type: ignore[misc]
         return
+    told = Conversation()
     if not follow:
         for item in _items(folder, name, after):
-            output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]
+            _tell(output, told, item)
         return
     stream = WorkerStream(output, name)
     with contextlib.suppress(KeyboardInterrupt), _following(folder, name) as (_, events):
         for item in _items(folder, name, after):
-            output.line(item, lambda item=item: worker_view.item(item))  # type: ignore[misc]
+            _tell(output, told, item)
         for event in events:
             stream.hear(event)
+
+
+def _tell(output: Output, told: "Conversation", item: dict[str, Any]) -> None:
+    shape = told.item(item)
+    if output.as_json or shape is not None:
+        output.line(item, lambda: shape or "")
 
 
 def _items(folder: Path, name: str, after: int) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from yoi.cli.layout import lines, pairs, table
+from yoi.cli.layout import lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import shown
 from yoi.display import printable
 from yoi.errors import ControlError
@@ -17,7 +17,13 @@ from yoi.protocol.events import ApprovalRequestData
 from yoi.types import rfc3339
 from yoi.workers.worker import WorkerStatus
 
-_STYLES = {"running": "green", "idle": "", "paused": "yellow", "stopped": "red"}
+_STYLES = {
+    "running": "green",
+    "idle": "",
+    "paused": "yellow",
+    "stopped": "red",
+    "failed": "bold red",
+}
 
 
 def parse(answer: Any) -> WorkerStatus:
@@ -42,28 +48,59 @@ def overview(workers: Sequence[WorkerStatus]) -> RenderableType:
             Text("no workers: none is configured in this workspace"),
             Text("  hint: add [[workers]] to .yoi/yoi.toml", style="cyan"),
         )
-    made = table("name", "status", "model", "waiting", "approvals", "calls", "tokens in/out")
+    made = table("worker", "status", "model", ">waiting", ">approvals", ">calls", "tokens", "error")
     for worker in workers:
+        tokens = f"{worker.input_tokens} in, {worker.output_tokens} out"
         made.add_row(
-            shown(worker.name),
+            shown(worker.name, style="bold"),
             shown(worker.status, style=_STYLES.get(worker.status, "")),
             shown(worker.engine),
             str(worker.waiting),
             str(len(worker.approvals)),
             str(worker.llm_calls),
-            f"{worker.input_tokens}/{worker.output_tokens}",
+            tokens if worker.llm_calls else "",
+            shown(_why(worker), 1024),
         )
-    return made
+    notes = [note for worker in workers for note in _fault_lines(worker)]
+    return lines([made, *notes])
+
+
+def _why(worker: WorkerStatus) -> str:
+    if worker.fault is None:
+        when = f"{moment(worker.last_error_at)} " if worker.last_error_at else ""
+        return f"{when}{worker.last_error}" if worker.last_error else ""
+    where = f"yoi.toml, line {worker.fault.line}: " if worker.fault.line else ""
+    return f"{where}{worker.fault.message} [{worker.fault.code}]"
+
+
+def _fault_lines(worker: WorkerStatus) -> list[RenderableType]:
+    """Return what mends a worker that cannot run."""
+    if worker.fault is None or not worker.fault.hint:
+        return []
+    rows = worker.fault.hint.splitlines()
+    return [
+        whole(shown(("        " if at else "  hint: ") + row, 1024, "cyan"))
+        for at, row in enumerate(rows)
+    ]
 
 
 def details(worker: WorkerStatus) -> RenderableType:
     """Return everything about one worker."""
+    if worker.fault is not None:
+        why: list[tuple[str, Text]] = [
+            ("status", shown(worker.status, style=_STYLES["failed"])),
+            ("why", shown(_why(worker), 1024, "red")),
+        ]
+        if worker.fault.key:
+            why.append(("key", shown(worker.fault.key)))
+        head: list[RenderableType] = [Text(printable(worker.name), style="bold"), pairs(why)]
+        return lines([*head, *_fault_lines(worker)])
     rows: list[tuple[str, Text]] = [
         ("status", shown(worker.status, style=_STYLES.get(worker.status, ""))),
         ("model", shown(worker.engine)),
-        ("waiting inputs", Text(str(worker.waiting))),
-        ("history", Text(f"{worker.items} items")),
-        ("context", Text(f"{worker.context_items} items, {worker.context_bytes} bytes")),
+        ("waiting", Text(many(worker.waiting, "input"))),
+        ("history", Text(many(worker.items, "item"))),
+        ("context", Text(f"{many(worker.context_items, 'item')}, {size(worker.context_bytes)}")),
         ("model calls", Text(str(worker.llm_calls))),
         ("tokens", Text(f"{worker.input_tokens} in, {worker.output_tokens} out")),
     ]
@@ -87,11 +124,18 @@ def details(worker: WorkerStatus) -> RenderableType:
     if worker.again_at_ms is not None:
         rows.append(("tried again", shown(_moment(worker.again_at_ms), 64)))
     if worker.last_error is not None:
-        rows.append(("last error", shown(worker.last_error, 1024, "red")))
+        rows.append(("error", shown(_why(worker), 1024, "red")))
     parts: list[RenderableType] = [Text(printable(worker.name), style="bold"), pairs(rows)]
     parts += [approval(worker.name, call) for call in worker.approvals]
-    parts += [shown(f"{a.level}: {a.source}: {a.message}", 1024) for a in worker.alerts]
+    parts += [
+        shown(f"{_wall(a.timestamp_ms)} {a.level}: {a.source}: {a.message}", 1024)
+        for a in worker.alerts
+    ]
     return lines(parts)
+
+
+def _wall(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def approval(name: str, call: ApprovalRequestData) -> RenderableType:
@@ -153,10 +197,3 @@ def message(entry: Mapping[str, Any]) -> RenderableType:
     """Return one message of what a model is asked on one line."""
     rest = {key: value for key, value in entry.items() if key != "role"}
     return shown(f"{entry.get('role', '?'):>9} {json.dumps(rest, ensure_ascii=False)}", 4096)
-
-
-def item(entry: Mapping[str, Any]) -> RenderableType:
-    """Return one committed item on one line."""
-    rest = {key: value for key, value in entry.items() if key not in ("seq", "type", "at_ms")}
-    body = json.dumps(rest, ensure_ascii=False) if rest else ""
-    return shown(f"{entry.get('seq', '?'):>6} {entry.get('type', '?')} {body}", 4096)

@@ -63,7 +63,7 @@ class PlanApplier:
             for service in runtime.services:
                 service.secrets_changed(changed)
         # After the services: a worker that goes on with a run finds its tools.
-        await runtime.workers.apply(plan.workers)
+        await runtime.workers.apply(plan.workers, plan.faulty_workers)
         runtime.observing.settled = True
         return applied
 

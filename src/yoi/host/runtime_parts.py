@@ -36,6 +36,7 @@ from yoi.serving.host_settings import HostSettings
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.types import Clock
+from yoi.workers.failed import FailedWorker
 from yoi.workers.worker import Worker
 
 T = TypeVar("T")
@@ -94,13 +95,15 @@ async def open_parts(
     )
     services, secrets = Services(), WorkspaceSecrets(workspace, decisions)
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
-    observing = Observing(keys, services.statuses, clock, limits, services.ask_status)
-    await opened.enter("the observed streams", _sampled(observing))
     worker_figures = WorkerFigures(clock)
+    observing = Observing(
+        keys, services.statuses, clock, limits, services.ask_status, worker_figures.approval_since
+    )
+    await opened.enter("the observed streams", _sampled(observing))
 
-    def follow(running: Sequence[Worker]) -> None:
-        observing.follow_workers(running)
-        worker_figures.follow(running)
+    def follow(running: Sequence[Worker], failed: Sequence[FailedWorker]) -> None:
+        observing.follow_workers(running, failed)
+        worker_figures.follow(running, len(failed))
 
     workers = WorkerManager(journal, services, secrets, listen, clock, limits, follow)
     context = HostContext(

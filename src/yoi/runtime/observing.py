@@ -31,8 +31,9 @@ from yoi.protocol.service_events import (
 )
 from yoi.protocol.status import ServiceStatus
 from yoi.serving.hub import Hub
-from yoi.types import Clock
-from yoi.workers.worker import Worker
+from yoi.types import Clock, rfc3339_ms
+from yoi.workers.failed import FailedWorker
+from yoi.workers.worker import Worker, WorkerStatus, failed_status
 
 _RESYNC = "upstream_resync"
 _log = structlog.get_logger("yoi.runtime")
@@ -134,6 +135,7 @@ class Observing:
 
     `statuses` returns the status of every service there is now, by name; `ask` has a plugin say
     again what it says of itself, and does nothing while it is busy.
+    `approval_since` returns since when (Unix ms) a worker has waited for a person.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Observing:
         clock: Clock,
         limits: Limits = LIMITS,
         ask: Callable[[str], Awaitable[None]] | None = None,
+        approval_since: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         self.hub = Hub(Hop.RUNTIME, keys, clock, limits)
         self.settled = False
@@ -151,6 +154,8 @@ class Observing:
         self._ask = ask
         self._clock = clock
         self._limits = limits
+        self._failed: list[WorkerStatus] = []
+        self._approval_since = approval_since
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._asked: dict[str, float] = {}
         self._workers: dict[str, WorkerTap] = {}
@@ -170,8 +175,14 @@ class Observing:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def follow_workers(self, workers: Iterable[Worker]) -> None:
-        """Show exactly `workers`: call it whenever which run has changed."""
+    def follow_workers(
+        self, workers: Iterable[Worker], failed: Iterable[FailedWorker] = ()
+    ) -> None:
+        """Show exactly `workers`: call it whenever which run has changed.
+
+        `failed` are listed; there is nothing of them to watch.
+        """
+        self._failed = [failed_status(one) for one in failed]
         wanted = {worker.name: worker for worker in workers}
         for name in [name for name in self._workers if name not in wanted]:
             self._workers.pop(name).detach()
@@ -216,7 +227,13 @@ class Observing:
         """Return what there is to watch, in the shape of `/v1/inventory`."""
         workers = [tap.worker for _, tap in sorted(self._workers.items()) if tap.worker is not None]
         return {
-            "workers": [_worker_row(worker) for worker in workers],
+            "workers": [
+                _worker_row(status, self._approval_since(status.name))
+                for status in sorted(
+                    [*(worker.status() for worker in workers), *self._failed],
+                    key=lambda status: status.name,
+                )
+            ],
             "services": [_service_row(status) for _, status in sorted(self._statuses().items())],
         }
 
@@ -295,15 +312,16 @@ def _encode_service(event: ServiceEvent | UnknownEvent) -> bytes:
     return msgspec.json.encode(event)
 
 
-def _worker_row(worker: Worker) -> dict[str, Any]:
-    status = worker.status()
+def _worker_row(status: WorkerStatus, approval_since: int | None) -> dict[str, Any]:
     return {
         "id": status.name,
         "status": status.status,
         "engine": status.engine,
         "waiting": status.waiting,
         "approvals": len(status.approvals),
+        "approval_since": None if approval_since is None else rfc3339_ms(approval_since),
         "last_error": status.last_error,
+        "last_error_at": status.last_error_at,
     }
 
 

@@ -1,7 +1,7 @@
 """What a runtime tells Prometheus of its workers: runs, tokens, errors, what waits for a person."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -54,15 +54,19 @@ class _Followed:
 
 
 class WorkerFigures:
-    """Follows the workers that run. `failed` returns how many are configured and cannot run."""
+    """Follows the workers that run."""
 
-    def __init__(self, clock: Clock, failed: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failed = failed
+        self._failed = 0
         self._followed: dict[str, _Followed] = {}
 
-    def follow(self, workers: Iterable[Worker]) -> None:
-        """Count exactly `workers`; one that is made anew counts from the start."""
+    def follow(self, workers: Iterable[Worker], failed: int = 0) -> None:
+        """Count exactly `workers`; one that is made anew counts from the start.
+
+        `failed` is how many are configured and cannot run.
+        """
+        self._failed = failed
         wanted = {worker.name: worker for worker in workers}
         for name, one in list(self._followed.items()):
             if wanted.get(name) is not one.worker:
@@ -89,7 +93,7 @@ class WorkerFigures:
         counts = dict.fromkeys(_STATES, 0)
         for status in statuses:
             counts[status.status] = counts.get(status.status, 0) + 1
-        counts["failed"] += self._failed()
+        counts["failed"] += self._failed
         family = GaugeMetricFamily("yoi_workers", "workers by state", labels=["state"])
         for state, count in counts.items():
             family.add_metric([state], count)

@@ -10,6 +10,7 @@ from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.services import Services
 from yoi.types import Clock, SecretSource, rfc3339
+from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.profile import WorkerProfile
@@ -48,6 +49,10 @@ class HostTools:
         return self._services[plugin].spec.injector.masker().text(text)
 
 
+def _unobserved(running: Sequence[Worker], failed: Sequence[FailedWorker]) -> None:
+    """Show nobody which workers there are."""
+
+
 class WorkerManager:
     """The workers of one host. `stop` before the services stop, so that no call is cut off.
 
@@ -62,7 +67,7 @@ class WorkerManager:
         listen: Callable[[Diagnostic], None],
         clock: Clock,
         limits: Limits,
-        observer: Callable[[Sequence[Worker]], None] = lambda _: None,
+        observer: Callable[[Sequence[Worker], Sequence[FailedWorker]], None] = _unobserved,
     ) -> None:
         tools = HostTools(services)
         self._listen = listen
@@ -99,14 +104,20 @@ class WorkerManager:
         """Return the worker called `name`, or raise WorkerError `worker.unknown`."""
         return self.roster.worker(name)
 
-    async def apply(self, profiles: Iterable[WorkerProfile]) -> None:
-        """Run exactly `profiles`; one that cannot run is a diagnostic and stops no other."""
+    async def apply(
+        self, profiles: Iterable[WorkerProfile], faulty: Iterable[FailedWorker] = ()
+    ) -> None:
+        """Run exactly `profiles`; one that cannot run is a diagnostic and stops no other.
+
+        `faulty` were diagnosed already; they are shown as failed.
+        """
         self._open.clear()
         try:
-            change = await self.roster.apply(profiles)
+            change = await self.roster.apply(profiles, faulty)
         finally:
-            self._observer(self.roster.workers)
+            self._observer(self.roster.workers, self.roster.failed)
             self._open.set()
+        hints = {one.name: one.hint for one in self.roster.failed}
         for name, reason in change.failed.items():
             self._listen(
                 diagnostic(
@@ -115,7 +126,7 @@ class WorkerManager:
                     f"worker:{name}",
                     f"worker {name} does not run: {reason}",
                     severity="error",
-                    hint="look at its [[workers]] table in .yoi/yoi.toml",
+                    hint=hints[name],
                 )
             )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from yoi.errors import EnablementError, WorkerError, YoiError
 from yoi.limits import LIMITS
-from yoi.toml import TomlFault, parse_toml
+from yoi.toml import TomlFault, is_safe_id, parse_toml
 from yoi.workers.profile import WorkerProfile
 
 
@@ -16,6 +16,8 @@ class WorkerFault:
 
     name: str
     error: YoiError
+    at: str
+    """The dotted path of the table, such as `workers[0]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,30 @@ def workers_of(document: Mapping[str, Any]) -> WorkerPlan:
         )
     profiles: dict[str, WorkerProfile] = {}
     faults: list[WorkerFault] = []
-    clashes: set[str] = set()
+    clashes: dict[str, str] = {}
     for index, row in enumerate(rows):
         at = f"workers[{index}]"
         try:
             profile = WorkerProfile.parse(row, at)
         except YoiError as exc:
-            faults.append(WorkerFault(at, exc))
+            faults.append(WorkerFault(_name_of(row, at), exc, at))
             continue
         if profile.name in profiles:
-            clashes.add(profile.name)
+            clashes[profile.name] = at
         profiles[profile.name] = profile
     for name in sorted(clashes):
         del profiles[name]
         faults.append(
-            WorkerFault(name, WorkerError("worker.duplicate", f"two workers are called {name}"))
+            WorkerFault(
+                name,
+                WorkerError("worker.duplicate", f"two workers are called {name}"),
+                clashes[name],
+            )
         )
     return WorkerPlan(tuple(profiles.values()), tuple(faults))
+
+
+def _name_of(row: Any, at: str) -> str:
+    """Return what the table calls itself where that is a name, else its place."""
+    name = row.get("name") if isinstance(row, Mapping) else None
+    return name if isinstance(name, str) and is_safe_id(name) else at

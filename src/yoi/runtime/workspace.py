@@ -15,8 +15,10 @@ from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.packages import Enablement, ResolvedPlugin, inventory, resolve
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
-from yoi.runtime.worker_profiles import workers_of
+from yoi.runtime.worker_profiles import WorkerFault, workers_of
+from yoi.toml.lines import line_of
 from yoi.types import Clock, rfc3339
+from yoi.workers.failed import FailedWorker
 from yoi.workers.profile import WorkerProfile
 
 __all__ = ["Plan", "WorkspacePlans", "operator_file", "read_plan"]
@@ -29,6 +31,7 @@ class Plan:
     plugins: tuple[ResolvedPlugin, ...]
     diagnostics: tuple[Diagnostic, ...]
     workers: tuple[WorkerProfile, ...] = ()
+    faulty_workers: tuple[FailedWorker, ...] = ()
     pending: tuple[Mapping[str, Any], ...] = ()
     """What waits for a decision, as `pending_rows`."""
 
@@ -162,19 +165,42 @@ def _plan(file: OperatorFile, found: InForce, at: str) -> Plan:
     workers = workers_of(document)
     faults = workers_of(file.document).faults or workers.faults
     problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
-    problems += [(f"worker:{one.name}", one.error) for one in faults]
+    faulty = faulty_workers(faults, file.content, at)
     return Plan(
         plugins=resolution.plugins,
         diagnostics=(
             *(_diagnosed(at, scope, error) for scope, error in problems),
+            *(_worker_fault(at, one) for one in faulty),
             *(
                 _diagnosed(at, _scope(one.entry), pending_error(one), "warning")
                 for one in found.pending
             ),
         ),
         workers=workers.profiles,
+        faulty_workers=faulty,
         pending=tuple(pending_rows(found.pending)),
     )
+
+
+def faulty_workers(
+    faults: Iterable[WorkerFault], content: bytes, at: str
+) -> tuple[FailedWorker, ...]:
+    """Return the workers of tables that make none, each with its line in the file's `content`."""
+    return tuple(_faulty(one, content, at) for one in faults)
+
+
+def _faulty(fault: WorkerFault, content: bytes, at: str) -> FailedWorker:
+    place = fault.error.fields.get("at")
+    text = content.decode(errors="replace")
+    line = line_of(text, place if isinstance(place, str) and place else fault.at)
+    return FailedWorker(fault.name, fault.error, line=line, at=at)
+
+
+def _worker_fault(at: str, one: FailedWorker) -> Diagnostic:
+    where = "" if one.line is None else f"yoi.toml, line {one.line}: "
+    message = f"worker {one.name} does not run: {where}{one.error.message}"
+    scope = f"worker:{one.name}"
+    return diagnostic(at, one.error.code, scope, message, severity="error", hint=one.hint)
 
 
 def _scope(entry: str) -> str:

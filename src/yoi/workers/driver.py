@@ -13,7 +13,7 @@ from yoi.errors import JournalError, ModelError, WorkerError, YoiError
 from yoi.journal.log import Journal
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
-from yoi.types import Clock
+from yoi.types import Clock, rfc3339_ms
 from yoi.workers import items as it
 from yoi.workers import steps
 from yoi.workers.alerts import Alerts
@@ -68,6 +68,9 @@ class Driver:
         self._phase = PhaseMachine(bus)
         self.fault: YoiError | None = None
         self.last_error: str | None = None
+        """Why the last run failed, or the worker stopped trusting its history; gone when a run
+        has finished."""
+        self.last_error_at: str | None = None
         self.history = History(setup.journal, setup.name, self._announce, setup.limits)
         self.setup = setup
         self.bus = bus
@@ -322,6 +325,8 @@ class Driver:
                 if step.result == "limit_reached":
                     self._tell_limit()
                 await self.store(it.RunEnd(at_ms=now, result=step.result))
+                if step.result == "finished":
+                    self.last_error = self.last_error_at = None
             case steps.RunTool() if not step.pending.started:
                 await self.store(it.ToolStart(at_ms=now, call_id=step.pending.call.id))
             case _:
@@ -360,7 +365,7 @@ class Driver:
 
     async def fail(self, error: ModelError, generation: int, number: int) -> None:
         """End the run for `error`; after a passing fault another takes its inputs up."""
-        self.last_error = str(error)
+        self.note_error(error)
         again_ms = 0
         if error.fields.get("retryable") and self.transcript.agains < self.setup.agains:
             limits = self.setup.limits
@@ -557,10 +562,15 @@ class Driver:
         if self.fault is not None:
             return
         self.fault = error
-        self.last_error = str(error)
+        self.note_error(error)
         self.alerts.add("error", "worker", f"{error}; the worker waits until it is resumed")
         if self.phase is not Phase.STOPPED:
             self._phase.rest(self.transcript.run, paused=True)
+
+    def note_error(self, error: YoiError) -> None:
+        """Keep why something failed, and when, for people to see."""
+        self.last_error = str(error)
+        self.last_error_at = rfc3339_ms(self._now())
 
     def _broke(self) -> bool:
         return self.fault is not None

@@ -66,10 +66,10 @@ class WorkerOperations:
         }
 
     async def _list(self, _: dict[str, Any]) -> list[WorkerStatus]:
-        return [worker.status() for worker in self._roster.workers]
+        return self._roster.statuses()
 
     async def _status(self, params: dict[str, Any]) -> WorkerStatus:
-        return self._roster.worker(_text(params, "name")).status()
+        return self._roster.status(_text(params, "name"))
 
     async def _send(self, params: dict[str, Any]) -> dict[str, int]:
         seq = await self._roster.worker(_text(params, "name")).send(_text(params, "text"))

@@ -21,6 +21,7 @@ from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.context import AssistantParts, Message, ModelInput, ToolOutput, UserText
 from yoi.workers.engine import Answer, Said, TokenUsage
+from yoi.workers.model_words import in_words
 from yoi.workers.text import storable
 
 _REPLAYED = ("id", "signature", "provider_name", "provider_details")
@@ -86,7 +87,8 @@ class PydanticEngine:
             await self._model.__aexit__(None, None, None)
 
     def _mapped(self, exc: Exception) -> ModelError:
-        message = self._redact(storable(str(exc))) or type(exc).__name__
+        words = in_words(exc) if isinstance(exc, px.ModelHTTPError) else str(exc)
+        message = self._redact(storable(words)) or type(exc).__name__
         fields: dict[str, Any] = {
             "status": getattr(exc, "status_code", None),
             "retry_after": getattr(exc, "retry_after", None),

@@ -184,7 +184,7 @@ class Rescuer:
         if not error.fields.get("for_content"):
             await driver.store_if(generation, *items)
             return False  # it was the server after all
-        driver.last_error = str(error)
+        driver.note_error(error)
         driver.end_call(number)
         driver.alerts.add(
             "error", "model", f"{error}; no single text is the cause: the worker waits for a person"

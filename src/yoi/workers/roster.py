@@ -13,10 +13,11 @@ from yoi.types import Clock, SecretSource
 from yoi.workers.driver import WorkerSetup
 from yoi.workers.engine import Engine
 from yoi.workers.engines import make_engine
+from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import NotifyDesk, Redactor
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.tools import PluginTools, Tool, ToolRegistry, chosen_tools
-from yoi.workers.worker import Worker
+from yoi.workers.worker import Worker, WorkerStatus, failed_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class Roster:
         self.desk = NotifyDesk(around.redactor, around.clock, around.limits)
         self._around = around
         self._running: dict[str, tuple[WorkerProfile, Worker]] = {}
+        self._failed: dict[str, FailedWorker] = {}
         self._applying = asyncio.Lock()
         self._stopped = False
 
@@ -56,20 +58,42 @@ class Roster:
         """Return the workers, by name."""
         return [self._running[name][1] for name in sorted(self._running)]
 
+    @property
+    def failed(self) -> list[FailedWorker]:
+        """Return those that are configured and cannot run, by name."""
+        return [self._failed[name] for name in sorted(self._failed)]
+
+    def status(self, name: str) -> WorkerStatus:
+        """Return what is shown of the worker `name`, one that cannot run included.
+
+        Raises WorkerError `worker.unknown`.
+        """
+        failed = self._failed.get(name)
+        return self.worker(name).status() if failed is None else failed_status(failed)
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Return the same of every worker, by name."""
+        return [self.status(name) for name in sorted({*self._running, *self._failed})]
+
     def worker(self, name: str) -> Worker:
-        """Return the worker called `name`. Raises WorkerError `worker.unknown`."""
+        """Return the worker called `name`. Raises WorkerError `worker.unknown`, `worker.failed`."""
         try:
             return self._running[name][1]
         except KeyError:
+            if name in self._failed:
+                raise self._failed[name].refusal() from None
             raise WorkerError(
                 "worker.unknown", f"no worker is called {name!r}", hint="yoi worker list"
             ) from None
 
-    async def apply(self, profiles: Iterable[WorkerProfile]) -> RosterChange:
+    async def apply(
+        self, profiles: Iterable[WorkerProfile], faulty: Iterable[FailedWorker] = ()
+    ) -> RosterChange:
         """Run exactly `profiles`: stop what is gone, restart what changed, start what is new.
 
         One worker's failure (a missing key, a damaged history) stands in the answer and keeps
-        nobody else from running. Raises WorkerError `worker.duplicate`, `worker.stopped`.
+        nobody else from running. `faulty` are tables that make no profile; they are shown as
+        failed. Raises WorkerError `worker.duplicate`, `worker.stopped`.
         """
         wanted: dict[str, WorkerProfile] = {}
         for profile in profiles:
@@ -91,11 +115,15 @@ class Roster:
             for name in gone + changed:
                 await self._end(name)
             failed: dict[str, str] = {}
+            self._failed = {one.name: one for one in faulty if one.name not in wanted}
             for name in changed + new:
                 try:
                     await self._begin(wanted[name])
                 except YoiError as exc:
                     failed[name] = str(exc)
+                    self._failed[name] = FailedWorker.now(
+                        name, exc, wanted[name].model.model, self._around.clock
+                    )
         return RosterChange(
             started=sorted(name for name in new if name not in failed),
             stopped=sorted(gone),

@@ -6,6 +6,7 @@ from yoi.protocol.events import InvokeKind
 from yoi.workers import items as it
 from yoi.workers.grants import Grant, canonical
 from yoi.workers.items import ToolSpec
+from yoi.workers.tools import read_arguments
 from yoi.workers.transcript import PendingCall, Transcript
 
 
@@ -158,7 +159,9 @@ def _before_asking(
     for grant in transcript.grants.values():
         if grant.covers(call, spec, now_ms):
             return UseGrant(pending, grant)
-    return Park(pending)
+    # A person is not asked about a call that would be refused in any case.
+    arguments = read_arguments(call, spec)
+    return Refuse(pending, "refused", arguments) if isinstance(arguments, str) else Park(pending)
 
 
 def approval_of(transcript: Transcript, spec: ToolSpec) -> it.Approval:

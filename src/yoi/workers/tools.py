@@ -137,9 +137,9 @@ class ToolRegistry:
         tool = self._tools.get(call.name)
         if tool is None:
             return ToolOutcome(f"there is no tool called {call.name!r} now", "refused")
-        arguments = self._arguments(call, tool.spec)
-        if isinstance(arguments, ToolOutcome):
-            return arguments
+        arguments = read_arguments(call, tool.spec, self._limits)
+        if isinstance(arguments, str):
+            return ToolOutcome(arguments, "refused")
         try:
             async with asyncio.timeout(self._limits.tool_wait_ms / 1000):
                 value = await tool.function(arguments)
@@ -154,19 +154,21 @@ class ToolRegistry:
         output, cut = clipped(text, self._limits.tool_output_bytes)
         return ToolOutcome(output, "returned", cut)
 
-    def _arguments(self, call: Call, spec: ToolSpec) -> dict[str, Any] | ToolOutcome:
-        most = self._limits.tool_argument_values
-        if more_values_than(most, call.arguments):
-            return ToolOutcome(f"the arguments have more than {most} JSON values", "refused")
-        try:
-            value = msgspec.json.decode(call.arguments or "{}")
-        except (msgspec.DecodeError, RecursionError) as exc:
-            return ToolOutcome(f"the arguments are not JSON: {exc}", "refused")
-        problems = value_problems(spec.input_schema, value)
-        if problems:
-            told = "; ".join(f"{problem.at} {problem.message}" for problem in problems)
-            return ToolOutcome(f"the arguments do not fit the tool's schema: {told}", "refused")
-        return dict(value)
+
+def read_arguments(call: Call, spec: ToolSpec, limits: Limits = LIMITS) -> dict[str, Any] | str:
+    """Return the arguments of `call`, or in words why they do not fit the tool's schema."""
+    most = limits.tool_argument_values
+    if more_values_than(most, call.arguments):
+        return f"the arguments have more than {most} JSON values"
+    try:
+        value = msgspec.json.decode(call.arguments or "{}")
+    except (msgspec.DecodeError, RecursionError) as exc:
+        return f"the arguments are not JSON: {exc}"
+    problems = value_problems(spec.input_schema, value)
+    if problems:
+        told = "; ".join(f"{problem.at} {problem.message}" for problem in problems)
+        return f"the arguments do not fit the tool's schema: {told}"
+    return dict(value)
 
 
 def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> Tool:

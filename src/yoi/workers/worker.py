@@ -11,6 +11,7 @@ from yoi.workers.announce import approval_data, view_entry
 from yoi.workers.bus import Bus, Listener
 from yoi.workers.context import ModelInput
 from yoi.workers.driver import Driver, WorkerSetup
+from yoi.workers.failed import FailedWorker, WorkerFaultStatus
 from yoi.workers.grants import Grant
 from yoi.workers.items import Stored
 from yoi.workers.phases import Phase
@@ -54,6 +55,33 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     again_at_ms: int | None = None
     """When the inputs of a run that failed in passing are taken up again."""
     alerts: list[ev.AlertData]
+    last_error_at: str | None = None
+    fault: WorkerFaultStatus | None = None
+    """Why it does not run, where its state is `failed`."""
+
+
+def failed_status(failed: FailedWorker) -> WorkerStatus:
+    """Return what is shown of a worker that is configured and cannot run."""
+    return WorkerStatus(
+        name=failed.name,
+        status="failed",
+        engine=failed.engine,
+        waiting=0,
+        approvals=[],
+        paused_by=None,
+        run=None,
+        turn=0,
+        items=0,
+        context_items=0,
+        context_bytes=0,
+        llm_calls=0,
+        input_tokens=0,
+        output_tokens=0,
+        last_error=failed.error.message,
+        alerts=[],
+        last_error_at=failed.at,
+        fault=failed.fault,
+    )
 
 
 class Worker:
@@ -328,6 +356,7 @@ class Worker:
             ],
             outside=transcript.outside,
             again_at_ms=transcript.again_at_ms,
+            last_error_at=self._driver.last_error_at,
             alerts=self.alerts.recent,
         )
 

@@ -1,0 +1,56 @@
+"""Finds the line of a key by its dotted path, such as `workers[1].tools[0].plugin`."""
+
+import re
+
+_STEP = re.compile(r"([^.\[\]]+)(?:\[(\d+)\])?")
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
+
+
+def line_of(text: str, at: str) -> int | None:
+    """Return the 1-based line of the key at `at`, else of the innermost table around it.
+
+    For documents with `[[tables]]` and `[tables]` as people write them; None where nothing fits.
+    """
+    rows = text.splitlines()
+    first, last, found = 0, len(rows), None
+    path: list[str] = []
+    for name, index in _STEP.findall(at):
+        path.append(name)
+        header = _header(rows, first, last, ".".join(path), int(index or 0))
+        if header is not None:
+            first, found = header + 1, header
+            last = _end(rows, first, last, ".".join(path))
+            continue
+        key = _key(rows, first, last, name)
+        return (key if key is not None else found if found is not None else -1) + 1 or None
+    return None if found is None else found + 1
+
+
+def _header(rows: list[str], first: int, last: int, path: str, index: int) -> int | None:
+    seen = 0
+    for at in range(first, last):
+        match = _HEADER.match(rows[at])
+        if match and match[1].replace('"', "").replace(" ", "") == path:
+            if seen == index:
+                return at
+            seen += 1
+    return None
+
+
+def _end(rows: list[str], first: int, last: int, path: str) -> int:
+    """Return where the table that begins before `first` ends: at a header that is not inside it."""
+    for at in range(first, last):
+        match = _HEADER.match(rows[at])
+        if match and not match[1].replace('"', "").replace(" ", "").startswith(path + "."):
+            return at
+    return last
+
+
+def _key(rows: list[str], first: int, last: int, name: str) -> int | None:
+    pattern = re.compile(rf"\s*\"?{re.escape(name)}\"?\s*[=.]")
+    for at in range(first, last):
+        if _HEADER.match(rows[at]):
+            return None
+        if pattern.match(rows[at]):
+            return at
+    return None
