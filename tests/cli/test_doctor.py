@@ -139,7 +139,7 @@ def test_settings_of_this_machine_that_cannot_be_used(tmp_path, monkeypatch):
 
 
 def test_a_worker_whose_table_is_faulty_is_named_with_its_line(place):
-    """U3: it must not vanish."""
+    """It must not vanish."""
     toml = place.folder / "yoi.toml"
     toml.write_text('[[workers]]\nname = "a"\nmodel = "openai:m"\ncolour = "red"\n')
     fault, fine = doctor_checks.workers(place)
@@ -149,7 +149,6 @@ def test_a_worker_whose_table_is_faulty_is_named_with_its_line(place):
 
 
 def test_a_secret_that_is_granted_and_not_there_is_named_with_the_command(place):
-    """U23."""
     (none,) = doctor_checks.granted_secrets(place)
     assert none.level == "ok"
     which = f'id = "project:chat"\nversion = "0.1.0"\ndigest = "sha256:{"0" * 64}"\n'
