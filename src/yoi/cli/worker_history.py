@@ -27,7 +27,12 @@ class Conversation:
         kind = str(entry.get("type", "?"))
         tell = _TELL.get(kind)
         if tell is None:
-            return _lines(entry, kind.replace("_", " "), "", "dim")
+            rest = [
+                f"{key.replace('_', ' ')} {value}"
+                for key, value in entry.items()
+                if key not in ("seq", "type", "at_ms")
+            ]
+            return _lines(entry, kind.replace("_", " "), ", ".join(rest), "dim")
         return tell(self, entry)
 
     def _user(self, entry: Entry) -> RenderableType:
