@@ -97,7 +97,7 @@ class Visit:
         return [url for url in self.urls if url.startswith("ws")]
 
     async def watch(self, name):
-        await self.page.get_by_role("link", name=name).click()
+        await self.page.locator(".sidebar").get_by_role("link", name=name).click()
         await self.live()
 
     async def live(self):
@@ -474,7 +474,7 @@ async def test_a_lost_runtime_is_not_shown_as_live(world, visit):
     world.source.cut(Subject(SubjectKind.WORKER, "upstream", RUNTIME))
     await expect(strip).to_contain_text("may be stale since")
     await expect(strip).to_have_attribute("data-level", "warn")
-    await late.page.get_by_role("link", name="upstream").click()
+    await late.page.locator(".sidebar").get_by_role("link", name="upstream").click()
     await expect(late.page.locator(".strip")).to_contain_text("may be stale since")
     told.message("meanwhile")
     world.source.mend()
@@ -566,6 +566,30 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
     await expect(page.locator(".event").first).to_contain_text("the newest")
 
 
+# -- the first page --------------------------------------------------------------------------------
+
+
+@needs_browser
+async def test_the_first_page_shows_what_needs_a_person_then_everything(world, visit, shots):
+    scenes.busy_worker(world.worker("waits"))
+    world.service("feed", scenes.service_status())
+    one = await visit(viewport={"width": 1280, "height": 900})
+    page = one.page
+    calls = page.locator(".call")
+    await expect(calls.filter(has_text="waits").first).to_contain_text("1 call waits for approval")
+    await expect(calls.filter(has_text="feed").first).to_contain_text("given up")
+    await expect(page.locator(".overview .link").filter(has_text="feed")).to_contain_text("open")
+    await page.screenshot(path=shots / "console-overview.png")
+    await calls.get_by_role("link", name="waits").first.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("waits")
+    for scheme, width in (("dark", 1280), ("light", 390), ("dark", 390)):
+        other = await visit(color_scheme=scheme, viewport={"width": width, "height": 844})
+        await expect(other.page.locator(".call").first).to_be_visible()
+        wide = await other.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width
+        await other.page.screenshot(path=shots / f"console-overview-{scheme}-{width}.png")
+
+
 # -- the page --------------------------------------------------------------------------------------
 
 
@@ -574,13 +598,13 @@ async def test_the_list_can_be_walked_with_the_keyboard(world, visit):
     for name in ("key-a", "key-b"):
         world.worker(name)
     one = await visit()
-    first = one.page.get_by_role("link", name="key-a")
+    first = one.page.locator(".sidebar").get_by_role("link", name="key-a")
     await first.focus()
     await one.page.keyboard.press("ArrowDown")
-    await expect(one.page.get_by_role("link", name="key-b")).to_be_focused()
+    await expect(one.page.locator(".sidebar").get_by_role("link", name="key-b")).to_be_focused()
     await one.page.keyboard.press("Enter")
     await expect(one.page.get_by_role("heading", level=1)).to_have_text("key-b")
-    await expect(one.page.get_by_role("link", name="key-b")).to_have_attribute(
+    await expect(one.page.locator(".sidebar").get_by_role("link", name="key-b")).to_have_attribute(
         "aria-current", "page"
     )
 
@@ -592,7 +616,7 @@ async def test_dark_and_narrow(world, visit, shots):
     told.message("x" * 3000)
     dark = await visit(color_scheme="dark", viewport={"width": 400, "height": 780})
     page = dark.page
-    await expect(page.get_by_role("link", name="small")).to_be_visible()
+    await expect(page.locator(".sidebar").get_by_role("link", name="small")).to_be_visible()
     await dark.watch("small")
     await expect(page.locator(".sidebar")).not_to_be_visible()
     back, ink = await page.evaluate(

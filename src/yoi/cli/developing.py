@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yoi.cli.enabling import check_flags
-from yoi.cli.options import JsonLines
+from yoi.cli.options import JsonLines, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.serve import Printer
 from yoi.errors import UsageError
@@ -45,11 +45,20 @@ def dev(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask at the start; needs --grant-requested.")
     ] = False,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            "--workspace",
+            "-w",
+            metavar="DIR",
+            help="The workspace whose secrets are used (default: the plugin's own folder).",
+        ),
+    ] = None,
     as_json: JsonLines = False,
 ) -> int:
     """Run a plugin from its folder, reloading on save; the grant ends with the session.
 
-    A save that changes what the plugin asks for stops it until you agree again.
+    A save that changes what the plugin asks for stops it, then asks you again.
     """
     from yoi.cli.grants import read_config, read_secrets
     from yoi.packages import read_package
@@ -75,13 +84,13 @@ def dev(
         output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
 
     clock, source = SystemClock(), folder.resolve()
-    approval = Approval(output, secrets, granted_at_start=yes)
+    approval = Approval(output, secrets, printer, granted_at_start=yes)
     session = DevSession(source, values, secrets, approval.ask, clock)
     host = Host(
         source,
         on_diagnostic=printer.tell,
         preparing=printer.preparing,
-        parts=developing(session, source),
+        parts=developing(session, source, workspace_folder(workspace) if workspace else None),
         clock=clock,
     )
     return run(host, ready)
@@ -91,9 +100,15 @@ class Approval:
     """Shows what a folder asks for and takes the answer; called again when that changes."""
 
     def __init__(
-        self, output: Output, secrets: "Mapping[str, str]", *, granted_at_start: bool
+        self,
+        output: Output,
+        secrets: "Mapping[str, str]",
+        printer: Printer,
+        *,
+        granted_at_start: bool,
     ) -> None:
         self._output = output
+        self._printer = printer
         self._secrets = secrets
         self._given = granted_at_start
 
@@ -106,7 +121,10 @@ class Approval:
             return True
         if self._output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
-        return typer.confirm("Let it do this until this session ends?", default=False, err=True)
+        self._output.note("Nothing of it runs while you read.")
+        # What is told meanwhile follows the answer: the question stays the last line.
+        with self._printer.holding():
+            return typer.confirm("Let it do this until this session ends?", default=False, err=True)
 
 
 def _review(

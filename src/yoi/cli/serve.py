@@ -1,6 +1,7 @@
 """`yoi serve`: run the services of a workspace, and say what happens as it happens."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,6 +80,7 @@ class Printer:
         self._workspace = workspace
         self._hidden = hidden
         self._address = address
+        self._held: list[Diagnostic] | None = None
 
     def ready(self, host: "Host") -> None:
         """Print one line that says the host is up, with what runs, and where to watch it."""
@@ -108,8 +110,23 @@ class Printer:
             _PATIENCE_SECONDS,
         )
 
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Print nothing while entered; what is told meanwhile is printed after it."""
+        held: list[Diagnostic] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            for entry in held:
+                self.tell(entry)
+
     def tell(self, entry: "Diagnostic") -> None:
         """Print one diagnostic, and its hint and the plugin's own lines below it."""
+        if self._held is not None:
+            self._held.append(entry)
+            return
         from yoi.cli.service_view import diagnostic_line, hint_lines, trace_lines
 
         if self._output.as_json:

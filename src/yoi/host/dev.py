@@ -22,7 +22,7 @@ from yoi.packages import (
     resolve_package,
 )
 from yoi.permissions import PermissionSet, permission_hash
-from yoi.protocol.diagnostics import failure
+from yoi.protocol.diagnostics import diagnostic, failure
 from yoi.runtime.workspace import Plan
 from yoi.serving.watching import Watch
 from yoi.types import Clock, InstanceName, rfc3339
@@ -49,26 +49,46 @@ class DevSession:
         self._clock = clock
         self._agreed: PermissionSet | None = None
         self._refused: str | None = None
+        self._begun = False
+        self._asking_next: str | None = None
 
     def read(self) -> Plan:
         """Return the plugin as it is on disk now, or why it may not run.
 
-        Asks the person where the permissions are not the ones agreed to. A refusal holds until they
-        change again.
+        Asks the person where the permissions are not the ones agreed to: the first time at once,
+        later when the plugin has been stopped, so that nothing runs meanwhile. A refusal holds
+        until they change again.
         """
+        at = rfc3339(self._clock.wall())
         try:
-            return Plan((self._resolve(),), ())
+            package = read_package(self._folder)
+            if self._must_stop_first(package):
+                words = f"{package.manifest.id} asks for other permissions; it is stopped"
+                stopped = diagnostic(at, "notice.dev", "dev", words, severity="warning")
+                return Plan((), (stopped,))
+            return Plan((self._resolve(package),), ())
         except YoiError as exc:
-            return Plan((), (failure(rfc3339(self._clock.wall()), "dev", exc),))
+            return Plan((), (failure(at, "dev", exc),))
+        finally:
+            self._begun = True
 
     def due_in(self) -> float | None:
-        """Return None: only a save changes anything."""
+        """Return 0 while a question waits until the plugin has been stopped, else None."""
+        return None if self._asking_next is None else 0.0
 
     def decided(self, names: Iterable[str]) -> None:
         """Take note of nothing: the grant is for the session, and no command writes it."""
 
-    def _resolve(self) -> ResolvedPlugin:
-        package = read_package(self._folder)
+    def _must_stop_first(self, package: Package) -> bool:
+        """Return whether what runs must go before the person is asked about `package`."""
+        wanted = permission_hash(package.manifest.requested)
+        agreed = None if self._agreed is None else permission_hash(self._agreed)
+        asked = wanted not in (agreed, self._refused)
+        stops = asked and self._begun and self._asking_next != wanted
+        self._asking_next = wanted if stops else None
+        return stops
+
+    def _resolve(self, package: Package) -> ResolvedPlugin:
         manifest = package.manifest
         requested = manifest.requested
         wanted = permission_hash(requested)
@@ -98,10 +118,11 @@ class DevSession:
         )
 
 
-def developing(session: DevSession, folder: Path) -> Parts:
+def developing(session: DevSession, folder: Path, secrets_of: Path | None = None) -> Parts:
     """Return the parts of a host that runs the plugin in `folder` and reloads it on save.
 
-    It listens nowhere; its control socket is that of the folder as a workspace. Raises UsageError
+    Secrets are those of the workspace `secrets_of`, where one is given. It listens nowhere; its
+    control socket is that of the folder as a workspace. Raises UsageError
     where the person says no, and what is wrong with the folder as it is now; later both are
     diagnostics and the session goes on. Blocking: it asks.
     """
@@ -113,6 +134,7 @@ def developing(session: DevSession, folder: Path) -> Parts:
         plans=session,
         watch=partial(Watch, folder, partial(belongs, folder)),
         showing=to_nobody,
+        secrets_of=secrets_of,
     )
 
 

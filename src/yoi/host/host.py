@@ -180,7 +180,10 @@ class Host:
         )
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", _claimed(workspace))
-        runtime = await open_parts(opened, workspace, self._listen, decisions, clock, machine)
+        store = self._parts.secrets_of or workspace
+        runtime = await open_parts(
+            opened, workspace, store, self._listen, decisions, clock, machine
+        )
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
         methods = HostMethods(

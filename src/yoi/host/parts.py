@@ -43,6 +43,8 @@ class Parts:
     watch: Callable[[asyncio.Event], Watch]
     """Makes the watch of the files; it ends when the event is set."""
     showing: Showing
+    secrets_of: Path | None = None
+    """The workspace whose secret store is used, where that is another one."""
 
     @classmethod
     def serving(

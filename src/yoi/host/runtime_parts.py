@@ -72,6 +72,7 @@ class RuntimeParts:
 async def open_parts(
     opened: Opened,
     workspace: Path,
+    secrets_of: Path,
     listen: Callable[[Diagnostic], None],
     decisions: Decisions,
     clock: Clock,
@@ -80,6 +81,7 @@ async def open_parts(
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
     `machine` are the settings of this machine: its bounds, what a commit survives, the webhook.
+    Secrets are those of the workspace `secrets_of`.
     """
     limits = machine.limits
     loop = asyncio.get_running_loop()
@@ -93,7 +95,7 @@ async def open_parts(
         "the workers' journal",
         _journal(workspace, limits, owner, Survives[machine.survives.upper()]),
     )
-    services, secrets = Services(), WorkspaceSecrets(workspace, decisions)
+    services, secrets = Services(), WorkspaceSecrets(secrets_of, decisions)
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
     worker_figures = WorkerFigures(clock)
     observing = Observing(

@@ -46,6 +46,7 @@ NOTICES: dict[str, str] = {
     "alert.opened": "something needs a person",
     "alert.closed": "what an alert said is no longer so",
     "notice.recovered": "a durable service goes on where its last host left it",
+    "notice.dev": "`yoi plugin dev` stopped the plugin until a person has agreed",
     "notice.retry": "an event will be delivered again",
     "notice.dropped": "an event was dropped by the overflow policy",
     "notice.effect_unknown": "an effect was interrupted and is not repeated",

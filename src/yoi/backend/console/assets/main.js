@@ -2,6 +2,7 @@
 
 import { el, fill } from "./dom.js";
 import { Inventory } from "./inventory.js";
+import { Overview } from "./overview.js";
 import { Page } from "./page.js";
 import { subjectOf } from "./route.js";
 import { Session, Unauthorized, takeCode } from "./session.js";
@@ -18,6 +19,7 @@ class Console {
     this._session = new Session();
     this._inventory = null;
     this._page = null;
+    this._overview = null;
     window.addEventListener("hashchange", () => this._addressed());
     window.addEventListener("online", () => this._hurry());
     document.addEventListener("visibilitychange", () => document.hidden || this._hurry());
@@ -91,7 +93,11 @@ class Console {
     this._root.dataset.view = subject ? "subject" : "list";
     this._sidebar.choose(subject);
     document.title = subject ? `${printable(subject.name, 64)} · Yoi console` : "Yoi console";
-    if (!subject) return fill(this._stage, nothingChosen());
+    this._overview = null;
+    if (!subject) {
+      this._overview = new Overview(this._inventory);
+      return fill(this._stage, this._overview.node);
+    }
     this._page = new Page(subject, this._session, this._inventory, () => this._expired());
     fill(this._stage, this._page.node);
     return this._page.start();
@@ -100,6 +106,7 @@ class Console {
   _listed() {
     this._sidebar.render();
     this._page?.refresh();
+    this._overview?.render();
   }
 
   _hurry() {
@@ -111,16 +118,8 @@ class Console {
     if (!this._inventory) return;
     this._sidebar.tick();
     this._page?.tick();
+    this._overview?.tick();
   }
-}
-
-function nothingChosen() {
-  return el(
-    "main",
-    { class: "nothing" },
-    el("p", {}, "Choose a worker or a service to watch it live."),
-    el("p", { class: "hint" }, "The list is on the left; the arrow keys move in it."),
-  );
 }
 
 new Console(document.getElementById("app")).begin();

@@ -92,7 +92,7 @@ export class ServiceContent {
     const { status, redacted } = this._view;
     if (status === this._statusShown) return;
     this._statusShown = status;
-    fill(this.status, stateWord(word(status.lifecycle) || "unknown"));
+    fill(this.status, stateWord(word(status.health) || word(status.lifecycle) || "unknown"));
     const digest = word(status.digest);
     fill(
       this.facts,
@@ -208,12 +208,20 @@ function cards(status, service, redacted) {
     const given = `${many(status.dead_letters, "event was", "events were")} given up. `;
     made.push(wide("Dead letters", el("p", {}, el("strong", { class: "bad" }, given), look)));
   }
+  const missing = Array.isArray(status.missing_secrets) ? status.missing_secrets : [];
+  for (const one of missing.map(word).filter(Boolean)) {
+    const shell = shellWord(one);
+    made.push(wide("Missing secret", el("p", {}, name(one, 64), " ", shell ? command(`yoi secret set ${shell}`) : null), "bad"));
+  }
   if (status.last_error || status.last_error_code) {
-    made.push(wide("Last error", failure(status, redacted), "bad"));
+    const over = status.lifecycle === "running";
+    const at = status.last_error_at ? `${when(status.last_error_at)} ` : "";
+    made.push(wide(over ? "Earlier error, over now" : "Error", [at, failure(status, redacted)], over ? "" : "bad"));
   }
   if (status.plugin_status !== null && status.plugin_status !== undefined) {
     const says = laidOut(JSON.stringify(status.plugin_status));
-    made.push(wide("The plugin says", long(says, { class: "mono" })));
+    const title = status.plugin_status_at ? `The plugin says, as of ${when(status.plugin_status_at)}` : "The plugin says";
+    made.push(wide(title, long(says, { class: "mono" })));
   }
   return made;
 }
@@ -306,6 +314,7 @@ function connection(one, redacted) {
       fact("gaps", count(one.gaps), one.gaps ? "warn" : ""),
       fact("last frame", when(one.last_frame_at)),
       one.close_code !== null && one.close_code !== undefined ? fact("last close", el("span", {}, closing(one))) : null,
+      one.down_since ? fact("down since", when(one.down_since), "warn") : null,
       one.state !== "open" ? fact("next dial", when(one.next_dial_at)) : null,
       one.subprotocol ? fact("subprotocol", name(one.subprotocol, 64)) : null,
       one.heartbeats ? fact("heartbeats", `${count(one.heartbeats)}, at most ${count(one.heartbeat_late_ms)} ms late`) : null,
@@ -314,8 +323,14 @@ function connection(one, redacted) {
       odd(one.binary_ignored, "binary frames ignored"),
       odd(one.failures, "failures in a row"),
     ),
-    one.last_error || one.last_error_code ? el("p", { class: "bad" }, failure(one, redacted)) : null,
+    one.last_error || one.last_error_code ? linkError(one, redacted) : null,
   );
+}
+
+function linkError(one, redacted) {
+  const over = one.state === "open" || (one.down_since === null && "down_since" in one);
+  const at = one.last_error_at ? `${when(one.last_error_at)} ` : "";
+  return el("p", { class: over ? "faint" : "bad" }, over ? "earlier, over now: " : "", at, failure(one, redacted));
 }
 
 function pullSocket(one) {

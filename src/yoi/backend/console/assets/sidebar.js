@@ -14,6 +14,7 @@ const LEVELS = {
   connecting: "wait",
   stopping: "wait",
   paused: "warn",
+  degraded: "warn",
   unavailable: "bad",
   failed: "bad",
   quarantined: "bad",
@@ -212,7 +213,7 @@ function row(kind, one, sidebar) {
     return none;
   }
   const chosen = sidebar.isChosen(one.subject);
-  const state = kind === "worker" ? one.status : one.lifecycle;
+  const state = kind === "worker" ? one.status : one.health;
   const made = el(
     "li",
     {},
@@ -238,7 +239,7 @@ function workerLine(one) {
 
 function serviceLine(one) {
   return [
-    `${one.open}/${one.connections} open`,
+    one.connections ? `${one.open} of ${one.connections} open` : "no connections",
     one.queueDepth ? ` · ${one.queueDepth} queued` : "",
     one.deadLetters ? el("span", { class: "bad" }, ` · ${many(one.deadLetters, "dead letter")}`) : null,
   ];
