@@ -87,3 +87,13 @@ def test_a_connection_that_fails_names_the_server(yoi, workspace):
     assert ran.status
     assert "127.0.0.1:9" in ran.err
     assert "request.refused" in ran.err
+
+
+def test_requests_leave_by_the_ways_out_of_the_machine(yoi, workspace, tmp_path):
+    settings = tmp_path / "host.toml"
+    settings.write_text('[network]\nproxy = "http://127.0.0.1:9"\n')
+    settings.chmod(0o600)
+    asked = ("--device-url", "https://10.1.2.3/d", "--host-config", settings)
+    ran = yoi("secret", "authorize", "chat", *NEEDED, *asked)
+    assert ran.status
+    assert "proxy" in ran.err

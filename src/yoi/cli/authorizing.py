@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, error_console, shown
 from yoi.errors import UsageError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from yoi.secrets import SecretStore
     from yoi.secrets.authorize import Provider, Tokens
+    from yoi.serving.host_settings import HostSettings
 
 _URL = "URL"
 
@@ -75,11 +76,13 @@ def authorize(
     ] = False,
     workspace: Workspace = None,
     as_json: Json = False,
+    host_config: HostConfig = None,
 ) -> None:
     """Have a person agree in a browser (OAuth 2), and store the tokens. None is ever shown."""
     import asyncio
 
     from yoi.secrets.store import check_name
+    from yoi.serving.host_settings import HostSettings
 
     if (authorize_url is None) == (device_url is None):
         raise UsageError(
@@ -94,11 +97,12 @@ def authorize(
             "the refresh token needs a name of its own",
             hint="yoi secret authorize --help",
         )
+    machine = HostSettings.load(host_config)
     store = _opened(workspace)
     provider = _provider(
         store, token_url, authorize_url, device_url, client_id, client_secret, scope, parameter
     )
-    tokens = asyncio.run(_asked(provider, port, opens=not no_browser))
+    tokens = asyncio.run(_asked(provider, machine, port, opens=not no_browser))
     # The one that lasts comes first: without it the other is worth an hour.
     if tokens.refresh is not None:
         store.set(refresh, tokens.refresh)
@@ -117,12 +121,15 @@ def authorize(
     )
 
 
-async def _asked(provider: "Provider", port: int, *, opens: bool) -> "Tokens":
+async def _asked(
+    provider: "Provider", machine: "HostSettings", port: int, *, opens: bool
+) -> "Tokens":
     import threading
     import webbrowser
 
     from yoi.connections import RequestClient
     from yoi.connections.resolver import SystemResolver
+    from yoi.connections.ways import Ways, unused_proxy_hint
     from yoi.runtime.authorizing import Authorizing
     from yoi.types import SystemClock
 
@@ -136,8 +143,11 @@ async def _asked(provider: "Provider", port: int, *, opens: bool) -> "Tokens":
         if opens and _has_browser():
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    client = RequestClient(SystemResolver(clock=SystemClock()), SystemClock())
-    flow = Authorizing(provider, client, show)
+    # By the ways out of this machine, as the host itself.
+    clock, limits, ways_out = SystemClock(), machine.limits, machine.ways_out
+    resolver = SystemResolver(limits, clock=clock, hint=unused_proxy_hint(ways_out))
+    client = RequestClient(resolver, clock, limits, ways=Ways(ways_out, resolver, limits))
+    flow = Authorizing(provider, client, show, limits)
     return await (flow.by_browser(port) if provider.device_url is None else flow.by_device())
 
 
