@@ -154,6 +154,10 @@ networks: $(STAMP)
 compliance: $(STAMP)
 	$(VENV)/bin/python compliance/run.py
 
+# A seeded month of an unattended worker in compressed time; the last line is JSON.
+workers: $(STAMP)
+	@$(VENV)/bin/python -m chaos.workers
+
 # About a quarter of an hour; CHAOS_HISTORIES=10 for less. The last line is JSON (chaos/README.md).
 chaos: $(STAMP)
 	@$(VENV)/bin/python -m chaos.run

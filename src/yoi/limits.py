@@ -342,6 +342,7 @@ class Limits:
     run_turns: int = bound(50, "default bound of one run; a loop of tool calls costs money")
     run_turns_max: int = bound(1000, "the most a profile may allow")
     run_resumes: int = bound(3, "restarts in a row that resume a run before it waits for a person")
+    worker_fallbacks: int = bound(8, "models of one worker beside its own")
     worker_grants: int = bound(64, "grants of people that a worker remembers; the oldest lapse")
     grant_ms: int = bound(8 * 3_600_000, "how long an approval of one exact call covers its like")
     run_agains: int = bound(16, "runs in a row that take up inputs again after a passing fault")

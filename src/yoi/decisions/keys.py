@@ -130,6 +130,7 @@ SECTIONS: Mapping[str, Section] = {
                 "tokens_per_day": Rule(Kind.AT_MOST),
                 "money_per_day": SETTING,
                 "price": SETTING,
+                "fallbacks": SETTING,
                 "tools": _TOOLS,
                 "notify": _NOTIFY,
                 "script": SETTING,

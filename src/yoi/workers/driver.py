@@ -47,6 +47,8 @@ class WorkerSetup:
     journal: Journal
     clock: Clock
     limits: Limits = LIMITS
+    models: tuple[str, ...] = ()
+    """The engine's models where it has several."""
     approval_deadline_ms: int | None = None
     window: int | None = None
     """Tokens that the model takes, where the operator said so."""
@@ -182,7 +184,9 @@ class Driver:
 
     def request(self) -> ModelInput:
         """Return what the model is asked after what is committed now."""
-        return as_sent(model_input(self.transcript.window), self.setup.engine.name)
+        return as_sent(
+            model_input(self.transcript.window), *(self.setup.models or (self.setup.engine.name,))
+        )
 
     def configuration(self) -> list[AnyItem]:
         """Return the item that records a changed configuration, or nothing when it is the same."""
@@ -382,7 +386,10 @@ class Driver:
         """Record `answer`, after the items `before`."""
         now = self._now
         self._rescue.begin()
-        items = [*before, *answer_items(answer, number, self.setup.engine.name, now())]
+        items = [
+            *before,
+            *answer_items(answer, number, answer.model or self.setup.engine.name, now()),
+        ]
         if answer.end == "cut":
             items.append(it.RunEnd(at_ms=now(), result="limit_reached"))
             self.alerts.add("warning", "model", "the model stopped at its own output bound")

@@ -43,11 +43,15 @@ class TokenUsage(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The whole answer; `end` is `cut` when the model stopped at its own bound."""
+    """The whole answer; `end` is `cut` when the model stopped at its own bound.
+
+    `model` is who gave it, where the engine has several; "" for the engine's name.
+    """
 
     parts: list[Part]
     usage: TokenUsage | None
     end: Literal["complete", "cut"] = "complete"
+    model: str = ""
 
 
 class Engine(Protocol):

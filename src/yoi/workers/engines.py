@@ -1,7 +1,8 @@
 """Which engine a profile means, with its key from the secret source and from nowhere else."""
 
 import inspect
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from yoi.types import Secret, SecretSource
 from yoi.workers.context import ModelInput, ToolOutputs, UserText
 from yoi.workers.engine import Engine
 from yoi.workers.extras import not_installed
+from yoi.workers.fallback import FallbackEngine
 from yoi.workers.profile import SCRIPTED, ModelChoice, ScriptRule, WorkerProfile
 from yoi.workers.scripted import CallTool, Line, Say, ScriptedEngine
 
@@ -21,15 +23,24 @@ COMPATIBLE = "openai-compatible"
 _OPENAI_URL = "https://api.openai.com/v1"
 
 
-def make_engine(profile: WorkerProfile, secrets: SecretSource, limits: Limits = LIMITS) -> Engine:
-    """Return the engine of `profile`.
+def make_engine(
+    profile: WorkerProfile,
+    secrets: SecretSource,
+    limits: Limits = LIMITS,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Engine:
+    """Return the engine of `profile`, its fallbacks behind it.
 
     Raises WorkerError: `worker.secret` when its key is not there, `worker.profile` when the model
     can not be built from what the profile says.
     """
     if profile.model.model == SCRIPTED:
         return ScriptedEngine(RuleScript(profile.script))
-    return _pydantic_engine(profile.model, _key(profile.model, secrets), limits)
+    engines = [
+        _pydantic_engine(choice, _key(choice, secrets), limits)
+        for choice in (profile.model, *profile.fallbacks)
+    ]
+    return FallbackEngine(engines, monotonic) if profile.fallbacks else engines[0]
 
 
 def _key(choice: ModelChoice, secrets: SecretSource) -> Secret | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -78,6 +78,7 @@ class WorkerProfile:
     compact_at: int = 80
     compact_keep: int = 4
     budget: Budget = NO_BUDGET
+    fallbacks: tuple[ModelChoice, ...] = ()
 
     @classmethod
     def parse(cls, value: Any, at: str = "workers") -> "WorkerProfile":
@@ -121,6 +122,10 @@ def _profile(row: Row) -> WorkerProfile:
         row.fault(
             "value", "script", f'belongs to model = "{SCRIPTED}", which needs one; others none'
         )
+    if row["fallbacks"] and (
+        row["model"] == SCRIPTED or any(one.model == SCRIPTED for one in row["fallbacks"])
+    ):
+        row.fault("value", "fallbacks", f'go with no model = "{SCRIPTED}"')
     if row["money_per_day"] is not None and row["price"] is None:
         row.fault("missing", "price", "is required: a budget in money needs the model's price")
     names = [tool.name for tool in row["tools"]]
@@ -144,6 +149,10 @@ def _profile(row: Row) -> WorkerProfile:
         window=row["window"],
         compact_at=row["compact_at"],
         compact_keep=row["compact_keep"],
+        fallbacks=tuple(
+            replace(one, max_output_tokens=row["max_output_tokens"], thinking=row["thinking"])
+            for one in row["fallbacks"]
+        ),
         budget=Budget(row["tokens_per_day"], row["money_per_day"], row["price"]),
     )
 
@@ -162,6 +171,21 @@ PRICE = TableSpec(
     ),
     lambda row: Price(row["input"], row["output"]),
     about="What the model costs, in the currency of `money_per_day`.",
+)
+FALLBACK = TableSpec(
+    (
+        Key("model", Parsed(Text(), _model_name), "`provider:model`", required=True),
+        Key(
+            "base_url",
+            Parsed(Text(LIMITS.url_chars, blank=True), _base_url, "URL"),
+            "where the model is",
+            default_words="its provider's",
+        ),
+        Key("api_key", SafeId(), "the name of its key in the secret store"),
+    ),
+    lambda row: ModelChoice(row["model"], row["base_url"], row["api_key"]),
+    about="A model that is asked while those before it fail. It reads the same history; `price` "
+    "counts for it too.",
 )
 TOOL = TableSpec(
     (
@@ -297,6 +321,12 @@ WORKER = TableSpec(
             Whole(1, 30 * 86_400),
             "seconds after which a call that waits for a person is answered `nobody decided`",
             default_words="it waits",
+        ),
+        Key(
+            "fallbacks",
+            Rows(FALLBACK, LIMITS.worker_fallbacks),
+            "see `[[workers.fallbacks]]`",
+            default=(),
         ),
         Key("tools", Rows(TOOL), "see `[[workers.tools]]`", default=()),
         Key("notify", Rows(NOTIFY, unique="plugin"), "see `[[workers.notify]]`", default=()),

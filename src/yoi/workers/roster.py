@@ -139,7 +139,9 @@ class Roster:
 
     async def _begin(self, profile: WorkerProfile) -> None:
         around = self._around
-        worker = self._made(profile, make_engine(profile, around.secrets, around.limits))
+        worker = self._made(
+            profile, make_engine(profile, around.secrets, around.limits, around.clock.monotonic)
+        )
         try:
             await worker.start()
         except BaseException:
@@ -186,6 +188,7 @@ class Roster:
                 clock=around.clock,
                 limits=around.limits,
                 approval_deadline_ms=None if deadline_s is None else deadline_s * 1000,
+                models=(profile.model.model, *(one.model for one in profile.fallbacks)),
                 budget=profile.budget,
                 window=profile.window,
                 compact_at=profile.compact_at,

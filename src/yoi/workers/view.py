@@ -35,15 +35,15 @@ NO_RESULT = "no result of this call was recorded"
 _APART = "\n\n"
 
 
-def as_sent(request: ModelInput, model: str) -> ModelInput:
-    """Return `request` as `model` may be asked it. Pure; the same for the same arguments.
+def as_sent(request: ModelInput, *models: str) -> ModelInput:
+    """Return `request` as `models` may be asked it. Pure; the same for the same arguments.
 
     In the result: turns alternate, the first and the last are not the assistant's; every call has
     its result right behind it and every result its call; names, ids and arguments have a form
     that every provider takes; nothing is empty; tools are declared wherever calls stand; what a
-    provider said to itself goes back to that model only.
+    provider said to itself goes back to those models only.
     """
-    turns = _alternating(_paired(_clean(request.messages, model)))
+    turns = _alternating(_paired(_clean(request.messages, models)))
     messages = tuple(_renamed(turns))
     return ModelInput(
         request.instructions,
@@ -53,7 +53,7 @@ def as_sent(request: ModelInput, model: str) -> ModelInput:
     )
 
 
-def _clean(messages: Iterable[Message], model: str) -> list[Message]:
+def _clean(messages: Iterable[Message], models: Sequence[str]) -> list[Message]:
     """Return the messages without what is empty, or was said to another provider."""
     found: list[Message] = []
     for message in messages:
@@ -62,7 +62,7 @@ def _clean(messages: Iterable[Message], model: str) -> list[Message]:
         elif isinstance(message, ToolOutputs):
             found.append(message)
         else:
-            parts = tuple(_sayable(message.parts, own=message.model == model))
+            parts = tuple(_sayable(message.parts, own=message.model in models))
             # Thinking alone is no turn.
             if any(not isinstance(part, it.Thinking) for part in parts):
                 found.append(AssistantParts(parts, message.model))
