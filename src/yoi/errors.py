@@ -363,6 +363,7 @@ CODES: dict[str, str] = {
     "request.timeout": "a bound on time ran out",
     "request.status": "the server answered with an error status",
     "request.lost": "the connection ended before the answer was complete",
+    "request.answer_too_large": "the answer's body is over what its target allows",
     "request.too_large": "the request or the answer's head is over its bound",
     "request.protocol": "the answer is not HTTP/1.1",
     "request.redirect": "the answer is a redirect that may not be followed",

@@ -183,7 +183,7 @@ class Limits:
     response_headers: int = bound(128, "headers of one answer")
     response_interim: int = bound(8, "100 and 103 answers before the real one")
     response_pieces: int = bound(16_384, "chunks of one answer; each costs more than its bytes")
-    response_body_bytes: int = bound(512 * KIB, "the rest is cut, visibly; a guest must hold it")
+    response_body_bytes: int = bound(1 * MIB, "default size of one answer; more is refused")
     retry_after_max_ms: int = bound(86_400_000, "a day; a server that says more means never")
     routes: int = bound(256, "routes of one plugin that wait for a Retry-After")
     handles: int = bound(64, "captured values of one plugin; then the oldest goes")

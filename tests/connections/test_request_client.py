@@ -434,17 +434,26 @@ async def test_interim_answers_are_passed_over():
 # -- bounds -----------------------------------------------------------------------------------
 
 
-async def test_a_body_over_the_bound_is_cut_and_says_so():
-    limits = dataclasses.replace(LIMITS, response_body_bytes=5)
-    data = "aaaaé".encode()
+async def test_a_body_over_its_targets_bound_is_no_answer():
+    """B8: never a piece of it that looks like an answer; the key is named."""
     headers = ["Content-Type: application/json"]
-    async with Server(reply(data, headers=headers), reply(b"aaaaa", headers=headers)) as server:
-        use = client(limits=limits)
-        answer = await ask(server, use=use)
-        # Not JSON any more, and no half character.
-        assert (answer.body, answer.body_kind, answer.truncated) == ("aaaa", BodyKind.TEXT, True)
-        assert answer.to_payload()["truncated"] is True
-        assert not (await ask(server, use=use)).truncated
+    allowed = dataclasses.replace(ALLOWED, max_message_bytes=5)
+    bodies = (reply(body, headers=headers) for body in (b"[1,23]", b"[1,2]"))
+    async with Server(*bodies) as server:
+        failure = await ask(server, authorise=lambda _method, _url: allowed)
+        assert failure.error.code == "request.answer_too_large"
+        assert "max_answer_bytes = 20 " in failure.error.hint
+        payload = failure.to_payload()
+        assert (payload["ok"], payload["status"], payload["truncated"]) == (False, 200, True)
+        assert failure.may_have_arrived
+        assert (await ask(server, authorise=lambda _method, _url: allowed)).body == [1, 2]
+
+
+async def test_a_large_granted_answer_is_whole():
+    allowed = dataclasses.replace(ALLOWED, max_message_bytes=16 << 20)
+    async with Server(reply(b"x" * (5 << 20), headers=["Content-Type: text/plain"])) as server:
+        answer = await ask(server, authorise=lambda _method, _url: allowed)
+        assert len(answer.body) == 5 << 20
 
 
 async def test_a_body_in_crumbs_is_refused_before_it_costs_much():
@@ -494,8 +503,8 @@ async def test_an_endless_body_ends():
 
     async with RawServer(script) as server:
         url = f"http://127.0.0.1:{server.port}/"
-        answer = await client().send(prepared(url), allow)
-        assert (len(answer.body), answer.truncated) == (LIMITS.response_body_bytes, True)
+        failure = await client().send(prepared(url), allow)
+        assert failure.error.code == "request.answer_too_large"
         async with asyncio.timeout(10):
             await ended.wait()
 

@@ -240,6 +240,7 @@ REQUEST = {
     "methods": ["GET"],
     "path_prefixes": ["/v1"],
     "max_message_bytes": 4096,
+    "max_answer_bytes": 4096,
     "addresses": "private",
     "captures": [{"name": "url", "at": "/url"}],
 }
@@ -251,6 +252,7 @@ OTHERS = {
     "methods": ["GET", "POST"],
     "path_prefixes": ["/"],
     "max_message_bytes": 8192,
+    "max_answer_bytes": 8192,
     "addresses": "private",
     "captures": [{"name": "url", "at": "/other"}],
 }

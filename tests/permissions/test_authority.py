@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from yoi.errors import PermissionDenied, UrlRefused
-from yoi.limits import MIB
+from yoi.limits import LIMITS, MIB
 from yoi.permissions import Authority, Permission, PermissionKind, PermissionSet, Url
 
 GATEWAY = {"scheme": "wss", "host": "gateway.example.com", "path_prefixes": ["/ws"]}
@@ -66,7 +66,9 @@ def test_requests_have_targets_of_their_own():
     authority = Authority(both, both)
     assert authority.request("POST", url).allowed
     assert authority.request("post", url).allowed
-    assert authority.request("POST", url).max_message_bytes is None
+    assert authority.request("POST", url).max_message_bytes == LIMITS.response_body_bytes
+    narrow = having(api, request=[{**rule, "max_answer_bytes": 5}])
+    assert Authority(both, narrow).request("POST", url).max_message_bytes == 5
     assert authority.request("GET", url).code == "denied.not_requested"
     assert authority.request("TRACE", url).code == "denied.unsupported"
     assert authority.request("POST", URL).code == "denied.unsupported"

@@ -117,7 +117,7 @@ async def test_an_answer_with_another_state_is_refused(server):
     ("token", "code", "words"),
     [
         ("/moved", "secret.flow_answer", "redirect (307)"),
-        ("/huge", "secret.flow_answer", f"more than {LIMITS.response_body_bytes} bytes"),
+        ("/huge", "secret.flow_answer", f"more than the {LIMITS.response_body_bytes} bytes"),
         ("/nowhere", "secret.flow_answer", "HTTP 404"),
     ],
 )

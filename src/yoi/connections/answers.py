@@ -1,7 +1,6 @@
 """What comes back from a request: an answer or a failure, both values; and how a body is read."""
 
 import base64
-import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -55,8 +54,6 @@ class HttpAnswer:
     body: Json = field(repr=False)
     """A JSON document, text, base64 text, or None: see `body_kind`."""
     body_kind: BodyKind
-    truncated: bool = False
-    """Whether the body was longer than `response_body_bytes`; the rest was not read."""
     retry_after_ms: int | None = None
     """For a 429 or 503 that names one; the route answers `request.rate_limited` until then."""
 
@@ -97,8 +94,6 @@ class HttpAnswer:
             "body": self.body,
             "body_kind": self.body_kind.value,
         }
-        if self.truncated:
-            made["truncated"] = True
         if self.retry_after_ms is not None:
             made["retry_after_ms"] = self.retry_after_ms
         return made
@@ -124,6 +119,9 @@ class HttpFailure:
         if self.error.hint is not None:
             error["hint"] = self.error.hint
         made: dict[str, Json] = {"ok": False, "error": error}
+        for key in ("status", "truncated"):
+            if key in self.error.fields:
+                made[key] = self.error.fields[key]
         if self.may_have_arrived:
             made["may_have_arrived"] = True
         if self.retry_after_ms is not None:
@@ -131,12 +129,12 @@ class HttpFailure:
         return made
 
 
-def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple[Json, BodyKind]:
+def read_body(data: bytes, content_type: str, encoded: bool) -> tuple[Json, BodyKind]:
     """Return the body for the guest: JSON where it says so and is, else text, else base64.
 
-    JSON of more than `json_values` values is text: the guest may parse it, in its own time.
-    `encoded` means a content coding not asked for: nothing is inflated on this side, so the
-    bytes are handed over. `cut` means that `data` is only the beginning.
+    JSON of more than `json_values` values, or of more than 1 MiB, is text: the guest may parse it,
+    in its own time. `encoded` means a content coding not asked for: nothing is inflated on this
+    side, so the bytes are handed over.
     """
     if not data:
         return None, BodyKind.EMPTY
@@ -144,7 +142,8 @@ def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple
     if encoded or is_text is False:
         return base64.b64encode(data).decode(), BodyKind.BASE64
     is_json = media == "application/json" or media.endswith("+json")
-    if not cut and is_json and not more_values_than(LIMITS.json_values, data):
+    small = len(data) <= LIMITS.response_body_bytes
+    if is_json and small and not more_values_than(LIMITS.json_values, data):
         try:
             document = msgspec.json.decode(data)
             # What cannot be written again cannot be handed to the guest.
@@ -153,9 +152,8 @@ def read_body(data: bytes, content_type: str, encoded: bool, cut: bool) -> tuple
             pass
         else:
             return document, BodyKind.JSON
-    decoder = codecs.getincrementaldecoder("utf-8")("strict" if is_text is None else "replace")
     try:
-        return decoder.decode(data, final=not cut), BodyKind.TEXT
+        return data.decode("utf-8", "strict" if is_text is None else "replace"), BodyKind.TEXT
     except UnicodeDecodeError:
         return base64.b64encode(data).decode(), BodyKind.BASE64
 

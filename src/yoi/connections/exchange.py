@@ -9,7 +9,7 @@ import h11
 
 from yoi.connections.requests import PreparedRequest
 from yoi.errors import RequestFailure
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url
 
 # 8 KiB of one-byte chunks take h11 some 10 ms, and the loop has heartbeats to send.
@@ -29,7 +29,6 @@ class RawAnswer:
     status: int
     headers: RawHeaders = field(repr=False)
     body: bytes = field(repr=False)
-    truncated: bool
 
     def header(self, name: str) -> str:
         """Return the first value of `name`, '' where there is none."""
@@ -44,11 +43,16 @@ class Exchange:
     """See the module docstring; used once, closed by its owner."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, transport: asyncio.Transport, limits: Limits
+        self,
+        reader: asyncio.StreamReader,
+        transport: asyncio.Transport,
+        limits: Limits,
+        max_answer_bytes: int,
     ) -> None:
         self._reader = reader
         self._transport = transport
         self._limits = limits
+        self._most = max_answer_bytes
         self._ended = False
         self._http = h11.Connection(
             h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes
@@ -57,19 +61,20 @@ class Exchange:
     async def run(self, request: PreparedRequest, url: Url) -> RawAnswer:
         """Write `request` for `url` and return its answer.
 
-        The body is not read beyond `response_body_bytes`. Raises RequestFailure: `request.lost`,
-        `request.protocol`, `request.too_large`, `request.upgrade`, `request.event_stream`.
+        The body is not read beyond its bound. Raises RequestFailure: `request.answer_too_large`,
+        `request.lost`, `request.protocol`, `request.too_large`, `request.upgrade`,
+        `request.event_stream`.
         """
         self._write(request, url)
         try:
             head = await self._read_head()
             self._check_stream(head)
-            body, truncated = await self._read_body()
+            body = await self._read_body(head.status_code)
         except (OSError, ssl.SSLError) as exc:
             raise RequestFailure(
                 "request.lost", f"{url.display}: the connection was lost: {exc}"
             ) from None
-        return RawAnswer(head.status_code, list(head.headers), body, truncated)
+        return RawAnswer(head.status_code, list(head.headers), body)
 
     def _write(self, request: PreparedRequest, url: Url) -> None:
         """Hand everything to the transport at once: it is bounded, and an early answer is heard."""
@@ -122,9 +127,8 @@ class Exchange:
                 raise RequestFailure("request.protocol", "the server does not speak HTTP/1.1")
             await self._receive()
 
-    async def _read_body(self) -> tuple[bytes, bool]:
+    async def _read_body(self, status: int) -> bytes:
         body, pieces = bytearray(), 0
-        most = self._limits.response_body_bytes
         while True:
             try:
                 event = self._http.next_event()
@@ -138,10 +142,10 @@ class Exchange:
                         f"the answer comes in more than {self._limits.response_pieces} pieces",
                     )
                 body += event.data
-                if len(body) > most:
-                    return bytes(body[:most]), True
+                if len(body) > self._most:
+                    raise _answer_too_large(status, self._most)
             elif isinstance(event, h11.EndOfMessage):
-                return bytes(body), False
+                return bytes(body)
             elif event is h11.NEED_DATA:
                 await self._receive()
             else:
@@ -183,3 +187,20 @@ class Exchange:
             "request.too_large",
             f"the answer's head is over {self._limits.response_head_bytes} bytes",
         )
+
+
+def _answer_too_large(status: int, most: int) -> RequestFailure:
+    allowed = LIMITS.message_max_bytes
+    hint = (
+        f"max_answer_bytes = {min(4 * most, allowed)}   # in the [[request]] target, in "
+        "plugin.toml; then: yoi plugin enable"
+        if most < allowed
+        else "no target may allow more: ask the server for less at once"
+    )
+    return RequestFailure(
+        "request.answer_too_large",
+        f"the answer ({status}) has more than the {most} bytes that its target allows",
+        hint=hint,
+        status=status,
+        truncated=True,
+    )

@@ -168,7 +168,8 @@ class RequestClient:
         )
         try:
             trip.may_have_arrived = True
-            return await Exchange(reader, transport, limits).run(request, url)
+            most = decision.max_message_bytes or limits.response_body_bytes
+            return await Exchange(reader, transport, limits, most).run(request, url)
         finally:
             transport.abort()
 
@@ -181,15 +182,12 @@ class RequestClient:
             self._clock.wall(),
         )
         coding = raw.header("content-encoding").strip().lower()
-        body, kind = read_body(
-            raw.body, raw.header("content-type"), coding not in ("", "identity"), raw.truncated
-        )
+        body, kind = read_body(raw.body, raw.header("content-type"), coding not in ("", "identity"))
         return HttpAnswer(
             status=raw.status,
             headers=seen_by_the_guest(raw.headers, self._limits),
             body=body,
             body_kind=kind,
-            truncated=raw.truncated,
             retry_after_ms=wait,
         )
 

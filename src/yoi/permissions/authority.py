@@ -36,7 +36,7 @@ class Decision:
     message: str = ""
     hint: str | None = None
     max_message_bytes: int | None = None
-    """For an allowed WebSocket URL: the smaller of what manifest and grant allow."""
+    """For an allowed URL: the largest message, or answer, that both manifest and grant allow."""
     private_addresses: bool = False
     """For an allowed URL: whether both manifest and grant admit addresses that are not public."""
     secret: str | None = None
@@ -335,7 +335,7 @@ def _allowed(kind: TargetKind, url: "Url", asked: _Targets, given: _Targets) -> 
     most = min(max(one.max_message_bytes for one in side) for side in (asked, given))
     return Decision(
         allowed=True,
-        max_message_bytes=most if kind is TargetKind.WEBSOCKET else None,
+        max_message_bytes=most,
         private_addresses=private,
     )
 

@@ -167,7 +167,7 @@ def _missing(wanted: UrlTarget, given: list[UrlTarget]) -> list[str]:
         missing.append("only within " + ", or ".join(one.label for one in given[:3]))
     most = max(one.max_message_bytes for one in given)
     if most < wanted.max_message_bytes:
-        missing.append(f"messages only up to {in_words(most)}")
+        missing.append(f"{wanted.kind.brings} only up to {in_words(most)}")
     if wanted.private and not any(one.private for one in given):
         missing.append("only where the name leads to a public address")
     if wanted.name is not None and not any(one.name == wanted.name for one in given):

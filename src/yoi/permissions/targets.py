@@ -48,6 +48,16 @@ class TargetKind(StrEnum):
         """The schemes that `*` stands for."""
         return WEBSOCKET_SCHEMES if self is TargetKind.WEBSOCKET else REQUEST_SCHEMES
 
+    @property
+    def size_key(self) -> str:
+        """The key that bounds one message, or one answer."""
+        return "max_message_bytes" if self is TargetKind.WEBSOCKET else "max_answer_bytes"
+
+    @property
+    def brings(self) -> str:
+        """What comes from such a target."""
+        return "messages" if self is TargetKind.WEBSOCKET else "answers"
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -73,6 +83,7 @@ class UrlTarget:
     path_prefixes: tuple[str, ...]
     """Whole segments; none means any path."""
     max_message_bytes: int
+    """The largest message; of a request, the largest body of an answer."""
     addresses: str
     """`public` or `private`, as written."""
     name: str | None
@@ -204,7 +215,7 @@ class UrlTarget:
         if self.addresses == "private":
             parts.append("(private addresses)")
         if self.max_message_bytes != LIMITS.message_bytes:
-            parts.append(f"(messages up to {in_words(self.max_message_bytes)})")
+            parts.append(f"({self.kind.brings} up to {in_words(self.max_message_bytes)})")
         return printable(" ".join(parts), _LABEL_CHARS)
 
     @property
@@ -284,7 +295,7 @@ class UrlTarget:
         if self.path_prefixes:
             made["path_prefixes"] = list(self.path_prefixes)
         if self.max_message_bytes != LIMITS.message_bytes:
-            made["max_message_bytes"] = self.max_message_bytes
+            made[self.kind.size_key] = self.max_message_bytes
         if self.addresses != "public":
             made["addresses"] = self.addresses
         if self.captures:
@@ -405,6 +416,7 @@ def _request(row: Row) -> UrlTarget:
         TargetKind.REQUEST,
         row,
         methods=row["methods"],
+        max_message_bytes=row["max_answer_bytes"],
         name=row["name"],
         captures=row["captures"],
     )
@@ -441,6 +453,12 @@ TARGETS = {
                 ),
                 "what may be asked",
                 required=True,
+            ),
+            Key(
+                "max_answer_bytes",
+                Whole(1, LIMITS.message_max_bytes),
+                "the largest body of an answer",
+                default=LIMITS.response_body_bytes,
             ),
             Key(
                 "captures",

@@ -99,17 +99,14 @@ class Authorizing:
             authorise,
         )
         if isinstance(answer, HttpFailure):
+            if answer.error.code == "request.answer_too_large":
+                raise SecretError("secret.flow_answer", f"{url.display}: {answer.error.message}")
             raise answer.error
         if 300 <= answer.status < 400:
             raise SecretError(
                 "secret.flow_answer",
                 f"{url.display} answered with a redirect ({answer.status}), which is not followed: "
                 "name the endpoint itself",
-            )
-        if answer.truncated:
-            raise SecretError(
-                "secret.flow_answer",
-                f"{url.display} answered with more than {self._limits.response_body_bytes} bytes",
             )
         return answer.status, as_text(answer.body)
 
