@@ -11,6 +11,7 @@ from tests.connections.world import World
 
 from yoi.connections import DialTarget
 from yoi.core.frame_watch import FrameMatch
+from yoi.core.halts import Change
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.errors import ConnectionFailure
 from yoi.permissions import Decision, JsonPointer, Url
@@ -204,7 +205,8 @@ async def test_close_codes_that_may_not_be_written_are_refused(code):
 STEPS = st.lists(
     st.sampled_from(
         ["text", "binary", "close", "vanish", "pause", "resume", "advance", "long", "overflow",
-         "reconnect", "accept", "refuse", "send", "open", "ticket", "stop", "ready", "old", "beat"]
+         "reconnect", "accept", "refuse", "send", "open", "ticket", "stop", "ready", "old", "beat",
+         "refuse401", "redial", "revive"]
     ),
     max_size=40,
 )  # fmt: skip
@@ -224,6 +226,8 @@ ASKED = {
     "stop": lambda host: host.stop(),
     "ready": lambda host: host.ready(),
     "beat": lambda host: host.heartbeat(BEAT),
+    "redial": lambda host: host.redial(),
+    "revive": lambda host: host.revive(Change.SECRET),
 }
 
 
@@ -247,6 +251,9 @@ async def _any_order(steps, overlap_ms):
             old, socket, dial = socket, dial.accept(), None
         elif step == "refuse" and dial is not None:
             dial.refuse(ConnectionFailure("connection.refused", "no"))
+            dial = None
+        elif step == "refuse401" and dial is not None:
+            dial.refuse(ConnectionFailure("connection.handshake", "no", status=401))
             dial = None
         elif step == "advance":
             world.timers.advance(1)

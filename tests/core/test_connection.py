@@ -55,6 +55,8 @@ SETTINGS = ConnectionSettings(
 )
 BY_PLUGIN = {"url": None, "open": Open.COMMAND}
 LOST = ConnectionFailure("connection.lost", "gone")
+REFUSED = ConnectionFailure("connection.handshake", "401", status=401)
+GONE = ConnectionFailure("connection.handshake", "404", status=404)
 CLEAN = End(1000, "", True)
 BROKEN = End(1006, "", False, LOST)
 
@@ -640,6 +642,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.carry_out(self.machine.renew(self.now, 1000, ""))
 
     @rule()
+    def demand(self):
+        self.carry_out(self.machine.demanded(self.now))
+
+    @rule()
+    def move(self):
+        self.machine.moved(self.now)
+
+    @rule()
     def pause(self):
         self.carry_out(self.machine.pause(self.now))
 
@@ -651,7 +661,9 @@ class AnyOrder(RuleBasedStateMachine):
     def overflow(self):
         self.carry_out(self.machine.overflow(self.now))
 
-    @rule(error=st.sampled_from([LOST, PermissionDenied("denied.not_granted", "no")]))
+    @rule(
+        error=st.sampled_from([LOST, REFUSED, GONE, PermissionDenied("denied.not_granted", "no")])
+    )
     def dial_fails(self, error):
         if self.dialling:
             self.dialling = False
@@ -723,6 +735,11 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.dialling
         elif self.dialling:
             assert self.current
+
+    @invariant()
+    def what_is_dialled_no_more_says_why(self):
+        at_rest = self.machine.state in (ConnectionState.STOPPED, ConnectionState.FAILED)
+        assert (self.machine.halt is not None) == at_rest
 
     @invariant()
     def it_never_stands_still(self):

@@ -83,3 +83,11 @@ def test_a_person_ends_what_is_open_and_waits_for_no_pause():
     assert made.failures > 0
     assert Dial() in made.demanded(100.0)
     assert made.failures == 0
+
+
+def test_a_person_who_asks_while_it_closes_for_good_has_it_dialled():
+    made = opened()
+    made.stop(1.0, 1000, "")
+    assert made.demanded(1.1) == []
+    made.ended(1.2, CLEAN, 0, 1.2)
+    assert (made.state, made.retry_at) == (ConnectionState.WAITING, 1.2)

@@ -122,6 +122,9 @@ class ConnectionMachine:
             case ConnectionState.OPEN:
                 self._follow = Follow.DEMAND
                 return [*self._forget_successor(), *self.close(now, 1000, "asked for by a person")]
+            case ConnectionState.CLOSING:
+                self._follow = Follow.DEMAND
+                return []
             case ConnectionState.WAITING if self._dials.usable:
                 return [Disarm(Timer.RETRY), *self._dial()]
             case ConnectionState.WAITING | ConnectionState.AWAITING:
