@@ -11,6 +11,7 @@ containers, and for any other object its repr, its str and its attributes.
 
 import base64
 import dataclasses
+import html
 import json
 import secrets
 import urllib.parse
@@ -39,10 +40,10 @@ class Canaries:
         self._values: dict[str, str] = {}
         self._needles: list[tuple[str, str, bytes]] = []
 
-    def secret(self, name: str, prefix: str = "") -> str:
-        """Return a new marked value for `name`, with characters that JSON and URLs escape."""
+    def secret(self, name: str, prefix: str = "", signs: str = '/"+é') -> str:
+        """Return a new marked value for `name`; `signs` are some that JSON and URLs escape."""
         core = secrets.token_hex(20)
-        value = f'{prefix}canary-{core}/"+é'
+        value = f"{prefix}canary-{core}{signs}"
         self.mark(name, value)
         for start in range(0, len(core) - _FRAGMENT + 1, _FRAGMENT):
             self._needles.append((name, "piece", core[start : start + _FRAGMENT].encode()))
@@ -80,6 +81,10 @@ def _disguises(value: str) -> Iterator[tuple[str, bytes]]:
     yield "url, path", urllib.parse.quote(value).encode()
     yield "form", urllib.parse.quote_plus(value).encode()
     yield "hex", raw.hex().encode()
+    yield "hex, upper", raw.hex().upper().encode()
+    yield "json in json", json.dumps(json.dumps(value)[1:-1])[1:-1].encode()
+    yield "html", html.escape(value).encode()
+    yield "url, lower", urllib.parse.quote(value, safe="").lower().encode()
     yield "reversed", value[::-1].encode()
     for shift in range(3):
         # Inside a longer base64 text a value starts at any of three offsets.

@@ -1,0 +1,339 @@
+"""K3: a real host whose gateway and HTTP server give the plugin's secret back in every way.
+
+It stands nowhere: not in what the plugin saw (its status, log, tool and notifications), the host's
+output, any command's, the HTTP API's events and metrics, or a file of the workspace.
+"""
+
+import base64
+import contextlib
+import html
+import http.server
+import io
+import json
+import signal
+import threading
+import time
+import urllib.request
+from urllib.parse import quote
+
+import pytest
+from tests.canary import Canaries
+from tests.cli.test_live import is_ready, running
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
+from websockets.sync.server import serve
+
+from yoi.testing.trusting import trust_workspace
+
+pytestmark = pytest.mark.slow
+
+MANIFEST = """
+schema_version = 1
+id = "desk"
+name = "Desk"
+version = "0.1.0"
+permissions = [{{ kind = "notify", name = "w" }}, {{ kind = "host_api", api = "websocket" }}]
+
+[runtime]
+kind = "python"
+runner = "1"
+entry = "plugin:Desk"
+
+[[services]]
+name = "chat"
+
+[[ingresses]]
+name = "events"
+
+[[connections]]
+name = "gateway"
+ingress = "events"
+url = "ws://127.0.0.1:{gateway}/ws"
+subprotocols = ["v1"]
+deliver = ["text", "binary", "open", "close", "gap", "error"]
+backoff = {{ first_ms = 100, max_ms = 100 }}
+
+[[connections]]
+name = "page"
+ingress = "events"
+open = "command"
+target = {{ scheme = "ws", host = "127.0.0.1", port = {gateway}, path_prefixes = ["/page"] }}
+deliver = ["open", "close", "error"]
+
+[[request]]
+name = "api"
+scheme = "http"
+host = "127.0.0.1"
+port = {api}
+methods = ["GET"]
+path_prefixes = ["/api"]
+captures = [{{ name = "url", at = "/socket" }}]
+
+[[secrets]]
+name = "bot"
+connection = "gateway"
+at = ["/token"]
+
+[[secrets]]
+name = "bot"
+request = "api"
+at = ["/headers/authorization"]
+
+[[tools]]
+name = "tell"
+description = "Tell all that was seen"
+input_schema = {{ type = "object" }}
+"""
+
+PLUGIN = """
+import json
+from yoi_pdk import *
+
+class Desk(Plugin):
+    def start(self, ctx, config):
+        self.seen = []
+
+    def on_event(self, event, ctx):
+        said = json.dumps([event.kind, event.payload], default=repr)
+        self.seen.append(said)
+        ctx.log(said[:1500])
+        if isinstance(event, OpenEvent):
+            put = [insert_secret("/headers/authorization", "bot")]
+            paths = ["json", "text", "head", "bytes", "away", "reason", "socket"]
+            return [
+                Send(json={"token": None}, insert=[insert_secret("/token", "bot")]),
+                *(Request("api", "GET", f"/api/{path}", insert=put, capture=["url"],
+                          id=f"{path}.{event.id}") for path in paths),
+            ]
+        if isinstance(event, ResponseEvent) and event.captured:
+            return Open("page", handle=event.captured["url"])
+        if isinstance(event, (ErrorEvent, CloseEvent)):
+            return Notify("w", said)
+
+    on_text = on_event
+
+    def status(self):
+        return {"count": len(self.seen), "last": self.seen[-12:]}
+
+    @tool
+    def tell(self, ctx) -> dict:
+        "Tell all that was seen"
+        return {"seen": self.seen}
+"""
+
+WORKER = """
+[observation]
+listen = "127.0.0.1:0"
+
+[[workers]]
+name = "w"
+model = "scripted"
+tools = [{ plugin = "desk", tool = "tell", approval = "auto" }]
+notify = [{ plugin = "desk", start_run = true, per_minute = 50 }]
+script = [{ when = "TELL", call = "tell" }, { say = "heard" }]
+"""
+
+
+def forms(value):
+    yield value
+    yield json.dumps({"a": value, "b": json.dumps({"c": value})})
+    yield json.dumps(json.dumps(json.dumps([value])))
+    yield f"{quote(value)} {quote(value, safe='')} {quote(value, safe='').lower()}"
+    yield html.escape(value)
+    yield base64.b64encode(value.encode()).decode()
+    yield base64.urlsafe_b64encode(b"u:" + value.encode()).decode().rstrip("=")
+    yield base64.b64encode(b"ab" + value.encode()).decode()
+    yield value.encode().hex() + " " + value.encode().hex().upper()
+
+
+class Servers:
+    """The gateway and the HTTP server: they know nothing but what the host sent them."""
+
+    def __init__(self, page):
+        self.page = page
+        self.sessions = 0
+        self.dialled_pages = 0
+        self.asked = set()
+        self.token = None
+        self.gateway = serve(
+            self.talk,
+            "127.0.0.1",
+            0,
+            process_request=self.upgrade,
+            select_subprotocol=self.subprotocol,
+        )
+        self.port = self.gateway.socket.getsockname()[1]
+        servers = self
+
+        class Api(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                servers.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+
+    def __enter__(self):
+        for server in (self.gateway, self.api):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.gateway.shutdown()
+        self.api.shutdown()
+        self.api.server_close()
+
+    def upgrade(self, connection, request):
+        if request.path.startswith("/page"):
+            self.dialled_pages += 1
+            echo = Headers({"x-echo": request.path, "connection": "close"})
+            return Response(404, f"no {self.page}", echo, request.path.encode())
+        self.sessions += 1
+        if self.token is not None and self.sessions == 3:
+            echo = Headers({"x-echo": self.token, "connection": "close"})
+            return Response(401, f"bad {self.token}", echo, self.token.encode())
+        return None
+
+    def subprotocol(self, connection, offered):
+        # Not one that was offered: the host refuses it, and must not repeat it.
+        return f"x.{quote(self.token, safe='')}" if self.token and self.sessions == 4 else "v1"
+
+    def talk(self, socket):
+        with contextlib.suppress(ConnectionClosed):
+            self.echo(socket, self.sessions)
+
+    def echo(self, socket, number):
+        self.token = token = json.loads(socket.recv())["token"]
+        for text in forms(token):
+            socket.send(text)
+        socket.send(iter([f"split {token[:20]}", token[20:], " end"]))
+        socket.send(b"\x10\x00" + token.encode())
+        socket.send(b"whole")
+        time.sleep(0.5)  # the plugin asks the other server meanwhile
+        socket.close(4000, token if number == 1 else quote(token, safe="")[:120])
+
+    def answer(self, asked):
+        given = asked.headers.get("authorization", "")
+        what = asked.path.rpartition("/")[2]
+        self.asked.add(what)
+        status, words, headers, body = 200, None, {"content-type": "text/plain"}, b"ok"
+        if what == "json":
+            headers = {"content-type": "application/json"}
+            status, body = 401, json.dumps({"you sent": list(forms(given)), given: 1}).encode()
+        elif what == "text":
+            body = "\n".join(forms(given)).encode()
+        elif what == "head":
+            headers |= {f"x-echo-{at}": text for at, text in enumerate(forms(given))}
+        elif what == "bytes":
+            headers, body = {"content-type": "image/png"}, b"\x89\x00" + given.encode()
+        elif what == "away":
+            status, headers = 302, {"location": f"http://127.0.0.1:1/{quote(given, safe='')}"}
+        elif what == "reason":
+            status, words = 403, given
+        elif what == "socket":
+            url = f"ws://127.0.0.1:{self.port}/page/{self.page}"
+            headers = {"content-type": "application/json"}
+            body = json.dumps({"socket": url, "again": [url, self.page]}).encode()
+        asked.send_response(status, words)
+        for name, value in headers.items():
+            asked.send_header(name, value)
+        asked.send_header("content-length", str(len(body)))
+        asked.end_headers()
+        asked.wfile.write(body)
+
+
+def until(true, what):
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    canaries = Canaries()
+    token = canaries.secret("bot", prefix="xoxb-", signs='/"+x')
+    page = canaries.secret("page", prefix="THE-PATH-", signs="-x")
+    source = workspace / "source"
+    source.mkdir()
+    (workspace / ".yoi").mkdir()
+    (workspace / ".yoi" / "yoi.toml").write_text(WORKER)
+    seen = {}
+    with Servers(page) as servers:
+        ports = {"gateway": servers.port, "api": servers.api.server_address[1]}
+        (source / "plugin.toml").write_text(MANIFEST.format(**ports))
+        (source / "plugin.py").write_text(PLUGIN)
+        monkeypatch.setattr("sys.stdin", io.StringIO(token))
+        assert yoi("secret", "set", "stored", "--stdin").status == 0
+        enabled = yoi("plugin", "enable", "./source", "--grant-requested", "--yes", "--secret",
+                      "bot=stored")  # fmt: skip
+        assert enabled.status == 0, enabled.err
+        trust_workspace(workspace)
+        made = json.loads(yoi("token", "create", "me", "--observe", "*/*/*", "--json").out)
+        lines = []
+
+        def ready(value):
+            lines.append(value)
+            return is_ready(value)
+
+        def anything(value):
+            lines.append(value)
+            return False
+
+        with running(workspace, "serve", "--port", "0", "--verbose") as (host, heard):
+            url = heard(ready)["url"]
+
+            def listen():
+                with contextlib.suppress(AssertionError, ValueError):
+                    heard(anything)
+
+            ears = threading.Thread(target=listen)
+            ears.start()
+            until(lambda: servers.sessions >= 6, "the sessions")
+            until(lambda: len(servers.asked) >= 7 and servers.dialled_pages, "the requests")
+            until(lambda: "heard" in yoi("worker", "history", "w", "--json").out, "the worker")
+            yoi("worker", "run", "w", "TELL")
+            for words in (
+                ("service", "list"),
+                ("service", "status", "desk"),
+                ("service", "call", "desk", "tell", "{}"),
+                ("worker", "list"),
+                ("worker", "show", "w"),
+                ("worker", "history", "w"),
+                ("watch", "--count", "1"),
+                ("doctor",),
+            ):
+                seen[" ".join(words)] = yoi(*words)
+                seen[" ".join(words) + " --json"] = yoi(*words, "--json")
+
+            def got(path, most=1 << 20):
+                headers = {"authorization": f"Bearer {made['token']}"}
+                asked = urllib.request.Request(url.rstrip("/") + path, headers=headers)
+                with urllib.request.urlopen(asked, timeout=10) as answer:
+                    return answer.read1(most)
+
+            listed = json.loads(got("/api/runtimes"))
+            runtime = listed[0]["runtime_id"]
+            seen["listed"] = listed
+            for subject in ("services/desk", "workers/w"):
+                sse = got(f"/api/runtimes/{runtime}/{subject}/events/sse")
+                assert b"data:" in sse
+                seen[f"sse {subject}"] = sse
+            seen["metrics"] = got("/metrics")
+            seen["console"] = got("/")
+            host.send_signal(signal.SIGTERM)
+            ears.join(30)
+            assert host.wait(30) == 0
+    seen["log"] = lines
+    files = [path for path in workspace.rglob("*") if path.is_file() and path.parent != source]
+    assert len(files) > 3
+    told = seen["service call desk tell {} --json"]
+    assert "websocket_close" in told.out
+    assert "[masked]" in told.out
+    assert "withheld" in told.out
+    assert "connection.handshake" in json.dumps(lines)
+    traces = canaries.grep_everything(files=files, seen=seen)
+    assert traces == []
