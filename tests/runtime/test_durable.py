@@ -15,7 +15,9 @@ from yoi.core.lifecycle import Lifecycle
 from yoi.core.service_recovery import recover
 from yoi.errors import GuestTrapped, JournalError, WorkerError
 from yoi.journal.memory import MemoryJournal
+from yoi.journal.sqlite import SqliteJournal
 from yoi.journal.state import StateStore
+from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Commands, HandlerFailed, Reply
@@ -79,12 +81,19 @@ class Workers(NoWorkers):
     def __init__(self):
         self.told = {}
         self.asked = []
+        self.changed = asyncio.Event()
+
+    async def has(self, count):
+        while len(self.told) < count:
+            self.changed.clear()
+            await self.changed.wait()
 
     async def notify(self, notification):
         key = notification.event_id, notification.command_id
         self.asked.append(key)
         new = key not in self.told
         self.told.setdefault(key, notification.text)
+        self.changed.set()
         return Notified(len(self.told), new)
 
 
@@ -476,3 +485,104 @@ async def test_a_frame_that_found_no_room_gets_no_automatic_reply():
         bench.link.adapter.once_taken(lambda text=text: replied.append(text))
         await bench.settle()
     assert replied == ["a", "b"]
+
+
+async def test_every_unknown_effect_is_told_to_operator_and_plugin():
+    """Effects: also those beyond the room that is reserved for feedback (D2)."""
+
+    def sending(event):
+        if isinstance(event, TextFrame):
+            return Commands(
+                [command(event, "websocket_send", {"text": str(n)}, f"c{n}") for n in range(40)]
+            )
+        return NO_COMMANDS
+
+    world, journal = World(), EffectlessJournal()
+    bench = world.bench(journal, FakeInstance(sending))
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    bench.link.receive("a")
+    await bench.settle()
+    heard = []
+
+    def hearing(event):
+        if event.kind == EventKind.SEND_FAILED:
+            heard.append((event.payload["command_id"], event.payload["code"]))
+        return NO_COMMANDS
+
+    later = world.bench(journal.survivor(), FakeInstance(hearing))
+    await later.service.start()
+    await later.settle()
+    assert heard == [(f"c{n}", "service.effect_unknown") for n in range(40)]
+    assert later.service.status().counters.commands_unknown == 40
+    assert later.links[0].sent == []
+
+
+class EffectlessJournal(DyingJournal):
+    """Dies before it stores how any effect has ended."""
+
+    async def commit(self, appends):
+        if any(b'"effect"' in record for append in appends for record in append.records):
+            self.dead.set()
+        await super().commit(appends)
+
+
+async def test_a_full_disk_loses_nothing_and_is_gone_on_from(tmp_path):
+    """Acceptance, on the real engine: SQLite refuses to grow, and then may again."""
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    world = World()
+    bench = world.bench(journal, *(FakeInstance(counting) for _ in range(4)), max_events=1000)
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.diagnostics.until(lambda: bench.link.session)
+    pages = await journal._do(lambda c: c.execute("PRAGMA page_count").fetchone()[0], writes=False)
+    await journal._do(
+        lambda c: c.execute(f"PRAGMA max_page_count = {pages + 40}").fetchone(), writes=False
+    )
+    texts = [f"{n}-" + "x" * 4000 for n in range(60)]
+    for text in texts:
+        bench.link.receive(text)
+    await bench.diagnostics.until(lambda: "journal.io" in bench.codes())
+    assert bench.service.lifecycle is Lifecycle.FAILED
+    assert bench.service.status().last_error_code == "journal.io"
+    await journal._do(
+        lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone(), writes=False
+    )
+    bench.service._cancel_restart()
+    bench.service._restart_due()
+    await bench.diagnostics.until(lambda: bench.service.lifecycle is Lifecycle.RUNNING)
+    async with asyncio.timeout(20):
+        await world.workers.has(len(texts))
+    assert list(world.workers.told.values()) == texts
+    assert [text for _, text in bench.link.sent] == texts
+    await bench.service.stop()
+    await journal.close()
+
+
+async def test_frames_that_were_queued_at_a_stop_are_inside_the_next_gap():
+    """D3: memory ingresses too."""
+    heard = []
+
+    def hearing(event):
+        if event.kind == EventKind.GAP:
+            heard.append(event.payload["since_ms"])
+        return NO_COMMANDS
+
+    bench = Bench([FakeInstance(), FakeInstance(hearing)], limits=Limits(drain_ms=1, retire_ms=1))
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    bench.turns.hold()
+    arrived_ms = bench.clock.wall_ms()
+    bench.link.receive("a")
+    bench.link.complete_until_ms = bench.clock.wall_ms
+    await asyncio.sleep(0)
+    bench.clock.advance(5)
+    await bench.service.stop()
+    bench.turns.release()
+    assert bench.service.status().counters.dropped
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    assert heard == [arrived_ms]

@@ -317,10 +317,10 @@ async def test_a_service_that_cannot_be_made_costs_a_running_host_nothing(worksp
     """A defect of ours while a reload makes one service: the host and the others go on."""
     real = ConnectionSpecMaker.make
 
-    def make(self, plugin, settings):
+    def make(self, plugin, *more):
         if plugin.name == "bad":
             raise ValueError("no handshake may carry this")
-        return real(self, plugin, settings)
+        return real(self, plugin, *more)
 
     monkeypatch.setattr(ConnectionSpecMaker, "make", make)
     async with gateway() as server:

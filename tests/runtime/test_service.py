@@ -565,7 +565,7 @@ async def test_a_replaced_instance_hears_first_what_is_open():
     second = FakeInstance()
     heard = []
     second.answer = lambda event: heard.append(event) or NO_COMMANDS
-    bench = await running(FakeInstance(echo), second, told_of_replacement=("events",))
+    bench = await running(FakeInstance(echo), second, told_of_start=("events",))
     bench.turns.hold()
     bench.link.receive("in hand")
     await bench.settle()
@@ -598,7 +598,7 @@ async def test_a_replaced_instance_hears_first_what_is_open():
 async def test_an_open_that_still_waits_is_not_told_twice():
     second, heard = FakeInstance(), []
     second.answer = lambda event: heard.append(event) or NO_COMMANDS
-    bench = Bench([FakeInstance(), second], told_of_replacement=("events",))
+    bench = Bench([FakeInstance(), second], told_of_start=("events",))
     await bench.service.start()
     bench.service._dispatcher.detach()
     bench.link.arrive()
@@ -611,7 +611,7 @@ async def test_an_open_that_still_waits_is_not_told_twice():
 async def test_what_a_lost_instance_was_told_is_told_anew_to_the_next_not_twice():
     second, third, heard = FakeInstance(), FakeInstance(), []
     third.answer = lambda event: heard.append(event) or NO_COMMANDS
-    bench = await running(FakeInstance(), second, third, told_of_replacement=("events",))
+    bench = await running(FakeInstance(), second, third, told_of_start=("events",))
     bench.turns.hold()
     restart = asyncio.create_task(bench.service.restart())
     while second.calls != ["start"]:

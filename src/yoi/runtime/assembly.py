@@ -24,7 +24,6 @@ from yoi.packages import (
     PythonRuntime,
     ResolvedPlugin,
 )
-from yoi.permissions.connection_settings import Open
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
@@ -101,7 +100,6 @@ class Assembler:
             rules={},
             connections=(),
             told_of_start=(),
-            told_of_replacement=(),
             injector=injector,
             requests=requests,
             calls=calls,
@@ -132,7 +130,6 @@ class Assembler:
                 self.connections.make(plugin, c, bare.injector.masker) for c in manifest.connections
             ),
             told_of_start=_told_of_start(manifest),
-            told_of_replacement=_told_of_replacement(manifest),
             tools=tool_offers(plugin),
         )
 
@@ -164,17 +161,6 @@ class Assembler:
 
 
 def _told_of_start(manifest: Manifest) -> tuple[str, ...]:
-    """Return the ingresses that ask for `service_started`, or whose connections wait for a word."""
-    waiting = {c.ingress for c in manifest.connections if c.open is Open.COMMAND}
-    return tuple(
-        ingress.name
-        for ingress in manifest.ingresses
-        if EventKind.STARTED in ingress.event_kinds
-        or (not ingress.event_kinds and ingress.name in waiting)
-    )
-
-
-def _told_of_replacement(manifest: Manifest) -> tuple[str, ...]:
     """Return the ingresses that take any event, or ask for `service_started`."""
     return tuple(
         ingress.name

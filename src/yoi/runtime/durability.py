@@ -133,6 +133,7 @@ class LoggedDurability:
             self._alive.cancel()
             self._alive = None
         await self._writer.close()
+        self._outbox.forget()
         self._recovered = False
 
     # -- inside -------------------------------------------------------------------------------
@@ -153,8 +154,13 @@ class LoggedDurability:
         )
         for event, letter in plan.gone:
             self._dead_letters.add(event, letter.code, letter.message)
-        self._queue.restore(plan.events)
-        self._ledger.counters.enqueued += len(plan.events)
+        unknown = [self._unknown(event_id, command) for event_id, command in plan.unknown]
+        told = [one for one in unknown if one is not None]
+        # They are about what was handled before the events that wait.
+        self._queue.restore([*told, *plan.events])
+        self._ledger.counters.enqueued += len(told) + len(plan.events)
+        for event in told:
+            self._intake.accept(event)
         tried = {one.event_id for one in plan.tried}
         doubtful = [event for event in plan.events if event.event_id in tried]
         self._intake.forgive(doubtful)
@@ -163,8 +169,6 @@ class LoggedDurability:
         self._close_sessions(plan, picture)
         for event_id, command in plan.repeated:
             self._repeat(event_id, command)
-        for event_id, command in plan.unknown:
-            self._tell_unknown(event_id, command)
         self._tell_recovered(plan)
 
     def _restore_state(self, picture: ServicePicture) -> None:
@@ -221,23 +225,25 @@ class LoggedDurability:
             if isinstance(effect, Refused):
                 self._writer.put(Effected(event_id, command.id, "failed", effect.code))
 
-    def _tell_unknown(self, event_id: str, command: Command) -> None:
+    def _unknown(self, event_id: str, command: Command) -> IngressEvent | None:
+        """Settle a command whose end is not known; return the event that tells the plugin."""
         message = "the host ended while it was carried out; it may have happened, or not"
         self._writer.put(Effected(event_id, command.id, "unknown"))
         refused = Refused("unknown", _UNKNOWN, message, None, event_id, command.id, command.kind)
         self._executor.tell_unknown(refused)
         if command.ingress not in self._spec.rules:
-            return
+            return None
         about = {"command_id": command.id, "source_event_id": event_id}
         error = {"code": _UNKNOWN, "message": message}
         if command.kind == "request":
             target = command.payload.get("target")
             payload = {**about, "target": target, "ok": False, "error": error}
             payload["may_have_arrived"] = True
-            self._events.offer(EventKind.RESPONSE, command.ingress, f"request:{target}", payload)
-            return
-        payload = {**about, "command": command.kind, **error}
-        self._events.offer(EventKind.SEND_FAILED, command.ingress, "host", payload)
+            kind, source = EventKind.RESPONSE, f"request:{target}"
+        else:
+            payload = {**about, "command": command.kind, **error}
+            kind, source = EventKind.SEND_FAILED, "host"
+        return self._events.made(kind, command.ingress, source, payload)
 
     def _tell_recovered(self, plan: Recovery) -> None:
         if plan.events or plan.repeated or plan.unknown or plan.gone:

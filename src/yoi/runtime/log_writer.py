@@ -139,6 +139,8 @@ class LogWriter:
         while self._log is not None and (self._batch or self._under_way):
             self._flush()
             await self.turned()
+        # What is left without a log was never accepted: the next host tells a gap for it.
+        self._open, self._batch, self._size = [], [], 0
         log, self._log = self._log, None
         if log is not None:
             await log.close()

@@ -143,6 +143,10 @@ class DurableOutbox:
         pending, self.pending = self.pending, {}
         return [pending[one] for one in event_ids if one in pending]
 
+    def forget(self) -> None:
+        """The log is closed: what was not committed is the next host's."""
+        self.pending.clear()
+
     def _committed(self, event: QueuedEvent, effects: Sequence[Judged]) -> None:
         self.pending.pop(event.event_id, None)
         self._intake.ended(event)

@@ -160,8 +160,6 @@ class ServiceSpec:
     connections: tuple[ConnectionSpec, ...]
     told_of_start: tuple[str, ...]
     """Ingresses that get a `service_started` event, the plugin's chance to make a first move."""
-    told_of_replacement: tuple[str, ...]
-    """Ingresses that get it when a new instance takes over what another one had begun."""
     injector: SecretInjector
     requests: ServiceRequests
     calls: ServiceHostCalls

@@ -27,15 +27,16 @@ class StartEvents:
         """Queue them, at the front. `restarts` is how often a lost instance was replaced."""
         replaced, self._started_before = self._started_before, True
         sessions = self._connections.open_sessions()
-        told = self._spec.told_of_replacement if replaced else self._spec.told_of_start
         payload = {
             "restarts": restarts,
             "replaced": replaced,
             "connections": sessions,
             "timers": self._executor.pending_timers(),
+            "durable": sorted(self._spec.disk),
         }
         started = [
-            self._events.made(EventKind.STARTED, ingress, "host", dict(payload)) for ingress in told
+            self._events.made(EventKind.STARTED, ingress, "host", dict(payload))
+            for ingress in self._spec.told_of_start
         ]
         still_open = self._connections.still_open(sessions) if replaced else []
         self._events.put_first([*started, *still_open])
