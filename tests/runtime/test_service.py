@@ -589,6 +589,7 @@ async def test_a_replaced_instance_hears_first_what_is_open():
         "replaced": True,
         "connections": [session],
         "timers": [],
+        "durable": [],
     }
     assert (opened.kind, opened.session) == (EventKind.OPEN, "session1")
     assert (opened.payload["reason"], opened.payload["since"]) == ("still_open", session["since"])
