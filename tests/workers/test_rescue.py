@@ -278,7 +278,27 @@ def test_the_search_finds_one_culprit(many, data):
         search.went(answered=culprit in search.leave_out)
     assert probes <= PROBES
     assert culprit in search.found
-    assert len(search.found) <= max(1, many // 8)
+    assert len(search.found) <= max(1, many // 4)
+
+
+@given(st.integers(2, 20), st.integers(2, 3), st.data())
+def test_the_search_finds_all_of_several_new_texts(many, fresh, data):
+    places = tuple(range(many, 0, -1))
+    new = places[: min(fresh, many)]
+    culprits = set(data.draw(st.lists(st.sampled_from(new), min_size=1, unique=True)))
+    search = Search(places, len(new))
+    while not search.over:
+        search.went(answered=culprits <= set(search.leave_out))
+    assert set(search.found) == culprits
+
+
+def test_a_fault_that_passes_does_not_end_the_search():
+    search = Search((3, 2, 1), 1)
+    for answered in (False, False):  # the newest; then all, in a bad moment
+        search.went(answered=answered)
+    while not search.over:
+        search.went(answered=2 in search.leave_out)
+    assert search.found == (2,)
 
 
 @given(

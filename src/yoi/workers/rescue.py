@@ -50,12 +50,23 @@ def largest(heard: Sequence[Heard], window: Sequence[Stored], aside: set[int]) -
     return max(found, key=lambda s: len(it.encode_item(s.item))).seq if found else None
 
 
-def suspects(heard: Sequence[Heard], window: Sequence[Stored], aside: set[int]) -> tuple[int, ...]:
-    """Return the places of texts that a provider may refuse: from outside first, newest first."""
-    texts = {place for one in heard for place in one.places} - aside
-    found = [s for s in window if s.seq in texts and _from_somebody(s.item)]
-    found.sort(key=lambda s: (isinstance(s.item, it.UserInput), -s.seq))
-    return tuple(s.seq for s in found)
+def suspects(
+    heard: Sequence[Heard], window: Sequence[Stored], aside: set[int]
+) -> tuple[tuple[int, ...], int]:
+    """Return the places of texts that a provider may refuse, and how many of them are new to it.
+
+    What it answered to before comes last; within each part what is from outside, then the newest.
+    """
+    answered = max(
+        (s.seq for s in window if isinstance(s.item, it.Assistant) and s.item.finish == "complete"),
+        default=0,
+    )
+    sent_at = {place: max(one.places) for one in heard for place in one.places}
+    found = [
+        s for s in window if s.seq in sent_at and s.seq not in aside and _from_somebody(s.item)
+    ]
+    found.sort(key=lambda s: (sent_at[s.seq] < answered, isinstance(s.item, it.UserInput), -s.seq))
+    return tuple(s.seq for s in found), sum(sent_at[s.seq] >= answered for s in found)
 
 
 def _from_somebody(item: it.AnyItem) -> bool:
@@ -65,36 +76,64 @@ def _from_somebody(item: it.AnyItem) -> bool:
 
 
 class Search:
-    """Looks for the text that a provider refuses, in at most `PROBES` requests.
+    """Looks for the texts that a provider refuses, in at most `PROBES` requests.
 
     `leave_out` is what to leave out of the next request; tell how that went with `went`. When
     `over`, `found` is the smallest set whose absence was answered, empty where there is none.
+    The first `fresh` of `places` are those that the provider has not answered to before.
     """
 
-    def __init__(self, places: Sequence[int]) -> None:
+    def __init__(self, places: Sequence[int], fresh: int = 0) -> None:
         self.found: tuple[int, ...] = ()
-        self.leave_out: tuple[int, ...] = tuple(places[:1])  # most often it is the newest
         self.over = not places
-        self._believed: tuple[int, ...] = tuple(places)
-        """Where the text must be, unless there are several."""
-        self._probes = 1
+        self._probes = 0
+        self._wide = [tuple(places[:1]), tuple(places[:fresh]), tuple(places), tuple(places)]
+        """What to try until something is answered; all of them twice, as faults may pass."""
+        self._believed: tuple[int, ...] = ()
+        """Where the text is, if there is one."""
+        self._single = True
+        self._tried: set[tuple[int, ...]] = set()
+        self.leave_out: tuple[int, ...] = ()
+        self._choose()
 
     def went(self, *, answered: bool) -> None:
         """Take in how the request without `leave_out` went, and choose the next."""
         if answered:
             self.found = self._believed = self.leave_out
-        elif self.leave_out == self._believed:
-            self.over = True  # there are several, or none
-            return
-        elif self.found:
-            self._believed = self._believed[len(self.leave_out) :]
-        left = PROBES - self._probes
-        if not left or (len(self._believed) == 1 and self._believed == self.found):
+        elif self.found and self._single:
+            if self.leave_out == self._believed:
+                self._single = False  # there are several
+            else:
+                self._believed = self._believed[len(self.leave_out) :]
+        self._choose()
+
+    def _choose(self) -> None:
+        chosen = self._next_wide() if not self.found else self._narrower()
+        if chosen is None or self._probes >= PROBES:
             self.over = True
             return
         self._probes += 1
-        sure = self._believed == self.found
-        if not self.found or len(self._believed) == 1 or (left == 1 and not sure):
-            self.leave_out = self._believed
-        else:
-            self.leave_out = self._believed[: (len(self._believed) + 1) // 2]
+        self._tried.add(chosen)
+        self.leave_out = chosen
+
+    def _next_wide(self) -> tuple[int, ...] | None:
+        while self._wide:
+            chosen = self._wide.pop(0)
+            if chosen and (chosen not in self._tried or not self._wide):
+                return chosen
+        return None
+
+    def _narrower(self) -> tuple[int, ...] | None:
+        if len(self.found) == 1:
+            return None
+        if self._single:
+            sure = self._believed == self.found
+            if len(self._believed) == 1 or (self._probes == PROBES - 1 and not sure):
+                return self._believed
+            return self._believed[: (len(self._believed) + 1) // 2]
+        # Several: give back one after the other, as long as the rest is enough.
+        for one in self.found:
+            fewer = tuple(place for place in self.found if place != one)
+            if fewer not in self._tried:
+                return fewer
+        return None

@@ -132,10 +132,10 @@ class Rescuer:
         """Look for the text that is refused; return False where the run must end with `error`."""
         driver = self._driver
         transcript = driver.transcript
-        places = rescue.suspects(
+        places, fresh = rescue.suspects(
             conversation(transcript.window), transcript.window, transcript.aside
         )
-        search = rescue.Search(places)
+        search = rescue.Search(places, fresh)
         leave_out: tuple[int, ...] = ()
         while True:  # the first time with the very same request: the fault may have passed
             try:
