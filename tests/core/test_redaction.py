@@ -144,6 +144,11 @@ def test_documents_are_masked_in_texts_and_names():
     assert made == {"a": [f"x{MASK}", None, 1.5], MASK: {"b": f'"{MASK}"'}}
 
 
+def test_a_value_of_digits_is_masked_as_a_number_too():
+    document = {"a": 12345678901234567890, "b": [True, 1]}
+    assert masker("12345678901234567890").document(document) == {"a": MASK, "b": [True, 1]}
+
+
 def test_a_document_too_deep_to_look_through_is_not_handed_on():
     value = VALUES[1]
     deep = value

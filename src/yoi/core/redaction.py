@@ -92,6 +92,8 @@ class Masker:
             return {self._masked(name): self._masked(one) for name, one in value.items()}
         if isinstance(value, list | tuple):
             return [self._masked(one) for one in value]
+        if isinstance(value, int) and self.text(str(value)) != str(value):
+            return MASK
         return value
 
 
