@@ -151,6 +151,10 @@ networks: $(STAMP)
 	@$(VENV)/bin/python -m pytest -q -s -rs tests/network
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
+# A newcomer's first hour, from nothing; the last line is JSON (firsthour/README.md).
+firsthour: $(STAMP)
+	@$(VENV)/bin/python -m firsthour.run
+
 compliance: $(STAMP)
 	$(VENV)/bin/python compliance/run.py
 

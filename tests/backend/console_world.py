@@ -145,6 +145,12 @@ def _service_row(told: Told) -> dict[str, Any]:
     return {
         "id": told.stream.subject.name,
         "lifecycle": status.get("lifecycle", ""),
+        "health": status.get("health", ""),
+        "down_since": next((one["down_since"] for one in links if one.get("down_since")), None),
+        "next_dial_at": next((one["next_dial_at"] for one in links if one["next_dial_at"]), None),
+        "frames_in": sum(one["frames_in"] for one in links),
+        "frames_out": sum(one["frames_out"] for one in links),
+        "last_frame_at": max((one["last_frame_at"] or "" for one in links), default="") or None,
         "reference": status.get("reference", ""),
         "connections": len(links),
         "open": sum(link["state"] == "open" for link in links),

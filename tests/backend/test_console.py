@@ -542,7 +542,7 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
     one = await visit()
     await one.watch("chat")
     page = one.page
-    await expect(page.locator(".title .state")).to_have_text("running")
+    await expect(page.locator(".title .state")).to_have_text("degraded")
     await expect(page.locator(".cards")).to_contain_text("37 of 256")
     gateway, prices, pull = [page.locator(".link").nth(number) for number in range(3)]
     for words in ("open", "since 14:02:11", "18,204 frames, 7.0 MiB", "1001 going away"):
@@ -560,7 +560,9 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
     await page.get_by_role("button", name="gaps").click()
     await expect(page.locator(".event")).to_have_count(1)
     await page.get_by_role("button", name="all").click()
-    told.tell("service_status", {"status": scenes.service_status(lifecycle="failed")})
+    told.tell(
+        "service_status", {"status": scenes.service_status(lifecycle="failed", health="failed")}
+    )
     await expect(page.locator(".title .state")).to_have_text("failed")
     told.tell("diagnostic", {**scenes.DIAGNOSTICS[0], "message": "the newest"})
     await expect(page.locator(".event").first).to_contain_text("the newest")
@@ -577,7 +579,8 @@ async def test_the_first_page_shows_what_needs_a_person_then_everything(world, v
     page = one.page
     calls = page.locator(".call")
     await expect(calls.filter(has_text="waits").first).to_contain_text("1 call waits for approval")
-    await expect(calls.filter(has_text="feed").first).to_contain_text("given up")
+    await expect(calls.filter(has_text="feed").first).to_contain_text("is degraded, down for")
+    await expect(calls.filter(has_text="feed").last).to_contain_text("given up")
     await expect(page.locator(".overview .link").filter(has_text="feed")).to_contain_text("open")
     await page.screenshot(path=shots / "console-overview.png")
     await calls.get_by_role("link", name="waits").first.click()

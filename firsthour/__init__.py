@@ -1,0 +1,1 @@
+"""A newcomer's first hour as a script; see README.md."""
