@@ -2,12 +2,10 @@
 
     python compliance/autobahn_client.py ws://127.0.0.1:PORT
 
-The whole driver is under test: session machine, dialler, wire. Bounds that are policy and not
-protocol are raised so that every case can run: Autobahn sends one message in 65,536 fragments.
+The whole driver is under test, within the product's own bounds: session machine, dialler, wire.
 """
 
 import asyncio
-import dataclasses
 import random
 import sys
 from collections.abc import Mapping
@@ -24,9 +22,6 @@ from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.types import SessionId, SystemClock
 
 AGENT = "yoi"
-BOUNDS = dataclasses.replace(
-    LIMITS, fragments_per_message=1 << 17, send_buffer_bytes=64 * MIB, close_ms=5_000
-)
 ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=16 * MIB)
 
 
@@ -97,9 +92,9 @@ async def run(url: str) -> str:
         authorise=lambda _: ALLOWED,
         clock=SystemClock(),
         rng=random.random,
-        connector=SocketConnector(limits=BOUNDS),
-        resolver=SystemResolver(BOUNDS),
-        limits=BOUNDS,
+        connector=SocketConnector(limits=LIMITS),
+        resolver=SystemResolver(LIMITS),
+        limits=LIMITS,
     )
     host.start()
     await sink.ended.wait()

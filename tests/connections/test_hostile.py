@@ -46,7 +46,17 @@ HANDSHAKES = {
         "handshake",
     ),
     "extension": (
-        lambda a: upgrade(a, b"Sec-WebSocket-Extensions: permessage-deflate"),
+        lambda a: upgrade(a, b"Sec-WebSocket-Extensions: x-webkit-deflate-frame"),
+        "handshake",
+    ),
+    "extension_twice": (
+        lambda a: upgrade(a, b"Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate"),
+        "handshake",
+    ),
+    "extension_parameter": (
+        lambda a: upgrade(
+            a, b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=16"
+        ),
         "handshake",
     ),
     "subprotocol": (lambda a: upgrade(a, b"Sec-WebSocket-Protocol: evil"), "handshake"),
@@ -132,7 +142,7 @@ async def test_the_request_is_what_policy_saw(connect):
     names = [line.partition(":")[0].lower() for line in lines[1:] if line]
     assert sorted(names) == sorted(
         ["host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version",
-         "sec-websocket-protocol", "user-agent", "x-client"]
+         "sec-websocket-extensions", "sec-websocket-protocol", "user-agent", "x-client"]
     )  # fmt: skip
     assert f"Host: 127.0.0.1:{server.port}" in lines
     assert "Sec-WebSocket-Protocol: v1, v2" in lines

@@ -1,8 +1,8 @@
 """The opening handshake: the request that policy authorised, and how its answer is judged.
 
 The `websockets` library writes the request and judges the response; here is what it leaves open.
-Nothing is sent that policy has not parsed: no cookies, no Origin unless declared, no extension
-offered (so none may be agreed: there is no inflated size to bound).
+Nothing is sent that policy has not parsed: no cookies, no Origin unless declared. One extension is
+offered, bounded compression of what the server sends (deflate.py).
 """
 
 import logging
@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import WebSocketURI
 
+from yoi.connections import deflate
 from yoi.connections.client import Client
 from yoi.core.routes import WAIT_STATUSES, retry_after_ms
 from yoi.display import printable
@@ -46,7 +47,7 @@ def new_protocol(handshake: "Handshake", target: "DialTarget", max_message_bytes
     protocol = Client(
         WebSocketURI(url.secure, url.host, url.port, url.path, url.query),
         origin=None if handshake.origin is None else Origin(handshake.origin),
-        extensions=None,
+        extensions=[deflate.offer()],
         subprotocols=[Subprotocol(name) for name in handshake.subprotocols] or None,
         max_size=max_message_bytes,
         logger=_SILENT,
