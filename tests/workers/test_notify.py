@@ -11,7 +11,7 @@ from yoi.errors import PermissionDenied, WorkerError, YoiError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
-from yoi.workers.notify import NoRedaction, Notification, NotifyDesk
+from yoi.workers.notify import NoRedaction, Notification, Notified, NotifyDesk
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import Say
 
@@ -114,6 +114,19 @@ async def test_a_command_is_carried_out_once_even_after_a_restart_and_a_compacti
         # The same id of another plugin is another command.
         assert (await desk(world).notify(note(plugin="feed"))).new
         assert sum(isinstance(i, it.SystemItem) for i in await world.items()) == 2
+
+
+async def test_a_repeated_command_takes_neither_rate_nor_room():
+    """After a crash the host repeats what has no end yet: that is no further message."""
+    async with World() as world:
+        limited = desk(world)
+        limited.open(world.worker, {"feed": NotifyRule("feed", start_run=False, per_minute=1)})
+        first = await limited.notify(note(plugin="feed"))
+        for _ in range(3):
+            assert await limited.notify(note(plugin="feed")) == Notified(first.seq, False)
+        with pytest.raises(WorkerError) as caught:
+            await limited.notify(note(plugin="feed", command_id="c-2"))
+        assert caught.value.code == "worker.notify_rate"
 
 
 async def test_a_summary_of_outside_text_stays_marked_through_further_summaries():

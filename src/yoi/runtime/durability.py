@@ -274,7 +274,7 @@ class LoggedDurability:
         self._intake.tried(events)
 
     def _mark_alive(self) -> None:
-        if self._intake.any_session:
+        if self._intake.any_session and self._writer.picture is not None:
             self._writer.put(Alive(self._connections.complete_until_ms()))
         self._alive = self._loop.call_later(self._limits.alive_ms / 1000, self._mark_alive)
 

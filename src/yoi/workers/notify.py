@@ -103,6 +103,10 @@ class NotifyDesk:
         """
         plugin = notification.plugin
         worker, rule = self._granted(notification)
+        known = worker.remembered(plugin, notification.command_id)
+        if known is not None:
+            # Before rate and room: a repeat after a crash is no further message.
+            return Notified(known, False)
         redacted = self._redactor.redact(plugin, notification.text)
         text, cut = clipped(redacted, self._limits.notify_text_bytes)
         if not text.strip():

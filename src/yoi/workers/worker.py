@@ -131,6 +131,10 @@ class Worker:
         async with self._history.changing:
             return await self._enqueue(it.UserInput(at_ms=self._clock.wall_ms(), text=text))
 
+    def remembered(self, plugin: str, command_id: str) -> int | None:
+        """Return the place of the system item that this command has made, if it has."""
+        return self._driver.transcript.command_seq(plugin, command_id)
+
     async def accept(self, item: it.SystemItem) -> tuple[int, bool]:
         """Commit a system item and return its place, and whether it is new.
 
