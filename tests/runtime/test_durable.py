@@ -14,6 +14,7 @@ from tests.runtime.test_service import command, running
 from yoi.core.lifecycle import Lifecycle
 from yoi.core.service_recovery import recover
 from yoi.errors import GuestTrapped, JournalError, WorkerError
+from yoi.journal.log import Append, LogBounds
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.sqlite import SqliteJournal
 from yoi.journal.state import StateStore
@@ -586,3 +587,49 @@ async def test_frames_that_were_queued_at_a_stop_are_inside_the_next_gap():
     bench.link.arrive()
     await bench.settle()
     assert heard == [arrived_ms]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"type":"begun","service":"other","at_ms":1}',
+        b'{"type":"begun","service":"echo","at_ms":1,"version":99}',
+        b'{"type":"begun","serv',
+    ],
+    ids=["another service's", "a newer version's", "torn"],
+)
+async def test_a_log_that_cannot_be_understood_is_left_alone(record):
+    """Bad input: a stable code, nothing is written, nothing runs."""
+    journal = MemoryJournal()
+    await journal.commit([Append("service:echo", 0, [record], LogBounds(10, 10_000))])
+    instance = FakeInstance()
+    bench = World().bench(journal, instance)
+    await bench.service.start()
+    assert bench.service.lifecycle is Lifecycle.FAILED
+    assert bench.service.status().last_error_code == "journal.format"
+    assert instance.calls == bench.links == []
+    assert (await journal.status("service:echo")).head == 1
+    await bench.service.stop()
+
+
+async def test_a_service_is_stopped_while_its_log_fails_and_goes_on_later():
+    """D1: what was accepted is there; what was not is inside the gap."""
+    world, journal = World(), FullJournal()
+    bench = world.bench(journal, FakeInstance(counting), FakeInstance(counting))
+    await bench.service.start()
+    bench.link.arrive()
+    bench.link.receive("a")
+    await bench.settle()
+    journal.full = True
+    bench.link.receive("b")
+    await bench.settle()
+    await bench.service.stop()
+    assert bench.service.lifecycle is Lifecycle.STOPPED
+    journal.full = False
+    await bench.service.start()
+    bench.link.adapter.opened("later", None, "", "first")
+    await bench.settle()
+    assert bench.service.lifecycle is Lifecycle.RUNNING
+    assert list(world.workers.told.values()) == ["a"]
+    (told,) = [one for one in bench.diagnostics if one.code == "notice.gap"]
+    assert told.fields["until_ms"] >= told.fields["since_ms"]
