@@ -154,8 +154,7 @@ async def open_parts(
         webhook(machine.webhook, assembler.requests),
     )
     services.alerts_of = alerting.book.of_service
-    alerting.start()
-    await opened.enter("the alerts", closing(alerting.stop))
+    await opened.enter("the alerts", _alerting(alerting))
     return RuntimeParts(
         services=services,
         manager=ServiceManager(services, context),
@@ -240,6 +239,15 @@ async def _sampled(observing: Observing) -> AsyncIterator[None]:
         yield
     finally:
         await observing.stop()
+
+
+@contextlib.asynccontextmanager
+async def _alerting(alerting: Alerting) -> AsyncIterator[None]:
+    alerting.start()
+    try:
+        yield
+    finally:
+        await alerting.stop()
 
 
 async def _made(make: Callable[[], T], close: Callable[[T], None]) -> T:
