@@ -30,9 +30,10 @@ def test_json_counts_as_what_it_becomes():
     assert needed_in_python(text(content)) > needed_in_python(text("x" + content)) + 1_000_000
 
 
-def test_binary_is_counted_three_times():
-    event = BinaryFrame("i", "c", SessionId("s"), 1, b"x" * MIB, 0, MIB)
-    assert needed_in_python(event) == LIMITS.guest_python_bytes + 3 * MIB
+@pytest.mark.parametrize(("byte", "times"), [(b"x", 3), (b"\xff", 4)])
+def test_binary_is_counted_with_its_way_through_the_call(byte, times):
+    event = BinaryFrame("i", "c", SessionId("s"), 1, byte * MIB, 0, MIB)
+    assert needed_in_python(event) == LIMITS.guest_python_bytes + times * MIB
 
 
 def test_what_is_asked_for_is_enough_and_may_be_granted():

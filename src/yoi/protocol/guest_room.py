@@ -11,6 +11,7 @@ from yoi.protocol.ingress import BinaryFrame, IngressEvent, QueuedEvent, TextFra
 LOOKED_AT = 1 * MIB
 """Events up to this size fit into any guest that runs at all."""
 _STEP = 16 * MIB
+_HIGH = bytes(range(128, 256))
 
 
 def needed_in_python(event: QueuedEvent) -> int:
@@ -19,8 +20,9 @@ def needed_in_python(event: QueuedEvent) -> int:
     Whatever the plugin keeps, or makes of it besides, comes on top.
     """
     if isinstance(event, BinaryFrame):
-        # The string of the call, its slice, and the bytes made of it.
-        return LIMITS.guest_python_bytes + 3 * event.size
+        # The call as UTF-8, where its slice comes to lie, its string, and the bytes made of it.
+        wide = event.size - len(event.data.translate(None, _HIGH))
+        return LIMITS.guest_python_bytes + 3 * event.size + wide
     if isinstance(event, TextFrame):
         text, copies = event.text, 2
     else:
