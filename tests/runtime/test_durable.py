@@ -633,3 +633,25 @@ async def test_a_service_is_stopped_while_its_log_fails_and_goes_on_later():
     assert list(world.workers.told.values()) == ["a"]
     (told,) = [one for one in bench.diagnostics if one.code == "notice.gap"]
     assert told.fields["until_ms"] >= told.fields["since_ms"]
+
+
+async def test_what_no_record_can_hold_stops_nothing():
+    """Sizes: a frame is inside a gap, an answer comes to nothing; the service goes on."""
+
+    def answering(event):
+        if isinstance(event, TextFrame):
+            return Reply("y" * 3000 if event.text == "ask" else event.text)
+        return NO_COMMANDS
+
+    limits = Limits(retry_first_ms=0, journal_record_bytes=2000)
+    bench = World().bench(MemoryJournal(limits), FakeInstance(answering), limits=limits)
+    await bench.service.start()
+    bench.link.arrive()
+    await bench.settle()
+    for text in ("x" * 3000, "ask", "well"):
+        bench.link.receive(text)
+        await bench.settle()
+    assert bench.service.lifecycle is Lifecycle.RUNNING
+    assert [text for _, text in bench.link.sent] == ["well"]
+    assert "notice.gap" in bench.codes()
+    assert "sandbox.answer_too_large" in bench.codes()

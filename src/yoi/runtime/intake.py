@@ -8,9 +8,18 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
-from yoi.protocol.service_log import Accepted, Closed, Handled, Opened, Tried, accepted
+from yoi.protocol.service_log import (
+    Accepted,
+    Closed,
+    Handled,
+    Opened,
+    Tried,
+    accepted,
+    encode,
+)
 from yoi.runtime.log_writer import LogWriter
 from yoi.types import Clock, SessionId
 
@@ -67,6 +76,7 @@ class MemoryIntake:
         then()
 
 
+_HEAD_BYTES = 4096
 _ALWAYS = frozenset({EventKind.TIMER, EventKind.RESPONSE})
 """Answers and timers of a durable service are logged on every ingress: their commands were."""
 
@@ -81,7 +91,9 @@ class DurableIntake:
         disk: Collection[str],
         clock: Clock,
         wake: Callable[[], None],
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self._queue = queue
         self._writer = writer
         self._disk = frozenset(disk)
@@ -93,9 +105,12 @@ class DurableIntake:
 
     def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
         """Queue `event` or say why not; it is taken once its record is committed."""
-        offered = self._queue.offer(event, overflow)
         if not self.keeps(event):
-            return offered
+            return self._queue.offer(event, overflow)
+        if not self._fits(event):
+            # No record can hold it: it is lost like one that finds no room, inside a gap.
+            return Offered.REFUSED
+        offered = self._queue.offer(event, overflow)
         if isinstance(event, IngressEvent) and self._queue.merged is not None:
             self._write_merged(offered)
         if offered in (Offered.ACCEPTED, Offered.PAUSE):
@@ -104,6 +119,11 @@ class DurableIntake:
                 self._queue.account(event.ingress).paused = True
                 return Offered.PAUSE
         return offered
+
+    def _fits(self, event: QueuedEvent) -> bool:
+        """Return whether a record can hold `event`; escaped, text grows to six times its size."""
+        most = self._limits.journal_record_bytes
+        return event.size * 6 + _HEAD_BYTES <= most or len(encode(accepted(event))) <= most
 
     def keeps(self, event: QueuedEvent) -> bool:
         """Return whether `event` is one that the log has."""

@@ -24,7 +24,7 @@ from yoi.core.effects import (
 from yoi.limits import Limits
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Commands, Reply
-from yoi.protocol.service_log import Command, Effected, Handled, Outcome, TimerAt
+from yoi.protocol.service_log import Command, Effected, Handled, Outcome, TimerAt, encode
 from yoi.protocol.session_commands import StateSet, TimerClear, TimerSet
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.intake import DurableIntake
@@ -109,6 +109,9 @@ class DurableOutbox:
         if record is None:
             # An event that the log does not have, behind others that wait for it.
             record = Handled(event.event_id)
+        if record.commands and len(encode(record)) > self._limits.journal_record_bytes:
+            record = msgspec.structs.replace(record, commands=())
+            effects = [_too_large(one) if isinstance(one, Effect) else one for one in effects]
         self.pending[event.event_id] = event
         self._writer.put(record, partial(self._committed, event, effects), event.size)
 
@@ -201,6 +204,19 @@ class DurableOutbox:
             refused,
             Handled(event.event_id, attempt, tuple(recorded), state, tuple(timers), now_ms),
         )
+
+
+def _too_large(effect: Effect) -> Refused:
+    """Return that `effect` comes to nothing: no record holds its answer."""
+    return Refused(
+        "failed",
+        "sandbox.answer_too_large",
+        "the answer is too large to be written down, so nothing of it is carried out",
+        None,
+        effect.event_id,
+        effect.command_id,
+        effect.kind,
+    )
 
 
 def _resolve(written: "asyncio.Future[None]") -> None:

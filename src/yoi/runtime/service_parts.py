@@ -70,7 +70,7 @@ class ServiceParts:
                 owner.wake,
                 owner.guest_lost,
             )
-            intake = DurableIntake(self.queue, writer, spec.disk, clock, owner.wake)
+            intake = DurableIntake(self.queue, writer, spec.disk, clock, owner.wake, limits)
         events = HostEvents(self.queue, intake, self.ledger, clock, owner.wake)
         self.connections = ServiceConnections(
             spec.connections,
