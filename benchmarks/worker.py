@@ -26,9 +26,9 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from yoi.journal.sqlite import SqliteJournal
 from yoi.protocol import events as ev
 from yoi.types import SystemClock
-from yoi.workers.driver import WorkerSetup
 from yoi.workers.items import Origin, ToolSpec
 from yoi.workers.pydantic_engine import PydanticEngine
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import Tool, ToolRegistry
 from yoi.workers.worker import Worker
 

@@ -21,9 +21,9 @@ from yoi.protocol import events as ev
 from yoi.testing import ManualClock
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput, model_input
-from yoi.workers.driver import WorkerSetup
 from yoi.workers.engine import Answer, Said, TokenUsage
 from yoi.workers.items import Origin, ToolSpec
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import Tool, ToolRegistry
 from yoi.workers.view import as_sent
 from yoi.workers.worker import Worker

@@ -8,7 +8,7 @@ import sys
 import pytest
 from tests.canary import Canaries
 
-from yoi.cli import secret
+from yoi.cli import secret_store
 from yoi.testing.trusting import trust_workspace
 
 
@@ -38,7 +38,7 @@ def typed(monkeypatch):
     def give(*texts):
         waiting = list(texts)
         monkeypatch.setattr(sys, "stdin", Terminal())
-        monkeypatch.setattr(secret.getpass, "getpass", lambda _: waiting.pop(0))
+        monkeypatch.setattr(secret_store.getpass, "getpass", lambda _: waiting.pop(0))
         return waiting
 
     return give

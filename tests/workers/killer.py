@@ -23,9 +23,9 @@ from yoi.journal.sqlite import SqliteJournal
 from yoi.protocol import events as ev
 from yoi.types import SystemClock
 from yoi.workers.context import model_input
-from yoi.workers.driver import WorkerSetup
 from yoi.workers.items import Stored, decode_item
 from yoi.workers.scripted import CallTool, Say, ScriptedEngine
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import ToolRegistry
 from yoi.workers.transcript import Transcript
 from yoi.workers.worker import Worker

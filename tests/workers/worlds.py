@@ -12,10 +12,10 @@ from yoi.protocol import events as ev
 from yoi.testing import ManualClock
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput, UserText
-from yoi.workers.driver import WorkerSetup
 from yoi.workers.engine import Engine
 from yoi.workers.items import Origin, ToolSpec
 from yoi.workers.scripted import Line, Say, ScriptedEngine
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import Tool, ToolRegistry
 from yoi.workers.worker import Worker
 

@@ -184,7 +184,7 @@ def _provider(
 
 def _opened(workspace: "Workspace") -> "SecretStore":
     """Return the workspace's store, opened: a person agrees to nothing that cannot be kept."""
-    from yoi.cli.secret import open_workspace_store
+    from yoi.cli.secret_store import open_workspace_store
 
     store = open_workspace_store(workspace_folder(workspace))
     store.entries()

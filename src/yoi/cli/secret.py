@@ -1,9 +1,7 @@
 """`yoi secret`: put values into the workspace's secret store. No command ever prints one."""
 
-import getpass
 import io
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +10,7 @@ import typer
 from yoi.cli import authorizing
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
+from yoi.cli.secret_store import hidden, open_workspace_store
 from yoi.errors import UsageError
 from yoi.limits import LIMITS
 
@@ -24,21 +23,6 @@ app = typer.Typer(help="Keep tokens where no plugin can read them.", rich_markup
 app.command("authorize")(authorizing.authorize)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '-', '_' and '.'.")]
-
-
-class TerminalPrompt:
-    """Asks a person on the terminal itself, so that standard input may carry a value."""
-
-    def passphrase(self) -> str:
-        """Return the passphrase of the store."""
-        return _hidden("Passphrase of the secret store: ")
-
-    def new_passphrase(self) -> str:
-        """Return a passphrase that was typed twice alike."""
-        first = _hidden("New passphrase for the secret store: ")
-        if _hidden("The same again: ") != first:
-            raise UsageError("usage.arguments", "the two passphrases differ; nothing was stored")
-        return first
 
 
 @app.command("set")
@@ -91,14 +75,6 @@ def _store(workspace: Path | None) -> "SecretStore":
     return open_workspace_store(workspace_folder(workspace))
 
 
-def open_workspace_store(folder: Path) -> "SecretStore":
-    """Return the secret store of the workspace `folder`, as far as it was decided."""
-    from yoi.decisions.secrets import secret_settings
-    from yoi.secrets import open_store
-
-    return open_store(folder, secret_settings(folder), TerminalPrompt())
-
-
 def _table(entries: "tuple[SecretEntry, ...]") -> "RenderableType":
     from yoi.cli.layout import moment, table
 
@@ -117,24 +93,7 @@ def _from_prompt(name: str) -> str:
             "there is no terminal to ask on",
             hint=f"yoi secret set {name} --stdin < FILE",
         )
-    return _hidden(f"Value of {name}: ")
-
-
-def _hidden(words: str) -> str:
-    """Return what is typed on the terminal without echo; without a terminal, nothing is read."""
-    try:
-        with warnings.catch_warnings():
-            # Otherwise getpass goes on with an echo, or takes the value on stdin for the answer.
-            warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(words)
-    except getpass.GetPassWarning:
-        raise UsageError(
-            "usage.arguments",
-            "there is no terminal on which a passphrase could be typed unseen",
-            hint='a host without people uses a key file: [secrets] unlock = "key-file"',
-        ) from None
-    except EOFError:
-        raise UsageError("usage.aborted", "nothing was typed") from None
+    return hidden(f"Value of {name}: ")
 
 
 def _from_stdin() -> str:

@@ -4,63 +4,32 @@ Everything it knows is in the history, so a restart goes on from there.
 """
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from yoi.errors import JournalError, ModelError, WorkerError, YoiError
-from yoi.journal.log import Journal
-from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
-from yoi.types import Clock, rfc3339_ms
+from yoi.types import rfc3339_ms
 from yoi.workers import items as it
 from yoi.workers import steps
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import announcement
-from yoi.workers.budget import DAY_MS, NO_BUDGET, Budget, next_day_ms
+from yoi.workers.budget import DAY_MS, next_day_ms
 from yoi.workers.bus import Bus
 from yoi.workers.context import ModelInput, model_input, outside_sources
-from yoi.workers.engine import Answer, Engine
+from yoi.workers.engine import Answer
 from yoi.workers.history import History
 from yoi.workers.inflight import said
 from yoi.workers.items import AnyItem, Stored
 from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
 from yoi.workers.phases import Phase, PhaseMachine
 from yoi.workers.rescuer import HOST, Interrupted, Rescuer
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import ToolOutcome, ToolRegistry
 from yoi.workers.transcript import Transcript
 from yoi.workers.view import as_sent
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSetup:
-    """What a worker is made of. `tools` is asked at the start of each run."""
-
-    name: str
-    instructions: str
-    max_turns: int
-    engine: Engine
-    tools: Callable[[], ToolRegistry]
-    journal: Journal
-    clock: Clock
-    limits: Limits = LIMITS
-    models: tuple[str, ...] = ()
-    """The engine's models where it has several."""
-    approval_deadline_ms: int | None = None
-    window: int | None = None
-    """Tokens that the model takes, where the operator said so."""
-    compact_at: int = 80
-    """Percent of `window` at which the history is summed up."""
-    budget: Budget = NO_BUDGET
-    compact_keep: int = 4
-    """The newest messages, which a summary that the worker makes by itself leaves as they are."""
-    agains: int = LIMITS.run_agains
-    """How often in a row the inputs of a run that failed in passing are taken up again."""
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    rng: Callable[[], float] = field(default=random.random)
 
 
 class Driver:

@@ -4,17 +4,21 @@ Too large: it has the oldest messages summed up, in pieces, and goes on with the
 its content: it looks for the text, sets it aside and goes on. All of it is committed and told.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
-from yoi.errors import ModelError
+from yoi.errors import ModelError, YoiError
 from yoi.workers import items as it
 from yoi.workers import rescue, steps
+from yoi.workers.alerts import Alerts
 from yoi.workers.context import ModelInput, conversation
-from yoi.workers.modelcall import usage_items
+from yoi.workers.engine import Answer
+from yoi.workers.history import History
+from yoi.workers.modelcall import ModelCaller, usage_items
+from yoi.workers.setup import WorkerSetup
+from yoi.workers.transcript import Transcript
 
-if TYPE_CHECKING:
-    from yoi.workers.driver import Driver
-
+T = TypeVar("T")
 HOST = "host"
 INSTRUCTION = (
     "Sum up the conversation so far for yourself: what is wanted, what was done, what is open, and "
@@ -27,10 +31,65 @@ class Interrupted(Exception):
     """The operation under way was ended by cancel or stop."""
 
 
+class Rescued(Protocol):
+    """What the rescuer needs of the worker that it helps: its driver."""
+
+    setup: WorkerSetup
+    history: History
+    alerts: Alerts
+    caller: ModelCaller
+    generation: int
+
+    @property
+    def transcript(self) -> Transcript:
+        """Return what the committed items add up to."""
+        ...
+
+    def request(self) -> ModelInput:
+        """Return what the model is asked after what is committed now."""
+        ...
+
+    def end_call(self, number: int) -> None:
+        """Tell that model call `number` came to nothing and the run goes on."""
+        ...
+
+    def note_error(self, error: YoiError) -> None:
+        """Keep why something failed, and when, for people to see."""
+        ...
+
+    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns, or raise Interrupted when cancel or stop ended it."""
+        ...
+
+    async def interrupted(
+        self, generation: int, number: int, before: Sequence[it.AnyItem] = ()
+    ) -> None:
+        """Record that a person cancelled the call."""
+        ...
+
+    async def answered(
+        self, answer: Answer, generation: int, number: int, before: Sequence[it.AnyItem] = ()
+    ) -> None:
+        """Record `answer`, after the items `before`."""
+        ...
+
+    async def fail(self, error: ModelError, generation: int, number: int) -> None:
+        """End the run for `error`."""
+        ...
+
+    async def store(self, *items: it.AnyItem) -> list[it.Stored]:
+        """Commit `items` under `history.changing`."""
+        ...
+
+    async def store_if(self, generation: int, *items: it.AnyItem) -> None:
+        """Commit what came of an operation, unless the history was read again meanwhile."""
+        ...
+
+
 class Rescuer:
     """See the module docstring. Belongs to one driver, which calls it between its steps."""
 
-    def __init__(self, driver: "Driver") -> None:
+    def __init__(self, driver: Rescued) -> None:
         self._driver = driver
         self._room = _UNLIMITED
         """Bytes of a request that the provider is thought to take; learned from its refusals."""

@@ -10,12 +10,12 @@ from yoi.errors import WorkerError, YoiError
 from yoi.journal.log import Journal
 from yoi.limits import LIMITS, Limits
 from yoi.types import Clock, SecretSource
-from yoi.workers.driver import WorkerSetup
 from yoi.workers.engine import Engine
 from yoi.workers.engines import make_engine
 from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import NotifyDesk, Redactor
 from yoi.workers.profile import WorkerProfile
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import PluginTools, Tool, ToolRegistry, chosen_tools
 from yoi.workers.worker import Worker, WorkerStatus, failed_status
 

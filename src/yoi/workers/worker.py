@@ -10,11 +10,12 @@ from yoi.workers.alerts import Alerts
 from yoi.workers.announce import approval_data, view_entry
 from yoi.workers.bus import Bus, Listener
 from yoi.workers.context import ModelInput
-from yoi.workers.driver import Driver, WorkerSetup
+from yoi.workers.driver import Driver
 from yoi.workers.failed import FailedWorker, WorkerFaultStatus
 from yoi.workers.grants import Grant
 from yoi.workers.items import Stored
 from yoi.workers.phases import Phase
+from yoi.workers.setup import WorkerSetup
 from yoi.workers.transcript import Waiting
 
 COMPACT_INSTRUCTION = (
