@@ -18,18 +18,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import uvloop
 from harness import ending, figures
 from harness.processes import BenchmarkError
+from harness.sinks import QuietSink
 from websockets.asyncio.server import ServerConnection, serve
 
 from yoi.connections import HostConnection, SocketConnector, SystemResolver
 from yoi.core.session_effects import OpenReason
-from yoi.errors import YoiError
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url, own_target
 from yoi.permissions.connection_settings import ConnectionSettings
@@ -54,7 +53,7 @@ exec "$@"
 """
 
 
-class Counting:
+class Counting(QuietSink):
     """A sink that counts sessions."""
 
     def __init__(self) -> None:
@@ -64,29 +63,6 @@ class Counting:
         self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
     ) -> None:
         self.sessions += 1
-
-    def text(self, session: SessionId, text: str, size: int) -> None:
-        pass
-
-    def binary(self, session: SessionId, data: bytes) -> None:
-        pass
-
-    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
-        pass
-
-    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
-        pass
-
-    def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
-        pass
-
-    def reconnect_needed(
-        self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool
-    ) -> None:
-        pass
-
-    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
-        pass
 
 
 def name_server() -> None:

@@ -18,16 +18,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import uvloop
 from harness import ending, figures
+from harness.sinks import QuietSink
 from websockets.asyncio.server import ServerConnection, serve
 
 from yoi.connections import HostConnection, SocketConnector, SystemResolver
-from yoi.core.session_effects import OpenReason
-from yoi.errors import YoiError
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url, own_target
 from yoi.permissions.connection_settings import ConnectionSettings, Ready
@@ -36,7 +33,7 @@ from yoi.types import SessionId, SystemClock
 ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=1 << 20)
 
 
-class Hello:
+class Hello(QuietSink):
     """A sink that vouches for a session at its first message."""
 
     host: HostConnection
@@ -44,37 +41,9 @@ class Hello:
     def __init__(self) -> None:
         self.ready: asyncio.Queue[float] = asyncio.Queue()
 
-    def opened(
-        self, session: SessionId, subprotocol: str | None, address: str, reason: OpenReason
-    ) -> None:
-        pass
-
     def text(self, session: SessionId, text: str, size: int) -> None:
         self.host.ready(session)
         self.ready.put_nowait(time.perf_counter())
-
-    def once_taken(self, then: Callable[[], None]) -> None:
-        then()
-
-    def binary(self, session: SessionId, data: bytes) -> None:
-        pass
-
-    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
-        pass
-
-    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
-        pass
-
-    def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
-        pass
-
-    def reconnect_needed(
-        self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool
-    ) -> None:
-        pass
-
-    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
-        pass
 
 
 async def server(listening: int) -> None:
