@@ -72,20 +72,7 @@ class TextFrame:
 
     def as_event(self) -> "IngressEvent":
         """Return the same event in its public JSON shape."""
-        return IngressEvent(
-            kind=EventKind.TEXT,
-            source=f"websocket:{self.connection}",
-            ingress_name=self.ingress,
-            payload={
-                "connection": self.connection,
-                "session": self.session,
-                "seq": self.seq,
-                "text": self.text,
-            },
-            created_at=rfc3339_ms(self.received_ms),
-            attempt=self.attempt,
-            correlation_id=self.event_id,
-        )
+        return _event_of(self, {"text": self.text})
 
 
 @dataclass(slots=True)
@@ -113,20 +100,8 @@ class BinaryFrame:
 
     def as_event(self) -> "IngressEvent":
         """Return the same event in its public JSON shape: the message in base64."""
-        return IngressEvent(
-            kind=EventKind.BINARY,
-            source=f"websocket:{self.connection}",
-            ingress_name=self.ingress,
-            payload={
-                "connection": self.connection,
-                "session": self.session,
-                "seq": self.seq,
-                "data": base64.b64encode(self.data).decode("ascii"),
-            },
-            created_at=rfc3339_ms(self.received_ms),
-            attempt=self.attempt,
-            correlation_id=self.event_id,
-        )
+        data = base64.b64encode(self.data).decode("ascii")
+        return _event_of(self, {"data": data})
 
 
 class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -170,6 +145,25 @@ class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 Frame = TextFrame | BinaryFrame
 """One message of a connection."""
+
+
+def _event_of(frame: TextFrame | BinaryFrame, content: dict[str, str]) -> IngressEvent:
+    """Return `frame` in its public JSON shape; `content` is its message."""
+    return IngressEvent(
+        kind=frame.kind,
+        source=f"websocket:{frame.connection}",
+        ingress_name=frame.ingress,
+        payload={
+            "connection": frame.connection,
+            "session": frame.session,
+            "seq": frame.seq,
+            **content,
+        },
+        created_at=rfc3339_ms(frame.received_ms),
+        attempt=frame.attempt,
+        correlation_id=frame.event_id,
+    )
+
 
 QueuedEvent = Frame | IngressEvent
 
