@@ -1,6 +1,6 @@
 """D3: gap, open and close events coalesce, and never vanish."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yoi.core.ingress_queue import IngressPolicy, IngressQueue, Offered
@@ -67,6 +67,7 @@ class Gateway:
         return taken
 
 
+@example([(0, None, 0)] * 3, 4, frozenset({EventKind.OPEN, EventKind.CLOSE}))
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.one_of(st.none(), st.integers(0, 9)), st.integers(0, 2)),

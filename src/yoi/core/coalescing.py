@@ -17,16 +17,17 @@ from yoi.protocol.ingress import (
     IngressEvent,
     QueuedEvent,
 )
+from yoi.types import SessionId
 
 
 @dataclass(frozen=True, slots=True)
 class Coalesced:
-    """What became of an event: `into` tells of it as well, `without` waits no longer."""
+    """What became of an event: `into` tells of it as well, those `without` wait no longer."""
 
     into: IngressEvent | None = None
-    without: IngressEvent | None = None
+    without: tuple[IngressEvent, ...] = ()
     joins: bool = False
-    """The event itself waits, in place of `without`."""
+    """The event itself waits, in place of those `without`."""
 
 
 def since_last_frame(waiting: Iterable[QueuedEvent], connection: str | None) -> list[IngressEvent]:
@@ -60,7 +61,7 @@ def coalesce(event: IngressEvent, tail: Sequence[IngressEvent]) -> Coalesced | N
         return _without_session(event, tail) or (_repeated(event, same[-1]) if same[1:] else None)
     if event.kind == EventKind.OPEN and same[1:]:
         # Two sessions are open at most: the oldest of three is over.
-        return Coalesced(None, same[0], joins=True)
+        return _without(same[0].session, tail, joins=True)
     return None
 
 
@@ -83,15 +84,24 @@ def covering(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def _without_session(event: IngressEvent, tail: Sequence[IngressEvent]) -> Coalesced | None:
     """Leave out the session that `event` closes, where its open waits: it had no frame."""
-    opened = [e for e in tail if e.kind == EventKind.OPEN and e.session == event.session]
-    if not opened:
-        return None
+    if any(e.kind == EventKind.OPEN and e.session == event.session for e in tail):
+        return _without(event.session, tail)
+    return None
+
+
+def _without(
+    session: SessionId | None, tail: Sequence[IngressEvent], *, joins: bool = False
+) -> Coalesced:
+    """Leave out the open of `session` and its close, where it waits; a waiting gap counts it."""
+    gone = tuple(
+        e for e in tail if e.kind in (EventKind.OPEN, EventKind.CLOSE) and e.session == session
+    )
     gaps = [e for e in tail if e.kind == EventKind.GAP]
     if not gaps:
-        return Coalesced(None, opened[-1])
+        return Coalesced(None, gone, joins)
     gap = gaps[-1]
     gap.payload = {**gap.payload, "sessions": gap.payload.get("sessions", 0) + 1}
-    return Coalesced(gap, opened[-1])
+    return Coalesced(gap, gone, joins)
 
 
 def _repeated(event: IngressEvent, other: IngressEvent) -> Coalesced:

@@ -327,11 +327,11 @@ class IngressQueue:
         if merged is None:
             return False
         account.bytes += merged.into.size - before[id(merged.into)] if merged.into else 0
-        if merged.without is not None:
-            account.waiting.remove(merged.without)
+        for gone in merged.without:
+            account.waiting.remove(gone)
             self._lifecycle -= 1
             account.depth -= 1
-            account.bytes -= before[id(merged.without)] + EVENT_OVERHEAD_BYTES
+            account.bytes -= before[id(gone)] + EVENT_OVERHEAD_BYTES
         return not merged.joins
 
     def _replace_oldest(self, event: QueuedEvent, account: IngressAccount, cost: int) -> Offered:

@@ -192,9 +192,9 @@ class DurableIntake:
         assert merged is not None
         if merged.into is not None:
             self._writer.put(self._again(merged.into), size=merged.into.size)
-        if merged.without is not None:
+        for gone in merged.without:
             # The plugin hears of it through another one: that is its end.
-            self._writer.put(Handled(merged.without.event_id, at_ms=self._clock.wall_ms()))
+            self._writer.put(Handled(gone.event_id, at_ms=self._clock.wall_ms()))
 
     def _again(self, event: IngressEvent) -> Accepted:
         """Return the record of an event that tells more than it did when it was accepted."""
