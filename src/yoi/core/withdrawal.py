@@ -140,7 +140,7 @@ class Withdrawal:
             return True
         if self._unfinished_since is None:
             self._unfinished_since = now
-        if not readable or now - self._unfinished_since < self._patience:
+        if not readable or now < self._unfinished_since + self._patience:
             return False
         # Long enough for a copy: then a beginning is all there is.
         self._unfinished_since = None
@@ -150,7 +150,7 @@ class Withdrawal:
         self._seen, self._last, self._source = reading.entries, reading.content, reading.source
 
     def _compose(self, now: float) -> None:
-        gone = {atom for atom, since in self._absent.items() if now - since >= self._withdraw}
+        gone = {atom for atom, since in self._absent.items() if now >= since + self._withdraw}
         made: dict[str, Entry] = {}
         for name in [*self._seen, *(n for n in self.effective if n not in self._seen)]:
             entry = _joined(name, self._seen.get(name), self.effective.get(name), gone)
@@ -163,7 +163,7 @@ class Withdrawal:
     def _judge(self, now: float) -> Phase:
         if self._unfinished_since is None:
             return Phase.WITHDRAWING if self._absent else Phase.SETTLED
-        if now - self._unfinished_since < self._patience:
+        if now < self._unfinished_since + self._patience:
             return Phase.WRITING
         return Phase.UNUSABLE
 
