@@ -338,6 +338,7 @@ CODES: dict[str, str] = {
     "connection.protocol": "the peer broke the WebSocket protocol",
     "connection.withheld": "a binary message repeats a secret, so the plugin does not get it",
     "connection.too_big": "a message is over the bound",
+    "connection.oversized": "the server sends messages over the granted size again and again",
     "connection.flood": "more control frames or fragments than the bound",
     "connection.lost": "the transport ended without a close frame",
     "connection.idle": "the peer stopped answering pings",

@@ -248,6 +248,12 @@ class Limits:
     unauthorised_dials: int = bound(
         5, "answers of 401 or 403 in a row; then something has to change first"
     )
+    oversized_sessions: int = bound(
+        3, "sessions in a row that end with a message over the grant; then something has to change"
+    )
+    oversized_forgiven_ms: int = bound(
+        3_600_000, "a session that went well for an hour first is not one of a row"
+    )
     fatal_statuses: int = bound(32, "HTTP statuses after which a connection is not dialled again")
     fatal_close_codes: int = bound(32, "close codes after which a connection is not dialled again")
     close_reason_bytes: int = bound(123, "RFC 6455 5.5.1")

@@ -8,6 +8,7 @@ from tests.connections.world import World
 
 from yoi.connections import DialTarget
 from yoi.core.halts import Change
+from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, SecretError
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url
@@ -172,3 +173,26 @@ async def test_a_person_has_it_dialled_whatever_it_does():
     await world.shut()
     with pytest.raises(ConnectionFailure):
         world.host.redial()
+
+
+async def test_messages_over_the_grant_wait_for_a_grant_and_never_loop():
+    world = World()
+    world.host.start()
+    too_big = ConnectionFailure("connection.too_big", "9 bytes", hint="max_message_bytes = 9")
+    for _ in range(LIMITS.oversized_sessions):
+        socket = await world.open()
+        socket._arrive(End(1009, "", False, too_big))
+        _, error, retry = await world.sink.next("failed")
+        world.timers.advance(60)
+    assert (error.code, error.hint, retry) == ("connection.oversized", too_big.hint, None)
+    world.timers.advance(86_400)
+    await world.settle()
+    assert world.connector._dials.empty()
+    status = world.host.status()
+    assert (status.halt, status.revived_by) == ("oversized", ["grant", "person"])
+    with pytest.raises(ConnectionFailure) as refused:
+        world.host.open(DialTarget(URL))
+    assert refused.value.code == "connection.oversized"
+    assert world.host.revive(Change.GRANT)
+    await world.open()
+    await world.shut()

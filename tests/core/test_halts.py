@@ -7,9 +7,10 @@ from tests.core.test_connection import CLEAN, SETTINGS, machine, only, opened
 
 from yoi.core.connection_state import ConnectionState
 from yoi.core.halts import HOW, REVIVED_BY, WHY, Change, Halt, UpgradeAnswers
-from yoi.core.session_effects import CloseCurrent, Dial, Failed, Timer
+from yoi.core.session_effects import CloseCurrent, Dial, End, Failed, Timer
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS
+from yoi.types import SessionId
 
 
 def answered(status):
@@ -91,3 +92,41 @@ def test_a_person_who_asks_while_it_closes_for_good_has_it_dialled():
     assert made.demanded(1.1) == []
     made.ended(1.2, CLEAN, 0, 1.2)
     assert (made.state, made.retry_at) == (ConnectionState.WAITING, 1.2)
+
+
+TOO_BIG = ConnectionFailure(
+    "connection.too_big", "a message has 9 bytes", hint="max_message_bytes = 9", size=9, allowed=8
+)
+OVERSIZED = End(1009, "", False, TOO_BIG)
+
+
+def end_of_a_session(made, number, end, lived_s=1.0):
+    at = made.retry_at or 0.0
+    made.timer_fired(Timer.RETRY, at, 0.0)
+    made.dialled(at, SessionId(f"s{number}"), None, "192.0.2.1:443")
+    return made.ended(at + lived_s, end, 1, at + lived_s)
+
+
+def test_messages_over_the_grant_end_it_after_a_few_sessions_and_name_the_key():
+    made = machine()
+    made.start(0.0)
+    for number in range(LIMITS.oversized_sessions):
+        assert made.halt is None
+        effects = end_of_a_session(made, number, OVERSIZED)
+    assert (made.state, made.halt) == (ConnectionState.FAILED, Halt.OVERSIZED)
+    (failed,) = only(effects, Failed)
+    assert (failed.error.code, failed.retry_in_ms) == ("connection.oversized", None)
+    assert failed.error.hint == TOO_BIG.hint
+    assert failed.error.fields["size"] == 9
+    assert Dial() in made.start(99.0)
+    assert end_of_a_session(made, 9, OVERSIZED)
+    assert made.state is ConnectionState.WAITING  # the count begins anew
+
+
+@pytest.mark.parametrize(("end", "lived_s"), [(CLEAN, 1.0), (OVERSIZED, 3_601.0)])
+def test_a_session_that_went_otherwise_or_well_for_long_is_not_one_of_the_row(end, lived_s):
+    made = machine()
+    made.start(0.0)
+    for number in range(LIMITS.oversized_sessions * 3):
+        end_of_a_session(made, number, *((end, lived_s) if number % 2 else (OVERSIZED, 1.0)))
+        assert made.halt is None

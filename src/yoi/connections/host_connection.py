@@ -20,7 +20,7 @@ from yoi.core.budget import Budget
 from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
 from yoi.core.frame_watch import Autoreply
-from yoi.core.halts import REVIVED_BY, Change, Halt
+from yoi.core.halts import REVIVED_BY, Change, Halt, refused_open
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.redaction import NOTHING, Masker
 from yoi.core.session_effects import (
@@ -149,6 +149,7 @@ class HostConnection:
         after a lost session is the target supplied last, unless it serves only once. Raises
         PermissionDenied where policy refuses the URL, and ConnectionFailure: `connection.no_url`,
         `connection.unauthorised` (it is the target that the server refused for good),
+        `connection.oversized` (what the server sends is over the grant),
         `connection.not_open` (the connection is being shut down); nothing has changed then.
         """
         if self._shut:
@@ -167,13 +168,9 @@ class HostConnection:
             raise chosen.cleared(exc) from None
         now, before = self._now(), self._target
         change = Change.OPEN if chosen == before else Change.TARGET
-        if self._machine.halt is not None and change not in REVIVED_BY[self._machine.halt]:
-            raise ConnectionFailure(
-                "connection.unauthorised",
-                f"the server refused {chosen.shown} for good: open another URL, or wait for "
-                "a changed secret, a changed grant or a person",
-                name=self._settings.name,
-            )
+        halt = self._machine.halt
+        if halt is not None and change not in REVIVED_BY[halt]:
+            raise refused_open(halt, self._settings.name, chosen.shown)
         self._stopped.clear()
         self._target = chosen
         if before is not None and chosen.url.href != before.url.href:

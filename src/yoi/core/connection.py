@@ -22,7 +22,7 @@ never more than two sockets.
 from yoi.core.backoff import FullJitter
 from yoi.core.connection_state import AT_REST, NEXT, ConnectionState, Follow
 from yoi.core.dialling import DialPolicy
-from yoi.core.halts import Halt, UpgradeAnswers
+from yoi.core.halts import Halt, OversizedMessages, UpgradeAnswers
 from yoi.core.session import TAKEN_OVER, SessionEnd, SessionMachine, SessionState
 from yoi.core.session_effects import (
     Announce,
@@ -65,6 +65,7 @@ class ConnectionMachine:
         self._old: SessionMachine | None = None
         self._successor = SuccessorMachine()
         self._answers = UpgradeAnswers(settings, limits)
+        self._oversized = OversizedMessages(limits)
         self._follow = Follow.RETRY
         self._stopping = Halt.STOPPED
         self._reason = OpenReason.FIRST
@@ -104,8 +105,7 @@ class ConnectionMachine:
             return []
         first = self.state is ConnectionState.IDLE
         self._follow = Follow.RETRY
-        self._dials.forgive()
-        self._answers.forget()
+        self._forgive()
         if self._dials.usable and (self._settings.open is Open.START or not first):
             return self._dial()
         if first:
@@ -115,9 +115,8 @@ class ConnectionMachine:
 
     def demanded(self, now: float) -> list[Effect]:
         """A person wants a dial now: end what is open, wait no longer, begin what is at rest."""
-        self._dials.forgive()
+        self._forgive()
         self._dials.release(now)
-        self._answers.forget()
         match self.state:
             case ConnectionState.OPEN:
                 self._follow = Follow.DEMAND
@@ -295,6 +294,10 @@ class ConnectionMachine:
                 close_code=end.code,
             )
             return [*effects, *self._end(Halt.FATAL_CLOSE, fatal)]
+        oversized = self._oversized.judge(self._ended.error, session.lived_ms(now))
+        if oversized is not None:
+            effects += self._forget_successor()
+            return [*effects, *self._end(Halt.OVERSIZED, oversized)]
         if self._successor.state is Successor.DIALLING:
             # Its successor is on the way already: that is the next dial.
             self._transition(ConnectionState.CONNECTING)
@@ -336,6 +339,12 @@ class ConnectionMachine:
         if session is self._current and session.state is SessionState.CLOSING:
             self._closes()
         return effects
+
+    def _forgive(self) -> None:
+        """Something has changed: what failed before says nothing of what comes."""
+        self._dials.forgive()
+        self._answers.forget()
+        self._oversized.forget()
 
     # -- dialling --------------------------------------------------------------------------------
 

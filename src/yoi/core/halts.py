@@ -22,6 +22,7 @@ class Halt(StrEnum):
     FATAL_CLOSE = "fatal_close"
     FATAL_STATUS = "fatal_status"
     UNAUTHORISED = "unauthorised"
+    OVERSIZED = "oversized"
 
 
 class Change(StrEnum):
@@ -41,6 +42,7 @@ REVIVED_BY: dict[Halt, frozenset[Change]] = {
     Halt.FATAL_CLOSE: _OUTSIDE | {Change.OPEN, Change.TARGET},
     Halt.FATAL_STATUS: _OUTSIDE | {Change.TARGET},
     Halt.UNAUTHORISED: _OUTSIDE | {Change.TARGET},
+    Halt.OVERSIZED: frozenset({Change.GRANT, Change.PERSON}),
 }
 WHY: dict[Halt, str] = {
     Halt.STOPPED: "the plugin said `websocket_stop`",
@@ -48,6 +50,10 @@ WHY: dict[Halt, str] = {
     Halt.FATAL_CLOSE: "the server closed with one of `fatal_close_codes`",
     Halt.FATAL_STATUS: "the server answered the upgrade with one of `fatal_statuses`",
     Halt.UNAUTHORISED: "the server answered the upgrade with 401 or 403, several times in a row",
+    Halt.OVERSIZED: (
+        "the server sent a message over the granted `max_message_bytes`, in several sessions in a "
+        "row"
+    ),
 }
 HOW: dict[Change, str] = {
     Change.OPEN: "the plugin opens it (`websocket_open`)",
@@ -92,6 +98,58 @@ class UpgradeAnswers:
             "until a secret, a grant or a person changes something"
         )
         return Halt.UNAUTHORISED, _ended("connection.unauthorised", said, error)
+
+
+class OversizedMessages:
+    """Counts sessions that ended because a message was over the grant: the next may end so too."""
+
+    def __init__(self, limits: "Limits") -> None:
+        self._limits = limits
+        self._ended = 0
+
+    def forget(self) -> None:
+        """Something has changed: begin the count anew."""
+        self._ended = 0
+
+    def judge(self, error: YoiError | None, lived_ms: float) -> ConnectionFailure | None:
+        """Return what to report where a session's end with `error` is one too many of them.
+
+        None where the connection is dialled again.
+        """
+        if error is None or error.code != "connection.too_big":
+            self._ended = 0
+            return None
+        if lived_ms >= self._limits.oversized_forgiven_ms:
+            self._ended = 0
+        self._ended += 1
+        if self._ended < self._limits.oversized_sessions:
+            return None
+        return ConnectionFailure(
+            "connection.oversized",
+            f"{error.message}; so ended {self._ended} sessions in a row: nothing is dialled until "
+            "a grant or a person changes something",
+            hint=error.hint,
+            **error.fields,
+        )
+
+
+def refused_open(halt: Halt, name: str, shown: str) -> ConnectionFailure:
+    """Return what to raise where a plugin opens the connection `name` and `halt` stands against it.
+
+    `shown` is the URL for a person.
+    """
+    if halt is Halt.OVERSIZED:
+        return ConnectionFailure(
+            "connection.oversized",
+            f"the messages of {shown} are over the grant: a changed grant or a person is needed",
+            name=name,
+        )
+    return ConnectionFailure(
+        "connection.unauthorised",
+        f"the server refused {shown} for good: open another URL, or wait for a changed secret, a "
+        "changed grant or a person",
+        name=name,
+    )
 
 
 def _ended(code: str, said: str, error: YoiError) -> ConnectionFailure:

@@ -227,7 +227,7 @@ class SessionMachine:
 
     def settled(self, now: float) -> bool:
         """Return whether it lived long enough to be replaced at once."""
-        return self._lived_ms(now) >= self._limits.session_ready_ms
+        return self.lived_ms(now) >= self._limits.session_ready_ms
 
     def may_be_replaced(self, now: float) -> bool:
         """Return whether a successor that the plugin asks for says nothing against it."""
@@ -238,10 +238,11 @@ class SessionMachine:
         """Return whether it proved itself; `delivered` messages reached the plugin's queue."""
         if self._settings.ready is Ready.COMMAND and not self.vouched:
             return False
-        lasted = self._lived_ms(now) >= self._settings.backoff_max_ms
+        lasted = self.lived_ms(now) >= self._settings.backoff_max_ms
         return lasted or ((self.vouched or delivered > 0) and self.settled(now))
 
-    def _lived_ms(self, now: float) -> float:
+    def lived_ms(self, now: float) -> float:
+        """Return how long it has lived by `now`."""
         return (now - self._opened_at) * 1000
 
     def _close(self) -> list[Effect]:
