@@ -2,7 +2,7 @@
 
 import pytest
 
-from yoi.errors import CODES, ConnectionFailure
+from yoi.errors import CODES, ConnectionFailure, GuestRefused
 from yoi.runtime import advice
 from yoi.runtime.ledger import Ledger
 from yoi.testing import ManualClock
@@ -24,3 +24,18 @@ def test_a_fault_keeps_its_own_hint_and_gets_one_where_it_has_none(own, shown):
 
 def test_of_what_nothing_is_known_nothing_is_said():
     assert advice.advice("sandbox.trap") is None
+
+
+def test_a_plugin_that_cannot_be_loaded_is_told_what_is_not_there_and_what_to_use():
+    trace = "plugin/plugin.py:3 in <module>\n    import requests"
+    message = "ModuleNotFoundError: No module named 'requests'"
+    words = advice.told(
+        GuestRefused("sandbox.load", message, type="ModuleNotFoundError", trace=trace)
+    )
+    assert words.message.startswith("there is no module requests in the sandbox (")
+    assert "return Request(" in words.hint
+    own = GuestRefused("sandbox.load", "ValueError: no", type="ValueError", trace="")
+    assert (advice.told(own).message, advice.told(own).hint) == (
+        "ValueError: no",
+        advice.advice("sandbox.load"),
+    )

@@ -38,10 +38,10 @@ _CONNECTION = "declare it as [[connections]] in plugin.toml: the host keeps it, 
 _REQUEST = 'return Request("target", "GET", "/path") and handle on_response'
 NATIVE = "it has compiled code, which does not run in the sandbox"
 """Why a module is not there; a library of the same name without compiled code may be."""
-_FILES = 'read files of your package with importlib.resources, keep values with ctx.state["key"]'
-_THREADS = "there are no threads: return commands, the next event is the next call"
-_TIMER = 'return TimerSet("name", after_ms=1000) and handle on_timer'
-_CONFIG = "settings come as ctx.config (config_schema in plugin.toml), secrets by insert_secret"
+FILES = 'read files of your package with importlib.resources, keep values with ctx.state["key"]'
+THREADS = "there are no threads: return commands, the next event is the next call"
+TIMER = 'return TimerSet("name", after_ms=1000) and handle on_timer'
+CONFIG = "settings come as ctx.config (config_schema in plugin.toml), secrets by insert_secret"
 _PROCESS = "there are no processes in the sandbox"
 
 MODULES = {
@@ -70,11 +70,11 @@ MODULES = {
     ),
     "pydantic": f"pydantic 2 needs pydantic-core: {NATIVE}; use dataclasses or attrs",
     "jinja2": f"jinja2 needs markupsafe: {NATIVE}; use string.Template or f-strings",
-    **_each("sqlite3 dbm", f"no files in the sandbox; {_FILES}"),
+    **_each("sqlite3 dbm", f"no files in the sandbox; {FILES}"),
     **_each("bz2 lzma", "it is not in the sandbox's Python; zlib and gzip are"),
     **_each("pdb doctest pydoc", "it is a tool for development; run it outside"),
     **_each("tkinter turtle curses readline", "there is no screen here"),
-    "dotenv": f"no environment in the sandbox; {_CONFIG}",
+    "dotenv": f"no environment in the sandbox; {CONFIG}",
 }
 """Modules that are not there, or cannot do their work: what to do instead."""
 
@@ -84,11 +84,11 @@ CALLS = {
         open io.open os.open tempfile.TemporaryFile tempfile.NamedTemporaryFile
         tempfile.mkdtemp tempfile.TemporaryDirectory os.listdir os.makedirs
         """,
-        f"no files here: {_FILES}",
+        f"no files here: {FILES}",
     ),
     "input": "nobody types here: settings come as ctx.config",
-    "time.sleep": f"a handler must not wait; {_TIMER}",
-    "asyncio.sleep": f"a handler must not wait; {_TIMER}",
+    "time.sleep": f"a handler must not wait; {TIMER}",
+    "asyncio.sleep": f"a handler must not wait; {TIMER}",
     **_each(
         """
         asyncio.run asyncio.get_event_loop asyncio.new_event_loop asyncio.create_task
@@ -102,7 +102,7 @@ CALLS = {
         threading.Thread threading.Timer concurrent.futures.ThreadPoolExecutor
         concurrent.futures.ProcessPoolExecutor
         """,
-        _THREADS,
+        THREADS,
     ),
     **_each(
         """
@@ -112,10 +112,10 @@ CALLS = {
         _PROCESS,
     ),
     "urllib.request.urlopen": f"no sockets in the sandbox; {_REQUEST}",
-    "os.getenv": f"no environment here: {_CONFIG}",
+    "os.getenv": f"no environment here: {CONFIG}",
     "zoneinfo.ZoneInfo": "time zone data is a library: yoi plugin add tzdata",
 }
 """Calls that cannot work: what to do instead."""
 
-ATTRIBUTES = {"os.environ": f"no environment here: {_CONFIG}"}
+ATTRIBUTES = {"os.environ": f"no environment here: {CONFIG}"}
 """Names whose use cannot work: what to do instead."""

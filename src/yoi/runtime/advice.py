@@ -1,5 +1,8 @@
 """The next thing to do about a fault that does not say it itself."""
 
+from yoi.errors import YoiError
+from yoi.packages.unavailable import Explained, explained
+
 _ADVICE = {
     "connection.dns": "check the host name in the url, and this machine's network",
     "connection.refused": "is the server running there, on that port? the host dials again",
@@ -21,3 +24,12 @@ _ADVICE = {
 def advice(code: str) -> str | None:
     """Return what a person can do about `code` when nothing better is known, or None."""
     return _ADVICE.get(code)
+
+
+def told(error: YoiError) -> Explained:
+    """Return what a person reads of `error`: its sentence, and what to do where that is known."""
+    kind, trace = error.fields.get("type"), error.fields.get("trace")
+    words = Explained(error.message)
+    if isinstance(kind, str) and isinstance(trace, str):
+        words = explained(kind, error.message.removeprefix(f"{kind}: "), trace)
+    return Explained(words.message, error.hint or words.hint or advice(error.code))

@@ -16,6 +16,7 @@ from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
 from yoi.errors import GuestTrapped, SandboxError, YoiError
 from yoi.limits import Limits
+from yoi.packages.unavailable import explained
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Outcome, Reply
@@ -249,15 +250,16 @@ class Dispatcher:
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
-                self._faults.tell(event, outcome)
+                words = explained(outcome.kind, outcome.message, outcome.trace)
+                self._faults.tell(event, outcome, words)
                 if self._may_retry(event):
                     # Only the last outcome of an answer can be retried in order.
                     if settled == len(outcomes) - 1:
                         again = event
                         break
-                    self._dead_letters.add(event, outcome.code, outcome.message)
+                    self._dead_letters.add(event, outcome.code, words.message)
                 else:
-                    self._dead_letters.add(event, outcome.code, outcome.message)
+                    self._dead_letters.add(event, outcome.code, words.message)
             else:
                 self._refused(event, outcome)
             settled += 1

@@ -7,6 +7,7 @@ so; the same fault of later events is told again when a minute is over, with its
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from yoi.packages.unavailable import Explained
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import HandlerFailed
 from yoi.runtime.ledger import Ledger
@@ -31,8 +32,8 @@ class HandlerFaults:
         self._clock = clock
         self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
 
-    def tell(self, event: QueuedEvent, fault: HandlerFailed) -> None:
-        """Record `fault` of `event` where it is news."""
+    def tell(self, event: QueuedEvent, fault: HandlerFailed, words: Explained) -> None:
+        """Record `fault` of `event`, in `words`, where it is news."""
         key, now = (fault.kind, fault.message, str(fault.trace)), self._clock.monotonic()
         told = self._told.get(key)
         if told is not None and now - told.at < _QUIET_SECONDS:
@@ -46,8 +47,9 @@ class HandlerFaults:
             self._told.popitem(last=False)
         self._ledger.note(
             fault.code,
-            f"{fault.kind}: {fault.message}{again}",
+            f"{words.message}{again}",
             severity="error",
+            hint=words.hint,
             event_id=event.event_id,
             trace=fault.trace,
         )

@@ -10,7 +10,7 @@ from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
 from yoi.protocol.status import Counters
-from yoi.runtime.advice import advice
+from yoi.runtime.advice import told
 from yoi.types import Clock, rfc3339
 
 _WINDOW_SECONDS = 1.0
@@ -146,12 +146,13 @@ class Ledger:
         **fields: Any,
     ) -> None:
         """Record `error` as a diagnostic."""
+        words = told(error)
         self.note(
             error.code,
-            error.message,
+            words.message,
             severity=severity,
             scope=scope,
-            hint=error.hint or advice(error.code),
+            hint=words.hint,
             **{**error.fields, **fields},
         )
 

@@ -20,12 +20,19 @@ class HostCalls(Protocol):
         ...
 
 
+_SLEPT = (
+    'return TimerSet("name", after_ms=1000) and handle on_timer; yoi plugin check names the lines '
+    "that sleep"
+)
+
+
 class Stop(Exception):
     """An import ends the guest's turn; `code` is the sandbox code of the reason."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.hint = hint
 
 
 class GuestState:
@@ -124,7 +131,7 @@ class GuestState:
         # What was asked for counts, not by how much a busy machine woke the thread too late.
         self._waited += min(asked, max(0.0, left))
         if asked > left:
-            raise Stop("sandbox.deadline", "the guest slept through its budget")
+            raise Stop("sandbox.deadline", "a sleep used up the plugin's time", hint=_SLEPT)
 
 
 class _Current(threading.local):

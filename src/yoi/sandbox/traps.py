@@ -28,7 +28,7 @@ def trapped(message: str, failure: BaseException | None) -> GuestTrapped:
     `message` is wasmtime's; `failure` is what a host import raised during the call, if one did.
     """
     if isinstance(failure, Stop):
-        return GuestTrapped(failure.code, str(failure))
+        return GuestTrapped(failure.code, str(failure), hint=failure.hint)
     if failure is not None:
         return GuestTrapped(
             "sandbox.trap", f"a host function failed: {type(failure).__name__}: {failure}"
