@@ -38,6 +38,9 @@ class EffectState(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
 
+    # Enum's own is Python, and each command looks its states up four times.
+    __hash__ = str.__hash__
+
 
 _NEXT: dict[EffectState, frozenset[EffectState]] = {
     EffectState.PENDING: frozenset({EffectState.SENDING, EffectState.FAILED}),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
-from yoi.core.redaction import Masker
+from yoi.core.redaction import NOTHING, Masker
 from yoi.core.senders import SenderFilter
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
@@ -55,7 +55,7 @@ class ConnectionAdapter:
         self.drops = 0
         self.unlisted = 0
         """Frames of senders that the operator did not list: not delivered."""
-        self._senders = senders or SenderFilter()
+        self._hear = senders.hear if senders else None
         self.binary_ignored = 0
         self.gaps = 0
         self._name = settings.name
@@ -109,9 +109,9 @@ class ConnectionAdapter:
         if not self._text:
             return
         masker = self._masker()
-        if masker:
+        if masker is not NOTHING:
             text = masker.text(text)
-        if self._senders and not self._senders.hear(text).delivered:
+        if self._hear is not None and not self._hear(text).delivered:
             # The gateway may be told that it came: what is not wanted is safe.
             self._taken = True
             self._not_listed(session)

@@ -56,13 +56,14 @@ class ContainedSink:
 
     def __init__(self, sink: ConnectionSink, doing: str, failed: Failed) -> None:
         self._sink = sink
+        self._text = sink.text
         self._doing = doing
         self._failed = failed
 
     def text(self, session: SessionId, text: str, size: int) -> None:
         """Pass on one text message; called for every one, so kept short."""
         try:
-            self._sink.text(session, text, size)
+            self._text(session, text, size)
         except Exception as exc:
             report(exc, self._doing, self._failed)
 

@@ -60,6 +60,9 @@ class SecretInjector:
         self._handles = handles
         self._clock = clock
         self._echoes = Echoes()
+        # The names of the secrets under the grants `_named`; asked for with each frame.
+        self._named = authority.granted
+        self._names = tuple(self._named.secret_names)
 
     def fill(
         self,
@@ -105,8 +108,12 @@ class SecretInjector:
         It changes with each rotation and capture, so it is asked for with each frame; the same
         object while nothing has changed.
         """
-        names = self._authority.granted.secret_names
-        return self._echoes.masker([self._secrets.secret(name) for name in names])
+        granted = self._authority.granted
+        if granted is not self._named:
+            self._named, self._names = granted, tuple(granted.secret_names)
+        if not self._names:
+            return self._echoes.masker(())
+        return self._echoes.masker(tuple([self._secrets.secret(name) for name in self._names]))
 
     def hide(self, value: Captured) -> None:
         """Mask `value`, taken out of an answer, wherever it comes back from now on."""
