@@ -255,6 +255,9 @@ CODES: dict[str, str] = {
     # secret
     "secret.missing": "the store holds no secret of that name",
     "secret.malformed": "the value cannot be used as a secret, or not at this place",
+    "secret.certificate": "the value is no certificate with its key in PEM form",
+    "secret.certificate_key": "the key belongs to another certificate",
+    "secret.certificate_locked": "the key of the certificate has a passphrase",
     "secret.name": "a secret's name is not a safe id",
     "secret.bounds": "the store, or one value, is at its bound",
     "secret.conflict": "the secret has changed since it was read",

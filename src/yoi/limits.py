@@ -61,6 +61,9 @@ class Limits:
     # secrets
     secrets: int = bound(256, "entries of one store; every read decrypts all of them")
     secret_value_bytes: int = bound(16 * KIB, "one value; the longest signed tokens and PEM keys")
+    certificate_contexts: int = bound(
+        64, "client certificates whose TLS settings are kept; the others are made for each dial"
+    )
     secret_store_bytes: int = bound(8 * MIB, "the store's file, as base64")
     secret_lock_ms: int = bound(2_000, "waiting for another process that writes the store")
     authorize_ms: int = bound(900_000, "the time a person has to agree in a browser")

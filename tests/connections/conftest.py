@@ -144,6 +144,7 @@ async def connect():
 
     def start(url, *, limits=QUICK, connector=None, resolver=None, sink=None, **changes):
         authorise = changes.pop("authorise", allow)
+        certificate = changes.pop("certificate", lambda: None)
         sink = sink or Sink()
         host = HostConnection(
             settings_for(url, **changes),
@@ -154,6 +155,7 @@ async def connect():
             connector=connector or SocketConnector(limits=limits),
             resolver=resolver or SystemResolver(limits),
             limits=limits,
+            certificate=certificate,
         )
         hosts.append(host)
         host.start()

@@ -372,3 +372,56 @@ def test_no_secret_is_granted_unless_somebody_says_which():
     assert authority(asked, chosen).secret("app", HEADER, request="api").secret == "slack-app"
     with pytest.raises(PermissionMalformed):
         asked.granting({"app": "../etc"})
+
+
+CERTIFICATE = {"name": "mine", "connection": "gateway", "at": ["/tls/client"]}
+
+
+def test_a_client_certificate_needs_both_sides_and_is_one_of_a_goal():
+    asked, given = having(CERTIFICATE), having(stored(CERTIFICATE, "pem"))
+    found = authority(asked, given).client_certificate(connection="gateway")
+    assert (found.allowed, found.secret) == (True, "pem")
+    lacking = authority(asked, having()).client_certificate(connection="gateway")
+    assert (lacking.allowed, lacking.code) == (False, "denied.not_granted")
+    assert "--secret mine=STORE_NAME" in lacking.hint
+    assert authority(having(), given).client_certificate(connection="gateway") is None
+    assert authority(asked, given).client_certificate(request="api") is None
+    for_requests = {"name": "mine", "request": "api", "at": ["/tls/client"]}
+    both = authority(having(for_requests), having(stored(for_requests, "pem")))
+    assert both.client_certificate(request="api").secret == "pem"
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        [{**CERTIFICATE, "at": ["/tls/client", "/d/token"]}],
+        [CERTIFICATE, {**CERTIFICATE, "name": "other"}],
+        [{"name": "mine", "request": "api", "at": ["/tls/other"]}],
+    ],
+)
+def test_a_client_certificate_goes_nowhere_else_and_has_no_second(secrets):
+    with pytest.raises(PermissionMalformed):
+        having(*secrets)
+
+
+def test_no_captured_value_is_a_client_certificate():
+    into = {"connection": "gateway", "at": ["/tls/client"]}
+    with pytest.raises(UrlRefused):
+        having(request=[{**API, "captures": [{"name": "x", "at": "/x", "into": into}]}])
+
+
+def test_the_review_says_who_is_shown_the_certificate():
+    asks = rows(having(CERTIFICATE), having())["secret", "mine"]
+    assert asks.explanation == (
+        "it asks to present a client certificate of yours to the servers of the connection "
+        "gateway; not granted: say which secret with --secret mine=STORE_NAME"
+    )
+    given = rows(having(CERTIFICATE), having(stored(CERTIFICATE, "pem")))["secret", "mine"]
+    assert given.explanation == (
+        "presents your secret pem as client certificate to the servers of the connection "
+        "gateway: they know you by it"
+    )
+    to_api = {**CERTIFICATE, "connection": None, "request": "api"}
+    del to_api["connection"]
+    found = rows(having(to_api), having(stored(to_api, "pem")))["secret", "mine"]
+    assert "client certificate to the servers of slack.com/api" in found.explanation

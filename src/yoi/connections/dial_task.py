@@ -3,7 +3,9 @@
 import asyncio
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.connector import Connector, WebSocket
 from yoi.connections.resolver import Resolver, pin
 from yoi.connections.target import DialTarget
@@ -21,6 +23,7 @@ class DialTask:
         handshake: Handshake,
         *,
         authorise: Callable[[Url], Decision],
+        certificate: Callable[[], ClientCertificate | None],
         connector: Connector,
         resolver: Resolver,
         limits: Limits,
@@ -29,6 +32,7 @@ class DialTask:
     ) -> None:
         self._handshake = handshake
         self._authorise = authorise
+        self._certificate = certificate
         self._connector = connector
         self._resolver = resolver
         self._limits = limits
@@ -77,5 +81,8 @@ class DialTask:
     async def _open(self, target: DialTarget) -> WebSocket:
         """Ask policy, look the name up, judge each address, and dial only those: every time."""
         decision = self._authorise(target.url).require()
+        certificate = self._certificate()
+        if certificate is not None:
+            target = replace(target, certificate=certificate)
         addresses = await pin(target.url, decision, self._resolver, self._limits)
         return await self._connector.dial(self._handshake, target, decision, addresses)

@@ -57,8 +57,13 @@ class SocketConnector:
             protocol = new_protocol(handshake, target, size)
             made = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:
-                await sockets.attach(lambda: made, sock, url, self._ways.contexts.of, limits)
+                await sockets.attach(
+                    lambda: made, sock, url, self._ways.contexts.of, limits, target.certificate
+                )
                 await made.upgraded
+            except ssl.SSLError as exc:
+                made.abort()
+                raise sockets.tls_failure(url, exc, target.certificate) from None
             except BaseException:
                 made.abort()
                 raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import h11
 
 from yoi.connections.requests import PreparedRequest
+from yoi.connections.sockets import tls_failure
 from yoi.errors import RequestFailure
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url
@@ -70,7 +71,11 @@ class Exchange:
             head = await self._read_head()
             self._check_stream(head)
             body = await self._read_body(head.status_code)
-        except (OSError, ssl.SSLError) as exc:
+        except ssl.SSLError as exc:
+            # TLS 1.3: a server judges the client's certificate after the handshake.
+            failed = tls_failure(url, exc, request.certificate)
+            raise RequestFailure("request.tls", failed.message, hint=failed.hint) from None
+        except OSError as exc:
             raise RequestFailure(
                 "request.lost", f"{url.display}: the connection was lost: {exc}"
             ) from None

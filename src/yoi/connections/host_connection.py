@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.connector import Connector, WebSocket
 from yoi.connections.dial_task import DialTask
 from yoi.connections.report import ConnectionReport
@@ -81,6 +82,7 @@ class HostConnection:
     they are then; its answer bounds the messages. `rng` returns a float in [0, 1), for the
     backoff's jitter. `budget` says before each dial how long it has to wait. `masker` hides what
     the server must not give back in what it says of itself; messages are the sink's to mask.
+    `certificate` is asked before each dial for what to present where a server demands one.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class HostConnection:
         call_later: CallLater = loop_call_later,
         new_session: Callable[[], SessionId] = _new_session,
         masker: Callable[[], Masker] = lambda: NOTHING,
+        certificate: Callable[[], ClientCertificate | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._authorise = authorise
@@ -121,6 +124,7 @@ class HostConnection:
         self._dial = DialTask(
             settings.handshake,
             authorise=authorise,
+            certificate=certificate,
             connector=connector,
             resolver=resolver,
             limits=limits,

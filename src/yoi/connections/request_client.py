@@ -155,6 +155,7 @@ class RequestClient:
                 url,
                 self._ways.contexts.of,
                 limits,
+                request.certificate,
             )
             return reader, transport
 

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.handshake import USER_AGENT
 from yoi.connections.request_headers import Headers, check_request_headers
 from yoi.display import printable
@@ -48,6 +49,8 @@ class PreparedRequest:
     """Lower-case names of the headers that the host filled in, under a grant."""
     inserted_elsewhere: bool = False
     """Whether the query or the body holds a value that the host filled in."""
+    certificate: ClientCertificate | None = field(default=None, repr=False)
+    """What is presented to a server that demands one."""
     redirects: Redirects = Redirects.FOLLOW
     place: Url = field(init=False)
     """`url` without its query: what targets name."""
@@ -75,7 +78,8 @@ class PreparedRequest:
     @property
     def carries_inserted(self) -> bool:
         """Whether anything in it is a value that only its own target may receive."""
-        return bool(self.inserted_headers) or self.inserted_elsewhere
+        inserted = bool(self.inserted_headers) or self.inserted_elsewhere
+        return inserted or self.certificate is not None
 
     def head(self, url: Url) -> list[tuple[str, str]]:
         """Return all headers to send to `url`, the host's own included."""

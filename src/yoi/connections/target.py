@@ -13,6 +13,8 @@ from yoi.permissions.headers import HeaderRefused, check_name, check_value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from yoi.connections.client_certificate import ClientCertificate
+
 _SHORTEST_SECRET = 6
 _HIDDEN = "…"
 
@@ -32,6 +34,8 @@ class DialTarget:
     """Headers of the plugin's own; they carry no credentials."""
     inserted: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Headers with secrets that the grant allows there; they replace others of their name."""
+    certificate: "ClientCertificate | None" = field(default=None, repr=False, compare=False)
+    """What is presented to a server that demands one."""
     again: "Callable[[], DialTarget] | None" = field(default=None, repr=False, compare=False)
     """Makes it anew for a later dial: a secret may have changed. Raises YoiError."""
 

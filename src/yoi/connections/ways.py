@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.proxies import lead
 from yoi.connections.resolver import HostResolver, Resolver, look_up
 from yoi.connections.sockets import Race, default_tls, open_direct
@@ -36,7 +37,7 @@ class Ways:
         self._settings = settings = settings or WaysOut()
         self._resolver = None if resolver is None else resolver.of(_OURS)
         self._limits = limits
-        self.contexts = TlsContexts(settings, tls)
+        self.contexts = TlsContexts(settings, tls, limits)
         self.hint = unused_proxy_hint(settings)
         """What may be the matter where nothing answers."""
 
@@ -89,15 +90,24 @@ class TlsContexts:
     `make` returns the context of hosts for which no authorities were added.
     """
 
-    def __init__(self, settings: WaysOut, make: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self, settings: WaysOut, make: Callable[[], ssl.SSLContext], limits: Limits = LIMITS
+    ) -> None:
         self._settings = settings
         self._make = make
         self._plain: ssl.SSLContext | None = None
         self._made: dict[tuple[Path, ...], tuple[_Stamps, ssl.SSLContext]] = {}
+        self._presents: dict[tuple[bytes, tuple[Path, ...]], tuple[_Stamps, ssl.SSLContext]] = {}
+        self._most = limits.certificate_contexts
 
-    def of(self, host: str) -> ssl.SSLContext:
-        """Return the context for `host`. Raises ConnectionFailure (`connection.tls`)."""
+    def of(self, host: str, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+        """Return the context for `host`, in which `certificate` is presented where it is asked for.
+
+        Raises ConnectionFailure (`connection.tls`) and SecretError.
+        """
         files = tuple(self._settings.files_for(host))
+        if certificate is not None:
+            return self._presenting(certificate, files)
         if not files:
             if self._plain is None:
                 self._plain = self._make()
@@ -106,6 +116,21 @@ class TlsContexts:
         known = self._made.get(files)
         if known is None or known[0] != stamps:
             known = self._made[files] = stamps, self._with(files)
+        return known[1]
+
+    def _presenting(
+        self, certificate: ClientCertificate, files: tuple[Path, ...]
+    ) -> ssl.SSLContext:
+        key = certificate.digest, files
+        stamps = _stamps(files)
+        known = self._presents.pop(key, None)
+        if known is None or known[0] != stamps:
+            # Never one that others use: a context presents its certificate to whoever asks.
+            known = stamps, self._with(files) if files else self._make()
+            certificate.load_into(known[1])
+        self._presents[key] = known
+        while len(self._presents) > self._most:
+            del self._presents[next(iter(self._presents))]
         return known[1]
 
     def _with(self, files: Sequence[Path]) -> ssl.SSLContext:

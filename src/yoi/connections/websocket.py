@@ -4,6 +4,7 @@ the bounds it leaves open, text validity, exact pausing, and one write per turn 
 
 import asyncio
 import codecs
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from websockets.exceptions import PayloadTooBig
@@ -111,7 +112,11 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._lost = True
         self._transport = None
         if not self.upgraded.done():
-            self.upgraded.set_exception(hung_up(self._head, self._clock.wall()))
+            # TLS 1.3: a server judges the client's certificate after the handshake.
+            judged = isinstance(exc, ssl.SSLError) and not self._head
+            self.upgraded.set_exception(
+                exc if judged and exc is not None else hung_up(self._head, self._clock.wall())
+            )
         if exc is not None and self._error is None and self._ws.close_rcvd is None:
             self._error = ConnectionFailure("connection.lost", f"the transport failed: {exc}")
         self._report_end()

@@ -10,6 +10,7 @@ from yoi.limits import LIMITS
 from yoi.permissions import hints, uses
 from yoi.permissions.addresses import classify, looks_routed, may_dial, undialable
 from yoi.permissions.permission import Permission, PermissionKind
+from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 from yoi.toml import is_safe_id
 
@@ -144,6 +145,21 @@ class Authority:
             return denied
         assert given is not None, "a way with both sides has a granted use"
         return Decision(allowed=True, secret=given.secret)
+
+    def client_certificate(
+        self, *, connection: str | None = None, request: str | None = None
+    ) -> Decision | None:
+        """Decide about the client certificate of one goal; None where the manifest asks for none.
+
+        Allowed: `secret` is the store's name. Codes as for `secret`.
+        """
+        goal = _goal(connection, request)
+        for use in self.requested.secrets:
+            if use.binding.bound_to == goal and CLIENT_CERTIFICATE in use.binding.pointers:
+                return self.secret(
+                    use.name, CLIENT_CERTIFICATE, connection=connection, request=request
+                )
+        return None
 
     def captured(
         self,

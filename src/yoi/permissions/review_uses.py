@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from yoi.display import printable
 from yoi.limits import LIMITS
 from yoi.permissions.review_rows import ReviewRow, ReviewState
+from yoi.permissions.secrets import CLIENT_CERTIFICATE
 
 if TYPE_CHECKING:
     from yoi.permissions.secrets import Binding, Capture, SecretUse
@@ -32,15 +33,23 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
     goal = _goal(use.binding, requested)
     if given is None or given.secret is None:
         about = f" ({printable(use.description, 200)})" if use.description else ""
+        if CLIENT_CERTIFICATE in use.binding.pointers:
+            asks = f"present a client certificate of yours{about} to {_servers(use, requested)}"
+        else:
+            asks = f"put a secret of yours{about} into {use.binding.in_words()} of {goal}"
         return _row(
             use,
             requested,
             ReviewState.DENIED,
-            f"it asks to put a secret of yours{about} into {use.binding.in_words()} of {goal}; not "
-            f"granted: say which secret with --secret {use.name}=STORE_NAME",
+            f"it asks to {asks}; not granted: say which secret with --secret {use.name}=STORE_NAME",
         )
     both = [at for at in use.binding.pointers if at in given.binding.pointers]
     puts = f"puts your secret {given.secret} into {use.binding.in_words(both)} of {goal}"
+    if both == [CLIENT_CERTIFICATE]:
+        puts = (
+            f"presents your secret {given.secret} as client certificate to "
+            f"{_servers(use, requested)}: they know you by it"
+        )
     if not both:
         return _row(
             use,
@@ -53,6 +62,14 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
         words = f"{puts}; granted in part: not into {use.binding.in_words(left_out)}"
         return _row(use, requested, ReviewState.PARTLY_COVERED, words)
     return _row(use, requested, ReviewState.COVERED, puts)
+
+
+def _servers(use: "SecretUse", requested: "PermissionSet") -> str:
+    """Return who is shown a certificate, in words."""
+    if use.binding.connection is not None:
+        return f"the servers of the connection {use.binding.connection}"
+    target = requested.request_named(use.binding.request or "")
+    return f"the servers of {use.binding.request if target is None else target.where}"
 
 
 def _goal(binding: "Binding", requested: "PermissionSet") -> str:

@@ -26,6 +26,8 @@ from yoi.toml import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+CLIENT_CERTIFICATE = JsonPointer.parse("/tls/client")
+"""The place of a certificate with its key: presented to the server, never part of a message."""
 _REQUEST_PARTS = ("headers", "query", "body")
 
 
@@ -184,20 +186,34 @@ def _pointers(values: tuple[JsonPointer, ...]) -> tuple[JsonPointer, ...]:
     return tuple(sorted(set(values)))
 
 
+def _binding_of_secret(row: Row) -> Binding:
+    if CLIENT_CERTIFICATE not in row["at"]:
+        return _binding(row)
+    if len(row["at"]) > 1:
+        row.fault("value", "at", "has /tls/client: a certificate with its key goes nowhere else")
+    _check_bound(row)
+    return Binding(row["connection"], row["request"], row["at"])
+
+
 def _binding(row: Row) -> Binding:
-    bound = [key for key in ("connection", "request") if row.has(key)]
-    if len(bound) != 1:
-        row.fault(
-            "value",
-            "",
-            "must name exactly one of 'connection' and 'request': a secret goes one way",
-        )
-    elif bound[0] == "request":
+    if CLIENT_CERTIFICATE in row["at"]:
+        row.fault("value", "at", "has /tls/client, which only a [[secrets]] entry may fill")
+    elif _check_bound(row) == "request":
         for pointer in row["at"]:
             problem = check_request_pointer(pointer)
             if problem is not None:
                 row.fault("value", "at", problem)
     return Binding(row["connection"], row["request"], row["at"])
+
+
+def _check_bound(row: Row) -> str | None:
+    bound = [key for key in ("connection", "request") if row.has(key)]
+    if len(bound) == 1:
+        return bound[0]
+    row.fault(
+        "value", "", "must name exactly one of 'connection' and 'request': a secret goes one way"
+    )
+    return None
 
 
 POINTER = Parsed(Text(LIMITS.url_chars, blank=True), JsonPointer.parse, "JSON pointer")
@@ -208,7 +224,8 @@ _BINDING_KEYS = (
         "at",
         Parsed(ListOf(POINTER, LIMITS.secret_pointers), _pointers),
         "exact positions (RFC 6901) where it may be inserted. For a request: `/headers/NAME` "
-        "(lower case), `/query/NAME` or one below `/body`",
+        "(lower case), `/query/NAME` or one below `/body`. `/tls/client` alone: a client "
+        "certificate with its key, presented to the server",
         required=True,
     ),
 )
@@ -224,7 +241,9 @@ SECRET = TableSpec(
         *_BINDING_KEYS,
         Key("secret", SafeId(), "the name in the operator's secret store"),
     ),
-    lambda row: SecretUse.of(row["name"], _binding(row), row["description"], row["secret"]),
+    lambda row: SecretUse.of(
+        row["name"], _binding_of_secret(row), row["description"], row["secret"]
+    ),
     about="A value of the operator's secret store that the host inserts and the plugin never sees.",
 )
 REQUESTED_SECRET = SECRET.extended(

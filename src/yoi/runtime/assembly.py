@@ -127,7 +127,7 @@ class Assembler:
                 for i in manifest.ingresses
             },
             connections=tuple(
-                self.connections.make(plugin, c, bare.injector.masker) for c in manifest.connections
+                self.connections.make(plugin, c, bare.injector) for c in manifest.connections
             ),
             told_of_start=_told_of_start(manifest),
             tools=tool_offers(plugin),

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from yoi.connections import ConnectionSink, Connector, HostConnection, HostResolver
 from yoi.core.budget import DailyBudget, Spent
-from yoi.core.redaction import Masker
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.packages import ResolvedPlugin
 from yoi.permissions import Decision, Permission, PermissionKind, Url
 from yoi.permissions.connection_settings import ConnectionSettings
+from yoi.runtime.secret_injector import SecretInjector
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock
 
@@ -29,7 +29,7 @@ class ConnectionSpecMaker:
     rng: Callable[[], float]
 
     def make(
-        self, plugin: ResolvedPlugin, settings: ConnectionSettings, masker: Callable[[], Masker]
+        self, plugin: ResolvedPlugin, settings: ConnectionSettings, injector: SecretInjector
     ) -> ConnectionSpec:
         """Return the spec of one connection; the plugin's authority judges every dial and send."""
 
@@ -44,7 +44,8 @@ class ConnectionSpecMaker:
                 resolver=self.resolver.of(plugin.name),
                 budget=self._budget(plugin, settings),
                 limits=self.limits,
-                masker=masker,
+                masker=injector.masker,
+                certificate=lambda: injector.client_certificate(connection=settings.name),
             )
 
         return ConnectionSpec(
@@ -127,4 +128,8 @@ def may_dial(plugin: ResolvedPlugin, settings: ConnectionSettings, url: Url) -> 
             message=f"{url.display} is outside the target of the connection {settings.name}",
             hint=f"widen target of [[connections]] {settings.name} in plugin.toml",
         )
-    return plugin.authority.connection(settings.name, url)
+    decision = plugin.authority.connection(settings.name, url)
+    certificate = plugin.authority.client_certificate(connection=settings.name)
+    if decision.allowed and certificate is not None and not certificate.allowed:
+        return certificate
+    return decision

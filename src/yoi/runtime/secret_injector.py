@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.insertion import Insertion, insert_into, parse_insertions
 from yoi.core.redaction import Masker, Value
 from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
+from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.runtime.echoes import Echoes
 from yoi.types import Clock, Secret
 
@@ -83,6 +85,11 @@ class SecretInjector:
         insertions = parse_insertions(insert)
 
         def lookup(insertion: Insertion) -> Json:
+            if insertion.secret is not None and insertion.at == CLIENT_CERTIFICATE:
+                raise InsertionError(
+                    "insert.place",
+                    f"{insertion.at} is where the host presents a certificate: no command fills it",
+                )
             if insertion.secret is not None:
                 decision = self._authority.secret(
                     insertion.secret, insertion.at, connection=connection, request=request
@@ -101,6 +108,18 @@ class SecretInjector:
         return Filled(
             insert_into(document, insertions, lookup), tuple(str(one.at) for one in insertions)
         )
+
+    def client_certificate(
+        self, *, connection: str | None = None, request: str | None = None
+    ) -> ClientCertificate | None:
+        """Return what is presented to the servers of one goal, or None. Raises PermissionDenied and
+        SecretError.
+        """
+        decision = self._authority.client_certificate(connection=connection, request=request)
+        if decision is None:
+            return None
+        name = decision.require().secret or ""
+        return ClientCertificate(name, self._secrets.get(name).reveal())
 
     def masker(self) -> Masker:
         """Return what hides, as of now, what this service was granted, inserted or captured.

@@ -81,6 +81,7 @@ class ServiceRequests:
             body=data,
             inserted_headers=frozenset(part[2].lower() for part in parts if part[1] == "headers"),
             inserted_elsewhere=any(part[1] != "headers" for part in parts),
+            certificate=self._injector.client_certificate(request=command.target),
         )
 
     def prepare_url(
