@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.core.redaction import MASK, NOTHING, Masker
-from yoi.core.secret_forms import FORMS
+from yoi.core.secret_forms import FORMS, forms
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS
 from yoi.types import Secret
@@ -231,3 +231,31 @@ def test_no_text_makes_the_search_try_many_ways(value, piece):
     """It would not end: with each part of the value the ways to divide a run would multiply."""
     text = f"{value[:-1]}{piece * 2000}" * 5
     assert masker(value).text(text) == text
+
+
+@pytest.mark.parametrize(("piece", "together"), [(1, 5), (7, 1), (64 * 1024, 1024)])
+@pytest.mark.parametrize("value", [*VALUES, "-a-b-c-d-e-f-g-h-i-j", "a\\b\\\\c\\d\\e\\f\\g\\h\\"])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_a_piece_at_a_time_finds_what_a_search_of_the_whole_finds(value, piece, together, data):
+    made = [write(value) for writers in WRITERS.values() for write in writers]
+    anchors = [form.anchor for form in forms(value)]
+    cut = st.sampled_from(made).flatmap(
+        lambda text: st.integers(0, len(text)).map(lambda at: text[at:])
+    )
+    one = st.one_of(
+        st.sampled_from(made),
+        cut,
+        st.sampled_from(anchors),
+        st.integers(0, 40).map(lambda many: "\\" * many),
+        st.integers(0, 40).map(lambda many: "x" * many),
+    )
+    text = "".join(data.draw(st.lists(one, max_size=10)))
+    whole = by_pieces = text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yoi.core.secret_forms._PIECE_CHARS", piece)
+        patch.setattr("yoi.core.secret_forms._TOGETHER_CHARS", together)
+        for form in forms(value):
+            whole = form.pattern.sub(MASK, whole)
+            by_pieces = form.masked(by_pieces, MASK)
+    assert by_pieces == whole

@@ -52,7 +52,7 @@ class Masker:
         """Return `text` with each known value replaced; the same object where there is none."""
         for anchor, form in self._forms:
             if anchor in text:
-                text = form.pattern.sub(MASK, text)
+                text = form.masked(text, MASK)
         return text
 
     def found_in(self, data: bytes) -> bool:
@@ -60,7 +60,10 @@ class Masker:
         if not self._forms:
             return False
         text = data.decode("latin-1")
-        return any(anchor in text and form.pattern.search(text) for anchor, form in self._forms)
+        return any(
+            anchor in text and next(form.found(text), None) is not None
+            for anchor, form in self._forms
+        )
 
     def document(self, document: Json) -> Json:
         """Return JSON data with each known value in its texts and names replaced."""

@@ -1,7 +1,8 @@
 """How a secret may stand in what comes in: the forms that `yoi.core.redaction` finds.
 
 A form has an anchor, a run of letters and digits that every spelling of it leaves as it is. To look
-for the anchor is all that a text without the secret costs; the pattern is compiled when it is met.
+for the anchor is all that a text without the secret costs; the pattern is compiled when it is met,
+and tried only where it can reach an anchor, a piece at a time.
 """
 
 import base64
@@ -31,14 +32,28 @@ _ESCAPES = 7
 _DOUBLINGS = 8
 
 
+# The longest spelling of one character: four bytes of UTF-8 with escaped backslashes, or `&amp;amp;#`
+# and a number behind `u0026`; and of a backslash of the value.
+_CHAR_CHARS = 48
+_SLASH_CHARS = 8
+_PADDING_CHARS = 8
+_PIECE_CHARS = 64 * 1024
+"""Tried at once: the interpreter is held for a few milliseconds at most."""
+_TOGETHER_CHARS = 1024
+_SLASHES = re.compile(r"\\*")
+
+
 class Form:
-    """One family of spellings of one value."""
+    """One family of spellings of one value, `value` in what keeps letters and digits."""
 
-    __slots__ = ("_compiled", "_pattern", "anchor")
+    __slots__ = ("_after", "_before", "_compiled", "_pattern", "anchor")
 
-    def __init__(self, pattern: str, anchor: str) -> None:
-        self.anchor = anchor
+    def __init__(self, pattern: str, value: str) -> None:
+        self.anchor = _longest_run(value)
         """Stands in each of them, unchanged; '' where there is nothing to go by."""
+        before, _, after = value.partition(self.anchor) if self.anchor else (value, "", value)
+        self._before = _most_chars(before)
+        self._after = len(self.anchor) + _most_chars(after) + _PADDING_CHARS
         self._pattern = pattern
         self._compiled: re.Pattern[str] | None = None
 
@@ -52,10 +67,69 @@ class Form:
             self._compiled = re.compile(self._pattern)
         return self._compiled
 
+    def found(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where each spelling in `text` begins and ends, in order."""
+        at = 0
+        longest = self._before + self._after
+        for start, stop in self._near_anchors(text):
+            at = max(at, start)
+            while at < stop:
+                # A run of backslashes is never cut: it belongs to what follows it.
+                end = _end_of_slashes(text, min(stop, at + _PIECE_CHARS))
+                match = self.pattern.search(text, at, end + longest)
+                if match is None or match.start() >= end:
+                    at = end  # one that begins later may have been cut: it is looked for again
+                else:
+                    yield match.span()
+                    at = match.end()
+
+    def masked(self, text: str, mask: str) -> str:
+        """Return `text` with `mask` for each spelling; the same object where there is none."""
+        made: list[str] = []
+        at = 0
+        for start, end in self.found(text):
+            made += (text[at:start], mask)
+            at = end
+        return "".join([*made, text[at:]]) if made else text
+
+    def _near_anchors(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the stretches in which a spelling may begin: those that can reach an anchor."""
+        if not self.anchor:
+            yield 0, len(text)
+            return
+        anchor, stop = self.anchor, 0
+        while (found := text.find(anchor, stop)) >= 0:
+            if not self._before:
+                # The pattern begins with the anchor: the search finds the next one itself.
+                yield found, len(text)
+                return
+            start = max(stop, found - self._before)
+            if start and text[start] == "\\":
+                start = stop + len(text[stop:start].rstrip("\\"))
+            reach = max(self._before, _TOGETHER_CHARS) + len(anchor)
+            while found >= 0:
+                # Those close together are one stretch, however many there are.
+                stop = found + 1
+                found = text.rfind(anchor, stop, stop + reach)
+            yield start, stop
+
+
+def _end_of_slashes(text: str, at: int) -> int:
+    if at >= len(text) or text[at] != "\\":
+        return at
+    run = _SLASHES.match(text, at)
+    return at if run is None else run.end()
+
+
+def _most_chars(value: str) -> int:
+    """Return more characters than any spelling of `value` has."""
+    signs = sum(not (char.isascii() and char.isalnum()) for char in value)
+    return len(value) + signs * _CHAR_CHARS + value.count("\\") * _SLASH_CHARS
+
 
 def forms(value: str) -> Iterator[Form]:
     """Return the forms of `value`, which has a dozen characters or more."""
-    yield Form(_text(value), _longest_run(value))
+    yield Form(_text(value), value)
     data = value.encode("utf-8", "surrogatepass")
     for shift in range(3):
         yield _base64(data, shift)
@@ -163,4 +237,4 @@ def _base64(data: bytes, shift: int) -> Form:
     core = whole[(0, 2, 3)[shift] : -1 if rest else None]
     signs = {"+": r"(?:\+|-|%2[bB])", "/": rf"(?:\\{{0,{_ESCAPES}}}/|_|%2[fF])"}
     pattern = "".join(signs.get(char, char) for char in core)
-    return Form(pattern + (_PARTIAL + _PADDING if rest else ""), _longest_run(core))
+    return Form(pattern + (_PARTIAL + _PADDING if rest else ""), core)
