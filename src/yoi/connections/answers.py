@@ -54,6 +54,8 @@ class HttpAnswer:
     body: Json = field(repr=False)
     """A JSON document, text, base64 text, or None: see `body_kind`."""
     body_kind: BodyKind
+    size: int = 0
+    """Bytes of the body as it came."""
     retry_after_ms: int | None = None
     """For a 429 or 503 that names one; the route answers `request.rate_limited` until then."""
 

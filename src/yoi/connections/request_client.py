@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from yoi.connections import sockets
 from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
+from yoi.connections.beside import Beside
 from yoi.connections.exchange import Exchange, RawAnswer
 from yoi.connections.reach import Reach
 from yoi.connections.redirects import REDIRECTS, next_request
@@ -62,6 +63,8 @@ class RequestClient:
         self._reach = Reach(limits, clock, self._ways.hint)
         self._under_way = asyncio.Semaphore(limits.requests)
         self._shares: dict[str, _Share] = {}
+        self.beside = Beside()
+        """For what else is done with a large answer."""
 
     async def send(
         self, prepared: PreparedRequest, authorise: Authorise
@@ -123,7 +126,7 @@ class RequestClient:
         for _ in range(self._limits.request_redirects + 1):
             answer = await self._exchange(request, decision, trip)
             if answer.status not in REDIRECTS or request.redirects is Redirects.RETURN:
-                return self._answer(request, answer, trip)
+                return await self._answer(request, answer, trip)
             request = next_request(request, answer)
             decision = trip.authorise(request.method, request.place)
             if not decision.allowed:
@@ -174,7 +177,7 @@ class RequestClient:
         finally:
             transport.abort()
 
-    def _answer(self, request: PreparedRequest, raw: RawAnswer, trip: "_Trip") -> HttpAnswer:
+    async def _answer(self, request: PreparedRequest, raw: RawAnswer, trip: "_Trip") -> HttpAnswer:
         wait = trip.routes.answered(
             _route(request),
             raw.status,
@@ -183,12 +186,16 @@ class RequestClient:
             self._clock.wall(),
         )
         coding = raw.header("content-encoding").strip().lower()
-        body, kind = read_body(raw.body, raw.header("content-type"), coding not in ("", "identity"))
+        encoded, media = coding not in ("", "identity"), raw.header("content-type")
+        body, kind = await self.beside.run(
+            len(raw.body), lambda: read_body(raw.body, media, encoded)
+        )
         return HttpAnswer(
             status=raw.status,
             headers=seen_by_the_guest(raw.headers, self._limits),
             body=body,
             body_kind=kind,
+            size=len(raw.body),
             retry_after_ms=wait,
         )
 

@@ -30,10 +30,8 @@ _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 # Each level of JSON doubles the backslashes and adds one: three levels.
 _ESCAPES = 7
 _DOUBLINGS = 8
-
-
-# The longest spelling of one character: four bytes of UTF-8 with escaped backslashes, or `&amp;amp;#`
-# and a number behind `u0026`; and of a backslash of the value.
+# The longest spelling of one character: four bytes of UTF-8 with escaped backslashes, or an
+# entity escaped three times; and of a backslash of the value.
 _CHAR_CHARS = 48
 _SLASH_CHARS = 8
 _PADDING_CHARS = 8

@@ -8,6 +8,7 @@ name, a creation time and an attempt count.
 import base64
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -104,7 +105,7 @@ class BinaryFrame:
         return _event_of(self, {"data": data})
 
 
-class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     """An event in the public JSON shape (reference: ancestor 5.3; WIT `handle-ingress`)."""
 
     kind: str
@@ -137,9 +138,9 @@ class IngressEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         value = self.payload.get("session")
         return SessionId(value) if isinstance(value, str) else None
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Return the encoded size in bytes, for the queue's account."""
+        """The encoded size in bytes, for the queue's account: asked for more than once."""
         return len(msgspec.json.encode(self))
 
 

@@ -75,7 +75,12 @@ class Assembler:
             plugin.name, plugin.authority, self.secrets, self.handles, self.clock
         )
         requests = ServiceRequests(
-            plugin.name, plugin.authority, injector, self.requests.send, self.secrets
+            plugin.name,
+            plugin.authority,
+            injector,
+            self.requests.send,
+            self.secrets,
+            self.requests.beside,
         )
         calls = ServiceHostCalls(
             plugin.name,

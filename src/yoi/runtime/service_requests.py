@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
+from yoi.connections.beside import Beside
 from yoi.connections.requests import form_body, is_form, place_of
 from yoi.errors import PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
@@ -35,6 +36,7 @@ class ServiceRequests:
         injector: SecretInjector,
         send: Send,
         rotation: Rotation,
+        beside: Beside | None = None,
     ) -> None:
         self.watch = RequestWatch()
         self._service = service
@@ -42,6 +44,7 @@ class ServiceRequests:
         self._injector = injector
         self._send = send
         self._rotation = rotation
+        self._beside = beside or Beside()
 
     def prepare(self, command: Request, command_id: str) -> PreparedRequest:
         """Return the request as it will be sent. Raises YoiError; nothing has left the host."""
@@ -131,13 +134,13 @@ class ServiceRequests:
             return failure.to_payload()
         self.watch.heard(prepared.target, answer)
         if not prepared.target:
-            return answer.masked(self._injector.masker()).to_payload()
+            return (await self._masked(answer)).to_payload()
         target = self._target(prepared.target)
         relieved, taken = answer.relieved_of(target.captures)
         # Known before the rest is looked at: the answer may say it twice.
         for value in taken.values.values():
             self._injector.hide(value)
-        payload = relieved.masked(self._injector.masker()).to_payload()
+        payload = (await self._masked(relieved)).to_payload()
         captured: dict[str, str] = {}
         failed: dict[str, Json] = {
             name: _error(exc) for name, exc in taken.failed.items() if name in wanted
@@ -162,6 +165,12 @@ class ServiceRequests:
         if failed:
             payload["capture_errors"] = failed
         return payload
+
+    async def _masked(self, answer: HttpAnswer) -> HttpAnswer:
+        masker = self._injector.masker()
+        if not masker:
+            return answer
+        return await self._beside.run(answer.size, lambda: answer.masked(masker))
 
     def _covering(self, method: str, url: Url) -> str:
         """Return the name of the target for `url`; empty for one without a name, and for none."""
