@@ -526,9 +526,11 @@ async def test_attempts_are_spread_in_time_and_later_events_wait():
 
     def handle(event):
         if isinstance(event, TextFrame) and event.text == "a" and fails:
+            held.append(event)
             return HandlerFailed("RuntimeError", "away", "")
         return echo(event)
 
+    held: list[TextFrame] = []
     bench = await running(FakeInstance(handle), limits=Limits(retry_first_ms=60_000))
     bench.link.receive("a")
     await bench.settle()
@@ -537,7 +539,7 @@ async def test_attempts_are_spread_in_time_and_later_events_wait():
     status = bench.service.status()
     assert (bench.link.sent, status.queue_depth, status.counters.dispatched) == ([], 2, 2)
     fails.clear()
-    bench.service._dispatcher._release("events")
+    bench.service._dispatcher._release(held[0])
     await bench.settle()
     assert [text for _, text in bench.link.sent] == ["a", "b"]
 

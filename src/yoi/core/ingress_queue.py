@@ -9,7 +9,10 @@ one of their connection that waits already (core/coalescing.py).
                  │ ▲ ▲                  │
            hold()│ │ └────give_back()───┘        (a failed or unreached event, at the front)
                  ▼ │release()
-                held                             (its ingress waits before the next attempt)
+                held                             (it waits before its next attempt)
+
+Between two attempts of an event the later events of its ingress wait too, or, where the ingress is
+ordered by a key, those of its key, and from the first that has no key on all.
 
 No frame is refused for its own size, which the target of its connection bounds: one that is larger
 than half of its ingress's bytes is taken in where at most that half waits.
@@ -21,7 +24,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from yoi.core.coalescing import Coalesced, coalesce, since_last_frame
+from yoi.core.order_key import order_key
 from yoi.limits import LIMITS, Limits
+from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import (
     FEEDBACK_KINDS,
@@ -58,6 +63,8 @@ class IngressPolicy:
     overflow: OnFull = OnFull.PAUSE
     max_events: int = LIMITS.queue_events
     max_bytes: int = LIMITS.queue_bytes
+    order_key: JsonPointer | None = None
+    """Where the key of a frame stands that orders it among others; None: all keep their order."""
 
 
 class IngressAccount:
@@ -93,7 +100,13 @@ class IngressQueue:
         self._limits = limits
         self._waiting: deque[QueuedEvent] = deque()
         self._accounts = {p.name: IngressAccount(p, self._waiting) for p in policies}
+        self._order_keys = {p.name: p.order_key for p in policies if p.order_key is not None}
         self._held: dict[str, deque[QueuedEvent]] = {}
+        """The lines of ingresses of which nothing is taken: an event before all of it waits."""
+        self._held_keys: dict[int, tuple[QueuedEvent, str]] = {}
+        """Events that wait for their next attempt, with their keys, by `id()`; in place."""
+        self._known_keys: dict[int, str | None] = {}
+        """Keys of waiting frames, by `id()`: what was looked at while something is held."""
         self._first: list[IngressEvent] = []
         self._in_flight: list[QueuedEvent] = []
         self._lifecycle = 0
@@ -201,6 +214,8 @@ class IngressQueue:
         """
         if self._in_flight:
             raise RuntimeError("events are in flight")
+        if self._held_keys:
+            return self._take_around(max_events, max_bytes)
         waiting, taken, withheld = self._waiting, self._in_flight, self._withheld
         if not waiting or (withheld and id(waiting[0]) in withheld):
             return []
@@ -254,18 +269,36 @@ class IngressQueue:
                 self._lifecycle += 1
             account.waiting.appendleft(event)
 
-    def hold(self, ingress: str) -> None:
-        """Let what waits in `ingress` wait on, in order, while others go on; see `release`."""
+    def hold(self, event: QueuedEvent) -> None:
+        """Let `event`, which waits first of those it is ordered with, wait on; see `release`.
+
+        So do those that may not pass it, in order, while others go on.
+        """
+        key = self._key(event)
+        if key is not None:
+            self._held_keys[id(event)] = event, key
+            return
+        ingress = event.ingress
         if ingress in self._held:
             return
-        held = deque(event for event in self._waiting if event.ingress == ingress)
-        others = [event for event in self._waiting if event.ingress != ingress]
+        held = deque(other for other in self._waiting if other.ingress == ingress)
+        others = [other for other in self._waiting if other.ingress != ingress]
         self._waiting.clear()
         self._waiting.extend(others)
         self._held[ingress] = self._accounts[ingress].waiting = held
 
-    def release(self, ingress: str) -> None:
-        """Let `ingress` go on, before what waits; nothing where it is not held."""
+    def release(self, event: QueuedEvent) -> None:
+        """Let `event` be taken, and what waits for it; nothing where it is not held."""
+        if self._held_keys.pop(id(event), None) is not None:
+            if not self._held_keys:
+                self._known_keys.clear()
+            return
+        at = self._order_keys.get(event.ingress)
+        if at is None or order_key(event, at) is None:
+            self._release_line(event.ingress)
+
+    def _release_line(self, ingress: str) -> None:
+        """Let what waits of `ingress` go on, before what waits of others."""
         held = self._held.pop(ingress, None)
         if held is not None:
             self._waiting.extendleft(reversed(held))
@@ -288,7 +321,8 @@ class IngressQueue:
     def clear(self) -> list[QueuedEvent]:
         """Forget everything, in flight too, and return it, in order."""
         for ingress in tuple(self._held):
-            self.release(ingress)
+            self._release_line(ingress)
+        self._held_keys.clear()
         self._first = []
         cleared = [*self._in_flight, *self._waiting]
         for event in cleared:
@@ -306,6 +340,56 @@ class IngressQueue:
         """
         room = self._limits.queue_lifecycle_events
         return self._lifecycle < (max(1, room // 2) if kind in FEEDBACK_KINDS else room)
+
+    def _take_around(self, max_events: int, max_bytes: int) -> list[QueuedEvent]:
+        """Take the next events that pass those which are held, as `take` does."""
+        closed: dict[str, set[str | None]] = {}
+        chosen: list[int] = []
+        size = 0
+        first: QueuedEvent | None = None
+        for index, event in enumerate(self._waiting):
+            if id(event) in self._withheld or len(chosen) >= max_events:
+                break
+            if self._must_wait(event, closed.setdefault(event.ingress, set())):
+                continue
+            if first is not None and (
+                event.ingress != first.ingress or event.attempt > 1 or size + event.size > max_bytes
+            ):
+                break
+            first = first or event
+            size += event.size
+            chosen.append(index)
+            if first.attempt > 1:
+                break
+        self._in_flight += [self._waiting[index] for index in chosen]
+        for index in reversed(chosen):
+            del self._waiting[index]
+        return list(self._in_flight)
+
+    def _must_wait(self, event: QueuedEvent, closed: set[str | None]) -> bool:
+        """Return whether `event` may not pass what is held before it.
+
+        `closed` has the keys of its ingress that wait, None for everything; it grows.
+        """
+        held = self._held_keys.get(id(event))
+        if held is not None:
+            closed.add(held[1])
+            return True
+        if not closed:
+            return False
+        key = self._key(event)
+        if key is None:
+            closed.add(None)
+        return None in closed or key in closed
+
+    def _key(self, event: QueuedEvent) -> str | None:
+        at = self._order_keys.get(event.ingress)
+        if at is None or isinstance(event, IngressEvent):
+            return None
+        known = self._known_keys
+        if id(event) not in known:
+            known[id(event)] = order_key(event, at)
+        return known[id(event)]
 
     def _offer_lifecycle(self, event: IngressEvent, account: IngressAccount) -> Offered:
         self.merged = None
@@ -379,6 +463,7 @@ class IngressQueue:
         account = self._accounts[event.ingress]
         account.depth -= 1
         account.bytes -= event.size + EVENT_OVERHEAD_BYTES
+        self._known_keys.pop(id(event), None)
         if _is_lifecycle(event):
             self._lifecycle -= 1
 

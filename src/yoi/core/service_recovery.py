@@ -1,14 +1,17 @@
 """What a service must do with what its log says after the host was away. Pure: `now` is given.
 
 An event in hand at the end may have been tried, so it comes back as a further attempt; which those
-are is not known, only that they were among the first of their ingress. A command without an end is
-repeated where that is harmless, else it is unknown.
+are is not known, only that they were among the first of their ingress, or of their keys where one
+waited for a further attempt and others passed it. A command without an end is repeated where that
+is harmless, else it is unknown.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from yoi.core.order_key import order_key
 from yoi.core.service_fold import ServicePicture
+from yoi.permissions import JsonPointer
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.service_log import Accepted, Closed, Command, Dead, Tried, event_of
 
@@ -37,11 +40,18 @@ class Recovery:
 
 
 def recover(
-    picture: ServicePicture, ingresses: Collection[str], now_ms: int, window: int
+    picture: ServicePicture,
+    ingresses: Collection[str],
+    now_ms: int,
+    window: int,
+    order_keys: Mapping[str, JsonPointer],
 ) -> Recovery:
-    """Return what to do. `window` is how many events of an ingress can be in hand at once."""
+    """Return what to do. `window` is how many events of an ingress can be in hand at once.
+
+    `order_keys` has the places of the keys, for the ingresses that are ordered by one.
+    """
     made = Recovery()
-    _add_events(made, picture, ingresses, now_ms, window)
+    _add_events(made, picture, ingresses, now_ms, window, order_keys)
     for letter, entry in picture.dead.values():
         if entry is not None:
             made.letters.append((event_of(entry, 1), letter))
@@ -64,21 +74,25 @@ def _add_events(
     ingresses: Collection[str],
     now_ms: int,
     window: int,
+    order_keys: Mapping[str, JsonPointer],
 ) -> None:
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, str | None], int] = {}
+    # An event is only passed once the log says that it waits for a further attempt.
+    passed = {one.entry.ingress for one in picture.waiting.values() if one.attempts}
     for event_id, one in picture.waiting.items():
         entry: Accepted = one.entry
         if entry.ingress not in ingresses:
             message = f"the plugin declares no ingress {entry.ingress!r} any more"
             made.gone.append((event_of(entry, 1), Dead(event_id, INGRESS_GONE, message, now_ms)))
             continue
-        place = seen[entry.ingress] = seen.get(entry.ingress, 0) + 1
+        event = event_of(entry, 1)
+        at = order_keys.get(entry.ingress) if entry.ingress in passed else None
+        line = entry.ingress, None if at is None else order_key(event, at)
+        place = seen[line] = seen.get(line, 0) + 1
         if place <= window or one.attempts:
-            attempt = max(1, one.attempts) + 1
-            made.tried.append(Tried(event_id, attempt))
-        else:
-            attempt = 1
-        made.events.append(event_of(entry, attempt))
+            event.attempt = max(1, one.attempts) + 1
+            made.tried.append(Tried(event_id, event.attempt))
+        made.events.append(event)
 
 
 def changed_state(kept: Mapping[str, str], picture: ServicePicture) -> dict[str, str | None]:

@@ -9,7 +9,9 @@ from yoi.limits import KIB, LIMITS
 from yoi.packages.connections import DROPS_ACCEPTED, IngressRoute
 from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
+from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import OnFull
+from yoi.permissions.secrets import POINTER
 from yoi.toml import (
     AnyTable,
     Choice,
@@ -37,6 +39,13 @@ class Durability(StrEnum):
 
     MEMORY = "memory"
     DISK = "disk"
+
+
+class Order(StrEnum):
+    """Which events of an ingress wait while one waits for its next attempt."""
+
+    STRICT = "strict"
+    PER_KEY = "per_key"
 
 
 class RuntimeKind(StrEnum):
@@ -124,6 +133,9 @@ class IngressDecl:
     on_full: OnFull
     attempts: int
     durability: Durability
+    order: Order
+    order_key: JsonPointer | None
+    """Where the key stands in a text frame; for `per_key` only."""
 
     @property
     def route(self) -> IngressRoute:
@@ -318,12 +330,33 @@ _INGRESS_FIELDS = (
         "where its events wait: with `disk` they outlive the host, see below",
         default=Durability.MEMORY,
     ),
+    Key(
+        "order",
+        Parsed(Choice(Order), Order),
+        "which later events wait while one waits for its next attempt: all, or those of its key "
+        "(`order_key`) and, from the first that has none, all",
+        default=Order.STRICT,
+    ),
+    Key(
+        "order_key",
+        POINTER,
+        'for `order = "per_key"`: the JSON pointer in a text message to the text, number, true or '
+        "false that orders it among others",
+        default_words="required for `per_key`",
+    ),
 )
 
 
 def _ingress(row: Row) -> IngressDecl | None:
     if row["durability"] is Durability.DISK and row["on_full"] is OnFull.DROP_OLDEST:
         row.fault("value", "on_full", DROPS_ACCEPTED)
+        return None
+    per_key = row["order"] is Order.PER_KEY
+    if per_key and not row.has("order_key"):
+        row.fault("missing", "order_key", 'is required beside order = "per_key"')
+        return None
+    if not per_key and row.has("order_key"):
+        row.fault("unknown_key", "order_key", 'goes with order = "per_key" only')
         return None
     return IngressDecl(**{key.name: row[key.name] for key in _INGRESS_FIELDS})
 

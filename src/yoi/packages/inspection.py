@@ -249,6 +249,8 @@ def _surfaces(
             "on_full": ingress.on_full.value,
             "attempts": ingress.attempts,
             "durability": ingress.durability.value,
+            "order": ingress.order.value,
+            **({} if ingress.order_key is None else {"order_key": str(ingress.order_key)}),
         }
         found.append(_surface("ingress", ingress.name, needed, authority, enabled, details))
     return (*found, *_connections(package, authority, enabled))

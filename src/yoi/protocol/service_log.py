@@ -54,8 +54,6 @@ class Accepted(_Record, frozen=True, tag="accepted"):
     frame: Frame | None = None
     event: IngressEvent | None = None
     """Exactly one of `frame` and `event`."""
-    key: str | None = None
-    """What orders it among others (`order = "per_key"`); None: after everything before it."""
     seen: str | None = None
     """The gateway's own id of it, where the ingress declares `dedupe`."""
     duplicate: bool = False

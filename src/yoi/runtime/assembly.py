@@ -120,7 +120,7 @@ class Assembler:
             bare,
             load=self._loader(plugin, bare.calls),
             ingresses=tuple(
-                IngressPolicy(i.name, i.on_full, i.queue_events, i.queue_bytes)
+                IngressPolicy(i.name, i.on_full, i.queue_events, i.queue_bytes, i.order_key)
                 for i in manifest.ingresses
             ),
             rules={

@@ -319,14 +319,14 @@ class Dispatcher:
         return self._intake.attempts(event) < self._rules[event.ingress].attempts
 
     def _retry(self, event: QueuedEvent) -> None:
-        """Deliver `event`, which was given back, once more; its ingress waits before that."""
+        """Deliver `event`, which was given back, once more; what may not pass it waits too."""
         event.attempt += 1
         self._intake.tried([event])
         wait_ms = attempt_delay_ms(event.attempt, self._rng(), self._limits)
         if wait_ms:
-            self._queue.hold(event.ingress)
+            self._queue.hold(event)
             release = contained("a further attempt", self._release, self._broken)
-            self._loop.call_later(wait_ms / 1000, release, event.ingress)
+            self._loop.call_later(wait_ms / 1000, release, event)
         self._ledger.counters.retried += 1
         self._ledger.note(
             "notice.retry",
@@ -336,8 +336,8 @@ class Dispatcher:
             event_id=event.event_id,
         )
 
-    def _release(self, ingress: str) -> None:
-        self._queue.release(ingress)
+    def _release(self, event: QueuedEvent) -> None:
+        self._queue.release(event)
         self.wake()
 
     def _judge(self, command: OutputCommand, event: QueuedEvent) -> Judged:

@@ -147,7 +147,8 @@ class LoggedDurability:
                 self._writer.put(Handled("", state=dict(kept), at_ms=now_ms))
         else:
             self._restore_state(picture)
-        plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events)
+        ordered = {p.name: p.order_key for p in self._spec.ingresses if p.order_key is not None}
+        plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events, ordered)
         self._dead_letters.restore(
             DeadLetter(event, letter.code, letter.message, letter.at_ms)
             for event, letter in plan.letters
