@@ -14,13 +14,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["yoi"]):
-    from yoi.core.frame_watch import Autoreply, FrameMatch, FrameWatch
+    from yoi.core.frame_watch import Autoreply, FrameWatch
     from yoi.core.insertion import insert_into, parse_insertions
     from yoi.errors import YoiError
     from yoi.packages.archive import read_archive
     from yoi.packages.manifest import Manifest
     from yoi.permissions import JsonPointer
     from yoi.permissions.connection_settings import LastValue
+    from yoi.permissions.match import Match
     from yoi.protocol import answers, lean
     from yoi.protocol import observation as ob
     from yoi.protocol.commands import parse_payload
@@ -95,8 +96,8 @@ def frame(data: bytes) -> None:
     assert parsed_bytes(text) >= 0
     places = [JsonPointer.parse(at) for at in ("/s", "/d/id", "/d/0", "/a/b/c", "/1")]
     watch = FrameWatch([LastValue(str(n), at) for n, at in enumerate(places)])
-    watch.ack = FrameMatch(places[0], 11)
-    watch.replies = [Autoreply(FrameMatch(places[1], {}), lambda *_: "", tuple(places))]
+    watch.ack = Match(places[0], (11,))
+    watch.replies = [Autoreply(Match(places[1], ({},)), lambda *_: "", tuple(places))]
     watch.look(text)
     try:
         found = ob.decode_frame(data)

@@ -359,6 +359,7 @@ CODES: dict[str, str] = {
     "connection.no_url": "nobody has said yet where to dial",
     "connection.reconnect_needed": "the plugin must say where to dial, or begin afresh",
     "connection.autoreplies": "more autoreplies than one session may have",
+    "connection.counter": "a session has used every number that JSON readers keep exactly",
     # request
     "request.dns": "the name could not be resolved",
     "request.refused": "no address could be connected",
@@ -411,6 +412,7 @@ CODES: dict[str, str] = {
     "service.effect_unknown": "the host ended during a command: it may have happened, or not",
     "service.ingress_gone": "an event waited for an ingress that the plugin declares no more",
     "service.command_malformed": "an output command does not have the agreed shape",
+    "service.parts": "parts do not make one message, or something would stand outside a document",
     "service.rate": "more than the granted rate",
     "service.effects_full": "too many requests and notifications wait for their outcome",
     "service.state_full": "the plugin's state is over its bound",

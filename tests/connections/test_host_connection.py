@@ -7,10 +7,11 @@ import pytest
 from tests.connections.conftest import QUICK
 
 from yoi.connections import DialTarget
-from yoi.core.frame_watch import Autoreply, FrameMatch
+from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.errors import ConnectionFailure
 from yoi.permissions import JsonPointer, Url
+from yoi.permissions.match import Match
 from yoi.testing.gateway import FakeGateway
 
 
@@ -192,7 +193,7 @@ async def test_heartbeats_and_replies_leave_on_a_real_socket(connect, gateway):
     host, sink = connect(gateway.url)
     peer = await gateway.accept()
     await sink.next("opened")
-    host.autoreply(Autoreply(FrameMatch(JsonPointer(("t",)), "ask"), lambda *_: "answer"))
+    host.autoreply(Autoreply(Match(JsonPointer(("t",)), ("ask",)), lambda *_: "answer"))
     host.heartbeat(HeartbeatSpec(every_ms=1000, first_ms=0, render=lambda last: "beat"))
     assert await peer.receive() == "beat"
     await peer.send('{"t": "ask"}')

@@ -10,11 +10,11 @@ from tests.connections.conftest import ALLOWED, FixedResolver
 from tests.connections.world import World
 
 from yoi.connections import DialTarget
-from yoi.core.frame_watch import FrameMatch
 from yoi.core.halts import Change
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.errors import ConnectionFailure
 from yoi.permissions import Decision, JsonPointer, Url
+from yoi.permissions.match import Match
 from yoi.types import SessionId
 
 DENIED = Decision(allowed=False, code="denied.not_granted", message="no", hint="grant it")
@@ -211,7 +211,7 @@ STEPS = st.lists(
     max_size=40,
 )  # fmt: skip
 BEAT = HeartbeatSpec(
-    every_ms=1000, render=lambda last: "beat", ack=FrameMatch(JsonPointer(("ok",)), True)
+    every_ms=1000, render=lambda last: "beat", ack=Match(JsonPointer(("ok",)), (True,))
 )
 
 

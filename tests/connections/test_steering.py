@@ -11,12 +11,13 @@ from tests.connections.world import World
 
 from yoi.connections import DialTarget
 from yoi.core.budget import DailyBudget
-from yoi.core.frame_watch import Autoreply, FrameMatch
+from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, PermissionDenied, SecretError
 from yoi.permissions import Decision, JsonPointer, Url
 from yoi.permissions.connection_settings import LastValue, Ready
+from yoi.permissions.match import Match
 
 TICKET = "3f9c1e7a55aa-super-secret-ticket"
 DENIED = Decision(allowed=False, code="denied.not_granted", message="no", hint="grant it")
@@ -36,7 +37,7 @@ def at(text):
 
 
 def beats(every=30_000, ack=None, text="beat", **changes):
-    match = None if ack is None else FrameMatch(at("/op"), ack)
+    match = None if ack is None else Match(at("/op"), (ack,))
     return HeartbeatSpec(every_ms=every, render=lambda last: text, ack=match, **changes)
 
 
@@ -271,14 +272,14 @@ async def test_heartbeats_leave_by_themselves_and_end_with_their_session():
     world = World(last=(LastValue("seq", at("/s")),), ping_ms=600_000)
     world.host.start()
     socket = await world.open()
-    render = lambda last: json.dumps({"op": 1, "d": last.get("seq")})  # noqa: E731
+    render = lambda values: json.dumps({"op": 1, "d": values.last.get("seq")})  # noqa: E731
     world.host.heartbeat(HeartbeatSpec(every_ms=10_000, first_ms=2_000, render=render))
     world.timers.advance(2)
     socket.peer_sends('{"s": 41}')
     socket.peer_sends('{"s": null}')
     await world.settle()
-    assert world.host.last("seq") == 41
-    assert world.host.last("other") is None
+    assert world.host.values().last.get("seq") == 41
+    assert world.host.values().last.get("other") is None
     world.timers.advance(10)
     assert socket.sent == ['{"op": 1, "d": null}', '{"op": 1, "d": 41}']
     assert (world.host.status().heartbeats, world.host.status().frames_out) == (2, 2)
@@ -288,7 +289,7 @@ async def test_heartbeats_leave_by_themselves_and_end_with_their_session():
     fresh = await world.open()
     world.timers.advance(15)
     assert fresh.sent == []
-    assert world.host.last("seq") is None
+    assert world.host.values().last.get("seq") is None
     world.host.heartbeat(beats())
     world.host.heartbeat(None)
     world.timers.advance(40)
@@ -359,7 +360,7 @@ async def test_frames_are_answered_before_the_plugin_hears_of_them():
     world.host.start()
     socket = await world.open()
     reply = Autoreply(
-        FrameMatch(at("/type"), "req"),
+        Match(at("/type"), ("req",)),
         lambda copied, last: json.dumps({"ack": copied[0]}),
         (at("/id"),),
     )
@@ -389,10 +390,10 @@ async def test_autoreplies_are_bounded_and_the_same_match_replaces():
     world.host.start()
     socket = await world.open()
     for number in range(8):
-        world.host.autoreply(Autoreply(FrameMatch(at("/n"), number), lambda *_: "old"))
-    world.host.autoreply(Autoreply(FrameMatch(at("/n"), 3), lambda *_: "new"))
+        world.host.autoreply(Autoreply(Match(at("/n"), (number,)), lambda *_: "old"))
+    world.host.autoreply(Autoreply(Match(at("/n"), (3,)), lambda *_: "new"))
     with pytest.raises(ConnectionFailure) as refused:
-        world.host.autoreply(Autoreply(FrameMatch(at("/n"), 8), lambda *_: "x"))
+        world.host.autoreply(Autoreply(Match(at("/n"), (8,)), lambda *_: "x"))
     assert refused.value.code == "connection.autoreplies"
     socket.peer_sends('{"n": 3}')
     await world.settle()

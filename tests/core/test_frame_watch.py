@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.core import frame_watch
-from yoi.core.frame_watch import Autoreply, FrameMatch, FrameWatch, json_equal
+from yoi.core.frame_watch import Autoreply, FrameWatch
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import LastValue
+from yoi.permissions.match import Match, json_equal
 
 JSON = st.recursive(
     st.none()
@@ -65,7 +66,7 @@ def test_a_last_value_that_is_too_long_is_not_remembered():
 
 
 def test_an_acknowledgement_is_told_from_other_frames():
-    watch = watching(ack=FrameMatch(at("/op"), 11))
+    watch = watching(ack=Match(at("/op"), (11,)))
     assert watch.look('{"op": 11, "d": null}') == (True, [])
     assert watch.look('{"op": 11.0}') == (True, [])
     for other in (
@@ -78,11 +79,11 @@ def test_an_acknowledgement_is_told_from_other_frames():
         "",
     ):
         assert watch.look(other) == (False, [])
-    assert not watching(ack=FrameMatch(at("/op"), 1)).look('{"op": true}')[0]
+    assert not watching(ack=Match(at("/op"), (1,))).look('{"op": true}')[0]
 
 
 def test_replies_carry_what_they_copy_in_order():
-    reply = Autoreply(FrameMatch(at("/type"), "req"), lambda *_: "", (at("/id"), at("/a/0")))
+    reply = Autoreply(Match(at("/type"), ("req",)), lambda *_: "", (at("/id"), at("/a/0")))
     watch = watching(replies=[reply])
     (due,) = watch.look('{"type": "req", "a": [null], "id": "x"}')[1]
     assert due.copied == ("x", None)
@@ -95,14 +96,14 @@ def test_replies_carry_what_they_copy_in_order():
     "text", ["[" * 200_000, '{"op":' * 200_000, '{"op": 1', '\ufeff{"op": 11}']
 )
 def test_hostile_text_matches_nothing(text):
-    assert watching(("seq", "/op/op"), ack=FrameMatch(at("/op/0"), 11)).look(text) == (False, [])
+    assert watching(("seq", "/op/op"), ack=Match(at("/op/0"), (11,))).look(text) == (False, [])
 
 
 @given(document=JSON, pretty=st.booleans())
 def test_every_value_is_found_where_a_whole_parse_finds_it(document, pretty):
     text = json.dumps(document, indent=2 if pretty else None)
     for pointer, value in places(document):
-        watch = watching(ack=FrameMatch(pointer, value))
+        watch = watching(ack=Match(pointer, (value,)))
         assert watch.look(text)[0] is True
 
 
@@ -134,7 +135,7 @@ def test_a_container_is_gone_through_once_whatever_is_watched_in_it(monkeypatch)
         return real(decoder, data, otherwise)
 
     monkeypatch.setattr(frame_watch, "_parsed", counted)
-    replies = [Autoreply(FrameMatch(at(f"/x/{n}"), [n]), lambda *_: "") for n in range(8)]
+    replies = [Autoreply(Match(at(f"/x/{n}"), ([n],)), lambda *_: "") for n in range(8)]
     watch = watching(*((f"n{n}", f"/x/{n}") for n in range(8)), replies=replies)
     watch.look('{"s":1,"x":[' + ",".join(["[]"] * 1000) + "]}")
     assert len(watch.last) == 8
@@ -142,7 +143,7 @@ def test_a_container_is_gone_through_once_whatever_is_watched_in_it(monkeypatch)
 
 
 def test_what_is_not_on_a_way_is_never_built():
-    watch = watching(("seq", "/s"), ("id", "/d/id"), ack=FrameMatch(at("/op"), 11))
+    watch = watching(("seq", "/s"), ("id", "/d/id"), ack=Match(at("/op"), (11,)))
     frame = '{"s":1,"op":11,"d":{"id":7,"big":[' + "[]," * 300_000 + "0]}}"
     tracemalloc.start()
     try:
@@ -166,8 +167,8 @@ def test_a_frame_that_costs_too_much_is_left_and_says_so():
 
 def test_long_values_match_nothing_and_are_not_copied():
     long = json.dumps(["x" * LIMITS.last_value_bytes])
-    reply = Autoreply(FrameMatch(at("/op"), 1), lambda *_: "", (at("/id"),))
-    watch = watching(ack=FrameMatch(at("/id"), json.loads(long)), replies=[reply])
+    reply = Autoreply(Match(at("/op"), (1,)), lambda *_: "", (at("/id"),))
+    watch = watching(ack=Match(at("/id"), (json.loads(long),)), replies=[reply])
     acked, (due,) = watch.look(f'{{"op":1,"id":{long}}}')
     assert not acked
     assert due.copied is None
@@ -180,6 +181,39 @@ def test_any_key_can_be_watched(key):
     assert watch.last == {"v": 1}
 
 
+def test_whole_texts_are_matched_without_reading_them():
+    two = Autoreply(Match(None, ("2", "ping")), lambda *_: "3")
+    watch = watching(ack=Match(None, ("pong",)), replies=[two])
+    assert watch.look("pong") == (True, [])
+    assert [due.reply for due in watch.look("2")[1]] == [two]
+    assert [due.reply for due in watch.look("ping")[1]] == [two]
+    assert watch.look("2 ") == (False, [])
+    assert watch.look('"2"') == (False, [])
+    assert watch.look("[" * 5_000_000) == (False, [])
+    assert not watch.cut_short
+
+
+@pytest.mark.parametrize(
+    ("text", "copied"),
+    [
+        ("PING :x", ":x"),
+        ("PING :x\r\n", ":x"),
+        ("PING :x\nPRIVMSG #c :forged", ":x"),
+        ("PING ", ""),
+        ("PING a\0b", None),
+        ("PING " + "x" * 4096, "x" * 4096),
+        ("PING " + "x" * 4097, None),
+        ("PING " + "x" * 5_000_000, None),
+    ],
+    ids=["line", "crlf", "forged", "empty", "control", "most", "over", "megabytes"],
+)
+def test_what_follows_a_prefix_is_copied_to_the_end_of_its_line(text, copied):
+    reply = Autoreply(Match(None, prefix="PING "), lambda *_: "", rest=True)
+    _, (due,) = watching(replies=[reply]).look(text)
+    assert due.copied == (None if copied is None else (copied,))
+    assert watching(replies=[reply]).look("XPING y") == (False, [])
+
+
 def test_an_index_far_behind_is_not_looked_for():
     watch = watching(("near", "/1023"), ("far", "/1024"))
     watch.look("[" + "0," * 1100 + "0]")
@@ -189,7 +223,7 @@ def test_an_index_far_behind_is_not_looked_for():
 def test_what_is_watched_may_change_between_frames():
     watch = watching(("seq", "/s"))
     watch.look('{"s":1,"op":11}')
-    watch.ack = FrameMatch(at("/op"), 11)
+    watch.ack = Match(at("/op"), (11,))
     assert watch.look('{"s":2,"op":11}') == (True, [])
     watch.ack = None
     assert watch.look('{"s":3,"op":11}') == (False, [])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from yoi.core.senders import Heard, SenderFilter
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
-from yoi.permissions.senders import Match, SenderRule
+from yoi.permissions.match import Match
+from yoi.permissions.senders import SenderRule
 
 TYPE, AUTHOR = JsonPointer.parse("/type"), JsonPointer.parse("/author/id")
 RULE = SenderRule(Match(TYPE, ("message",)), AUTHOR, ("ann", 7))

@@ -5,7 +5,8 @@ import pytest
 from yoi.packages import Enablement
 from yoi.packages.edits import write_enablement
 from yoi.permissions import JsonPointer
-from yoi.permissions.senders import Match, SenderRule
+from yoi.permissions.match import Match
+from yoi.permissions.senders import SenderRule
 
 ENTRY = f"""[[plugins.enabled]]
 id = "project:chat"

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.errors import GuestRefused
+from yoi.permissions import JsonPointer
+from yoi.permissions.match import Match
 from yoi.protocol.session_commands import (
     SESSION_KINDS,
-    Match,
     OutgoingMessage,
     Request,
     StateSet,
@@ -45,7 +46,7 @@ def test_a_heartbeat_with_an_acknowledgement():
         41250,
         100,
         OutgoingMessage(None, {"op": 1, "d": None}, ({"at": "/d", "last": "seq"},)),
-        Match("/op", 11),
+        Match(JsonPointer.parse("/op"), (11,)),
     )
 
 
@@ -69,6 +70,53 @@ def test_an_autoreply_copies_values_and_can_be_cleared():
     assert reply.copy == (("/id", "/id"),)
     cleared = parse_session_payload("websocket_autoreply", {"connection": "g", "when": None})
     assert cleared == WebSocketAutoreply("g", None, None, ())
+
+
+def test_a_whole_text_is_matched_by_value_or_prefix():
+    def when(match):
+        payload = {"connection": "g", "when": match, "text": "3"}
+        parsed = parse_session_payload("websocket_autoreply", payload)
+        assert isinstance(parsed, WebSocketAutoreply)
+        return parsed.when
+
+    assert when({"at": "", "equals": "2"}) == Match(None, ("2",))
+    assert when({"at": "", "one_of": ["2", "ping"]}) == Match(None, ("2", "ping"))
+    assert when({"at": "", "prefix": "PING "}) == Match(None, prefix="PING ")
+
+
+@pytest.mark.parametrize(
+    ("parts", "insert", "word"),
+    [
+        ("40", [], "list"),
+        ([], [], "1 to 16"),
+        (["x"] * 17, [], "1 to 16"),
+        (["x", ""], [], "characters"),
+        (["x", 1], [], "object or array"),
+        (["PRIVMSG #c :", "hi\r\nQUIT"], [], "side by side"),
+        (["SEND\n", "x"], [], "side by side"),
+        (['{"a":', {"token": None}, "}"], [{"at": "/1/token", "secret": "t"}], "bracket"),
+        (["40", {}], [{"at": "/0", "secret": "t"}], "inside a document"),
+        (["40", {}], [{"at": "/1", "secret": "t"}], "inside a document"),
+    ],
+)
+def test_parts_that_would_make_another_message_are_refused(parts, insert, word):
+    payload = {"connection": "g", "every_ms": 5000, "parts": parts, "insert": insert}
+    with pytest.raises(GuestRefused) as refused:
+        parse_session_payload("websocket_heartbeat", payload)
+    assert refused.value.code == "service.parts"
+    assert word in refused.value.message
+
+
+def test_a_value_is_not_copied_over_a_literal_part():
+    payload = {
+        "connection": "g",
+        "when": {"at": "/t", "equals": 1},
+        "parts": ["4", {"id": None}],
+        "copy": [{"from": "/id", "to": "/0"}],
+    }
+    with pytest.raises(GuestRefused) as refused:
+        parse_session_payload("websocket_autoreply", payload)
+    assert refused.value.code == "service.parts"
 
 
 def test_null_is_a_document_and_a_state_value():
@@ -114,7 +162,7 @@ def test_a_timer():
             {"connection": "g", "when": {"at": "/a", "equals": "x" * 5000}, "text": "x"},
             "equals",
         ),
-        ("websocket_heartbeat", {"connection": "g", "every_ms": 5000}, "text or json"),
+        ("websocket_heartbeat", {"connection": "g", "every_ms": 5000}, "text, json or parts"),
         (
             "websocket_heartbeat",
             {"connection": "g", "every_ms": 5000, "text": "x", "insert": [{}]},
@@ -126,6 +174,31 @@ def test_a_timer():
             "ack",
         ),
         ("websocket_autoreply", {"connection": "g", "when": {"at": "/a", "equals": 1}}, "answer"),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "", "equals": 2}, "text": "x"},
+            "whole text",
+        ),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "/a", "prefix": ""}, "text": "x"},
+            "prefix",
+        ),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "/a", "one_of": []}, "text": "x"},
+            "one_of",
+        ),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "/a", "equals": 1, "prefix": "x"}, "text": "x"},
+            "one of",
+        ),
+        (
+            "websocket_autoreply",
+            {"connection": "g", "when": {"at": "", "equals": "2"}, "text": "x", "copy_rest": True},
+            "prefix",
+        ),
         ("timer_set", {"name": "t", "after_ms": 1}, "after_ms"),
         ("timer_set", {"name": "", "after_ms": 50}, "name"),
         ("timer_set", {"name": "t", "after_ms": 10**12}, "after_ms"),

@@ -16,6 +16,7 @@ from yoi.core.captures import HandleTable
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressPolicy
 from yoi.core.session_effects import OpenReason
+from yoi.core.session_values import SessionValues
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
 from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
@@ -166,8 +167,8 @@ class FakeLink:
     send_text = _send
     send_binary = _send
 
-    def last(self, name: str, session: SessionId | None = None) -> Any:
-        raise InsertionError("insert.place", name)
+    def values(self, session: SessionId | None = None) -> SessionValues:
+        raise InsertionError("insert.place", "no session")
 
     def open(self, target: Any = None) -> None:
         self.log.append(f"open {target}")

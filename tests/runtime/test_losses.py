@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from tests.connections.conftest import FixedResolver, allow, settings_for
 
 from yoi.connections import HostConnection
-from yoi.core.frame_watch import FrameMatch
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.ingress_queue import IngressPolicy, IngressQueue
 from yoi.core.redaction import Masker
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Deliver, OnFull
+from yoi.permissions.match import Match
 from yoi.protocol.ingress import BinaryFrame, EventKind, TextFrame
 from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.intake import MemoryIntake
@@ -183,7 +183,7 @@ async def carry_out(world: World, step: str, binary: bool) -> None:
                         every_ms=1_000,
                         render=lambda last: "beat",
                         first_ms=None,
-                        ack=FrameMatch(JsonPointer.parse("/op"), 11),
+                        ack=Match(JsonPointer.parse("/op"), (11,)),
                     )
                 )
 

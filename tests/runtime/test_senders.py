@@ -10,7 +10,8 @@ from tests.runtime.test_workers import World, gateway, host  # noqa: F401
 from yoi.packages import Enablement
 from yoi.packages.edits import write_enablement
 from yoi.permissions import JsonPointer
-from yoi.permissions.senders import Match, SenderRule
+from yoi.permissions.match import Match
+from yoi.permissions.senders import SenderRule
 from yoi.runtime.workspace import operator_file
 from yoi.workers.items import RunEnd, SystemItem
 

@@ -50,7 +50,7 @@ backoff = {{ first_ms = 100, max_ms = 200 }}
 name = "bot"
 description = "the bot's token"
 connection = "gateway"
-at = ["/d/token"]
+at = ["/d/token", "/1/token"]
 """
 
 PLUGIN = """
@@ -69,6 +69,8 @@ class Bot(Plugin):
             ctx.log(f"refused {event.command_id}: {event.code}")
 
     def on_text(self, event, ctx):
+        if not event.text.startswith("{"):
+            return None
         frame = json.loads(event.text)
         if frame["op"] == "hello":
             return [
@@ -76,11 +78,21 @@ class Bot(Plugin):
                     json={"op": "identify", "d": {"token": None, "text": "{{bot}} ${bot} <bot>"}},
                     insert=[insert_secret("/d/token", "bot")],
                 ),
-                Heartbeat("gateway", 1000, first_ms=50, json={"op": "beat", "d": None},
-                          insert=[insert_last("/d", "seq")], ack=("/op", "ack")),
+                Heartbeat("gateway", 60_000, first_ms=50, json={"op": "beat", "d": None, "n": None},
+                          insert=[insert_last("/d", "seq"), insert_counter("/n")],
+                          ack=("/op", "ack")),
                 Autoreply("gateway", when=("/op", "ping"), json={"op": "pong", "id": None},
                           copy={"/id": "/id"}),
+                Autoreply("gateway", when=("", "2"), text="3"),
+                Autoreply("gateway", when=Match("", prefix="PING "), text="PONG ", copy_rest=True),
             ]
+        if frame["op"] == "parts":
+            return [
+                Send(parts=["40", {"token": None}], insert=[insert_secret("/1/token", "bot")]),
+                Send(parts=["41", {"other": None}], insert=[insert_secret("/1/other", "bot")]),
+            ]
+        if frame["op"] == "count":
+            return Send(json={"op": "counted", "n": None}, insert=[insert_counter("/n")])
         if frame["op"] == "ready":
             return Ready("gateway")
         if frame["op"] == "wrong place":
@@ -136,7 +148,7 @@ def install(workspace, server, token):
 
 
 def frames(server):
-    return [json.loads(text) for text in server.received]
+    return [json.loads(text) for text in server.received if text.startswith("{")]
 
 
 def ops(server):
@@ -174,9 +186,25 @@ async def test_a_session_with_a_secret_a_heartbeat_and_an_autoreply(
             await server.until(lambda: "pong" in ops(server))
             assert next(f for f in frames(server) if f["op"] == "pong")["id"] == [1, "x"]
 
+            await server.ask("2")
+            await server.until(lambda: "3" in server.received)
+            await server.ask("PING :there\r\n")
+            await server.until(lambda: "PONG :there" in server.received)
+
+            await server.ask('{"op": "parts"}')
+            await server.until(lambda: any(text.startswith("40{") for text in server.received))
+            [text] = [text for text in server.received if text.startswith("40{")]
+            assert json.loads(text[2:]) == {"token": token}
+            await server.ask('{"op": "count"}')
+            await server.until(lambda: "counted" in ops(server))
+            # The first two: the heartbeat's and the message's, in the order they left.
+            numbers = [frame["n"] for frame in frames(server) if "n" in frame]
+            assert numbers == list(range(1, len(numbers) + 1)), "shared with the heartbeats"
+            assert not any(text.startswith("41") for text in server.received)
+
             await server.ask('{"op": "wrong place"}')
             await workspace.diagnostics.until(
-                lambda: "denied.secret_place" in workspace.diagnostics.codes
+                lambda: list(workspace.diagnostics.codes).count("denied.secret_place") == 2
             )
             await server.ask('{"op": "elsewhere", "url": "ws://127.0.0.1:1/other?secret=1"}')
             await workspace.diagnostics.until(

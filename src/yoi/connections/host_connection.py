@@ -5,7 +5,6 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.connector import Connector, WebSocket
@@ -46,6 +45,7 @@ from yoi.core.session_effects import (
     Timer,
     UseOwnUrl,
 )
+from yoi.core.session_values import SessionValues
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import LIMITS, Limits
@@ -214,12 +214,12 @@ class HostConnection:
         else:
             live.add_autoreply(reply)
 
-    def last(self, name: str, session: SessionId | None = None) -> Any:
-        """Return the last value called `name` of `session` (None: the open one); None: none yet.
+    def values(self, session: SessionId | None = None) -> SessionValues:
+        """Return the last values and the counter of `session` (None: the open one).
 
-        Its JSON type is kept. Raises ConnectionFailure where the session is not open.
+        Raises ConnectionFailure where the session is not open.
         """
-        return self._find(session).last.get(name)
+        return self._find(session).values
 
     def send_text(self, session: SessionId | None, text: str) -> None:
         """Queue one text message on `session` (None: whichever is open). Never blocks.

@@ -4,9 +4,9 @@ Heartbeats and autoreplies are carried out here, on the loop, whatever the guest
 They end with their session.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from yoi.connections.connector import WebSocket
 from yoi.connections.sink import ConnectionSink
@@ -15,6 +15,7 @@ from yoi.connections.timing import CallLater, TimerHandle
 from yoi.core.frame_watch import Autoreply, Due, FrameWatch
 from yoi.core.heartbeat import Beat, Heartbeat, HeartbeatSpec
 from yoi.core.session_effects import End
+from yoi.core.session_values import SessionValues
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
@@ -148,9 +149,9 @@ class Session:
         self._watching = not self._watch.idle
 
     @property
-    def last(self) -> Mapping[str, Any]:
-        """Return the last values of the session, by name."""
-        return self._watch.last
+    def values(self) -> SessionValues:
+        """Return what is put into messages of the session: last values, and the counter."""
+        return self._watch.values
 
     @property
     def last_ack(self) -> float | None:
@@ -232,11 +233,12 @@ class Session:
             return
         if due.copied is None:
             self._tell(
-                "notice.autoreply", "an autoreply was not sent: the frame lacks what it copies"
+                "notice.autoreply",
+                "an autoreply was not sent: the frame lacks what it copies, or holds too much",
             )
             return
         try:
-            self.send_text(due.reply.render(due.copied, self._watch.last))
+            self.send_text(due.reply.render(due.copied, self._watch.values))
         except YoiError as exc:
             self._tell("notice.autoreply", f"an autoreply was not sent: {exc.message}", exc.code)
         else:
@@ -259,7 +261,7 @@ class Session:
             return
         status = self._status
         try:
-            size = self.socket.send_text(spec.render(self._watch.last))
+            size = self.socket.send_text(spec.render(self._watch.values))
         except YoiError as exc:
             status.send_failures += 1
             self._tell("notice.heartbeat", f"a heartbeat was not sent: {exc.message}", exc.code)

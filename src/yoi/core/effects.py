@@ -72,6 +72,8 @@ class SendMessage(Effect):
     document: Any = None
     """With neither text nor data: JSON to fill in and encode."""
     insert: tuple[Any, ...] = ()
+    parts: bool = False
+    """Whether `document` is a list of parts to write one after the other."""
 
 
 @dataclass(slots=True)

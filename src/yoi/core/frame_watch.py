@@ -5,6 +5,7 @@ object or list on the way to a place is gone through once, whatever is watched f
 is skipped over and never built, and what one frame may cost is bounded.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,9 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
+from yoi.core.session_values import SessionValues
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer, array_index
 from yoi.permissions.connection_settings import LastValue
+from yoi.permissions.match import Match
+from yoi.protocol.parts import CONTROL
 
 Json = Any
 _ABSENT: Final = object()
@@ -25,30 +29,25 @@ _LIST_COST = 4
 """A list is gone through element by element, an object in one go."""
 _ODD_KEY_BYTES = 64 * 1024
 """The largest object that is searched for a key with quotes, backslashes or control characters."""
+_LINE_END = re.compile(r"[\r\n]")
 _ELEMENTS = 1024
 """Elements of a list in which something can be watched for; real messages name the first few."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameMatch:
-    """A text frame whose JSON holds `equals` at `at`; 1 equals 1.0, and true equals only true."""
-
-    at: JsonPointer
-    equals: Json
 
 
 @dataclass(frozen=True, slots=True)
 class Autoreply:
     """Answer every frame that matches `when`.
 
-    `render(copied, last)` returns the text to send: `copied` are the values at the pointers
-    `copies`, in order, and `last` the session's last values. It may raise YoiError; then nothing
-    is sent.
+    `render(copied, values)` returns the text to send: `copied` are the values at the pointers
+    `copies`, in order; with `rest`, the one value is what follows the matched prefix instead. It
+    may raise YoiError; then nothing is sent.
     """
 
-    when: FrameMatch
-    render: Callable[[Sequence[Json], Mapping[str, Json]], str] = field(repr=False)
+    when: Match
+    render: Callable[[Sequence[Json], SessionValues], str] = field(repr=False)
     copies: tuple[JsonPointer, ...] = ()
+    rest: bool = False
+    """Whether what follows the prefix in the frame's first line is copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +62,16 @@ class FrameWatch:
     """What is watched for in the frames of one session, and what was last seen in them."""
 
     def __init__(self, last: Sequence[LastValue], limits: Limits = LIMITS) -> None:
-        self.ack: FrameMatch | None = None
+        self.ack: Match | None = None
         self.replies: list[Autoreply] = []
         self.last: dict[str, Json] = {}
+        self.values = SessionValues(self.last)
         self.cut_short = False
         """Whether the frame looked at last was too costly to go through to the end."""
         self._last = tuple(last)
         self._limits = limits
         self._ways = _Way.to(self._pointers())
-        self._ways_of: tuple[FrameMatch | None, list[Autoreply]] = (self.ack, self.replies)
+        self._ways_of: tuple[Match | None, list[Autoreply]] = (self.ack, self.replies)
 
     @property
     def idle(self) -> bool:
@@ -81,18 +81,19 @@ class FrameWatch:
     def look(self, text: str) -> tuple[bool, list[Due]]:
         """Return whether `text` is the acknowledgement, and the replies that it asks for.
 
-        Text that is not JSON, or nested too deeply to parse, matches nothing.
+        Text that is not JSON, or nested too deeply to parse, holds nothing at any pointer. Where
+        only whole texts are matched it is not parsed.
         """
-        values = self._values(text)
+        found = self._values(text)
         for pointer in self._last:
-            value = values.get(pointer.at, _ABSENT)
+            value = found.get(pointer.at, _ABSENT)
             if value is not None and value is not _ABSENT:
                 self.last[pointer.name] = value
-        acked = self.ack is not None and _matches(values, self.ack)
+        acked = self.ack is not None and self.ack.fits(text, found)
         due = [
-            Due(reply, _copied(values, reply.copies))
+            Due(reply, self._rest(text, reply) if reply.rest else _copied(found, reply.copies))
             for reply in self.replies
-            if _matches(values, reply.when)
+            if reply.when.fits(text, found)
         ]
         return acked, due
 
@@ -100,6 +101,9 @@ class FrameWatch:
         if self.ack is not self._ways_of[0] or self.replies is not self._ways_of[1]:
             self._ways = _Way.to(self._pointers())
             self._ways_of = (self.ack, self.replies)
+        self.cut_short = False
+        if not self._ways.further:
+            return {}
         search = _Search(self._limits)
         search.look(text, self._ways)
         self.cut_short = search.left < 0
@@ -108,11 +112,19 @@ class FrameWatch:
     def _pointers(self) -> Iterable[JsonPointer]:
         for last in self._last:
             yield last.at
-        if self.ack is not None:
+        if self.ack is not None and self.ack.at is not None:
             yield self.ack.at
         for reply in self.replies:
-            yield reply.when.at
+            if reply.when.at is not None:
+                yield reply.when.at
             yield from reply.copies
+
+    def _rest(self, text: str, reply: Autoreply) -> tuple[Json, ...] | None:
+        """Return what follows the prefix, to the end of its line; None where it may not be sent."""
+        start = len(reply.when.prefix or "")
+        most = self._limits.last_value_bytes
+        rest = _LINE_END.split(text[start : start + most + 1], maxsplit=1)[0]
+        return None if len(rest) > most or CONTROL.search(rest) else (rest,)
 
 
 class PointerReader:
@@ -130,11 +142,6 @@ class PointerReader:
         search = _Search(self._limits)
         search.look(text, self._ways)
         return None if search.left < 0 else search.found
-
-
-def _matches(values: Mapping[JsonPointer, Json], match: FrameMatch) -> bool:
-    value = values.get(match.at, _ABSENT)
-    return value is not _ABSENT and json_equal(value, match.equals)
 
 
 def _copied(
@@ -267,14 +274,3 @@ def _parsed(decoder: "msgspec.json.Decoder[Any]", data: Any, otherwise: Any = No
         return decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return otherwise
-
-
-def json_equal(one: Json, other: Json) -> bool:
-    """Return whether two JSON values are equal: numbers by value, true and false only as such."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(json_equal(one[k], other[k]) for k in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(json_equal, one, other))
-    return bool(one == other)

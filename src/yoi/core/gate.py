@@ -143,6 +143,7 @@ class CommandGate:
             identity,
             payload.document,
             payload.insert,
+            payload.parts,
         )
 
     def _connection_of(self, payload: WebSocketSend, event: QueuedEvent) -> str | None:
@@ -165,12 +166,13 @@ class CommandGate:
         identity: _Identity,
         document: Any = None,
         insert: tuple[Any, ...] = (),
+        parts: bool = False,
     ) -> Effect | Refused:
         connection = self._connections.get(name)
         refusal = _refusal(name, connection, identity)
         if refusal is not None or connection is None:
             return refusal or _no_connection(identity)
-        return SendMessage(*identity, name, session, text, data, document, insert)
+        return SendMessage(*identity, name, session, text, data, document, insert, parts)
 
 
 def _refusal(name: str, connection: GatedConnection | None, identity: _Identity) -> Refused | None:

@@ -1,12 +1,12 @@
 """When a heartbeat goes out, and when a peer that does not acknowledge it is dead. Sans-I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from yoi.core.frame_watch import FrameMatch
+from yoi.core.session_values import SessionValues
 from yoi.limits import LIMITS
+from yoi.permissions.match import Match
 
 
 class Beat(StrEnum):
@@ -67,15 +67,15 @@ class Heartbeat:
 class HeartbeatSpec:
     """What one session's heartbeat is: times in milliseconds, the text, what acknowledges it.
 
-    `render(last)` returns the text to send, from the session's last values; it may raise YoiError,
+    `render(values)` returns the text to send, from the session's values; it may raise YoiError,
     then that beat is not sent. ValueError outside `heartbeat_min_ms` to `heartbeat_max_ms`.
     """
 
     every_ms: float
-    render: Callable[[Mapping[str, Any]], str] = field(repr=False)
+    render: Callable[[SessionValues], str] = field(repr=False)
     first_ms: float | None = None
     """None: `every_ms`."""
-    ack: FrameMatch | None = None
+    ack: Match | None = None
 
     def __post_init__(self) -> None:
         low, high = LIMITS.heartbeat_min_ms, LIMITS.heartbeat_max_ms

@@ -16,13 +16,15 @@ from yoi.permissions import JsonPointer, PointerFault, array_index
 
 Json = Any
 
-_SOURCES = ("secret", "captured", "last")
+_SOURCES = ("secret", "captured", "last", "counter")
+SESSION_COUNTER = "session"
+"""The one counter that there is: of the session that the message leaves on."""
 _KEYS = frozenset({"at", "prefix", *_SOURCES})
 
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """One place, and the one value that goes there; exactly one of the three is not None."""
+    """One place, and the one value that goes there; exactly one of the four is not None."""
 
     at: JsonPointer
     secret: str | None = None
@@ -31,6 +33,8 @@ class Insertion:
     """The handle of a captured value."""
     last: str | None = None
     """The name of a last-seen value of the session."""
+    counter: str | None = None
+    """`SESSION_COUNTER`: the session's next number."""
     prefix: str = ""
     """Text before a secret, such as `Bearer `; printable ASCII."""
 
@@ -105,6 +109,8 @@ def _insertion(item: object, at: str) -> Insertion:
     source = item[named[0]]
     if not isinstance(source, str) or not 1 <= len(source) <= LIMITS.name_bytes:
         raise _malformed(f"{at}.{named[0]} must be 1 to {LIMITS.name_bytes} characters")
+    if named[0] == "counter" and source != SESSION_COUNTER:
+        raise _malformed(f'{at}.counter must be "{SESSION_COUNTER}"')
     prefix = item.get("prefix", "")
     if not isinstance(prefix, str) or len(prefix) > LIMITS.insert_prefix_chars:
         raise _malformed(

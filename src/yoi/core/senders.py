@@ -3,14 +3,14 @@
 Sans-I/O. Rules are looked at in order; the first whose `when` fits a text frame decides about it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from yoi.core.frame_watch import Json, PointerReader, json_equal
+from yoi.core.frame_watch import PointerReader
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import JsonPointer
-from yoi.permissions.senders import Match, SenderRule
+from yoi.permissions.match import json_equal
+from yoi.permissions.senders import SenderRule
 
 _ABSENT: Final = object()
 
@@ -44,17 +44,9 @@ class SenderFilter:
         if found is None:
             return Heard(delivered=False)
         for rule in self._rules:
-            if _fits(rule.when, text, found):
+            if rule.when.fits(text, found):
                 sender = found.get(rule.at, _ABSENT)
                 if any(json_equal(sender, one) for one in rule.listed):
                     return Heard(delivered=True, sender=str(sender))
                 return Heard(delivered=False)
         return Heard(delivered=True)
-
-
-def _fits(match: Match, text: str, found: Mapping[JsonPointer, Json]) -> bool:
-    """Return whether the frame `text`, which holds `found`, fits."""
-    value = text if match.at is None else found.get(match.at, _ABSENT)
-    if match.prefix is not None:
-        return isinstance(value, str) and value.startswith(match.prefix)
-    return value is not _ABSENT and any(json_equal(value, one) for one in match.values)

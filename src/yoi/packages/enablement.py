@@ -16,8 +16,9 @@ from yoi.packages.folder import io_error
 from yoi.packages.manifest import SURFACES
 from yoi.packages.package import read_file
 from yoi.permissions import JsonPointer, PermissionSet
+from yoi.permissions.match import Match
 from yoi.permissions.secrets import GRANTED_SECRET
-from yoi.permissions.senders import Match, SenderRule
+from yoi.permissions.senders import SenderRule
 from yoi.permissions.sets import MEMORY, set_keys, set_of
 from yoi.toml import (
     AnyTable,

@@ -55,6 +55,8 @@ class WebSocketSend:
     document: Any
     """With neither text nor data: JSON to fill in and encode."""
     insert: tuple[Any, ...]
+    parts: bool
+    """Whether `document` is a list of parts to write one after the other."""
     connection: str | None
     url: str | None
     session: Literal["source", "current"]
@@ -160,7 +162,7 @@ def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
     data = fields.optional_data("data")
     message = fields.message(LIMITS.message_max_bytes)
     if (message is None) == (data is None):
-        raise fields.malformed("needs one of text, json or data (base64)")
+        raise fields.malformed("needs one of text, json, parts or data (base64)")
     session = fields.optional_text("session") or "source"
     if session not in ("source", "current"):
         raise fields.malformed('session must be "source" or "current"')
@@ -169,6 +171,7 @@ def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
         data=data,
         document=None if message is None else message.document,
         insert=() if message is None else message.insert,
+        parts=message is not None and message.parts,
         connection=fields.optional_text("connection"),
         url=fields.optional_text("url", LIMITS.url_chars),
         session=cast("Literal['source', 'current']", session),

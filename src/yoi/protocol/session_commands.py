@@ -14,6 +14,9 @@ import msgspec
 
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
+from yoi.permissions import JsonPointer, PointerFault
+from yoi.permissions.match import Match
+from yoi.protocol.parts import inside_a_part, parts_fault
 
 Json = Any
 _MISSING: Final = object()
@@ -65,14 +68,6 @@ class WebSocketReady:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A text frame whose JSON holds `equals` at the pointer `at`."""
-
-    at: str
-    equals: Json
-
-
-@dataclass(frozen=True, slots=True)
 class WebSocketHeartbeat:
     """Send `message` every `every_ms` while the session lives; zero ends it.
 
@@ -88,21 +83,27 @@ class WebSocketHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketAutoreply:
-    """Answer frames that match `when` with `message`, copying values; no `when` clears it."""
+    """Answer frames that match `when` with `message`, copying values; no `when` clears it.
+
+    With `copy_rest`, what follows the matched prefix in the frame's first line is put behind it.
+    """
 
     connection: str
     when: Match | None
     message: "OutgoingMessage | None"
     copy: tuple[tuple[str, str], ...]
+    copy_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A text, or a JSON document with places to insert into."""
+    """A text, or a JSON document or parts with places to insert into."""
 
     text: str | None
     document: Json
     insert: tuple[Json, ...]
+    parts: bool = False
+    """Whether `document` is a list of parts to write one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,34 +238,78 @@ class Fields:
                 raise self.malformed(f"{key} must be an object of strings")
         return value
 
+    def yes(self, key: str) -> bool:
+        """Return the boolean `key`, False where it is absent."""
+        value = self._left.pop(key, False)
+        if not isinstance(value, bool):
+            raise self.malformed(f"{key} must be true or false")
+        return value
+
     def match(self, key: str) -> Match | None:
-        """Return the `{at, equals}` under `key`, or None."""
+        """Return the `{at, equals | one_of | prefix}` under `key`, or None."""
         value = self._left.pop(key, None)
         if value is None:
             return None
-        if not isinstance(value, dict) or value.keys() != {"at", "equals"}:
-            raise self.malformed(f"{key} must be {{at, equals}}")
-        at = value["at"]
-        if not isinstance(at, str) or not at.startswith("/") or len(at) > LIMITS.pointer_chars:
-            raise self.malformed(f"{key}.at must be a JSON pointer")
-        if len(msgspec.json.encode(value["equals"])) > LIMITS.last_value_bytes:
-            raise self.malformed(f"{key}.equals is over {LIMITS.last_value_bytes} bytes")
-        return Match(at, value["equals"])
+        tests = ("equals", "one_of", "prefix")
+        if (
+            not isinstance(value, dict)
+            or "at" not in value
+            or len(value) != 2
+            or not any(test in value for test in tests)
+        ):
+            raise self.malformed(f"{key} must be {{at}} with one of {', '.join(tests)}")
+        try:
+            at = None if value["at"] == "" else JsonPointer.parse(value["at"])
+        except PointerFault as exc:
+            raise self.malformed(f'{key}.at must be "" or a JSON pointer: it {exc}') from None
+        if "prefix" in value:
+            prefix = value["prefix"]
+            if not isinstance(prefix, str) or not 1 <= len(prefix) <= LIMITS.match_prefix_chars:
+                raise self.malformed(
+                    f"{key}.prefix must be a string of 1 to {LIMITS.match_prefix_chars} characters"
+                )
+            return Match(at, prefix=prefix)
+        test = "one_of" if "one_of" in value else "equals"
+        values = value["one_of"] if test == "one_of" else [value["equals"]]
+        if not isinstance(values, list) or not 1 <= len(values) <= LIMITS.match_values:
+            raise self.malformed(f"{key}.one_of must list 1 to {LIMITS.match_values} values")
+        if at is None and not all(isinstance(one, str) for one in values):
+            raise self.malformed(f"{key}.{test}: the whole text is compared with a string")
+        if len(msgspec.json.encode(values)) - 2 > LIMITS.last_value_bytes:
+            raise self.malformed(f"{key}.{test} is over {LIMITS.last_value_bytes} bytes")
+        return Match(at, tuple(values))
 
     def message(self, max_chars: int = LIMITS.command_payload_bytes) -> OutgoingMessage | None:
-        """Return the `text` or `json` to send with its `insert`, or None where there is neither."""
+        """Return the `text`, `json` or `parts` to send with its `insert`, or None without any."""
         text = self.optional_text("text", max_chars)
         document = self.value("json")
+        parts = self.value("parts")
         insert = self.items("insert", LIMITS.insertions)
-        if text is None and document is _MISSING:
+        given = (text is not None) + (document is not _MISSING) + (parts is not _MISSING)
+        if not given:
             if insert:
-                raise self.malformed("insert needs json to insert into")
+                raise self.malformed("insert needs json or parts to insert into")
             return None
-        if text is not None and document is not _MISSING:
-            raise self.malformed("text and json do not go together")
+        if given > 1:
+            raise self.malformed("only one of text, json and parts can be sent")
         if text is not None and insert:
-            raise self.malformed("insert needs json: nothing is ever substituted in text")
+            raise self.malformed("insert needs json or parts: nothing is ever substituted in text")
+        if parts is not _MISSING:
+            self._check_parts(parts, insert, max_chars)
+            return OutgoingMessage(None, parts, insert, parts=True)
         return OutgoingMessage(text, None if document is _MISSING else document, insert)
+
+    def _check_parts(self, parts: Json, insert: tuple[Json, ...], max_chars: int) -> None:
+        fault = parts_fault(parts, insert, max_chars)
+        if fault is not None:
+            raise GuestRefused("service.parts", f"{self._kind}: {fault}")
+        for item in insert:
+            if isinstance(item, dict) and not inside_a_part(item.get("at")):
+                raise GuestRefused(
+                    "service.parts",
+                    f"{self._kind}: a value is inserted inside a document of parts: "
+                    "/1/token is the place token of the second part",
+                )
 
     def standing_message(self) -> OutgoingMessage | None:
         """Return the message that is sent again and again, by itself, as `message` does."""
@@ -338,7 +383,7 @@ def _heartbeat(fields: Fields) -> WebSocketHeartbeat:
     if every and every < LIMITS.heartbeat_min_ms:
         raise fields.malformed(f"every_ms must be at least {LIMITS.heartbeat_min_ms}")
     if every and message is None:
-        raise fields.malformed("needs text or json to send")
+        raise fields.malformed("needs text, json or parts to send")
     return WebSocketHeartbeat(
         connection=connection,
         every_ms=every,
@@ -352,7 +397,7 @@ def _autoreply(fields: Fields) -> WebSocketAutoreply:
     connection = fields.text("connection")
     when, message = fields.match("when"), fields.standing_message()
     if when is not None and message is None:
-        raise fields.malformed("needs text or json to answer with")
+        raise fields.malformed("needs text, json or parts to answer with")
     copies: list[tuple[str, str]] = []
     for item in fields.items("copy", LIMITS.insertions):
         if not isinstance(item, dict) or item.keys() != {"from", "to"}:
@@ -367,8 +412,21 @@ def _autoreply(fields: Fields) -> WebSocketAutoreply:
                 raise fields.malformed("copy must name JSON pointers")
         copies.append((source, target))
     if copies and (message is None or message.text is not None):
-        raise fields.malformed("copy needs json to copy into")
-    return WebSocketAutoreply(connection, when, message, tuple(copies))
+        raise fields.malformed("copy needs json or parts to copy into")
+    if message is not None and message.parts and not all(inside_a_part(to) for _, to in copies):
+        raise GuestRefused("service.parts", "websocket_autoreply: copy goes inside a document")
+    copy_rest = fields.yes("copy_rest")
+    if copy_rest and (
+        when is None
+        or when.at is not None
+        or when.prefix is None
+        or message is None
+        or message.text is None
+    ):
+        raise fields.malformed(
+            'copy_rest needs a prefix of the whole text (at = "") and text to put the rest behind'
+        )
+    return WebSocketAutoreply(connection, when, message, tuple(copies), copy_rest)
 
 
 def _timer_set(fields: Fields) -> TimerSet:

@@ -4,21 +4,21 @@ Insertions are resolved here, when a message is about to leave; what the plugin 
 everybody else sees.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from yoi.connections import DialTarget
-from yoi.core.frame_watch import Autoreply, FrameMatch
+from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.insertion import Insertion, insert_into
+from yoi.core.session_values import SessionValues
 from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError, UrlRefused
 from yoi.permissions import JsonPointer, PointerFault, Url
+from yoi.protocol.parts import as_json, joined
 from yoi.protocol.session_commands import (
     ConnectionControl,
-    Match,
     OutgoingMessage,
     WebSocketAutoreply,
     WebSocketClose,
@@ -170,12 +170,12 @@ def _heartbeat(command: WebSocketHeartbeat, injector: SecretInjector) -> Heartbe
     if not command.every_ms or message is None:
         return None
     # Rendered once now, so that a missing grant or secret is heard by whoever asked.
-    _render(message, command.connection, injector, None)
+    _render(message, command.connection, injector, SessionValues({}))
     return HeartbeatSpec(
         every_ms=command.every_ms,
-        render=lambda last: _render(message, command.connection, injector, last),
+        render=lambda values: _render(message, command.connection, injector, values),
         first_ms=command.first_ms,
-        ack=None if command.ack is None else _match(command.ack),
+        ack=command.ack,
     )
 
 
@@ -184,17 +184,19 @@ def _autoreply(command: WebSocketAutoreply, injector: SecretInjector) -> Autorep
     if command.when is None or message is None:
         return None
     targets = tuple(_pointer(to) for _, to in command.copy)
-    _render(message, command.connection, injector, None)
+    _render(message, command.connection, injector, SessionValues({}))
 
-    def render(copied: Sequence[Json], last: Mapping[str, Json]) -> str:
-        values = dict(zip(targets, copied, strict=True))
-        filled = OutgoingMessage(message.text, _copied(message.document, values), message.insert)
-        return _render(filled, command.connection, injector, last)
+    def render(copied: Sequence[Json], values: SessionValues) -> str:
+        if command.copy_rest:
+            return f"{message.text}{copied[0]}"
+        document = _copied(message.document, dict(zip(targets, copied, strict=True)))
+        return _render(replace(message, document=document), command.connection, injector, values)
 
     return Autoreply(
-        when=_match(command.when),
+        when=command.when,
         render=render,
         copies=tuple(_pointer(source) for source, _ in command.copy),
+        rest=command.copy_rest,
     )
 
 
@@ -207,17 +209,14 @@ def _render(
     message: OutgoingMessage,
     connection: str,
     injector: SecretInjector,
-    last: Mapping[str, Json] | None,
+    values: SessionValues,
 ) -> str:
     if message.text is not None:
         return message.text
-    look: Callable[[str], Json] = (lambda _: None) if last is None else last.get
-    filled = injector.fill(message.document, message.insert, connection=connection, last=look)
-    return msgspec.json.encode(filled.document).decode()
-
-
-def _match(match: Match) -> FrameMatch:
-    return FrameMatch(_pointer(match.at), match.equals)
+    filled = injector.fill(
+        message.document, message.insert, connection=connection, values=lambda: values
+    )
+    return (joined if message.parts else as_json)(filled.document)
 
 
 def _pointer(text: str) -> JsonPointer:

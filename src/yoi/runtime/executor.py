@@ -29,6 +29,7 @@ from yoi.core.loop_budget import LoopBudget
 from yoi.defects import defect
 from yoi.errors import PermissionDenied, RequestFailure, ServiceError, YoiError
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent, TextFrame
+from yoi.protocol.parts import as_json, joined
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.runtime.connection_commands import apply
 from yoi.runtime.containment import contained, contained_work
@@ -178,9 +179,10 @@ class EffectExecutor:
                 effect.document,
                 effect.insert,
                 connection=effect.connection,
-                last=lambda name: handle.last(name, effect.session),
+                values=lambda: handle.values(effect.session),
             )
-            handle.send_text(effect.session, msgspec.json.encode(filled.document).decode())
+            write = joined if effect.parts else as_json
+            handle.send_text(effect.session, write(filled.document))
 
     def _change(self, effect: StateChange) -> None:
         payload = effect.payload

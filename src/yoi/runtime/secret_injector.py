@@ -12,6 +12,7 @@ from yoi.connections.client_certificate import ClientCertificate
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.insertion import Insertion, insert_into, parse_insertions
 from yoi.core.redaction import Masker, Value
+from yoi.core.session_values import SessionValues
 from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
@@ -73,12 +74,13 @@ class SecretInjector:
         *,
         connection: str | None = None,
         request: str | None = None,
-        last: Callable[[str], Json] | None = None,
+        values: Callable[[], SessionValues] | None = None,
     ) -> Filled:
         """Return `document` with each insertion done, for one connection or one request target.
 
-        Every insertion is authorised first, for its place and goal. Raises PermissionDenied,
-        InsertionError, SecretError or CaptureFailed; nothing is half done.
+        Every insertion is authorised first, for its place and goal; `values` returns what the
+        session that the message leaves on knows. Raises PermissionDenied, InsertionError,
+        SecretError or CaptureFailed; nothing is half done.
         """
         if not insert:
             return Filled(document, ())
@@ -99,11 +101,14 @@ class SecretInjector:
                 return found.reveal()
             if insertion.captured is not None:
                 return self._captured(insertion, insertion.captured, connection, request)
-            if last is None or insertion.last is None:
+            if values is None:
                 raise InsertionError(
-                    "insert.place", "last values exist for the messages of a connection only"
+                    "insert.place",
+                    "last values and counters exist for the messages of a connection only",
                 )
-            return last(insertion.last)
+            if insertion.last is not None:
+                return values().last.get(insertion.last)
+            return values().next_count()
 
         return Filled(
             insert_into(document, insertions, lookup), tuple(str(one.at) for one in insertions)

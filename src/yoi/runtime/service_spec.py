@@ -9,6 +9,7 @@ from yoi.connections import ConnectionSink
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressPolicy
 from yoi.core.senders import SenderFilter
+from yoi.core.session_values import SessionValues
 from yoi.errors import YoiError
 from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
@@ -77,8 +78,8 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Queue one binary message; raises ConnectionFailure at once."""
         ...
 
-    def last(self, name: str, session: SessionId | None = None) -> Any:
-        """Return the latest value of the declared pointer `name` in that session."""
+    def values(self, session: SessionId | None = None) -> SessionValues:
+        """Return the last values and the counter of that session."""
         ...
 
     def pause(self) -> None:

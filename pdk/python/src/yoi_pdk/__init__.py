@@ -35,7 +35,13 @@ from yoi_pdk.events import (
 )
 from yoi_pdk.handlers import on, tool
 from yoi_pdk.host import HostError
-from yoi_pdk.insertions import Insertion, insert_captured, insert_last, insert_secret
+from yoi_pdk.insertions import (
+    Insertion,
+    insert_captured,
+    insert_counter,
+    insert_last,
+    insert_secret,
+)
 from yoi_pdk.keeping import StateSet, TimerClear, TimerSet
 from yoi_pdk.match import Match
 from yoi_pdk.notify import Notify
@@ -86,6 +92,7 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "insert_captured",
+    "insert_counter",
     "insert_last",
     "insert_secret",
     "on",

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from yoi_pdk.insertions import Insertion
-from yoi_pdk.limits import ID_BYTES, INSERTIONS, STATUS_BYTES
+from yoi_pdk.limits import ID_BYTES, STATUS_BYTES
+from yoi_pdk.message import check_message, insertions
 
 
 class Command:
@@ -60,8 +61,10 @@ class Reply(Command):
 class Send(Command):
     """Send one message on a connection of this plugin.
 
-    Give exactly one of `text` (str), `data` (bytes, a binary message) and `json` (written as a text
-    message; `insert` lists places of it that the host fills in). `connection` is a name from
+    Give exactly one of `text` (str), `data` (bytes, a binary message), `json` (written as a text
+    message) and `parts`: a list of texts and documents, written one after the other, so that
+    `parts=["40", {"ok": True}]` is `40{"ok":true}`. `insert` lists places of `json` or `parts` that
+    the host fills in; `/1/token` is inside the second part. `connection` is a name from
     `[[connections]]`; left out, it is the connection the event came from. `url` names a
     connection by its URL instead. `session="source"` (default) sends only if the session the event
     came from is still open, because an acknowledgement belongs on the socket that asked;
@@ -69,7 +72,7 @@ class Send(Command):
     `DeniedEvent` and `SendFailedEvent`; it must be unique within one answer.
     """
 
-    __slots__ = ("connection", "data", "id", "insert", "json", "session", "text", "url")
+    __slots__ = ("connection", "data", "id", "insert", "json", "parts", "session", "text", "url")
 
     def __init__(
         self,
@@ -77,16 +80,18 @@ class Send(Command):
         *,
         data: bytes | None = None,
         json: Any = None,
+        parts: list[Any] | None = None,
         insert: Iterable[Insertion] = (),
         connection: str | None = None,
         url: str | None = None,
         session: 'Literal["source", "current"]' = "source",
         id: str | None = None,
     ) -> None:
-        if (text is not None) + (data is not None) + (json is not None) != 1:
+        given = (text is not None) + (data is not None) + (json is not None) + (parts is not None)
+        if given != 1:
             raise TypeError(
-                "Send needs one of text, data and json: Send('hello'), Send(data=b'...') "
-                "or Send(json={...})"
+                "Send needs one of text, data, json and parts: Send('hello'), Send(data=b'...'), "
+                "Send(json={...}) or Send(parts=['40', {...}])"
             )
         if text is not None and type(text) is not str:
             text = _text("Send", text)
@@ -99,13 +104,10 @@ class Send(Command):
         self.text = text
         self.data = None if data is None else bytes(data)
         self.json = json
-        self.insert = tuple(insert)
-        if not all(isinstance(item, Insertion) for item in self.insert):
-            raise TypeError("insert takes a list such as [insert_secret(at, name)]")
-        if self.insert and json is None:
-            raise TypeError("insert needs json: nothing is ever substituted in text")
-        if len(self.insert) > INSERTIONS:
-            raise ValueError(f"insert may have at most {INSERTIONS} places")
+        self.parts = parts
+        self.insert = insertions(insert) if insert else ()
+        if self.insert or parts is not None:
+            check_message("Send", text, json, parts, self.insert)
         self.connection = _name("connection", connection)
         self.url = url
         self.session = session
@@ -125,6 +127,8 @@ class Send(Command):
         payload: dict[str, Any] = {}
         if self.json is not None:
             payload["json"] = self.json
+        if self.parts is not None:
+            payload["parts"] = self.parts
         if self.insert:
             payload["insert"] = [item.wire() for item in self.insert]
         if self.connection is not None:
@@ -140,7 +144,7 @@ class Send(Command):
         shown = [] if self.text is None else [repr(self.text)]
         shown += [
             f"{name}={value!r}"
-            for name in ("data", "json", "insert", "connection", "url", "session", "id")
+            for name in ("data", "json", "parts", "insert", "connection", "url", "session", "id")
             if (value := getattr(self, name)) not in (None, "source", ())
         ]
         return f"Send({', '.join(shown)})"

@@ -1,12 +1,11 @@
 """What the commands of the host's other rooms have in common: sessions, timers, requests, state."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from yoi_pdk.commands import Command
 from yoi_pdk.insertions import Insertion
-from yoi_pdk.limits import ID_BYTES, INSERTIONS
+from yoi_pdk.limits import ID_BYTES
 
 
 class HostCommand(Command):
@@ -94,23 +93,3 @@ def strings(what: str, value: Mapping[str, str] | None, most: int) -> dict[str, 
     if len(value) > most:
         raise ValueError(f"{what} may have at most {most} entries")
     return dict(value)
-
-
-def insertions(value: Iterable[Insertion]) -> tuple[Insertion, ...]:
-    """Return `value` as a tuple of insertions."""
-    found = tuple(value)
-    if not all(isinstance(item, Insertion) for item in found):
-        raise TypeError("insert takes a list such as [insert_secret(at, name)]")
-    if len(found) > INSERTIONS:
-        raise ValueError(f"insert may have at most {INSERTIONS} places")
-    return found
-
-
-def document(what: str, text: str | None, value: Any, insert: tuple[Insertion, ...]) -> None:
-    """Check a message that is either `text` or the JSON `value` with places to insert into."""
-    if text is not None and value is not None:
-        raise TypeError(f"{what} takes text or json, not both")
-    if text is not None and insert:
-        raise TypeError(f"{what}: insert needs json: nothing is ever substituted in text")
-    if value is not None:
-        json.dumps(value)  # what is not JSON is the caller's own TypeError, raised where it is made

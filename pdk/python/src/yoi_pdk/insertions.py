@@ -3,7 +3,8 @@
     Request("api", "POST", "/api/apps.connections.open",
             insert=[insert_secret("/headers/authorization", "app", prefix="Bearer ")])
 
-`at` is a JSON pointer (RFC 6901) into the message, or into `{headers, query, body}` of a request or
+`at` is a JSON pointer (RFC 6901) into the message (of a message of parts: `/1/token` is the place
+`token` of the second part), or into `{headers, query, body}` of a request or
 handshake. The manifest must ask for that value at that place, and the operator must grant it. There
 are no placeholders: nothing is ever searched for in text.
 """
@@ -11,6 +12,8 @@ are no placeholders: nothing is ever searched for in text.
 from typing import Any
 
 from yoi_pdk.limits import ID_BYTES, POINTER_CHARS
+
+_SESSION = "session"
 
 
 class Insertion:
@@ -29,7 +32,7 @@ class Insertion:
         self.prefix = prefix
 
     def wire(self) -> dict[str, Any]:
-        """Return `{"at", "secret" | "captured" | "last", "prefix"?}`, the form the host reads."""
+        """Return `{"at", secret | captured | last | counter, "prefix"?}`, as the host reads it."""
         made = {"at": self.at, self.kind: self.name}
         if self.prefix is not None:
             made["prefix"] = self.prefix
@@ -45,6 +48,8 @@ class Insertion:
 
     def __repr__(self) -> str:
         """Return the call that makes this value."""
+        if self.kind == "counter":
+            return f"insert_counter({self.at!r})"
         prefix = "" if self.prefix is None else f", prefix={self.prefix!r}"
         return f"insert_{self.kind}({self.at!r}, {self.name!r}{prefix})"
 
@@ -65,6 +70,15 @@ def insert_captured(at: str, handle: str) -> Insertion:
 def insert_last(at: str, name: str) -> Insertion:
     """Return the insertion of the session's latest value of `last = [{ name = ... }]`, or null."""
     return Insertion(at, "last", name, None)
+
+
+def insert_counter(at: str) -> Insertion:
+    """Return the insertion of the session's next number: 1, then 2, and so on.
+
+    Each session has one counter, which all its messages share, those of `Heartbeat` too; a new
+    session begins again at 1.
+    """
+    return Insertion(at, "counter", _SESSION, None)
 
 
 def pointer(what: str, value: Any) -> str:

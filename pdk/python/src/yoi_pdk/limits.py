@@ -18,6 +18,9 @@ STATUS_BYTES = 64 * 1024
 POINTER_CHARS = 512
 """A JSON pointer."""
 
+MESSAGE_PARTS = 16
+"""Literal texts and documents of one message."""
+
 INSERTIONS = 16
 """Places of one message that the host fills in."""
 

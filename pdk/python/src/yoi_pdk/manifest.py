@@ -170,7 +170,9 @@ class ManifestRules:
         elif command.text is not None:
             size = len(command.text.encode())
         else:
-            size = len(json.dumps(command.json).encode())
+            parts = command.parts or [json.dumps(command.json)]
+            written = (part if isinstance(part, str) else json.dumps(part) for part in parts)
+            size = sum(len(one.encode()) for one in written)
         if size > bound:
             raise HostError(
                 "connection.too_big",

@@ -5,15 +5,14 @@ from typing import Any, ClassVar
 
 from yoi_pdk.host_command import (
     HostCommand,
-    document,
     id_of,
-    insertions,
     name_of,
     strings,
     text_of,
 )
 from yoi_pdk.insertions import Insertion
 from yoi_pdk.limits import CAPTURES, REQUEST_HEADERS
+from yoi_pdk.message import check_message, insertions
 
 
 class Request(HostCommand):
@@ -62,7 +61,7 @@ class Request(HostCommand):
         self.json, self.text = json, text_of("text", text)
         self.insert = insertions(insert)
         # Unlike a message, a request with a text body still has headers and a query to insert into.
-        document("Request", self.text, json, ())
+        check_message("Request", self.text, json, None, ())
         if isinstance(capture, str):
             raise TypeError('capture takes a list of names, such as ["socket_url"]')
         self.capture = tuple(name_of("capture", name) for name in capture)

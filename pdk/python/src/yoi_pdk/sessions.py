@@ -9,9 +9,7 @@ from typing import Any, ClassVar
 
 from yoi_pdk.host_command import (
     HostCommand,
-    document,
     id_of,
-    insertions,
     name_of,
     strings,
     text_of,
@@ -25,6 +23,8 @@ from yoi_pdk.limits import (
     HEARTBEAT_MIN_MS,
     INSERTIONS,
 )
+from yoi_pdk.match import Match
+from yoi_pdk.message import check_message, insertions
 
 
 class Open(HostCommand):
@@ -128,12 +128,13 @@ class Ready(HostCommand):
 class Heartbeat(HostCommand):
     """Have the host send a message every `every_ms` while the session lives; 0 ends it.
 
-    Give `json` (with `insert`) or `text`. The host sends it also while the plugin is busy or stuck.
-    With `ack=("/op", 11)`, a heartbeat that is not answered by a message that holds 11 at /op
-    before the next is due ends the session. `first_ms` is when the first is sent.
+    Give `text`, or `json` or `parts` (with `insert`). The host sends it also while the plugin is
+    busy or stuck. With `ack=("/op", 11)`, a heartbeat that is not answered by a message that holds
+    11 at /op before the next is due ends the session; `ack=("", "pong")` is the whole text "pong",
+    and a `Match` can say more. `first_ms` is when the first is sent.
     """
 
-    __slots__ = ("ack", "connection", "every_ms", "first_ms", "insert", "json", "text")
+    __slots__ = ("ack", "connection", "every_ms", "first_ms", "insert", "json", "parts", "text")
 
     kind: ClassVar[str] = "websocket_heartbeat"
 
@@ -144,8 +145,9 @@ class Heartbeat(HostCommand):
         *,
         json: Any = None,
         text: str | None = None,
+        parts: list[Any] | None = None,
         insert: Iterable[Insertion] = (),
-        ack: tuple[str, Any] | None = None,
+        ack: Match | tuple[str, Any] | None = None,
         first_ms: int | None = None,
         id: str | None = None,
     ) -> None:
@@ -153,11 +155,11 @@ class Heartbeat(HostCommand):
         self.every_ms = whole("every_ms", every_ms, 0, HEARTBEAT_MAX_MS)
         if 0 < every_ms < HEARTBEAT_MIN_MS:
             raise ValueError(f"every_ms must be at least {HEARTBEAT_MIN_MS}, or 0 to end it")
-        self.json, self.text = json, text_of("text", text)
+        self.json, self.text, self.parts = json, text_of("text", text), parts
         self.insert = insertions(insert)
-        document("Heartbeat", self.text, json, self.insert)
-        if every_ms and json is None and text is None:
-            raise TypeError("Heartbeat needs json or text to send")
+        check_message("Heartbeat", self.text, json, parts, self.insert)
+        if every_ms and json is None and text is None and parts is None:
+            raise TypeError("Heartbeat needs json, text or parts to send")
         self.ack = _match("ack", ack)
         self.first_ms = (
             None if first_ms is None else whole("first_ms", first_ms, 0, HEARTBEAT_MAX_MS)
@@ -173,10 +175,13 @@ class Autoreply(HostCommand):
     """Have the host answer messages that hold a value at a place, at once and without the plugin.
 
     `Autoreply("gateway", when=("/type", "ping"), json={"type": "pong"}, copy={"/id": "/id"})`
-    copies /id of the message into the answer. `Autoreply("gateway")` ends it.
+    copies /id of the message into the answer. `Autoreply("gateway", when=("", "2"), text="3")`
+    answers the whole text "2". `Autoreply("irc", when=Match("", prefix="PING "), text="PONG ",
+    copy_rest=True)` puts what follows the prefix, to the end of its line, behind the answer's text.
+    `Autoreply("gateway")` ends it all.
     """
 
-    __slots__ = ("connection", "copy", "insert", "json", "text", "when")
+    __slots__ = ("connection", "copy", "copy_rest", "insert", "json", "parts", "text", "when")
 
     kind: ClassVar[str] = "websocket_autoreply"
 
@@ -184,26 +189,35 @@ class Autoreply(HostCommand):
         self,
         connection: str,
         *,
-        when: tuple[str, Any] | None = None,
+        when: Match | tuple[str, Any] | None = None,
         json: Any = None,
         text: str | None = None,
+        parts: list[Any] | None = None,
         copy: Mapping[str, str] | None = None,
+        copy_rest: bool = False,
         insert: Iterable[Insertion] = (),
         id: str | None = None,
     ) -> None:
         self.connection = name_of("connection", connection)
         self.when = _match("when", when)
-        self.json, self.text = json, text_of("text", text)
+        self.json, self.text, self.parts = json, text_of("text", text), parts
         self.insert = insertions(insert)
-        document("Autoreply", self.text, json, self.insert)
-        if when is not None and json is None and text is None:
-            raise TypeError("Autoreply needs json or text to answer with")
+        check_message("Autoreply", self.text, json, parts, self.insert)
+        if when is not None and json is None and text is None and parts is None:
+            raise TypeError("Autoreply needs json, text or parts to answer with")
         self.copy = strings("copy", copy, INSERTIONS)
         for source, target in (self.copy or {}).items():
             pointer("copy", source)
             pointer("copy", target)
-        if self.copy and json is None:
-            raise TypeError("copy needs json to copy into")
+        if self.copy and json is None and parts is None:
+            raise TypeError("copy needs json or parts to copy into")
+        if copy_rest and (
+            text is None or self.when is None or self.when.at or not self.when.prefix
+        ):
+            raise TypeError(
+                'copy_rest needs when=Match("", prefix=...) and text to put the rest behind'
+            )
+        self.copy_rest = True if copy_rest else None
         self.id = id_of(id)
 
     def payload(self) -> dict[str, Any]:
@@ -220,15 +234,15 @@ def _place(what: str, url: Any, handle: Any) -> tuple[str | None, str | None]:
     return text_of("url", url), text_of("handle", handle)
 
 
-def _match(what: str, value: Any) -> tuple[str, Any] | None:
-    if value is None:
-        return None
+def _match(what: str, value: Any) -> Match | None:
+    if value is None or isinstance(value, Match):
+        return value
     if not isinstance(value, tuple) or len(value) != 2:
-        raise TypeError(f'{what} takes a place and a value, such as ("/type", "ping")')
-    return pointer(what, value[0]), value[1]
+        raise TypeError(f'{what} takes a place and a value, such as ("/type", "ping"), or a Match')
+    return Match(value[0], value[1])
 
 
-def _with_match(made: dict[str, Any], name: str, match: tuple[str, Any] | None) -> dict[str, Any]:
+def _with_match(made: dict[str, Any], name: str, match: Match | None) -> dict[str, Any]:
     if match is not None:
-        made[name] = {"at": match[0], "equals": match[1]}
+        made[name] = match.wire()
     return made

@@ -1,0 +1,51 @@
+"""`Match`: what a message must hold at one place, for senders, autoreplies and heartbeats."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from yoi.permissions.pointers import JsonPointer
+
+Json = Any
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a message must hold at `at`, None for its whole text: one of `values`, or a `prefix`.
+
+    1 equals 1.0, and true equals only true.
+    """
+
+    at: JsonPointer | None
+    values: tuple[Json, ...] = ()
+    prefix: str | None = None
+
+    def fits(self, text: str, found: Mapping[JsonPointer, Json]) -> bool:
+        """Return whether the message `text`, which holds `found` at its pointers, fits."""
+        value = text if self.at is None else found.get(self.at, _ABSENT)
+        if self.prefix is not None:
+            return isinstance(value, str) and value.startswith(self.prefix)
+        return value is not _ABSENT and any(json_equal(value, one) for one in self.values)
+
+    def to_table(self) -> dict[str, Any]:
+        """Return `{at, equals | one_of | prefix}`, as it is written in TOML and in commands."""
+        table: dict[str, Any] = {"at": "" if self.at is None else str(self.at)}
+        if self.prefix is not None:
+            table["prefix"] = self.prefix
+        elif len(self.values) == 1:
+            table["equals"] = self.values[0]
+        else:
+            table["one_of"] = list(self.values)
+        return table
+
+
+def json_equal(one: Json, other: Json) -> bool:
+    """Return whether two JSON values are equal: numbers by value, true and false only as such."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(json_equal(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(json_equal, one, other))
+    return bool(one == other)
