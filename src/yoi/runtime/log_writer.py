@@ -5,7 +5,8 @@
                                                     └─failed──▶ what is open waits; `failed` hears
 
 After a failure nothing is lost and nothing is guessed: `reopen` folds the log again, and each
-record that was open is either found there, or written again, or (an answer) taken back.
+record that was open is either found there, or written again, or (an answer) taken back. However
+long a failure lasts, what waits is bounded: sessions that come and go meanwhile leave nothing.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from yoi.core.service_fold import ServicePicture
 from yoi.errors import JournalError, YoiError
 from yoi.journal.log import Journal
 from yoi.limits import Limits
-from yoi.protocol.service_log import Accepted, Entry, Handled
+from yoi.protocol.service_log import Accepted, Closed, Entry, Handled, Opened
 from yoi.runtime.containment import report
 from yoi.runtime.service_log import ServiceLog
 from yoi.types import Clock
@@ -65,7 +66,9 @@ class LogWriter:
         self._size = 0
         self._scheduled = False
         self._open: list[_Open] = []
-        """What a failure has left: without a log, what is put waits here as well."""
+        """What a failure has left: it may be in the log, or not."""
+        self._later: list[_Open] = []
+        """What was put while there was no log: it is in none."""
         self._under_way = 0
         self._turn = asyncio.Event()
 
@@ -95,17 +98,18 @@ class LogWriter:
         Everything else that was open is committed, or on its way again. Raises JournalError.
         """
         picture = await self.open()
-        left, self._open = self._open, []
+        left, later, self._open, self._later = self._open, self._later, [], []
         taken_back: list[str] = []
-        for one in left:
+        for place, one in enumerate([*left, *later]):
             entry = one.entry
+            may_be_there = place < len(left)
             if entry is None:
                 continue  # an automatic reply to a frame of a session that is long over
-            if isinstance(entry, Accepted) and entry.event_id in picture.waiting:
+            if isinstance(entry, Accepted) and may_be_there and entry.event_id in picture.waiting:
                 self._run(one.then)
-            elif isinstance(entry, Handled) and entry.event_id in picture.waiting:
+            elif isinstance(entry, Handled) and one.then and entry.event_id in picture.waiting:
                 taken_back.append(entry.event_id)
-            elif isinstance(entry, Handled) and _is_committed(entry, picture):
+            elif isinstance(entry, Handled) and may_be_there and _is_committed(entry, picture):
                 self._run(one.then)
             else:
                 self.put(entry, one.then)
@@ -114,7 +118,7 @@ class LogWriter:
     def put(self, entry: Entry, then: Then | None = None, size: int = 0) -> None:
         """Write `entry` (of about `size` bytes); `then` runs once it is committed, in order."""
         if self._log is None:
-            self._open.append(_Open(entry, then))
+            self._put_later(_Open(entry, then))
             return
         self._batch.append(_Open(entry, then))
         self._size += size
@@ -127,7 +131,7 @@ class LogWriter:
     def after(self, then: Then) -> None:
         """Run `then` once everything that was put before is committed."""
         if self._batch or self._log is None:
-            (self._batch if self._log is not None else self._open).append(_Open(None, then))
+            (self._batch if self._log is not None else self._later).append(_Open(None, then))
         elif self._under_way:
             self._batch.append(_Open(None, then))
             self._flush()
@@ -140,7 +144,7 @@ class LogWriter:
             self._flush()
             await self.turned()
         # What is left without a log was never accepted: the next host tells a gap for it.
-        self._open, self._batch, self._size = [], [], 0
+        self._open, self._later, self._batch, self._size = [], [], [], 0
         log, self._log = self._log, None
         if log is not None:
             await log.close()
@@ -149,6 +153,22 @@ class LogWriter:
         """Wait until the next commit has ended, well or not."""
         self._turn.clear()
         await self._turn.wait()
+
+    def _put_later(self, one: _Open) -> None:
+        """Keep `one` until there is a log, without what it makes needless."""
+        entry = one.entry
+        place = None if entry is None else _answered_by(entry, self._later)
+        if place is None:
+            self._later.append(one)
+            return
+        earlier = self._later.pop(place)
+        if isinstance(entry, Accepted):
+            # The event tells more than it did.
+            self._later.insert(place, _Open(entry, earlier.then or one.then))
+        else:
+            # Both are over, and no log has heard of either.
+            self._run(earlier.then)
+            self._run(one.then)
 
     def _end_turn(self) -> None:
         self._scheduled = False
@@ -192,6 +212,24 @@ class LogWriter:
             then()
         except Exception as exc:
             report(exc, "acting on a record", self._broken)
+
+
+def _answered_by(entry: Entry, waiting: list[_Open]) -> int | None:
+    """Return where the record stands that `entry` replaces, or takes away with itself."""
+    for place in range(len(waiting) - 1, -1, -1):
+        earlier = waiting[place].entry
+        match entry, earlier:
+            case Accepted(), Accepted() if entry.event_id == earlier.event_id:
+                return place
+            case Closed(), Opened() if entry.session == earlier.session:
+                return place
+            case Handled(commands=(), timers=()), Accepted() if (
+                not entry.state and entry.event_id == earlier.event_id
+            ):
+                return place
+            case _:
+                pass
+    return None
 
 
 def _is_committed(entry: Handled, picture: ServicePicture) -> bool:
