@@ -140,10 +140,6 @@ def refusal(effect: Effect, error: YoiError) -> Refused:
     )  # fmt: skip
 
 
-def _forgotten(effect: Effect, code: str) -> None:
-    """Keep nothing of it."""
-
-
 class EffectLedger:
     """See the module docstring. One per service; `wall_ms` gives the time of a record."""
 
@@ -153,7 +149,7 @@ class EffectLedger:
         self._counters = counters
         self._wall_ms = wall_ms
         self._limits = limits
-        self.settled: Callable[[Effect, str], None] = _forgotten
+        self.settled: Callable[[Effect, str], None] | None = None
         """Hears of each effect that has its end, with the code of what went wrong."""
         self._waiting: dict[int, Effect] = {}
         # Records are kept as tuples: one is made per frame, and most are never looked at.
@@ -186,7 +182,9 @@ class EffectLedger:
         """It happened."""
         self._settle(effect, EffectState.DONE, "")
         self._counters.commands_done += 1
-        self._record(effect.command_id, effect.event_id, effect.kind, "done", None, "")
+        self._records.append(
+            (effect.command_id, effect.event_id, effect.kind, "done", None, "", self._wall_ms())
+        )
 
     def failed(self, effect: Effect, error: YoiError) -> Refused:
         """It did not happen, because of `error`."""
@@ -207,9 +205,9 @@ class EffectLedger:
             counters.commands_unknown += 1
         else:
             counters.commands_denied += 1
-        self._record(
-            refused.command_id, refused.event_id, refused.kind,
-            refused.status, refused.code, refused.message,
+        self._records.append(
+            (refused.command_id, refused.event_id, refused.kind,
+             refused.status, refused.code, refused.message, self._wall_ms())
         )  # fmt: skip
         return refused
 
@@ -245,12 +243,8 @@ class EffectLedger:
         self._transition(effect, to)
         if self._waiting:
             self._waiting.pop(id(effect), None)
-        self.settled(effect, code)
-
-    def _record(
-        self, command_id: str, event_id: str, kind: str, status: str, code: str | None, message: str
-    ) -> None:
-        self._records.append((command_id, event_id, kind, status, code, message, self._wall_ms()))
+        if self.settled is not None:
+            self.settled(effect, code)
 
     @staticmethod
     def _transition(effect: Effect, to: EffectState) -> None:

@@ -231,8 +231,9 @@ class Dispatcher:
 
     def _answered(self, events: list[QueuedEvent], outcomes: list[Outcome]) -> int:
         """Act on `outcomes` for at most a slice of time; return on how many."""
-        counters, now = self._ledger.counters, self._clock.monotonic()
-        ends = now + self._limits.loop_slice_ms / 1000
+        counters, monotonic = self._ledger.counters, self._clock.monotonic
+        judge_reply, handled = self._gate.judge_reply, self._outbox.handled
+        ends = monotonic() + self._limits.loop_slice_ms / 1000
         good = settled = acted = 0
         memory_errors = self._memory_errors
         again: QueuedEvent | None = None
@@ -241,12 +242,11 @@ class Dispatcher:
             if isinstance(outcome, Reply):
                 good += 1
                 memory_errors = 0
-                effects = (self._gate.judge_reply(outcome, event),)
-                self._outbox.handled(event, effects, outcome)
+                handled(event, (judge_reply(outcome, event),), outcome)
             elif isinstance(outcome, Commands):
                 good += 1
                 memory_errors = 0
-                self._outbox.handled(event, self.judged(outcome.commands, event), outcome)
+                handled(event, self.judged(outcome.commands, event), outcome)
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
@@ -263,7 +263,7 @@ class Dispatcher:
             else:
                 self._refused(event, outcome)
             settled += 1
-            if self._clock.monotonic() > ends:
+            if monotonic() > ends:
                 break
         counters.dispatched += acted
         self._queue.settle(settled)

@@ -142,31 +142,37 @@ class EffectExecutor:
         if isinstance(effect, Refused):
             return self._tell(self.effects.refused(effect), event)
         try:
-            if isinstance(effect, NotifyWorker):
+            if isinstance(effect, SendMessage):  # first: nearly all are
+                self.effects.begin(effect)
+                self._send(effect)
+            elif isinstance(effect, NotifyWorker):
                 self.effects.keep(effect)
                 job = partial(self._notify, effect, event)
                 return self._notifications.put(effect.payload.worker, job)
-            if isinstance(effect, HttpRequest):
+            elif isinstance(effect, HttpRequest):
                 self._request(effect)
                 return None
-            self.effects.begin(effect)
-            if isinstance(effect, SendMessage):
-                self._send(effect)
-            elif isinstance(effect, StateChange):
-                self._change(effect)
-            elif isinstance(effect, ConnectionCommand):
-                name = effect.payload.connection
-                handle = self._connections.handle(name)
-                apply(effect.payload, handle, self._connections.own_url(name), self._injector)
-            elif isinstance(effect, SetStatus):
-                self._show(effect)
             else:
-                raise YoiError("usage.internal", f"nothing carries out a {effect.kind}")
+                self.effects.begin(effect)
+                self._act(effect)
         except Exception as raised:
             # Also a defect of ours: it costs one command, never the queue behind it.
             return self._failed(effect, event, raised)
         self.effects.done(effect)
         return None
+
+    def _act(self, effect: Effect) -> None:
+        """Carry out what is done at once and is no message."""
+        if isinstance(effect, StateChange):
+            self._change(effect)
+        elif isinstance(effect, ConnectionCommand):
+            name = effect.payload.connection
+            handle = self._connections.handle(name)
+            apply(effect.payload, handle, self._connections.own_url(name), self._injector)
+        elif isinstance(effect, SetStatus):
+            self._show(effect)
+        else:
+            raise YoiError("usage.internal", f"nothing carries out a {effect.kind}")
 
     def _send(self, effect: SendMessage) -> None:
         handle = self._connections.handle(effect.connection)
