@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from yoi.errors import GuestRefused
 from yoi.permissions import JsonPointer
 from yoi.permissions.match import Match
+from yoi.protocol.fields import OutgoingMessage
 from yoi.protocol.session_commands import (
     SESSION_KINDS,
-    OutgoingMessage,
     Request,
     StateSet,
     TimerSet,

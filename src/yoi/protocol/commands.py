@@ -15,9 +15,9 @@ import msgspec
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
 from yoi.protocol.depth import deeper_than
+from yoi.protocol.fields import Fields
 from yoi.protocol.session_commands import (
     SESSION_KINDS,
-    Fields,
     SessionPayload,
     parse_session_payload,
 )

@@ -16,10 +16,10 @@ from yoi.core.insertion import Insertion, insert_into
 from yoi.core.session_values import SessionValues
 from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError, UrlRefused
 from yoi.permissions import JsonPointer, PointerFault, Url
+from yoi.protocol.fields import OutgoingMessage
 from yoi.protocol.parts import as_json, joined
 from yoi.protocol.session_commands import (
     ConnectionControl,
-    OutgoingMessage,
     WebSocketAutoreply,
     WebSocketClose,
     WebSocketHeartbeat,
