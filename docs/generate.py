@@ -155,6 +155,7 @@ _YOI_TOML = (
     ("[[workers]]", profile.WORKER),
     ("[[workers.tools]]", profile.TOOL),
     ("[[workers.notify]]", profile.NOTIFY),
+    ("[[workers.tickets]]", profile.TICKETS),
     ("[[workers.script]]", profile.SCRIPT),
     ("[observation]", serving.OBSERVATION),
     ("[runtime]", serving.RUNTIME),

@@ -88,6 +88,11 @@ class Limits:
     ticket_relations_bytes: int = bound(1 * MIB, "artifacts/relations.json")
     ticket_relations: int = bound(1_000, "relations, or artifacts, of one item")
     ticket_title_chars: int = bound(200, "a title, an author, a reason: one line")
+    ticket_lock_ms: int = bound(10_000, "waiting for another command that changes the same item")
+    ticket_look_ms: int = bound(3_000, "between two looks for items that were queued")
+    ticket_shown_items: int = bound(100, "items that a worker's tool lists, the newest")
+    ticket_shown_events: int = bound(50, "events of a thread that a worker's tool shows")
+    ticket_shown_bytes: int = bound(8 * KIB, "of one text in what a worker's tool shows")
 
     # ingress and services
     queue_events: int = bound(1024, "frames waiting for one plugin")

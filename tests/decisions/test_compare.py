@@ -209,6 +209,7 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(worker) == set(profile.WORKER.keys)
     assert known(worker["tools"].keys) == set(profile.TOOL.keys)
     assert known(worker["notify"].keys) == set(profile.NOTIFY.keys)
+    assert known(worker["tickets"].keys) == set(profile.TICKETS.keys)
     assert known(SECTIONS["observation"].keys) == set(serving_settings.OBSERVATION.keys)
     assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)
     assert known(SECTIONS["upstream"].keys) == set(serving_settings.UPSTREAM.keys)

@@ -17,6 +17,7 @@ from yoi.cli.output import Output
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
+    from yoi.decisions.store import DecisionStore
     from yoi.tickets.front_matter import Value
     from yoi.tickets.store import Change, TicketStore
     from yoi.tickets.ticket import Ticket
@@ -218,6 +219,7 @@ def state(
 ) -> None:
     """Change the state, along the table; a refusal names what is missing."""
     from yoi.core.ticket_states import TicketState
+    from yoi.tickets.queueing import withdrawing
 
     try:
         wanted = TicketState(to)
@@ -227,6 +229,9 @@ def state(
             f"{to!r} is not a state",
             hint=f"yoi ticket state {ticket} {'|'.join(TicketState)}",
         ) from None
+    if wanted is TicketState.QUEUED:
+        queue(ticket, reason=reason, author=author, workspace=workspace, as_json=as_json)
+        return
     made = _store(workspace).move(
         _store(workspace).ticket(ticket).id,
         wanted,
@@ -235,6 +240,7 @@ def state(
         text=message,
         resolution=resolution,
         unknown_blocks=strict,
+        before=withdrawing(_decisions(), workspace_folder(workspace)),
     )
     _tell("ticket state", made, f"is {made.state}", as_json)
 
@@ -247,15 +253,23 @@ def queue(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Put an item before the workers that take queued items."""
-    state(
-        ticket,
-        "queued",
-        reason=reason,
-        author=author,
-        workspace=workspace,
-        as_json=as_json,
+    """Put an item before the workers that take queued items, as it stands now.
+
+    Another edit of item.md, by whomever, takes that back. For an item whose file says `queued`
+    already, such as one from a pull, this decides that it is.
+    """
+    from yoi.tickets.queueing import queue as decide
+
+    store = _store(workspace)
+    made = decide(
+        store,
+        _decisions(),
+        workspace_folder(workspace),
+        store.ticket(ticket).id,
+        _by(author),
+        reason,
     )
+    _tell("ticket queue", made, "is queued", as_json)
 
 
 @app.command("close")
@@ -313,6 +327,12 @@ def _store(workspace: Path | None) -> "TicketStore":
     from yoi.types import SystemClock
 
     return TicketStore(workspace_folder(workspace), SystemClock(), LIMITS)
+
+
+def _decisions() -> "DecisionStore":
+    from yoi.decisions.store import DecisionStore
+
+    return DecisionStore.of_account()
 
 
 def _by(author: str | None) -> "Change":

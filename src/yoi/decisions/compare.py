@@ -237,8 +237,9 @@ def _rows(value: Any) -> bool:
 def _named(rule: Rule, rows: list[Content]) -> dict[str, Content] | None:
     """Return rows by name, None where two have one name or one has none."""
     named: dict[str, Content] = {}
+    only = None if rule.identity else ""
     for row in rows:
-        name = next((row[key] for key in rule.identity if key in row), None)
+        name = next((row[key] for key in rule.identity if key in row), only)
         if not isinstance(name, str) or name in named:
             return None
         named[name] = row

@@ -48,7 +48,7 @@ class Rule:
     """What an absent key says. None: as much as there is (AT_MOST, SET)."""
     choices: tuple[Any, ...] = ()
     identity: tuple[str, ...] = ()
-    """ROWS: the first of these keys that a row has is its name."""
+    """ROWS: the first of these keys that a row has is its name; none: there is one row."""
     keys: "Mapping[str, Rule]" = field(default_factory=lambda: _NO_KEYS)
 
 
@@ -70,6 +70,7 @@ class Section:
     keys: Mapping[str, Rule]
 
 
+_APPROVAL = Rule(Kind.CHOICE, default="ask", choices=("deny", "ask", "auto"))
 _TOOLS = Rule(
     Kind.ROWS,
     identity=("name", "tool"),
@@ -77,7 +78,7 @@ _TOOLS = Rule(
         "plugin": SETTING,
         "tool": SETTING,
         "name": NAME,
-        "approval": Rule(Kind.CHOICE, default="ask", choices=("deny", "ask", "auto")),
+        "approval": _APPROVAL,
         "after_outside": SETTING,
     },
 )
@@ -88,6 +89,14 @@ _NOTIFY = Rule(
         "plugin": NAME,
         "start_run": Rule(Kind.CHOICE, default=False, choices=(False, True)),
         "per_minute": Rule(Kind.AT_MOST, default=LIMITS.notify_per_minute),
+    },
+)
+_TICKETS = Rule(
+    Kind.ROWS,
+    keys={
+        "states": Rule(Kind.SET, default=()),
+        "to": Rule(Kind.SET, default=()),
+        **dict.fromkeys(("list", "show", "comment", "move", "create"), _APPROVAL),
     },
 )
 _NAMES = Rule(Kind.SET, default=())
@@ -133,6 +142,7 @@ SECTIONS: Mapping[str, Section] = {
                 "fallbacks": SETTING,
                 "tools": _TOOLS,
                 "notify": _NOTIFY,
+                "tickets": _TICKETS,
                 "script": SETTING,
             },
         ),

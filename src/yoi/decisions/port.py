@@ -11,6 +11,18 @@ from yoi.decisions.store import DecisionStore
 from yoi.errors import TrustError
 
 
+class QueueDecisions(Protocol):
+    """Which work items a person of this account queued. Every method blocks, but not for long."""
+
+    def queued(self, workspace: Path) -> Mapping[str, str] | None:
+        """Return their ids, each with the digest of what it said; None: whatever says so is."""
+        ...
+
+    def taken(self, workspace: Path, ticket: str, digest: str) -> bool:
+        """Withdraw the decision that `ticket` is queued as `digest` says; return whether it was."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class InForce:
     """What of a yoi.toml is in force, and how each entry compares with what was decided."""
@@ -36,7 +48,7 @@ class InForce:
         return {one.entry: one.keep for one in self.verdicts if one.narrowed}
 
 
-class Decisions(Protocol):
+class Decisions(QueueDecisions, Protocol):
     """What the operator decided. Every method blocks, but not for long."""
 
     def in_force(self, workspace: Path, file: Entries) -> InForce:
@@ -60,11 +72,26 @@ def judge(decided: Mapping[str, Content], file: Mapping[str, Content]) -> InForc
     return InForce(entries, verdicts, decided)
 
 
-class AccountDecisions:
+class _AccountQueue:
+    """The work items that were queued, as the account's store keeps them."""
+
+    def __init__(self, store: DecisionStore | None) -> None:
+        self.store = store or DecisionStore.of_account()
+
+    def queued(self, workspace: Path) -> Mapping[str, str]:
+        """Return the queued work items' ids and digests."""
+        return self.store.queued(workspace)
+
+    def taken(self, workspace: Path, ticket: str, digest: str) -> bool:
+        """Withdraw the decision about `ticket`; return whether there was this one."""
+        return self.store.unqueue(workspace, ticket, digest)
+
+
+class AccountDecisions(_AccountQueue):
     """The decisions of this account, as its store keeps them."""
 
     def __init__(self, store: DecisionStore | None = None) -> None:
-        self.store = store or DecisionStore.of_account()
+        super().__init__(store)
 
     def in_force(self, workspace: Path, file: Entries) -> InForce:
         """Return what was decided and stands in `file`."""
@@ -80,12 +107,12 @@ class AccountDecisions:
         return self.store.identity(workspace)
 
 
-class GivenDigest:
+class GivenDigest(_AccountQueue):
     """The file whose digest came with the command line is decided, until the process ends."""
 
     def __init__(self, expected: str, store: DecisionStore | None = None) -> None:
+        super().__init__(store)
         self._expected = expected
-        self._store = store or DecisionStore.of_account()
         self._decided: Entries | None = None
 
     def in_force(self, workspace: Path, file: Entries) -> InForce:
@@ -110,11 +137,18 @@ class GivenDigest:
 
     def identity(self, workspace: Path) -> str | None:
         """Return the id in the store."""
-        return self._store.identity(workspace)
+        return self.store.identity(workspace)
 
 
 class WholeWorkspace:
     """Whatever the workspace says is decided: who can write there grants."""
+
+    def queued(self, workspace: Path) -> None:
+        """Return None: an item that says so is queued."""
+
+    def taken(self, workspace: Path, ticket: str, digest: str) -> bool:
+        """Return True."""
+        return True
 
     def in_force(self, workspace: Path, file: Entries) -> InForce:
         """Return all of `file`."""

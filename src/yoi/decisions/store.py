@@ -28,6 +28,8 @@ class Decided(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     id: str
     """Random; the files that the host writes into the workspace carry it."""
     entries: dict[str, dict[str, Any]] = {}
+    queued: dict[str, str] = {}
+    """The work items that a person of this account queued: id, and digest of what it said."""
     reviewed: bool = False
     """Whether a person has decided anything here yet."""
 
@@ -90,6 +92,30 @@ class DecisionStore:
                         decided.entries.pop(entry, None)
                     else:
                         decided.entries[entry] = content
+
+    def queued(self, workspace: Path) -> Mapping[str, str]:
+        """Return the work items that were queued: id, and digest of item.md. Raises TrustError."""
+        found = self.read(workspace)
+        return {} if found is None else found.queued
+
+    def queue(self, workspace: Path, ticket: str, digest: str) -> None:
+        """Decide that the work item `ticket` is queued as `digest` says. Raises TrustError."""
+        with self._changing(workspace) as decided:
+            if len(decided.queued) >= self._limits.tickets and ticket not in decided.queued:
+                raise TrustError(
+                    "trust.full", f"{self._limits.tickets} work items are queued already"
+                )
+            decided.queued[ticket] = digest
+
+    def unqueue(self, workspace: Path, ticket: str, digest: str) -> bool:
+        """Withdraw that `ticket` is queued as `digest` says; return whether it was."""
+        if self.queued(workspace).get(ticket) != digest:
+            return False
+        with self._changing(workspace) as decided:
+            if decided.queued.get(ticket) != digest:
+                return False
+            del decided.queued[ticket]
+            return True
 
     def forget(self, workspace: Path) -> bool:
         """Forget everything about `workspace`; return whether there was anything."""

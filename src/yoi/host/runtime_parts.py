@@ -29,6 +29,7 @@ from yoi.runtime.service_manager import ServiceManager
 from yoi.runtime.service_spec import HostContext
 from yoi.runtime.services import Services
 from yoi.runtime.thread_bridge import Mailbox
+from yoi.runtime.ticket_desk import TicketDesk
 from yoi.runtime.worker_figures import WorkerFigures
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.sandbox import Sandbox, Scheduler
@@ -50,6 +51,7 @@ class RuntimeParts:
     services: Services
     manager: ServiceManager
     workers: WorkerManager
+    tickets: TicketDesk
     assembler: Assembler
     observing: Observing
     figures: RuntimeFigures
@@ -107,7 +109,11 @@ async def open_parts(
         observing.follow_workers(running, failed)
         worker_figures.follow(running, len(failed))
 
-    workers = WorkerManager(journal, services, secrets, listen, clock, limits, follow)
+    tickets = TicketDesk(workspace, decisions, clock, limits)
+    await opened.enter("the work items' threads", closing(tickets.close))
+    workers = WorkerManager(
+        journal, services, secrets, listen, clock, limits, follow, tickets.tools
+    )
     context = HostContext(
         turns=scheduler,
         mailbox=mailbox,
@@ -159,6 +165,7 @@ async def open_parts(
         services=services,
         manager=ServiceManager(services, context),
         workers=workers,
+        tickets=tickets,
         assembler=assembler,
         observing=observing,
         figures=RuntimeFigures(services, worker_figures, alerting.book),

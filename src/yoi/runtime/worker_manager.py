@@ -14,8 +14,8 @@ from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.profile import WorkerProfile
-from yoi.workers.roster import Roster, Surroundings
-from yoi.workers.tools import PluginTool
+from yoi.workers.roster import Roster, Surroundings, no_tools
+from yoi.workers.tools import PluginTool, Tool
 from yoi.workers.worker import Worker
 
 
@@ -68,6 +68,7 @@ class WorkerManager:
         clock: Clock,
         limits: Limits,
         observer: Callable[[Sequence[Worker], Sequence[FailedWorker]], None] = _unobserved,
+        host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools,
     ) -> None:
         tools = HostTools(services)
         self._listen = listen
@@ -83,6 +84,7 @@ class WorkerManager:
                 plugins=tools,
                 secrets=secrets,
                 redactor=tools,
+                host_tools=host_tools,
                 clock=clock,
                 limits=limits,
             )

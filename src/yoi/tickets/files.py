@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from yoi.errors import TicketError
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _TRIES = 20
+_LOCK_PAUSE_S = 0.02
 _MODE = 0o644
 
 
@@ -64,17 +66,34 @@ def read_bytes(path: Path, most: int) -> bytes | None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` against other commands of Yoi's; waits for them. No file is left behind."""
+def locked(folder: Path, wait_ms: int) -> Iterator[None]:
+    """Hold `folder` against other commands of Yoi's; no file is left behind.
+
+    Raises TicketError (`ticket.busy`) when it is held by another for `wait_ms`.
+    """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as exc:
         raise TicketError("ticket.file", f"{folder.name}: {exc.strerror}") from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _lock(fd, folder, wait_ms)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, folder: Path, wait_ms: int) -> None:
+    until = time.monotonic() + wait_ms / 1000
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise TicketError(
+                    "ticket.busy", f"{folder.name} is held by another process"
+                ) from None
+            time.sleep(_LOCK_PAUSE_S)
 
 
 def change(path: Path, most: int, make: Callable[[bytes | None], bytes]) -> bytes:

@@ -4,6 +4,8 @@ Each change is an event in the thread first and then, where the item itself chan
 item.md: a crash between the two leaves an event that `doctor` reports, never a change without one.
 """
 
+import contextlib
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -65,8 +67,7 @@ class TicketStore:
             raise TicketError(
                 "ticket.unknown", f"there is no ticket {ticket}", hint="yoi ticket list"
             )
-        resolution = read_text(folder / RESOLUTION, self._limits.ticket_item_bytes)
-        return Ticket(ticket, parse_front_matter(text), bool((resolution or "").strip()))
+        return self._parsed(ticket, text)
 
     def thread(self, ticket: TicketId) -> Thread:
         """Return the item's thread; empty where there is none."""
@@ -89,6 +90,18 @@ class TicketStore:
                 return sorted(one.name for one in entries)[: self._limits.ticket_relations]
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def names(self) -> list[str]:
+        """Return the names of all items' folders, oldest first; they may be no ids."""
+        return self._names()
+
+    def signature(self, name: str) -> object:
+        """Return what is another when item.md has changed, without reading it."""
+        try:
+            found = (self.root / name / ITEM).lstat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
     def blockers(self, ticket: TicketId) -> tuple[tuple[str, str | None], ...]:
         """Return what the item depends on, with its state; None where that item is not here."""
@@ -120,7 +133,7 @@ class TicketStore:
             "assignee": assignee,
         }
         text = edited("---\n---\n\n" + body.strip("\n") + "\n", head)
-        with locked(folder):
+        with locked(folder, self._limits.ticket_lock_ms):
             self._add(ticket, "create", [], "Created", "", by)
             change(folder / ITEM, self._limits.ticket_item_bytes, lambda _: text.encode())
         return self.ticket(ticket)
@@ -130,7 +143,7 @@ class TicketStore:
         if not text.strip():
             raise TicketError("ticket.value", "a comment needs text")
         self.ticket(ticket)
-        with locked(self._folder(ticket)):
+        with self._locked(ticket):
             self._add(ticket, kind, [], kind.replace("_", " ").capitalize(), text, by)
 
     def review(self, ticket: TicketId, verdict: str, text: str, by: Change) -> None:
@@ -138,7 +151,7 @@ class TicketStore:
         if verdict not in ("approve", "request_changes"):
             raise TicketError("ticket.value", "a review is approve or request_changes")
         self.ticket(ticket)
-        with locked(self._folder(ticket)):
+        with self._locked(ticket):
             self._add(ticket, "review", [("status", verdict)], f"Review: {verdict}", text, by)
 
     def edit(
@@ -151,7 +164,7 @@ class TicketStore:
             )
         if isinstance(title := changes.get("title"), str):
             changes = {**changes, "title": self._title(title)}
-        with locked(self._folder(ticket)):
+        with self._locked(ticket):
             now = self.ticket(ticket)
             named = [key for key, value in changes.items() if now.head.values.get(key) != value]
             if body is not None and body != now.body:
@@ -172,7 +185,7 @@ class TicketStore:
             raise TicketError("ticket.value", "an item is not related to itself")
         self.ticket(ticket)
         folder = self._folder(ticket)
-        with locked(folder):
+        with locked(folder, self._limits.ticket_lock_ms):
             if kind == DEPENDS_ON:
                 more = Relation(ticket, kind, target, note, by.author, by.at)
                 if way := linked(ticket, [*self._all_relations(), more]).cycle:
@@ -196,17 +209,19 @@ class TicketStore:
         resolution: str = "",
         unknown_blocks: bool = False,
         only_from: TicketState | None = None,
+        assignee: str | None = None,
         before: Callable[[Ticket], None] | None = None,
     ) -> Ticket:
         """Change the state, along the table; return the item as it is then.
 
         `resolution` is written to resolution.md first (closing needs one). `only_from` refuses an
-        item that somebody else has moved meanwhile; `before` is called with the item under the
-        lock, when all conditions hold. Raises TicketError (`ticket.transition`) naming what is
-        missing, and then nothing has changed.
+        item that somebody else has moved meanwhile; `assignee` is written where it is given;
+        `before` is called with the item under the lock, when all conditions hold, and may raise.
+        Raises TicketError (`ticket.transition`) naming what is missing, and then nothing has
+        changed.
         """
         folder = self._folder(ticket)
-        with locked(folder):
+        with locked(folder, self._limits.ticket_lock_ms):
             now = self.ticket(ticket)
             facts = Facts(
                 has_acceptance=now.has_acceptance,
@@ -221,20 +236,22 @@ class TicketStore:
                 raise TicketError(
                     "ticket.transition", f"{ticket} cannot become {to}: {why}", state=now.state
                 )
-            if before is not None:
-                before(now)
             changes: dict[str, Value] = {"state": to.value, "updated_at": by.at}
             if to is TicketState.QUEUED:
                 changes |= {"queued_by": by.author, "queued_at": by.at}
+            if assignee is not None:
+                changes["assignee"] = assignee
             self._check_edit(ticket, changes)
+            if before is not None:
+                before(now)
             step = [("from", now.state), ("to", to.value), ("reason", reason), ("field", "state")]
             if resolution.strip():
                 most = self._limits.ticket_item_bytes
                 content = resolution.strip("\n") + "\n"
                 change(folder / RESOLUTION, most, lambda _: content.encode())
             self._add(ticket, "state_changed", step, f"State: {to}", text, by)
-            self._write(ticket, changes, None)
-        return self.ticket(ticket)
+            # What was written, not what stands there now: a decision may be made about it.
+            return self._parsed(ticket, self._write(ticket, changes, None))
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -268,14 +285,23 @@ class TicketStore:
 
         change(path, self._limits.ticket_thread_bytes, appended)
 
-    def _write(self, ticket: TicketId, changes: dict[str, Value], body: str | None) -> None:
+    def _locked(self, ticket: TicketId) -> contextlib.AbstractContextManager[None]:
+        return locked(self._folder(ticket), self._limits.ticket_lock_ms)
+
+    def _write(self, ticket: TicketId, changes: dict[str, Value], body: str | None) -> str:
         def made(data: bytes | None) -> bytes:
             text = edited((data or b"").decode("utf-8"), changes)
             if body is not None:
                 text = text[: len(text) - len(parse_front_matter(text).body)] + body
             return text.encode()
 
-        change(self._folder(ticket) / ITEM, self._limits.ticket_item_bytes, made)
+        path = self._folder(ticket) / ITEM
+        return change(path, self._limits.ticket_item_bytes, made).decode()
+
+    def _parsed(self, ticket: TicketId, text: str) -> Ticket:
+        resolution = self.resolution(ticket)
+        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return Ticket(ticket, parse_front_matter(text), bool(resolution.strip()), digest)
 
     def _check_edit(self, ticket: TicketId, changes: dict[str, Value]) -> None:
         """Raise now what writing `changes` would raise, before the thread says that they are."""

@@ -20,6 +20,8 @@ class Ticket:
     id: TicketId
     head: FrontMatter
     has_resolution: bool
+    digest: str
+    """`sha256:` and hex of item.md as it was read."""
 
     @property
     def title(self) -> str:
@@ -63,6 +65,7 @@ class Ticket:
             "front_matter": dict(self.head.values),
             "has_acceptance": self.has_acceptance,
             "has_resolution": self.has_resolution,
+            "digest": self.digest,
         }
 
 

@@ -12,6 +12,9 @@ import msgspec
 from yoi.errors import WorkerError
 from yoi.protocol.events import InvokeKind, Provenance
 
+TICKETS = "host:tickets"
+"""What stands for a plugin's name where the host puts a work item before a worker."""
+
 Approval = Literal["auto", "ask", "deny"]
 Scope = Literal["once", "run", "exact"]
 AfterOutside = Literal["allow", "ask", "deny"]
@@ -21,9 +24,12 @@ RunOutcome = Literal["finished", "limit_reached", "cancelled", "failed"]
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a tool comes from: `builtin`, or `plugin` with the code that answers its calls."""
+    """Where a tool comes from: `builtin`, `plugin` with the code that answers its calls, `tickets`.
 
-    kind: Literal["builtin", "plugin"]
+    What the last two answer is text from outside.
+    """
+
+    kind: Literal["builtin", "plugin", "tickets"]
     service: str = ""
     plugin_id: str = ""
     digest: str = ""

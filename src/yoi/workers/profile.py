@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from yoi.core.ticket_states import TicketState
 from yoi.errors import WorkerError
 from yoi.limits import LIMITS
 from yoi.toml import (
@@ -16,6 +17,7 @@ from yoi.toml import (
     Faults,
     Flag,
     Key,
+    ListOf,
     Nested,
     Parsed,
     Row,
@@ -27,6 +29,7 @@ from yoi.toml import (
     joined,
 )
 from yoi.workers.budget import NO_BUDGET, Budget, Price
+from yoi.workers.items import Approval
 from yoi.workers.tools import ToolChoice
 
 SCRIPTED = "scripted"
@@ -39,6 +42,21 @@ class NotifyRule:
     plugin: str
     start_run: bool
     per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRule:
+    """What the worker may do with work items, and which are put before it."""
+
+    states: tuple[str, ...]
+    """Items in these states are put before it; of `queued`, those that a person here queued."""
+    approvals: Mapping[str, Approval]
+    """Who approves each of TICKET_TOOLS."""
+    to: tuple[str, ...]
+    """The states that it may give an item."""
+
+
+TICKET_TOOLS = ("list", "show", "comment", "move", "create")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +90,7 @@ class WorkerProfile:
     max_turns: int = LIMITS.run_turns
     tools: tuple[ToolChoice, ...] = ()
     notify: Mapping[str, NotifyRule] = field(default_factory=dict)
+    tickets: TicketRule | None = None
     script: tuple[ScriptRule, ...] = ()
     approval_deadline_s: int | None = None
     window: int | None = None
@@ -144,6 +163,7 @@ def _profile(row: Row) -> WorkerProfile:
         max_turns=row["max_turns"],
         tools=row["tools"],
         notify={rule.plugin: rule for rule in row["notify"]},
+        tickets=next(iter(row["tickets"]), None),
         script=row["script"],
         approval_deadline_s=row["approval_deadline_s"],
         window=row["window"],
@@ -228,6 +248,35 @@ NOTIFY = TableSpec(
     ),
     lambda row: NotifyRule(row["plugin"], row["start_run"], row["per_minute"]),
     about="A plugin that may put messages from outside before the worker.",
+)
+TICKETS = TableSpec(
+    (
+        Key(
+            "states",
+            ListOf(Choice((TicketState.QUEUED.value,))),
+            "the states of the items that are put before the worker",
+            default=(),
+        ),
+        *(
+            Key(
+                name,
+                Choice(("auto", "ask", "deny")),
+                f"whether a call of `ticket_{name}` runs by itself, waits for a person, or is not "
+                "offered",
+                default="ask",
+            )
+            for name in TICKET_TOOLS
+        ),
+        Key(
+            "to",
+            ListOf(Choice(one.value for one in TicketState)),
+            "the states that `ticket_move` may give an item; without any it is not offered",
+            default=(),
+        ),
+    ),
+    lambda row: TicketRule(row["states"], {name: row[name] for name in TICKET_TOOLS}, row["to"]),
+    about="What the worker may do with the [work items](../how-to/tickets.md) of the workspace; "
+    "one table at most.",
 )
 SCRIPT = TableSpec(
     (
@@ -330,6 +379,7 @@ WORKER = TableSpec(
         ),
         Key("tools", Rows(TOOL), "see `[[workers.tools]]`", default=()),
         Key("notify", Rows(NOTIFY, unique="plugin"), "see `[[workers.notify]]`", default=()),
+        Key("tickets", Rows(TICKETS, 1), "see `[[workers.tickets]]`", default=()),
         Key("script", Rows(SCRIPT), "see `[[workers.script]]`", default=()),
     ),
     _profile,

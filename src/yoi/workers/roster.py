@@ -1,7 +1,7 @@
 """The workers of one host: which run, and what changes when the operator's configuration does."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +20,11 @@ from yoi.workers.tools import PluginTools, Tool, ToolRegistry, chosen_tools
 from yoi.workers.worker import Worker, WorkerStatus, failed_status
 
 
+def no_tools(profile: WorkerProfile) -> Sequence[Tool]:
+    """Return no tools."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What every worker of a host shares; the runtime brings it."""
@@ -29,7 +34,8 @@ class Surroundings:
     secrets: SecretSource
     redactor: Redactor
     clock: Clock
-    builtin_tools: Sequence[Tool] = ()
+    host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools
+    """The tools of the host itself, as a profile grants them."""
     limits: Limits = LIMITS
 
 
@@ -57,6 +63,11 @@ class Roster:
     def workers(self) -> list[Worker]:
         """Return the workers, by name."""
         return [self._running[name][1] for name in sorted(self._running)]
+
+    @property
+    def seats(self) -> list[tuple[WorkerProfile, Worker]]:
+        """Return the workers with what they are made from, by name."""
+        return [self._running[name] for name in sorted(self._running)]
 
     @property
     def failed(self) -> list[FailedWorker]:
@@ -161,7 +172,7 @@ class Roster:
 
         def tools() -> ToolRegistry:
             """Return the tools there are now; what is missing or unusable is told once."""
-            registry = ToolRegistry(around.builtin_tools, around.limits)
+            registry = ToolRegistry(around.host_tools(profile), around.limits)
             found, missing = chosen_tools(profile.tools, around.plugins)
             problems = [f"plugin {c.service} offers no tool {c.tool} now" for c in missing]
             for tool in found:

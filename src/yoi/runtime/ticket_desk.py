@@ -1,0 +1,170 @@
+"""Puts queued work items before the workers that the operator names, and gives them their tools.
+
+Whatever item.md says, an item is queued only as far as a person of this account queued it, as it
+stands: a pull that brings `state: queued` starts nobody.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from yoi.core.ticket_states import SETTLED, TicketState
+from yoi.decisions.port import QueueDecisions
+from yoi.errors import TicketError, YoiError
+from yoi.limits import Limits
+from yoi.protocol.events import Provenance
+from yoi.runtime.ticket_tools import TicketTools
+from yoi.tickets.store import TicketStore
+from yoi.tickets.ticket import Ticket
+from yoi.types import Clock
+from yoi.workers.items import TICKETS, SystemItem
+from yoi.workers.profile import WorkerProfile
+from yoi.workers.text import clipped
+from yoi.workers.tools import Tool
+from yoi.workers.worker import Worker
+
+Seats = Callable[[], Iterable[tuple[WorkerProfile, Worker]]]
+"""Returns the workers there are now, with their profiles."""
+
+
+class TicketDesk:
+    """The work items of one workspace, as its workers have them."""
+
+    def __init__(
+        self, workspace: Path, decisions: QueueDecisions, clock: Clock, limits: Limits
+    ) -> None:
+        self._workspace = workspace
+        self._decisions = decisions
+        self._clock = clock
+        self._limits = limits
+        self._store = TicketStore(workspace, clock, limits)
+        # Not the loop's own threads: a lock that somebody holds must not keep others waiting.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="yoi-tickets")
+        self._tools = TicketTools(workspace, self._store, decisions, clock, limits, self._on_thread)
+        self._offered: set[tuple[str, str]] = set()
+        self._seen: dict[str, tuple[object, bool]] = {}
+
+    def tools(self, profile: WorkerProfile) -> Sequence[Tool]:
+        """Return the tools that `profile` grants."""
+        return self._tools.of(profile)
+
+    async def look(self, seats: Iterable[tuple[WorkerProfile, Worker]]) -> int:
+        """Put what is queued before those of `seats` that want it; return how many messages.
+
+        A worker gets one item at each look, so that many queued at once leave room for others.
+        What has no room now is put before it at a later look.
+        """
+        waiting = [
+            worker
+            for profile, worker in seats
+            if profile.tickets is not None and TicketState.QUEUED in profile.tickets.states
+        ]
+        if not waiting:
+            return 0
+        queued = await self._on_thread(self._queued)
+        self._offered &= {(one.name, _command(item)) for one in waiting for item in queued}
+        return sum([await self._offer(worker, queued) for worker in waiting])
+
+    @contextlib.asynccontextmanager
+    async def watching(self, seats: Seats) -> AsyncIterator[None]:
+        """Look every few seconds while entered."""
+        task = asyncio.create_task(self._keep_looking(seats))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Begin nothing more; what is under way on a thread ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _keep_looking(self, seats: Seats) -> None:
+        while True:
+            # What cannot be read now is read at the next look; the commands say what is wrong.
+            with contextlib.suppress(YoiError, OSError):
+                await self.look(seats())
+            await asyncio.sleep(self._limits.ticket_look_ms / 1000)
+
+    async def _offer(self, worker: Worker, queued: Iterable[Ticket]) -> int:
+        for ticket in queued:
+            command = _command(ticket)
+            if (worker.name, command) in self._offered:
+                continue
+            self._offered.add((worker.name, command))
+            if worker.remembered(TICKETS, command) is not None:
+                continue
+            try:
+                await worker.accept(self._message(ticket, command))
+            except YoiError:
+                self._offered.discard((worker.name, command))
+                return 0
+            return 1
+        return 0
+
+    def _message(self, ticket: Ticket, command: str) -> SystemItem:
+        words = f"Work item {ticket.id} is queued: {ticket.title}\n\n{ticket.body.strip()}"
+        text, cut = clipped(words, self._limits.notify_text_bytes)
+        return SystemItem(
+            at_ms=self._clock.wall_ms(),
+            text=text,
+            provenance=Provenance(
+                plugin=TICKETS,
+                plugin_id=TICKETS,
+                digest=ticket.digest,
+                ingress=TicketState.QUEUED.value,
+                event_id=ticket.id,
+                command_id=command,
+                sender=clipped(ticket.text("queued_by"), self._limits.ticket_title_chars)[0],
+            ),
+            wakes=True,
+            cut=cut,
+        )
+
+    def _queued(self) -> list[Ticket]:
+        """Return the items in force that nothing blocks, oldest first. Blocks."""
+        decided = self._decisions.queued(self._workspace)
+        if decided is not None:
+            found = [one for one in map(self._read, sorted(decided)) if one is not None]
+            return [one for one in found if self._in_force(one, decided) and self._free(one)]
+        names = [name for name in self._store.names() if self._may_be_queued(name)]
+        found = [one for one in map(self._read, names) if one is not None]
+        return [one for one in found if one.state == TicketState.QUEUED and self._free(one)]
+
+    def _in_force(self, ticket: Ticket, decided: Mapping[str, str]) -> bool:
+        """Return whether the item is what was queued; a decision about another is withdrawn."""
+        digest = decided[ticket.id]
+        if ticket.state == TicketState.QUEUED and ticket.digest == digest:
+            return True
+        self._decisions.taken(self._workspace, ticket.id, digest)
+        return False
+
+    def _free(self, ticket: Ticket) -> bool:
+        blockers = self._store.blockers(ticket.id)
+        return all(state is None or state in SETTLED for _, state in blockers)
+
+    def _may_be_queued(self, name: str) -> bool:
+        """Return whether the item may be queued, reading only what changed since the last look."""
+        signature = self._store.signature(name)
+        known = self._seen.get(name)
+        if known is None or known[0] != signature:
+            ticket = self._read(name)
+            known = (signature, ticket is not None and ticket.state == TicketState.QUEUED)
+            self._seen[name] = known
+        return known[1]
+
+    def _read(self, name: str) -> Ticket | None:
+        try:
+            return self._store.ticket(name)
+        except TicketError:
+            return None
+
+    async def _on_thread(self, act: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+
+
+def _command(ticket: Ticket) -> str:
+    return f"{ticket.id}:{ticket.digest}"

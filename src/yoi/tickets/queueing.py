@@ -1,0 +1,45 @@
+"""Queueing as a person decides it: the files say so, and so does this account's decision.
+
+Only the second puts an item before a worker, and only as long as item.md stays as it was then.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from yoi.core.ticket_states import TicketState
+from yoi.decisions.store import DecisionStore
+from yoi.tickets.ids import TicketId
+from yoi.tickets.store import Change, TicketStore
+from yoi.tickets.ticket import Ticket
+
+
+def queue(
+    store: TicketStore,
+    decisions: DecisionStore,
+    workspace: Path,
+    ticket: TicketId,
+    by: Change,
+    reason: str,
+) -> Ticket:
+    """Queue the item and decide that it is; return it.
+
+    One whose file says `queued` already is decided as it stands. Raises TicketError, TrustError.
+    """
+    # First of all: where nothing can be decided, nothing is written.
+    decisions.identity(workspace)
+    now = store.ticket(ticket)
+    if now.state != TicketState.QUEUED:
+        now = store.move(ticket, TicketState.QUEUED, by, reason=reason)
+    decisions.queue(workspace, now.id, now.digest)
+    return now
+
+
+def withdrawing(decisions: DecisionStore, workspace: Path) -> Callable[[Ticket], None]:
+    """Return what `TicketStore.move` calls before an item leaves its state: no more decided."""
+
+    def withdraw(ticket: Ticket) -> None:
+        digest = decisions.queued(workspace).get(ticket.id)
+        if digest is not None:
+            decisions.unqueue(workspace, ticket.id, digest)
+
+    return withdraw
