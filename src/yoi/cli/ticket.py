@@ -255,7 +255,7 @@ def queue(
 ) -> None:
     """Put an item before the workers that take queued items, as it stands now.
 
-    Another edit of item.md, by whomever, takes that back. For an item whose file says `queued`
+    Any later edit of item.md takes that back. For an item whose file says `queued`
     already, such as one from a pull, this decides that it is.
     """
     from yoi.tickets.queueing import queue as decide
