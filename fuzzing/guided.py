@@ -97,7 +97,10 @@ def frame(data: bytes) -> None:
     places = [JsonPointer.parse(at) for at in ("/s", "/d/id", "/d/0", "/a/b/c", "/1")]
     watch = FrameWatch([LastValue(str(n), at) for n, at in enumerate(places)])
     watch.ack = Match(places[0], (11,))
-    watch.replies = [Autoreply(Match(places[1], ({},)), lambda *_: "", tuple(places))]
+    watch.replies = [
+        Autoreply(Match(places[1], ({},)), lambda *_: "", tuple(places)),
+        Autoreply(Match(None, prefix=text[:1] or "x"), lambda *_: "", rest=True),
+    ]
     watch.look(text)
     try:
         found = ob.decode_frame(data)
@@ -138,6 +141,10 @@ def _answers() -> Iterable[bytes]:
         '"websocket_heartbeat",{"connection":"g","every_ms":5000,"json":{},"ack":{"at":"/a","equals":1}}',
         '"websocket_autoreply",{"connection":"g","when":{"at":"/a","equals":1},"json":{"b":0},'
         '"copy":[{"from":"/a","to":"/b"}]}',
+        '"websocket_autoreply",{"connection":"g","when":{"at":"","prefix":"P "},"text":"p ",'
+        '"copy_rest":true}',
+        '"websocket_heartbeat",{"connection":"g","every_ms":5000,"parts":["4",{"n":null}],'
+        '"insert":[{"at":"/1/n","counter":"session"}],"ack":{"at":"","one_of":["3","x"]}}',
         '"request",{"target":"t","method":"GET","path":"/","capture":["c"]}',
         '"state_set",{"key":"k","value":[1]}',
         '"timer_set",{"name":"t","after_ms":10}',
