@@ -482,3 +482,22 @@ async def test_a_dial_that_was_given_up_leaves_nothing_behind():
     second.accept()
     await world.sink.next("opened")
     await world.shut()
+
+
+async def test_each_session_counts_from_one_and_heartbeats_share_its_numbers():
+    world = World(ping_ms=600_000)
+    world.host.start()
+    socket = await world.open()
+    beat = HeartbeatSpec(every_ms=10_000, first_ms=2_000, render=lambda v: f"beat {v.next_count()}")
+    world.host.heartbeat(beat)
+    assert world.host.values().next_count() == 1
+    world.timers.advance(2)
+    assert world.host.values().next_count() == 3
+    world.timers.advance(10)
+    assert socket.sent == ["beat 2", "beat 4"]
+    socket.peer_closes()
+    await world.sink.next("closed")
+    world.timers.advance(1)
+    await world.open()
+    assert world.host.values().next_count() == 1
+    await world.shut()
