@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,17 @@ from tests.runtime.hosts import FreshPlans, quiet_host, watching_host
 import yoi
 from yoi.control.client import call
 from yoi.decisions.port import WholeWorkspace
-from yoi.errors import ControlError, EnablementError, ObserveError, ServiceError, WorkerError
+from yoi.errors import (
+    ControlError,
+    EnablementError,
+    ObserveError,
+    ServiceError,
+    TrustError,
+    WorkerError,
+)
 from yoi.host import BackendHost, Parts
 from yoi.host.opened import Opened
+from yoi.limits import LIMITS
 from yoi.protocol.events import RunEnd, Snapshot, UserMessage
 from yoi.runtime.workspace import Plan, operator_file
 from yoi.types import SystemClock
@@ -139,6 +147,24 @@ async def test_settings_that_cannot_be_read_end_the_start_and_change_nothing_lat
         await heard.until(lambda: "enablement.toml" in heard.codes)
         operator_file(workspace).write_text(ANYWHERE)
         assert (await host.reload()).stopped == []
+
+
+async def test_decisions_that_cannot_be_read_any_more_are_an_alert(workspace, monkeypatch):
+    heard = Heard()
+
+    def damaged(plans):
+        raise TrustError("trust.damaged", "what was decided cannot be read")
+
+    limits = replace(LIMITS, alert_sample_ms=20)
+    async with quiet_host(workspace, heard.append, limits) as host:
+        with monkeypatch.context() as patch:
+            patch.setattr(FreshPlans, "read", damaged)
+            with pytest.raises(TrustError):
+                await host.reload()
+            await heard.until(lambda: "alert.opened" in heard.codes)
+            assert "trust.damaged" in heard.first("alert.opened").message
+        await host.reload()
+        await heard.until(lambda: "alert.closed" in heard.codes)
 
 
 async def test_what_a_listener_raises_is_its_own_fault(workspace):

@@ -7,7 +7,7 @@ import pytest
 from tests.runtime.fakes import Bench, FakeInstance
 
 from yoi.connections import RequestClient, SystemResolver
-from yoi.errors import YoiError
+from yoi.errors import TrustError, YoiError
 from yoi.host.webhook import webhook
 from yoi.limits import LIMITS
 from yoi.permissions import Url
@@ -52,6 +52,20 @@ async def test_a_dead_letter_is_one_alert_until_it_is_replayed(tmp_path):
         ("opened", "dead_letters", "service:echo"),
         ("closed", "dead_letters", "service:echo"),
     ]
+
+
+async def test_decisions_that_cannot_be_read_are_one_alert_until_they_can(tmp_path):
+    told = []
+    alerting = Alerting(
+        Services, tmp_path, lambda scope, d: told.append((scope, d)), SystemClock(), LIMITS
+    )
+    alerting.distrusted = TrustError("trust.damaged", "it cannot be read", hint="yoi trust")
+    await alerting.look()
+    await alerting.look()
+    alerting.distrusted = None
+    await alerting.look()
+    about = [(scope, d.code, d.hint) for scope, d in told if "trust.damaged" in d.message]
+    assert about == [("host", "alert.opened", "yoi trust"), ("host", "alert.closed", None)]
 
 
 async def test_the_webhook_is_posted_to_and_a_redirect_is_not_followed():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.status import Alert, ConnectionStatus, ServiceStatus
 
@@ -24,6 +25,7 @@ class AlertKind(StrEnum):
     PAUSED_OUT = "paused_out"
     DEAF = "deaf"
     DISK = "disk_nearly_full"
+    TRUST = "trust_unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,13 @@ def disk(free_bytes: int, limits: Limits = LIMITS) -> list[Condition]:
         return []
     words = f"the journal's disk has {free_bytes >> 20} MiB left"
     return [Condition(AlertKind.DISK, "host", words, "free some space: nothing is lost meanwhile")]
+
+
+def untrusted(error: YoiError | None) -> list[Condition]:
+    """Return whether what is in force cannot be told anew, for the reason `error`."""
+    if error is None:
+        return []
+    return [Condition(AlertKind.TRUST, "host", f"{error.code}: {error.message}", error.hint)]
 
 
 def _of_connection(

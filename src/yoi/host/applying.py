@@ -46,9 +46,14 @@ class PlanApplier:
 
         Raises YoiError where it cannot be read as a whole; what ran before goes on then.
         """
-        plan = await asyncio.to_thread(self._plans.read)
-        self.pending = plan.pending
         runtime = self._runtime
+        try:
+            plan = await asyncio.to_thread(self._plans.read)
+        except YoiError as exc:
+            runtime.alerting.distrusted = exc
+            raise
+        runtime.alerting.distrusted = plan.trouble
+        self.pending = plan.pending
         changed: frozenset[str] = frozenset()
         try:
             changed = await runtime.secrets.refresh()

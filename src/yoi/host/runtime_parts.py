@@ -56,6 +56,7 @@ class RuntimeParts:
     observing: Observing
     figures: RuntimeFigures
     secrets: WorkspaceSecrets
+    alerting: Alerting
     sandbox: Sandbox
     scheduler: Scheduler
     mailbox: Mailbox
@@ -170,6 +171,7 @@ async def open_parts(
         observing=observing,
         figures=RuntimeFigures(services, worker_figures, alerting.book),
         secrets=secrets,
+        alerting=alerting,
         sandbox=sandbox,
         scheduler=scheduler,
         mailbox=mailbox,

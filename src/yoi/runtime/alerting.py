@@ -4,16 +4,19 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from yoi.core.alerts import AlertBook, Condition, conditions, disk
+from yoi.core.alerts import AlertBook, Condition, conditions, disk, untrusted
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.protocol.status import Alert
 from yoi.runtime.service import Service
 from yoi.types import Clock, rfc3339_ms
+
+if TYPE_CHECKING:
+    from yoi.errors import YoiError
 
 Post = Callable[[dict[str, Any]], Awaitable[None]]
 _log = structlog.get_logger("yoi.alerts")
@@ -32,6 +35,8 @@ class Alerting:
         post: Post | None = None,
     ) -> None:
         self.book = AlertBook()
+        self.distrusted: YoiError | None = None
+        """Why yoi.toml, or what was decided of it, could not be read at the last try."""
         self._services = services
         self._folder = folder
         self._diagnosed = diagnosed
@@ -58,6 +63,7 @@ class Alerting:
         now_ms = self._clock.wall_ms()
         free = await asyncio.to_thread(_free_bytes, self._folder)
         found: list[Condition] = [] if free is None else disk(free, self._limits)
+        found += untrusted(self.distrusted)
         for service in self._services():
             found += conditions(service.status(), service.spec.expected_ms, now_ms, self._limits)
         opened, closed = self.book.update(found, rfc3339_ms(now_ms))

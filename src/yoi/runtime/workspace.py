@@ -34,6 +34,8 @@ class Plan:
     faulty_workers: tuple[FailedWorker, ...] = ()
     pending: tuple[Mapping[str, Any], ...] = ()
     """What waits for a decision, as `pending_rows`."""
+    trouble: YoiError | None = None
+    """Why yoi.toml is read no more, where what it said before stays in force."""
 
 
 def read_plan(workspace: Path, clock: Clock, decisions: Decisions) -> Plan:
@@ -100,8 +102,15 @@ class WorkspacePlans:
             self._decisions.narrow(self._workspace, found)
         at = rfc3339(self._clock.wall())
         plan = _plan(self._usable, found, at)
-        troubles = [_diagnosed(at, "host", error) for error in self._troubles(now)]
-        return replace(plan, diagnostics=(*troubles, *self._news(plan.diagnostics)))
+        troubles = list(self._troubles(now))
+        return replace(
+            plan,
+            diagnostics=(
+                *(_diagnosed(at, "host", error) for error in troubles),
+                *self._news(plan.diagnostics),
+            ),
+            trouble=next(iter(troubles), None),
+        )
 
     def _news(self, diagnostics: tuple[Diagnostic, ...]) -> Iterable[Diagnostic]:
         """Yield `diagnostics` without what was already told to be pending."""
