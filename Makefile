@@ -34,7 +34,7 @@ endif
 EVIDENCE := chaos-short fuzz-short hostile-short crash-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock dist bench networks compliance chaos fuzz hostile crash evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile crash evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -149,6 +149,10 @@ bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
 # Half a minute: dead routes, silent hosts and real proxies in namespaces. Skipped where none can be made.
 networks: $(STAMP)
 	@$(VENV)/bin/python -m pytest -q -s -rs tests/network
+
+# Minutes: every size, kind of message, way of cutting, direction and queue policy, through the guest.
+sizes: $(STAMP)
+	@YOI_SIZES=all $(VENV)/bin/python -m pytest -q tests/runtime/test_sizes.py
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
 # A newcomer's first hour, from nothing; the last line is JSON (firsthour/README.md).

@@ -1,5 +1,6 @@
 """permessage-deflate: what servers compress arrives, and no bomb is more than the grant."""
 
+import random
 import zlib
 
 import pytest
@@ -70,3 +71,41 @@ async def test_a_server_that_compresses_is_understood_and_its_bomb_refused(conne
         assert (await sink.next("text"))[2] == "plain"
         assert (await sink.next("failed"))[1].code == "connection.too_big"
     assert offered == ["permessage-deflate; client_no_context_takeover; client_max_window_bits"]
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_a_message_of_exactly_the_grant_arrives_however_it_is_compressed_and_no_byte_more(
+    connect, pieces
+):
+    """What does not compress is longer on the wire; an empty last fragment is a byte there."""
+    noise = random.Random(1).randbytes(SIZE)
+
+    def cut(data):
+        return [
+            data[at : at + len(data) // pieces] for at in range(0, len(data), len(data) // pieces)
+        ]
+
+    async def talk(ws):
+        await ws.send(cut(noise))
+        await ws.send(noise)
+        await ws.send(cut(noise + b"x"))
+        await ws.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0, compression="deflate") as server:
+        port = server.sockets[0].getsockname()[1]
+        _, sink = connect(f"ws://127.0.0.1:{port}/", authorise=lambda _: ALLOWED, **ONCE)
+        await sink.next("opened")
+        assert [(await sink.next("binary"))[2] for _ in range(2)] == [noise, noise]
+        error = (await sink.next("failed"))[1]
+        assert (error.code, error.fields["allowed"]) == ("connection.too_big", SIZE)
+
+
+async def test_a_bomb_spread_over_fragments_is_refused_within_its_bound(connect):
+    async def talk(ws):
+        await ws.send(bytes(SIZE // 10) for _ in range(5000))
+
+    async with serve(talk, "127.0.0.1", 0, compression="deflate") as server:
+        port = server.sockets[0].getsockname()[1]
+        _, sink = connect(f"ws://127.0.0.1:{port}/", authorise=lambda _: ALLOWED, **ONCE)
+        await sink.next("opened")
+        assert (await sink.next("failed"))[1].code == "connection.too_big"

@@ -102,8 +102,8 @@ class Gateway:
                     self.received.append(message)
                     self.changed.notify_all()
 
-    async def until(self, true) -> None:
-        async with asyncio.timeout(20), self.changed:
+    async def until(self, true, seconds: float = 20) -> None:
+        async with asyncio.timeout(seconds), self.changed:
             await self.changed.wait_for(true)
 
     async def ask(self, *texts: str) -> None:
@@ -112,9 +112,9 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(port: int = 0) -> AsyncIterator[Gateway]:
+async def gateway(port: int = 0, most: int = 1 << 20) -> AsyncIterator[Gateway]:
     made = Gateway()
-    async with serve(made.handle, "127.0.0.1", port) as server:
+    async with serve(made.handle, "127.0.0.1", port, max_size=most) as server:
         made.port = server.sockets[0].getsockname()[1]
         yield made
 
@@ -124,10 +124,12 @@ class Workspace:
     folder: Path
     diagnostics: Heard = field(default_factory=Heard)
 
-    def install(self, url: str, plugin: str = ECHO, deadline_ms: int = 200) -> PermissionSet:
+    def install(
+        self, url: str, plugin: str = ECHO, deadline_ms: int = 200, manifest: str = MANIFEST
+    ) -> PermissionSet:
         source = self.folder / "source"
         source.mkdir(exist_ok=True)
-        (source / "plugin.toml").write_text(MANIFEST.format(url=url, deadline_ms=deadline_ms))
+        (source / "plugin.toml").write_text(manifest.format(url=url, deadline_ms=deadline_ms))
         (source / "plugin.py").write_text(plugin)
         store = Store.project(self.folder)
         for old in store.path.glob("*") if store.path.exists() else ():

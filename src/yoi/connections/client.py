@@ -10,7 +10,10 @@ from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
 from websockets.streams import StreamReader
+
+from yoi.connections.deflate import BoundedDeflate, slack_of
 
 try:
     from websockets.speedups import apply_mask
@@ -44,9 +47,19 @@ class Client(ClientProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.granted = self.max_message_size or 0
+        """The bytes that a message may hold."""
         self._reader = self.reader = _Reader()
         self.parser = self.parse()  # the one that was begun reads from another reader
         next(self.parser)
+
+    def process_response(self, response: Response) -> None:
+        """Take the server's answer; the bound on the wire leaves room for what deflate adds."""
+        super().process_response(response)
+        for agreed in self.extensions:
+            if isinstance(agreed, BoundedDeflate):
+                agreed.slack = slack_of(self.granted)
+                self.max_message_size = self.granted + agreed.slack
 
     def recv_frame(self, frame: Frame) -> None:
         """Take one frame; a close frame between fragments is a close like any other.

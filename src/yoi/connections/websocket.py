@@ -282,7 +282,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         if self._deaf or self._stopped:
             return False
         if self._ws.parser_exc is not None:
-            self._fail(_fault_of(self._ws.parser_exc), None)
+            self._fail(_fault_of(self._ws.parser_exc, self._ws.granted), None)
             return False
         return True
 
@@ -294,7 +294,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         ever agree with it (tests/connections/test_fast_path.py).
         """
         end = len(data)
-        owner, max_bytes = self._owner, self._ws.max_message_size or 0
+        owner, max_bytes = self._owner, self._ws.granted
         if owner is None:
             return at, False
         try:
@@ -422,8 +422,8 @@ class AsyncioWebSocket(asyncio.Protocol):
         if transport is None or ws.state is not State.OPEN:
             raise ConnectionFailure("connection.session_ended", "the session has ended")
         size = len(payload)
-        if ws.max_message_size is not None and size > ws.max_message_size:
-            raise too_big(f"a message to send has {size} bytes", size, ws.max_message_size)
+        if size > ws.granted:
+            raise too_big(f"a message to send has {size} bytes", size, ws.granted)
         # A message of any allowed size leaves where half of the buffer is free.
         room = min(size, self._limits.send_buffer_bytes // 2)
         bound = self._limits.send_buffer_bytes - room - _FRAME_OVERHEAD
@@ -457,7 +457,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         # The library's b"" asks for a half-close; the server ends the socket, or we do, whole.
         transport.write(b"".join(pieces))
         self._backlog = transport.get_write_buffer_size()
-        if self._backlog > self._limits.send_buffer_bytes + (self._ws.max_message_size or 0):
+        if self._backlog > self._limits.send_buffer_bytes + self._ws.granted:
             # Only answers to control frames get here: it makes us answer and never reads.
             if self._error is None:
                 self._error = ConnectionFailure("connection.flood", "the peer reads no answers")
@@ -481,7 +481,7 @@ class AsyncioWebSocket(asyncio.Protocol):
     def _end(self) -> End:
         peer, sent, error = self._ws.close_rcvd, self._ws.close_sent, self._error
         if error is None and self._ws.parser_exc is not None:
-            error = _fault_of(self._ws.parser_exc)
+            error = _fault_of(self._ws.parser_exc, self._ws.granted)
         if peer is not None and error is None:
             return End(int(peer.code), peer.reason, sent is not None)
         if error is None:
@@ -493,12 +493,12 @@ class AsyncioWebSocket(asyncio.Protocol):
         return End(int(CloseCode.ABNORMAL_CLOSURE), "", False, error)
 
 
-def _fault_of(exc: Exception) -> ConnectionFailure:
+def _fault_of(exc: Exception, granted: int) -> ConnectionFailure:
     """Return what to report for the library's `parser_exc`."""
     if isinstance(exc, PayloadTooBig):
         size = (exc.size or 0) + (exc.current_size or 0)
         what = f"a message has {size} bytes or more" if exc.size else "a message is too big"
-        return too_big(what, size, exc.max_size)
+        return too_big(what, size, granted)
     return ConnectionFailure("connection.protocol", f"the peer broke the protocol: {exc}")
 
 
