@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from yoi.backend.server import Backend, remote_sources
 from yoi.control.server import ControlServer, claimed
@@ -13,7 +12,7 @@ from yoi.control.wire import BACKEND
 from yoi.decisions.port import AccountDecisions, Decisions
 from yoi.errors import SecretError
 from yoi.host.backend_methods import backend_methods
-from yoi.host.opened import Opened
+from yoi.host.opened import EnteredOnce, Opened, following, holding
 from yoi.host.operator_files import watch_secrets
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.secrets import WorkspaceSecrets
@@ -22,10 +21,12 @@ from yoi.serving.watching import Watch
 from yoi.types import Clock, SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from yoi.backend.source import Source
 
 
-class BackendHost:
+class BackendHost(EnteredOnce):
     """Runs what `yoi backend` runs while entered: a backend that shows runtimes elsewhere.
 
     Which runtimes, and where it listens, stand in the workspace's yoi.toml. Entering raises
@@ -46,7 +47,6 @@ class BackendHost:
         self._clock = SystemClock() if clock is None else clock
         self._decisions = AccountDecisions() if decisions is None else decisions
         self._machine = machine
-        self._opened: Opened | None = None
         self._backend: Backend | None = None
 
     @property
@@ -58,26 +58,6 @@ class BackendHost:
         """Return an address that lets its first visitor in, once entered. It is a secret."""
         return None if self._backend is None else self._backend.new_console_url()
 
-    async def __aenter__(self) -> Self:
-        if self._opened is not None:
-            raise RuntimeError("a host is entered once")
-        opened = self._opened = Opened()
-        try:
-            await self._open(opened)
-        except BaseException as exc:
-            await opened.close(exc)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._opened is not None
-        await self._opened.close(exc)
-
     async def _open(self, opened: Opened) -> None:
         workspace, clock, decisions = self.workspace, self._clock, self._decisions
         machine = self._machine
@@ -87,7 +67,7 @@ class BackendHost:
         settings = machine.over(
             await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
         )
-        await opened.enter("the workspace", _claimed(workspace))
+        await opened.enter("the workspace", holding(claimed(workspace, BACKEND)))
         owner = await asyncio.to_thread(decisions.identity, workspace)
         secrets = WorkspaceSecrets(workspace, decisions)
         with contextlib.suppress(SecretError):
@@ -104,28 +84,12 @@ class BackendHost:
             "the control socket", ControlServer(workspace, methods, limits, part=BACKEND)
         )
         changes = await opened.enter("watched files", watch_secrets(workspace, asyncio.Event()))
-        await opened.enter("following changes", _following(changes, secrets))
+        await opened.enter("following changes", following(partial(_follow, changes, secrets)))
         self.sources, self._backend = sources, backend
 
 
-@contextlib.asynccontextmanager
-async def _claimed(workspace: Path) -> AsyncIterator[None]:
-    with claimed(workspace, BACKEND):
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _following(changes: Watch, secrets: WorkspaceSecrets) -> AsyncIterator[None]:
-    """Read the secrets again whenever they have changed, while entered."""
-
-    async def follow() -> None:
-        while await changes.changed():
-            with contextlib.suppress(SecretError):
-                await secrets.refresh()
-
-    task = asyncio.get_running_loop().create_task(follow())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def _follow(changes: Watch, secrets: WorkspaceSecrets) -> None:
+    """Read the secrets again whenever they have changed."""
+    while await changes.changed():
+        with contextlib.suppress(SecretError):
+            await secrets.refresh()

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -16,7 +15,7 @@ from yoi.errors import YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.control_methods import HostMethods
 from yoi.host.observing import Observation, subject_of
-from yoi.host.opened import Opened
+from yoi.host.opened import EnteredOnce, Opened, following, holding
 from yoi.host.parts import Parts, Preparing
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
@@ -33,7 +32,7 @@ from yoi.types import Clock, SystemClock, rfc3339
 _log = structlog.get_logger("yoi.host")
 
 
-class Host:
+class Host(EnteredOnce):
     """Runs the services and workers of a workspace, and a backend to watch them, while entered.
 
         async with Host("path/to/workspace") as host:
@@ -69,7 +68,6 @@ class Host:
         self._machine = machine
         self._on_diagnostic = on_diagnostic
         self._preparing = preparing
-        self._opened: Opened | None = None
         self._runtime: RuntimeParts | None = None
         self._reloads: ReloadQueue[Applied] | None = None
         self._shown = Shown()
@@ -142,26 +140,6 @@ class Host:
             raise RuntimeError("the host is not entered")
         return await self._reloads.reload()
 
-    async def __aenter__(self) -> Self:
-        if self._opened is not None:
-            raise RuntimeError("a host is entered once")
-        opened = self._opened = Opened()
-        try:
-            await self._open(opened)
-        except BaseException as exc:
-            await opened.close(exc)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._opened is not None
-        await self._opened.close(exc)
-
     @property
     def _entered(self) -> RuntimeParts:
         if self._runtime is None:
@@ -179,7 +157,7 @@ class Host:
             await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
         )
         # First: it keeps two hosts out of one workspace.
-        await opened.enter("the workspace", _claimed(workspace))
+        await opened.enter("the workspace", holding(claimed(workspace)))
         store = self._parts.secrets_of or workspace
         runtime = await open_parts(
             opened, workspace, store, self._listen, decisions, clock, machine
@@ -204,20 +182,11 @@ class Host:
         self._shown = await opened.enter(
             "what is watched", self._parts.showing(workspace, runtime, settings, limits, clock)
         )
-        await opened.enter("offered methods", _offering(control, self._shown))
+        await opened.enter("offered methods", holding(control.offering(self._shown.methods)))
         # Watched before the plan is read, so that no save falls between.
         changes = await opened.enter("the watched files", self._parts.watch(asyncio.Event()))
         await reloads.reload()
-        await opened.enter("following changes", self._following(changes))
-
-    @contextlib.asynccontextmanager
-    async def _following(self, changes: Watch) -> AsyncIterator[None]:
-        task = asyncio.get_running_loop().create_task(self._follow(changes))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await opened.enter("following changes", following(partial(self._follow, changes)))
 
     async def _follow(self, changes: Watch) -> None:
         """Reload whenever the operator's files have changed."""
@@ -247,15 +216,3 @@ class Host:
     def _tell(self, error: YoiError, severity: Severity = "error") -> None:
         """Let the listener hear of an error that belongs to the host itself."""
         self._listen(failure(rfc3339(self._clock.wall()), "host", error, severity))
-
-
-@contextlib.asynccontextmanager
-async def _claimed(workspace: Path) -> AsyncIterator[None]:
-    with claimed(workspace):
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _offering(control: ControlServer, shown: Shown) -> AsyncIterator[None]:
-    with control.offering(shown.methods):
-        yield

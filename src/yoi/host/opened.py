@@ -1,7 +1,15 @@
 """What a host has opened, and how it is closed: last first, all of it, whatever fails meanwhile."""
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from yoi.defects import described
 from yoi.errors import YoiError
@@ -48,6 +56,57 @@ class Opened:
         except BaseException as exc:
             exc.add_note(f"while closing {what}")
             self._errors.append(exc)
+
+
+class EnteredOnce:
+    """A host as an async context manager: `_open` opens its parts, and leaving it closes them.
+
+    Where `_open` raises, what it had opened is closed again.
+    """
+
+    _opened: Opened | None = None
+
+    async def _open(self, opened: Opened) -> None:
+        """Enter each part of the host into `opened`."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        if self._opened is not None:
+            raise RuntimeError("a host is entered once")
+        opened = self._opened = Opened()
+        try:
+            await self._open(opened)
+        except BaseException as exc:
+            await opened.close(exc)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._opened is not None
+        await self._opened.close(exc)
+
+
+@asynccontextmanager
+async def following(follow: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run `follow` as a task while entered; leaving cancels it and waits for its end."""
+    task = asyncio.get_running_loop().create_task(follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def holding(part: AbstractContextManager[object]) -> AsyncIterator[None]:
+    """Hold `part`, which opens without waiting, while entered."""
+    with part:
+        yield
 
 
 def _note(error: BaseException) -> str:
