@@ -60,6 +60,7 @@ JSON_OF = {
     "service stop": "service-stop.json",
     "service dead-letters": "service-dead-letters.json",
     "service replay": "service-replay.json",
+    "service discard": "service-discard.json",
     "service call": "service-call.json",
 }
 

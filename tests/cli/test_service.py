@@ -110,6 +110,7 @@ def methods(*statuses, calls=None, letters=LETTERS):
         "service.stop": answering("service.stop", {}),
         "service.dead_letters": answering("service.dead_letters", letters),
         "service.replay": answering("service.replay", {}),
+        "service.discard": answering("service.discard", {}),
         "service.call": answering("service.call", {"summary": HOSTILE, "content": "a\nb"}),
     }
 
@@ -124,6 +125,7 @@ COMMANDS = {
     "dead-letters": ["dead-letters", "echo"],
     "dead-letter": ["dead-letters", "echo", "s1.7"],
     "replay": ["replay", "echo", "s1.7"],
+    "discard": ["discard", "echo", "s1.7"],
     "call": ["call", "echo", "post", "{}"],
 }
 
@@ -214,17 +216,19 @@ def test_no_services_says_what_to_do(yoi, workspace, serving):
     assert "yoi plugin list" in ran.out
 
 
-def test_replay_asks_for_each_event_by_name(yoi, workspace, serving):
+@pytest.mark.parametrize(("command", "key"), [("replay", "replayed"), ("discard", "discarded")])
+def test_the_host_is_asked_for_each_event_by_name(command, key, yoi, workspace, serving):
     calls = []
     with serving(workspace, methods(status(), calls=calls)):
-        ran = yoi("service", "replay", "echo", "--all", "--json")
-    assert json.loads(ran.out)["replayed"] == ["s1.7"]
-    assert ("service.replay", {"name": "echo", "event_id": "s1.7"}) in calls
+        ran = yoi("service", command, "echo", "--all", "--json")
+    assert json.loads(ran.out)[key] == ["s1.7"]
+    assert (f"service.{command}", {"name": "echo", "event_id": "s1.7"}) in calls
 
 
 @pytest.mark.parametrize("arguments", [[], ["s1.7", "--all"]])
-def test_replay_needs_events_or_all_not_both(arguments, yoi, workspace):
-    assert yoi("service", "replay", "echo", *arguments).status == 2
+@pytest.mark.parametrize("command", ["replay", "discard"])
+def test_events_or_all_are_needed_not_both(command, arguments, yoi, workspace):
+    assert yoi("service", command, "echo", *arguments).status == 2
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "nope", "[" * 100_000])

@@ -13,7 +13,7 @@ from tests.runtime.test_service import command, running
 
 from yoi.core.lifecycle import Lifecycle
 from yoi.core.service_recovery import recover
-from yoi.errors import GuestTrapped, JournalError, WorkerError
+from yoi.errors import GuestTrapped, JournalError, ServiceError, WorkerError
 from yoi.journal.log import Append, LogBounds
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.sqlite import SqliteJournal
@@ -304,6 +304,31 @@ async def test_dead_letters_survive_and_can_be_replayed():
     third = world.bench(journal, FakeInstance())
     await third.service.start()
     assert third.service.dead_letters == ()
+
+
+async def test_a_discarded_dead_letter_does_not_come_back():
+    """Acceptance: a dead letter leaves by a person's word only, and that is written down."""
+
+    def failing(event):
+        if isinstance(event, TextFrame):
+            return HandlerFailed("ValueError", "no", "")
+        return NO_COMMANDS
+
+    world, journal = World(), MemoryJournal()
+    bench = world.bench(journal, FakeInstance(failing))
+    await bench.service.start()
+    bench.link.arrive()
+    for text in "ab":
+        bench.link.receive(text)
+    await bench.settle()
+    assert len(bench.service.dead_letters) == 2
+    with pytest.raises(ServiceError, match="no dead letter 'nope'"):
+        bench.service.discard("nope")
+    bench.service.discard("session1.1")
+    await bench.service.stop()
+    later = world.bench(journal, FakeInstance())
+    await later.service.start()
+    assert [one.event.event_id for one in later.service.dead_letters] == ["session1.2"]
 
 
 async def test_timers_go_on_with_what_is_left_of_them():

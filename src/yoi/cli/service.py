@@ -144,21 +144,28 @@ def replay(
     """Deliver dead letters again, each as its first attempt."""
     from yoi.cli import service_view
 
-    folder = workspace_folder(workspace)
-    if bool(event_ids) == every:
-        raise UsageError(
-            "usage.arguments",
-            "name the events to replay, or say --all",
-            hint=f"yoi service dead-letters {name}",
-        )
-    wanted = event_ids or [
-        letter.event_id
-        for letter in service_view.parse_letters(ask(folder, "service.dead_letters", name=name))
-    ]
-    for event_id in wanted:
-        ask(folder, "service.replay", name=name, event_id=event_id)
+    done = _for_each("replay", name, event_ids, every, workspace)
     Output("service replay", as_json).show(
-        {"name": name, "replayed": wanted}, lambda: service_view.replayed(name, wanted)
+        {"name": name, "replayed": done}, lambda: service_view.replayed(name, done)
+    )
+
+
+@app.command("discard")
+def discard(
+    name: Name,
+    event_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[EVENT_ID]...", help="Which events.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Throw dead letters away: they are never delivered."""
+    from yoi.cli import service_view
+
+    done = _for_each("discard", name, event_ids, every, workspace)
+    Output("service discard", as_json).show(
+        {"name": name, "discarded": done}, lambda: service_view.discarded(name, done)
     )
 
 
@@ -220,3 +227,25 @@ def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:
         {"name": name, "lifecycle": current.lifecycle, "last_error": current.last_error},
         lambda: service_view.now_is(current),
     )
+
+
+def _for_each(
+    what: str, name: str, event_ids: list[str] | None, every: bool, workspace: Path | None
+) -> list[str]:
+    """Ask the host for `what` with each of the dead letters; return their ids."""
+    from yoi.cli import service_view
+
+    folder = workspace_folder(workspace)
+    if bool(event_ids) == every:
+        raise UsageError(
+            "usage.arguments",
+            f"name the events to {what}, or say --all",
+            hint=f"yoi service dead-letters {name}",
+        )
+    wanted = event_ids or [
+        letter.event_id
+        for letter in service_view.parse_letters(ask(folder, "service.dead_letters", name=name))
+    ]
+    for event_id in wanted:
+        ask(folder, f"service.{what}", name=name, event_id=event_id)
+    return wanted

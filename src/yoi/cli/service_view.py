@@ -188,8 +188,9 @@ def letter_table(name: str, letters: Sequence[DeadLetterView]) -> RenderableType
     return lines(
         [
             grid,
-            shown(f"  see one:     yoi service dead-letters {name} EVENT", style="cyan"),
-            shown(f"  deliver one: yoi service replay {name} EVENT", style="cyan"),
+            shown(f"  see one:      yoi service dead-letters {name} EVENT", style="cyan"),
+            shown(f"  deliver one:  yoi service replay {name} EVENT", style="cyan"),
+            shown(f"  throw away:   yoi service discard {name} EVENT", style="cyan"),
         ]
     )
 
@@ -222,6 +223,11 @@ def reconnected(name: str, connections: Sequence[str]) -> RenderableType:
 def replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
     """Return what was queued again."""
     return shown(f"{many(len(event_ids), 'event')} queued again for {name}")
+
+
+def discarded(name: str, event_ids: Sequence[str]) -> RenderableType:
+    """Return what was thrown away."""
+    return shown(f"{many(len(event_ids), 'dead letter')} of {name} discarded")
 
 
 def tool_output(value: Any) -> RenderableType:

@@ -60,6 +60,7 @@ class HostMethods:
             "service.stop": self._stop,
             "service.dead_letters": self._dead_letters,
             "service.replay": self._replay,
+            "service.discard": self._discard,
             "service.call": self._call,
         }
 
@@ -119,6 +120,10 @@ class HostMethods:
     async def _replay(self, params: dict[str, Any]) -> Any:
         self._services[params["name"]].replay(params["event_id"])
         return {"replayed": params["event_id"]}
+
+    async def _discard(self, params: dict[str, Any]) -> Any:
+        self._services[params["name"]].discard(params["event_id"])
+        return {"discarded": params["event_id"]}
 
     async def _call(self, params: dict[str, Any]) -> Any:
         service = self._services[params["name"]]

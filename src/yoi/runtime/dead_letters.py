@@ -117,10 +117,18 @@ class DeadLetters:
                 "service.queue_full",
                 f"the queue of {self._service} has no room for {event_id!r}",
             )
-        self._letters.remove(letter)
-        self._bytes -= letter.event.size
+        self._forget(letter)
         self.record(Replayed(event_id))
         self._ledger.counters.enqueued += 1
+
+    def discard(self, event_id: str) -> None:
+        """Throw the letter away, as a person asks. Raises ServiceError (`service.unknown`)."""
+        self._forget(self._letter(event_id))
+        self.record(Discarded(event_id))
+
+    def _forget(self, letter: DeadLetter) -> None:
+        self._letters.remove(letter)
+        self._bytes -= letter.event.size
 
     def _letter(self, event_id: str) -> DeadLetter:
         for letter in self._letters:

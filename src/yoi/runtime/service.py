@@ -217,6 +217,11 @@ class Service:
         self._parts.dead_letters.replay(event_id, self._queue)
         self.wake()
 
+    def discard(self, event_id: str) -> None:
+        """Throw a dead letter away. Raises ServiceError: `service.unknown`, `.not_running`."""
+        self._running()
+        self._parts.dead_letters.discard(event_id)
+
     # -- for its parts ------------------------------------------------------------------------
 
     def handled(self, count: int) -> None:
