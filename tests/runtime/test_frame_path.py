@@ -26,7 +26,6 @@ from yoi.packages.edits import remove_enablement
 from yoi.permissions import PermissionSet
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.service import Service
-from yoi.runtime.service_manager import Applied
 from yoi.runtime.workspace import operator_file
 from yoi.types import InstanceName
 
@@ -361,26 +360,6 @@ async def test_a_grant_taken_away_in_an_editor_takes_effect_at_once(workspace):
             workspace.save(good.replace('kind = "connection"', 'kind = "service"'))
             await server.clients[0].wait_closed()
         assert len(server.clients) == 1
-
-
-async def test_enabling_and_the_watcher_apply_a_change_once(workspace):
-    """A new version is written, the watcher sees it, and five commands ask at the same time."""
-    async with gateway() as server:
-        workspace.install(server.url)
-        workspace.enable()
-        async with watching_host(workspace.folder, workspace.diagnostics.append) as host:
-            await server.until(lambda: server.clients)
-            workspace.install(server.url, ECHO + "\n# changed\n")
-            workspace.enable()
-            answers = await asyncio.gather(*(host.reload() for _ in range(5)))
-            assert len({id(answer) for answer in answers}) <= 2, "asked meanwhile: one more for all"
-            await server.until(lambda: len(server.clients) == 2)
-            await server.ask("x")
-            await server.until(lambda: server.received == ["echo:x"])
-            assert await host.reload() == Applied(
-                started=[], stopped=[], restarted=[], regranted=[]
-            )
-            assert len(server.clients) == 2, "the instance was replaced once"
 
 
 async def test_disabling_on_a_running_host_closes_with_1012(workspace):
