@@ -1,7 +1,8 @@
 """K3: a real host whose gateway and HTTP server give the plugin's secret back in every way.
 
 It stands nowhere: not in what the plugin saw (its status, log, tool and notifications), the host's
-output, any command's, the HTTP API's events and metrics, or a file of the workspace.
+output, any command's, the HTTP API's events (SSE and WebSocket) and metrics, or a file of the
+workspace.
 """
 
 import base64
@@ -22,6 +23,7 @@ from tests.cli.test_live import is_ready, running
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
+from websockets.sync.client import connect
 from websockets.sync.server import serve
 
 from yoi.testing.trusting import trust_workspace
@@ -322,6 +324,13 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
                 sse = got(f"/api/runtimes/{runtime}/{subject}/events/sse")
                 assert b"data:" in sse
                 seen[f"sse {subject}"] = sse
+                place = f"{url.rstrip('/')}/api/runtimes/{runtime}/{subject}/events/ws"
+                with connect(
+                    place.replace("http", "ws", 1),
+                    additional_headers={"authorization": f"Bearer {made['token']}"},
+                ) as stream:
+                    seen[f"ws {subject}"] = stream.recv(timeout=30)
+                assert "snapshot" in str(seen[f"ws {subject}"])
             seen["metrics"] = got("/metrics")
             seen["console"] = got("/")
             host.send_signal(signal.SIGTERM)
