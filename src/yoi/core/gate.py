@@ -123,8 +123,12 @@ class CommandGate:
         if isinstance(payload, Request):
             return HttpRequest(*identity, payload, event.ingress)
         known = self._connections.get(payload.connection)
-        refusal = _refusal(payload.connection, known, identity)
-        return refusal or ConnectionCommand(*identity, payload)
+        if known is None:
+            return _undeclared(payload.connection, identity)
+        decision = known.authorise()
+        if not decision.allowed:
+            return _denied(decision, identity)
+        return ConnectionCommand(*identity, payload)
 
     def _judge_send(
         self, payload: WebSocketSend, identity: _Identity, event: QueuedEvent
@@ -169,23 +173,22 @@ class CommandGate:
         parts: bool = False,
     ) -> Effect | Refused:
         connection = self._connections.get(name)
-        refusal = _refusal(name, connection, identity)
-        if refusal is not None or connection is None:
-            return refusal or _no_connection(identity)
+        if connection is None:
+            return _undeclared(name, identity)
+        decision = connection.authorise()
+        if not decision.allowed:
+            return _denied(decision, identity)
         return SendMessage(*identity, name, session, text, data, document, insert, parts)
 
 
-def _refusal(name: str, connection: GatedConnection | None, identity: _Identity) -> Refused | None:
-    if connection is None:
-        return Refused(
-            "denied",
-            "denied.not_requested",
-            f"the manifest declares no connection {name!r}",
-            "declare it in plugin.toml under [[connections]], then enable the plugin again",
-            *identity,
-        )
-    decision = connection.authorise()
-    return None if decision.allowed else _denied(decision, identity)
+def _undeclared(name: str, identity: _Identity) -> Refused:
+    return Refused(
+        "denied",
+        "denied.not_requested",
+        f"the manifest declares no connection {name!r}",
+        "declare it in plugin.toml under [[connections]], then enable the plugin again",
+        *identity,
+    )
 
 
 def _no_connection(identity: _Identity) -> Refused:
