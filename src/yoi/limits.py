@@ -82,6 +82,9 @@ class Limits:
     tickets: int = bound(10_000, "work items of one workspace; a listing reads each item.md")
     ticket_item_bytes: int = bound(1 * MIB, "item.md or resolution.md; a person reads it")
     ticket_thread_bytes: int = bound(32 * MIB, "thread.md: years of events")
+    ticket_worker_thread_bytes: int = bound(
+        4 * MIB, "thread.md of an item that a worker's tool reads: the host goes on meanwhile"
+    )
     ticket_event_bytes: int = bound(256 * KIB, "the text of one event that is added")
     ticket_front_matter_bytes: int = bound(16 * KIB, "the head of item.md")
     ticket_front_matter_nodes: int = bound(1_000, "values in it, nested ones counted")

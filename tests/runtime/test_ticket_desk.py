@@ -331,3 +331,34 @@ async def test_while_entered_it_looks_by_itself(world):
         async with asyncio.timeout(20):
             while world.store.ticket(name).state != "done":
                 await asyncio.wait_for(done.wait(), 60)
+
+
+async def test_a_thread_that_is_too_long_for_a_worker_is_refused_and_stays(world):
+    name = world.queued()
+    thread = world.store.root / name / "thread.md"
+    thread.write_bytes(thread.read_bytes() + b"\n" * LIMITS.ticket_worker_thread_bytes)
+    before = thread.read_bytes()
+    tools = {one.spec.name: one.function for one in world.desk.tools(profile())}
+    for tool, more in (
+        ("ticket_show", {}),
+        ("ticket_comment", {"text": "x"}),
+        ("ticket_move", {"to": "inprogress"}),
+    ):
+        with pytest.raises(TicketError) as caught:
+            await tools[tool]({"id": name, **more})
+        assert caught.value.code == "ticket.too_large"
+    assert thread.read_bytes() == before
+    assert world.store.ticket(name).state == "queued"
+
+
+async def test_an_item_that_leads_elsewhere_is_neither_listed_as_read_nor_taken(world):
+    name = world.queued()
+    item = world.store.root / name / "item.md"
+    outside = world.folder.parent / "elsewhere.md"
+    item.rename(outside)
+    item.symlink_to(outside)
+    await world.workers.apply([profile()])
+    assert await world.look() == 0
+    tools = {one.spec.name: one.function for one in world.desk.tools(profile())}
+    (listed,) = (await tools["ticket_list"]({}))["items"]
+    assert listed["damaged"] == "item.md is a link"

@@ -306,3 +306,13 @@ def test_a_file_that_changes_all_the_time_is_given_up(store, monkeypatch):
     item = store.new("a", BODY, ME)
     monkeypatch.setattr(files, "_swapped", lambda *_: False)
     refused("ticket.busy", lambda: store.comment(item.id, "x", ME))
+
+
+@pytest.mark.parametrize("state", ["[queued]", "[]", "\n- queued"])
+def test_a_state_that_is_a_list_is_shown_and_leads_nowhere(store, state):
+    made = store.new("A", "# A\n", ME)
+    item = store.root / made.id / "item.md"
+    item.write_text(f"---\ntitle: A\nstate: {state}\n---\n")
+    assert store.ticket(made.id).state.startswith("[")
+    with pytest.raises(TicketError, match="none of"):
+        store.move(made.id, TicketState.CLOSED, ME, reason="x", resolution="y")

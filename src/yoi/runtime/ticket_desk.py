@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ class TicketDesk:
         self._decisions = decisions
         self._clock = clock
         self._limits = limits
-        self._store = TicketStore(workspace, clock, limits)
+        thread_bytes = min(limits.ticket_worker_thread_bytes, limits.ticket_thread_bytes)
+        bounds = replace(limits, ticket_thread_bytes=thread_bytes)
+        self._store = TicketStore(workspace, clock, bounds)
         # Not the loop's own threads: a lock that somebody holds must not keep others waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="yoi-tickets")
         self._tools = TicketTools(workspace, self._store, decisions, clock, limits, self._on_thread)

@@ -31,7 +31,9 @@ class Ticket:
     @property
     def state(self) -> str:
         """Return its state as the file says it, known or not."""
-        return self.text("state") or "planning"
+        value = self.head.values.get("state")
+        # A list is no state, and must not pass for an item that says none.
+        return f"[{', '.join(value)}]" if isinstance(value, list) else value or "planning"
 
     @property
     def body(self) -> str:
