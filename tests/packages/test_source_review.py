@@ -160,3 +160,12 @@ def test_the_handlers_are_those_of_the_pdk():
     assert set(BY_KIND.values()) | {"on_event", "on_tool", "start", "status", "stop"} == set(
         HANDLERS
     )
+
+
+def test_a_module_that_is_no_text_is_named(tmp_path, review):
+    (tmp_path / "words.py").write_bytes('NAME = "café"\n'.encode("latin-1"))
+    (tmp_path / "fine.py").write_bytes('# coding: latin-1\nNAME = "café"\n'.encode("latin-1"))
+    found = review(HEAD + "class P(Plugin):\n" + BODY + "return event.reply(1)\n")
+    assert len(found) == 1
+    assert "words.py is not UTF-8 text" in found[0]
+    assert "# coding: latin-1" in found[0]

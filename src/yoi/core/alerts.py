@@ -61,15 +61,15 @@ def conditions(
         add(AlertKind.JOURNAL, f"{name} accepts nothing: {status.last_error}", "yoi doctor")
     if status.dead_letters:
         hint = f"yoi service dead-letters {name}"
-        add(AlertKind.DEAD_LETTERS, f"{name} has {status.dead_letters} dead letters", hint)
+        add(AlertKind.DEAD_LETTERS, f"{name} has {_many(status.dead_letters, 'dead letter')}", hint)
     unknown = [
         one
         for one in status.commands
         if one.status == "unknown" and now_ms - _ms(one.at) < limits.alert_unknown_ms
     ]
     if unknown:
-        words = f"{name}: it is not known whether {len(unknown)} commands took effect"
-        add(AlertKind.EFFECTS_UNKNOWN, words, f"yoi service show {name}")
+        words = f"{name}: it is not known whether {_many(len(unknown), 'command')} took effect"
+        add(AlertKind.EFFECTS_UNKNOWN, words, f"yoi service status {name}")
     for link in status.connections:
         found += _of_connection(name, link, expected_ms.get(link.name), now_ms)
     return found
@@ -101,7 +101,7 @@ def _of_connection(
         yield Condition(AlertKind.BUDGET, scope, f"{name} was dialled too often and waits longer")
     if link.last_error_code == "connection.overflow":
         words = f"{name} was closed because the plugin did not keep up"
-        yield Condition(AlertKind.PAUSED_OUT, scope, words, f"yoi service show {service}")
+        yield Condition(AlertKind.PAUSED_OUT, scope, words, f"yoi service status {service}")
     if expected_ms is not None and link.state == "open":
         last = link.last_frame_at or link.connected_since
         if last is not None and now_ms - _ms(last) > expected_ms:
@@ -140,6 +140,10 @@ class AlertBook:
             if known is None:
                 opened.append(alert)
         return opened, closed
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _ms(at: str) -> int:

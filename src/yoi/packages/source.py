@@ -78,6 +78,13 @@ def parse_source(content: bytes, path: str) -> ast.Module | PackageError:
             warnings.simplefilter("ignore")
             return ast.parse(content, filename=path)
     except SyntaxError as exc:
+        if "codec can't decode" in str(exc.msg):
+            return PackageError(
+                "package.source",
+                f"{path} is not UTF-8 text, as Python source is",
+                hint="save it as UTF-8, or name its encoding in line 1: # coding: latin-1",
+                at=path,
+            )
         return PackageError(
             "package.source",
             f"{path}, line {exc.lineno or 1}: {exc.msg}",

@@ -84,9 +84,14 @@ def review_source(package: "Package") -> list[PackageError]:
     )
     own = {path.split("/")[0].removesuffix(".py") for path in package.files}
     own |= top_level(package.library_paths)
+    entry = runtime.entry_point.candidates
     found: list[PackageError] = []
     for path in sorted(package.files):
         if path.endswith(".py") and not path.startswith(("tests/", "test_")):
+            # Whether the entry's own module parses is looked at with the entry.
+            tree = parse_source(package.files[path], path)
+            if isinstance(tree, PackageError) and path not in entry:
+                found.append(tree)
             found += _Module(path, package.files[path], own, declared).problems()
     return found[:_MAX_FINDINGS]
 

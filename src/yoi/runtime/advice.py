@@ -10,7 +10,7 @@ _ADVICE = {
     "connection.tls": "a server without TLS needs ws:// in the url; else check its certificate",
     "connection.handshake": "check the path of the url: the server takes no WebSocket there",
     "journal.io": "is the disk full, read-only or locked? Yoi tries again by itself",
-    "journal.full": "nothing more is accepted until there is room: yoi service show NAME",
+    "journal.full": "nothing more is accepted until there is room: yoi service status NAME",
     "sandbox.load": "yoi plugin check finds most of these; a library is put into the package with: "
     "yoi plugin add NAME",
     "sandbox.deadline": "look for a loop without end; for events the bound is deadline_ms of the "

@@ -160,7 +160,9 @@ class TicketStore:
         """Change keys of the front matter, or the text; what changed is an event."""
         if "state" in changes:
             raise TicketError(
-                "ticket.value", "the state is changed by: yoi ticket state", hint="yoi ticket state"
+                "ticket.value",
+                "the state is changed by a command of its own",
+                hint=f"yoi ticket state {ticket} STATE",
             )
         if isinstance(title := changes.get("title"), str):
             changes = {**changes, "title": self._title(title)}

@@ -1,0 +1,105 @@
+"""Every command that Yoi prints exists, with the options and arguments that are printed with it.
+
+All strings of the source are read, so that a hint cannot be forgotten. What an f-string fills in
+stands as NAME.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from typer import _click as click
+
+import yoi
+from yoi.cli import main as cli
+
+SOURCE = Path(yoi.__file__).parent
+COMMANDS = typer.main.get_command(cli.command_line())
+_COMMAND = re.compile(r"(?<![\w./-])yoi ([a-z]+(?: [^;,()`\"\n|<>]*)?)")
+_OWN_NAMES = {"tickets/store.py", "runtime/authorizing.py"}
+"""Where a command's bare name says who acts: in a commit message and as a client's name."""
+
+
+def strings(tree):
+    """Yield the line and text of each string that is no docstring, f-strings filled in."""
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    inside = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for inner in ast.walk(node)
+        if inner is not node
+    }
+    for node in ast.walk(tree):
+        if id(node) in docs or id(node) in inside:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = (one.value if isinstance(one, ast.Constant) else "NAME" for one in node.values)
+            yield node.lineno, "".join(parts)
+
+
+def printed():
+    """Yield (where, command, whole): `whole` where nothing but the command follows `yoi`."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        where = path.relative_to(SOURCE).as_posix()
+        for line, text in strings(ast.parse(path.read_text(encoding="utf-8"))):
+            for found in _COMMAND.finditer(text):
+                named = where in _OWN_NAMES and len(found[1].split()) == 2
+                whole = not named and text.startswith("yoi ") and found.end() == len(text.rstrip())
+                yield f"{where}:{line}", found[1].split(), whole
+
+
+PRINTED = [
+    pytest.param(words, whole, id=f"{where} {' '.join(words)[:40]}")
+    for where, words, whole in printed()
+]
+
+
+def resolved(words):
+    """Return the command that `words` begin with, and the words after it."""
+    level, rest = COMMANDS, list(words)
+    while rest and rest[0] in getattr(level, "commands", {}):
+        level = level.commands[rest.pop(0)]
+    return level, rest
+
+
+def test_there_are_hints_to_read():
+    assert len(PRINTED) > 150
+
+
+@pytest.mark.parametrize(("words", "whole"), PRINTED)
+def test_a_printed_command_exists_with_its_options(words, whole):
+    command, rest = resolved(words)
+    assert command is not COMMANDS, f"there is no command yoi {words[0]}"
+    group = getattr(command, "commands", None)
+    if group is not None:
+        followed = rest and rest[0] not in ("--help",) and not rest[0].startswith("-")
+        assert not followed, f"yoi {' '.join(words)}: {rest[0]} is not among {', '.join(group)}"
+    context = click.Context(command, info_name="yoi")
+    known = {one for param in command.get_params(context) for one in param.opts}
+    known |= {one for param in command.get_params(context) for one in param.secondary_opts}
+    used = {word.rstrip(".:").partition("=")[0] for word in rest if word.startswith("-")}
+    assert used - {"-", "--"} <= known
+    if whole and group is None and "--help" not in rest:
+        complete(command, context, rest)
+
+
+def complete(command, context, rest):
+    """Fail unless `rest` gives the command its arguments, and no more."""
+    values, left, _ = command.make_parser(context).parse_args(args=list(rest))
+    assert left == [], f"more than the command takes: {left}"
+    for param in command.get_params(context):
+        if param.param_type_name == "argument" and param.required:
+            assert isinstance(values.get(param.name), str | list | tuple), f"no {param.name}"
+        if param.param_type_name == "option" and param.required:
+            assert param.name in values, f"no {param.opts[0]}"
