@@ -111,7 +111,8 @@ def test_remembered_commands_are_bounded():
             command_id=f"c{number}",
         )
         transcript.apply(it.SystemItem(at_ms=1, text="t", provenance=origin, wakes=False), 10)
-    assert [transcript.command_seq("p", f"c{n}") for n in range(3)] == [None, 2, 3]
+    assert [transcript.command_seq("p", "e", f"c{n}") for n in range(3)] == [None, 2, 3]
+    assert transcript.command_seq("p", "another", "c2") is None, "of each event, ids begin anew"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ class TicketDesk:
             if (worker.name, command) in self._offered:
                 continue
             self._offered.add((worker.name, command))
-            if worker.remembered(TICKETS, command) is not None:
+            if worker.remembered(TICKETS, ticket.id, command) is not None:
                 continue
             try:
                 await worker.accept(self._message(ticket, command))

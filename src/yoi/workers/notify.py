@@ -38,7 +38,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """The system item's place, and whether it is new: a repeated command id commits nothing."""
+    """The system item's place, and whether it is new: a repeated command commits nothing."""
 
     seq: int
     new: bool
@@ -103,7 +103,7 @@ class NotifyDesk:
         """
         plugin = notification.plugin
         worker, rule = self._granted(notification)
-        known = worker.remembered(plugin, notification.command_id)
+        known = worker.remembered(plugin, notification.event_id, notification.command_id)
         if known is not None:
             # Before rate and room: a repeat after a crash is no further message.
             return Notified(known, False)

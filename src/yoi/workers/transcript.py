@@ -80,11 +80,14 @@ class Transcript:
         self.window: list[Stored] = []
         self.window_bytes = 0
         self._limits = limits
-        self._commands: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._commands: OrderedDict[tuple[str, str, str], int] = OrderedDict()
 
-    def command_seq(self, plugin: str, command_id: str) -> int | None:
-        """Return where the notification `command_id` of `plugin` stands, if it is remembered."""
-        return self._commands.get((plugin, command_id))
+    def command_seq(self, plugin: str, event_id: str, command_id: str) -> int | None:
+        """Return where the notification stands, if it is remembered.
+
+        It is known by its plugin, the event that it answers and its command id.
+        """
+        return self._commands.get((plugin, event_id, command_id))
 
     @property
     def full(self) -> bool:
@@ -325,7 +328,8 @@ class Transcript:
                 return None
 
     def _remember(self, item: it.SystemItem, seq: int) -> None:
-        self._commands[(item.provenance.plugin, item.provenance.command_id)] = seq
+        origin = item.provenance
+        self._commands[origin.plugin, origin.event_id, origin.command_id] = seq
         while len(self._commands) > self._limits.notify_remembered:
             self._commands.popitem(last=False)
 

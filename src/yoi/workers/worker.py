@@ -132,19 +132,21 @@ class Worker:
         async with self._history.changing:
             return await self._enqueue(it.UserInput(at_ms=self._clock.wall_ms(), text=text))
 
-    def remembered(self, plugin: str, command_id: str) -> int | None:
+    def remembered(self, plugin: str, event_id: str, command_id: str) -> int | None:
         """Return the place of the system item that this command has made, if it has."""
-        return self._driver.transcript.command_seq(plugin, command_id)
+        return self._driver.transcript.command_seq(plugin, event_id, command_id)
 
     async def accept(self, item: it.SystemItem) -> tuple[int, bool]:
         """Commit a system item and return its place, and whether it is new.
 
-        One whose plugin and command id are remembered is not committed again. Raises WorkerError:
-        `worker.queue_full`, `worker.stopped`.
+        One whose plugin, event and command id are remembered is not committed again. Raises
+        WorkerError: `worker.queue_full`, `worker.stopped`.
         """
         origin = item.provenance
         async with self._history.changing:
-            known = self._driver.transcript.command_seq(origin.plugin, origin.command_id)
+            known = self._driver.transcript.command_seq(
+                origin.plugin, origin.event_id, origin.command_id
+            )
             if known is not None:
                 return known, False
             return await self._enqueue(item), True
