@@ -4,8 +4,8 @@ import json
 
 import pytest
 from tests.canary import Canaries
-from tests.workers.test_roster import NoSecrets
 from tests.workers.test_tools import Plugins
+from tests.workers.test_worker_set import NoSecrets
 
 from yoi.backend.commands import COMMANDS
 from yoi.journal.memory import MemoryJournal
@@ -15,7 +15,7 @@ from yoi.testing.clock import ManualClock
 from yoi.testing.trusting import workspace_id
 from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
-from yoi.workers.roster import Roster, Surroundings
+from yoi.workers.worker_set import WorkerContext, WorkerSet
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_what_cannot_be_made(yoi, workspace, words, code):
 def test_an_unknown_command_is_refused_with_the_list_and_each_of_the_list_exists(yoi, workspace):
     ran = yoi("token", "create", "x", "--allow", "anything")
     assert "approve, cancel, compact, pause, resume, send" in ran.err
-    roster = Roster(
-        Surroundings(
+    worker_set = WorkerSet(
+        WorkerContext(
             journal=MemoryJournal(),
             plugins=Plugins(),
             secrets=NoSecrets(),
@@ -129,7 +129,7 @@ def test_an_unknown_command_is_refused_with_the_list_and_each_of_the_list_exists
             clock=ManualClock(),
         )
     )
-    methods = WorkerOperations(roster, ManualClock()).methods
+    methods = WorkerOperations(worker_set, ManualClock()).methods
     assert {f"worker.{name}" for name in COMMANDS} <= set(methods)
 
 

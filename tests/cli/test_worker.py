@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 from tests.control.served import served
-from tests.workers.test_roster import NoSecrets, note, profile
 from tests.workers.test_tools import Plugins
+from tests.workers.test_worker_set import NoSecrets, note, profile
 
 from yoi.errors import WorkerError
 from yoi.journal.memory import MemoryJournal
@@ -16,7 +16,7 @@ from yoi.testing import ManualClock
 from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
-from yoi.workers.roster import Roster, Surroundings
+from yoi.workers.worker_set import WorkerContext, WorkerSet
 
 HOSTILE = "\x1b[2J\x1b]0;pwned\x07[red]x[/red]\u202egnp.exe\x9b31m\rfake: ok"
 SCRIPT = [
@@ -28,13 +28,13 @@ SCRIPT = [
 
 @contextmanager
 def host(workspace, *profiles, during=None, faulty=()):
-    """Run the workers of `profiles` in a host's thread; `during(roster)` runs on its loop."""
+    """Run the workers of `profiles` in a host's thread; `during(worker_set)` runs on its loop."""
     ready, ends = threading.Event(), []
 
     async def main():
         clock = ManualClock()
-        roster = Roster(
-            Surroundings(
+        worker_set = WorkerSet(
+            WorkerContext(
                 journal=MemoryJournal(),
                 plugins=Plugins(),
                 secrets=NoSecrets(),
@@ -42,15 +42,15 @@ def host(workspace, *profiles, during=None, faulty=()):
                 clock=clock,
             )
         )
-        await roster.apply(profiles, faulty)
-        async with served(workspace, WorkerOperations(roster, clock).methods):
+        await worker_set.apply(profiles, faulty)
+        async with served(workspace, WorkerOperations(worker_set, clock).methods):
             if during is not None:
-                await during(roster)
+                await during(worker_set)
             done = asyncio.Event()
             ends.append((asyncio.get_running_loop(), done))
             ready.set()
             await done.wait()
-            await roster.stop()
+            await worker_set.stop()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
@@ -134,9 +134,9 @@ def test_pause_resume_compact_list_and_refusals(yoi, workspace):
 def test_history_follows_until_the_worker_stops(yoi, workspace):
     tasks = []
 
-    async def notified(roster):
-        await roster.desk.notify(note("from outside"))
-        worker, caught_up = roster.worker("w"), asyncio.Event()
+    async def notified(worker_set):
+        await worker_set.notifications.notify(note("from outside"))
+        worker, caught_up = worker_set.worker("w"), asyncio.Event()
         history = worker.history
 
         async def read(after, limit):
@@ -147,7 +147,7 @@ def test_history_follows_until_the_worker_stops(yoi, workspace):
 
         async def stop_once_followed():
             await caught_up.wait()
-            await roster.apply([])
+            await worker_set.apply([])
 
         worker.history = read
         tasks.append(asyncio.create_task(stop_once_followed()))
@@ -215,9 +215,9 @@ def test_without_workers_it_says_how_to_have_one(yoi, workspace):
     "command", [["run", "w", "hostile"], ["show", "w"], ["list"], ["history", "w"]]
 )
 def test_no_models_or_strangers_text_reaches_a_terminal_raw(command, extra, yoi, workspace):
-    async def notified(roster):
-        await roster.desk.notify(note(f"hostile {HOSTILE}"))
-        await roster.worker("w").send(f"hostile {HOSTILE}")
+    async def notified(worker_set):
+        await worker_set.notifications.notify(note(f"hostile {HOSTILE}"))
+        await worker_set.worker("w").send(f"hostile {HOSTILE}")
 
     with host(workspace, profile(script=SCRIPT), during=notified):
         ran = yoi("worker", *command, *extra)

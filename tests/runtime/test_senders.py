@@ -48,7 +48,7 @@ async def test_a_stranger_is_counted_a_friend_is_heard_and_named(world):
         await world.peer.send(frame)
     assert json.loads((await world.peer.receive()).partition(" ")[2])["type"] == "hello"
     assert json.loads((await world.peer.receive()).partition(" ")[2])["author"] == "ann"
-    worker = world.runtime.workers.roster.worker("triage")
+    worker = world.runtime.workers.worker_set.worker("triage")
     while not (items := await worker.history(0, 10)) or not isinstance(items[-1].item, RunEnd):
         await world.ask("service.status", name="desk")
     (item,) = [one.item for one in items if isinstance(one.item, SystemItem)]

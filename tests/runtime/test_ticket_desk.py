@@ -20,7 +20,7 @@ from yoi.testing import ManualClock
 from yoi.tickets.queueing import queue, withdrawing
 from yoi.tickets.store import Change, TicketStore
 from yoi.workers import items as it
-from yoi.workers import roster
+from yoi.workers import worker_set
 from yoi.workers.context import ToolOutputs
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.scripted import CallTool, Say, ScriptedEngine
@@ -62,7 +62,7 @@ def profile(name="w", **rule):
 
 @pytest.fixture(autouse=True)
 def _scripted(monkeypatch):
-    monkeypatch.setattr(roster, "make_engine", lambda *_: ScriptedEngine(script))
+    monkeypatch.setattr(worker_set, "make_engine", lambda *_: ScriptedEngine(script))
 
 
 class World:
@@ -96,7 +96,7 @@ class World:
         return queue(self.store, self.kept, self.folder, name, ME, "go").id
 
     async def look(self):
-        return await self.desk.look(self.workers.roster.seats)
+        return await self.desk.look(self.workers.worker_set.seats)
 
     async def until(self, name, holds):
         """Wait until `holds` is true of the worker's status; return the worker."""
@@ -323,7 +323,7 @@ async def test_what_has_no_room_now_is_put_before_it_later(world):
 async def test_while_entered_it_looks_by_itself(world):
     name = world.queued()
     await world.workers.apply([profile()])
-    async with world.desk.watching(lambda: world.workers.roster.seats):
+    async with world.desk.watching(lambda: world.workers.worker_set.seats):
         done = asyncio.Event()
         world.workers["w"].bus.listen(
             lambda event: done.set() if isinstance(event, ev.RunEnd) else None

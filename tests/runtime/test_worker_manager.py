@@ -109,7 +109,7 @@ async def test_a_granted_secret_never_enters_a_history():
     made, _ = workers()
     await made.apply([PROFILE])
     await made.notify(note(text=f"the token is {VALUE}"))
-    (item,) = await made.roster.worker("w").history(0, 10)
+    (item,) = await made.worker_set.worker("w").history(0, 10)
     assert public_entry(item)["text"] == "the token is [masked]"
     await made.stop()
 
@@ -132,5 +132,5 @@ async def test_a_worker_that_cannot_run_is_told():
     keyless = WorkerProfile.parse({"name": "k", "model": "openai:m", "api_key": "gone"})
     await made.apply([keyless, PROFILE])
     assert [(one.scope, one.code) for one in heard] == [("worker:k", "worker.profile")]
-    assert [worker.name for worker in made.roster.workers] == ["w"]
+    assert [worker.name for worker in made.worker_set.workers] == ["w"]
     await made.stop()

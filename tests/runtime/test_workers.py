@@ -136,7 +136,7 @@ class World:
 
     async def run(self, text: str) -> list[dict[str, Any]]:
         """Say `text` on the gateway's side to the worker; return what the run added to history."""
-        worker = self.runtime.workers.roster.worker("triage")
+        worker = self.runtime.workers.worker_set.worker("triage")
         before = worker.status().items
         ended = asyncio.Event()
         worker.bus.listen(lambda event: ended.set() if isinstance(event, RunEnd) else None)
@@ -227,7 +227,7 @@ async def test_a_history_survives_a_restart_of_the_host(tmp_path, gateway, compi
     for _ in range(2):
         async with host(tmp_path) as (runtime, heard):
             world = World(tmp_path, runtime, heard, await gateway.accept())
-            worker = runtime.workers.roster.worker("triage")
+            worker = runtime.workers.worker_set.worker("triage")
             heads.append(worker.status().items)
             await world.run("hello")
             heads.append(worker.status().items)
@@ -298,7 +298,7 @@ async def test_a_storm_is_cut_told_once_and_silences_nobody(world):
     await world.peer.send("triage storm")
     told = [await asyncio.wait_for(world.peer.receive(), 20) for _ in range(10)]
     assert told == ["told worker.notify_rate"] * 10
-    worker = world.runtime.workers.roster.worker("triage")
+    worker = world.runtime.workers.worker_set.worker("triage")
     alerts = [one for one in worker.status().alerts if one.source == "notify:desk"]
     assert len(alerts) == 1
     ended = asyncio.Event()
@@ -323,7 +323,7 @@ async def test_a_plugin_hears_that_it_may_not_notify(world, worker, code):
     """Two keys and the worker's own rule: `other` is granted, but no worker has a rule for it."""
     await world.peer.send(f"{worker} hello")
     assert await asyncio.wait_for(world.peer.receive(), 20) == f"told {code}"
-    assert world.runtime.workers.roster.worker("triage").status().items == 0
+    assert world.runtime.workers.worker_set.worker("triage").status().items == 0
     (command,) = [one for one in world.service()["commands"] if one["kind"] == "notify"]
     assert (command["status"], command["code"]) == ("denied", code)
 
@@ -335,7 +335,7 @@ async def test_a_grant_that_is_taken_away_is_gone_with_the_reload(world, gateway
     await world.ask("host.reload")
     await world.peer.send("triage hello")
     assert await asyncio.wait_for(world.peer.receive(), 20) == "told denied.not_granted"
-    assert world.runtime.workers.roster.worker("triage").status().items == 0
+    assert world.runtime.workers.worker_set.worker("triage").status().items == 0
 
 
 async def test_one_faulty_table_keeps_one_worker_down(world, gateway):
@@ -361,7 +361,7 @@ async def test_one_faulty_table_keeps_one_worker_down(world, gateway):
 async def test_a_stopped_plugin_is_a_failed_call_or_an_alert_never_a_wait(world):
     """A person's message still gets an answer while the tool's plugin is away."""
     await world.ask("service.stop", name="desk")
-    worker = world.runtime.workers.roster.worker("triage")
+    worker = world.runtime.workers.worker_set.worker("triage")
     ended = asyncio.Event()
     worker.bus.listen(lambda event: ended.set() if isinstance(event, RunEnd) else None)
     await worker.send("SEND")

@@ -59,7 +59,7 @@ def test_every_extra_that_is_named_exists():
 
 def test_a_host_loads_no_provider_before_a_worker_needs_one():
     code = (
-        "import json, sys, yoi.host, yoi.cli.serve, yoi.workers.engines, yoi.workers.roster; "
+        "import json, sys, yoi.host, yoi.cli.serve, yoi.workers.engines, yoi.workers.worker_set; "
         "print(json.dumps(sorted({'pydantic', 'pydantic_ai', 'openai', 'anthropic', 'httpx'} "
         "& set(sys.modules))))"
     )

@@ -24,7 +24,7 @@ from yoi.limits import Limits
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput, model_input
 from yoi.workers.items import Stored, decode_item
-from yoi.workers.notify import NoRedaction, Notification, NotifyDesk
+from yoi.workers.notify import NoRedaction, Notification, Notifications
 from yoi.workers.phases import Phase
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import CallTool, Fail, Line, Say, ScriptedEngine, Think
@@ -117,7 +117,7 @@ class Simulation:
         ]
         self.world = World(self.script, tools, self.journal, LIMITS, max_turns=4)
         self.worker = self.world.worker
-        self.desk = NotifyDesk(NoRedaction(), self.world.clock, LIMITS)
+        self.desk = Notifications(NoRedaction(), self.world.clock, LIMITS)
         self.desk.open(self.worker, RULES)
         self.life = self.journal.generation
         starting = asyncio.ensure_future(self.worker.start())

@@ -11,7 +11,7 @@ from yoi.errors import PermissionDenied, WorkerError, YoiError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
-from yoi.workers.notify import NoRedaction, Notification, Notified, NotifyDesk
+from yoi.workers.notify import NoRedaction, Notification, Notifications, Notified
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import Say
 
@@ -34,8 +34,8 @@ def note(text="hello", plugin="chat", command_id="c-1", worker="w") -> Notificat
     )
 
 
-def desk(world: World, redactor=None, limits: Limits | None = None) -> NotifyDesk:
-    made = NotifyDesk(redactor or NoRedaction(), world.clock, limits or Limits())
+def desk(world: World, redactor=None, limits: Limits | None = None) -> Notifications:
+    made = Notifications(redactor or NoRedaction(), world.clock, limits or Limits())
     made.open(world.worker, RULES)
     return made
 

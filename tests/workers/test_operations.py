@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
-from tests.workers.test_roster import NoSecrets, profile
 from tests.workers.test_tools import Plugins
+from tests.workers.test_worker_set import NoSecrets, profile
 
 from yoi.errors import WorkerError
 from yoi.journal.memory import MemoryJournal
@@ -11,7 +11,7 @@ from yoi.limits import Limits
 from yoi.testing import ManualClock
 from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
-from yoi.workers.roster import Roster, Surroundings
+from yoi.workers.worker_set import WorkerContext, WorkerSet
 
 LIMITS = Limits(worker_watches=2, watch_poll_ms=20_000, history_page=4)
 
@@ -19,8 +19,8 @@ LIMITS = Limits(worker_watches=2, watch_poll_ms=20_000, history_page=4)
 class Host:
     def __init__(self):
         self.clock = ManualClock()
-        self.roster = Roster(
-            Surroundings(
+        self.worker_set = WorkerSet(
+            WorkerContext(
                 journal=MemoryJournal(),
                 plugins=Plugins(),
                 secrets=NoSecrets(),
@@ -28,7 +28,7 @@ class Host:
                 clock=self.clock,
             )
         )
-        self.operations = WorkerOperations(self.roster, self.clock, LIMITS)
+        self.operations = WorkerOperations(self.worker_set, self.clock, LIMITS)
 
     async def ask(self, method, **params):
         answer = await self.operations.methods[method](params)
@@ -47,9 +47,9 @@ class Host:
 async def host():
     made = Host()
     tools = [{"plugin": "chat", "tool": "reply", "approval": "ask"}]
-    await made.roster.apply([profile("a", tools=tools), profile("b")])
+    await made.worker_set.apply([profile("a", tools=tools), profile("b")])
     yield made
-    await made.roster.stop()
+    await made.worker_set.stop()
 
 
 async def test_a_person_sends_follows_approves_and_reads(host):
@@ -84,7 +84,7 @@ async def test_a_person_sends_follows_approves_and_reads(host):
 
 async def test_following_ends_when_the_worker_does(host):
     follow = await host.ask("worker.watch", name="a")
-    await host.roster.apply([])
+    await host.worker_set.apply([])
     answer = await host.ask("worker.poll", watch=follow["watch"])
     assert answer["ended"]
     assert answer["events"][-1] == {"event": "shutdown"}
@@ -117,7 +117,9 @@ async def test_bad_parameters_are_refused(host, method, params):
 
 
 async def test_a_page_of_long_items_fits_an_answer(host):
-    host.operations = WorkerOperations(host.roster, host.clock, Limits(control_response_bytes=800))
+    host.operations = WorkerOperations(
+        host.worker_set, host.clock, Limits(control_response_bytes=800)
+    )
     await host.ask("worker.pause", name="b")
     for _ in range(3):
         await host.ask("worker.send", name="b", text="x" * 150)

@@ -14,9 +14,9 @@ from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.profile import WorkerProfile
-from yoi.workers.roster import Roster, Surroundings, no_tools
 from yoi.workers.tools import PluginTool, Tool
 from yoi.workers.worker import Worker
+from yoi.workers.worker_set import WorkerContext, WorkerSet, no_tools
 
 
 class HostTools:
@@ -78,8 +78,8 @@ class WorkerManager:
         self._open = asyncio.Event()
         self._waiting = 0
         self._stopping = False
-        self.roster = Roster(
-            Surroundings(
+        self.worker_set = WorkerSet(
+            WorkerContext(
                 journal=journal,
                 plugins=tools,
                 secrets=secrets,
@@ -89,22 +89,22 @@ class WorkerManager:
                 limits=limits,
             )
         )
-        self.methods = WorkerOperations(self.roster, clock, limits).methods
+        self.methods = WorkerOperations(self.worker_set, clock, limits).methods
         """For the control socket."""
 
     def __iter__(self) -> Iterator[Worker]:
         """Iterate over the workers, ordered by name."""
-        return iter(self.roster.workers)
+        return iter(self.worker_set.workers)
 
     def __len__(self) -> int:
-        return len(self.roster.workers)
+        return len(self.worker_set.workers)
 
     def __contains__(self, name: object) -> bool:
-        return any(worker.name == name for worker in self.roster.workers)
+        return any(worker.name == name for worker in self.worker_set.workers)
 
     def __getitem__(self, name: str) -> Worker:
         """Return the worker called `name`, or raise WorkerError `worker.unknown`."""
-        return self.roster.worker(name)
+        return self.worker_set.worker(name)
 
     async def apply(
         self, profiles: Iterable[WorkerProfile], faulty: Iterable[FailedWorker] = ()
@@ -115,11 +115,11 @@ class WorkerManager:
         """
         self._open.clear()
         try:
-            change = await self.roster.apply(profiles, faulty)
+            change = await self.worker_set.apply(profiles, faulty)
         finally:
-            self._observer(self.roster.workers, self.roster.failed)
+            self._observer(self.worker_set.workers, self.worker_set.failed)
             self._open.set()
-        hints = {one.name: one.hint for one in self.roster.failed}
+        hints = {one.name: one.hint for one in self.worker_set.failed}
         for name, reason in change.failed.items():
             self._listen(
                 diagnostic(
@@ -133,7 +133,7 @@ class WorkerManager:
             )
 
     async def notify(self, notification: Notification) -> Notified:
-        """Commit `notification`; see `NotifyDesk.notify`. Waits while workers are being started.
+        """Commit `notification`; see `Notifications.notify`. Waits while workers are being started.
 
         A service may hear its first message before the workers are there. Raises YoiError.
         """
@@ -150,10 +150,10 @@ class WorkerManager:
                 self._waiting -= 1
         if self._stopping:
             raise WorkerError("worker.stopped", "the host is stopping")
-        return await self.roster.desk.notify(notification)
+        return await self.worker_set.notifications.notify(notification)
 
     async def stop(self) -> None:
         """Stop every worker; what was under way is recorded as interrupted."""
         self._stopping = True
         self._open.set()
-        await self.roster.stop()
+        await self.worker_set.stop()

@@ -3,7 +3,7 @@
     a plugin's command ─▶ granted? ─▶ redact, bound ─▶ within the rate? ─▶ system item ─▶ run
 
 Each refusal is an answer to the plugin's command and an alert on the worker; nothing of a refused
-text is kept. The runtime calls `NotifyDesk.notify` when the command gate has let the command pass.
+text is kept. The runtime calls `Notifications.notify` once the command gate lets a command pass.
 """
 
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ class _Rate:
     told_at: float | None = None
 
 
-class NotifyDesk:
+class Notifications:
     """The notifications of one host: checks each against the workers' rules and commits it."""
 
     def __init__(self, redactor: Redactor, clock: Clock, limits: Limits = LIMITS) -> None:

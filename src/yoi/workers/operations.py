@@ -20,8 +20,8 @@ from yoi.types import Clock
 from yoi.workers.bus import Subscription
 from yoi.workers.context import AssistantParts, Message, ToolOutputs, UserText
 from yoi.workers.items import public_entry
-from yoi.workers.roster import Roster
 from yoi.workers.worker import WorkerStatus
+from yoi.workers.worker_set import WorkerSet
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 OPERATOR = "operator"
@@ -37,8 +37,8 @@ class _Watch:
 class WorkerOperations:
     """The `worker.*` methods of one host's control socket."""
 
-    def __init__(self, roster: Roster, clock: Clock, limits: Limits = LIMITS) -> None:
-        self._roster = roster
+    def __init__(self, worker_set: WorkerSet, clock: Clock, limits: Limits = LIMITS) -> None:
+        self._worker_set = worker_set
         self._clock = clock
         self._limits = limits
         self._watches: dict[str, _Watch] = {}
@@ -66,52 +66,52 @@ class WorkerOperations:
         }
 
     async def _list(self, _: dict[str, Any]) -> list[WorkerStatus]:
-        return self._roster.statuses()
+        return self._worker_set.statuses()
 
     async def _status(self, params: dict[str, Any]) -> WorkerStatus:
-        return self._roster.status(_text(params, "name"))
+        return self._worker_set.status(_text(params, "name"))
 
     async def _send(self, params: dict[str, Any]) -> dict[str, int]:
-        seq = await self._roster.worker(_text(params, "name")).send(_text(params, "text"))
+        seq = await self._worker_set.worker(_text(params, "name")).send(_text(params, "text"))
         return {"seq": seq}
 
     async def _pause(self, params: dict[str, Any]) -> None:
-        await self._roster.worker(_text(params, "name")).pause(OPERATOR)
+        await self._worker_set.worker(_text(params, "name")).pause(OPERATOR)
 
     async def _resume(self, params: dict[str, Any]) -> None:
-        await self._roster.worker(_text(params, "name")).resume(OPERATOR)
+        await self._worker_set.worker(_text(params, "name")).resume(OPERATOR)
 
     async def _cancel(self, params: dict[str, Any]) -> None:
-        await self._roster.worker(_text(params, "name")).cancel()
+        await self._worker_set.worker(_text(params, "name")).cancel()
 
     async def _approve(self, params: dict[str, Any]) -> None:
         approved = params["approved"]
         if not isinstance(approved, bool):
             raise TypeError("approved must be true or false")
-        worker = self._roster.worker(_text(params, "name"))
+        worker = self._worker_set.worker(_text(params, "name"))
         scope = params.get("scope", "once")
         if scope not in ("once", "run", "exact"):
             raise TypeError("scope must be once, run or exact")
         await worker.approve(_text(params, "call_id"), approved=approved, by=OPERATOR, scope=scope)
 
     async def _revoke(self, params: dict[str, Any]) -> None:
-        worker = self._roster.worker(_text(params, "name"))
+        worker = self._worker_set.worker(_text(params, "name"))
         await worker.revoke(_place(params, "item"), OPERATOR)
 
     async def _compact(self, params: dict[str, Any]) -> None:
-        await self._roster.worker(_text(params, "name")).compact()
+        await self._worker_set.worker(_text(params, "name")).compact()
 
     async def _uncompact(self, params: dict[str, Any]) -> dict[str, int]:
-        place = await self._roster.worker(_text(params, "name")).uncompact(OPERATOR)
+        place = await self._worker_set.worker(_text(params, "name")).uncompact(OPERATOR)
         return {"seq": place}
 
     async def _restore(self, params: dict[str, Any]) -> None:
-        worker = self._roster.worker(_text(params, "name"))
+        worker = self._worker_set.worker(_text(params, "name"))
         await worker.restore(_place(params, "item"), OPERATOR)
 
     async def _as_sent(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return a page of the view: the messages from number `after` on."""
-        request = self._roster.worker(_text(params, "name")).as_sent()
+        request = self._worker_set.worker(_text(params, "name")).as_sent()
         after = _place(params, "after")
         page: list[dict[str, Any]] = []
         room = self._limits.control_response_bytes // 4
@@ -129,7 +129,7 @@ class WorkerOperations:
         return {"page": page, **(head if not after else {})}
 
     async def _history(self, params: dict[str, Any]) -> dict[str, Any]:
-        worker = self._roster.worker(_text(params, "name"))
+        worker = self._worker_set.worker(_text(params, "name"))
         after = _place(params, "after")
         page: list[dict[str, Any]] = []
         # A page must fit an answer whatever is in it; one item always does.
@@ -143,7 +143,7 @@ class WorkerOperations:
         return {"items": page, "head": worker.status().items}
 
     async def _watch(self, params: dict[str, Any]) -> dict[str, Any]:
-        worker = self._roster.worker(_text(params, "name"))
+        worker = self._worker_set.worker(_text(params, "name"))
         self._forget_idle()
         if len(self._watches) >= self._limits.worker_watches:
             raise WorkerError(

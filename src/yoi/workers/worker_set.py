@@ -13,7 +13,7 @@ from yoi.types import Clock, SecretSource
 from yoi.workers.engine import Engine
 from yoi.workers.engines import make_engine
 from yoi.workers.failed import FailedWorker
-from yoi.workers.notify import NotifyDesk, Redactor
+from yoi.workers.notify import Notifications, Redactor
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import PluginTools, Tool, ToolRegistry, chosen_tools
@@ -26,7 +26,7 @@ def no_tools(profile: WorkerProfile) -> Sequence[Tool]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class WorkerContext:
     """What every worker of a host shares; the runtime brings it."""
 
     journal: Journal
@@ -39,7 +39,7 @@ class Surroundings:
     limits: Limits = LIMITS
 
 
-class RosterChange(msgspec.Struct, kw_only=True):
+class WorkerChanges(msgspec.Struct, kw_only=True):
     """What applying a configuration did, as names; `failed` holds each reason."""
 
     started: list[str]
@@ -48,11 +48,11 @@ class RosterChange(msgspec.Struct, kw_only=True):
     failed: dict[str, str]
 
 
-class Roster:
-    """Runs workers made from profiles. `desk` is where plugins' notifications go."""
+class WorkerSet:
+    """Runs workers made from profiles. `notifications` is where plugins' notifications go."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self.desk = NotifyDesk(around.redactor, around.clock, around.limits)
+    def __init__(self, around: WorkerContext) -> None:
+        self.notifications = Notifications(around.redactor, around.clock, around.limits)
         self._around = around
         self._running: dict[str, tuple[WorkerProfile, Worker]] = {}
         self._failed: dict[str, FailedWorker] = {}
@@ -99,7 +99,7 @@ class Roster:
 
     async def apply(
         self, profiles: Iterable[WorkerProfile], faulty: Iterable[FailedWorker] = ()
-    ) -> RosterChange:
+    ) -> WorkerChanges:
         """Run exactly `profiles`: stop what is gone, restart what changed, start what is new.
 
         One worker's failure (a missing key, a damaged history) stands in the answer and keeps
@@ -135,7 +135,7 @@ class Roster:
                     self._failed[name] = FailedWorker.now(
                         name, exc, wanted[name].model.model, self._around.clock
                     )
-        return RosterChange(
+        return WorkerChanges(
             started=sorted(name for name in new if name not in failed),
             stopped=sorted(gone),
             restarted=sorted(name for name in changed if name not in failed),
@@ -159,10 +159,10 @@ class Roster:
             await worker.stop()
             raise
         self._running[profile.name] = (profile, worker)
-        self.desk.open(worker, profile.notify)
+        self.notifications.open(worker, profile.notify)
 
     async def _end(self, name: str) -> None:
-        self.desk.close(name)
+        self.notifications.close(name)
         _, worker = self._running.pop(name)
         await worker.stop()
 

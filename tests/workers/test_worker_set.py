@@ -13,7 +13,7 @@ from yoi.testing import ManualClock
 from yoi.workers import items as it
 from yoi.workers.notify import NoRedaction, Notification
 from yoi.workers.profile import WorkerProfile
-from yoi.workers.roster import Roster, Surroundings
+from yoi.workers.worker_set import WorkerContext, WorkerSet
 
 
 class NoSecrets:
@@ -42,9 +42,9 @@ async def plugins():
 
 
 @pytest.fixture
-async def roster(plugins):
-    made = Roster(
-        Surroundings(
+async def worker_set(plugins):
+    made = WorkerSet(
+        WorkerContext(
             journal=MemoryJournal(),
             plugins=plugins,
             secrets=NoSecrets(),
@@ -76,45 +76,45 @@ def note(text="please help", command_id="c1", worker="w"):
 
 
 async def test_a_notification_reaches_a_worker_that_answers_through_the_plugins_tool(
-    roster, plugins
+    worker_set, plugins
 ):
     """The way of a message, with the runtime's two protocols faked at their seams."""
-    change = await roster.apply([profile()])
+    change = await worker_set.apply([profile()])
     assert change.started == ["w"]
-    done = await ended(roster.worker("w"))
-    await roster.desk.notify(note())
+    done = await ended(worker_set.worker("w"))
+    await worker_set.notifications.notify(note())
     await asyncio.wait_for(done.wait(), 20)
     assert plugins.called == [("chat", "reply", {"text": "coming"})]
-    items = [stored.item for stored in await roster.worker("w").history(0, 100)]
+    items = [stored.item for stored in await worker_set.worker("w").history(0, 100)]
     result = next(i for i in items if isinstance(i, it.ToolResult))
     assert result.origin.digest == "sha256:ab"
     assert items[-1].result == "finished"
 
 
-async def test_only_what_changed_is_restarted(roster):
-    await roster.apply([profile("a"), profile("b"), profile("c")])
-    kept = roster.worker("a")
-    change = await roster.apply([profile("a"), profile("b", instructions="x"), profile("d")])
+async def test_only_what_changed_is_restarted(worker_set):
+    await worker_set.apply([profile("a"), profile("b"), profile("c")])
+    kept = worker_set.worker("a")
+    change = await worker_set.apply([profile("a"), profile("b", instructions="x"), profile("d")])
     assert (change.started, change.stopped, change.restarted) == (["d"], ["c"], ["b"])
-    assert roster.worker("a") is kept
-    assert [worker.name for worker in roster.workers] == ["a", "b", "d"]
+    assert worker_set.worker("a") is kept
+    assert [worker.name for worker in worker_set.workers] == ["a", "b", "d"]
     with pytest.raises(WorkerError) as caught:
-        roster.worker("c")
+        worker_set.worker("c")
     assert caught.value.code == "worker.unknown"
 
 
-async def test_one_workers_failure_stops_no_other(roster):
+async def test_one_workers_failure_stops_no_other(worker_set):
     needs_key = WorkerProfile.parse({"name": "x", "model": "openai:m", "api_key": "gone"})
-    change = await roster.apply([needs_key, profile("y")])
+    change = await worker_set.apply([needs_key, profile("y")])
     assert list(change.failed) == ["x"]
     assert "worker.secret" in change.failed["x"]
     assert change.started == ["y"]
 
 
-async def test_a_tool_that_is_not_there_is_told_once_and_the_worker_runs(roster):
+async def test_a_tool_that_is_not_there_is_told_once_and_the_worker_runs(worker_set):
     tools = [{"plugin": "chat", "tool": "gone"}, {"plugin": "chat", "tool": "wave", "name": "a b"}]
-    await roster.apply([profile(tools=tools)])
-    worker = roster.worker("w")
+    await worker_set.apply([profile(tools=tools)])
+    worker = worker_set.worker("w")
     for number in range(2):
         done = await ended(worker)
         await worker.send(f"hello {number}")
@@ -125,21 +125,21 @@ async def test_a_tool_that_is_not_there_is_told_once_and_the_worker_runs(roster)
     assert any("'a b'" in message for message in told)
 
 
-async def test_names_are_unique_and_a_stopped_roster_starts_nothing(roster):
+async def test_names_are_unique_and_a_stopped_roster_starts_nothing(worker_set):
     with pytest.raises(WorkerError) as caught:
-        await roster.apply([profile(), profile()])
+        await worker_set.apply([profile(), profile()])
     assert caught.value.code == "worker.duplicate"
-    await roster.stop()
+    await worker_set.stop()
     with pytest.raises(WorkerError) as caught:
-        await roster.apply([profile()])
+        await worker_set.apply([profile()])
     assert caught.value.code == "worker.stopped"
 
 
 async def test_a_damaged_history_keeps_its_worker_down_and_nobody_else():
     journal = MemoryJournal()
     await journal.commit([Append("worker:w", 0, [b"{}"], LogBounds(records=9, size_bytes=99))])
-    made = Roster(
-        Surroundings(
+    made = WorkerSet(
+        WorkerContext(
             journal=journal,
             plugins=Plugins(),
             secrets=NoSecrets(),
