@@ -74,7 +74,7 @@ def test_filters_and_bounds(ticket):
 def test_what_others_wrote_is_data_on_the_screen(yoi, workspace, ticket):
     name = ticket("new", "A", "-m", TEXT + HOSTILE)["ticket"]["id"]
     ticket("comment", name, "-m", HOSTILE)
-    damaged = workspace / ".yoi/tickets" / f"{name[:-1]}0"
+    damaged = workspace / ".yoi/tickets" / f"{name[:-1]}{'1' if name[-1] == '0' else '0'}"
     damaged.mkdir()
     (damaged / "item.md").write_text(f"---\ntitle: &a {HOSTILE}\n---\n")
     for arguments in (("show", name), ("list",), ("doctor",)):

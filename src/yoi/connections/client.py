@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.streams import StreamReader
 
-from yoi.connections.deflate import BoundedDeflate, slack_of
+from yoi.connections.deflate import BoundedDeflate, margin_of
 
 try:
     from websockets.speedups import apply_mask
@@ -58,8 +58,8 @@ class Client(ClientProtocol):
         super().process_response(response)
         for agreed in self.extensions:
             if isinstance(agreed, BoundedDeflate):
-                agreed.slack = slack_of(self.granted)
-                self.max_message_size = self.granted + agreed.slack
+                agreed.margin = margin_of(self.granted)
+                self.max_message_size = self.granted + agreed.margin
 
     def recv_frame(self, frame: Frame) -> None:
         """Take one frame; a close frame between fragments is a close like any other.

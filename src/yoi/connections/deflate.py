@@ -18,7 +18,7 @@ from websockets.frames import CTRL_OPCODES, Frame
 from websockets.typing import ExtensionParameter
 
 
-def slack_of(size: int) -> int:
+def margin_of(size: int) -> int:
     """Return how many bytes more than it holds a compressed message of `size` may have.
 
     What does not compress is stored in blocks with heads, short blocks where the server spends
@@ -30,14 +30,14 @@ def slack_of(size: int) -> int:
 class BoundedDeflate(PerMessageDeflate):
     """The library's extension, with no way around the bound."""
 
-    slack = 0
+    margin = 0
     """By how much the library's bound, which is for bytes on the wire, is over the grant."""
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        """Return `frame` inflated; raises PayloadTooBig beyond `max_size` less the slack."""
+        """Return `frame` inflated; raises PayloadTooBig beyond `max_size` less the margin."""
         if max_size is None or frame.opcode in CTRL_OPCODES:
             return super().decode(frame, max_size=max_size)
-        most = max(0, max_size - self.slack)
+        most = max(0, max_size - self.margin)
         # Where the message has all its bytes: zlib takes a bound of 0 for none.
         made = super().decode(frame, max_size=most or 1)
         if len(made.data) > most:
