@@ -116,7 +116,8 @@ def check(folder: Path) -> Verdict:
         verdict.resyncs.update(found.resyncs)
         verdict.said.update(found.said)
         verdict.findings += found.findings
-        _at_rest(client, found, final["fresh"][stream.key], verdict)
+        late = final.get("late", {}).get(stream.key)
+        _at_rest(client, found, final["fresh"][stream.key], late, verdict)
         if stream.shown == "hidden":
             _no_trace(client, folder / "clients" / f"{client}.jsonl", verdict)
     restarted = {act["whom"] for act in setup["plan"]["acts"] if act["what"] in _ENDING}
@@ -174,8 +175,11 @@ class _Comparing:
                 self._verdict.add("diverged", self._client, words)
 
 
-def _at_rest(client: str, found: Followed, fresh: str, verdict: Verdict) -> None:
+def _at_rest(client: str, found: Followed, fresh: str, late: str | None, verdict: Verdict) -> None:
+    """Hold the client's end against its backend's snapshot, or the one `late`, after all ended."""
     last = next(step for step in read_frame(fresh) if step.kind == "snapshot")
+    if late is not None and found.place != last.place:
+        last = next(step for step in read_frame(late) if step.kind == "snapshot")
     if found.over:
         verdict.add("diverged", client, f"was told that nothing follows: {found.over}")
     elif found.state is None:

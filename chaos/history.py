@@ -305,7 +305,11 @@ class History:
         await asyncio.sleep(0.05)
         for crowd in (*CROWDS, WITNESS):
             await self.world.children[crowd].ask({"do": "end"})
-        (self.folder / "final.json").write_text(json.dumps({"fresh": fresh, "own": own}))
+        # A service may have said one more thing (its status, an alert) while the clients ended.
+        late = await self._fresh()
+        (self.folder / "final.json").write_text(
+            json.dumps({"fresh": fresh, "late": late, "own": own})
+        )
 
     async def _own(self, runtime: str, worker: str) -> dict[str, Any]:
         watch = await self._control(runtime, "worker.watch", name=worker)

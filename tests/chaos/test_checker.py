@@ -1,5 +1,6 @@
 """A history in which one thing is wrong is found wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,21 @@ def test_a_state_that_is_not_its_backends(tmp_path):
     history.fresh["data"]["status"] = "paused"
     history.own["data"]["status"] = "paused"
     assert found(history, tmp_path) == {"diverged": 2}
+
+
+@pytest.mark.parametrize(("late", "diverged"), [({}, 0), ({"status": "paused"}, 2)])
+def test_one_more_event_while_the_clients_end(tmp_path, late, diverged):
+    """They are where their backend is after them, and hold what it shows there."""
+    history = History()
+    folder = history.write(tmp_path)
+    final = json.loads((folder / "final.json").read_text())
+    early, after = json.loads(json.dumps(history.fresh)), json.loads(json.dumps(history.fresh))
+    after["data"].update(late)
+    key, seq = "plain/north/worker/w/full", len(EVENTS)
+    final["fresh"][key] = frame(EPOCH, seq - 1, early, snapshot=True)[1]
+    final["late"] = {key: frame(EPOCH, seq, after, snapshot=True)[1]}
+    (folder / "final.json").write_text(json.dumps(final))
+    assert check(folder).count("diverged") == diverged
 
 
 def test_a_client_that_was_told_that_nothing_follows(tmp_path):
