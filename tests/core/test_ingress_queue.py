@@ -216,6 +216,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.limits = Limits(queue_overdraft_bytes=5_000, queue_lifecycle_events=3)
         self.policy = IngressPolicy("events", OnFull.PAUSE, 6, 6 * (EVENT_OVERHEAD_BYTES + 50))
         self.q = IngressQueue([self.policy], self.limits)
+        self.awaited = frame(0)
         self.seq = 0
         self.expected: list[int] = []
         self.out: list[int] = []
@@ -251,7 +252,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.q.busy)
     @rule(hold=st.booleans())
     def hold(self, hold: bool) -> None:
-        (self.q.hold if hold else self.q.release)(frame(0))
+        (self.q.hold if hold else self.q.release)(self.awaited)
 
     @rule()
     def resume(self) -> None:
@@ -268,7 +269,7 @@ class QueueMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.q.busy:
             self.q.give_back()
-        self.q.release(frame(0))
+        self.q.release(self.awaited)
         rest = []
         while taken := self.q.take(64, 1 << 20):
             rest += [e.seq for e in taken]
@@ -324,20 +325,22 @@ def test_a_held_ingress_waits_in_order_while_others_go_on():
     for seq in (1, 2):
         q.offer(frame(seq, ingress="a"))
         q.offer(frame(seq, ingress="b"))
-    q.hold(frame(0, ingress="a"))
+    awaited = frame(0, ingress="a")
+    q.hold(awaited)
+    q.release(frame(0, ingress="a"))
     q.offer(frame(3, ingress="a"))
     assert [(e.ingress, e.seq) for e in q.take(10, 1000)] == [("b", 1), ("b", 2)]
     q.settle(2)
     assert q.take(10, 1000) == []
     assert q.depth == q.waiting == 3
     q.offer(frame(3, ingress="b"))
-    q.release(frame(0, ingress="a"))
-    q.release(frame(0, ingress="a"))
+    q.release(awaited)
+    q.release(awaited)
     assert [(e.ingress, e.seq) for e in q.take(10, 1000)] == [("a", 1), ("a", 2), ("a", 3)]
     q.settle(3)
     assert [(e.ingress, e.seq) for e in q.take(10, 1000)] == [("b", 3)]
     q.settle(1)
-    q.hold(frame(0, ingress="a"))
+    q.hold(awaited)
     q.offer(frame(4, ingress="a"))
     assert [e.seq for e in q.clear()] == [4]
     q.offer(frame(5, ingress="a"))

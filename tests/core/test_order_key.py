@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yoi.core.ingress_queue import IngressPolicy, IngressQueue
+from yoi.core.ingress_queue import IngressPolicy, IngressQueue, Offered
 from yoi.core.order_key import order_key
 from yoi.core.service_fold import ServiceFold
 from yoi.core.service_recovery import recover
 from yoi.permissions import JsonPointer
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import BinaryFrame, IngressEvent, TextFrame
 from yoi.protocol.service_log import Begun, Tried, accepted
 from yoi.types import SessionId
@@ -48,6 +49,14 @@ def failed(queue):
     [
         ('{"channel": "a"}', '"a"'),
         ('{"channel": 1}', "1"),
+        ('{"channel": 1.0}', "1"),
+        ('{"channel": 1e0}', "1"),
+        ('{"channel": 1.5}', "1.5"),
+        ('{"channel": 18446744073709551617}', "18446744073709551617"),
+        ('{"channel": -9223372036854775809}', "-9223372036854775809"),
+        ('{"channel": 1e300}', "1e300"),
+        ('{"channel": 1e400}', None),
+        (f'{{"channel": {"9" * 5000}}}', None),
         ('{"channel": "1"}', '"1"'),
         ('{"channel": true}', "true"),
         ('{"channel": null}', None),
@@ -58,10 +67,19 @@ def failed(queue):
         ("not JSON", None),
         ("[" * 100_000, None),
         ('{"channel": "\\ud800"}', None),
+        ('{"channel": "\ud800"}', None),
+        ('{"channel": "\\ud83d\\ude00"}', '"\U0001f600"'),
     ],
 )
 def test_a_key_is_one_text_number_or_truth_value(text, key):
     assert order_key(frame(1, text), AT) == key
+
+
+def test_a_long_key_takes_no_second_room_and_is_no_other():
+    long = [order_key(frame(1, f'{{"channel": "{"k" * 1_000_000}{end}"}}'), AT) for end in "ab"]
+    assert long[0] != long[1]
+    assert all(key is not None and len(key) < 200 and key.startswith("#") for key in long)
+    assert order_key(frame(1, f'{{"channel": "{long[0]}"}}'), AT) != long[0]
 
 
 def test_only_text_frames_have_a_key():
@@ -122,6 +140,78 @@ def test_what_waits_for_the_disk_is_not_passed():
     assert taken(queue) == []
     queue.admit(withheld)
     assert taken(queue) == [1, 2]
+
+
+def test_what_is_given_back_unhandled_stands_where_it_stood():
+    """Recovery takes those in hand for the first of what was accepted."""
+    queue = keyed()
+    for seq, key in enumerate("abaab"):
+        queue.offer(of(seq, key))
+    events = [failed(queue)]
+    batch = queue.take(2, 1 << 20)
+    assert [event.seq for event in batch] == [1, 4]
+    queue.give_back()
+    batch[0].attempt += 1
+    queue.hold(batch[0])
+    events.append(batch[0])
+    for event in events:
+        queue.release(event)
+    assert [taken(queue) for _ in range(3)] == [[0], [1], [2, 3, 4]]
+
+
+def test_what_is_given_back_stands_in_order_whatever_changed_meanwhile():
+    queue = keyed(overflow=OnFull.DROP_OLDEST, max_events=5)
+    for seq, key in enumerate("aabab"):
+        queue.offer(of(seq, key))
+    event = failed(queue)
+    assert [event.seq for event in queue.take(64, 1 << 20)] == [2, 4]
+    queue.settle(1)
+    assert queue.offer(of(5, "b")) is Offered.ACCEPTED
+    assert queue.offer(of(6, "a")) is Offered.DROPPED_OLDEST
+    assert queue.evicted == [event]
+    queue.give_back()
+    queue.release(event)
+    assert taken(queue) == [1, 3, 4, 5, 6]
+    assert queue.bytes == queue.depth == 0
+
+
+def test_what_is_given_back_keeps_its_place_where_another_line_is_released_meanwhile():
+    queue = keyed()
+    other = frame(9, "{}", ingress="other")
+    queue.offer(other)
+    held_other = failed(queue)
+    for seq, key in enumerate("aab"):
+        queue.offer(of(seq, key))
+    event = failed(queue)
+    assert [event.seq for event in queue.take(64, 1 << 20)] == [2]
+    queue.release(held_other)
+    queue.give_back()
+    queue.release(event)
+    assert [taken(queue) for _ in range(3)] == [[9], [0], [1, 2]]
+
+
+def test_what_is_cleared_comes_in_order():
+    queue = keyed()
+    for seq, key in enumerate("aab"):
+        queue.offer(of(seq, key))
+    failed(queue)
+    assert [event.seq for event in queue.take(64, 1 << 20)] == [2]
+    assert [event.seq for event in queue.clear()] == [0, 1, 2]
+    assert not queue.busy
+    assert queue.bytes == queue.depth == 0
+
+
+def test_as_many_keys_as_a_queue_holds_can_wait():
+    queue = keyed()
+    held = []
+    for seq in range(1000):
+        queue.offer(of(seq, f"k{seq}"))
+    held = [failed(queue) for _ in range(1000)]
+    assert [event.seq for event in held] == list(range(1000))
+    assert taken(queue) == []
+    for event in reversed(held):
+        queue.release(event)
+    assert [taken(queue) for _ in range(1000)] == [[seq] for seq in range(1000)]
 
 
 def test_cleared_holds_hold_up_nothing():

@@ -11,6 +11,7 @@ from tests.runtime.fakes import NoSecrets
 
 from yoi.connections import RequestClient, SocketConnector, SystemResolver
 from yoi.core.captures import Captured, HandleTable
+from yoi.core.redaction import Masker
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet
@@ -94,6 +95,10 @@ class Desk:
     def holds(self, value: str) -> None:
         """Let `value` be one that servers give back: masked from now on."""
         self._injector.hide(Captured("value", value))
+
+    def masker(self) -> Masker:
+        """Return what masks what this service hears, now."""
+        return self._injector.masker()
 
     async def ask(self, op: str, *arguments: Any, budget: float = 20.0) -> dict[str, Any]:
         """Return the answer of one call, as a guest with `budget` seconds left gets it."""

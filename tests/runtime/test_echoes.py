@@ -118,7 +118,10 @@ def answer(request):
     if request.path == "/text":
         return HttpAnswer(f"<p>{quote(VALUE)}".encode(), 200, {"content-type": "text/html"})
     if request.path == "/bytes":
-        return HttpAnswer(b"\x00\x01" + VALUE.encode() + b"\xff", 200, {"content-type": "a/b"})
+        headers = {"content-type": "a/b", "x-echo": VALUE}
+        return HttpAnswer(b"\x00\x01" + VALUE.encode() + b"\xff", 200, headers)
+    if request.path == "/ticket":
+        return HttpAnswer.of_json({"ticket": TICKET, "again": [TICKET]})
     if request.path == "/other-bytes":
         return HttpAnswer(b"\x00\x01\xff", 200, {"content-type": "a/b"})
     return HttpAnswer(b"", 302, {"location": f"http://127.0.0.1:1/{quote(VALUE, safe='')}"})
@@ -144,6 +147,8 @@ async def test_bodies_headers_and_refusals_of_requests_are_masked(asking):
     got = (await told(asking, "/head"))["ok"]
     assert (got["headers"]["x-echo"], got["body"]) == (MASK, "ok")
     assert (await told(asking, "/text"))["ok"]["body"] == f"<p>{MASK}"
+    got = (await told(asking, "/bytes"))["ok"]
+    assert (got["body"], got["body_kind"], got["headers"]["x-echo"]) == (None, "withheld", MASK)
     refused = (await told(asking, "/redirect"))["error"]
     assert refused["code"] == "request.redirect"
     assert "AbC" not in json.dumps(refused)
@@ -191,6 +196,24 @@ def test_a_capture_is_masked_from_the_next_frame_of_an_open_session_on():
     made.text(SESSION, f"a {TICKET}", 40)
     echoes.remember_captured(TICKET)
     made.text(SESSION, f"b {TICKET}", 40)
+    frames = [event.text for event in queue.take(8, 8_000) if isinstance(event, TextFrame)]
+    assert frames == [f"a {TICKET}", f"b {MASK}"]
+
+
+async def test_what_a_request_captures_is_masked_in_its_answer_and_in_open_sessions():
+    async with HttpServer(answer) as server:
+        target = {"scheme": "http", "host": "127.0.0.1", "port": server.port, "methods": ["GET"]}
+        captures = [{"name": "ticket", "at": "/ticket"}]
+        desk = Desk(having(REQUEST, request=[{**target, "name": "api", "captures": captures}]))
+        made, queue, _ = adapter(desk.masker)
+        made.text(SESSION, f"a {TICKET}", 40)
+        ask = {"method": "GET", "target": "api", "path": "/ticket"}
+        got = await desk.ok("request.request", ask)
+        made.text(SESSION, f"b {TICKET}", 40)
+        await desk.end()
+    assert got["body"]["again"] == [MASK]
+    assert TICKET not in json.dumps(got)
+    assert set(got["captured"]) == {"ticket"}
     frames = [event.text for event in queue.take(8, 8_000) if isinstance(event, TextFrame)]
     assert frames == [f"a {TICKET}", f"b {MASK}"]
 

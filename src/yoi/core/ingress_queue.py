@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from yoi.core.coalescing import Coalesced, coalesce, since_last_frame
 from yoi.core.order_key import order_key
@@ -101,14 +102,16 @@ class IngressQueue:
         self._waiting: deque[QueuedEvent] = deque()
         self._accounts = {p.name: IngressAccount(p, self._waiting) for p in policies}
         self._order_keys = {p.name: p.order_key for p in policies if p.order_key is not None}
-        self._held: dict[str, deque[QueuedEvent]] = {}
-        """The lines of ingresses of which nothing is taken: an event before all of it waits."""
+        self._held: dict[str, tuple[QueuedEvent, deque[QueuedEvent]]] = {}
+        """Lines of ingresses of which nothing is taken, each with the event that it waits for."""
         self._held_keys: dict[int, tuple[QueuedEvent, str]] = {}
         """Events that wait for their next attempt, with their keys, by `id()`; in place."""
         self._known_keys: dict[int, str | None] = {}
         """Keys of waiting frames, by `id()`: what was looked at while something is held."""
         self._first: list[IngressEvent] = []
         self._in_flight: list[QueuedEvent] = []
+        self._passed: list[QueuedEvent] = []
+        """In order, where events in flight have passed others: these and those."""
         self._lifecycle = 0
         self._withheld: set[int] = set()
         """Of events that wait for the disk, by `id()`: nothing passes them."""
@@ -131,7 +134,7 @@ class IngressQueue:
     @property
     def waiting(self) -> int:
         """Return the number of events not yet taken."""
-        return len(self._waiting) + sum(len(held) for held in self._held.values())
+        return len(self._waiting) + sum(len(line) for _, line in self._held.values())
 
     @property
     def busy(self) -> bool:
@@ -202,7 +205,7 @@ class IngressQueue:
 
     def waits(self, kind: str, session: str) -> bool:
         """Return whether an event of `kind` about `session` waits or is in flight."""
-        lines = (self._waiting, self._in_flight, *self._held.values())
+        lines = (self._waiting, self._in_flight, *(line for _, line in self._held.values()))
         return any(e.kind == kind and e.session == session for line in lines for e in line)
 
     def take(self, max_events: int, max_bytes: int) -> list[QueuedEvent]:
@@ -239,6 +242,8 @@ class IngressQueue:
         for event in self._in_flight[:count]:
             self._release(event)
         del self._in_flight[:count]
+        if not self._in_flight:
+            self._passed.clear()
 
     def abandon(self) -> list[QueuedEvent]:
         """Forget what is in flight and return it."""
@@ -247,9 +252,19 @@ class IngressQueue:
         return abandoned
 
     def give_back(self) -> None:
-        """Put what is still in flight back to the front, in order."""
-        self._waiting.extendleft(reversed(self._in_flight))
+        """Put what is still in flight back, in order: to the front, or behind what it passed."""
+        waiting, back = self._waiting, self._in_flight
+        if self._passed:
+            ours = {id(event) for event in back}
+            back = []
+            for event in self._passed:
+                if id(event) in ours:
+                    back.append(event)
+                elif waiting and waiting[0] is event:
+                    back.append(waiting.popleft())
+        waiting.extendleft(reversed(back))
         self._in_flight.clear()
+        self._passed.clear()
 
     def withhold(self, event: QueuedEvent) -> None:
         """Let `event`, which waits, be taken only once it is admitted."""
@@ -285,7 +300,8 @@ class IngressQueue:
         others = [other for other in self._waiting if other.ingress != ingress]
         self._waiting.clear()
         self._waiting.extend(others)
-        self._held[ingress] = self._accounts[ingress].waiting = held
+        self._accounts[ingress].waiting = held
+        self._held[ingress] = event, held
 
     def release(self, event: QueuedEvent) -> None:
         """Let `event` be taken, and what waits for it; nothing where it is not held."""
@@ -293,15 +309,18 @@ class IngressQueue:
             if not self._held_keys:
                 self._known_keys.clear()
             return
-        at = self._order_keys.get(event.ingress)
-        if at is None or order_key(event, at) is None:
+        held = self._held.get(event.ingress)
+        if held is not None and held[0] is event:
             self._release_line(event.ingress)
 
     def _release_line(self, ingress: str) -> None:
         """Let what waits of `ingress` go on, before what waits of others."""
         held = self._held.pop(ingress, None)
         if held is not None:
-            self._waiting.extendleft(reversed(held))
+            _, line = held
+            self._waiting.extendleft(reversed(line))
+            if self._passed:
+                self._passed[:0] = line
             self._accounts[ingress].waiting = self._waiting
 
     def resumable(self) -> list[str]:
@@ -320,14 +339,14 @@ class IngressQueue:
 
     def clear(self) -> list[QueuedEvent]:
         """Forget everything, in flight too, and return it, in order."""
+        self.give_back()
         for ingress in tuple(self._held):
             self._release_line(ingress)
         self._held_keys.clear()
         self._first = []
-        cleared = [*self._in_flight, *self._waiting]
+        cleared = list(self._waiting)
         for event in cleared:
             self._release(event)
-        self._in_flight.clear()
         self._waiting.clear()
         self._withheld.clear()
         return cleared
@@ -362,6 +381,8 @@ class IngressQueue:
             if first.attempt > 1:
                 break
         self._in_flight += [self._waiting[index] for index in chosen]
+        if chosen and chosen[-1] >= len(chosen):
+            self._passed = list(islice(self._waiting, chosen[-1] + 1))
         for index in reversed(chosen):
             del self._waiting[index]
         return list(self._in_flight)

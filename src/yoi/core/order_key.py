@@ -4,17 +4,25 @@ Events of one key are handled in the order in which they came, and so is what ha
 all. Nothing is written down: the key is in the event, and is found again after a crash.
 """
 
+from hashlib import blake2b
+
 import msgspec
 
 from yoi.core.insertion import value_at
 from yoi.permissions import JsonPointer
 from yoi.protocol.ingress import QueuedEvent, TextFrame
 
+_KEPT_CHARS = 64
+"""A longer key is known by its digest, so that keys take no second room beside their frames."""
+_EXACT = 2**53
+"""Up to here a float with nothing behind its point is one whole number."""
+
 
 def order_key(event: QueuedEvent, at: JsonPointer) -> str | None:
     """Return what stands `at` in a text frame, as JSON: text, a number, true or false.
 
-    None where nothing of these does, and for every event that is no text frame.
+    Of a long one, its digest, which is never JSON. `1`, `1.0` and `1e0` are one key. None where
+    nothing of these stands there, and for every event that is no text frame.
     """
     if not isinstance(event, TextFrame):
         return None
@@ -24,4 +32,7 @@ def order_key(event: QueuedEvent, at: JsonPointer) -> str | None:
         return None
     if not isinstance(value, str | int | float):
         return None
-    return msgspec.json.encode(value).decode()
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
+    key = msgspec.json.encode(value)
+    return key.decode() if len(key) <= _KEPT_CHARS else f"#{blake2b(key).hexdigest()}"
