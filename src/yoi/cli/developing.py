@@ -9,7 +9,6 @@ import typer
 from yoi.cli.enabling import check_flags
 from yoi.cli.options import JsonLines, workspace_folder
 from yoi.cli.output import Output
-from yoi.cli.serve import Printer
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from yoi.cli.serve import Printer
     from yoi.packages import Package
     from yoi.permissions import PermissionSet
 
@@ -61,6 +61,7 @@ def dev(
     A save that changes what the plugin asks for stops it, then asks you again.
     """
     from yoi.cli.grants import read_config, read_secrets
+    from yoi.cli.serve import Printer
     from yoi.packages import read_package
     from yoi.permissions import PermissionSet
 
@@ -103,7 +104,7 @@ class Approval:
         self,
         output: Output,
         secrets: "Mapping[str, str]",
-        printer: Printer,
+        printer: "Printer",
         *,
         granted_at_start: bool,
     ) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
-from yoi.cli.service import ask, host_runs
 from yoi.errors import ControlError, EnablementError, PackageError, UsageError, YoiError
 from yoi.types import InstanceName
 
@@ -181,6 +180,8 @@ def disable(
 
 def reload_host(workspace: Path, entries: Sequence[str]) -> dict[str, Any]:
     """Tell a host that runs in `workspace` what was decided; return what it did, or why not."""
+    from yoi.cli.service import ask, host_runs
+
     done: dict[str, Any] = {"started": [], "stopped": [], "restarted": []}
     if not host_runs(workspace):
         return {"running": False, **done, "error": None}
@@ -383,6 +384,8 @@ def _copy(path: Path, proposal: Proposal, workspace: Path) -> Path:
 
 
 def _running(workspace: Path, name: str) -> dict[str, Any] | None:
+    from yoi.cli.service import ask
+
     try:
         answer = ask(workspace, "service.status", name=name)
     except YoiError:

@@ -86,6 +86,20 @@ def whole(text: Text) -> Text:
     return text
 
 
+class Indented:
+    """A text whose every line keeps `indent`, also those that the width breaks off."""
+
+    def __init__(self, text: Text, indent: int) -> None:
+        self._text = text
+        self._indent = indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = max(options.max_width - self._indent, _FOLDED)
+        for row in self._text.wrap(console, room):
+            row.rstrip()
+            yield whole(Text.assemble(" " * self._indent, row))
+
+
 def lines(parts: Iterable[RenderableType]) -> Group:
     """Return the parts below each other."""
     return Group(*parts)

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from yoi.cli.layout import Rows, age, lines, many, moment, pairs, size, table, whole
+from yoi.cli.layout import Indented, Rows, age, lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.core.halts import HOW
 from yoi.errors import ControlError
@@ -291,26 +291,25 @@ def _connections(links: Sequence[ConnectionStatus]) -> Rows:
 
 def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
     """Return the lines about one connection that need more room than a cell."""
-    notes = [
-        shown(f"  {link.name} -> {link.url}" + (f" at {link.address}" if link.address else ""))
-    ]
+    at = f" at {link.address}" if link.address else ""
+    notes: list[Text] = []
     if link.down_since is not None:
-        notes.append(shown(f"    down since {moment(link.down_since)}", style="bold yellow"))
+        notes.append(shown(f"down since {moment(link.down_since)}", style="bold yellow"))
     if link.last_error is not None:
         words = f"{_when(link.last_error_at)}{link.last_error} [{link.last_error_code}]"
         over = link.down_since is None  # what is over must not look like what is wrong now
         notes.append(
             shown(
-                f"    earlier, over now: {words}" if over else f"    {words}",
+                f"earlier, over now: {words}" if over else words,
                 1024,
                 "dim" if over else "red",
             )
         )
     if link.halt is not None:
         ways = [words for change, words in HOW.items() if change in link.revived_by]
-        notes.append(shown("    nothing is dialled until " + ", or ".join(ways).replace("`", "")))
+        notes.append(shown("nothing is dialled until " + ", or ".join(ways).replace("`", "")))
     if link.next_dial_at is not None:
-        notes.append(shown(f"    next dial {age(link.next_dial_at)}"))
+        notes.append(shown(f"next dial {age(link.next_dial_at)}"))
     odd = [
         many(count, one, more)
         for count, one, more in (
@@ -326,8 +325,9 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
         if count
     ]
     if odd:
-        notes.append(shown("    " + ", ".join(odd), style="yellow"))
-    return list(notes)
+        notes.append(shown(", ".join(odd), style="yellow"))
+    head = Indented(shown(f"{link.name} -> {link.url}{at}"), 2)
+    return [head, *(Indented(note, 4) for note in notes)]
 
 
 def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Rows:
