@@ -269,6 +269,31 @@ def test_each_key_and_all_that_has_none_keep_their_order(keys, data):
     assert queue.bytes == queue.depth == 0
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(KEYS, min_size=2, max_size=12), st.data())
+def test_what_is_left_stands_in_the_order_in_which_it_came(keys, data):
+    """Recovery relies on it: what was in hand is among the first of what is left."""
+    queue = keyed(max_events=64)
+    for seq, key in enumerate(keys):
+        queue.offer(of(seq, key))
+    left = set(range(len(keys)))
+    held: list[TextFrame] = []
+    for _ in range(data.draw(st.integers(1, 12))):
+        batch = queue.take(data.draw(st.integers(1, 4)), 1 << 20)
+        if held and data.draw(st.booleans()):
+            queue.release(held.pop(data.draw(st.integers(0, len(held) - 1))))
+        good = data.draw(st.integers(0, len(batch)))
+        left -= {event.seq for event in batch[:good]}
+        queue.settle(good)
+        queue.give_back()
+        if good < len(batch):
+            batch[good].attempt += 1
+            queue.hold(batch[good])
+            held.append(batch[good])
+    assert [event.seq for event in queue.clear()] == sorted(left)
+    assert queue.bytes == queue.depth == 0
+
+
 def picture_of(events, *tried):
     fold = ServiceFold("echo")
     for position, entry in enumerate(
