@@ -71,6 +71,8 @@ deliver = ["text", "binary"]
 on_full = "{policy}"
 backoff = {{ first_ms = 100, max_ms = 100 }}
 """  # noqa: E501
+MEMORY = 432 * MIB
+"""What the refusal names for 16 MiB of dense JSON, the dearest case; see the last test."""
 KINDS = {
     "text": lambda size: "x" * size,
     "json": lambda size: ("[" + '{"a":1},' * (size // 8))[: size - 2] + "0]",
@@ -99,8 +101,8 @@ def in_pieces(message, piece):
     return [message[at : at + step] for at in range(0, len(message), step)]
 
 
-def install(workspace: Workspace, server, policy, allowed=LIMITS.message_max_bytes):
-    parts = {"port": server.port, "policy": policy, "allowed": allowed, "memory": 256 * MIB}
+def install(workspace, server, policy, allowed=LIMITS.message_max_bytes, memory=MEMORY):
+    parts = {"port": server.port, "policy": policy, "allowed": allowed, "memory": memory}
     manifest = MANIFEST
     for name, value in parts.items():
         manifest = manifest.replace("{" + name + "}", str(value))
@@ -156,3 +158,25 @@ async def test_more_than_is_granted_ends_it_for_good_with_the_key_and_the_guest_
         hints = [one.hint for one in workspace.diagnostics if one.code == "connection.oversized"]
         assert ["max_message_bytes = 1048577" in hint for hint in hints] == [True]
         assert len(server.clients) == LIMITS.oversized_sessions
+
+
+async def test_what_the_guests_memory_can_not_hold_is_refused_with_the_memory_that_holds_it(
+    workspace,
+):
+    message = KINDS["json"](16 * MIB)
+    async with gateway(most=LIMITS.message_max_bytes) as server:
+        install(workspace, server, "pause", memory=256 * MIB)
+        async with workspace.runtime() as runtime:
+            await server.until(lambda: server.clients)
+            await server.ask(message)
+            await workspace.diagnostics.until(
+                lambda: "sandbox.memory" in workspace.diagnostics.codes
+            )
+            await server.ask("small")
+            await server.until(lambda: server.received)
+            service = runtime.services["echo"]
+            status, dead = service.status(), len(service.dead_letters)
+        hints = [one.hint for one in workspace.diagnostics if one.code == "sandbox.memory"]
+        assert [f"memory_bytes = {MEMORY} under [runtime]" in hint for hint in hints] == [True]
+        assert server.received[0].startswith("5 ")
+        assert (dead, status.counters.restarts, len(server.clients)) == (1, 0, 1)
