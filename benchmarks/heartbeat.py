@@ -17,13 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import uvloop
 from harness import ending, figures
 from harness.guests import make_guest, on_guest_thread, one_frame
 from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError
+from harness.sinks import QuietSink
 from websockets.asyncio.server import ServerConnection, serve
 
 from yoi.connections import HostConnection, SocketConnector, SystemResolver
@@ -49,7 +48,7 @@ class Answer(Plugin):
 """
 
 
-class Beating:
+class Beating(QuietSink):
     """A sink that starts a heartbeat on each session and hears nothing else."""
 
     host: HostConnection
@@ -59,31 +58,8 @@ class Beating:
     ) -> None:
         self.host.heartbeat(HeartbeatSpec(every_ms=EVERY_MS, render=lambda last: '{"op":1}'))
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
-        pass
-
-    def once_taken(self, then: Callable[[], None]) -> None:
-        then()
-
-    def binary(self, session: SessionId, data: bytes) -> None:
-        pass
-
-    def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
-        pass
-
-    def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
-        pass
-
     def failed(self, error: YoiError, retry_in_ms: float | None) -> None:
         print(error, file=sys.stderr)
-
-    def reconnect_needed(
-        self, session: SessionId | None, why: str, attempt: int, retry_in_ms: float, fresh: bool
-    ) -> None:
-        pass
-
-    def notice(self, code: str, message: str, fields: Mapping[str, Any]) -> None:
-        pass
 
 
 def burn(stop: threading.Event) -> int:

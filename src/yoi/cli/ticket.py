@@ -337,10 +337,9 @@ def _decisions() -> "DecisionStore":
 
 def _by(author: str | None) -> "Change":
     from yoi.tickets.store import Change
-    from yoi.types import SystemClock, rfc3339
+    from yoi.types import SystemClock
 
-    at = rfc3339(SystemClock().wall()).partition(".")[0].removesuffix("Z") + "Z"
-    return Change(author or getpass.getuser(), at)
+    return Change.now(author or getpass.getuser(), SystemClock())
 
 
 def _text(message: str | None, template: str, what: str) -> str:

@@ -15,7 +15,7 @@ from yoi.limits import Limits
 from yoi.tickets.store import Change, TicketStore
 from yoi.tickets.thread import ThreadEvent
 from yoi.tickets.ticket import Damaged, Ticket
-from yoi.types import Clock, rfc3339
+from yoi.types import Clock
 from yoi.workers.items import Origin, ToolSpec
 from yoi.workers.profile import TicketRule, WorkerProfile
 from yoi.workers.text import clipped
@@ -219,12 +219,7 @@ class _Acting:
         return clipped(text.strip(), self.tools.limits.ticket_shown_bytes)[0]
 
     def _by(self) -> Change:
-        return Change(self.author, whole_seconds(self.tools.clock))
-
-
-def whole_seconds(clock: Clock) -> str:
-    """Return the time now as threads have it."""
-    return rfc3339(clock.wall()).partition(".")[0].removesuffix("Z") + "Z"
+        return Change.now(self.author, self.tools.clock)
 
 
 def _row(one: Ticket | Damaged) -> dict[str, Any]:

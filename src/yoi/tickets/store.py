@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from yoi.core.ticket_states import Facts, TicketState, refusal
 from yoi.errors import TicketError
@@ -29,7 +30,7 @@ from yoi.tickets.relations import (
 )
 from yoi.tickets.thread import Thread, parse_thread, written
 from yoi.tickets.ticket import Damaged, Ticket
-from yoi.types import Clock
+from yoi.types import Clock, rfc3339
 
 ITEM, THREAD, RESOLUTION = "item.md", "thread.md", "resolution.md"
 RELATIONS = "artifacts/relations.json"
@@ -42,6 +43,11 @@ class Change:
     author: str
     at: str
     """RFC 3339, UTC, whole seconds."""
+
+    @classmethod
+    def now(cls, author: str, clock: Clock) -> Self:
+        """Return a change that `author` makes now."""
+        return cls(author, rfc3339(clock.wall()).partition(".")[0].removesuffix("Z") + "Z")
 
 
 class TicketStore:

@@ -192,16 +192,18 @@ PRICE = TableSpec(
     lambda row: Price(row["input"], row["output"]),
     about="What the model costs, in the currency of `money_per_day`.",
 )
+_BASE_URL = Key(
+    "base_url",
+    Parsed(Text(LIMITS.url_chars, blank=True), _base_url, "URL"),
+    "where the model is",
+    default_words="its provider's",
+)
+_API_KEY = Key("api_key", SafeId(), "the name of its key in the secret store")
 FALLBACK = TableSpec(
     (
         Key("model", Parsed(Text(), _model_name), "`provider:model`", required=True),
-        Key(
-            "base_url",
-            Parsed(Text(LIMITS.url_chars, blank=True), _base_url, "URL"),
-            "where the model is",
-            default_words="its provider's",
-        ),
-        Key("api_key", SafeId(), "the name of its key in the secret store"),
+        _BASE_URL,
+        _API_KEY,
     ),
     lambda row: ModelChoice(row["model"], row["base_url"], row["api_key"]),
     about="A model that is asked while those before it fail. It reads the same history; `price` "
@@ -303,13 +305,8 @@ WORKER = TableSpec(
             f"`provider:model`, or `{SCRIPTED}` for one that works offline",
             required=True,
         ),
-        Key(
-            "base_url",
-            Parsed(Text(LIMITS.url_chars, blank=True), _base_url, "URL"),
-            "where the model is",
-            default_words="its provider's",
-        ),
-        Key("api_key", SafeId(), "the name of its key in the secret store"),
+        _BASE_URL,
+        _API_KEY,
         Key(
             "instructions",
             Text(LIMITS.instructions_bytes // 4, blank=True),
