@@ -230,7 +230,7 @@ async def test_a_log_that_fails_stops_the_service_and_loses_nothing():
     assert bench.service.status().last_error_code == "journal.io"
     assert bench.link.log[-1] == "pause"
     journal.full = False
-    bench.service._restart_due()
+    bench.service._restarts.due()
     await bench.settle()
     assert bench.service.lifecycle is Lifecycle.RUNNING
     assert bench.link.log[-1] == "resume"
@@ -253,7 +253,7 @@ async def test_an_answer_that_could_not_be_written_is_given_again():
     assert bench.link.sent == []
     assert first.calls[-1] != "close"
     journal.full_at_handled = journal.full = False
-    bench.service._restart_due()
+    bench.service._restarts.due()
     await bench.settle()
     assert frames_of(first) == [("session1.1", 1)]
     assert frames_of(second) == [("session1.1", 2)]
@@ -442,7 +442,7 @@ async def test_a_trap_costs_an_attempt_and_leaves_the_log_in_order():
     await bench.settle()
     bench.link.receive("a")
     await bench.settle()
-    bench.service._restart_due()
+    bench.service._restarts.due()
     await bench.settle()
     assert tries == [1, 2]
     assert [text for _, text in bench.link.sent] == ["a"]
@@ -575,8 +575,8 @@ async def test_a_full_disk_loses_nothing_and_is_gone_on_from(tmp_path):
     await journal._do(
         lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone(), writes=False
     )
-    bench.service._cancel_restart()
-    bench.service._restart_due()
+    bench.service._restarts.cancel()
+    bench.service._restarts.due()
     await bench.diagnostics.until(lambda: bench.service.lifecycle is Lifecycle.RUNNING)
     async with asyncio.timeout(20):
         await world.workers.has(len(texts))

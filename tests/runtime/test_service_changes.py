@@ -97,7 +97,7 @@ async def test_nothing_more_is_read_while_a_stop_drains():
 async def test_a_restart_that_is_due_after_a_person_was_quicker_does_not_come():
     instances = [FakeInstance(echo) for _ in range(2)]
     bench = await running(*instances)
-    bench.service._restart_due()
+    bench.service._restarts.due()
     await bench.settle()
     assert bench.service.lifecycle is Lifecycle.RUNNING
     assert instances[1].calls == []

@@ -15,9 +15,12 @@ from yoi.errors import GuestTrapped, JournalError, SandboxError, ServiceError, Y
 from yoi.permissions import permission_hash
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import ServiceStatus
-from yoi.runtime.containment import contained, contained_work
+from yoi.runtime.containment import contained_work
 from yoi.runtime.dead_letters import DeadLetter
-from yoi.runtime.service_figures import ServiceFigures
+from yoi.runtime.draining import Draining
+from yoi.runtime.life_notes import LifeNotes
+from yoi.runtime.restart_timer import RestartTimer
+from yoi.runtime.service_figures import ServiceFigures, service_figures
 from yoi.runtime.service_parts import ServiceParts
 from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
 from yoi.runtime.service_status import service_status
@@ -42,14 +45,15 @@ class Service:
         self._executor = parts.executor
         self._dispatcher = parts.dispatcher
         self._durability = parts.durability
-        self._log_retries = 0
+        self._notes = LifeNotes(self.name, parts.ledger)
+        self._draining = Draining(parts.queue, self.wake, context.limits)
+        self._restarts = RestartTimer(
+            context.loop, self._restart_failed, self.guest_lost, context.limits
+        )
         self._close_code = _GOING_AWAY
-        self._restart: asyncio.TimerHandle | None = None
-        self._restarting: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         """Held by the caller that starts, replaces or stops the instance: one at a time."""
         self._retired = False
-        self._drained = asyncio.Event()
 
     # -- for the host -------------------------------------------------------------------------
 
@@ -91,12 +95,7 @@ class Service:
         self._spec = replace(self._spec, tools=spec.tools)
         refused = self._connections.reauthorise()
         self._spec.calls.reauthorise()
-        self._ledger.note(
-            "notice.regranted",
-            f"{self.name} goes on under other grants"
-            + (f"; closed: {', '.join(refused)}" if refused else ""),
-            closed=refused,
-        )
+        self._notes.regranted(refused)
         self._connections.tell_refused(refused)
         return True
 
@@ -113,12 +112,12 @@ class Service:
                 "service.not_running", f"{self.name} is {self._life.state}; try again shortly"
             )
         async with self._changing:
-            self._cancel_restart()
+            self._restarts.cancel()
             if self._life.state is Lifecycle.RUNNING:
                 await self._retire_instance()
                 self._life.stop()
                 self._life.stopped()
-            self._note_state("restart asked for by a person")
+            self._notes.state(self._life.state, "restart asked for by a person")
             self._life.release()
             await self._bring_up()
             self._connections.revive(Change.PERSON)
@@ -131,9 +130,7 @@ class Service:
         """
         self._running()
         names = self._connections.redial(connection)
-        self._ledger.note(
-            "notice.reconnect", f"a person asked to dial {', '.join(names) or 'nothing'}"
-        )
+        self._notes.reconnecting(names)
         return names
 
     def secrets_changed(self, names: Collection[str]) -> None:
@@ -194,13 +191,8 @@ class Service:
     @property
     def figures(self) -> ServiceFigures:
         """Return what is measured beside the status."""
-        return ServiceFigures(
-            dispatch=self._dispatcher.times,
-            memory_bytes=self._spec.authority.granted.memory_bytes
-            or self._context.limits.guest_memory_bytes,
-            out_of_memory=self._ledger.out_of_memory,
-            told=self._ledger.told,
-        )
+        limits = self._context.limits
+        return service_figures(self._spec, self._dispatcher.times, self._ledger, limits)
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
@@ -244,47 +236,34 @@ class Service:
         self._dispatcher.detach()
         self._slot.discard()
         self._spec.calls.revert()
-        self._drained.set()
+        self._draining.look_again()
         self._ledger.error(error)
         if self._life.state not in (Lifecycle.RUNNING, Lifecycle.STARTING):
             return
         now = self._context.clock.monotonic()
         decision = self._life.fail(error, now)
         if isinstance(decision, Quarantine):
-            self._quarantine(decision)
+            self._notes.quarantined(decision.failures)
+            self._connections.close(self._close_code)
             return
         delay = max(0.0, decision.at - now)
-        self._ledger.note(
-            "notice.restart",
-            f"{self.name} will be restarted in {delay:.1f} s",
-            severity="warning",
-            delay_ms=round(delay * 1000),
-        )
-        self._restart = self._context.loop.call_later(
-            delay, contained("a restart", self._restart_due, self.guest_lost)
-        )
+        self._notes.restart_planned(delay)
+        self._restarts.after(delay)
 
     def log_failed(self, error: JournalError) -> None:
         """Read and hand over nothing more until the log takes records again."""
         self._dispatcher.detach()
         self._connections.hold(self._queue)
-        self._drained.set()
+        self._draining.look_again()
         self._ledger.error(error)
         if self._life.state not in (Lifecycle.RUNNING, Lifecycle.STARTING):
             return
         self._life.refuse(error, self._context.clock.monotonic())
-        limits = self._context.limits
-        delay_ms = min(
-            limits.service_log_retry_ms * 2**self._log_retries, limits.service_log_retry_max_ms
-        )
-        self._log_retries = min(self._log_retries + 1, 16)
-        self._restart = self._context.loop.call_later(
-            delay_ms / 1000, contained("opening a log", self._restart_due, self.guest_lost)
-        )
+        self._restarts.after_log_fault()
 
     def idle(self) -> None:
         """Nothing is queued or in flight."""
-        self._drained.set()
+        self._draining.look_again()
 
     def wake(self) -> None:
         """Something was queued."""
@@ -319,38 +298,29 @@ class Service:
         except JournalError as exc:
             self.log_failed(exc)
             return
-        self._log_retries = 0
+        self._restarts.log_opened()
         status = await self._slot.load()
         self._parts.plugin_status.show(status)
         self._slot.collect_output()
         self._life.started()
-        self._note_state("start() returned")
-        self._tell_missing_secrets()
+        self._notes.state(self._life.state, "start() returned")
+        self._notes.missing_secrets(self._spec.injector.missing())
         await self._connections.open()
         self._parts.start_events.tell(self._life.restarts)
         if self._slot.instance is not None:
             self._dispatcher.attach(self._slot.instance)
         self.room()
 
-    def _tell_missing_secrets(self) -> None:
-        for name in self._spec.injector.missing():
-            self._ledger.note(
-                "secret.missing",
-                f"{self.name} may use the secret {name}, and the store has none of that name",
-                severity="warning",
-                hint=f"yoi secret set {name}",
-                secret=name,
-            )
-
     async def _stop(self, reason: str) -> None:
-        self._cancel_restart()
+        self._restarts.cancel()
         if self._life.state is Lifecycle.RUNNING:
             self._connections.leave()
-            await self._drain()
+            if not await self._draining.wait(self._is_running):
+                self._notes.not_drained()
             await self._durability.settled()
-        self._cancel_restart()
+        self._restarts.cancel()
         self._life.stop()
-        self._note_state(reason)
+        self._notes.state(self._life.state, reason)
         self._connections.close(self._close_code)
         await self._connections.closed()
         await self._retire_instance()
@@ -359,65 +329,25 @@ class Service:
         await self._durability.close()
         cleared = [one for one in self._queue.clear() if not self._durability.keeps(one)]
         self._connections.left_behind(cleared)
-        left = len(cleared)
-        if left:
-            self._ledger.counters.dropped += left
-            self._ledger.note(
-                "notice.dropped",
-                f"{left} events were still queued when the service stopped",
-                severity="warning",
-                count=left,
-            )
+        self._notes.dropped(len(cleared))
         self._spec.injector.forget()
         self._life.stopped()
-        self._note_state(reason)
-
-    async def _drain(self) -> None:
-        if not self._queue.depth:
-            return
-        self._drained.clear()
-        self.wake()
-        try:
-            async with asyncio.timeout(self._context.limits.drain_ms / 1000):
-                while self._queue.depth and self._life.state is Lifecycle.RUNNING:
-                    self._drained.clear()
-                    await self._drained.wait()
-        except TimeoutError:
-            self._ledger.note(
-                "notice.dropped", "the queue did not drain in time", severity="warning"
-            )
+        self._notes.state(self._life.state, reason)
 
     async def _retire_instance(self) -> None:
         self._dispatcher.detach()
         await self._slot.retire()
 
-    def _quarantine(self, decision: Quarantine) -> None:
-        self._ledger.note(
-            "service.quarantined",
-            f"{self.name} failed {decision.failures} times in a row and will not be restarted",
-            severity="error",
-            hint=f"yoi service restart {self.name}",
-        )
-        self._connections.close(self._close_code)
-
-    def _restart_due(self) -> None:
-        self._restart = None
-        self._restarting = self._context.loop.create_task(
-            contained_work("a restart", self._restart_failed(), self.guest_lost)
-        )
-
     async def _restart_failed(self) -> None:
         async with self._changing:
             # A person may have been quicker while this waited.
             if self._life.state is Lifecycle.FAILED:
-                self._cancel_restart()
+                self._restarts.cancel()
                 self._life.start()
                 await self._bring_up()
 
-    def _cancel_restart(self) -> None:
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
+    def _is_running(self) -> bool:
+        return self._life.state is Lifecycle.RUNNING
 
     def _running(self) -> Instance:
         instance = self._slot.instance
@@ -430,8 +360,3 @@ class Service:
                 state=self._life.state,
             )
         return instance
-
-    def _note_state(self, why: str) -> None:
-        self._ledger.note(
-            "notice.lifecycle", f"{self.name} is {self._life.state}: {why}", state=self._life.state
-        )

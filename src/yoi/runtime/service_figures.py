@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yoi.core.histogram import Histogram
+from yoi.limits import Limits
+from yoi.runtime.ledger import Ledger
+from yoi.runtime.service_spec import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +21,15 @@ class ServiceFigures:
     """How many times it had no more."""
     told: Mapping[str, int]
     """How many diagnostics there were, by severity."""
+
+
+def service_figures(
+    spec: ServiceSpec, dispatch: Histogram, ledger: Ledger, limits: Limits
+) -> ServiceFigures:
+    """Return the measures of the service made of `spec`."""
+    return ServiceFigures(
+        dispatch=dispatch,
+        memory_bytes=spec.authority.granted.memory_bytes or limits.guest_memory_bytes,
+        out_of_memory=ledger.out_of_memory,
+        told=ledger.told,
+    )
