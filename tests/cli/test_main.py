@@ -88,7 +88,8 @@ def test_a_command_loads_what_it_needs(workspace):
     assert not names & {"yoi.cli.demo", "yoi.workers", "yoi.runtime", *(HEAVY - {"ada_url"})}
     other_commands = {"yoi.cli.serve", "yoi.cli.service", "yoi.cli.watch_view"}
     stores = {"yoi.secrets.file_store", "yoi.secrets.keyring_store", "yoi.secrets.workspace"}
-    assert not names & (other_commands | stores)
+    libraries = {"yoi.libraries", "packaging", "pip", "email", "logging", "socketserver"}
+    assert not names & (other_commands | stores | libraries)
     assert "rich.console" not in loaded_by("plugin", "list", "-w", str(workspace), "--json")
 
 
