@@ -41,7 +41,9 @@ class Hello(QuietSink):
     def __init__(self) -> None:
         self.ready: asyncio.Queue[float] = asyncio.Queue()
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
         self.host.ready(session)
         self.ready.put_nowait(time.perf_counter())
 

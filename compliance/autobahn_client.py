@@ -38,7 +38,9 @@ class Echo:
     ) -> None:
         pass
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
         self.last_text = text
         self._reply(session, text)
 

@@ -16,7 +16,9 @@ class QuietSink:
     ) -> None:
         pass
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
         pass
 
     def once_taken(self, then: Callable[[], None]) -> None:

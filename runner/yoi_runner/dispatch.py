@@ -11,7 +11,7 @@ from typing import Any
 from yoi_pdk import Context, Plugin
 from yoi_pdk.answers import commands, lean
 from yoi_pdk.commands import Command, Reply, Send
-from yoi_pdk.events import BinaryEvent, Event, TextEvent, event_from_json
+from yoi_pdk.events import BinaryEvent, Event, Source, TextEvent, event_from_json
 from yoi_pdk.handlers import Handlers
 from yoi_pdk.keeping import StateSet
 from yoi_runner.failures import failure
@@ -35,7 +35,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
 
     def again(run: list[Any], seq: int, text: str, head: list[Any], bodies: list[str]) -> int:
         """Have an event handled once more, now that what nobody holds is collected."""
-        if run[0] == "t":
+        if run[0] in ("t", "r"):
             answer, handler = on_text(TextEvent(_source(run), seq, text), ctx), "on_text"
         else:
             event = _event(run, text)
@@ -56,7 +56,7 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
         short = False
         answer = event = None
         for run in runs:
-            if run[0] == "t":
+            if run[0] == "t" or run[0] == "r":
                 source, seq, lengths = _source(run), run[4], run[7]
             else:
                 source, seq = None, 0
@@ -112,9 +112,9 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
     return dispatch
 
 
-def _source(run: list[Any]) -> tuple[str, str, str, int, int]:
-    """Return what the messages of a run share: ingress, connection, session, time and attempt."""
-    return run[1], run[2], run[3], run[5], run[6]
+def _source(run: list[Any]) -> Source:
+    """Return what the messages of a run share, see `Source`."""
+    return run[1], run[2], run[3], run[5], run[6], run[8] if run[0] == "r" else None
 
 
 def _event(run: list[Any], body: str) -> Event:

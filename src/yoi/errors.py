@@ -359,6 +359,8 @@ CODES: dict[str, str] = {
     "connection.no_url": "nobody has said yet where to dial",
     "connection.reconnect_needed": "the plugin must say where to dial, or begin afresh",
     "connection.autoreplies": "more autoreplies than one session may have",
+    "connection.questions": "too many messages of a session or plugin wait for their answer",
+    "connection.question_repeated": "a message with this id waits for its answer already",
     "connection.counter": "a session has used every number that JSON readers keep exactly",
     # request
     "request.dns": "the name could not be resolved",

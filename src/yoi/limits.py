@@ -176,6 +176,13 @@ class Limits:
         4 * MIB, "JSON gone through in one frame below its outermost object, lists fourfold"
     )
     autoreplies: int = bound(8, "kinds of frames of one session that the host answers by itself")
+    questions_per_session: int = bound(64, "messages of one session that wait for their answer")
+    questions_per_service: int = bound(256, "the same for all connections of one plugin")
+    question_ms: int = bound(300_000, "how long the host looks for the answer to one message")
+    questions_remembered: int = bound(
+        64, "ended questions of one session by which a late or second answer is known"
+    )
+    question_memory_ms: int = bound(30_000, "how long each of them is; frames are read for it")
     dials_per_day: int = bound(2_000, "default; the default backoff makes 1,920")
     dials_per_day_max: int = bound(50_000, "more is a load on somebody's gateway")
     fresh_after_max: int = bound(100, "failed resumes in a row before a fresh session")

@@ -39,8 +39,11 @@ class Sink:
     def opened(self, session, subprotocol, address, reason):
         self._put("opened", session, subprotocol, address, reason)
 
-    def text(self, session, text, size):
-        self._put("text", session, text, size)
+    def text(self, session, text, size, in_reply_to=None):
+        if in_reply_to is None:
+            self._put("text", session, text, size)
+        else:
+            self._put("answer", session, text, in_reply_to)
         if self.on_text is not None:
             self.on_text(session, text)
 

@@ -1,6 +1,7 @@
 """The guest's half of the lean codec, against the host's half (yoi.protocol.lean)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -358,3 +359,11 @@ def test_an_event_finds_what_an_earlier_one_of_its_batch_keeps():
     kept["n"] = "3"
     (again,) = lean.decode_answer(dispatch(lean.encode_batch(events[:1], 1000)), events[:1], NOW)
     assert again.commands[0].payload["value"] == 4
+
+
+def test_a_text_that_answers_a_question_says_which():
+    answer = replace(frame("yes", 2), in_reply_to="q1")
+    outcomes, _ = run(
+        lambda event: Reply(str(event.in_reply_to)), [frame("a"), answer, frame("b", 3)]
+    )
+    assert outcomes == [HostReply("None"), HostReply("q1"), HostReply("None")]

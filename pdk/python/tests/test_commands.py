@@ -1,6 +1,6 @@
 import pytest
 
-from yoi_pdk import Reply, Send, Status
+from yoi_pdk import Reply, Send, Status, insert_counter
 from yoi_pdk.testing import text_event
 
 
@@ -89,3 +89,18 @@ def test_status_is_a_message_or_an_object():
 def test_commands_show_the_call_that_makes_them():
     for command in (Reply("a"), Send("a", connection="c"), Send(data=b"d", id="i"), Status("m")):
         assert eval(repr(command)) == command
+
+
+def test_a_question_says_where_its_answer_has_the_number():
+    asked = Send(json={"id": None}, insert=[insert_counter("/id")], reply_at="/id", id="q1")
+    assert asked.wire()[2]["reply_at"] == "/id"
+    assert "reply_at='/id'" in repr(asked)
+    for wrong in (
+        {"insert": [insert_counter("/id")]},  # no id to know the answer by
+        {"id": "q1"},
+        {"id": "q1", "insert": [insert_counter("/id"), insert_counter("/n")]},
+    ):
+        with pytest.raises(TypeError):
+            Send(json={"id": None}, reply_at="/id", **wrong)
+    with pytest.raises(ValueError, match="JSON pointer"):
+        Send(json={"id": None}, insert=[insert_counter("/id")], reply_at="id", id="q1")

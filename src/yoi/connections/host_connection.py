@@ -49,7 +49,7 @@ from yoi.core.session_values import SessionValues
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Decision, Url
+from yoi.permissions import Decision, JsonPointer, Url
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, SessionId, is_close_code
@@ -220,6 +220,28 @@ class HostConnection:
         Raises ConnectionFailure where the session is not open.
         """
         return self._find(session).values
+
+    @property
+    def open_questions(self) -> tuple[str, ...]:
+        """Return the ids of the questions that wait for their answer, on any session."""
+        return tuple(one for session in self._sessions() for one in session.open_questions)
+
+    def require_question(self, session: SessionId | None) -> None:
+        """Raise ConnectionFailure unless one more question may be asked on `session` now."""
+        self._find(session).require_question()
+
+    def asked(
+        self, session: SessionId | None, question: str, at: JsonPointer, number: int
+    ) -> SessionId | None:
+        """Wait on `session` for the answer to `question`, which was sent; return which it is."""
+        live = self._find(session)
+        live.asked(question, at, number)
+        return live.id
+
+    def give_up(self, question: str | None) -> None:
+        """Wait no more for the answer to `question`, or (None) for any."""
+        for session in self._sessions():
+            session.give_up(question)
 
     def send_text(self, session: SessionId | None, text: str) -> None:
         """Queue one text message on `session` (None: whichever is open). Never blocks.

@@ -132,8 +132,10 @@ class ConnectionReport:
         status.halt = machine.halt
         status.revived_by = [] if machine.halt is None else sorted(REVIVED_BY[machine.halt])
         status.reconnects = machine.reconnects
+        status.open_questions = 0
         for session in sessions:
             self.note_times(session)
+            status.open_questions += len(session.open_questions)
         status.last_frame_at = self._at(self._last_message)
         status.last_ack_at = self._at(self._last_ack)
         status.next_dial_at = self._at(machine.retry_at)

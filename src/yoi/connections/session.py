@@ -14,11 +14,13 @@ from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle
 from yoi.core.frame_watch import Autoreply, Due, FrameWatch
 from yoi.core.heartbeat import Beat, Heartbeat, HeartbeatSpec
+from yoi.core.questions import Questions, Stray
 from yoi.core.session_effects import End
 from yoi.core.session_values import SessionValues
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
+from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import LastValue
 from yoi.protocol.status import ConnectionStatus
 from yoi.types import Clock, SessionId
@@ -72,6 +74,7 @@ class Session:
         self._limits = limits
         self._watch = FrameWatch(last, limits)
         self._watching = not self._watch.idle
+        self._questions = Questions(limits)
         self._paused = False
         self._spec: HeartbeatSpec | None = None
         self._heartbeat: Heartbeat | None = None
@@ -149,6 +152,28 @@ class Session:
         self._watching = not self._watch.idle
 
     @property
+    def open_questions(self) -> tuple[str, ...]:
+        """Return the ids of the questions that wait for their answer."""
+        return self._questions.open
+
+    def require_question(self) -> None:
+        """Raise ConnectionFailure unless one more question may be asked now."""
+        self._questions.require_room(self._clock.monotonic())
+
+    def asked(self, question: str, at: JsonPointer, number: int) -> None:
+        """Look in messages at `at` for `number`: the answer to `question`, which was sent."""
+        self._questions.asked(question, at, number, self._clock.monotonic())
+        self._watch_places()
+
+    def give_up(self, question: str | None) -> None:
+        """Wait no more for the answer to `question`, or (None) for any."""
+        now = self._clock.monotonic()
+        if question is None:
+            self._questions.give_up_all(now)
+        else:
+            self._questions.give_up(question, now)
+
+    @property
     def values(self) -> SessionValues:
         """Return what is put into messages of the session: last values, and the counter."""
         return self._watch.values
@@ -184,8 +209,11 @@ class Session:
         status.frames_in += 1
         status.bytes_in += size
         self.delivered += 1
-        due = self._look(text) if self._watching else ()
-        self._sink.text(session, text, size)
+        if not self._watching:
+            self._sink.text(session, text, size)
+            return
+        due, answers = self._look(text)
+        self._sink.text(session, text, size, answers)
         for one in due:
             self._sink.once_taken(partial(self._reply, one))
 
@@ -220,13 +248,42 @@ class Session:
                 "connection.rate", "more messages per second than the connection may send"
             )
 
-    def _look(self, text: str) -> Sequence[Due]:
+    def _look(self, text: str) -> tuple[Sequence[Due], str | None]:
+        """Return the autoreplies that `text` asks for, and the question that it answers."""
         acked, due = self._watch.look(text)
         if self._watch.cut_short:
             self._tell("notice.watch", "a frame was not looked through: it holds too much")
         if acked and self._heartbeat is not None:
             self._heartbeat.acked(self._clock.monotonic())
-        return due
+        return due, self._answered() if self._watch.places else None
+
+    def _answered(self) -> str | None:
+        """Return the question that the frame looked at last answers."""
+        drawn = self._watch.values.count
+        answers = self._questions.answered(self._watch.found, drawn, self._clock.monotonic())
+        self._watch_places()
+        status = self._status
+        match answers:
+            case Stray.REPEATED:
+                status.answers_repeated += 1
+            case Stray.LATE:
+                status.answers_late += 1
+                self._tell("notice.answer", "an answer came when nothing waited for it any more")
+            case Stray.UNKNOWN:
+                status.answers_unknown += 1
+                self._tell(
+                    "notice.answer",
+                    "a frame has what is no number of the session where answers have theirs",
+                    "unknown",
+                )
+            case str():
+                status.answers += 1
+                return answers
+        return None
+
+    def _watch_places(self) -> None:
+        self._watch.places = self._questions.places
+        self._watching = not self._watch.idle
 
     def _reply(self, due: Due) -> None:
         if not self.sendable:

@@ -22,8 +22,10 @@ class ConnectionSink(Protocol):
         """A session has begun."""
         ...
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
-        """One text message of `size` bytes."""
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
+        """One text message of `size` bytes, and the command of the plugin's that it answers."""
         ...
 
     def once_taken(self, then: Callable[[], None]) -> None:

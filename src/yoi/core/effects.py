@@ -17,7 +17,7 @@ from typing import Any
 
 from yoi.errors import PermissionDenied, ServiceError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.commands import DiagnosticStatusUpdate, Notify
+from yoi.protocol.commands import DiagnosticStatusUpdate, Notify, ReplyAt
 from yoi.protocol.session_commands import (
     ConnectionControl,
     Request,
@@ -74,6 +74,8 @@ class SendMessage(Effect):
     insert: tuple[Any, ...] = ()
     parts: bool = False
     """Whether `document` is a list of parts to write one after the other."""
+    reply: ReplyAt | None = None
+    """Where its answer is known by; None: it asks nothing."""
 
 
 @dataclass(slots=True)

@@ -64,6 +64,10 @@ class FrameWatch:
     def __init__(self, last: Sequence[LastValue], limits: Limits = LIMITS) -> None:
         self.ack: Match | None = None
         self.replies: list[Autoreply] = []
+        self.places: tuple[JsonPointer, ...] = ()
+        """Further places whose values are read, into `found`."""
+        self.found: Mapping[JsonPointer, Json] = {}
+        """What the frame looked at last holds at the watched places."""
         self.last: dict[str, Json] = {}
         self.values = SessionValues(self.last)
         self.cut_short = False
@@ -71,12 +75,12 @@ class FrameWatch:
         self._last = tuple(last)
         self._limits = limits
         self._ways = _Way.to(self._pointers())
-        self._ways_of: tuple[Match | None, list[Autoreply]] = (self.ack, self.replies)
+        self._ways_of: tuple[Any, ...] = (self.ack, self.replies, self.places)
 
     @property
     def idle(self) -> bool:
         """Return whether no frame need be parsed."""
-        return self.ack is None and not self.replies and not self._last
+        return self.ack is None and not (self.replies or self._last or self.places)
 
     def look(self, text: str) -> tuple[bool, list[Due]]:
         """Return whether `text` is the acknowledgement, and the replies that it asks for.
@@ -84,7 +88,7 @@ class FrameWatch:
         Text that is not JSON, or nested too deeply to parse, holds nothing at any pointer. Where
         only whole texts are matched it is not parsed.
         """
-        found = self._values(text)
+        self.found = found = self._values(text)
         for pointer in self._last:
             value = found.get(pointer.at, _ABSENT)
             if value is not None and value is not _ABSENT:
@@ -98,9 +102,10 @@ class FrameWatch:
         return acked, due
 
     def _values(self, text: str) -> dict[JsonPointer, Json]:
-        if self.ack is not self._ways_of[0] or self.replies is not self._ways_of[1]:
+        watched = (self.ack, self.replies, self.places)
+        if any(now is not before for now, before in zip(watched, self._ways_of, strict=True)):
             self._ways = _Way.to(self._pointers())
-            self._ways_of = (self.ack, self.replies)
+            self._ways_of = watched
         self.cut_short = False
         if not self._ways.further:
             return {}
@@ -112,6 +117,7 @@ class FrameWatch:
     def _pointers(self) -> Iterable[JsonPointer]:
         for last in self._last:
             yield last.at
+        yield from self.places
         if self.ack is not None and self.ack.at is not None:
             yield self.ack.at
         for reply in self.replies:

@@ -25,6 +25,7 @@ from yoi.protocol.commands import (
     DiagnosticStatusUpdate,
     Notify,
     OutputCommand,
+    ReplyAt,
     WebSocketSend,
     parse_payload,
 )
@@ -148,6 +149,7 @@ class CommandGate:
             payload.document,
             payload.insert,
             payload.parts,
+            payload.reply,
         )
 
     def _connection_of(self, payload: WebSocketSend, event: QueuedEvent) -> str | None:
@@ -171,6 +173,7 @@ class CommandGate:
         document: Any = None,
         insert: tuple[Any, ...] = (),
         parts: bool = False,
+        reply: ReplyAt | None = None,
     ) -> Effect | Refused:
         connection = self._connections.get(name)
         if connection is None:
@@ -178,7 +181,7 @@ class CommandGate:
         decision = connection.authorise()
         if not decision.allowed:
             return _denied(decision, identity)
-        return SendMessage(*identity, name, session, text, data, document, insert, parts)
+        return SendMessage(*identity, name, session, text, data, document, insert, parts, reply)
 
 
 def _undeclared(name: str, identity: _Identity) -> Refused:

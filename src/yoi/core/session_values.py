@@ -19,6 +19,11 @@ class SessionValues:
         """The last values, by name."""
         self._count = count
 
+    @property
+    def count(self) -> int:
+        """Return the last number that was given out; 0 before the first."""
+        return self._count
+
     def next_count(self) -> int:
         """Return the next number, greater than all before it.
 

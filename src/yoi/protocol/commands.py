@@ -14,6 +14,7 @@ import msgspec
 
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
+from yoi.permissions import JsonPointer, PointerFault
 from yoi.protocol.depth import deeper_than
 from yoi.protocol.fields import Fields
 from yoi.protocol.session_commands import (
@@ -43,6 +44,14 @@ class OutputCommand(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyAt:
+    """Where a message has the session's next number, and where its answer brings it back."""
+
+    counter: JsonPointer
+    answer: JsonPointer
+
+
+@dataclass(frozen=True, slots=True)
 class WebSocketSend:
     """Send one message on a connection of this plugin.
 
@@ -60,6 +69,8 @@ class WebSocketSend:
     connection: str | None
     url: str | None
     session: Literal["source", "current"]
+    reply: ReplyAt | None = None
+    """Where its answer is known by; None: it asks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +177,34 @@ def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
     session = fields.optional_text("session") or "source"
     if session not in ("source", "current"):
         raise fields.malformed('session must be "source" or "current"')
+    insert = () if message is None else message.insert
     parsed = WebSocketSend(
         text=None if message is None else message.text,
         data=data,
         document=None if message is None else message.document,
-        insert=() if message is None else message.insert,
+        insert=insert,
         parts=message is not None and message.parts,
         connection=fields.optional_text("connection"),
         url=fields.optional_text("url", LIMITS.url_chars),
         session=cast("Literal['source', 'current']", session),
+        reply=_reply(fields, insert),
     )
     fields.done()
     return parsed
+
+
+def _reply(fields: Fields, insert: tuple[Any, ...]) -> ReplyAt | None:
+    answer = fields.optional_pointer("reply_at")
+    if answer is None:
+        return None
+    places = [one for one in insert if isinstance(one, dict) and one.get("counter") is not None]
+    if len(places) != 1:
+        raise fields.malformed("reply_at needs exactly one counter among what is inserted")
+    try:
+        counter = JsonPointer.parse(places[0].get("at"))
+    except PointerFault as exc:
+        raise fields.malformed(f"insert.at {exc}") from None
+    return ReplyAt(counter, answer)
 
 
 def _status_update(payload: Mapping[str, Any]) -> DiagnosticStatusUpdate:

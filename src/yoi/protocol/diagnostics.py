@@ -36,6 +36,7 @@ NOTICES: dict[str, str] = {
     "notice.binary_withheld": "a binary frame repeats a secret, so the plugin does not get it",
     "notice.watch": "a frame is too large to be looked through for what is watched in it",
     "notice.heartbeat": "a heartbeat could not be sent",
+    "notice.answer": "a frame looks like an answer and answers no question that waits",
     "notice.autoreply": "an automatic reply could not be sent",
     "notice.request_recovered": "a request target that failed answers again",
     "notice.status": "the plugin reported its status",

@@ -109,6 +109,16 @@ class Fields:
             raise self.malformed(f"{key} must be true or false")
         return value
 
+    def optional_pointer(self, key: str) -> JsonPointer | None:
+        """Return the JSON pointer `key`, or None where it is absent or null."""
+        value = self._left.pop(key, None)
+        if value is None:
+            return None
+        try:
+            return JsonPointer.parse(value)
+        except PointerFault as exc:
+            raise self.malformed(f"{key} must be a JSON pointer: it {exc}") from None
+
     def match(self, key: str) -> Match | None:
         """Return the `{at, equals | one_of | prefix}` under `key`, or None."""
         value = self._left.pop(key, None)

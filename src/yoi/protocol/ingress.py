@@ -60,6 +60,8 @@ class TextFrame:
     received_ms: int
     size: int
     attempt: int = 1
+    in_reply_to: str | None = None
+    """The command of the plugin's that it answers: the host's finding, never the sender's word."""
 
     @property
     def event_id(self) -> str:
@@ -73,7 +75,10 @@ class TextFrame:
 
     def as_event(self) -> "IngressEvent":
         """Return the same event in its public JSON shape."""
-        return _event_of(self, {"text": self.text})
+        content = {"text": self.text}
+        if self.in_reply_to is not None:
+            content["in_reply_to"] = self.in_reply_to
+        return _event_of(self, content)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,8 @@ Host to runner, `dispatch(batch)`:
 
     [slice_ms, [run, ...]] "\n" body
     run = ["t", ingress, connection, session, first_seq, received_ms, attempt, [length, ...]]
+        | ["r", ingress, connection, session, seq, received_ms, attempt, [length], command_id]
+                                            a text that answers the command `command_id`
         | ["b", ingress, connection, session, seq, received_ms, attempt, [length]]
                                             a binary message: a character for each byte, U+0000 to
                                             U+00FF
@@ -66,6 +68,14 @@ def encode_batch(events: Sequence[QueuedEvent], slice_ms: int) -> str:
     for event in events:
         if isinstance(event, TextFrame):
             text = event.text
+            bodies.append(text)
+            if event.in_reply_to is not None:
+                runs.append(
+                    ["r", event.ingress, event.connection, event.session, event.seq,
+                     event.received_ms, event.attempt, [len(text)], event.in_reply_to]
+                )  # fmt: skip
+                last = None
+                continue
             if (
                 last is not None
                 and event.session == last.session
@@ -82,7 +92,6 @@ def encode_batch(events: Sequence[QueuedEvent], slice_ms: int) -> str:
                      event.received_ms, event.attempt, lengths]
                 )  # fmt: skip
             last = event
-            bodies.append(text)
         elif isinstance(event, BinaryFrame):
             runs.append(
                 ["b", event.ingress, event.connection, event.session, event.seq,

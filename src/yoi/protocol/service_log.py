@@ -38,6 +38,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     text: str
     received_ms: int
+    in_reply_to: str | None = None
 
 
 class Settles(msgspec.Struct, frozen=True, array_like=True):
@@ -233,7 +234,14 @@ def decode(data: bytes, position: int) -> Entry:
 def accepted(event: QueuedEvent, **more: Any) -> Accepted:
     """Return the record that `event` is accepted."""
     if isinstance(event, TextFrame):
-        frame = Frame(event.connection, event.session, event.seq, event.text, event.received_ms)
+        frame = Frame(
+            event.connection,
+            event.session,
+            event.seq,
+            event.text,
+            event.received_ms,
+            event.in_reply_to,
+        )
         return Accepted(ingress=event.ingress, frame=frame, **more)
     return Accepted(ingress=event.ingress, event=public(event), **more)
 
@@ -251,6 +259,7 @@ def event_of(entry: Accepted, attempt: int) -> QueuedEvent:
             frame.received_ms,
             len(frame.text) if frame.text.isascii() else len(frame.text.encode()),
             attempt,
+            frame.in_reply_to,
         )
     assert entry.event is not None
     return msgspec.structs.replace(entry.event, attempt=attempt)

@@ -55,6 +55,14 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     """The latest that a heartbeat of this connection left."""
     last_ack_at: str | None = None
     autoreplies: int = 0
+    answers: int = 0
+    """Frames that answered a question: a message with `reply_at`."""
+    answers_repeated: int = 0
+    """Further frames with the number of one; the events of a subscription are among them."""
+    answers_late: int = 0
+    answers_unknown: int = 0
+    """Frames whose value at the place of answers is no number of the session."""
+    open_questions: int = 0
 
 
 class PullSocketStatus(msgspec.Struct, kw_only=True):

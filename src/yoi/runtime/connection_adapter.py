@@ -104,7 +104,9 @@ class ConnectionAdapter:
         self._note("notice.connected", f"{self._name} is open", session=session, address=address)
         self._event(EventKind.OPEN, session, {"subprotocol": subprotocol, "reason": reason})
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
         """One text frame; called for every one, so kept short."""
         if not self._text:
             return
@@ -118,7 +120,9 @@ class ConnectionAdapter:
             return
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         now_ms = self._clock.wall_ms()
-        frame = TextFrame(self._ingress, self._name, session, seq, text, now_ms, size)
+        frame = TextFrame(
+            self._ingress, self._name, session, seq, text, now_ms, size, 1, in_reply_to
+        )
         offered = self._offer(frame, self._on_full)
         self._taken = offered is not Offered.REFUSED and offered is not Offered.DISCONNECT
         if offered is Offered.ACCEPTED:

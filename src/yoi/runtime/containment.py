@@ -60,10 +60,12 @@ class ContainedSink:
         self._doing = doing
         self._failed = failed
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
         """Pass on one text message; called for every one, so kept short."""
         try:
-            self._text(session, text, size)
+            self._text(session, text, size, in_reply_to)
         except Exception as exc:
             report(exc, self._doing, self._failed)
 

@@ -25,6 +25,7 @@ from yoi.core.effects import (
     StateChange,
     refusal,
 )
+from yoi.core.insertion import value_at
 from yoi.core.loop_budget import LoopBudget
 from yoi.defects import defect
 from yoi.errors import PermissionDenied, RequestFailure, ServiceError, YoiError
@@ -181,6 +182,9 @@ class EffectExecutor:
         elif effect.data is not None:
             handle.send_binary(effect.session, effect.data)
         else:
+            if effect.reply is not None:
+                self._connections.require_question(effect.command_id)
+                handle.require_question(effect.session)
             filled = self._injector.fill(
                 effect.document,
                 effect.insert,
@@ -189,6 +193,9 @@ class EffectExecutor:
             )
             write = joined if effect.parts else as_json
             handle.send_text(effect.session, write(filled.document))
+            if effect.reply is not None:
+                number = value_at(filled.document, effect.reply.counter)
+                handle.asked(effect.session, effect.command_id, effect.reply.answer, number)
 
     def _change(self, effect: StateChange) -> None:
         payload = effect.payload

@@ -10,6 +10,7 @@ from yoi.core.redaction import Masker
 from yoi.core.senders import SenderFilter
 from yoi.display import printable
 from yoi.errors import ConnectionFailure, YoiError
+from yoi.limits import Limits
 from yoi.permissions import Url
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.status import ConnectionStatus
@@ -35,6 +36,7 @@ class ServiceConnections:
         masker: Callable[[], Masker],
         loop: asyncio.AbstractEventLoop,
         failed: Callable[[YoiError], None],
+        limits: Limits,
         senders: SenderFilter | None = None,
     ) -> None:
         self._specs = specs
@@ -47,6 +49,7 @@ class ServiceConnections:
         self._senders = senders
         self._loop = loop
         self._failed = failed
+        self._limits = limits
         self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
         self._adapters: dict[str, ConnectionAdapter] = {}
         self._handles: dict[str, ConnectionHandle] = {}
@@ -88,6 +91,28 @@ class ServiceConnections:
         if handle is None:
             raise ConnectionFailure("connection.not_open", f"{name} is not open", name=name)
         return handle
+
+    def require_question(self, question: str) -> None:
+        """Raise ConnectionFailure unless the service may ask `question` on some session now.
+
+        Its answer is known by its id, wherever it was asked.
+        """
+        waiting = [one for handle in self._handles.values() for one in handle.open_questions]
+        if question in waiting:
+            raise ConnectionFailure(
+                "connection.question_repeated",
+                f"a question {question!r} waits for its answer already: give each its own id",
+            )
+        if len(waiting) >= self._limits.questions_per_service:
+            raise ConnectionFailure(
+                "connection.questions",
+                f"{self._limits.questions_per_service} questions of the plugin wait already",
+            )
+
+    def give_up(self, question: str | None) -> None:
+        """Wait no more for the answer to `question`, or (None) for any."""
+        for handle in self._handles.values():
+            handle.give_up(question)
 
     def own_url(self, name: str) -> Url | None:
         """Return the URL that the manifest names for it."""

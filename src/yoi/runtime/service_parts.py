@@ -82,6 +82,7 @@ class ServiceParts:
             masker,
             context.loop,
             owner.guest_lost,
+            limits,
             spec.senders,
         )
         self.executor = EffectExecutor(

@@ -15,7 +15,7 @@ from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
-from yoi.permissions import Authority, Decision
+from yoi.permissions import Authority, Decision, JsonPointer
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import QueuedEvent
@@ -80,6 +80,25 @@ class ConnectionHandle(ControlledConnection, Protocol):
 
     def values(self, session: SessionId | None = None) -> SessionValues:
         """Return the last values and the counter of that session."""
+        ...
+
+    @property
+    def open_questions(self) -> tuple[str, ...]:
+        """Return the ids of the questions that wait for their answer."""
+        ...
+
+    def require_question(self, session: SessionId | None) -> None:
+        """Raise ConnectionFailure unless one more question may be asked on `session` now."""
+        ...
+
+    def asked(
+        self, session: SessionId | None, question: str, at: JsonPointer, number: int
+    ) -> SessionId | None:
+        """Wait on `session` for the answer to `question`, which was sent; return which it is."""
+        ...
+
+    def give_up(self, question: str | None) -> None:
+        """Wait no more for the answer to `question`, or (None) for any."""
         ...
 
     def pause(self) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from yoi_pdk.insertions import Insertion
+from yoi_pdk.insertions import Insertion, pointer
 from yoi_pdk.limits import ID_BYTES, STATUS_BYTES
 from yoi_pdk.message import check_message, insertions
 
@@ -58,6 +58,19 @@ class Reply(Command):
         return f"Reply({self.text!r})"
 
 
+_SHOWN = (
+    "data",
+    "json",
+    "parts",
+    "insert",
+    "connection",
+    "url",
+    "session",
+    "reply_at",
+    "id",
+)
+
+
 class Send(Command):
     """Send one message on a connection of this plugin.
 
@@ -68,11 +81,24 @@ class Send(Command):
     `[[connections]]`; left out, it is the connection the event came from. `url` names a
     connection by its URL instead. `session="source"` (default) sends only if the session the event
     came from is still open, because an acknowledgement belongs on the socket that asked;
-    `"current"` sends on whichever session is open. `id` is yours to recognise the command in
+    `"current"` sends on whichever session is open. `reply_at` is the place where the answer brings
+    back the number that `insert_counter` puts into this message: that answer is delivered with
+    `in_reply_to`, which is the `id` of this command. `id` is yours to recognise the command in
     `DeniedEvent` and `SendFailedEvent`; it must be unique within one answer.
     """
 
-    __slots__ = ("connection", "data", "id", "insert", "json", "parts", "session", "text", "url")
+    __slots__ = (
+        "connection",
+        "data",
+        "id",
+        "insert",
+        "json",
+        "parts",
+        "reply_at",
+        "session",
+        "text",
+        "url",
+    )
 
     def __init__(
         self,
@@ -85,6 +111,7 @@ class Send(Command):
         connection: str | None = None,
         url: str | None = None,
         session: 'Literal["source", "current"]' = "source",
+        reply_at: str | None = None,
         id: str | None = None,
     ) -> None:
         given = (text is not None) + (data is not None) + (json is not None) + (parts is not None)
@@ -111,7 +138,13 @@ class Send(Command):
         self.connection = _name("connection", connection)
         self.url = url
         self.session = session
+        self.reply_at = None if reply_at is None else pointer("reply_at", reply_at)
         self.id = _name("id", id)
+        if reply_at is not None:
+            if self.id is None:
+                raise TypeError("reply_at goes with an id: the answer says in_reply_to=id")
+            if [one.kind for one in self.insert].count("counter") != 1:
+                raise TypeError("reply_at goes with insert=[insert_counter(at)]: one number")
 
     def wire(self) -> list[Any]:
         """Return `[id, "websocket_send", payload]`; binary data in base64."""
@@ -137,6 +170,8 @@ class Send(Command):
             payload["url"] = self.url
         if self.session != "source":
             payload["session"] = self.session
+        if self.reply_at is not None:
+            payload["reply_at"] = self.reply_at
         return [self.id, "websocket_send", payload]
 
     def __repr__(self) -> str:
@@ -144,7 +179,7 @@ class Send(Command):
         shown = [] if self.text is None else [repr(self.text)]
         shown += [
             f"{name}={value!r}"
-            for name in ("data", "json", "parts", "insert", "connection", "url", "session", "id")
+            for name in _SHOWN
             if (value := getattr(self, name)) not in (None, "source", ())
         ]
         return f"Send({', '.join(shown)})"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from yoi_pdk.commands import Reply
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Source = tuple[str, str, str, int, int, "str | None"]
+"""Ingress, connection, session, time in milliseconds, attempt, and what a message replies to."""
 NOT_JSON = object()
 """The document of a message that is not JSON."""
 
@@ -102,7 +104,7 @@ class _Message(Event):
 
     __slots__ = ("_source", "seq")
 
-    def __init__(self, source: tuple[str, str, str, int, int], seq: int) -> None:
+    def __init__(self, source: Source, seq: int) -> None:
         self._source = source
         self.seq = seq
 
@@ -156,10 +158,18 @@ class TextEvent(_Message):
 
     kind: ClassVar[str] = "websocket_text"
 
-    def __init__(self, source: tuple[str, str, str, int, int], seq: int, text: str) -> None:
+    def __init__(self, source: Source, seq: int, text: str) -> None:
         self._source = source
         self.seq = seq
         self.text = text
+
+    @property
+    def in_reply_to(self) -> str | None:
+        """The `id` of your `Send` with `reply_at` that this message answers, if it answers one.
+
+        The host knows it by the number that it put into your message; each question has one answer.
+        """
+        return self._source[5]
 
     def json(self) -> Any:
         """Return the message parsed as JSON; raises ValueError when it is not JSON."""
@@ -179,13 +189,16 @@ class TextEvent(_Message):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The event's JSON: text, seq, connection and session."""
-        return {
+        """The event's JSON: text, seq, connection and session; `in_reply_to` where it is one."""
+        payload: dict[str, Any] = {
             "text": self.text,
             "seq": self.seq,
             "connection": self.connection,
             "session": self.session,
         }
+        if self.in_reply_to is not None:
+            payload["in_reply_to"] = self.in_reply_to
+        return payload
 
     def __repr__(self) -> str:
         """Return a short description for logs."""
@@ -269,7 +282,7 @@ class BinaryEvent(_Message):
 
     kind: ClassVar[str] = "websocket_binary"
 
-    def __init__(self, source: tuple[str, str, str, int, int], seq: int, data: bytes) -> None:
+    def __init__(self, source: Source, seq: int, data: bytes) -> None:
         super().__init__(source, seq)
         self.data = data
 
@@ -547,6 +560,7 @@ def _binary(value: dict[str, Any]) -> BinaryEvent:
         payload["session"],
         (created - _EPOCH) // timedelta(milliseconds=1),
         value["attempt"],
+        None,
     )
     return BinaryEvent(source, payload["seq"], base64.b64decode(payload["data"]))
 

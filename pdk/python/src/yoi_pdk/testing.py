@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from yoi_pdk.answers import commands, status_object, tool_result
-from yoi_pdk.commands import Command, Reply
+from yoi_pdk.commands import Command, Reply, Send
 from yoi_pdk.context import Context
 from yoi_pdk.events import (
     BinaryEvent,
@@ -81,9 +81,10 @@ def text_event(
     session: str = "session-1",
     seq: int = 1,
     attempt: int = 1,
+    in_reply_to: str | None = None,
 ) -> TextEvent:
     """Return a text message as the host would deliver it."""
-    return TextEvent((ingress, connection, session, _NOON_MS, attempt), seq, text)
+    return TextEvent((ingress, connection, session, _NOON_MS, attempt, in_reply_to), seq, text)
 
 
 def open_event(subprotocol: str | None = None, *, reason: str = "first", **about: Any) -> OpenEvent:
@@ -129,7 +130,7 @@ def binary_event(
     attempt: int = 1,
 ) -> BinaryEvent:
     """Return a binary message as the host would deliver it."""
-    return BinaryEvent((ingress, connection, session, _NOON_MS, attempt), seq, data)
+    return BinaryEvent((ingress, connection, session, _NOON_MS, attempt, None), seq, data)
 
 
 def error_event(
@@ -304,10 +305,22 @@ class PluginHarness(Generic[P]):
             message = text_event(message, seq=self._seq, **self._about())
         return self._checked(self._handlers.on_text, message)
 
-    def json(self, message: Any, *, session: str = "session-1") -> list[Command]:
-        """Deliver `message` written as JSON; return the commands, in order."""
+    def json(
+        self, message: Any, *, session: str = "session-1", in_reply_to: str | Send | None = None
+    ) -> list[Command]:
+        """Deliver `message` written as JSON; return the commands, in order.
+
+        `in_reply_to` is the `Send` with `reply_at` that it answers, or its id.
+        """
         self._seq += 1
-        event = text_event(json.dumps(message), session=session, seq=self._seq, **self._about())
+        asked = in_reply_to.id if isinstance(in_reply_to, Send) else in_reply_to
+        event = text_event(
+            json.dumps(message),
+            session=session,
+            seq=self._seq,
+            in_reply_to=asked,
+            **self._about(),
+        )
         return self.text(event)
 
     def started(self, restarts: int = 0) -> list[Command]:
