@@ -16,7 +16,7 @@ from yoi.limits import KIB, MIB, Limits
 from yoi.packages import connections, declarations, enablement, manifest
 from yoi.permissions import headers, secrets, targets
 from yoi.protocol.diagnostics import NOTICES
-from yoi.secrets import workspace
+from yoi.secrets import authorizations, workspace
 from yoi.serving import host_settings
 from yoi.serving import settings as serving
 from yoi.toml import TableSpec, json_schema, key_rows
@@ -161,6 +161,7 @@ _YOI_TOML = (
     ("[runtime]", serving.RUNTIME),
     ("[[backend.runtimes]]", serving.UPSTREAM),
     ("[secrets]", workspace.SECRETS),
+    ("[[secrets.authorize]]", authorizations.AUTHORIZE),
 )
 
 

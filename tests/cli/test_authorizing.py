@@ -1,6 +1,7 @@
 """`yoi secret authorize`, with a server made by others: tokens reach the store and no screen."""
 
 import asyncio
+import io
 import json
 import sys
 import urllib.request
@@ -24,23 +25,86 @@ def open_page(url):
         return answer.read()
 
 
+def declared(url, more=""):
+    return f"""[[secrets.authorize]]
+name = "chat"
+token_url = "{url}/token"
+authorize_url = "{url}/authorize"
+client_id = "web-basic"
+client_secret = "of-the-client"
+client_auth = "basic"
+scopes = ["read"]
+{more}
+"""
+
+
+async def agreed(*words):
+    """Run `yoi secret authorize` as a process, and agree in its page; return what it printed."""
+    pipe = asyncio.subprocess.PIPE
+    command = ["-m", "yoi", "secret", "authorize", *words, "--no-browser", "--json"]
+    child = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=pipe, stderr=pipe)
+    shown = b""
+    while b"/authorize?" not in shown:
+        shown = await child.stderr.readline()
+        assert shown, "the page's address was never shown"
+    await asyncio.to_thread(open_page, shown.decode().strip())
+    out, err = await child.communicate()
+    assert child.returncode == 0, err
+    return out, err
+
+
+async def test_what_yoi_toml_declares_need_not_be_typed_once_it_is_decided(
+    workspace, yoi, monkeypatch
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("the-secret-of-the-client"))
+    assert yoi("secret", "set", "of-the-client", "--stdin").status == 0
+    async with running(SERVER) as server:
+        url = (await server.ask("start"))["url"]
+        (workspace / ".yoi/yoi.toml").write_text(declared(url))
+        refused = await asyncio.to_thread(yoi, "secret", "authorize", "chat", "--json")
+        error = json.loads(refused.out)["error"]
+        assert (error["code"], error["hint"]) == ("trust.pending", "review it with: yoi trust")
+        # A store is opened, though how a token is asked for waits for a decision.
+        assert (await asyncio.to_thread(yoi, "secret", "list")).status == 0
+        digest = json.loads(yoi("trust", "--show", "--json").out)["digest"]
+        assert yoi("trust", "--digest", digest).status == 0
+        out, err = await agreed("chat")
+        (given,) = server.heard
+    assert json.loads(out)["scopes"] == ["read"]
+    assert b"the-secret-of-the-client" not in out + err
+    assert given["access_token"].encode() not in out + err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no [[secrets.authorize]] called chat"),
+        (declared("https://a").replace("client_secret =", "secret ="), "client_secret"),
+        (
+            declared("https://a", 'device_url = "https://a/d"'),
+            "one of authorize_url and device_url",
+        ),
+        (declared("https://a", "parameters = { prompt = 1 }"), "parameters.prompt must be text"),
+        (declared("https://a") * 2, "declared twice"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_named(text, words, yoi, workspace):
+    (workspace / ".yoi").mkdir()
+    (workspace / ".yoi/yoi.toml").write_text(text)
+    if (digest := json.loads(yoi("trust", "--show", "--json").out).get("digest")) is not None:
+        yoi("trust", "--digest", digest)
+    ran = yoi("secret", "authorize", "chat")
+    assert ran.status
+    assert words in " ".join(ran.err.split())
+
+
 async def test_tokens_go_into_the_store_and_onto_no_screen(workspace, yoi):
     async with running(SERVER) as server:
         url = (await server.ask("start"))["url"]
-        words = ["secret", "authorize", "chat", "--client-id", "desktop", "--no-browser", "--json"]
+        words = ["chat", "--client-id", "desktop", "--scope", "read"]
         words += ["--authorize-url", f"{url}/authorize", "--token-url", f"{url}/token"]
-        pipe = asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "yoi", *words, "--scope", "read", stdout=pipe, stderr=pipe
-        )
-        shown = b""
-        while b"/authorize?" not in shown:
-            shown = await child.stderr.readline()
-            assert shown, "the page's address was never shown"
-        await asyncio.to_thread(open_page, shown.decode().strip())
-        out, err = await child.communicate()
+        out, err = await agreed(*words)
         (given,) = server.heard
-    assert child.returncode == 0, err
     assert json.loads(out) == {
         "command": "secret authorize",
         "name": "chat",

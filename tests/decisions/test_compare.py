@@ -13,6 +13,7 @@ from yoi.decisions.keys import GRANT_KEYS, SECTIONS, Kind, Rule
 from yoi.packages import enablement
 from yoi.permissions import PermissionSet, UrlTarget, secrets, targets
 from yoi.permissions.secrets import SecretUse
+from yoi.secrets import authorizations
 from yoi.secrets import workspace as secret_settings
 from yoi.serving import settings as serving_settings
 from yoi.workers import profile
@@ -214,6 +215,7 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)
     assert known(SECTIONS["upstream"].keys) == set(serving_settings.UPSTREAM.keys)
     assert known(SECTIONS["secrets"].keys) == set(secret_settings.SECRETS.keys)
+    assert known(SECTIONS["authorize"].keys) == set(authorizations.AUTHORIZE.keys)
 
 
 def rules(keys: Any) -> Any:
@@ -423,6 +425,7 @@ def test_a_document_comes_back_from_its_entries():
         "workers": [WORKER, changed(WORKER, name="other")],
         "backend": {"runtimes": [{"id": "a", "url": "wss://a.example", "token": "t"}]},
         "observation": {"listen": "127.0.0.1:0"},
+        "secrets": {"authorize": [{"name": "chat"}], "store": "file"},
         "network": {"x": 1},
         "flag": True,
     }
@@ -433,12 +436,22 @@ def test_a_document_comes_back_from_its_entries():
         "worker:other",
         "upstream:a",
         "observation",
+        "secrets",
+        "authorize:chat",
         "table:network",
         "table:flag",
     }
     assert document_of(entries) == document
     assert digest(entries) == digest(dict(reversed(entries.items())))
     assert digest(entries) != digest({**entries, "observation": {}})
+
+
+def test_how_a_token_is_asked_for_says_nothing_about_the_store():
+    rows = [{"name": "chat"}, {"name": "mail"}]
+    assert set(entries_of({"secrets": {"authorize": rows}})) == {"authorize:chat", "authorize:mail"}
+    document = {"secrets": {"authorize": rows}}
+    assert document_of(entries_of(document)) == document
+    assert entries_of({"secrets": {}}) == {"secrets": {}}
 
 
 def test_two_of_one_name_are_no_entry():

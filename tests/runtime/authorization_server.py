@@ -36,7 +36,7 @@ asked: dict[str, float] = {}
 
 
 class Client(ClientMixin):
-    """`desktop` is public; `web` has a secret."""
+    """`desktop` is public; `web` has a secret in the body, `web-basic` one as HTTP Basic."""
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
@@ -54,10 +54,11 @@ class Client(ClientMixin):
         return redirect_uri.startswith("http://127.0.0.1:")
 
     def check_client_secret(self, client_secret):
-        return self.client_id == "web" and client_secret == "the-secret-of-the-client"
+        return self.client_id.startswith("web") and client_secret == "the-secret-of-the-client"
 
     def check_endpoint_auth_method(self, method, endpoint):
-        return method == ("client_secret_post" if self.client_id == "web" else "none")
+        ways = {"web": "client_secret_post", "web-basic": "client_secret_basic"}
+        return method == ways.get(self.client_id, "none")
 
     def check_response_type(self, response_type):
         return response_type == "code"
@@ -87,7 +88,7 @@ class Refresh(Code):
 
 
 class CodeGrant(grants.AuthorizationCodeGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "none"]
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "client_secret_basic", "none"]
 
     def save_authorization_code(self, code, request):
         data = request.payload.data
@@ -115,7 +116,7 @@ class CodeGrant(grants.AuthorizationCodeGrant):
 class RefreshGrant(grants.RefreshTokenGrant):
     """Each refresh token is good once."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "none"]
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "client_secret_basic", "none"]
     INCLUDE_NEW_REFRESH_TOKEN = True
 
     def authenticate_refresh_token(self, refresh_token):
@@ -129,7 +130,7 @@ class RefreshGrant(grants.RefreshTokenGrant):
 
 
 class DeviceEndpoint(DeviceAuthorizationEndpoint):
-    CLIENT_AUTH_METHODS = ["client_secret_post", "none"]
+    CLIENT_AUTH_METHODS = ["client_secret_post", "client_secret_basic", "none"]
     INTERVAL = 1
 
     def get_verification_uri(self):
@@ -142,7 +143,7 @@ class DeviceEndpoint(DeviceAuthorizationEndpoint):
 
 
 class DeviceGrant(DeviceCodeGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "none"]
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_post", "client_secret_basic", "none"]
 
     def query_device_credential(self, device_code):
         return devices.get(device_code)
@@ -174,7 +175,7 @@ def generate(client, grant_type, user=None, scope=None, **_):
 
 server = AuthorizationServer(
     app,
-    query_client=lambda name: Client(name) if name in ("desktop", "web") else None,
+    query_client=lambda name: Client(name) if name in ("desktop", "web", "web-basic") else None,
     save_token=save_token,
 )
 server.register_token_generator("default", generate)

@@ -14,9 +14,10 @@ from yoi.connections.resolver import SystemResolver
 from yoi.errors import RequestFailure, SecretError
 from yoi.limits import LIMITS
 from yoi.runtime.authorizing import Authorizing
-from yoi.secrets.authorize import Provider, endpoint
+from yoi.secrets.authorize import ClientAuth, Provider, endpoint
 from yoi.types import Secret, SystemClock
 
+CLIENT_SECRET = Secret("web", "the-secret-of-the-client")
 SERVER = Path(__file__).parent / "authorization_server.py"
 
 
@@ -72,8 +73,16 @@ DEVICE = {"device_url": "/device"}
 
 @pytest.mark.parametrize(
     "client",
-    [{}, {"client_id": "web", "client_secret": Secret("web", "the-secret-of-the-client")}],
-    ids=["public", "with a secret"],
+    [
+        {},
+        {"client_id": "web", "client_secret": CLIENT_SECRET},
+        {
+            "client_id": "web-basic",
+            "client_secret": CLIENT_SECRET,
+            "client_auth": ClientAuth.BASIC,
+        },
+    ],
+    ids=["public", "with a secret", "HTTP Basic"],
 )
 async def test_by_browser(server, client):
     person = Person()

@@ -1,5 +1,6 @@
 """What an authorization server's answers mean, and what a provider may be. No network."""
 
+import base64
 import contextlib
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 
 from yoi.errors import SecretError, YoiError
 from yoi.limits import LIMITS
-from yoi.secrets.authorize import BrowserFlow, DeviceFlow, Provider, Tokens, endpoint, tokens_of
+from yoi.secrets.authorize import (
+    BrowserFlow,
+    ClientAuth,
+    DeviceFlow,
+    Provider,
+    Tokens,
+    endpoint,
+    tokens_of,
+)
 from yoi.types import Secret
 
 TOKEN = endpoint("https://a.example.com/token", "token")
@@ -207,6 +216,7 @@ def test_the_times_of_a_device_are_bounded():
     "more",
     [
         {"client_id": " "},
+        {"client_auth": ClientAuth.BASIC},
         {"parameters": {"state": "mine"}},
         {"parameters": {"redirect_uri": "https://elsewhere.example.com"}},
         {"scopes": ("s",) * (LIMITS.authorize_options + 1)},
@@ -220,3 +230,14 @@ def test_a_client_secret_is_sent_and_never_shown():
     made = provider(client_secret=Secret("web", "canary-canary-canary"))
     assert b"canary-canary-canary" in DeviceFlow(made).first_request()
     assert "canary" not in repr(made)
+
+
+def test_as_http_basic_the_secret_is_in_no_body_and_a_colon_stays_part_of_the_id():
+    secret = Secret("web", "a b:c")
+    made = provider(client_id="web:1", client_secret=secret, client_auth=ClientAuth.BASIC)
+    ((name, value),) = made.headers
+    assert (name, base64.b64decode(value.removeprefix("Basic "))) == (
+        "Authorization",
+        b"web%3A1:a+b%3Ac",
+    )
+    assert b"client_secret" not in DeviceFlow(made).first_request()

@@ -9,8 +9,12 @@ import typer
 from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, error_console, shown
 from yoi.errors import UsageError
+from yoi.secrets.authorizations import Authorization, ClientAuth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from rich.console import RenderableType
 
     from yoi.secrets import SecretStore
@@ -25,11 +29,17 @@ def authorize(
         str, typer.Argument(metavar="NAME", help="What the access token is called in the store.")
     ],
     token_url: Annotated[
-        str, typer.Option("--token-url", metavar=_URL, help="The server's token endpoint.")
-    ],
+        str | None,
+        typer.Option(
+            "--token-url",
+            metavar=_URL,
+            help="The server's token endpoint; then [[secrets.authorize]] is not looked at.",
+        ),
+    ] = None,
     client_id: Annotated[
-        str, typer.Option("--client-id", metavar="ID", help="What the server calls this client.")
-    ],
+        str | None,
+        typer.Option("--client-id", metavar="ID", help="What the server calls this client."),
+    ] = None,
     authorize_url: Annotated[
         str | None,
         typer.Option(
@@ -50,6 +60,13 @@ def authorize(
             "--client-secret", metavar="STORE_NAME", help="A secret of the store, never a value."
         ),
     ] = None,
+    client_auth: Annotated[
+        ClientAuth | None,
+        typer.Option(
+            "--client-auth",
+            help="How the client's secret is sent: in the body (default), or as HTTP Basic.",
+        ),
+    ] = None,
     scope: Annotated[
         list[str] | None, typer.Option("--scope", metavar="SCOPE", help="May be repeated.")
     ] = None,
@@ -66,11 +83,11 @@ def authorize(
         ),
     ] = None,
     port: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--port", min=0, max=65535, help="Port of http://127.0.0.1:PORT/callback; 0: any."
         ),
-    ] = 0,
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the page's address; open nothing.")
     ] = False,
@@ -78,30 +95,35 @@ def authorize(
     as_json: Json = False,
     host_config: HostConfig = None,
 ) -> None:
-    """Have a person agree in a browser (OAuth 2), and store the tokens. None is ever shown."""
+    """Have a person agree in a browser (OAuth 2), and store the tokens. None is ever shown.
+
+    What yoi.toml says in a [[secrets.authorize]] called NAME need not be said here.
+    """
     import asyncio
 
     from yoi.secrets.store import check_name
     from yoi.serving.host_settings import HostSettings
 
-    if (authorize_url is None) == (device_url is None):
-        raise UsageError(
-            "usage.arguments",
-            "give one of --authorize-url and --device-url",
-            hint="yoi secret authorize --help",
-        )
-    refresh = check_name(refresh_as or f"{check_name(name)}.refresh")
+    given = Authorization(
+        token_url=token_url,
+        authorize_url=authorize_url,
+        device_url=device_url,
+        client_id=client_id,
+        client_secret=client_secret,
+        client_auth=client_auth,
+        scopes=tuple(scope or ()),
+        parameters=_pairs(parameter or ()),
+        refresh_as=refresh_as,
+        port=port,
+    )
+    settings = _complete(given, workspace_folder(workspace), check_name(name))
+    refresh = check_name(settings.refresh_as or f"{name}.refresh")
     if refresh == name:
-        raise UsageError(
-            "usage.arguments",
-            "the refresh token needs a name of its own",
-            hint="yoi secret authorize --help",
-        )
+        raise _usage("the refresh token needs a name of its own")
     machine = HostSettings.load(host_config)
     store = _opened(workspace)
-    provider = _provider(
-        store, token_url, authorize_url, device_url, client_id, client_secret, scope, parameter
-    )
+    provider = _provider(store, settings)
+    port = settings.port or 0
     tokens = asyncio.run(_asked(provider, machine, port, opens=not no_browser))
     # The one that lasts comes first: without it the other is worth an hour.
     if tokens.refresh is not None:
@@ -151,19 +173,28 @@ async def _asked(
     return await (flow.by_browser(port) if provider.device_url is None else flow.by_device())
 
 
-def _provider(
-    store: "SecretStore",
-    token_url: str,
-    authorize_url: str | None,
-    device_url: str | None,
-    client_id: str,
-    client_secret: str | None,
-    scopes: list[str] | None,
-    parameters: list[str] | None,
-) -> "Provider":
-    from yoi.secrets.authorize import Provider, endpoint
+def _complete(given: Authorization, folder: "Path", name: str) -> Authorization:
+    """Return `given` with what yoi.toml declares under `name`; all that is needed is there."""
+    settings = given
+    if given.token_url is None:
+        from yoi.decisions.secrets import authorization
 
-    pairs = [text.partition("=") for text in parameters or ()]
+        declared = authorization(folder, name)
+        if declared is None:
+            raise _usage(
+                f"yoi.toml has no [[secrets.authorize]] called {name}: give --token-url, "
+                "--client-id and one of --authorize-url and --device-url"
+            )
+        settings = declared.overridden(given)
+    if settings.client_id is None:
+        raise _usage("give --client-id")
+    if (settings.authorize_url is None) == (settings.device_url is None):
+        raise _usage("give one of --authorize-url and --device-url")
+    return settings
+
+
+def _pairs(texts: "Sequence[str]") -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
     wrong = next((key for key, equals, _ in pairs if not (key and equals)), None)
     if wrong is not None:
         raise UsageError(
@@ -171,15 +202,27 @@ def _provider(
             f"--param is KEY=VALUE, not {wrong}",
             hint="--param access_type=offline",
         )
+    return {key: value for key, _, value in pairs}
+
+
+def _provider(store: "SecretStore", settings: Authorization) -> "Provider":
+    from yoi.secrets.authorize import Provider, endpoint
+
+    secret, page, device = settings.client_secret, settings.authorize_url, settings.device_url
     return Provider(
-        token_url=endpoint(token_url, "token URL"),
-        authorize_url=(authorize_url and endpoint(authorize_url, "authorize URL")) or None,
-        device_url=(device_url and endpoint(device_url, "device URL")) or None,
-        client_id=client_id,
-        client_secret=None if client_secret is None else store.read(client_secret).secret,
-        scopes=tuple(scopes or ()),
-        parameters={key: value for key, _, value in pairs},
+        token_url=endpoint(settings.token_url or "", "token URL"),
+        authorize_url=None if page is None else endpoint(page, "authorize URL"),
+        device_url=None if device is None else endpoint(device, "device URL"),
+        client_id=settings.client_id or "",
+        client_secret=None if secret is None else store.read(secret).secret,
+        client_auth=settings.client_auth or ClientAuth.BODY,
+        scopes=settings.scopes,
+        parameters=settings.parameters,
     )
+
+
+def _usage(message: str) -> UsageError:
+    return UsageError("usage.arguments", message, hint="yoi secret authorize --help")
 
 
 def _opened(workspace: "Workspace") -> "SecretStore":

@@ -46,6 +46,7 @@ def described() -> dict[Document, "TableSpec[Any]"]:
     from yoi.limits import LIMITS
     from yoi.packages.enablement import ENTRY
     from yoi.packages.manifest import MANIFEST
+    from yoi.secrets.authorizations import AUTHORIZATIONS
     from yoi.secrets.workspace import SECRETS
     from yoi.serving.host_settings import HOST_FILE
     from yoi.serving.settings import BACKEND, OBSERVATION, RUNTIME
@@ -57,6 +58,7 @@ def described() -> dict[Document, "TableSpec[Any]"]:
         lambda row: row,
         about="What is switched on.",
     )
+    secrets = SECRETS.extended(Key("authorize", AUTHORIZATIONS, "how tokens are asked for"))
     yoi_toml = TableSpec[Any](
         (
             Key("plugins", Nested(plugins), "what is switched on"),
@@ -64,7 +66,7 @@ def described() -> dict[Document, "TableSpec[Any]"]:
             Key("observation", Nested(OBSERVATION), "the listener for browsers and observers"),
             Key("runtime", Nested(RUNTIME), "the listener of a runtime for backends elsewhere"),
             Key("backend", Nested(BACKEND), "which runtimes elsewhere are read"),
-            Key("secrets", Nested(SECRETS), "which secret store is used"),
+            Key("secrets", Nested(secrets), "which secret store is used"),
         ),
         lambda row: row,
     )

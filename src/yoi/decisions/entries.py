@@ -13,6 +13,15 @@ Content = dict[str, Any]
 Entries = dict[str, Content]
 
 _OWN_TABLES = frozenset(section.path[0] for section in SECTIONS.values())
+_INNER = {
+    name: {
+        other.path[-1]
+        for other in SECTIONS.values()
+        if other.path != section.path and other.path[:-1] == section.path
+    }
+    for name, section in SECTIONS.items()
+}
+"""By section, the keys of its table that are sections of their own."""
 
 
 def entries_of(document: Mapping[str, Any]) -> Entries:
@@ -26,7 +35,9 @@ def entries_of(document: Mapping[str, Any]) -> Entries:
         value = _at(document, section.path)
         if not section.many:
             if isinstance(value, dict):
-                found[section.name] = value
+                own = {k: one for k, one in value.items() if k not in _INNER[section.name]}
+                if own or not value:
+                    found[section.name] = own
             continue
         twice: set[str] = set()
         for row in value if isinstance(value, list) else ():
@@ -57,7 +68,9 @@ def document_of(entries: Mapping[str, Content]) -> dict[str, Any]:
         if section.many:
             folder.setdefault(last, []).append(content)
         else:
-            folder[last] = content["value"] if section.name == OTHER else content
+            own = content["value"] if section.name == OTHER else content
+            # Sections inside of this one may stand there already.
+            folder[last] = {**folder[last], **own} if last in folder else own
     return document
 
 

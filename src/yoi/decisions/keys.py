@@ -182,6 +182,24 @@ SECTIONS: Mapping[str, Section] = {
             many=False,
             keys={"store": SETTING, "unlock": SETTING, "key_file": SETTING},
         ),
+        Section(
+            "authorize",
+            ("secrets", "authorize"),
+            many=True,
+            keys={
+                "name": NAME,
+                "token_url": SETTING,
+                "authorize_url": SETTING,
+                "device_url": SETTING,
+                "client_id": SETTING,
+                "client_secret": SETTING,
+                "client_auth": SETTING,
+                "scopes": _NAMES,
+                "parameters": SETTING,
+                "refresh_as": SETTING,
+                "port": SETTING,
+            },
+        ),
     )
 }
 OTHER = "table"

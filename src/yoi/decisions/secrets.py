@@ -1,14 +1,18 @@
-"""Which secret store a workspace uses, as far as that was decided."""
+"""Which secret store a workspace uses and how tokens are asked for, as far as decided."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from yoi.decisions.file import read_file
 from yoi.decisions.port import AccountDecisions, Decisions
-from yoi.decisions.words import COMMAND
+from yoi.decisions.words import COMMAND, pending_error
 from yoi.errors import EnablementError, SecretError
+from yoi.secrets.authorizations import Authorization, authorizations
 from yoi.secrets.workspace import Settings
+from yoi.toml import Faults, joined
 
 _TABLE = "secrets"
+_AUTHORIZE = "authorize"
 
 
 def secret_settings(workspace: Path, decisions: Decisions | None = None) -> Settings:
@@ -21,8 +25,12 @@ def secret_settings(workspace: Path, decisions: Decisions | None = None) -> Sett
         file = read_file(workspace)
     except EnablementError as exc:
         raise SecretError("secret.settings", exc.message, hint=exc.hint) from None
-    if _TABLE not in file.document:
-        return Settings()
+    table = file.document.get(_TABLE, {})
+    if isinstance(table, Mapping):
+        if _TABLE not in file.entries:
+            return Settings()
+        # Without [[secrets.authorize]], whose faults keep no store closed.
+        table = file.entries[_TABLE]
     found = file.in_force(decisions or AccountDecisions())
     if any(one.entry == _TABLE for one in found.pending):
         raise SecretError(
@@ -30,4 +38,31 @@ def secret_settings(workspace: Path, decisions: Decisions | None = None) -> Sett
             "the [secrets] table of yoi.toml was not decided here, so no store is opened",
             hint=f"review it with: {COMMAND}",
         )
-    return Settings.parse(file.document[_TABLE], workspace)
+    return Settings.parse(table, workspace)
+
+
+def authorization(
+    workspace: Path, name: str, decisions: Decisions | None = None
+) -> Authorization | None:
+    """Return the `[[secrets.authorize]]` called `name`, None where there is none.
+
+    Raises TrustError (`trust.pending`) for one that was not decided as it stands, SecretError
+    (`secret.settings`) for faults of these tables, and EnablementError.
+    """
+    file = read_file(workspace)
+    found = file.in_force(decisions or AccountDecisions())
+    entry = f"{_AUTHORIZE}:{name}"
+    for verdict in found.pending:
+        if verdict.entry == entry:
+            raise pending_error(verdict)
+    faults = Faults()
+    tables = found.document if entry in found.entries else file.document
+    secrets = tables.get(_TABLE)
+    rows = secrets.get(_AUTHORIZE) if isinstance(secrets, Mapping) else None
+    declared = {} if rows is None else authorizations(rows, faults)
+    if faults.count:
+        raise joined(
+            [SecretError("secret.settings", f"{one.at} {one.message}") for one in faults],
+            faults.count,
+        )
+    return declared.get(name)

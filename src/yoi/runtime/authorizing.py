@@ -91,8 +91,10 @@ class Authorizing:
                 headers=(
                     ("Accept", "application/json"),
                     ("Content-Type", "application/x-www-form-urlencoded"),
+                    *self._provider.headers,
                 ),
                 body=body,
+                inserted_headers=frozenset(name.lower() for name, _ in self._provider.headers),
                 inserted_elsewhere=True,
                 redirects=Redirects.RETURN,
             ),

@@ -4,11 +4,12 @@ Two ways to a token: a code that a browser brings back (RFC 6749 with PKCE, RFC 
 code that a person types on another device (RFC 8628). Nothing here reaches a network or waits.
 """
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import msgspec
 from oauthlib.oauth2 import DeviceClient, OAuth2Error, WebApplicationClient
@@ -18,6 +19,7 @@ from yoi.display import printable
 from yoi.errors import SecretError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import REQUEST_SCHEMES, Url
+from yoi.secrets.authorizations import ClientAuth
 from yoi.types import Secret
 
 _VERIFIER_CHARS = 64
@@ -50,6 +52,7 @@ class Provider:
     device_url: Url | None = None
     client_id: str
     client_secret: Secret | None = field(default=None, repr=False)
+    client_auth: ClientAuth = ClientAuth.BODY
     scopes: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     """A provider's own, such as `access_type=offline`; sent where a person is asked."""
@@ -63,11 +66,24 @@ class Provider:
             raise _bad(f"the parameter {ours[0]} is Yoi's own")
         if not self.client_id.strip():
             raise _bad("the client id is empty")
+        if self.client_auth is ClientAuth.BASIC and self.client_secret is None:
+            raise _bad("HTTP Basic needs a client secret")
 
     @property
     def _credentials(self) -> dict[str, str]:
         secret = self.client_secret
-        return {} if secret is None else {"client_secret": secret.reveal()}
+        if secret is None or self.client_auth is ClientAuth.BASIC:
+            return {}
+        return {"client_secret": secret.reveal()}
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return what each request carries as headers: the client's name and secret, or nothing."""
+        if self.client_secret is None or self.client_auth is ClientAuth.BODY:
+            return ()
+        # Both are form-encoded first, so that a colon in the id stays one.
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret.reveal())}"
+        return (("Authorization", "Basic " + base64.b64encode(pair.encode()).decode()),)
 
 
 @dataclass(frozen=True, slots=True)
