@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yoi.core.redaction import MASK, NOTHING, Masker
+from yoi.core.redaction import MASK, NOTHING, Masker, finished
 from yoi.core.secret_forms import FORMS, forms
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS
@@ -257,5 +257,5 @@ def test_a_piece_at_a_time_finds_what_a_search_of_the_whole_finds(value, piece, 
         patch.setattr("yoi.core.secret_forms._TOGETHER_CHARS", together)
         for form in forms(value):
             whole = form.pattern.sub(MASK, whole)
-            by_pieces = form.masked(by_pieces, MASK)
+            by_pieces = finished(form.masking(by_pieces, MASK))
     assert by_pieces == whole

@@ -194,6 +194,12 @@ class FakeLink:
     def pause(self) -> None:
         self.log.append("pause")
 
+    def hold_reading(self) -> None:
+        self.log.append("hold")
+
+    def release_reading(self) -> None:
+        self.log.append("release")
+
     def complete_until_ms(self) -> int:
         return 0
 
@@ -317,6 +323,7 @@ class Bench:
                     ),
                     injector.masker,
                     "echo",
+                    requests.beside,
                 ),
                 limits,
             ),

@@ -1,5 +1,6 @@
 """K3: what servers give back is masked on every way to a guest or a person, and bytes are whole."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ import pytest
 from tests.connections.conftest import settings_for
 from tests.runtime.desks import REQUEST, Desk, having
 
+from yoi.connections.beside import Beside
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.ingress_queue import IngressPolicy, IngressQueue
 from yoi.core.redaction import MASK, Masker
@@ -20,6 +22,7 @@ from yoi.runtime.connection_adapter import ConnectionAdapter
 from yoi.runtime.echoes import Echoes, credential_parts
 from yoi.runtime.intake import MemoryIntake
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.masked_sink import MaskedSink
 from yoi.runtime.secret_injector import SecretInjector
 from yoi.testing import ManualClock
 from yoi.testing.http_server import HttpAnswer, HttpServer
@@ -173,26 +176,27 @@ def adapter(masker):
     kinds = frozenset({Deliver.TEXT, Deliver.BINARY, Deliver.GAP})
     made = settings_for("wss://gateway.example.com/ws", deliver=kinds)
     intake = MemoryIntake(queue)
-    adapter = ConnectionAdapter(made, queue, intake, ledger, clock, lambda: None, masker)
-    return adapter, queue, heard
+    adapter = ConnectionAdapter(made, queue, intake, ledger, clock, lambda: None)
+    loop = asyncio.get_running_loop()
+    return MaskedSink(adapter, masker, Beside(), loop, pytest.fail), adapter, queue, heard
 
 
-def test_a_binary_frame_that_repeats_a_secret_is_left_out_and_told_as_a_gap():
-    made, queue, heard = adapter(lambda: Masker([Secret("bot", VALUE)]))
+async def test_a_binary_frame_that_repeats_a_secret_is_left_out_and_told_as_a_gap():
+    made, told, queue, heard = adapter(lambda: Masker([Secret("bot", VALUE)]))
     made.binary(SESSION, b"\x16\x00\x00\x00" + VALUE.encode())
     made.binary(SESSION, b"\x01\x02")
-    told = queue.take(8, 8_000)
-    assert [event.kind for event in told] == [EventKind.GAP, EventKind.BINARY]
-    gap, frame = told
+    taken = queue.take(8, 8_000)
+    assert [event.kind for event in taken] == [EventKind.GAP, EventKind.BINARY]
+    gap, frame = taken
     assert (gap.payload["why"], gap.payload["count"]) == ("withheld", 1)
     assert frame.data == b"\x01\x02"
     assert [entry.code for entry in heard] == ["notice.binary_withheld", "notice.gap"]
-    assert made.binary_ignored == 1
+    assert told.binary_ignored == 1
 
 
-def test_a_capture_is_masked_from_the_next_frame_of_an_open_session_on():
+async def test_a_capture_is_masked_from_the_next_frame_of_an_open_session_on():
     echoes = Echoes()
-    made, queue, _ = adapter(lambda: echoes.masker(()))
+    made, _, queue, _ = adapter(lambda: echoes.masker(()))
     made.text(SESSION, f"a {TICKET}", 40)
     echoes.remember_captured(TICKET)
     made.text(SESSION, f"b {TICKET}", 40)
@@ -205,7 +209,7 @@ async def test_what_a_request_captures_is_masked_in_its_answer_and_in_open_sessi
         target = {"scheme": "http", "host": "127.0.0.1", "port": server.port, "methods": ["GET"]}
         captures = [{"name": "ticket", "at": "/ticket"}]
         desk = Desk(having(REQUEST, request=[{**target, "name": "api", "captures": captures}]))
-        made, queue, _ = adapter(desk.masker)
+        made, _, queue, _ = adapter(desk.masker)
         made.text(SESSION, f"a {TICKET}", 40)
         ask = {"method": "GET", "target": "api", "path": "/ticket"}
         got = await desk.ok("request.request", ask)
@@ -218,8 +222,8 @@ async def test_what_a_request_captures_is_masked_in_its_answer_and_in_open_sessi
     assert frames == [f"a {TICKET}", f"b {MASK}"]
 
 
-def test_whatever_is_noted_is_masked_before_it_is_cut():
-    made, _, heard = adapter(lambda: Masker([Secret("bot", VALUE)]))
+async def test_whatever_is_noted_is_masked_before_it_is_cut():
+    made, _, _, heard = adapter(lambda: Masker([Secret("bot", VALUE)]))
     filler = "x" * (LIMITS.message_chars - 10)
     made.notice("notice.watch", f"{filler}{VALUE}", {"why": [VALUE], "n": 1})
     (entry,) = heard

@@ -17,7 +17,6 @@ from tests.connections.conftest import FixedResolver, allow, settings_for
 from yoi.connections import HostConnection
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.ingress_queue import IngressPolicy, IngressQueue
-from yoi.core.redaction import Masker
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Deliver, OnFull
@@ -69,7 +68,6 @@ class World:
             ledger,
             self.clock,
             lambda: None,
-            lambda: Masker(()),
         )
         self.host = HostConnection(
             made,

@@ -1,17 +1,21 @@
-"""`Beside`: does what a large body needs beside the event loop, one body at a time.
+"""`Beside`: does what a large body or message needs beside everything else, one at a time.
 
 One at a time, because work on JSON holds the interpreter's lock: eight threads of it would keep
-the loop waiting eight times as long.
+the loop waiting eight times as long. Work that can stop is better done on the loop, a millisecond
+in each of its turns: a thread would hold the lock for five.
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _SMALL_BYTES = 16 * 1024
 """Up to this size a change of threads costs more than the work."""
+
+_SLICE_S = 0.001
 
 
 class Beside:
@@ -29,3 +33,16 @@ class Beside:
             return work()
         async with self._one:
             return await asyncio.to_thread(work)
+
+    async def in_slices(self, steps: Generator[None, None, T]) -> T:
+        """Return what `steps` returns; between its stops the loop does what else there is."""
+        async with self._one:
+            while True:
+                until = time.perf_counter() + _SLICE_S
+                try:
+                    while time.perf_counter() < until:
+                        next(steps)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                await asyncio.sleep(0)

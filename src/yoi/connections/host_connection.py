@@ -275,6 +275,19 @@ class HostConnection:
             self._perform(self._machine.resume(self._now()))
             self._report.notice("notice.resumed", "reading goes on")
 
+    def hold_reading(self) -> None:
+        """Report no further message until `release_reading`: the last one is being looked at.
+
+        This takes milliseconds and is not the plugin's doing, so that it is not told of.
+        """
+        for live in self._sessions():
+            live.hold()
+
+    def release_reading(self) -> None:
+        """Read on, from the loop's next turn, unless reading is paused."""
+        for live in self._sessions():
+            live.release()
+
     def overflow(self) -> None:
         """Close the session because its messages find no room; it is dialled again later."""
         self._perform(self._machine.overflow(self._now()))

@@ -76,6 +76,7 @@ class Session:
         self._watching = not self._watch.idle
         self._questions = Questions(limits)
         self._paused = False
+        self._held = False
         self._spec: HeartbeatSpec | None = None
         self._heartbeat: Heartbeat | None = None
         self._timer: TimerHandle | None = None
@@ -188,14 +189,26 @@ class Session:
     def pause(self) -> None:
         """Stop reading."""
         self._paused = True
-        if self._heartbeat is not None:
-            self._heartbeat.paused()
-        self.socket.pause_reading()
+        self._stop_reading()
 
     def resume(self) -> None:
         """Read, from the loop's next turn."""
         self._paused = False
-        self.socket.resume_reading()
+        if not self._held:
+            self.socket.resume_reading()
+
+    def hold(self) -> None:
+        """Stop reading until `release`, whatever `pause` and `resume` say meanwhile."""
+        if not self._held:
+            self._held = True
+            self._stop_reading()
+
+    def release(self) -> None:
+        """Read again, from the loop's next turn, unless it is paused."""
+        if self._held:
+            self._held = False
+            if not self._paused:
+                self.socket.resume_reading()
 
     # -- WebSocketOwner ----------------------------------------------------------------------------
 
@@ -241,6 +254,11 @@ class Session:
         self._owner.session_ended(self, End(end.code, reason, end.clean, error))
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _stop_reading(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.paused()
+        self.socket.pause_reading()
 
     def _room(self) -> None:
         if not self._rate.take(self._clock.monotonic()):
@@ -312,7 +330,7 @@ class Session:
             return
         self._timer = None
         now = self._clock.monotonic()
-        beat, late_ms = heartbeat.due(now, self._paused)
+        beat, late_ms = heartbeat.due(now, self._paused or self._held)
         if beat is Beat.DEAD:
             self._owner.session_dead(self)
             return
@@ -324,7 +342,7 @@ class Session:
             self._tell("notice.heartbeat", f"a heartbeat was not sent: {exc.message}", exc.code)
         else:
             self._rate.take_reserved(now)
-            heartbeat.sent(self._paused)
+            heartbeat.sent(self._paused or self._held)
             status.heartbeats += 1
             status.heartbeat_late_ms = max(status.heartbeat_late_ms, round(late_ms))
             status.frames_out += 1

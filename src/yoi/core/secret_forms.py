@@ -7,7 +7,7 @@ and tried only where it can reach an anchor, a piece at a time.
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 FORMS = {
     "raw": "the value as it is, also UTF-8 that was read as Latin-1",
@@ -37,6 +37,8 @@ _SLASH_CHARS = 8
 _PADDING_CHARS = 8
 _PIECE_CHARS = 64 * 1024
 """Tried at once: the interpreter is held for a few milliseconds at most."""
+_LOOK_CHARS = 256 * 1024
+"""Looked through for an anchor at once: a few hundred microseconds at most."""
 _TOGETHER_CHARS = 1024
 _SLASHES = re.compile(r"\\*")
 
@@ -65,13 +67,23 @@ class Form:
             self._compiled = re.compile(self._pattern)
         return self._compiled
 
-    def found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where each spelling in `text` begins and ends, in order."""
+    def found(self, text: str) -> Iterator[tuple[int, int] | None]:
+        """Yield where each spelling in `text` begins and ends, in order; None between two pieces.
+
+        What is done between two of them takes a millisecond or so, whatever `text` is.
+        """
         at = 0
         longest = self._before + self._after
-        for start, stop in self._near_anchors(text):
-            at = max(at, start)
+        for near in self._near_anchors(text):
+            if near is None:
+                yield None
+                continue
+            start, stop = near
+            at = stopped = max(at, start)
             while at < stop:
+                if at - stopped >= _PIECE_CHARS:
+                    stopped = at
+                    yield None
                 # A run of backslashes is never cut: it belongs to what follows it.
                 end = _end_of_slashes(text, min(stop, at + _PIECE_CHARS))
                 match = self.pattern.search(text, at, end + longest)
@@ -81,22 +93,28 @@ class Form:
                     yield match.span()
                     at = match.end()
 
-    def masked(self, text: str, mask: str) -> str:
-        """Return `text` with `mask` for each spelling; the same object where there is none."""
+    def masking(self, text: str, mask: str) -> Generator[None, None, str]:
+        """Return `text` with `mask` for each spelling, the same object where there is none.
+
+        It stops after each piece, as `found` does.
+        """
         made: list[str] = []
         at = 0
-        for start, end in self.found(text):
-            made += (text[at:start], mask)
-            at = end
+        for span in self.found(text):
+            if span is None:
+                yield
+            else:
+                made += (text[at : span[0]], mask)
+                at = span[1]
         return "".join([*made, text[at:]]) if made else text
 
-    def _near_anchors(self, text: str) -> Iterator[tuple[int, int]]:
+    def _near_anchors(self, text: str) -> Iterator[tuple[int, int] | None]:
         """Yield the stretches in which a spelling may begin: those that can reach an anchor."""
         if not self.anchor:
             yield 0, len(text)
             return
         anchor, stop = self.anchor, 0
-        while (found := text.find(anchor, stop)) >= 0:
+        while (found := (yield from _looked_for(text, anchor, stop))) >= 0:
             if not self._before:
                 # The pattern begins with the anchor: the search finds the next one itself.
                 yield found, len(text)
@@ -110,6 +128,17 @@ class Form:
                 stop = found + 1
                 found = text.rfind(anchor, stop, stop + reach)
             yield start, stop
+
+
+def _looked_for(text: str, anchor: str, at: int) -> Generator[None, None, int]:
+    """Return where `anchor` stands from `at` on, or -1; stops after each piece."""
+    while at < len(text):
+        found = text.find(anchor, at, at + _LOOK_CHARS + len(anchor))
+        if found >= 0:
+            return found
+        at += _LOOK_CHARS
+        yield
+    return -1
 
 
 def _end_of_slashes(text: str, at: int) -> int:

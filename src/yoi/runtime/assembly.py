@@ -88,7 +88,13 @@ class Assembler:
             self.waiting,
             self.state,
             requests,
-            PullSockets(plugin.authority, self.pull, injector.masker, plugin.name),
+            PullSockets(
+                plugin.authority,
+                self.pull,
+                injector.masker,
+                plugin.name,
+                self.requests.beside,
+            ),
             self.limits,
         )
         return ServiceSpec(

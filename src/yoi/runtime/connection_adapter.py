@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
-from yoi.core.redaction import NOTHING, Masker
 from yoi.core.senders import SenderFilter
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
@@ -38,6 +37,7 @@ class ReadingControl(Protocol):
 class ConnectionAdapter:
     """Puts what one connection reports into the queue (a `yoi.connections.ConnectionSink`).
 
+    Messages come to it masked, through a `MaskedSink`.
     The plugin hears what its manifest lists in `deliver`; the diagnostics have everything.
     """
 
@@ -49,7 +49,6 @@ class ConnectionAdapter:
         ledger: Ledger,
         clock: Clock,
         wake: Callable[[], None],
-        masker: Callable[[], Masker],
         senders: SenderFilter | None = None,
     ) -> None:
         self.drops = 0
@@ -68,7 +67,6 @@ class ConnectionAdapter:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
-        self._masker = masker
         self._reading: ReadingControl | None = None
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
@@ -110,9 +108,6 @@ class ConnectionAdapter:
         """One text frame; called for every one, so kept short."""
         if not self._text:
             return
-        masker = self._masker()
-        if masker is not NOTHING:
-            text = masker.text(text)
         if self._hear is not None and not self._hear(text).delivered:
             # The gateway may be told that it came: what is not wanted is safe.
             self._taken = True
@@ -151,9 +146,6 @@ class ConnectionAdapter:
                     session=session,
                 )
             return
-        if self._masker().found_in(data):
-            self._withhold(session)
-            return
         self._seqs[session] = seq = self._seqs.get(session, 0) + 1
         now_ms = self._clock.wall_ms()
         frame = BinaryFrame(self._ingress, self._name, session, seq, data, now_ms, len(data))
@@ -167,6 +159,20 @@ class ConnectionAdapter:
         if self._marks is not None:
             self._mark(now_ms)
         self._wake()
+
+    def withheld(self, session: SessionId) -> None:
+        """A binary frame that repeats a secret was left out: edited, its lengths would not fit."""
+        if EventKind.BINARY not in self._deliver:
+            return
+        self.binary_ignored += 1
+        self._note(
+            "notice.binary_withheld",
+            f"{self._name} sent binary that repeats a secret; the plugin does not get it",
+            severity="warning",
+            session=session,
+        )
+        until_ms = self._clock.wall_ms()
+        self._gap(session, self._complete_ms(), until_ms, "withheld", 1)
 
     def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
         """The session is over; no frame of it follows."""
@@ -239,6 +245,8 @@ class ConnectionAdapter:
         """Return the open event for a new instance; None where it is not delivered, or waits."""
         if EventKind.OPEN not in self._deliver or self._queue.waits(EventKind.OPEN, session):
             return None
+        if session not in self._seqs:
+            return None  # its own open event comes, or it is over
         payload = {**about, "reason": OpenReason.STILL_OPEN}
         event_id = f"{session}.{secrets.token_hex(6)}"
         return self._made(EventKind.OPEN, session, payload, event_id)
@@ -295,18 +303,6 @@ class ConnectionAdapter:
         self._lost_session = session
         if offered is Offered.DISCONNECT and self._reading is not None:
             self._reading.overflow()
-
-    def _withhold(self, session: SessionId) -> None:
-        """Leave out a binary frame that repeats a secret: edited, its lengths would not fit."""
-        self.binary_ignored += 1
-        self._note(
-            "notice.binary_withheld",
-            f"{self._name} sent binary that repeats a secret; the plugin does not get it",
-            severity="warning",
-            session=session,
-        )
-        until_ms = self._clock.wall_ms()
-        self._gap(session, self._complete_ms(), until_ms, "withheld", 1)
 
     def _mark(self, arrived_ms: int) -> None:
         marks = self._marks

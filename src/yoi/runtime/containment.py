@@ -6,7 +6,7 @@ that the service fails with: recorded, and its instance replaced as after a trap
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Protocol
 
 import structlog
 
@@ -51,10 +51,18 @@ def report(exc: Exception, doing: str, failed: Failed) -> None:
         _log.error("a defect in Yoi", what=doing, first=described(exc), then=described(second))
 
 
+class WithholdingSink(ConnectionSink, Protocol):
+    """A sink that is also told of what was left out."""
+
+    def withheld(self, session: SessionId) -> None:
+        """A binary message was left out, because it repeats a secret."""
+        ...
+
+
 class ContainedSink:
     """A `ConnectionSink` that passes everything on to `sink` and raises nothing of it."""
 
-    def __init__(self, sink: ConnectionSink, doing: str, failed: Failed) -> None:
+    def __init__(self, sink: WithholdingSink, doing: str, failed: Failed) -> None:
         self._sink = sink
         self._text = sink.text
         self._doing = doing
@@ -82,6 +90,10 @@ class ContainedSink:
     def binary(self, session: SessionId, data: bytes) -> None:
         """Pass on one binary message."""
         self._pass(self._sink.binary, session, data)
+
+    def withheld(self, session: SessionId) -> None:
+        """Pass on that a binary message was left out."""
+        self._pass(self._sink.withheld, session)
 
     def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
         """Pass on that the session is over."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from yoi.connections import CallLater, Connector, DialTarget, HostResolver, WebSocket
+from yoi.connections.beside import Beside
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
@@ -84,7 +85,9 @@ class PullSockets:
         dialler: PullDialler,
         masker: Callable[[], Masker],
         plugin: str,
+        beside: Beside,
     ) -> None:
+        self._beside = beside
         self._plugin = plugin
         self._authority = authority
         self._dialler = dialler
@@ -173,8 +176,10 @@ class PullSockets:
             error = None if got.error is None else masker.error(got.error)
             return replace(got, reason=masker.text(got.reason), error=error)
         if isinstance(got, str):
-            return masker.text(got)
-        if masker.found_in(got):
+            if masker.cheap(len(got)):
+                return masker.text(got)
+            return await self._beside.in_slices(masker.masking(got))
+        if await self._beside.in_slices(masker.finding(got)):
             raise ConnectionFailure(
                 "connection.withheld",
                 "a binary message that repeats a secret was left out",

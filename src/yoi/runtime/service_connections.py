@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from yoi.connections.beside import Beside
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import Masker
@@ -18,6 +19,7 @@ from yoi.runtime.connection_adapter import ConnectionAdapter, received_ms
 from yoi.runtime.containment import ContainedSink
 from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.masked_sink import MaskedSink
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock, SessionId
 
@@ -34,6 +36,7 @@ class ServiceConnections:
         clock: Clock,
         wake: Callable[[], None],
         masker: Callable[[], Masker],
+        beside: Beside,
         loop: asyncio.AbstractEventLoop,
         failed: Callable[[YoiError], None],
         limits: Limits,
@@ -46,12 +49,14 @@ class ServiceConnections:
         self._clock = clock
         self._wake = wake
         self._masker = masker
+        self._beside = beside
         self._senders = senders
         self._loop = loop
         self._failed = failed
         self._limits = limits
         self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
         self._adapters: dict[str, ConnectionAdapter] = {}
+        self._masked: dict[str, MaskedSink] = {}
         self._handles: dict[str, ConnectionHandle] = {}
         # Where each connection that was closed here was left, for the gap before its next session.
         self._left: dict[str, tuple[SessionId | None, int]] = {}
@@ -72,15 +77,16 @@ class ServiceConnections:
                 self._ledger,
                 self._clock,
                 self._wake,
-                self._masker,
                 self._senders,
             )
             if spec.settings.name in self._left:
                 adapter.begin_after(*self._left.pop(spec.settings.name))
-            handle = spec.open(
-                ContainedSink(adapter, f"an event of {spec.settings.name}", self._failed)
-            )
+            contained = ContainedSink(adapter, f"an event of {spec.settings.name}", self._failed)
+            masked = MaskedSink(contained, self._masker, self._beside, self._loop, self._failed)
+            handle = spec.open(masked)
+            masked.attach(handle)
             adapter.attach(handle)
+            self._masked[spec.settings.name] = masked
             self._adapters[spec.settings.name] = adapter
             self._handles[spec.settings.name] = handle
             handle.start()
@@ -123,6 +129,8 @@ class ServiceConnections:
         self._leaving = True
         for adapter in self._adapters.values():
             adapter.leave()
+        for masked in self._masked.values():
+            masked.leave()
         for handle in self._handles.values():
             handle.pause()
 
@@ -220,7 +228,7 @@ class ServiceConnections:
             session = handle.status().session
             if session is not None:
                 self._left[name] = (SessionId(session), handle.complete_until_ms())
-            task = self._loop.create_task(handle.close(code, "going away"))
+            task = self._loop.create_task(_end(handle, code, self._masked.pop(name)))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -264,3 +272,9 @@ class ServiceConnections:
         status.unlisted_senders = adapter.unlisted
         status.gaps = adapter.gaps
         return status
+
+
+async def _end(handle: ConnectionHandle, code: int, masked: MaskedSink) -> None:
+    """Close the connection, and wait until all that it has told was passed on."""
+    await handle.close(code, "going away")
+    await masked.settled()

@@ -80,6 +80,7 @@ class ServiceParts:
             clock,
             owner.wake,
             masker,
+            spec.requests.beside,
             context.loop,
             owner.guest_lost,
             limits,

@@ -44,7 +44,7 @@ class ServiceRequests:
         self._injector = injector
         self._send = send
         self._rotation = rotation
-        self._beside = beside or Beside()
+        self.beside = beside or Beside()
 
     def prepare(self, command: Request, command_id: str) -> PreparedRequest:
         """Return the request as it will be sent. Raises YoiError; nothing has left the host."""
@@ -170,7 +170,7 @@ class ServiceRequests:
         masker = self._injector.masker()
         if not masker:
             return answer
-        return await self._beside.run(answer.size, lambda: answer.masked(masker))
+        return await self.beside.run(answer.size, lambda: answer.masked(masker))
 
     def _covering(self, method: str, url: Url) -> str:
         """Return the name of the target for `url`; empty for one without a name, and for none."""

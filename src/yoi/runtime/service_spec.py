@@ -105,6 +105,14 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Stop reading."""
         ...
 
+    def hold_reading(self) -> None:
+        """Report no further message of any session until `release_reading`."""
+        ...
+
+    def release_reading(self) -> None:
+        """Report messages again."""
+        ...
+
     def complete_until_ms(self) -> int:
         """Return the last wall moment at which everything that had arrived was reported."""
         ...
