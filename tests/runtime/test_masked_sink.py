@@ -62,11 +62,11 @@ def made(masker, failed=pytest.fail):
 
 async def test_a_small_message_is_passed_on_at_once():
     sink, told, reading = made(having(VALUE))
-    sink.text(SESSION, f"a {VALUE}", 30)
+    sink.text(SESSION, f"a {VALUE}", 30, "r1")
     sink.binary(SESSION, VALUE.encode())
     sink.binary(SESSION, b"\x00\x01")
     assert told.calls == [
-        ("text", SESSION, f"a {MASK}", 30),
+        ("text", SESSION, f"a {MASK}", 30, "r1"),
         ("withheld", SESSION),
         ("binary", SESSION, b"\x00\x01"),
     ]
@@ -82,7 +82,7 @@ async def test_without_secrets_no_size_waits():
 
 async def test_what_comes_while_a_large_message_is_masked_waits_for_it():
     sink, told, reading = made(having(VALUE))
-    sink.text(SESSION, f"{LARGE}{VALUE}", len(LARGE))
+    sink.text(SESSION, f"{LARGE}{VALUE}", len(LARGE), "r2")
     sink.once_taken(functools.partial(told.calls.append, ("taken",)))
     sink.text(SESSION, f"small {VALUE}", 30)
     sink.binary(SESSION, LARGE.encode() + VALUE.encode())
@@ -92,7 +92,7 @@ async def test_what_comes_while_a_large_message_is_masked_waits_for_it():
     assert reading.held
     await sink.settled()
     assert told.names == ["text", "once_taken", "text", "withheld", "closed", "gap"]
-    assert told.calls[0][2] == f"{LARGE}{MASK}"
+    assert told.calls[0][2:] == (f"{LARGE}{MASK}", len(LARGE), "r2")
     assert told.calls[2][2] == f"small {MASK}"
     assert not reading.held
 

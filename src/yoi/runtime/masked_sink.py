@@ -70,17 +70,19 @@ class MaskedSink:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def text(self, session: SessionId, text: str, size: int) -> None:
+    def text(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
+    ) -> None:
         """Pass on one text message; called for every one, so kept short."""
         if self._work is None:
             masker = self._masker()
             if masker is NOTHING:
-                self._text(session, text, size)
+                self._text(session, text, size, in_reply_to)
                 return
             if masker.cheap(size):
-                self._text(session, masker.text(text), size)
+                self._text(session, masker.text(text), size, in_reply_to)
                 return
-        self._hold(partial(self._mask, session, text, size))
+        self._hold(partial(self._mask, session, text, size, in_reply_to))
 
     def binary(self, session: SessionId, data: bytes) -> None:
         """Pass on one binary message whole, or that it was left out."""
@@ -157,10 +159,12 @@ class MaskedSink:
             if self._reading is not None:
                 self._reading.release_reading()
 
-    async def _mask(self, session: SessionId, text: str, size: int) -> None:
+    async def _mask(
+        self, session: SessionId, text: str, size: int, in_reply_to: str | None
+    ) -> None:
         masked = await self._beside.in_slices(self._masker().masking(text))
         if not self._leaving:
-            self._text(session, masked, size)
+            self._text(session, masked, size, in_reply_to)
 
     async def _look(self, session: SessionId, data: bytes) -> None:
         found = await self._beside.in_slices(self._masker().finding(data))
