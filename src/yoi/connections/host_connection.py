@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.connector import Connector, WebSocket
@@ -12,9 +11,10 @@ from yoi.connections.dial_task import DialTask
 from yoi.connections.report import ConnectionReport
 from yoi.connections.resolver import Resolver
 from yoi.connections.session import Session
+from yoi.connections.session_pair import SessionPair, SocketEffect
 from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
-from yoi.connections.timing import CallLater, TimerHandle, loop_call_later
+from yoi.connections.timing import CallLater, Timers, loop_call_later
 from yoi.core.backoff import EqualJitter
 from yoi.core.budget import Budget
 from yoi.core.connection import ConnectionMachine
@@ -24,24 +24,15 @@ from yoi.core.halts import REVIVED_BY, Change, Halt, refused_open
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.redaction import NOTHING, Masker
 from yoi.core.session_effects import (
-    AbortCurrent,
-    AbortOld,
     Announce,
     Arm,
     CancelDial,
-    CloseCurrent,
     Closed,
-    CloseOld,
     Dial,
     Disarm,
-    DropCurrent,
-    DropOld,
     Effect,
     End,
     HandOver,
-    PauseReading,
-    ResumeReading,
-    SendPing,
     Timer,
     UseOwnUrl,
 )
@@ -106,7 +97,6 @@ class HostConnection:
         self._authorise = authorise
         self._sink = sink
         self._clock = clock
-        self._budget = budget
         self._limits = limits
         self._call_later = call_later
         self._new_session = new_session
@@ -120,20 +110,19 @@ class HostConnection:
         self._rate = TokenBucket(settings.send_per_second, clock.monotonic(), reserved=1)
         self._effects: deque[Effect] = deque()
         self._performing = False
-        self._timers: dict[Timer, TimerHandle] = {}
+        self._timers = Timers(call_later, self._timer_fired)
         self._dial = DialTask(
-            settings.handshake,
+            settings,
+            self,
             authorise=authorise,
             certificate=certificate,
             connector=connector,
             resolver=resolver,
+            budget=budget,
+            clock=clock,
             limits=limits,
-            opened=self._arrived,
-            failed=self._dial_failed,
         )
-        self._arriving: Session | None = None
-        self._current: Session | None = None
-        self._old: Session | None = None
+        self._sessions = SessionPair()
         self._shut = False
         self._stopped = asyncio.Event()
         self._report = ConnectionReport(settings, sink, clock, masker)
@@ -189,7 +178,9 @@ class HostConnection:
 
         Raises ConnectionFailure where it is not the one that is open.
         """
-        self._find(session, current=True)
+        live = self._sessions.current
+        if live is None or not live.sendable or session not in (None, live.id):
+            raise self._no_such_session(session)
         self._machine.vouched(self._now())
 
     def heartbeat(self, spec: HeartbeatSpec | None, session: SessionId | None = None) -> None:
@@ -249,7 +240,7 @@ class HostConnection:
         Raises ConnectionFailure: `connection.session_ended`, `connection.not_open`,
         `connection.rate`, `connection.send_failed`.
         """
-        live = self._current
+        live = self._sessions.current
         if live is None or not live.sendable or session not in (None, live.id):
             live = self._writable(session)
         live.send_text(text)
@@ -266,7 +257,7 @@ class HostConnection:
 
     def complete_until_ms(self) -> int:
         """Return the last wall moment at which everything that had arrived was reported."""
-        moments = [session.socket.complete_until for session in self._sessions()]
+        moments = [session.socket.complete_until for session in self._sessions.all()]
         return self._report.wall_ms(min(moments, default=self._now()))
 
     def resume(self) -> None:
@@ -367,24 +358,24 @@ class HostConnection:
 
     def status(self) -> ConnectionStatus:
         """Return a copy of the status as it is now."""
-        return self._report.now(self._machine, self._sessions())
+        return self._report.now(self._machine, self._sessions.all())
 
     # -- SessionOwner ------------------------------------------------------------------------------
 
     def session_closing(self, live: Session) -> None:
         """Wait for the socket's end, within `close_ms`."""
-        if live is self._current:
+        if live is self._sessions.current:
             self._perform(self._machine.closing(self._now()))
 
     def session_ended(self, live: Session, end: End) -> None:
         """Close the session and see what follows."""
         self._report.note_times(live)
         now, complete = self._now(), live.socket.complete_until
-        if live is self._old:
-            self._old = None
+        if live is self._sessions.old:
+            self._sessions.old = None
             self._perform(self._machine.old_ended(now, end, complete))
-        elif live is self._current:
-            self._current = None
+        elif live is self._sessions.current:
+            self._sessions.current = None
             self._perform(self._machine.ended(now, end, live.delivered, complete))
 
     def session_dead(self, live: Session) -> None:
@@ -393,29 +384,63 @@ class HostConnection:
             "connection.heartbeat", f"{self._settings.name} did not acknowledge a heartbeat in time"
         )
         live.shut()
-        if live is self._current:
+        if live is self._sessions.current:
             self._perform(
                 self._machine.broken(self._now(), error, _ZOMBIE, "a heartbeat went unanswered")
             )
         else:
             live.socket.drop(_ZOMBIE, "a heartbeat went unanswered")
 
+    # -- DialOwner ---------------------------------------------------------------------------------
+
+    def dialling(self, target: DialTarget) -> None:
+        """Show `target`, and dial the same after a lost session."""
+        self._target = target
+        self._report.dialling(target)
+
+    def dial_postponed(self, error: YoiError, wait_ms: float) -> None:
+        """Ask for the dial again in `wait_ms`."""
+        self._perform(self._machine.postponed(self._now(), error, wait_ms))
+
+    def dial_failed(self, error: YoiError) -> None:
+        """See what follows a dial that failed."""
+        self._perform(self._machine.dial_failed(self._now(), error))
+
+    def dial_opened(self, socket: WebSocket, target: DialTarget) -> None:
+        """Begin a session on `socket`."""
+        session = Session(
+            socket,
+            target,
+            self,
+            self._sink,
+            status=self._report.status,
+            rate=self._rate,
+            last=self._settings.last,
+            clock=self._clock,
+            call_later=self._call_later,
+            limits=self._limits,
+        )
+        self._sessions.arrive(session)
+        socket.attach(session)
+        self._perform(
+            self._machine.dialled(
+                self._now(), self._new_session(), socket.subprotocol, socket.address
+            )
+        )
+
     # -- inside ------------------------------------------------------------------------------------
 
-    def _sessions(self) -> list[Session]:
-        return [live for live in (self._old, self._current) if live is not None]
-
-    def _find(self, session: SessionId | None, *, current: bool = False) -> Session:
+    def _find(self, session: SessionId | None) -> Session:
         """Return the session with this id that may be written to; raises ConnectionFailure."""
-        for live in (self._current,) if current else (self._current, self._old):
-            if live is not None and live.sendable:
-                if session is None and live is self._old:
-                    break
-                if session in (None, live.id):
-                    return live
+        live = self._sessions.sendable(session)
+        if live is None:
+            raise self._no_such_session(session)
+        return live
+
+    def _no_such_session(self, session: SessionId | None) -> ConnectionFailure:
         if session is None or session in (self._machine.session, self._machine.old):
-            raise self._not_open()
-        raise ConnectionFailure(
+            return self._not_open()
+        return ConnectionFailure(
             "connection.session_ended",
             f"the session {session} of {self._settings.name} has ended",
             name=self._settings.name,
@@ -453,116 +478,33 @@ class HostConnection:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Dial():
-                self._begin_dial()
+                assert self._target is not None, "the machine dials only where there is a URL"
+                self._dial.begin(self._target)
             case CancelDial():
                 self._dial.give_up()
             case Arm(timer, delay_ms):
-                self._disarm(timer)
-                fired = partial(self._timer_fired, timer)
-                self._timers[timer] = self._call_later(delay_ms / 1000, fired)
+                self._timers.arm(timer, delay_ms)
             case Disarm(timer):
-                self._disarm(timer)
-            case PauseReading():
-                for live in self._sessions():
-                    live.pause()
-            case ResumeReading():
-                for live in self._sessions():
-                    live.resume()
+                self._timers.disarm(timer)
             case UseOwnUrl():
                 self._target = self._own
             case HandOver():
-                self._old, self._current = self._current, None
-            case CloseOld() | DropOld() | AbortOld():
-                if self._old is not None:
-                    _end_session(self._old, effect)
-            case CloseCurrent() | DropCurrent() | AbortCurrent() | SendPing():
-                if self._current is not None:
-                    _end_session(self._current, effect)
+                self._sessions.hand_over()
+            case _ if isinstance(effect, SocketEffect):
+                self._sessions.carry_out(effect)
             case Announce(session):
-                self._current, self._arriving = self._arriving, None
-                if self._current is not None:
-                    self._current.begin(session)
+                self._sessions.announce(session)
                 self._report.tell(effect)
-            case Closed() if self._current is None:
+            case Closed() if self._sessions.current is None:
                 self._report.none_open()
                 self._report.tell(effect)
             case _:
                 self._report.tell(effect)
 
-    def _begin_dial(self) -> None:
-        target = self._target
-        assert target is not None, "the machine dials only where there is a URL"
-        if target.again is not None:
-            try:
-                self._target = target = target.again()
-            except YoiError as exc:
-                self._effects.extend(self._machine.dial_failed(self._now(), target.cleared(exc)))
-                return
-        self._report.dialling(target)
-        wall_ms = self._clock.wall_ms()
-        if self._budget is not None:
-            wait_ms = self._budget.wait_ms(wall_ms)
-            if wait_ms:
-                error = ConnectionFailure(
-                    "connection.budget",
-                    f"{self._settings.name} has few dials of this day left: the next one is made "
-                    f"in {wait_ms / 1000:.0f} s",
-                    name=self._settings.name,
-                )
-                self._effects.extend(self._machine.postponed(self._now(), error, wait_ms))
-                return
-            self._budget.spend(wall_ms)
-        self._dial.begin(target)
-
-    def _dial_failed(self, error: YoiError) -> None:
-        self._perform(self._machine.dial_failed(self._now(), error))
-
-    def _arrived(self, socket: WebSocket, target: DialTarget) -> None:
-        self._arriving = Session(
-            socket,
-            target,
-            self,
-            self._sink,
-            status=self._report.status,
-            rate=self._rate,
-            last=self._settings.last,
-            clock=self._clock,
-            call_later=self._call_later,
-            limits=self._limits,
-        )
-        socket.attach(self._arriving)
-        self._perform(
-            self._machine.dialled(
-                self._now(), self._new_session(), socket.subprotocol, socket.address
-            )
-        )
-
     def _timer_fired(self, timer: Timer) -> None:
-        self._timers.pop(timer, None)
-        now = self._now()
-        heard = now if self._current is None else self._current.socket.last_heard
+        now, live = self._now(), self._sessions.current
+        heard = now if live is None else live.socket.last_heard
         self._perform(self._machine.timer_fired(timer, now, heard))
-
-    def _disarm(self, timer: Timer) -> None:
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
 
     def _now(self) -> float:
         return self._clock.monotonic()
-
-
-def _end_session(live: Session, effect: Effect) -> None:
-    """Do what the machine decided to the session's socket."""
-    match effect:
-        case SendPing():
-            live.socket.ping()
-        case CloseCurrent(code, reason) | CloseOld(code, reason):
-            live.shut()
-            live.socket.close(code, reason)
-        case DropCurrent(code, reason) | DropOld(code, reason):
-            live.shut()
-            live.socket.drop(code, reason)
-        case AbortCurrent() | AbortOld():
-            live.shut()
-            live.socket.abort()
