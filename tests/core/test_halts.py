@@ -6,7 +6,7 @@ import pytest
 from tests.core.test_connection import CLEAN, SETTINGS, machine, only, opened
 
 from yoi.core.connection_state import ConnectionState
-from yoi.core.halts import HOW, REVIVED_BY, WHY, Change, Halt, UpgradeAnswers
+from yoi.core.halts import HOW, REVIVED_BY, WHY, Change, Halt, HaltJudge
 from yoi.core.session_effects import CloseCurrent, Dial, End, Failed, Timer
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS
@@ -25,11 +25,11 @@ def test_each_end_has_words_and_a_person_can_change_each():
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_few_refusals_of_the_credentials_end_it(status):
-    answers = UpgradeAnswers(SETTINGS, LIMITS)
+    answers = HaltJudge(SETTINGS, LIMITS)
     refused = answered(status)
     for _ in range(LIMITS.unauthorised_dials - 1):
-        assert answers.judge(refused) == (None, refused)
-    halt, error = answers.judge(refused)
+        assert answers.judge_dial(refused) == (None, refused)
+    halt, error = answers.judge_dial(refused)
     assert (halt, error.code, error.fields["status"]) == (
         Halt.UNAUTHORISED, "connection.unauthorised", status,
     )  # fmt: skip
@@ -37,22 +37,20 @@ def test_a_few_refusals_of_the_credentials_end_it(status):
 
 
 def test_what_went_well_or_changed_begins_the_count_anew():
-    answers = UpgradeAnswers(SETTINGS, LIMITS)
+    answers = HaltJudge(SETTINGS, LIMITS)
     for _ in range(3):
         for _ in range(LIMITS.unauthorised_dials - 1):
-            assert answers.judge(answered(401))[0] is None
+            assert answers.judge_dial(answered(401))[0] is None
         answers.forget()
 
 
 def test_other_statuses_are_tried_again_unless_the_manifest_says_so():
-    answers = UpgradeAnswers(
-        dataclasses.replace(SETTINGS, fatal_statuses=frozenset({410, 503})), LIMITS
-    )
+    answers = HaltJudge(dataclasses.replace(SETTINGS, fatal_statuses=frozenset({410, 503})), LIMITS)
     for status in (404, 429, 500):
-        assert [answers.judge(answered(status))[0] for _ in range(20)] == [None] * 20
-    assert answers.judge(answered(410))[0] is Halt.FATAL_STATUS
-    assert answers.judge(answered(503))[1].code == "connection.fatal_status"
-    assert answers.judge(PermissionDenied("denied.not_granted", "no"))[0] is Halt.DENIED
+        assert [answers.judge_dial(answered(status))[0] for _ in range(20)] == [None] * 20
+    assert answers.judge_dial(answered(410))[0] is Halt.FATAL_STATUS
+    assert answers.judge_dial(answered(503))[1].code == "connection.fatal_status"
+    assert answers.judge_dial(PermissionDenied("denied.not_granted", "no"))[0] is Halt.DENIED
 
 
 def test_a_halted_connection_says_so_until_it_is_started_again():

@@ -22,8 +22,8 @@ never more than two sockets.
 from yoi.core.backoff import FullJitter
 from yoi.core.connection_state import AT_REST, NEXT, ConnectionState, Follow
 from yoi.core.dialling import DialPolicy
-from yoi.core.halts import Halt, OversizedMessages, UpgradeAnswers
-from yoi.core.session import TAKEN_OVER, SessionEnd, SessionMachine, SessionState
+from yoi.core.halts import Halt, HaltJudge
+from yoi.core.session import SessionEnd, SessionMachine, SessionState
 from yoi.core.session_effects import (
     Announce,
     Arm,
@@ -39,8 +39,8 @@ from yoi.core.session_effects import (
     ResumeReading,
     Timer,
 )
-from yoi.core.successor import Successor, SuccessorMachine
-from yoi.errors import ConnectionFailure, YoiError
+from yoi.core.successor import SuccessorMachine
+from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import ConnectionSettings, Open
 from yoi.types import SessionId
@@ -55,7 +55,6 @@ class ConnectionMachine:
         self.state = ConnectionState.IDLE
         self.paused = False
         self.reconnects = 0
-        self.retry_at: float | None = None
         self.halt: Halt | None = None
         """Why nothing is dialled any more, where that is so."""
         self._settings = settings
@@ -63,9 +62,8 @@ class ConnectionMachine:
         self._dials = DialPolicy(settings, backoff)
         self._current: SessionMachine | None = None
         self._old: SessionMachine | None = None
-        self._successor = SuccessorMachine()
-        self._answers = UpgradeAnswers(settings, limits)
-        self._oversized = OversizedMessages(limits)
+        self._successor = SuccessorMachine(self._dials)
+        self._halts = HaltJudge(settings, limits)
         self._follow = Follow.RETRY
         self._stopping = Halt.STOPPED
         self._reason = OpenReason.FIRST
@@ -92,6 +90,11 @@ class ConnectionMachine:
     def failures(self) -> int:
         """How many times in a row no session got ready."""
         return self._dials.failures
+
+    @property
+    def retry_at(self) -> float | None:
+        """When the dial is made that the connection waits for, if it waits for one."""
+        return self._dials.due_at
 
     # -- what the operator and the runtime ask ---------------------------------------------------
 
@@ -120,7 +123,7 @@ class ConnectionMachine:
         match self.state:
             case ConnectionState.OPEN:
                 self._follow = Follow.DEMAND
-                return [*self._forget_successor(), *self.close(now, 1000, "asked for by a person")]
+                return [*self._successor.forget(), *self.close(now, 1000, "asked for by a person")]
             case ConnectionState.CLOSING:
                 self._follow = Follow.DEMAND
                 return []
@@ -162,7 +165,7 @@ class ConnectionMachine:
     def stop(self, now: float, code: int, reason: str, halt: Halt = Halt.STOPPED) -> list[Effect]:
         """Close whatever there is and stay closed, for the reason `halt`."""
         self._follow, self._stopping = Follow.STOP, halt
-        effects = self._forget_successor()
+        effects = self._successor.forget()
         if self._old is not None:
             effects += self._old.leave(code, reason, paused=self.paused)
         match self.state:
@@ -174,7 +177,7 @@ class ConnectionMachine:
                 self._rest()
                 return [*effects, CancelDial()]
             case _:
-                self.retry_at = None
+                self._dials.due_at = None
                 self._rest()
                 return [*effects, Disarm(Timer.RETRY)]
 
@@ -220,12 +223,12 @@ class ConnectionMachine:
     ) -> list[Effect]:
         """The handshake is done: a session begins, beside the open one where it is a successor."""
         effects: list[Effect] = []
-        if self._successor.state is Successor.DIALLING and self._current is not None:
+        if self._successor.dialling and self._current is not None:
             self._old = self._current
             effects += self._old.hand_over()
         self._transition(ConnectionState.OPEN)
-        self._successor.go(Successor.UNWANTED)
-        self._answers.forget()
+        self._successor.over()
+        self._halts.session_opened()
         self._current = SessionMachine(session, now, self._settings, self._limits)
         self._follow = Follow.RETRY
         if self._dials.last is not None:
@@ -241,11 +244,11 @@ class ConnectionMachine:
     def dial_failed(self, now: float, error: YoiError) -> list[Effect]:
         """The dial failed: it is made again later, or ends the connection (core/halts.py)."""
         delay_ms = self._dials.fail(now, error)
-        halt, error = self._answers.judge(error)
+        halt, error = self._halts.judge_dial(error)
         if halt is None:
             return [*self._again(now, error, delay_ms), *self._dials.escalate()]
-        if self._successor.state is Successor.DIALLING:
-            self._successor.go(Successor.DROPPED)
+        if self._successor.dialling:
+            self._successor.drop()
             return [Failed(error, None), *self._dials.escalate()]
         return self._end(halt, error)
 
@@ -255,9 +258,8 @@ class ConnectionMachine:
         return self._again(now, error, wait_ms)
 
     def _again(self, now: float, error: YoiError, delay_ms: float) -> list[Effect]:
-        if self._successor.state is Successor.DIALLING:
-            self._successor.go(Successor.WANTED)
-            self.retry_at = self._dials.not_before
+        if self._successor.dialling:
+            self._successor.dial_again()
         else:
             self._wait(now, delay_ms)
         return [Arm(Timer.RETRY, delay_ms), Failed(error, delay_ms)]
@@ -286,19 +288,10 @@ class ConnectionMachine:
             self._rest()
             return effects
         self._follow = Follow.RETRY
-        if end.code in self._settings.fatal_close_codes:
-            effects += self._forget_successor()
-            fatal = ConnectionFailure(
-                "connection.fatal_close",
-                f"the server closed with {end.code}, which the manifest declares fatal",
-                close_code=end.code,
-            )
-            return [*effects, *self._end(Halt.FATAL_CLOSE, fatal)]
-        oversized = self._oversized.judge(self._ended.error, session.lived_ms(now))
-        if oversized is not None:
-            effects += self._forget_successor()
-            return [*effects, *self._end(Halt.OVERSIZED, oversized)]
-        if self._successor.state is Successor.DIALLING:
+        halt = self._halts.judge_session(end.code, self._ended.error, session.lived_ms(now))
+        if halt is not None:
+            return [*effects, *self._successor.forget(), *self._end(*halt)]
+        if self._successor.dialling:
             # Its successor is on the way already: that is the next dial.
             self._transition(ConnectionState.CONNECTING)
             delay_ms = 0.0
@@ -307,7 +300,7 @@ class ConnectionMachine:
                 delay_ms = 0.0
                 self._dials.release(now)
             effects += self._wait(now, delay_ms)
-        self._successor.go(Successor.UNWANTED)
+        self._successor.over()
         error = self._ended.error
         effects.append(Failed(error, delay_ms) if error is not None else Reconnecting(delay_ms))
         return [*effects, *self._dials.escalate()]
@@ -343,8 +336,7 @@ class ConnectionMachine:
     def _forgive(self) -> None:
         """Something has changed: what failed before says nothing of what comes."""
         self._dials.forgive()
-        self._answers.forget()
-        self._oversized.forget()
+        self._halts.forget()
 
     # -- dialling --------------------------------------------------------------------------------
 
@@ -353,8 +345,10 @@ class ConnectionMachine:
         match self.state:
             case ConnectionState.CONNECTING:
                 return []
-            case ConnectionState.OPEN if self._settings.overlap_ms > 0:
-                return self._want_successor(now)
+            case ConnectionState.OPEN if (
+                self._settings.overlap_ms > 0 and self._current is not None
+            ):
+                return self._successor.want(now, self._current, self._old, paused=self.paused)
             case ConnectionState.OPEN:
                 return self.renew(now, 1000, "opened again")
             case ConnectionState.CLOSING:
@@ -378,63 +372,27 @@ class ConnectionMachine:
                 return self._try_successor(now)
 
     def _dial(self) -> list[Effect]:
-        self.retry_at = None
+        self._dials.due_at = None
         self._transition(ConnectionState.CONNECTING)
         self._dials.spend()
         return [Dial()]
 
     def _ask(self) -> list[Effect]:
         """Wait for a URL, and ask for it again while none comes: a plugin may have missed it."""
-        self.retry_at = None
+        self._dials.due_at = None
         if self.state is not ConnectionState.AWAITING:
             self._transition(ConnectionState.AWAITING)
         return [Arm(Timer.RETRY, self._settings.backoff_max_ms), self._dials.needed()]
 
     def _wait(self, now: float, delay_ms: float) -> list[Effect]:
         self._transition(ConnectionState.WAITING)
-        self.retry_at = now + delay_ms / 1000
+        self._dials.due_at = now + delay_ms / 1000
         return [Arm(Timer.RETRY, delay_ms)]
 
-    # -- overlap ---------------------------------------------------------------------------------
-
-    def _want_successor(self, now: float) -> list[Effect]:
-        session = self._current
-        if session is None or self._successor.state in (Successor.WANTED, Successor.DIALLING):
-            return []
-        if self._successor.state is Successor.UNWANTED:
-            # What is replaced before it proved itself has failed, and the next dial waits for it.
-            proved = session.may_be_replaced(now)
-            self._dials.judge(now, proved=proved)
-            if proved:
-                self._dials.release(now)
-        self._successor.go(Successor.WANTED)
-        return self._try_successor(now)
-
     def _try_successor(self, now: float) -> list[Effect]:
-        """Dial the successor that is wanted, once backoff and the two sockets allow it."""
-        if self._successor.state is not Successor.WANTED or self.state is not ConnectionState.OPEN:
+        if self.state is not ConnectionState.OPEN:
             return []
-        if self._old is not None:
-            return self._old.leave(*TAKEN_OVER, paused=self.paused)
-        wait_ms = self._dials.wait_ms(now)
-        if wait_ms > 0:
-            self.retry_at = self._dials.not_before
-            return [Arm(Timer.RETRY, wait_ms)]
-        self.retry_at = None
-        if not self._dials.usable:
-            self._successor.go(Successor.DROPPED)
-            return [self._dials.needed()]
-        self._successor.go(Successor.DIALLING)
-        self._dials.spend()
-        return [Dial()]
-
-    def _forget_successor(self) -> list[Effect]:
-        was = self._successor.state
-        self._successor.go(Successor.UNWANTED)
-        if was not in (Successor.WANTED, Successor.DIALLING):
-            return []
-        self.retry_at = None
-        return [CancelDial()] if was is Successor.DIALLING else [Disarm(Timer.RETRY)]
+        return self._successor.dial(now, self._old, paused=self.paused)
 
     # -- states ----------------------------------------------------------------------------------
 

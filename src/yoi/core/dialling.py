@@ -63,6 +63,8 @@ class DialPolicy:
         """Why the last dial or session ended, in a word."""
         self.last: SessionId | None = None
         """The last session."""
+        self.due_at: float | None = None
+        """When the dial is made that the connection waits for, if it waits for one."""
         self._settings = settings
         self._backoff = backoff
         self._delay_ms = 0.0

@@ -65,19 +65,28 @@ HOW: dict[Change, str] = {
 _REFUSED = frozenset({401, 403})
 
 
-class UpgradeAnswers:
-    """Judges failed dials: which of them end a connection, and as what."""
+class HaltJudge:
+    """Judges failed dials and ended sessions: which of them end the connection, and as what.
+
+    It counts refused upgrades, and sessions that ended because a message was over the grant: the
+    next may end so too.
+    """
 
     def __init__(self, settings: "ConnectionSettings", limits: "Limits") -> None:
         self._settings = settings
-        self._most = limits.unauthorised_dials
+        self._limits = limits
         self._refused = 0
+        self._oversized = 0
 
     def forget(self) -> None:
-        """A session has begun, or something has changed: earlier refusals say nothing now."""
+        """Something has changed: begin to count anew."""
+        self._refused = self._oversized = 0
+
+    def session_opened(self) -> None:
+        """A session has begun: earlier refusals say nothing now."""
         self._refused = 0
 
-    def judge(self, error: YoiError) -> tuple[Halt | None, YoiError]:
+    def judge_dial(self, error: YoiError) -> tuple[Halt | None, YoiError]:
         """Return what a dial that failed with `error` ends as (None: it is tried again), and why.
 
         `error` has `status` where the server answered with one.
@@ -91,7 +100,7 @@ class UpgradeAnswers:
         if status not in _REFUSED:
             return None, error
         self._refused += 1
-        if self._refused < self._most:
+        if self._refused < self._limits.unauthorised_dials:
             return None, error
         said = (
             f"the server answered {status} again, {self._refused} times in all: nothing is dialled "
@@ -99,35 +108,31 @@ class UpgradeAnswers:
         )
         return Halt.UNAUTHORISED, _ended("connection.unauthorised", said, error)
 
+    def judge_session(
+        self, close_code: int, error: YoiError | None, lived_ms: float
+    ) -> tuple[Halt, YoiError] | None:
+        """Return what the session's end ends the connection as, and why; None: it is dialled again.
 
-class OversizedMessages:
-    """Counts sessions that ended because a message was over the grant: the next may end so too."""
-
-    def __init__(self, limits: "Limits") -> None:
-        self._limits = limits
-        self._ended = 0
-
-    def forget(self) -> None:
-        """Something has changed: begin the count anew."""
-        self._ended = 0
-
-    def judge(self, error: YoiError | None, lived_ms: float) -> ConnectionFailure | None:
-        """Return what to report where a session's end with `error` is one too many of them.
-
-        None where the connection is dialled again.
+        `error` is what the session ended with, `close_code` the peer's.
         """
+        if close_code in self._settings.fatal_close_codes:
+            return Halt.FATAL_CLOSE, ConnectionFailure(
+                "connection.fatal_close",
+                f"the server closed with {close_code}, which the manifest declares fatal",
+                close_code=close_code,
+            )
         if error is None or error.code != "connection.too_big":
-            self._ended = 0
+            self._oversized = 0
             return None
         if lived_ms >= self._limits.oversized_forgiven_ms:
-            self._ended = 0
-        self._ended += 1
-        if self._ended < self._limits.oversized_sessions:
+            self._oversized = 0
+        self._oversized += 1
+        if self._oversized < self._limits.oversized_sessions:
             return None
-        return ConnectionFailure(
+        return Halt.OVERSIZED, ConnectionFailure(
             "connection.oversized",
-            f"{error.message}; so ended {self._ended} sessions in a row: nothing is dialled until "
-            "a grant or a person changes something",
+            f"{error.message}; so ended {self._oversized} sessions in a row: nothing is dialled "
+            "until a grant or a person changes something",
             hint=error.hint,
             **error.fields,
         )
