@@ -215,7 +215,7 @@ class HostConnection:
     @property
     def open_questions(self) -> tuple[str, ...]:
         """Return the ids of the questions that wait for their answer, on any session."""
-        return tuple(one for session in self._sessions() for one in session.open_questions)
+        return tuple(one for session in self._sessions.all() for one in session.open_questions)
 
     def require_question(self, session: SessionId | None) -> None:
         """Raise ConnectionFailure unless one more question may be asked on `session` now."""
@@ -231,7 +231,7 @@ class HostConnection:
 
     def give_up(self, question: str | None) -> None:
         """Wait no more for the answer to `question`, or (None) for any."""
-        for session in self._sessions():
+        for session in self._sessions.all():
             session.give_up(question)
 
     def send_text(self, session: SessionId | None, text: str) -> None:
