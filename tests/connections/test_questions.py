@@ -99,7 +99,7 @@ async def test_frames_are_read_only_while_something_was_asked():
     """A plugin that asks nothing, or no longer waits, pays nothing for this."""
     world = World()
     socket = await connected(world)
-    session = world.host._current
+    session = world.host._sessions.current
     assert not session._watching
     ask(world, "q1")
     assert session._watching
