@@ -271,12 +271,12 @@ class HostConnection:
 
         This takes milliseconds and is not the plugin's doing, so that it is not told of.
         """
-        for live in self._sessions():
+        for live in self._sessions.all():
             live.hold()
 
     def release_reading(self) -> None:
         """Read on, from the loop's next turn, unless reading is paused."""
-        for live in self._sessions():
+        for live in self._sessions.all():
             live.release()
 
     def overflow(self) -> None:
