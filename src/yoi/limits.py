@@ -4,7 +4,6 @@ docs/reference/limits.md is generated from this file. A bound is never repeated 
 """
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 KIB = 1024
@@ -52,9 +51,6 @@ class Limits:
     url_chars: int = bound(8192, "servers refuse longer request lines")
     target_prefixes: int = bound(32, "path prefixes of one target")
     secret_pointers: int = bound(16, "positions of one secret in one goal; a person reads each")
-    assume_public: tuple[IPv4Network | IPv6Network, ...] = bound(
-        (), "networks of a proxy that routes by name: `[network]` of host.toml"
-    )
     assumed_networks: int = bound(8, "networks that host.toml may call public; a person reads each")
     remembered_decisions: int = bound(64, "answers kept per plugin; a guest may ask for any URL")
 
@@ -239,6 +235,7 @@ class Limits:
     resolve_ms: int = bound(5_000, "a name look-up, from its turn on")
     network_entries: int = bound(64, "hosts without the proxy, or with authorities of their own")
     proxy_answer_bytes: int = bound(8 * KIB, "what a proxy may say before it leads on")
+    proxy_ms: int = bound(8_000, "a proxy's answer; less than `connect_ms`, so that it is named")
     lookups: int = bound(64, "names looked up at once; each is a thread")
     lookups_per_plugin: int = bound(4, "of one plugin; a silent name holds one for half a minute")
     names_per_plugin: int = bound(64, "names whose last answer is kept")

@@ -12,7 +12,7 @@ try:
 except ImportError:
     uvloop = None
 
-from yoi.connections import HostConnection, SocketConnector, SystemResolver
+from yoi.connections import HostConnection, MachineNetwork, SocketConnector, SystemResolver
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, TargetKind, Url, UrlTarget
 from yoi.permissions.connection_settings import ConnectionSettings, Handshake, Open
@@ -21,7 +21,7 @@ from yoi.types import SystemClock
 ALLOWED = Decision(allowed=True, private_addresses=True, max_message_bytes=1 << 20)
 
 # Real time, but little of it: only what fails waits this long.
-QUICK = dataclasses.replace(LIMITS, close_ms=300, connect_ms=3000, handshake_ms=3000)
+QUICK = dataclasses.replace(LIMITS, close_ms=300, connect_ms=3000, handshake_ms=3000, proxy_ms=2000)
 
 
 @dataclass
@@ -86,8 +86,7 @@ class FixedResolver:
     def __init__(self, *addresses):
         self.addresses = [ipaddress.ip_address(address) for address in addresses]
         self.asked = []
-
-    hint = None
+        self.network = MachineNetwork()
 
     def of(self, plugin):
         return self

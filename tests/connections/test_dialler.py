@@ -10,11 +10,12 @@ import trustme
 from tests.connections.conftest import ALLOWED, QUICK, FixedResolver, settings_for
 from tests.connections.raw import RawServer
 
-from yoi.connections import SocketConnector
+from yoi.connections import MachineNetwork, SocketConnector
 from yoi.connections.resolver import pin
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS
 from yoi.permissions import Decision, Url
+from yoi.permissions.ways_out import WaysOut
 from yoi.testing.gateway import FakeGateway
 
 PUBLIC_ONLY = dataclasses.replace(ALLOWED, private_addresses=False)
@@ -83,8 +84,8 @@ async def test_an_operator_may_call_the_range_of_a_routing_proxy_public():
     with pytest.raises(PermissionDenied, match="routes by name") as denied:
         await pin(url, PUBLIC_ONLY, resolver, LIMITS)
     assert "assume_public" in denied.value.hint
-    routed = dataclasses.replace(LIMITS, assume_public=(ipaddress.ip_network("198.18.0.0/15"),))
-    pinned = await pin(url, PUBLIC_ONLY, resolver, routed)
+    resolver.network.settings = WaysOut(assume_public=(ipaddress.ip_network("198.18.0.0/15"),))
+    pinned = await pin(url, PUBLIC_ONLY, resolver, LIMITS)
     assert [str(ip) for ip in pinned] == ["198.18.0.21"]
 
 
@@ -119,7 +120,7 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(connect):
 @pytest.mark.parametrize("problem", [OSError("no such host"), UnicodeError("label too long")])
 async def test_a_name_that_does_not_resolve_is_a_dns_failure(connect, problem):
     class Failing:
-        hint = None
+        network = MachineNetwork()
 
         async def resolve(self, host, port):
             raise problem

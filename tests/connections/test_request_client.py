@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.connections.conftest import ALLOWED, QUICK, FixedResolver
 from tests.connections.raw import RawServer
 
-from yoi.connections import answers
+from yoi.connections import MachineNetwork, answers
 from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
 from yoi.connections.request_client import RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects
@@ -286,7 +286,7 @@ async def test_dns_failures_are_values(host):
         def of(self, plugin):
             return self
 
-        hint = None
+        network = MachineNetwork()
 
         async def resolve(self, host, port):
             if host == "empty.example":
@@ -708,7 +708,7 @@ async def test_a_redirect_to_a_private_address_is_refused():
         def of(self, plugin):
             return self
 
-        hint = None
+        network = MachineNetwork()
 
         async def resolve(self, host, port):
             inside = {"inside.example": "10.1.2.3"}

@@ -13,13 +13,13 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.connections.conftest import ALLOWED, QUICK, FixedResolver
+from tests.connections.proxying import HttpProxy, SocksProxy
 from tests.connections.raw import RawServer
 from tests.connections.test_request_client import Server, prepared, reply
 
-from yoi.connections import RequestClient, SocketConnector, SystemResolver, Ways
+from yoi.connections import MachineNetwork, RequestClient, SocketConnector, SystemResolver, Ways
 from yoi.connections.lookups import Lookups
 from yoi.connections.proxies import lead
-from yoi.connections.ways import unused_proxy_hint
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS
 from yoi.permissions import Url
@@ -28,80 +28,15 @@ from yoi.permissions.ways_out import Proxy, Trusted, Unproxied, WaysOut
 from yoi.testing import ManualClock
 from yoi.testing.gateway import FakeGateway
 
+PUBLIC = dataclasses.replace(ALLOWED, private_addresses=False)
 ONCE = {"backoff_first_ms": 60_000, "backoff_max_ms": 60_000}
 FAR = "192.0.2.7"
 LOGIN = "Basic " + base64.b64encode(b"me:secret").decode()
 
 
-async def join(reader, writer, port):
-    """Carry bytes between the client and a server of this machine."""
-    there, back = await asyncio.open_connection("127.0.0.1", port)
-
-    async def carry(source, sink):
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        sink.close()
-
-    await asyncio.gather(carry(reader, back), carry(there, writer))
-
-
-class HttpProxy(RawServer):
-    """Leads from any address to the same port of this machine, as CONNECT asks."""
-
-    def __init__(self, answer=b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n"):
-        super().__init__(self._lead)
-        self.answer = answer
-        self.heads = []
-
-    async def _lead(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.heads.append(head)
-        writer.write(self.answer)
-        await writer.drain()
-        if b" 200 " in self.answer:
-            await join(reader, writer, int(head.split()[1].rpartition(":")[2]))
-        writer.close()
-
-    def at(self, login=""):
-        return f"http://{login}127.0.0.1:{self.port}"
-
-
-class SocksProxy(RawServer):
-    """The same by SOCKS 5; `login` is what it wants, `refuse` what it answers."""
-
-    def __init__(self, login=None, refuse=0, bound=b"\x01\0\0\0\0\0\0"):
-        super().__init__(self._lead)
-        self.login, self.refuse, self.bound = login, refuse, bound
-        self.asked = []
-
-    async def _lead(self, reader, writer):
-        _, count = await reader.readexactly(2)
-        methods = await reader.readexactly(count)
-        wanted = 0 if self.login is None else 2
-        writer.write(bytes((5, wanted if wanted in methods else 255)))
-        if wanted == 2 and 2 in methods:
-            _, size = await reader.readexactly(2)
-            user = await reader.readexactly(size)
-            password = await reader.readexactly((await reader.readexactly(1))[0])
-            writer.write(bytes((1, 0 if (user, password) == self.login else 1)))
-        head = await reader.readexactly(4)
-        packed = await reader.readexactly(4 if head[3] == 1 else 16)
-        port = int.from_bytes(await reader.readexactly(2), "big")
-        self.asked.append((str(ip_address(packed)), port))
-        writer.write(bytes((5, self.refuse, 0)) + self.bound)
-        if not self.refuse:
-            await join(reader, writer, port)
-        writer.close()
-
-    def at(self, login=""):
-        return f"socks5://{login}127.0.0.1:{self.port}"
-
-
 def ways(proxy=None, **more):
     parsed = None if proxy is None else Proxy.parse(proxy)
-    return Ways(WaysOut(parsed, **more), FixedResolver("127.0.0.1"), QUICK)
+    return Ways(MachineNetwork(WaysOut(parsed, **more)), FixedResolver("127.0.0.1"), QUICK)
 
 
 def through(connect, gateway, proxy, *, far=FAR, **more):
@@ -158,21 +93,153 @@ async def test_what_needs_no_proxy_is_dialled_directly(connect, direct):
         assert proxy.heads == []
 
 
+# -- proxies that look names up ------------------------------------------------------------------
+
+
+def by_name(connect, gateway, proxy, *, host="gateway.example.com", no_proxy=(), **changes):
+    """Connect by a proxy that gets names; whatever is looked up here leads nowhere."""
+    network = MachineNetwork(
+        WaysOut(
+            Proxy.parse(proxy),
+            tuple(Unproxied.parse(one) for one in no_proxy),
+            proxy_resolves=True,
+        )
+    )
+    resolver = FixedResolver("127.0.0.1")
+    resolver.network = network
+    _, sink = connect(
+        f"ws://{host}:{gateway.port}/",
+        connector=SocketConnector(limits=QUICK, ways=Ways(network, resolver, QUICK)),
+        resolver=resolver,
+        **ONCE,
+        **changes,
+    )
+    return sink, resolver
+
+
+@pytest.mark.parametrize("kind", [HttpProxy, SocksProxy])
+async def test_a_proxy_that_resolves_is_given_the_name_and_nothing_is_looked_up(connect, kind):
+    async with FakeGateway() as gateway, kind() as proxy:
+        sink, resolver = by_name(connect, gateway, proxy.at(), authorise=lambda _: PUBLIC)
+        opened = await sink.next("opened")
+        where = f"gateway.example.com:{gateway.port}"
+        assert opened[3] == f"{where}, wherever the proxy leads"
+        if kind is HttpProxy:
+            assert proxy.heads[0].startswith(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n")
+        else:
+            assert proxy.asked == [("gateway.example.com", gateway.port)]
+        assert resolver.asked == []
+        peer = await gateway.accept()
+        assert dict(peer.headers)["Host"] == where
+
+
+async def test_a_request_by_name_goes_the_same_way():
+    async with Server(reply(b"hello")) as server, HttpProxy() as proxy:
+        network = MachineNetwork(WaysOut(Proxy.parse(proxy.at()), proxy_resolves=True))
+        resolver = FixedResolver()
+        resolver.network = network
+        out = Ways(network, resolver, QUICK)
+        use = RequestClient(resolver, ManualClock(), QUICK, ways=out)
+        url = f"http://api.example.com:{server.port}/x"
+        answer = await use.send(prepared(url), lambda *_: PUBLIC)
+        assert (answer.ok, answer.body) == (True, "hello")
+        assert proxy.heads[0].startswith(f"CONNECT api.example.com:{server.port} ")
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy"),
+    [
+        ("gateway.example.com", ["*.example.com"]),
+        ("gateway.example.com", ["*"]),
+        ("localhost", []),
+        ("gateway.localhost", []),
+        ("127.0.0.1", []),
+    ],
+)
+async def test_what_a_proxy_would_take_for_its_own_or_is_not_for_it_is_dialled(
+    connect, host, no_proxy
+):
+    async with FakeGateway() as gateway, HttpProxy() as proxy:
+        sink, _ = by_name(connect, gateway, proxy.at(), host=host, no_proxy=no_proxy)
+        assert (await sink.next("opened"))[3] == f"127.0.0.1:{gateway.port}"
+        assert proxy.heads == []
+
+
+@pytest.mark.parametrize(
+    "host", ["gateway", "gateway.local", "metadata.google.internal", "x.home.arpa"]
+)
+async def test_a_private_name_is_handed_over_where_both_sides_say_private_only(connect, host):
+    async with FakeGateway() as gateway, HttpProxy() as proxy:
+        refused, _ = by_name(connect, gateway, proxy.at(), host=host, authorise=lambda _: PUBLIC)
+        error = (await refused.next("failed"))[1]
+        assert (error.code, proxy.heads) == ("denied.address", [])
+        assert 'addresses = "private"' in error.hint
+        sink, _ = by_name(connect, gateway, proxy.at(), host=host)
+        await sink.next("opened")
+
+
+@pytest.mark.parametrize("literal", ["10.0.0.1", "169.254.169.254", "[fd00::1]"])
+async def test_addresses_written_as_such_are_judged_all_the_same(connect, literal):
+    async with FakeGateway() as gateway, HttpProxy() as proxy:
+        sink, _ = by_name(connect, gateway, proxy.at(), host=literal, authorise=lambda _: PUBLIC)
+        assert (await sink.next("failed"))[1].code == "denied.address"
+        assert proxy.heads == []
+
+
+async def test_a_name_that_fails_here_says_that_the_proxy_might_know_it(connect):
+    def nothing(host):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    network = MachineNetwork(WaysOut(Proxy.parse("http://proxy.example:3128")))
+    resolver = SystemResolver(QUICK, lookups=Lookups(QUICK, nothing), network=network)
+    _, sink = connect("wss://gateway.example.com/", resolver=resolver.of("p"), **ONCE)
+    error = (await sink.next("failed"))[1]
+    assert error.code == "connection.dns"
+    assert "proxy_resolves = true in [network] of host.toml" in error.hint
+
+
+# -- settings that change -------------------------------------------------------------------------
+
+
+async def test_the_next_dial_goes_by_the_settings_that_are_in_force_then(connect):
+    async with FakeGateway() as gateway, HttpProxy() as proxy:
+        network = MachineNetwork()
+        resolver = FixedResolver("127.0.0.1")
+        resolver.network = network
+        _, sink = connect(
+            f"ws://gateway.example.com:{gateway.port}/",
+            connector=SocketConnector(limits=QUICK, ways=Ways(network, resolver, QUICK)),
+            resolver=resolver,
+        )
+        await sink.next("opened")
+        network.settings = WaysOut(Proxy.parse(proxy.at()), proxy_resolves=True)
+        assert proxy.heads == []
+        await (await gateway.accept()).close()
+        await sink.next("opened")
+        assert proxy.heads[0].startswith("CONNECT gateway.example.com:")
+
+
 # -- proxies that do not --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "problem", "words"),
     [
-        (b"HTTP/1.1 407 x\r\nProxy-Authenticate: Basic\r\n\r\n", "asks for credentials"),
-        (b"HTTP/1.1 403 x\r\n\r\n", "answered 403"),
-        (b"HTTP/1.1 200 x\r\n\r\nand more", "sends data of its own"),
-        (b"220 mail.example.com\r\n", "does not answer as an HTTP proxy"),
-        (b"HTTP/1.1 200 x\r\nx: " + b"y" * 20_000, "answers with more than"),
-        (b"", "hung up"),
+        (
+            b"HTTP/1.1 407 x\r\nProxy-Authenticate: Basic\r\n\r\n",
+            "credentials",
+            "asks for credentials",
+        ),
+        (b"HTTP/1.1 403 x\r\n\r\n", "refused", "answered 403"),
+        (b"HTTP/1.0 502 x\r\n\r\n", "refused", "answered 502"),
+        (b"HTTP/1.1 200 x\r\n\r\nand more", "protocol", "sends data of its own"),
+        (b"220 mail.example.com\r\n", "protocol", "does not answer as an HTTP proxy"),
+        (b"\x05\x00", "protocol", "does not answer as an HTTP proxy"),
+        (b"HTTP/1.1 200 x\r\nx: " + b"y" * 20_000, "protocol", "answers with more than"),
+        (b"", "lost", "hung up"),
     ],
 )
-async def test_an_http_proxy_that_lies_or_refuses_is_named(connect, answer, words):
+async def test_an_http_proxy_that_lies_or_refuses_is_named(connect, answer, problem, words):
     async def script(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -181,46 +248,62 @@ async def test_an_http_proxy_that_lies_or_refuses_is_named(connect, answer, word
     async with FakeGateway() as gateway, RawServer(script) as proxy:
         _, sink = through(connect, gateway, f"http://127.0.0.1:{proxy.port}")
         error = (await sink.next("failed"))[1]
-        assert error.code == "connection.proxy"
+        assert error.code == f"connection.proxy_{problem}"
         assert words in error.message
-        assert "[network]" in error.hint
+        assert f"http://127.0.0.1:{proxy.port}" in error.message
+        assert "[network] of host.toml" in error.hint
 
 
 @pytest.mark.parametrize(
-    ("proxy", "login", "words"),
+    ("proxy", "login", "problem", "words"),
     [
-        (SocksProxy((b"me", b"secret")), "", "asks for credentials"),
-        (SocksProxy((b"me", b"secret")), "me:wrong@", "refuses the credentials"),
-        (SocksProxy(refuse=5), "", "the connection was refused"),
-        (SocksProxy(refuse=99), "", "failure 99"),
-        (SocksProxy(bound=b"\x09"), "", "does not answer as a SOCKS 5 proxy"),
+        (SocksProxy((b"me", b"secret")), "", "credentials", "asks for credentials"),
+        (SocksProxy((b"me", b"secret")), "me:wrong@", "credentials", "refuses the credentials"),
+        (SocksProxy(refuse=5), "", "refused", "the connection was refused"),
+        (SocksProxy(refuse=99), "", "refused", "failure 99"),
+        (SocksProxy(bound=b"\x09"), "", "protocol", "does not answer as a SOCKS 5 proxy"),
     ],
 )
-async def test_a_socks_proxy_that_refuses_is_named(connect, proxy, login, words):
+async def test_a_socks_proxy_that_refuses_is_named(connect, proxy, login, problem, words):
     async with FakeGateway() as gateway, proxy:
         _, sink = through(connect, gateway, proxy.at(login))
         error = (await sink.next("failed"))[1]
-        assert error.code == "connection.proxy"
+        assert error.code == f"connection.proxy_{problem}"
         assert words in error.message
+        assert proxy.at() in error.message
+        assert "[network] of host.toml" in error.hint
         assert "secret" not in error.message + error.hint
         assert "wrong" not in error.message + error.hint
 
 
-async def test_a_proxy_that_never_answers_is_bounded_in_time(connect):
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+async def test_a_proxy_that_never_answers_is_named(connect, kind):
     async def silent(reader, writer):
         await reader.read()
 
-    limits = dataclasses.replace(QUICK, connect_ms=100)
+    limits = dataclasses.replace(QUICK, proxy_ms=100)
     async with FakeGateway() as gateway, RawServer(silent) as proxy:
-        out = Ways(WaysOut(Proxy.parse(f"http://127.0.0.1:{proxy.port}")), FixedResolver(), limits)
+        place = f"{kind}://127.0.0.1:{proxy.port}"
+        network = MachineNetwork(WaysOut(Proxy.parse(place)))
         _, sink = connect(
             gateway.url.replace("127.0.0.1", "gateway.example.com"),
-            connector=SocketConnector(limits=limits, ways=out),
-            resolver=FixedResolver(FAR),
+            connector=SocketConnector(limits=limits, ways=Ways(network, FixedResolver(), limits)),
+            resolver=FixedResolver(FAR, "192.0.2.8"),
             **ONCE,
         )
         error = (await sink.next("failed"))[1]
-        assert (error.code, "no answer in time" in error.message) == ("connection.refused", True)
+        assert error.code == "connection.proxy_silent"
+        assert f"the proxy {place} did not answer within 100 ms" in error.message
+        assert "[network] of host.toml" in error.hint
+
+
+async def test_a_request_names_the_proxy_like_a_connection():
+    async with HttpProxy(b"HTTP/1.1 407 x\r\n\r\n") as proxy:
+        use = RequestClient(FixedResolver(FAR), ManualClock(), QUICK, ways=ways(proxy.at()))
+        answer = await use.send(prepared("http://api.example.com/x"), lambda *_: ALLOWED)
+        assert answer.error.code == "request.proxy_credentials"
+        assert proxy.at() in answer.error.message
+        assert "http://USER:PASSWORD@127.0.0.1" in answer.error.hint
 
 
 async def test_a_proxy_that_is_not_there_is_named(connect):
@@ -272,7 +355,9 @@ def at_home(connect, gateway, out, host="home.example.com"):
 
 
 def trusting(file, hosts="*.example.com"):
-    return Ways(WaysOut(authorities=(Trusted(host_pattern(hosts), file),)), None, QUICK)
+    return Ways(
+        MachineNetwork(WaysOut(authorities=(Trusted(host_pattern(hosts), file),))), None, QUICK
+    )
 
 
 async def test_an_authority_of_the_operators_is_trusted_for_its_hosts_and_read_again(
@@ -313,9 +398,10 @@ async def test_a_file_without_authorities_is_named(connect, tmp_path, content, w
     async with FakeGateway(tls=secure(trustme.CA())) as gateway:
         _, sink = at_home(connect, gateway, trusting(file))
         error = (await sink.next("failed"))[1]
-        assert error.code == "connection.tls"
+        assert error.code == "connection.authorities"
         assert "ca.pem cannot be used" in error.message
         assert words in error.message
+        assert "[[network.authorities]] in host.toml" in error.hint
 
 
 async def test_an_error_says_which_fault_the_certificate_has(connect, tmp_path):
@@ -352,19 +438,20 @@ async def test_no_tls_at_all_is_said_in_words(connect):
 async def test_a_proxy_of_the_environment_is_named_and_not_used(connect, monkeypatch):
     async with HttpProxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.at())
-        hint = unused_proxy_hint(WaysOut())
+        network = MachineNetwork()
+        hint = network.hint()
         assert "HTTPS_PROXY is set and not used" in hint
         assert str(proxy.port) not in hint
 
         def nothing(host):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        resolver = SystemResolver(QUICK, lookups=Lookups(QUICK, nothing), hint=hint)
+        resolver = SystemResolver(QUICK, lookups=Lookups(QUICK, nothing), network=network)
         _, sink = connect("wss://gateway.example.com/", resolver=resolver.of("p"), **ONCE)
         error = (await sink.next("failed"))[1]
         assert (error.code, error.hint) == ("connection.dns", hint)
         assert error.message.endswith("Name or service not known")
         assert proxy.heads == []
-    assert unused_proxy_hint(WaysOut(Proxy.parse("http://x.example:1"))) is None
-    assert unused_proxy_hint(WaysOut(), {}) is None
+    assert MachineNetwork(WaysOut(Proxy.parse("http://x.example:1"))).hint() is None
+    assert MachineNetwork().hint({}) is None
     assert Url.parse("wss://gateway.example.com/").host == "gateway.example.com"

@@ -16,7 +16,7 @@ import uvloop
 from tests.connections.conftest import Sink, allow, settings_for
 from tests.connections.raw import RawServer
 
-from yoi.connections import HostConnection, SocketConnector, SystemResolver, Ways
+from yoi.connections import HostConnection, MachineNetwork, SocketConnector, SystemResolver, Ways
 from yoi.limits import LIMITS
 from yoi.permissions.ways_out import Proxy, WaysOut
 from yoi.testing.gateway import FakeGateway
@@ -45,10 +45,11 @@ def cable():
 class Connected:
     """A connection to `host` that is dialled again quickly; entered and left with the case."""
 
-    def __init__(self, host, port, *, limits=LIMITS, proxy=None, **changes):
+    def __init__(self, host, port, *, limits=LIMITS, proxy=None, by_name=False, **changes):
         self.sink = Sink()
-        resolver = SystemResolver(limits)
-        out = Ways(WaysOut(proxy and Proxy.parse(proxy)), resolver, limits)
+        network = MachineNetwork(WaysOut(proxy and Proxy.parse(proxy), proxy_resolves=by_name))
+        resolver = SystemResolver(limits, network=network)
+        out = Ways(network, resolver, limits)
         self._host = HostConnection(
             settings_for(
                 f"ws://{host}:{port}/",

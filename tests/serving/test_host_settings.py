@@ -57,7 +57,7 @@ def test_everything_said(file):
     settings = HostSettings.load()
     assert (settings.limits.connections, settings.limits.drain_ms) == (50, 0)
     assert settings.limits.services == LIMITS.services
-    assert settings.limits.assume_public == (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
+    assert settings.ways_out.assume_public == (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
     assert settings.ways_out.proxy.where == "http://proxy.example:3128"
     assert len(settings.ways_out.no_proxy) == 2
     assert settings.ways_out.files_for("lamp.home.arpa") == [file.parent / "home-ca.pem"]
@@ -86,6 +86,8 @@ def test_everything_said(file):
         ("[host]\nconnections = 1000000", "host.connections"),
         ("[host]\nconnections = true", "host.connections"),
         ("[network]\nproxy = 1", "network.proxy"),
+        ("[network]\nproxy_resolves = true", "network.proxy_resolves"),
+        ("[network]\nno_proxy = ['.example.com']", "network.no_proxy[0]"),
         ("[network]\nassume_public = '198.18.0.0/15'", "network.assume_public"),
         ("[network]\nassume_public = ['198.18.0.1/15']", "network.assume_public[0]"),
         ("[network]\nassume_public = ['0.0.0.0/0']", "network.assume_public[0]"),

@@ -150,8 +150,9 @@ async def _asked(
     import webbrowser
 
     from yoi.connections import RequestClient
+    from yoi.connections.machine_network import MachineNetwork
     from yoi.connections.resolver import SystemResolver
-    from yoi.connections.ways import Ways, unused_proxy_hint
+    from yoi.connections.ways import Ways
     from yoi.runtime.authorizing import Authorizing
     from yoi.types import SystemClock
 
@@ -166,9 +167,9 @@ async def _asked(
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
     # By the ways out of this machine, as the host itself.
-    clock, limits, ways_out = SystemClock(), machine.limits, machine.ways_out
-    resolver = SystemResolver(limits, clock=clock, hint=unused_proxy_hint(ways_out))
-    client = RequestClient(resolver, clock, limits, ways=Ways(ways_out, resolver, limits))
+    clock, limits, network = SystemClock(), machine.limits, MachineNetwork(machine.ways_out)
+    resolver = SystemResolver(limits, clock=clock, network=network)
+    client = RequestClient(resolver, clock, limits, ways=Ways(network, resolver, limits))
     flow = Authorizing(provider, client, show, limits)
     return await (flow.by_browser(port) if provider.device_url is None else flow.by_device())
 

@@ -4,6 +4,7 @@ from yoi.connections.answers import BodyKind, HttpAnswer, HttpFailure
 from yoi.connections.connector import Connector, WebSocket, WebSocketOwner
 from yoi.connections.dialler import SocketConnector
 from yoi.connections.host_connection import HostConnection
+from yoi.connections.machine_network import MachineNetwork
 from yoi.connections.request_client import Authorise, RequestClient
 from yoi.connections.requests import PreparedRequest, Redirects, request_body, request_url
 from yoi.connections.resolver import HostResolver, Resolver, SystemResolver
@@ -11,7 +12,7 @@ from yoi.connections.sink import ConnectionSink
 from yoi.connections.sockets import default_tls
 from yoi.connections.target import DialTarget
 from yoi.connections.timing import CallLater, TimerHandle
-from yoi.connections.ways import Ways, unused_proxy_hint
+from yoi.connections.ways import Ways
 
 __all__ = [
     "Authorise",
@@ -24,6 +25,7 @@ __all__ = [
     "HostResolver",
     "HttpAnswer",
     "HttpFailure",
+    "MachineNetwork",
     "PreparedRequest",
     "Redirects",
     "RequestClient",
@@ -37,5 +39,4 @@ __all__ = [
     "default_tls",
     "request_body",
     "request_url",
-    "unused_proxy_hint",
 ]

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from yoi.connections.target import DialTarget
 from yoi.core.session_effects import End
-from yoi.permissions import Decision, IPAddress
+from yoi.permissions import Decision
 from yoi.permissions.connection_settings import Handshake
+from yoi.permissions.ways_out import Destination
 
 
 class WebSocketOwner(Protocol):
@@ -87,7 +88,7 @@ class Connector(Protocol):
         handshake: Handshake,
         target: DialTarget,
         decision: Decision,
-        addresses: Sequence[IPAddress],
+        addresses: Sequence[Destination],
     ) -> WebSocket:
         """Return an open WebSocket to `target` at one of `addresses`, all of them already judged.
 

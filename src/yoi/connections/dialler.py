@@ -13,8 +13,9 @@ from yoi.connections.target import DialTarget
 from yoi.connections.ways import Ways
 from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Decision, IPAddress
+from yoi.permissions import Decision
 from yoi.permissions.connection_settings import Handshake
+from yoi.permissions.ways_out import Destination
 from yoi.types import Clock, SystemClock
 
 
@@ -36,19 +37,19 @@ class SocketConnector:
         self._limits = limits
         self._ways = ways or Ways(limits=limits, tls=tls)
         self._clock = clock or SystemClock()
-        self._reach = Reach(limits, self._clock, self._ways.hint)
+        self._reach = Reach(limits, self._clock, self._ways.network)
 
     async def dial(
         self,
         handshake: Handshake,
         target: DialTarget,
         decision: Decision,
-        addresses: Sequence[IPAddress],
+        addresses: Sequence[Destination],
     ) -> WebSocket:
         """Return an open WebSocket to `target` at one of `addresses`.
 
         Raises ConnectionFailure: `connection.refused`, `connection.tls`, `connection.handshake`,
-        `connection.redirect`, `connection.timeout`.
+        `connection.redirect`, `connection.timeout`, `connection.proxy` and its kin.
         """
         url, limits = target.url, self._limits
         size = decision.max_message_bytes or limits.message_bytes

@@ -9,12 +9,14 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from yoi.connections.sockets import Open, Race, open_direct, place
+from yoi.connections.machine_network import MachineNetwork
+from yoi.connections.sockets import Open, Race, place
 from yoi.connections.timeouts import timeout
 from yoi.core.address_order import AddressOrder
 from yoi.errors import ConnectionFailure
 from yoi.limits import Limits
-from yoi.permissions import IPAddress, Url
+from yoi.permissions import Url
+from yoi.permissions.ways_out import Destination, ProxiedName
 from yoi.types import Clock
 
 T = TypeVar("T")
@@ -27,9 +29,8 @@ _SAYS_NOTHING = frozenset({"connection.timeout", "connection.tls", "connection.r
 class Reach:
     """See the module docstring. One for all dials of a kind: it remembers what worked where."""
 
-    def __init__(self, limits: Limits, clock: Clock, hint: str | None = None) -> None:
-        """`hint` says what may be the matter where nothing answers."""
-        self._hint = hint
+    def __init__(self, limits: Limits, clock: Clock, network: MachineNetwork) -> None:
+        self._network = network
         self._limits = limits
         self._clock = clock
         self._order = AddressOrder(limits)
@@ -37,12 +38,12 @@ class Reach:
     async def __call__(
         self,
         url: Url,
-        addresses: Sequence[IPAddress],
+        addresses: Sequence[Destination],
         attempt: Attempt[T],
         *,
         attempt_ms: float,
         what: str,
-        open_one: Open = open_direct,
+        open_one: Open,
     ) -> T:
         """Return what `attempt` makes of the first address that answers, of `addresses` only.
 
@@ -65,7 +66,7 @@ class Reach:
             ms = min(attempt_ms, self._limits.next_answer_ms) if left else attempt_ms
             try:
                 async with timeout(ms, what):
-                    made = await attempt(sock, place(ip, url.port))
+                    made = await attempt(sock, _shown(ip, url.port))
             except ConnectionFailure as exc:
                 if exc.code not in _SAYS_NOTHING and not exc.fields.get("hung_up"):
                     self._order.worked(host, ip)
@@ -85,5 +86,11 @@ class Reach:
             "connection.refused" if proxied is None else proxied.code,
             f"{url.display}: no address answered ({problems})",
             host=url.host,
-            hint=self._hint if proxied is None else proxied.hint,
+            hint=self._network.hint() if proxied is None else proxied.hint,
         )
+
+
+def _shown(address: Destination, port: int) -> str:
+    """Return where a socket leads, in words."""
+    where = place(address, port)
+    return f"{where}, wherever the proxy leads" if isinstance(address, ProxiedName) else where

@@ -33,10 +33,16 @@ Authorise = Callable[[str, Url], Decision]
 """Judges a method and a URL without query, for the named target of one request and no other."""
 
 _AS_REQUEST = {
+    "connection.authorities": "request.authorities",
     "connection.dns": "request.dns",
     "connection.refused": "request.refused",
     "connection.tls": "request.tls",
     "connection.proxy": "request.proxy",
+    "connection.proxy_credentials": "request.proxy_credentials",
+    "connection.proxy_lost": "request.proxy_lost",
+    "connection.proxy_protocol": "request.proxy_protocol",
+    "connection.proxy_refused": "request.proxy_refused",
+    "connection.proxy_silent": "request.proxy_silent",
     "connection.timeout": "request.timeout",
 }
 
@@ -60,7 +66,7 @@ class RequestClient:
         self._clock = clock
         self._limits = limits
         self._ways = ways or Ways(limits=limits, tls=tls)
-        self._reach = Reach(limits, clock, self._ways.hint)
+        self._reach = Reach(limits, clock, self._ways.network)
         self._under_way = asyncio.Semaphore(limits.requests)
         self._shares: dict[str, _Share] = {}
         self.beside = Beside()

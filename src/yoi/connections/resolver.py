@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from yoi.connections.lookups import Answer, Lookups
+from yoi.connections.machine_network import MachineNetwork
 from yoi.errors import ConnectionFailure, PermissionDenied
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import Decision, IPAddress, Url, addresses_denied, may_dial
+from yoi.permissions import (
+    Decision,
+    IPAddress,
+    Url,
+    addresses_denied,
+    may_dial,
+    private_name_denied,
+)
+from yoi.permissions.ways_out import Destination, ProxiedName, is_private_name
 from yoi.types import Clock, SystemClock
 
 # What says nothing about the name: the name server is silent, unreachable or in trouble.
@@ -20,8 +29,8 @@ _NO_ANSWER = (socket.EAI_AGAIN, socket.EAI_FAIL, getattr(socket, "EAI_SYSTEM", s
 class Resolver(Protocol):
     """Looks names up."""
 
-    hint: str | None
-    """What may be the matter where a name has no address."""
+    network: MachineNetwork
+    """What the operator says of this machine's networks."""
 
     async def resolve(self, host: str, port: int) -> Sequence[IPAddress]:
         """Return the addresses of `host`, best first; raises OSError when there are none."""
@@ -58,9 +67,9 @@ class SystemResolver:
         lookups: Lookups | None = None,
         clock: Clock | None = None,
         others: "dict[str, SystemResolver] | None" = None,
-        hint: str | None = None,
+        network: MachineNetwork | None = None,
     ) -> None:
-        self.hint = hint
+        self.network = network or MachineNetwork()
         self._limits = limits
         self._plugin = plugin
         self._others = {} if others is None else others
@@ -79,7 +88,7 @@ class SystemResolver:
             lookups=self._lookups,
             clock=self._clock,
             others=self._others,
-            hint=self.hint,
+            network=self.network,
         )
         self._others[plugin] = found
         if len(self._others) > self._limits.services:
@@ -106,7 +115,8 @@ class SystemResolver:
                 "connection.timeout",
                 f"{host} could not be resolved within {patience_ms} ms",
                 host=host,
-                hint=self.hint or "the name server is silent; names asked for before go on",
+                hint=self.network.name_hint()
+                or "the name server is silent; names asked for before go on",
             )
         try:
             return answer.result()
@@ -142,15 +152,23 @@ class SystemResolver:
 
 async def pin(
     url: Url, decision: Decision, resolver: Resolver, limits: Limits
-) -> tuple[IPAddress, ...]:
+) -> tuple[Destination, ...]:
     """Return the addresses that may be dialled for `url`, best first, families in turn.
 
-    At most `dial_addresses`. Raises `connection.dns`, `connection.timeout`, or PermissionDenied
-    (`denied.address`) when the name leads only where `decision` does not.
+    At most `dial_addresses`; the name itself where the operator's proxy looks names up. Raises
+    `connection.dns`, `connection.timeout`, or PermissionDenied (`denied.address`) when the name
+    leads only where `decision` does not, or is one of a private network.
     """
+    private, network = decision.private_addresses, resolver.network.settings
+    if network.hands_over(url):
+        if not private and is_private_name(url.host):
+            denied = private_name_denied(url)
+            raise PermissionDenied(
+                "denied.address", denied.message, hint=denied.hint, host=url.host
+            )
+        return (ProxiedName(url.host),)
     found = [url.ip] if url.ip is not None else await look_up(url, resolver)
-    private = decision.private_addresses
-    allowed = [ip for ip in found if may_dial(ip, url, private, limits.assume_public)]
+    allowed = [ip for ip in found if may_dial(ip, url, private, network.assume_public)]
     if not allowed:
         denied = addresses_denied(url, found, private)
         raise PermissionDenied("denied.address", denied.message, hint=denied.hint, host=url.host)
@@ -172,10 +190,13 @@ async def look_up(url: Url, resolver: Resolver) -> Sequence[IPAddress]:
             "connection.dns",
             f"{url.host} could not be resolved: {why}",
             host=url.host,
-            hint=resolver.hint,
+            hint=resolver.network.name_hint(),
         ) from None
     if not found:
         raise ConnectionFailure(
-            "connection.dns", f"{url.host} has no address", host=url.host, hint=resolver.hint
+            "connection.dns",
+            f"{url.host} has no address",
+            host=url.host,
+            hint=resolver.network.name_hint(),
         )
     return found

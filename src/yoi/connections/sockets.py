@@ -14,7 +14,8 @@ from typing import TypeVar
 from yoi.connections.client_certificate import ClientCertificate
 from yoi.errors import ConnectionFailure
 from yoi.limits import Limits
-from yoi.permissions import IPAddress, Url
+from yoi.permissions import Url
+from yoi.permissions.ways_out import Destination, ProxiedName
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
@@ -26,12 +27,16 @@ def default_tls() -> ssl.SSLContext:
     return context
 
 
-Open = Callable[[IPAddress, Url], Coroutine[None, None, socket.socket]]
+Open = Callable[[Destination, Url], Coroutine[None, None, socket.socket]]
 """Connects a socket to an address, at the URL's port. Raises OSError, ConnectionFailure."""
 
 
-async def open_direct(ip: IPAddress, url: Url) -> socket.socket:
-    """Return a TCP socket connected to `ip`. Raises OSError."""
+async def open_direct(ip: Destination, url: Url) -> socket.socket:
+    """Return a TCP socket connected to `ip`. Raises OSError; ConnectionFailure for a name."""
+    if isinstance(ip, ProxiedName):
+        raise ConnectionFailure(
+            "connection.proxy", "the proxy that looks names up is gone from host.toml"
+        )
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -50,16 +55,18 @@ class Race:
     """
 
     def __init__(self, url: Url, limits: Limits, open_one: Open) -> None:
-        self.failed: dict[IPAddress, str] = {}
+        self.failed: dict[Destination, str] = {}
         """Why the addresses failed that have failed so far."""
         self.fault: ConnectionFailure | None = None
         """The first failure that was not the address's own: the proxy's."""
         self._url = url
         self._limits = limits
         self._open = open_one
-        self._running: dict[asyncio.Task[socket.socket], IPAddress] = {}
+        self._running: dict[asyncio.Task[socket.socket], Destination] = {}
 
-    async def run(self, addresses: Sequence[IPAddress]) -> tuple[socket.socket, IPAddress] | None:
+    async def run(
+        self, addresses: Sequence[Destination]
+    ) -> tuple[socket.socket, Destination] | None:
         """Return a connected socket and its address, within `connect_ms`; None: none answered."""
         loop = asyncio.get_running_loop()
         waiting = list(addresses)
@@ -84,7 +91,7 @@ class Race:
         finally:
             await self._drop()
 
-    def _first_done(self) -> tuple[socket.socket, IPAddress] | None:
+    def _first_done(self) -> tuple[socket.socket, Destination] | None:
         for task in [task for task in self._running if task.done()]:
             ip = self._running.pop(task)
             try:
@@ -96,7 +103,7 @@ class Race:
                 self.fault = self.fault or exc
         return None
 
-    def _give_up(self, waiting: Sequence[IPAddress]) -> None:
+    def _give_up(self, waiting: Sequence[Destination]) -> None:
         for ip in (*self._running.values(), *waiting):
             self.failed[ip] = "no answer in time"
 
@@ -110,9 +117,9 @@ class Race:
                 made.close()
 
 
-def place(ip: IPAddress, port: int) -> str:
-    """Return an address and a port in words."""
-    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+def place(address: Destination, port: int) -> str:
+    """Return an address, or a name for the proxy, and a port."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 async def attach(

@@ -1,21 +1,22 @@
 """`Ways`: how a socket leaves this machine for a plugin: directly, or by the operator's proxy."""
 
+import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from yoi.connections.client_certificate import ClientCertificate
+from yoi.connections.machine_network import MachineNetwork
 from yoi.connections.proxies import lead
 from yoi.connections.resolver import HostResolver, Resolver, look_up
 from yoi.connections.sockets import Race, default_tls, open_direct
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import IPAddress, Url
-from yoi.permissions.ways_out import Proxy, WaysOut
+from yoi.permissions import Url
+from yoi.permissions.ways_out import Destination, Proxy
 
-_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _OURS = ":network"
 """Whose share of look-ups the proxy's name takes; no plugin can have this name."""
 
@@ -29,58 +30,70 @@ class Ways:
 
     def __init__(
         self,
-        settings: WaysOut | None = None,
+        network: MachineNetwork | None = None,
         resolver: HostResolver | None = None,
         limits: Limits = LIMITS,
         tls: Callable[[], ssl.SSLContext] = default_tls,
     ) -> None:
-        self._settings = settings = settings or WaysOut()
+        self.network = network = network or MachineNetwork()
         self._resolver = None if resolver is None else resolver.of(_OURS)
         self._limits = limits
-        self.contexts = TlsContexts(settings, tls, limits)
-        self.hint = unused_proxy_hint(settings)
-        """What may be the matter where nothing answers."""
+        self.contexts = TlsContexts(network, tls, limits)
 
-    async def open(self, ip: IPAddress, url: Url) -> socket.socket:
-        """Return a socket connected to `ip`, which was judged, at the port of `url`.
+    async def open(self, destination: Destination, url: Url) -> socket.socket:
+        """Return a socket connected to `destination` at the port of `url`.
 
-        Raises OSError and ConnectionFailure (`connection.proxy`).
+        Raises OSError and ConnectionFailure (`connection.proxy` and its kin).
         """
-        proxy = self._settings.proxy_for(url.host, ip)
+        proxy = self.network.settings.proxy_for(url.host, destination)
         if proxy is None or self._resolver is None:
-            return await open_direct(ip, url)
-        sock = await self._to(proxy, self._resolver)
+            return await open_direct(destination, url)
+        ms, sock = self._limits.proxy_ms, None
         try:
-            await lead(sock, proxy, ip, url.port, self._limits)
-        except BaseException:
-            sock.close()
-            raise
+            async with asyncio.timeout(ms / 1000):
+                sock = await self._to(proxy, self._resolver)
+                await lead(sock, proxy, destination, url.port, self._limits)
+        except BaseException as exc:
+            if sock is not None:
+                sock.close()
+            if not isinstance(exc, TimeoutError):
+                raise
+            if sock is None:
+                raise _unreachable(proxy, f"no answer within {ms} ms") from None
+            raise _silent(proxy, destination, ms) from None
         return sock
 
     async def _to(self, proxy: Proxy, resolver: Resolver) -> socket.socket:
         host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
         url = Url.parse(f"http://{host}:{proxy.port}/", ("http",))
-        found = [url.ip] if url.ip is not None else await look_up(url, resolver)
+        try:
+            found = [url.ip] if url.ip is not None else await look_up(url, resolver)
+        except ConnectionFailure as exc:
+            raise _unreachable(proxy, exc.message) from None
         race = Race(url, self._limits, open_direct)
         won = await race.run(found[: self._limits.dial_addresses])
         if won is None:
-            why = "; ".join(f"{ip}: {problem}" for ip, problem in list(race.failed.items())[:4])
-            raise ConnectionFailure(
-                "connection.proxy",
-                f"the proxy {proxy.where} could not be reached ({why})",
-                hint="the proxy stands in [network] of host.toml",
+            raise _unreachable(
+                proxy, "; ".join(f"{ip}: {why}" for ip, why in list(race.failed.items())[:4])
             )
         return won[0]
 
 
-def unused_proxy_hint(settings: WaysOut, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return what to say of a failed dial where the environment names a proxy that is not used."""
-    name = next((one for one in _VARIABLES if environment.get(one)), None)
-    if name is None or settings.proxy is not None:
-        return None
-    return (
-        f"{name} is set and not used: the environment's proxies are not asked; where one is the "
-        "only way out, name it as `proxy` in [network] of host.toml"
+def _silent(proxy: Proxy, asked_for: Destination, ms: int) -> ConnectionFailure:
+    return ConnectionFailure(
+        "connection.proxy_silent",
+        f"the proxy {proxy.where} did not answer within {ms} ms when it was asked for {asked_for}",
+        hint="it, or what it was asked for, is silent; look at `proxy` in [network] of host.toml",
+        proxy=proxy.where,
+    )
+
+
+def _unreachable(proxy: Proxy, why: str) -> ConnectionFailure:
+    return ConnectionFailure(
+        "connection.proxy",
+        f"the proxy {proxy.where} could not be reached ({why})",
+        hint="look at `proxy` in [network] of host.toml",
+        proxy=proxy.where,
     )
 
 
@@ -91,9 +104,9 @@ class TlsContexts:
     """
 
     def __init__(
-        self, settings: WaysOut, make: Callable[[], ssl.SSLContext], limits: Limits = LIMITS
+        self, network: MachineNetwork, make: Callable[[], ssl.SSLContext], limits: Limits = LIMITS
     ) -> None:
-        self._settings = settings
+        self._network = network
         self._make = make
         self._plain: ssl.SSLContext | None = None
         self._made: dict[tuple[Path, ...], tuple[_Stamps, ssl.SSLContext]] = {}
@@ -103,9 +116,9 @@ class TlsContexts:
     def of(self, host: str, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
         """Return the context for `host`, in which `certificate` is presented where it is asked for.
 
-        Raises ConnectionFailure (`connection.tls`) and SecretError.
+        Raises ConnectionFailure (`connection.authorities`) and SecretError.
         """
-        files = tuple(self._settings.files_for(host))
+        files = tuple(self._network.settings.files_for(host))
         if certificate is not None:
             return self._presenting(certificate, files)
         if not files:
@@ -116,6 +129,8 @@ class TlsContexts:
         known = self._made.get(files)
         if known is None or known[0] != stamps:
             known = self._made[files] = stamps, self._with(files)
+            while len(self._made) > self._most:
+                del self._made[next(iter(self._made))]
         return known[1]
 
     def _presenting(
@@ -145,9 +160,11 @@ class TlsContexts:
                 if why is None or isinstance(exc, ssl.SSLError):
                     why = "it has no certificate in PEM form"
                 raise ConnectionFailure(
-                    "connection.tls",
+                    "connection.authorities",
                     f"the authorities in {file} cannot be used: {why}",
-                    hint="[[network.authorities]] in host.toml names a PEM file",
+                    hint="[[network.authorities]] in host.toml names a file with certificates in "
+                    "PEM form; it is read again when it has changed",
+                    file=str(file),
                 ) from None
         return context
 

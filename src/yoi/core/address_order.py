@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import IPAddress
+from yoi.permissions.ways_out import Destination
 
 
 @dataclass(slots=True)
 class _Seen:
     family: int | None = None
-    doubtful: dict[IPAddress, float] = field(default_factory=dict)
+    doubtful: dict[Destination, float] = field(default_factory=dict)
     """Until when, in monotonic seconds."""
 
 
@@ -26,7 +26,7 @@ class AddressOrder:
         self._limits = limits
         self._hosts: OrderedDict[str, _Seen] = OrderedDict()
 
-    def of(self, host: str, addresses: Sequence[IPAddress], now: float) -> list[IPAddress]:
+    def of(self, host: str, addresses: Sequence[Destination], now: float) -> list[Destination]:
         """Return `addresses` in the order in which to try them."""
         seen = self._hosts.get(host)
         if seen is None:
@@ -35,13 +35,13 @@ class AddressOrder:
         good = [ip for ip in addresses if ip not in doubtful]
         return [*_in_turn(good, seen.family), *doubtful]
 
-    def worked(self, host: str, address: IPAddress) -> None:
+    def worked(self, host: str, address: Destination) -> None:
         """Take note that a server answered at `address`."""
         seen = self._seen(host)
         seen.family = address.version
         seen.doubtful.pop(address, None)
 
-    def failed(self, host: str, address: IPAddress, now: float) -> None:
+    def failed(self, host: str, address: Destination, now: float) -> None:
         """Take note that nothing useful came from `address`."""
         doubtful = self._seen(host).doubtful
         doubtful.pop(address, None)
@@ -57,7 +57,7 @@ class AddressOrder:
         return seen
 
 
-def _in_turn(addresses: list[IPAddress], family: int | None) -> list[IPAddress]:
+def _in_turn(addresses: list[Destination], family: int | None) -> list[Destination]:
     """Return `addresses` with those of `family` at the odd places, as long as there are some."""
     first = [ip for ip in addresses if ip.version == family]
     other = [ip for ip in addresses if ip.version != family]

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from yoi.connections import RequestClient, SocketConnector, SystemResolver, Ways, unused_proxy_hint
+from yoi.connections import (
+    MachineNetwork,
+    RequestClient,
+    SocketConnector,
+    SystemResolver,
+    Ways,
+)
 from yoi.core.captures import HandleTable
 from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
@@ -128,8 +134,9 @@ async def open_parts(
         journal=journal,
         observer=observing,
     )
-    resolver = SystemResolver(limits, clock=clock, hint=unused_proxy_hint(machine.ways_out))
-    ways = Ways(machine.ways_out, resolver, limits)
+    network = MachineNetwork(machine.ways_out)
+    resolver = SystemResolver(limits, clock=clock, network=network)
+    ways = Ways(network, resolver, limits)
     connector = SocketConnector(limits=limits, ways=ways, clock=clock)
     assembler = Assembler(
         sandbox=sandbox,

@@ -1,7 +1,13 @@
 """Permissions as parsed values: what may be dialled, and by whose word. No I/O happens here."""
 
 from yoi.permissions.addresses import AddressClass, Network, assumable, classify, may_dial
-from yoi.permissions.authority import Authority, Decision, address_decision, addresses_denied
+from yoi.permissions.authority import (
+    Authority,
+    Decision,
+    address_decision,
+    addresses_denied,
+    private_name_denied,
+)
 from yoi.permissions.hosts import IPAddress
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
@@ -45,5 +51,6 @@ __all__ = [
     "may_dial",
     "own_target",
     "permission_hash",
+    "private_name_denied",
     "review",
 ]

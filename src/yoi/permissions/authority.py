@@ -366,6 +366,17 @@ def address_decision(ip: "IPAddress", url: "Url", private_addresses: bool) -> De
     return addresses_denied(url, [ip], private_addresses)
 
 
+def private_name_denied(url: "Url") -> Decision:
+    """Return why the proxy is not given the name of `url`: it means something private."""
+    return Decision(
+        allowed=False,
+        code="denied.address",
+        message=f"{url.display} is a name of a private network, which the proxy would look up "
+        "there; manifest and grant must both admit that",
+        hint='addresses = "private"   # in the target, in plugin.toml; then: yoi plugin enable',
+    )
+
+
 def addresses_denied(url: "Url", found: "Sequence[IPAddress]", private_addresses: bool) -> Decision:
     """Return the denial (`denied.address`) of a URL that leads only to addresses not to be dialled.
 

@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from yoi.display import printable
+from yoi.permissions.addresses import Network
 from yoi.permissions.hosts import HostPattern, IPAddress
 from yoi.permissions.targets import host_pattern
+
+if TYPE_CHECKING:
+    from yoi.permissions.url import Url
+
+_SHOWN_CHARS = 100
+_PRIVATE_DOMAINS = ("internal", "local", "home.arpa")
+"""Reserved for names that mean something on one network only: ICANN 2024, RFC 6762, RFC 8375."""
 
 
 class ProxyKind(StrEnum):
@@ -37,14 +47,17 @@ class Proxy:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise ValueError("is not a URL with a host and a port") from None
+            raise ValueError("is not a URL with a host and a port from 1 to 65535") from None
+        if parts.scheme == "socks5h":
+            raise ValueError('is written "socks5://…", with proxy_resolves = true beside it')
         if parts.scheme not in tuple(ProxyKind):
             raise ValueError('must begin with "http://" or "socks5://"')
         if not host or not port:
             raise ValueError('must name a host and a port, as "http://proxy.example:3128"')
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError("must end after the port")
-        host_pattern(f"[{host}]" if ":" in host else host)
+        if host_pattern(f"[{host}]" if ":" in host else host).exact is None:
+            raise ValueError("must name one host")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         if len(user.encode()) > 255 or len(password.encode()) > 255 or ":" in user:
             raise ValueError("has a user name or password that no proxy takes")
@@ -62,23 +75,68 @@ class Unproxied:
     """What is reached without the proxy: a host, the subdomains of one, or a network."""
 
     host: HostPattern | None = None
-    network: IPv4Network | IPv6Network | None = None
+    network: Network | None = None
+    """A single address is a network of its own."""
 
     @classmethod
     def parse(cls, text: str) -> "Unproxied":
         """Return what `text` names. Raises ValueError, UrlRefused."""
-        if "/" not in text:
-            return cls(host=host_pattern(text))
+        shown = printable(text, _SHOWN_CHARS)
+        if "%" in text:
+            raise ValueError("has a zone, which is of one interface only: write the address alone")
+        bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
         try:
-            return cls(network=ip_network(text))
+            return cls(network=ip_network(bare))
         except ValueError:
-            raise ValueError('must be a host, "*.example.com" or a network') from None
+            pass
+        if "/" in text:
+            raise ValueError(
+                'must be a host, "*.example.com" or a network such as "192.168.0.0/16", whose '
+                "address has no bits beyond its length"
+            )
+        if text.startswith("."):
+            raise ValueError(f'is written "*{shown}": the subdomains; the host itself stands apart')
+        if ":" in text:
+            raise ValueError("names a port: write the host alone, it holds for all its ports")
+        return cls(host=host_pattern(text))
 
     def names(self, host: str, address: IPAddress) -> bool:
         """Return whether a dial to `host` at `address` is meant."""
         if self.network is not None:
             return address.version == self.network.version and address in self.network
+        return self.names_host(host)
+
+    def names_host(self, host: str) -> bool:
+        """Return whether `host` is meant, wherever it leads."""
         return self.host is not None and self.host.allows(host)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedName:
+    """A host that the proxy is asked for by name: it looks the name up, nothing is judged here."""
+
+    host: str
+    version = 0
+    """Of no address family."""
+
+    def __str__(self) -> str:
+        return self.host
+
+
+Destination = IPAddress | ProxiedName
+"""What a socket is connected to: an address that was judged, or a name for the proxy."""
+
+
+def is_private_name(host: str) -> bool:
+    """Return whether `host` is a name that the public DNS does not have."""
+    return "." not in host or any(
+        host == domain or host.endswith(f".{domain}") for domain in _PRIVATE_DOMAINS
+    )
+
+
+def _is_loopback_name(host: str) -> bool:
+    """RFC 6761 6.3: a proxy would take its own loopback for it."""
+    return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +149,33 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True)
 class WaysOut:
-    """`[network]` of host.toml, but for how names are judged."""
+    """`[network]` of host.toml."""
 
     proxy: Proxy | None = None
     no_proxy: tuple[Unproxied, ...] = ()
     authorities: tuple[Trusted, ...] = ()
+    proxy_resolves: bool = False
+    """Whether the proxy is given names, and looks them up itself."""
+    assume_public: tuple[Network, ...] = ()
+    """Networks from which a proxy that routes by name answers."""
 
-    def proxy_for(self, host: str, address: IPAddress) -> Proxy | None:
+    def hands_over(self, url: "Url") -> bool:
+        """Return whether the proxy is given the name of `url`, which is not looked up here."""
+        return (
+            self.proxy is not None
+            and self.proxy_resolves
+            and url.ip is None
+            and not _is_loopback_name(url.host)
+            and not any(one.names_host(url.host) for one in self.no_proxy)
+        )
+
+    def proxy_for(self, host: str, address: Destination) -> Proxy | None:
         """Return the proxy that leads to `host` at `address`; None: it is dialled directly.
 
         Loopback never goes through a proxy: it would be the proxy's own.
         """
+        if isinstance(address, ProxiedName):
+            return self.proxy
         if address.is_loopback or any(one.names(host, address) for one in self.no_proxy):
             return None
         return self.proxy

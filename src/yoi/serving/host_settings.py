@@ -31,6 +31,7 @@ from yoi.toml import (
     Bad,
     Choice,
     Faults,
+    Flag,
     Key,
     ListOf,
     Nested,
@@ -124,9 +125,9 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, (networks, ways_out), backend, runtime, survives, webhook = made
+        bounds, ways_out, backend, runtime, survives, webhook = made
         return cls(
-            limits=replace(limits, **bounds, assume_public=networks),
+            limits=replace(limits, **bounds),
             ways_out=replace(
                 ways_out,
                 authorities=tuple(
@@ -171,6 +172,18 @@ def _network(text: str) -> Network:
     return network
 
 
+def _ways_out(row: Row) -> WaysOut:
+    if row["proxy_resolves"] and row["proxy"] is None:
+        row.fault("value", "proxy_resolves", "needs a proxy beside it")
+    return WaysOut(
+        proxy=row["proxy"],
+        no_proxy=tuple(row["no_proxy"]),
+        authorities=tuple(row["authorities"]),
+        proxy_resolves=row["proxy_resolves"],
+        assume_public=tuple(row["assume_public"]),
+    )
+
+
 def _given(row: Row) -> dict[str, int]:
     return {key: row[key] for key in HOST.keys if row.has(key)}
 
@@ -201,7 +214,7 @@ AUTHORITY = TableSpec[Trusted](
     about="Certificate authorities that are trusted for some hosts, beside the system's. The file "
     "is read again whenever it has changed.",
 )
-NETWORK = TableSpec[tuple[tuple[Network, ...], WaysOut]](
+NETWORK = TableSpec[WaysOut](
     (
         Key(
             "assume_public",
@@ -216,7 +229,16 @@ NETWORK = TableSpec[tuple[tuple[Network, ...], WaysOut]](
             Parsed(Text(LIMITS.url_chars), Proxy.parse, "URL"),
             "a proxy through which plugins' connections and requests leave: "
             "`http://[USER:PASSWORD@]HOST:PORT` (CONNECT) or `socks5://…`. It is asked for the "
-            "address that was checked, never for a name. The environment's proxies are not used",
+            "address that was checked. The environment's proxies are not used",
+        ),
+        Key(
+            "proxy_resolves",
+            Flag(),
+            "whether the proxy is asked for names, and looks them up: for a machine that cannot. "
+            "Then the proxy, not Yoi, decides which address a name means, and Yoi checks only "
+            "addresses that are written as such. Names that exist on one network only (without a "
+            'dot, `*.local`, `*.internal`, `*.home.arpa`) still need `addresses = "private"`',
+            default=False,
         ),
         Key(
             "no_proxy",
@@ -224,7 +246,8 @@ NETWORK = TableSpec[tuple[tuple[Network, ...], WaysOut]](
                 Parsed(Text(LIMITS.url_chars), Unproxied.parse, "host or network"),
                 LIMITS.network_entries,
             ),
-            "what is dialled directly: hosts, `*.example.com`, networks. Loopback always is",
+            "what is dialled directly: hosts, `*.example.com`, addresses, networks, or `*`. "
+            "Loopback always is. Names that the proxy looks up are compared as names only",
             default=(),
         ),
         Key(
@@ -234,10 +257,7 @@ NETWORK = TableSpec[tuple[tuple[Network, ...], WaysOut]](
             default=(),
         ),
     ),
-    lambda row: (
-        tuple(row["assume_public"]),
-        WaysOut(row["proxy"], tuple(row["no_proxy"]), tuple(row["authorities"])),
-    ),
+    _ways_out,
     about="How names are judged on this machine, and how plugins' connections and requests leave "
     "it. A workspace has no say in it.",
 )
@@ -256,7 +276,6 @@ JOURNAL = TableSpec[str](
     lambda row: str(row["survives"]),
     about="How the journal is written on this machine.",
 )
-_Network = tuple[tuple[Network, ...], WaysOut]
 ALERTS = TableSpec[Url | None](
     (
         Key(
@@ -272,7 +291,7 @@ ALERTS = TableSpec[Url | None](
 )
 _File = tuple[
     dict[str, int],
-    _Network,
+    WaysOut,
     BackendSettings | None,
     RuntimeSettings | None,
     str,
@@ -281,7 +300,7 @@ _File = tuple[
 HOST_FILE = TableSpec[_File](
     (
         Key("host", Nested(HOST), "see [`[host]`](#host)", default={}),
-        Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=((), WaysOut())),
+        Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=WaysOut()),
         Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
         Key("alerts", Nested(ALERTS), "see [`[alerts]`](#alerts)", default=None),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),

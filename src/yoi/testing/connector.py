@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from yoi.connections import DialTarget, WebSocketOwner
 from yoi.core.session_effects import End
 from yoi.errors import ConnectionFailure, YoiError
-from yoi.permissions import Decision, IPAddress
+from yoi.permissions import Decision
 from yoi.permissions.connection_settings import Handshake
+from yoi.permissions.ways_out import Destination
 
 
 class MemoryWebSocket:
@@ -138,7 +139,7 @@ class MemoryDial:
         handshake: Handshake,
         target: DialTarget,
         decision: Decision,
-        addresses: Sequence[IPAddress],
+        addresses: Sequence[Destination],
         now: Callable[[], float],
     ) -> None:
         self.handshake = handshake
@@ -175,7 +176,7 @@ class MemoryConnector:
         handshake: Handshake,
         target: DialTarget,
         decision: Decision,
-        addresses: Sequence[IPAddress],
+        addresses: Sequence[Destination],
     ) -> MemoryWebSocket:
         """Wait for the test's answer."""
         dial = MemoryDial(handshake, target, decision, addresses, self._now)
