@@ -12,6 +12,7 @@ from tests.connections.conftest import ALLOWED, QUICK, FixedResolver
 from tests.connections.raw import RawServer
 from tests.connections.test_request_client import client, prepared, read_http, reply
 
+from yoi.connections.machine_network import MachineNetwork
 from yoi.connections.reach import Reach
 from yoi.errors import ConnectionFailure
 from yoi.permissions import Url
@@ -62,7 +63,7 @@ async def address_of(sock, address):
 
 async def test_the_next_address_is_tried_beside_one_that_does_not_answer(network):
     network.dead = [A]
-    reach = Reach(dataclasses.replace(QUICK, next_address_ms=1), ManualClock())
+    reach = Reach(dataclasses.replace(QUICK, next_address_ms=1), ManualClock(), MachineNetwork())
     to = {"attempt_ms": 1000, "what": "x", "open_one": network.open}
     assert await reach(URL, [A, B, C], address_of, **to) == "192.0.2.2:80"
     assert network.tried == [A, B]
@@ -70,7 +71,7 @@ async def test_the_next_address_is_tried_beside_one_that_does_not_answer(network
 
 async def test_the_next_address_is_tried_at_once_when_one_is_refused(network):
     network.refused = [A, B]
-    reach = Reach(PATIENT, ManualClock())
+    reach = Reach(PATIENT, ManualClock(), MachineNetwork())
     to = {"attempt_ms": 1000, "what": "x", "open_one": network.open}
     assert await reach(URL, [A, B, C], address_of, **to) == "192.0.2.3:80"
     network.tried.clear()
@@ -89,7 +90,7 @@ async def test_a_socket_that_was_connected_too_late_is_closed(network):
         await both.wait()
         return sock
 
-    reach = Reach(dataclasses.replace(QUICK, next_address_ms=1), ManualClock())
+    reach = Reach(dataclasses.replace(QUICK, next_address_ms=1), ManualClock(), MachineNetwork())
     to = {"attempt_ms": 1000, "what": "x", "open_one": together}
     assert await reach(URL, [A, B], address_of, **to) in ("192.0.2.1:80", "192.0.2.2:80")
     assert sorted(sock.fileno() == -1 for sock in network.made) == [False, True]
@@ -97,7 +98,11 @@ async def test_a_socket_that_was_connected_too_late_is_closed(network):
 
 async def test_when_no_address_answers_each_is_told_within_the_bound(network):
     network.dead, network.refused = [A], [B]
-    reach = Reach(dataclasses.replace(QUICK, next_address_ms=1, connect_ms=30), ManualClock())
+    reach = Reach(
+        dataclasses.replace(QUICK, next_address_ms=1, connect_ms=30),
+        ManualClock(),
+        MachineNetwork(),
+    )
     with pytest.raises(ConnectionFailure) as failed:
         await reach(URL, [A, B], address_of, attempt_ms=1000, what="x", open_one=network.open)
     assert failed.value.code == "connection.refused"
@@ -111,7 +116,7 @@ async def test_the_first_failure_is_told_when_each_address_fails_in_its_own_way(
         raise ConnectionFailure("connection.tls", f"no TLS at {address}")
 
     network.refused = [B]
-    reach = Reach(PATIENT, ManualClock())
+    reach = Reach(PATIENT, ManualClock(), MachineNetwork())
     with pytest.raises(ConnectionFailure, match=r"no TLS at 192\.0\.2\.1"):
         await reach(URL, [A, B], attempt, attempt_ms=1000, what="x", open_one=network.open)
 
@@ -121,7 +126,7 @@ async def test_a_servers_refusal_is_an_answer_and_ends_it(network):
         sock.close()
         raise ConnectionFailure("connection.handshake", "403", status=403)
 
-    reach = Reach(PATIENT, ManualClock())
+    reach = Reach(PATIENT, ManualClock(), MachineNetwork())
     with pytest.raises(ConnectionFailure, match="403"):
         await reach(URL, [A, B], attempt, attempt_ms=1000, what="x", open_one=network.open)
     assert network.tried == [A]
