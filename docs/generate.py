@@ -13,7 +13,7 @@ from yoi.cli import schemas
 from yoi.core import halts
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
-from yoi.packages import connections, declarations, enablement, manifest
+from yoi.packages import connections, declarations, enablement, manifest, sequence
 from yoi.permissions import headers, secrets, targets
 from yoi.protocol.diagnostics import NOTICES
 from yoi.secrets import authorizations, workspace
@@ -134,6 +134,7 @@ _KEYS = {
     "backoff": connections.BACKOFF,
     "reconnect": connections.RECONNECT,
     "last": connections.LAST,
+    "sequence": sequence.SEQUENCE,
     "secrets": secrets.REQUESTED_SECRET,
     "captures": secrets.CAPTURE,
 }

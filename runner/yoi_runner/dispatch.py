@@ -114,7 +114,8 @@ def make_dispatch(plugin: Plugin, ctx: Context) -> Callable[[str], str]:
 
 def _source(run: list[Any]) -> Source:
     """Return what the messages of a run share, see `Source`."""
-    return run[1], run[2], run[3], run[5], run[6], run[8] if run[0] == "r" else None
+    answers, duplicate = run[8:] if run[0] == "r" else (None, False)
+    return run[1], run[2], run[3], run[5], run[6], answers, duplicate
 
 
 def _event(run: list[Any], body: str) -> Event:

@@ -165,6 +165,10 @@ class Limits:
         4 * KIB,
         "a watched value as JSON: one to remember, to match or to copy; longer ones are not seen",
     )
+    sequence_keys: int = bound(1_024, "sequences of one connection; beyond it the oldest go")
+    sequence_runs: int = bound(8, "stretches of one sequence in which a repetition is known")
+    sequence_step_max: int = bound(1_000_000, "from one number of a sequence to the next")
+    gap_ranges: int = bound(16, "ranges of missing numbers that one gap names; others are counted")
     standing_message_bytes: int = bound(
         16 * KIB, "a heartbeat or autoreply: filled in and written on the loop, time and again"
     )

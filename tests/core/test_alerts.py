@@ -73,11 +73,20 @@ def test_an_unknown_effect_is_told_for_an_hour():
 
 def test_an_open_and_silent_connection_is_deaf_only_where_words_are_expected():
     """A quiet connection is not dead: the manifest says how long silence may last."""
-    quiet = service(links=[link(last_frame_at=EARLIER)])
+    quiet = service(links=[link(last_news_at=EARLIER)])
     assert kinds(quiet, gateway=59_000) == [AlertKind.DEAF]
     assert kinds(quiet, gateway=61_000) == []
-    assert kinds(service(links=[link("waiting", last_frame_at=EARLIER)]), gateway=1_000) == []
+    assert kinds(service(links=[link("waiting", last_news_at=EARLIER)]), gateway=1_000) == []
     assert kinds(service(links=[link(connected_since=EARLIER)]), gateway=59_000)
+
+
+def test_acknowledgements_are_no_news_and_a_new_session_has_its_time():
+    acked = service(links=[link(last_news_at=EARLIER, last_frame_at=AT)])
+    assert kinds(acked, gateway=59_000) == [AlertKind.DEAF]
+    back = service(links=[link(last_news_at="2025-12-31T00:00:00.000Z", connected_since=AT)])
+    assert kinds(back, gateway=59_000) == []
+    paused = service(links=[link(last_news_at=EARLIER, reading_paused=True)])
+    assert kinds(paused, gateway=59_000) == [], "the host itself does not read"
 
 
 def test_a_disk_that_is_nearly_full():

@@ -3,8 +3,9 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from yoi.core.coalescing import covering
 from yoi.core.ingress_queue import IngressPolicy, IngressQueue, Offered
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.types import SessionId
 
@@ -113,3 +114,21 @@ def test_a_flood_of_sessions_is_told_as_one_gap(many):
     opened = sum(e.kind == EventKind.OPEN for e in heard)
     assert gap["sessions"] == many - opened
     assert len(heard) <= 6
+
+
+def test_gaps_that_become_one_name_the_missing_numbers_of_both_up_to_a_bound():
+    def gap(*ranges, more=0):
+        named = [{"per": None, "first": n, "last": n} for n in ranges]
+        return {
+            "since": "a", "until": "b", "since_ms": 1, "until_ms": 2, "why": "sequence", "count": 1,
+            **({"missing": named} if named else {}), **({"missing_more": more} if more else {}),
+        }  # fmt: skip
+
+    both = covering(gap(1), gap(2, 3))
+    assert [one["first"] for one in both["missing"]] == [1, 2, 3]
+    assert "missing_more" not in both
+    most = LIMITS.gap_ranges
+    full = covering(gap(*range(most), more=2), gap(*range(5)))
+    assert len(full["missing"]) == most
+    assert full["missing_more"] == 7
+    assert "missing" not in covering(gap(), gap())

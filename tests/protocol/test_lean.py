@@ -39,7 +39,7 @@ def read_batch(batch):
     at, events = 0, []
     for run in runs:
         if run[0] == "t":
-            _, ingress, connection, session, seq, received_ms, attempt, lengths = run
+            _, ingress, connection, session, seq, received_ms, attempt, lengths, *_ = run
             for offset, length in enumerate(lengths):
                 text = body[at : at + length]
                 at += length
@@ -51,6 +51,20 @@ def read_batch(batch):
             at += run[1]
     assert at == len(body)
     return slice_ms, events
+
+
+def test_frames_that_came_before_are_marked_and_share_no_run_with_others():
+    frames = [frame(1, "a"), frame(2, "b"), frame(3, "c"), frame(4, "d")]
+    frames[1].duplicate = frames[2].duplicate = True
+    head = json.loads(encode_batch(frames, 5).split("\n", 1)[0])
+    assert [(run[0], run[4], run[8:]) for run in head[1]] == [
+        ("t", 1, []),
+        ("r", 2, [None, True]),
+        ("r", 3, [None, True]),
+        ("t", 4, []),
+    ]
+    assert "duplicate" not in frames[0].as_event().payload
+    assert frames[1].as_event().payload["duplicate"] is True
 
 
 def test_frames_of_one_session_share_a_run():

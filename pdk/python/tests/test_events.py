@@ -40,6 +40,20 @@ def test_every_kind_has_its_class_and_attributes():
     assert gap.until is not None
     assert (gap.until - gap.since).total_seconds() == 2
     assert (gap.why, gap.count) == ("overflow", 3)
+    assert gap.missing == []
+
+
+def test_a_gap_names_the_numbers_that_are_missing_and_a_message_that_it_came_before():
+    gap = gap_event("sequence", missing=[("BTC", 5, 6)])
+    assert gap.missing == [("BTC", 5, 6)]
+    assert gap.missing[0].last == 6
+    gap.payload["missing"][0]["last"] = "18446744073709551615"
+    assert gap.missing[0].last == 2**64 - 1
+    assert not text_event("x").duplicate
+    again = text_event("x", duplicate=True)
+    assert again.duplicate
+    assert again.payload["duplicate"] is True
+    assert "duplicate" not in text_event("x").payload
     assert binary_event(b"\x00\x01").data == b"\x00\x01"
     assert error_event().code == "connection.refused"
     assert not error_event().reconnect_needed

@@ -48,6 +48,7 @@ class ConnectionReport:
         self._clock = clock
         self._masker = masker
         self._last_message: float | None = None
+        self._last_news: float | None = None
         self._last_ack: float | None = None
         self.status = ConnectionStatus(
             name=settings.name,
@@ -113,6 +114,7 @@ class ConnectionReport:
     def note_times(self, session: Session) -> None:
         """Remember what outlives the session."""
         self._last_message = _later(self._last_message, session.last_message)
+        self._last_news = _later(self._last_news, session.last_news)
         self._last_ack = _later(self._last_ack, session.last_ack)
 
     def now(self, machine: ConnectionMachine, sessions: Iterable[Session]) -> ConnectionStatus:
@@ -137,6 +139,7 @@ class ConnectionReport:
             self.note_times(session)
             status.open_questions += len(session.open_questions)
         status.last_frame_at = self._at(self._last_message)
+        status.last_news_at = self._at(self._last_news)
         status.last_ack_at = self._at(self._last_ack)
         status.next_dial_at = self._at(machine.retry_at)
         return msgspec.structs.replace(status)

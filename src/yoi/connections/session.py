@@ -65,6 +65,8 @@ class Session:
         self.sendable = False
         self.delivered = 0
         self.last_message: float | None = None
+        self.last_news: float | None = None
+        """When a message came that is neither an acknowledgement nor a fixed text it answers."""
         self._owner = owner
         self._sink = sink
         self._status = status
@@ -223,9 +225,12 @@ class Session:
         status.bytes_in += size
         self.delivered += 1
         if not self._watching:
+            self.last_news = self.last_message
             self._sink.text(session, text, size)
             return
-        due, answers = self._look(text)
+        acked, due, answers = self._look(text)
+        if not (acked or any(one.reply.when.fixed for one in due)):
+            self.last_news = self.last_message
         self._sink.text(session, text, size, answers)
         for one in due:
             self._sink.once_taken(partial(self._reply, one))
@@ -235,7 +240,7 @@ class Session:
         session = self.id
         if session is None:
             return
-        self.last_message = self.socket.last_heard
+        self.last_message = self.last_news = self.socket.last_heard
         self._status.frames_in += 1
         self._status.bytes_in += len(data)
         self.delivered += 1
@@ -266,14 +271,14 @@ class Session:
                 "connection.rate", "more messages per second than the connection may send"
             )
 
-    def _look(self, text: str) -> tuple[Sequence[Due], str | None]:
-        """Return the autoreplies that `text` asks for, and the question that it answers."""
+    def _look(self, text: str) -> tuple[bool, Sequence[Due], str | None]:
+        """Return whether `text` acknowledges, what it asks for, and the question it answers."""
         acked, due = self._watch.look(text)
         if self._watch.cut_short:
             self._tell("notice.watch", "a frame was not looked through: it holds too much")
         if acked and self._heartbeat is not None:
             self._heartbeat.acked(self._clock.monotonic())
-        return due, self._answered() if self._watch.places else None
+        return acked, due, self._answered() if self._watch.places else None
 
     def _answered(self) -> str | None:
         """Return the question that the frame looked at last answers."""

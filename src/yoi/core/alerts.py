@@ -102,10 +102,10 @@ def _of_connection(
     if link.last_error_code == "connection.overflow":
         words = f"{name} was closed because the plugin did not keep up"
         yield Condition(AlertKind.PAUSED_OUT, scope, words, f"yoi service status {service}")
-    if expected_ms is not None and link.state == "open":
-        last = link.last_frame_at or link.connected_since
-        if last is not None and now_ms - _ms(last) > expected_ms:
-            silent_s = (now_ms - _ms(last)) // 1000
+    if expected_ms is not None and link.state == "open" and not link.reading_paused:
+        moments = [_ms(at) for at in (link.last_news_at, link.connected_since) if at is not None]
+        if moments and now_ms - max(moments) > expected_ms:
+            silent_s = (now_ms - max(moments)) // 1000
             yield Condition(
                 AlertKind.DEAF, scope, f"{name} is open and has been silent for {silent_s} s"
             )

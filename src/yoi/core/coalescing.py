@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from yoi.limits import LIMITS
 from yoi.protocol.ingress import (
     FEEDBACK_KINDS,
     LIFECYCLE_KINDS,
@@ -79,7 +80,17 @@ def covering(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         "why": last["why"],
         "count": one["count"] + other["count"] if known else None,
         "sessions": one.get("sessions", 0) + other.get("sessions", 0),
+        **_missing(one, other),
     }
+
+
+def _missing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the ranges of missing numbers that two gaps name, as many as one may."""
+    ranges = [*one.get("missing", ()), *other.get("missing", ())]
+    more = one.get("missing_more", 0) + other.get("missing_more", 0)
+    more += max(0, len(ranges) - LIMITS.gap_ranges)
+    named = {"missing": ranges[: LIMITS.gap_ranges]} if ranges else {}
+    return {**named, "missing_more": more} if more else named
 
 
 def _without_session(event: IngressEvent, tail: Sequence[IngressEvent]) -> Coalesced | None:

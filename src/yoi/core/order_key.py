@@ -5,6 +5,7 @@ all. Nothing is written down: the key is in the event, and is found again after 
 """
 
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,14 @@ def order_key(event: QueuedEvent, at: JsonPointer) -> str | None:
         value = value_at(msgspec.json.decode(event.text), at)
     except (msgspec.DecodeError, RecursionError, LookupError, UnicodeError):
         return None
+    return canonical_key(value)
+
+
+def canonical_key(value: Any) -> str | None:
+    """Return the text, number, true or false `value` as JSON; of a long one `#` and its digest.
+
+    None for anything else.
+    """
     if not isinstance(value, str | int | float):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:

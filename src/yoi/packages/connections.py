@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
+from yoi.packages.sequence import SEQUENCE
 from yoi.permissions import TargetKind, Url, UrlTarget, own_target
 from yoi.permissions.connection_settings import (
     DEFAULT_DELIVER,
@@ -194,6 +195,7 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
             open=row["open"],
             ready=row["ready"],
             last=row["last"],
+            sequence=row["sequence"],
             dials_per_day=per_day,
             fresh_after=fresh_after,
             overlap_ms=overlap,
@@ -428,7 +430,9 @@ CONNECTION = TableSpec(
         Key(
             "expect_every_ms",
             Whole(1_000, 7 * 86_400_000),
-            "how long an open connection may be silent: beyond it an alert says that it is deaf",
+            "how long an open connection may bring no message (acknowledgements of heartbeats and "
+            "fixed texts that an autoreply answers are none): beyond it an alert says that it is "
+            "deaf",
             default=None,
             default_words="for ever",
         ),
@@ -473,6 +477,11 @@ CONNECTION = TableSpec(
             Rows(LAST, unique="name"),
             f"values that the host remembers, type kept; at most {LIMITS.last_values}",
             default=(),
+        ),
+        Key(
+            "sequence",
+            Nested(SEQUENCE),
+            "numbers in text messages that prove that none is missing, see below",
         ),
         Key(
             "send_per_second",

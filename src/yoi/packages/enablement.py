@@ -16,7 +16,7 @@ from yoi.packages.folder import io_error
 from yoi.packages.manifest import SURFACES
 from yoi.packages.package import read_file
 from yoi.permissions import JsonPointer, PermissionSet
-from yoi.permissions.match import Match
+from yoi.permissions.match_table import MATCH
 from yoi.permissions.secrets import GRANTED_SECRET
 from yoi.permissions.senders import SenderRule
 from yoi.permissions.sets import MEMORY, set_keys, set_of
@@ -242,21 +242,6 @@ def _check_bound(row: Row, grants: Row) -> None:
             )
 
 
-def _anywhere(text: str) -> JsonPointer | None:
-    return JsonPointer.parse(text) if text else None
-
-
-def _match(row: Row) -> Match:
-    given = [key for key in ("equals", "one_of", "prefix") if row[key] is not None]
-    if len(given) != 1:
-        row.fault("value", "equals", "or one_of or prefix is required, and only one of them")
-    if row["prefix"] is not None:
-        return Match(row["at"], prefix=row["prefix"])
-    values = (row["equals"],) if row["equals"] is not None else tuple(row["one_of"] or ())
-    _check_scalars(row, given[0] if given else "equals", values)
-    return Match(row["at"], values)
-
-
 def _sender_rule(row: Row) -> SenderRule:
     listed = tuple(row["in"])
     _check_scalars(row, "in", listed)
@@ -294,21 +279,6 @@ _IDENTITY = (
         "the package's digest: `sha256:` and 64 hex digits",
         required=True,
     ),
-)
-MATCH = TableSpec(
-    (
-        Key(
-            "at",
-            Parsed(Text(LIMITS.pointer_chars, blank=True), _anywhere, "JSON pointer"),
-            "the position in the message; empty for its whole text",
-            required=True,
-        ),
-        Key("equals", AnyValue(), "the value there"),
-        Key("one_of", ListOf(AnyValue(), LIMITS.senders), "one of these values there"),
-        Key("prefix", Text(LIMITS.pointer_chars), "how the text there begins"),
-    ),
-    _match,
-    about="What a message must hold: exactly one of `equals`, `one_of` and `prefix`.",
 )
 GRANTS = TableSpec(
     (*_IDENTITY, *set_keys(GRANTED_SECRET), MEMORY),

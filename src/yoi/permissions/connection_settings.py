@@ -11,6 +11,7 @@ from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
 from yoi.permissions.headers import HeaderRefused, Problem, check_name, check_value, is_token
 from yoi.permissions.pointers import JsonPointer
+from yoi.permissions.sequence import SequenceSettings
 from yoi.permissions.targets import UrlTarget
 from yoi.permissions.url import REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 from yoi.types import is_close_code
@@ -128,6 +129,8 @@ class ConnectionSettings:
     open: Open = Open.START
     ready: Ready = Ready.TRAFFIC
     last: tuple[LastValue, ...] = ()
+    sequence: SequenceSettings | None = None
+    """Which numbers prove that no message is missing."""
     dials_per_day: int = LIMITS.dials_per_day
     fresh_after: int | None = None
     """Failures in a row to get ready until a URL of the plugin's is given up; None: never."""

@@ -1,4 +1,4 @@
-"""`Match`: what a message must hold at one place, for senders, autoreplies and heartbeats."""
+"""`Match`: what a message must hold at one place: senders, autoreplies, heartbeats, sequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +27,11 @@ class Match:
         if self.prefix is not None:
             return isinstance(value, str) and value.startswith(self.prefix)
         return value is not _ABSENT and any(json_equal(value, one) for one in self.values)
+
+    @property
+    def fixed(self) -> bool:
+        """Return whether what fits is known by its whole text: it says nothing new."""
+        return self.at is None and self.prefix is None
 
     def to_table(self) -> dict[str, Any]:
         """Return `{at, equals | one_of | prefix}`, as it is written in TOML and in commands."""

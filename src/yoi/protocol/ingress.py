@@ -50,7 +50,10 @@ FEEDBACK_KINDS = frozenset({EventKind.SEND_FAILED, EventKind.DENIED})
 
 @dataclass(slots=True)
 class TextFrame:
-    """One text frame of one session. `seq` counts the session's delivered frames from 1."""
+    """One text frame of one session. `seq` counts the session's delivered frames from 1.
+
+    A `duplicate` is one that the host has delivered before, by what the manifest says of it.
+    """
 
     ingress: str
     connection: str
@@ -62,6 +65,7 @@ class TextFrame:
     attempt: int = 1
     in_reply_to: str | None = None
     """The command of the plugin's that it answers: the host's finding, never the sender's word."""
+    duplicate: bool = False
 
     @property
     def event_id(self) -> str:
@@ -75,9 +79,11 @@ class TextFrame:
 
     def as_event(self) -> "IngressEvent":
         """Return the same event in its public JSON shape."""
-        content = {"text": self.text}
+        content: dict[str, Any] = {"text": self.text}
         if self.in_reply_to is not None:
             content["in_reply_to"] = self.in_reply_to
+        if self.duplicate:
+            content["duplicate"] = True
         return _event_of(self, content)
 
 
@@ -153,7 +159,7 @@ Frame = TextFrame | BinaryFrame
 """One message of a connection."""
 
 
-def _event_of(frame: TextFrame | BinaryFrame, content: dict[str, str]) -> IngressEvent:
+def _event_of(frame: TextFrame | BinaryFrame, content: dict[str, Any]) -> IngressEvent:
     """Return `frame` in its public JSON shape; `content` is its message."""
     return IngressEvent(
         kind=frame.kind,

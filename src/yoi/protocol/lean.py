@@ -8,8 +8,9 @@ Host to runner, `dispatch(batch)`:
 
     [slice_ms, [run, ...]] "\n" body
     run = ["t", ingress, connection, session, first_seq, received_ms, attempt, [length, ...]]
-        | ["r", ingress, connection, session, seq, received_ms, attempt, [length], command_id]
-                                            a text that answers the command `command_id`
+        | ["r", ingress, connection, session, seq, received_ms, attempt, [length], command_id,
+           duplicate]                       a text that answers the command `command_id` (or null),
+                                            or was delivered before (true)
         | ["b", ingress, connection, session, seq, received_ms, attempt, [length]]
                                             a binary message: a character for each byte, U+0000 to
                                             U+00FF
@@ -69,10 +70,11 @@ def encode_batch(events: Sequence[QueuedEvent], slice_ms: int) -> str:
         if isinstance(event, TextFrame):
             text = event.text
             bodies.append(text)
-            if event.in_reply_to is not None:
+            if event.in_reply_to is not None or event.duplicate:
                 runs.append(
                     ["r", event.ingress, event.connection, event.session, event.seq,
-                     event.received_ms, event.attempt, [len(text)], event.in_reply_to]
+                     event.received_ms, event.attempt, [len(text)], event.in_reply_to,
+                     event.duplicate]
                 )  # fmt: skip
                 last = None
                 continue

@@ -242,7 +242,7 @@ def accepted(event: QueuedEvent, **more: Any) -> Accepted:
             event.received_ms,
             event.in_reply_to,
         )
-        return Accepted(ingress=event.ingress, frame=frame, **more)
+        return Accepted(ingress=event.ingress, frame=frame, duplicate=event.duplicate, **more)
     return Accepted(ingress=event.ingress, event=public(event), **more)
 
 
@@ -260,6 +260,7 @@ def event_of(entry: Accepted, attempt: int) -> QueuedEvent:
             len(frame.text) if frame.text.isascii() else len(frame.text.encode()),
             attempt,
             frame.in_reply_to,
+            entry.duplicate,
         )
     assert entry.event is not None
     return msgspec.structs.replace(entry.event, attempt=attempt)

@@ -19,6 +19,8 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     address: str | None = None
     connected_since: str | None = None
     last_frame_at: str | None = None
+    last_news_at: str | None = None
+    """The last message that is no acknowledged heartbeat and no fixed text the host answers."""
     last_error: str | None = None
     last_error_code: str | None = None
     last_error_at: str | None = None
@@ -44,6 +46,12 @@ class ConnectionStatus(msgspec.Struct, kw_only=True):
     send_failures: int = 0
     reconnects: int = 0
     gaps: int = 0
+    sequence_gaps: int = 0
+    """Gaps among them that the messages' own numbers showed."""
+    sequence_duplicates: int = 0
+    """Messages that had come before, by their numbers."""
+    sequence_unread: int = 0
+    """Messages whose numbers could not be read: they prove nothing."""
     ready: bool = False
     """The plugin vouched for the session."""
     failures: int = 0

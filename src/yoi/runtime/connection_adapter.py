@@ -15,6 +15,7 @@ from yoi.protocol.diagnostics import Severity
 from yoi.protocol.ingress import BinaryFrame, EventKind, IngressEvent, QueuedEvent, TextFrame
 from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
+from yoi.runtime.sequence_report import SequenceReport
 from yoi.types import Clock, SessionId, rfc3339_ms
 
 
@@ -71,6 +72,17 @@ class ConnectionAdapter:
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
         self._text = EventKind.TEXT in self._deliver
+        self.sequence: SequenceReport | None = None
+        """What the messages' own numbers prove, where the manifest says where they stand."""
+        if settings.sequence is not None:
+            self.sequence = SequenceReport(
+                settings.sequence,
+                settings.name,
+                clock,
+                self._tell_missing,
+                self._warn_sequence,
+                self._complete_ms,
+            )
         self._taken = True
         """Whether the last text frame found room, or is none that the plugin hears."""
         self._leaving = False
@@ -96,6 +108,8 @@ class ConnectionAdapter:
         """A session has begun."""
         self._seqs[session] = 0
         self._intake.opened(self._name, session)
+        if self.sequence is not None:
+            self.sequence.opened(session)
         if self._earlier is not None:
             (earlier, since_ms), self._earlier = self._earlier, None
             self._gap(earlier, since_ms, self._clock.wall_ms(), "stopped", None)
@@ -108,6 +122,7 @@ class ConnectionAdapter:
         """One text frame; called for every one, so kept short."""
         if not self._text:
             return
+        duplicate = self.sequence is not None and self.sequence.repeated(session, text)
         if self._hear is not None and not self._hear(text).delivered:
             # The gateway may be told that it came: what is not wanted is safe.
             self._taken = True
@@ -118,6 +133,8 @@ class ConnectionAdapter:
         frame = TextFrame(
             self._ingress, self._name, session, seq, text, now_ms, size, 1, in_reply_to
         )
+        if duplicate:
+            frame.duplicate = True
         offered = self._offer(frame, self._on_full)
         self._taken = offered is not Offered.REFUSED and offered is not Offered.DISCONNECT
         if offered is Offered.ACCEPTED:
@@ -177,6 +194,8 @@ class ConnectionAdapter:
     def closed(self, session: SessionId, code: int, reason: str, clean: bool) -> None:
         """The session is over; no frame of it follows."""
         self._seqs.pop(session, None)
+        if self.sequence is not None:
+            self.sequence.closed(session)
         if self.lost:
             self._report_loss()
         self._note(
@@ -268,6 +287,21 @@ class ConnectionAdapter:
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _tell_missing(
+        self,
+        session: SessionId,
+        since_ms: int,
+        until_ms: int,
+        why: str,
+        count: int | None,
+        missing: list[dict[str, Any]],
+    ) -> None:
+        more = {"missing": missing} if missing else {}
+        self._gap(session, since_ms, until_ms, why, count, **more)
+
+    def _warn_sequence(self, session: SessionId, message: str) -> None:
+        self._note("notice.sequence", message, severity="warning", session=session)
+
     def _not_listed(self, session: SessionId) -> None:
         self.unlisted += 1
         if self.unlisted == 1:
@@ -325,7 +359,13 @@ class ConnectionAdapter:
         self._gap(self._lost_session, self._lost_since_ms, until_ms, "overflow", lost)
 
     def _gap(
-        self, session: SessionId | None, since_ms: int, until_ms: int, why: str, count: int | None
+        self,
+        session: SessionId | None,
+        since_ms: int,
+        until_ms: int,
+        why: str,
+        count: int | None,
+        **more: Any,
     ) -> None:
         self.gaps += 1
         payload = {
@@ -335,6 +375,7 @@ class ConnectionAdapter:
             "until_ms": until_ms,
             "why": why,
             "count": count,
+            **more,
         }
         self._note(
             "notice.gap",

@@ -271,6 +271,10 @@ class ServiceConnections:
         status.binary_ignored = adapter.binary_ignored
         status.unlisted_senders = adapter.unlisted
         status.gaps = adapter.gaps
+        if adapter.sequence is not None:
+            status.sequence_gaps = adapter.sequence.gaps
+            status.sequence_duplicates = adapter.sequence.duplicates
+            status.sequence_unread = adapter.sequence.unread
         return status
 
 

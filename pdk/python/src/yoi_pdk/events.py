@@ -3,13 +3,13 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from yoi_pdk.commands import Reply
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Source = tuple[str, str, str, int, int, "str | None"]
-"""Ingress, connection, session, time in milliseconds, attempt, and what a message replies to."""
+Source = tuple[str, str, str, int, int, "str | None", bool]
+"""Of a message: ingress, connection, session, time in ms, attempt, what it replies to, if again."""
 NOT_JSON = object()
 """The document of a message that is not JSON."""
 
@@ -142,6 +142,14 @@ class _Message(Event):
         return self._source[4]
 
     @property
+    def duplicate(self) -> bool:
+        """Whether the service sent again what this plugin was given before.
+
+        The host knows it where the manifest says how (`sequence`): acknowledge, and do nothing.
+        """
+        return self._source[6]
+
+    @property
     def id(self) -> str:
         """The event's id, unique for ever; the same on every attempt."""
         return f"{self._source[2]}.{self.seq}"
@@ -189,7 +197,7 @@ class TextEvent(_Message):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The event's JSON: text, seq, connection and session; `in_reply_to` where it is one."""
+        """The event's JSON: text, seq, connection and session; what else is so of it."""
         payload: dict[str, Any] = {
             "text": self.text,
             "seq": self.seq,
@@ -198,6 +206,8 @@ class TextEvent(_Message):
         }
         if self.in_reply_to is not None:
             payload["in_reply_to"] = self.in_reply_to
+        if self.duplicate:
+            payload["duplicate"] = True
         return payload
 
     def __repr__(self) -> str:
@@ -246,6 +256,14 @@ class CloseEvent(JsonEvent):
         return self.payload.get("clean") is True
 
 
+class Missing(NamedTuple):
+    """Numbers from `first` to `last` that did not come; `per` is the key of their sequence."""
+
+    per: Any
+    first: int
+    last: int
+
+
 class GapEvent(JsonEvent):
     """Messages may be missing: fetch what you need from the service's own API."""
 
@@ -270,6 +288,17 @@ class GapEvent(JsonEvent):
     def count(self) -> int | None:
         """How many messages are missing, where the host knows it."""
         return _int_or_none(self.payload.get("count"))
+
+    @property
+    def missing(self) -> "list[Missing]":
+        """The numbers that are missing, where the manifest declares a `sequence`: why is that."""
+        found = self.payload.get("missing")
+        ranges = found if isinstance(found, list) else []
+        return [
+            Missing(one.get("per"), int(one["first"]), int(one["last"]))
+            for one in ranges
+            if isinstance(one, dict) and "first" in one and "last" in one
+        ]
 
 
 class BinaryEvent(_Message):
@@ -561,6 +590,7 @@ def _binary(value: dict[str, Any]) -> BinaryEvent:
         (created - _EPOCH) // timedelta(milliseconds=1),
         value["attempt"],
         None,
+        payload.get("duplicate") is True,
     )
     return BinaryEvent(source, payload["seq"], base64.b64decode(payload["data"]))
 

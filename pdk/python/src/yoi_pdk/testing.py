@@ -82,9 +82,11 @@ def text_event(
     seq: int = 1,
     attempt: int = 1,
     in_reply_to: str | None = None,
+    duplicate: bool = False,
 ) -> TextEvent:
     """Return a text message as the host would deliver it."""
-    return TextEvent((ingress, connection, session, _NOON_MS, attempt, in_reply_to), seq, text)
+    source = (ingress, connection, session, _NOON_MS, attempt, in_reply_to, duplicate)
+    return TextEvent(source, seq, text)
 
 
 def open_event(subprotocol: str | None = None, *, reason: str = "first", **about: Any) -> OpenEvent:
@@ -105,9 +107,17 @@ def close_event(
 
 
 def gap_event(
-    why: str = "disconnected", *, seconds: float = 10, count: int | None = None, **about: Any
+    why: str = "disconnected",
+    *,
+    seconds: float = 10,
+    count: int | None = None,
+    missing: Sequence[tuple[Any, int, int]] = (),
+    **about: Any,
 ) -> GapEvent:
-    """Return the event of a gap that is `seconds` long."""
+    """Return the event of a gap that is `seconds` long.
+
+    `missing` are numbers that did not come, each a key, the first and the last.
+    """
     since, until = _NOON - timedelta(seconds=seconds), _NOON
     payload = {
         "since": _rfc3339(since),
@@ -116,8 +126,13 @@ def gap_event(
         "until_ms": _NOON_MS,
         "why": why,
         "count": count,
+        **({"missing": [_range(*one) for one in missing]} if missing else {}),
     }
     return _made(GapEvent, "websocket_gap", payload, **about)
+
+
+def _range(per: Any, first: int, last: int) -> dict[str, Any]:
+    return {"per": per, "first": first, "last": last}
 
 
 def binary_event(
@@ -130,7 +145,7 @@ def binary_event(
     attempt: int = 1,
 ) -> BinaryEvent:
     """Return a binary message as the host would deliver it."""
-    return BinaryEvent((ingress, connection, session, _NOON_MS, attempt, None), seq, data)
+    return BinaryEvent((ingress, connection, session, _NOON_MS, attempt, None, False), seq, data)
 
 
 def error_event(
