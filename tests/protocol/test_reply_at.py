@@ -66,7 +66,7 @@ def test_what_it_answers_survives_the_log_and_crosses_to_the_runner():
     assert "in_reply_to" not in plain.as_event().payload
     head = encode_batch([ANSWER, plain], 5).partition("\n")[0]
     assert head == (
-        '[5,[["r","events","gw","s",1,5,1,[2],"q1"],["t","events","gw","s",2,5,1,[2]]]]'
+        '[5,[["r","events","gw","s",1,5,1,[2],"q1",false],["t","events","gw","s",2,5,1,[2]]]]'
     )
 
 
