@@ -4,26 +4,26 @@ Everything it knows is in the history, so a restart goes on from there.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from yoi.errors import JournalError, ModelError, WorkerError, YoiError
 from yoi.protocol import events as ev
 from yoi.types import rfc3339_ms
 from yoi.workers import items as it
-from yoi.workers import steps
+from yoi.workers import records, steps
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import announcement
 from yoi.workers.budget import DAY_MS, next_day_ms
 from yoi.workers.bus import Bus
-from yoi.workers.context import ModelInput, model_input, outside_sources
+from yoi.workers.context import ModelInput, model_input
 from yoi.workers.engine import Answer
 from yoi.workers.history import History
 from yoi.workers.inflight import said
 from yoi.workers.items import AnyItem, Stored
-from yoi.workers.modelcall import ModelCaller, answer_items, usage_items
+from yoi.workers.modelcall import ModelCaller, answer_items
 from yoi.workers.phases import Phase, PhaseMachine
-from yoi.workers.rescuer import HOST, Interrupted, Rescuer
+from yoi.workers.rescuer import Interrupted, Rescuer
 from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import ToolOutcome, ToolRegistry
 from yoi.workers.transcript import Transcript
@@ -130,24 +130,9 @@ class Driver:
         loaded()
         transcript, now = self.transcript, self._now()
         self._registry = self.setup.tools()
-        lost: list[AnyItem] = []
-        if transcript.on_trial:
-            places = sorted(transcript.on_trial)
-            lost.append(it.Restored(at_ms=now, places=places, by=HOST))
-        if transcript.compacting:
-            lost.append(it.CompactionFailed(at_ms=now, error="the worker was restarted"))
-        run = transcript.run
-        if run is not None:
-            lost += [
-                self._result(p.call, _UNKNOWN, "interrupted")
-                for p in run.pending.values()
-                if p.started
-            ]
-            lost.append(it.RunResumed(at_ms=now))
-            # A run that ends the process each time must not do so for ever.
-            if run.resumes >= self.setup.limits.run_resumes and transcript.paused_by is None:
-                lost.append(it.Paused(at_ms=now, by="host: the run was interrupted too often"))
-                self.alerts.add("error", "worker", "the run was interrupted too often; it waits")
+        lost = records.recovered(transcript, now, self.setup.limits.run_resumes)
+        if any(isinstance(item, it.Paused) for item in lost):
+            self.alerts.add("error", "worker", "the run was interrupted too often; it waits")
         if lost:
             await self.store(*lost)
 
@@ -167,20 +152,7 @@ class Driver:
             tools=self._registry.specs,
             max_turns=self.setup.max_turns,
         )
-        known = self.transcript.config
-        if known is not None and (
-            known.engine,
-            known.instructions,
-            known.tools,
-            known.max_turns,
-        ) == (
-            wanted.engine,
-            wanted.instructions,
-            wanted.tools,
-            wanted.max_turns,
-        ):
-            return []
-        return [wanted]
+        return records.changed_configuration(self.transcript, wanted)
 
     # The loop
 
@@ -264,46 +236,22 @@ class Driver:
 
     async def _record(self, step: steps.Step) -> None:
         """Commit what `step` says before anything is done about it."""
-        now = self._now()
+        items = records.step_items(step, self.transcript, self._now())
         match step:
             case steps.BeginRun():
                 self._rescue.begin()
-                begin = it.RunStart(at_ms=now, kind=step.kind, takes=step.takes)
-                await self.store(*self.configuration(), begin)
-            case steps.Refuse():
-                await self.store(self._result(step.pending.call, step.message, step.outcome))
-            case steps.Park():
-                await self.store(
-                    it.ApprovalAsked(
-                        at_ms=now,
-                        call_id=step.pending.call.id,
-                        after_outside=self.transcript.outside,
-                    )
-                )
-            case steps.UseGrant():
-                call_id, grant = step.pending.call.id, step.grant
-                by = f"{grant.by}, by the grant at item {grant.item}"
-                outside = self.transcript.outside
-                await self.store(
-                    it.ApprovalAsked(at_ms=now, call_id=call_id, after_outside=outside),
-                    it.ApprovalDecided(at_ms=now, call_id=call_id, approved=True, by=by),
-                )
+                items = [*self.configuration(), *items]
             case steps.Expire():
-                call = step.pending.call
-                self.alerts.add("warning", "approval", f"nobody decided about {call.name} in time")
-                await self.store(
-                    it.ApprovalDecided(at_ms=now, call_id=call.id, approved=False, by=steps.NOBODY)
-                )
-            case steps.FinishRun():
-                if step.result == "limit_reached":
-                    self._tell_limit()
-                await self.store(it.RunEnd(at_ms=now, result=step.result))
-                if step.result == "finished":
-                    self.last_error = self.last_error_at = None
-            case steps.RunTool() if not step.pending.started:
-                await self.store(it.ToolStart(at_ms=now, call_id=step.pending.call.id))
+                name = step.pending.call.name
+                self.alerts.add("warning", "approval", f"nobody decided about {name} in time")
+            case steps.FinishRun(result="limit_reached"):
+                self._tell_limit()
             case _:
                 pass
+        if items:
+            await self.store(*items)
+        if isinstance(step, steps.FinishRun) and step.result == "finished":
+            self.last_error = self.last_error_at = None
 
     async def _ask_model(self, request: ModelInput, turn: int) -> None:
         number = self.transcript.llm_calls + 1
@@ -366,17 +314,10 @@ class Driver:
             items += self._first_start(answer.parts)
         await self.store_if(generation, *items)
 
-    def _first_start(self, parts: list[it.Part]) -> list[AnyItem]:
-        """Return the start of the first call when nothing stands before it: one commit fewer."""
-        if self._stopping or self.cancelling or self.transcript.paused_by is not None:
+    def _first_start(self, parts: Iterable[it.Part]) -> list[AnyItem]:
+        if self._stopping or self.cancelling:
             return []
-        for part in parts:
-            if isinstance(part, it.Call):
-                spec = steps.tool_spec(self.transcript, part.name)
-                if spec is not None and steps.approval_of(self.transcript, spec) == "auto":
-                    return [it.ToolStart(at_ms=self._now(), call_id=part.id)]
-                return []
-        return []
+        return records.first_start(self.transcript, parts, self._now())
 
     async def break_off(
         self,
@@ -414,26 +355,12 @@ class Driver:
             else:
                 done = await self.interruptible(self._registry.carry_out(call))
         except Interrupted:
-            result = self._result(call, _UNKNOWN, "interrupted")
+            result = records.tool_result(call, "interrupted", records.UNKNOWN, self._now())
         else:
-            result = it.ToolResult(
-                at_ms=self._now(),
-                call_id=call.id,
-                name=call.name,
-                output=done.output,
-                outcome=done.outcome,
-                cut=done.cut,
-                origin=self._registry.origin(call.name),
-            )
-        await self.store_if(generation, result, *self._next_start(call))
-
-    def _next_start(self, done: it.Call) -> list[AnyItem]:
-        """Return the start of the call after `done`, as in `_first_start`."""
-        run = self.transcript.run
-        if run is None:
-            return []
-        rest = [p.call for p in run.pending.values() if p.call.id != done.id]
-        return self._first_start(list(rest))
+            origin = self._registry.origin(call.name)
+            result = records.tool_output(call, done, origin, self._now())
+        after = records.calls_after(self.transcript, call)
+        await self.store_if(generation, result, *self._first_start(after))
 
     async def _summarise(self, request: ModelInput) -> None:
         number, generation = self.transcript.llm_calls + 1, self.generation
@@ -452,34 +379,15 @@ class Driver:
                 self.cancelling = self.cancelling and self.transcript.run is not None
             await self.store_if(generation, *failed)
             return
-        text = "".join(part.text for part in answer.parts if isinstance(part, it.Text)).strip()
-        sources, more = outside_sources(self.transcript.window)
-        done: AnyItem = (
-            it.Compaction(
-                at_ms=self._now(),
-                summary=text,
-                sources=sources,
-                more_sources=more,
-                covers=asked.covers,
-            )
-            if text and answer.end == "complete"
-            else it.CompactionFailed(at_ms=self._now(), error="the model gave no summary")
-        )
-        await self.store_if(generation, *usage_items(answer, number, self._now()), done)
+        done = records.summary(answer, number, asked, self.transcript, self._now())
+        await self.store_if(generation, *done)
 
     async def _end_cancelled(self) -> None:
         async with self.history.changing:
             self.cancelling = False
-            run = self.transcript.run
-            if self.transcript.compacting:
-                await self.store(it.CompactionFailed(at_ms=self._now(), error="cancelled"))
-            if run is None:
-                return
-            results = [
-                self._result(p.call, "the run was cancelled", "cancelled")
-                for p in run.pending.values()
-            ]
-            await self.store(*results, it.RunEnd(at_ms=self._now(), result="cancelled"))
+            items = records.cancelled(self.transcript, self._now())
+            if items:
+                await self.store(*items)
 
     # Parts of the loop
 
@@ -522,11 +430,6 @@ class Driver:
         for event in announcement(stored, self.transcript):
             self.bus.publish(event)
 
-    def _result(self, call: it.Call, message: str, outcome: it.Outcome) -> it.ToolResult:
-        return it.ToolResult(
-            at_ms=self._now(), call_id=call.id, name=call.name, output=message, outcome=outcome
-        )
-
     def _tell_limit(self) -> None:
         if self.transcript.full:
             self.alerts.add("error", "worker", "the context is at its bound; compact the history")
@@ -553,6 +456,3 @@ class Driver:
 
     def _now(self) -> int:
         return self.setup.clock.wall_ms()
-
-
-_UNKNOWN = "interrupted before the result was recorded; whether the call had an effect is unknown"
