@@ -3,20 +3,20 @@ the bounds it leaves open, text validity, exact pausing, and one write per turn 
 """
 
 import asyncio
-import codecs
 import ssl
 from typing import TYPE_CHECKING, cast
 
-from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
+from yoi.connections.fragments import Fragments
 from yoi.connections.handshake import check_status, hung_up, refusal
+from yoi.connections.message_faults import flood, not_utf8, parser_fault, too_big
 from yoi.core.session_effects import End
 from yoi.core.token_bucket import TokenBucket
 from yoi.defects import described
 from yoi.errors import ConnectionFailure, YoiError
-from yoi.limits import LIMITS, Limits
+from yoi.limits import Limits
 from yoi.types import Clock
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _WHOLE_TEXT = 0x81
 _WAIT_BYTES = 4096
 # A read this short has emptied the socket: the loop reads four times as much at once.
 _DRAINED_BYTES = 64 * 1024
-_Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class AsyncioWebSocket(asyncio.Protocol):
@@ -63,13 +62,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._deaf = False
         self._held = b""
         self._events: list[Event] = []
-        # The message that spans frames.
-        self._opcode: Opcode | None = None
-        self._parts: list[str] = []
-        self._body = bytearray()
-        self._decoder = _Utf8()
-        self._fragments = 0
-        self._empty = 0
+        self._fragments = Fragments(limits)
         self._controls = TokenBucket(limits.control_frames_per_second, self.last_heard)
         # Writing.
         self._flushing = False
@@ -282,7 +275,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         if self._deaf or self._stopped:
             return False
         if self._ws.parser_exc is not None:
-            self._fail(_fault_of(self._ws.parser_exc, self._ws.granted), None)
+            self._fail(parser_fault(self._ws.parser_exc, self._ws.granted), None)
             return False
         return True
 
@@ -337,7 +330,7 @@ class AsyncioWebSocket(asyncio.Protocol):
             try:
                 text = str(data, "utf-8")
             except UnicodeDecodeError:
-                raise _not_utf8() from None
+                raise not_utf8() from None
             if self._owner is not None:
                 self._owner.on_text(text, len(data))
         elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -350,47 +343,20 @@ class AsyncioWebSocket(asyncio.Protocol):
                     self._owner.on_closing()
 
     def _take_data(self, frame: Frame) -> None:
-        """Take a binary frame or a fragment; the library has checked order and total size."""
-        if frame.opcode is not Opcode.CONT:
-            self._opcode = frame.opcode
-        self._fragments += 1
-        self._empty = 0 if frame.data else self._empty + 1
-        limits = self._limits
-        # Large messages may come in many fragments; a flood is tiny ones.
-        bound = limits.fragments_per_message + len(self._body) // limits.fragment_bytes
-        if self._fragments > bound:
-            raise _flood(
-                f"{self._fragments} fragments of {len(self._body) // self._fragments} bytes on "
-                "average in one message"
-            )
-        if self._empty > limits.empty_fragments:
-            raise _flood(f"more than {limits.empty_fragments} empty fragments in a row")
-        self._body += frame.data
-        if self._opcode is Opcode.TEXT:
-            # Bad text is refused as it arrives, not after 16 MiB of it.
-            try:
-                self._parts.append(self._decoder.decode(frame.data, frame.fin))
-            except UnicodeDecodeError:
-                raise _not_utf8() from None
-        if frame.fin:
-            self._message_ended()
-
-    def _message_ended(self) -> None:
-        opcode, body, parts = self._opcode, self._body, self._parts
-        self._opcode, self._body, self._parts = None, bytearray(), []
-        self._fragments = self._empty = 0
-        self._decoder.reset()
-        if self._owner is None:
+        """Take a binary frame or a fragment."""
+        whole = self._fragments.take(frame)
+        if whole is None or self._owner is None:
             return
-        if opcode is Opcode.TEXT:
-            self._owner.on_text("".join(parts), len(body))
+        message, size = whole
+        if isinstance(message, str):
+            self._owner.on_text(message, size)
         else:
-            self._owner.on_binary(bytes(body))
+            self._owner.on_binary(message)
 
     def _count_control(self) -> None:
         if not self._controls.take(self.last_heard):
             bound = self._limits.control_frames_per_second
-            raise _flood(f"more than {bound} control frames in a second")
+            raise flood(f"more than {bound} control frames in a second")
 
     def _fail(self, error: YoiError, close_code: int | None) -> None:
         """Fail the connection (RFC 6455 7.1.7): say why, then read no more."""
@@ -412,8 +378,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._stopped = False
         self._held = b""
         self._events = []
-        self._body = bytearray()
-        self._parts = []
+        self._fragments.forget()
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -481,7 +446,7 @@ class AsyncioWebSocket(asyncio.Protocol):
     def _end(self) -> End:
         peer, sent, error = self._ws.close_rcvd, self._ws.close_sent, self._error
         if error is None and self._ws.parser_exc is not None:
-            error = _fault_of(self._ws.parser_exc, self._ws.granted)
+            error = parser_fault(self._ws.parser_exc, self._ws.granted)
         if peer is not None and error is None:
             return End(int(peer.code), peer.reason, sent is not None)
         if error is None:
@@ -491,39 +456,3 @@ class AsyncioWebSocket(asyncio.Protocol):
         if sent is not None:
             return End(int(sent.code), "", False, error)
         return End(int(CloseCode.ABNORMAL_CLOSURE), "", False, error)
-
-
-def _fault_of(exc: Exception, granted: int) -> ConnectionFailure:
-    """Return what to report for the library's `parser_exc`."""
-    if isinstance(exc, PayloadTooBig):
-        size = (exc.size or 0) + (exc.current_size or 0)
-        what = f"a message has {size} bytes or more" if exc.size else "a message is too big"
-        return too_big(what, size, granted)
-    return ConnectionFailure("connection.protocol", f"the peer broke the protocol: {exc}")
-
-
-def too_big(what: str, size: int, allowed: int) -> ConnectionFailure:
-    """Return what to raise for a message of `size` bytes where `allowed` are granted."""
-    most = LIMITS.message_max_bytes
-    if size > most:
-        hint = f"no target may allow more than {most} bytes: send it in several messages"
-    else:
-        hint = (
-            f"max_message_bytes = {max(size, allowed + 1)}   # in the target, in plugin.toml; "
-            "then: yoi plugin enable"
-        )
-    return ConnectionFailure(
-        "connection.too_big",
-        f"{what}; its target allows {allowed}",
-        hint=hint,
-        size=size,
-        allowed=allowed,
-    )
-
-
-def _not_utf8() -> ConnectionFailure:
-    return ConnectionFailure("connection.protocol", "text that is not UTF-8", close_code=1007)
-
-
-def _flood(message: str) -> ConnectionFailure:
-    return ConnectionFailure("connection.flood", message, close_code=1008)
