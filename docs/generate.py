@@ -130,6 +130,7 @@ _KEYS = {
     "tools": declarations.TOOL,
     "services": declarations.SERVICE,
     "ingresses": declarations.INGRESS,
+    "dedupe": declarations.DEDUPE,
     "connections": connections.CONNECTION,
     "backoff": connections.BACKOFF,
     "reconnect": connections.RECONNECT,

@@ -98,6 +98,10 @@ class Limits:
     queue_bytes: int = bound(
         8 * MIB, "bytes waiting for one plugin; a larger frame is taken in where half is free"
     )
+    dedupe_keys: int = bound(1_000, "gateways' ids that an ingress knows, where it says no more")
+    dedupe_max_keys: int = bound(10_000, "at most 130 bytes each, in memory and in a checkpoint")
+    dedupe_keep_ms: int = bound(3_600_000, "an id is known; gateways send again within minutes")
+    dedupe_max_keep_ms: int = bound(604_800_000, "a week: no gateway keeps a message longer")
     queue_overdraft_bytes: int = bound(
         2 * MIB, "frames that come after reading paused; beyond it, one of each connection"
     )

@@ -141,6 +141,43 @@ def test_ids_that_are_old_or_too_many_are_forgotten():
     assert list(fold.picture.seen) == [("events", "id3"), ("events", "id4"), ("events", "id5")]
 
 
+def checkpointed(entries):
+    """Return what stands after `entries`, and after a checkpoint of them that ended."""
+    before = folded(entries)
+    start = len(entries) + 1
+    after = folded([*entries, *checkpoint(before, 1), log.CheckpointEnd(start)])
+    return before, after
+
+
+def test_an_event_that_a_checkpoint_repeats_does_nothing_a_second_time():
+    """Its timer was set anew meanwhile, and its id has come again."""
+    entries = [
+        BEGUN,
+        accepted(frame(1), seen="a", fires="t", at_ms=1),
+        accepted(frame(2), seen="b", at_ms=2),
+        accepted(frame(3), seen="a", at_ms=3),
+        log.Handled("s.2", 1, (), {}, (TimerAt("events", "t", 99),)),
+    ]
+    for picture in checkpointed(entries):
+        assert picture.timers == {("events", "t"): 99}
+        assert list(picture.seen.items()) == [(("events", "b"), 2), (("events", "a"), 3)]
+
+
+def test_ids_of_another_place_are_forgotten():
+    """The manifest names another place: what stood at the old one says nothing about the new."""
+    entries = [
+        BEGUN,
+        log.Declared(dedupe={"events": "/id"}),
+        accepted(frame(1), seen='"a"', at_ms=1),
+        log.Declared(order={"events": "/k"}, dedupe={"events": "/id"}),
+    ]
+    for picture in checkpointed(entries):
+        assert list(picture.seen) == [("events", '"a"')]
+        assert picture.declared.order == {"events": "/k"}
+    for picture in checkpointed([*entries, log.Declared(dedupe={"events": "/other"})]):
+        assert picture.seen == {}
+
+
 class FoldMachine(RuleBasedStateMachine):
     """Writes a log as a host does, with crashes anywhere, and keeps the truth beside it."""
 
@@ -154,7 +191,7 @@ class FoldMachine(RuleBasedStateMachine):
         self.state: dict[str, str] = {}
         self.timers: dict[tuple[str, str], int] = {}
         self.unsettled: dict[tuple[str, str], None] = {}
-        self.seen: set[str] = set()
+        self.seen: dict[str, int] = {}
         self.write(BEGUN)
 
     def write(self, entry):
@@ -166,14 +203,18 @@ class FoldMachine(RuleBasedStateMachine):
             fold.take(position, decode(self.log[position - 1], position))
         return fold.picture
 
-    @rule(seen=st.booleans())
-    def accept(self, seen):
+    @rule(seen=st.none() | st.sampled_from("abc"), fires=st.booleans())
+    def accept(self, seen, fires):
         self.n += 1
         name = f"s.{self.n}"
-        self.write(accepted(frame(self.n), seen=name if seen else None, at_ms=self.n))
+        fires = "t" if fires else None
+        self.write(accepted(frame(self.n), seen=seen, fires=fires, at_ms=self.n))
         self.pending[name] = None
+        if fires:
+            self.timers.pop(("events", "t"), None)
         if seen:
-            self.seen.add(name)
+            self.seen.pop(seen, None)
+            self.seen[seen] = self.n
 
     @precondition(lambda self: self.pending)
     @rule(
@@ -250,7 +291,7 @@ class FoldMachine(RuleBasedStateMachine):
         assert picture.state == self.state
         assert picture.timers == self.timers
         assert list(picture.unsettled) == list(self.unsettled)
-        assert {name for _, name in picture.seen} == self.seen
+        assert [(name, at) for (_, name), at in picture.seen.items()] == list(self.seen.items())
 
 
 TestFold = FoldMachine.TestCase

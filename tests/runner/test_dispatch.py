@@ -80,6 +80,16 @@ def test_runs_of_several_sessions_keep_their_ids():
     assert [entry[0] for entry in heard] == ["s1.1", "s1.2", "s2.1", "s2.9"]
 
 
+def test_a_repeat_is_known_as_one():
+    again = TextFrame("events", "gw", SessionId("s1"), 2, "b", 5, 1, duplicate=True)
+    marks = []
+    run(
+        lambda event: marks.append(event.duplicate),
+        [frame("a", 1), again, opened("o"), frame("c", 3)],
+    )
+    assert marks == [False, True, False, False]
+
+
 def test_commands_keep_their_order_ids_and_payloads():
     events = [frame("x")]
     [outcome], _ = run(

@@ -23,7 +23,7 @@ from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, JsonPointer, PermissionSet, Url, own_target
-from yoi.permissions.connection_settings import ConnectionSettings, Deliver, OnFull
+from yoi.permissions.connection_settings import ConnectionSettings, Dedupe, Deliver, OnFull
 from yoi.protocol.ingress import EventKind, QueuedEvent
 from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
@@ -267,6 +267,7 @@ class Bench:
         send: Callable[[Any, Any], Awaitable[Any]] | None = None,
         durable: bool = False,
         order_key: JsonPointer | None = None,
+        dedupe: Dedupe | None = None,
         journal: Journal | None = None,
         state: StateStore | None = None,
         clock: ManualClock | None = None,
@@ -299,7 +300,9 @@ class Bench:
             runtime="python",
             config=None,
             load=self._load,
-            ingresses=(IngressPolicy("events", overflow, max_events, order_key=order_key),),
+            ingresses=(
+                IngressPolicy("events", overflow, max_events, order_key=order_key, dedupe=dedupe),
+            ),
             rules={"events": IngressRules(deadline_ms=100, attempts=3, durable=durable)},
             told_of_start=told_of_start,
             tools=(PluginTool("echo", "t", "", {"type": "object"}, "project:echo", "sha256:0"),),

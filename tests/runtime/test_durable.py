@@ -417,7 +417,7 @@ async def test_an_event_whose_ingress_is_gone_is_a_dead_letter():
     world, journal = World(), DyingJournal(2, stored=True)
     await life(world, journal, "a")
     log = await ServiceLog.open("echo", journal.survivor(), world.clock, lambda _: None)
-    plan = recover(log.picture, ["other"], 1, 10, {})
+    plan = recover(log.picture, ["other"], 1, 10)
     assert plan.events == []
     assert {letter.code for _, letter in plan.gone} <= {"service.ingress_gone"}
     await log.close()

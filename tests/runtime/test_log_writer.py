@@ -49,6 +49,7 @@ class Written:
             lambda _: self.failed.set(),
             lambda: None,
             self.told.append,
+            {},
         )
 
     async def fail(self, entry, then=None):

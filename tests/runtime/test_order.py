@@ -80,3 +80,38 @@ async def test_a_crash_while_an_event_waits_costs_nothing_and_keeps_the_order_of
     assert after.done == [0, 1]
     assert after.attempts == [3, 2]
     await asyncio.wait_for(again.service.stop(), 60)
+
+
+async def test_what_passed_a_retry_is_a_further_attempt_whatever_order_is_declared_then():
+    """First tries are free: which order held before the crash is in the log."""
+    limits = Limits(retry_first_ms=600_000, retry_max_ms=600_000, in_hand_events=1)
+    world, journal = World(), DyingJournal()
+    bench = world.bench(journal, FakeInstance(Handling(0)), limits=limits, order_key=AT)
+    await running(bench)
+    bench.link.receive(text("a", 0))
+    await bench.settle()
+    bench.link.receive(text("a", 1))
+    await bench.settle()
+    # The answer to what passed them is never written.
+    journal.dies_at = journal.commits + 2
+    bench.link.receive(text("b", 2))
+    await bench.settle()
+    assert journal.dead.is_set()
+    # It dies once more before anything is handled: now the log was opened under another order.
+    between = DyingJournal()
+    between._logs = journal.survivor()._logs
+    between.dies_at = 3
+    second = world.bench(between, FakeInstance(Handling()), limits=limits)
+    starting = asyncio.ensure_future(second.service.start())
+    await second.settle()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    assert between.dead.is_set()
+    after = Handling()
+    again = world.bench(between.survivor(), FakeInstance(after), limits=limits)
+    await again.service.start()
+    await again.settle()
+    assert after.done == [0, 1, 2]
+    assert after.attempts[0] > 1
+    assert after.attempts[2] > 1
+    await asyncio.wait_for(again.service.stop(), 60)

@@ -25,10 +25,10 @@ from enum import Enum
 from itertools import islice
 
 from yoi.core.coalescing import Coalesced, coalesce, since_last_frame
-from yoi.core.order_key import order_key
+from yoi.core.frame_key import frame_key
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
-from yoi.permissions.connection_settings import OnFull
+from yoi.permissions.connection_settings import Dedupe, OnFull
 from yoi.protocol.ingress import (
     FEEDBACK_KINDS,
     LIFECYCLE_KINDS,
@@ -66,6 +66,8 @@ class IngressPolicy:
     max_bytes: int = LIMITS.queue_bytes
     order_key: JsonPointer | None = None
     """Where the key of a frame stands that orders it among others; None: all keep their order."""
+    dedupe: Dedupe | None = None
+    """How a frame is known again that a gateway sends anew; None: it never is."""
 
 
 class IngressAccount:
@@ -409,7 +411,7 @@ class IngressQueue:
             return None
         known = self._known_keys
         if id(event) not in known:
-            known[id(event)] = order_key(event, at)
+            known[id(event)] = frame_key(event, at)
         return known[id(event)]
 
     def _offer_lifecycle(self, event: IngressEvent, account: IngressAccount) -> Offered:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from yoi.errors import JournalError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import service_log as log
-from yoi.protocol.service_log import Accepted, Command, Dead, Entry, TimerAt
+from yoi.protocol.service_log import Accepted, Command, Dead, Declared, Entry, TimerAt
 
 
 @dataclass(slots=True)
@@ -44,7 +44,9 @@ class ServicePicture:
     dead: dict[str, tuple[Dead, Accepted | None]] = field(default_factory=dict)
     """Dead letters with their events, oldest first."""
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
-    """When each of the gateway's ids was accepted, by ingress and id."""
+    """When each of the gateway's ids last came, by ingress and id; the latest stands last."""
+    declared: Declared = field(default_factory=Declared)
+    """What the last owner's manifest said."""
     alive_ms: int = 0
     checkpoint: int = 0
     """The position of the last closed checkpoint's start; 0: there is none."""
@@ -148,6 +150,8 @@ def apply(picture: ServicePicture, entry: Entry) -> None:
             letter = picture.dead.pop(entry.event_id, None)
             if letter is not None and letter[1] is not None:
                 picture.waiting[entry.event_id] = Waiting(letter[1])
+        case Declared():
+            _declare(picture, entry)
         case log.Alive():
             picture.alive_ms = entry.at_ms
         case _:
@@ -162,14 +166,28 @@ def _accept(picture: ServicePicture, entry: Accepted) -> None:
         if event is None:
             picture.dead[name] = letter, entry
         return
-    attempts = picture.waiting[name].attempts if name in picture.waiting else 0
-    picture.waiting[name] = Waiting(entry, attempts)
+    if name in picture.waiting:
+        # Told again, by a checkpoint or with more to say: what it did, it did when it came.
+        picture.waiting[name].entry = entry
+        return
+    picture.waiting[name] = Waiting(entry)
     if entry.settles is not None:
         picture.unsettled.pop((entry.settles.event_id, entry.settles.command_id), None)
     if entry.fires is not None:
         picture.timers.pop((entry.ingress, entry.fires), None)
     if entry.seen is not None:
-        picture.seen[entry.ingress, entry.seen] = entry.at_ms
+        key = entry.ingress, entry.seen
+        picture.seen.pop(key, None)
+        picture.seen[key] = entry.at_ms
+
+
+def _declare(picture: ServicePicture, entry: Declared) -> None:
+    """An id that stood at another place says nothing about those that come now."""
+    before = picture.declared.dedupe
+    for ingress, key in tuple(picture.seen):
+        if entry.dedupe.get(ingress) != before.get(ingress):
+            del picture.seen[ingress, key]
+    picture.declared = entry
 
 
 def _set_timer(picture: ServicePicture, timer: TimerAt) -> None:
@@ -194,6 +212,8 @@ def _add_part(picture: ServicePicture, part: log.Part) -> None:
         picture.waiting[event_id] = Waiting(Accepted(ingress=""), attempts)
     for letter in part.dead:
         picture.dead[letter.event_id] = letter, None
+    if part.declared is not None:
+        picture.declared = part.declared
     picture.alive_ms = max(picture.alive_ms, part.alive_ms)
 
 
@@ -205,7 +225,7 @@ def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> 
     """
     yield log.Checkpoint(picture.service, picture.epoch, at_ms)
     most = limits.service_part_items
-    yield log.Part(alive_ms=picture.alive_ms)
+    yield log.Part(alive_ms=picture.alive_ms, declared=picture.declared)
     for chunk in _chunks(picture.state.items(), limits.service_part_bytes):
         yield log.Part(state=dict(chunk))
     timers = [TimerAt(ingress, name, due) for (ingress, name), due in picture.timers.items()]
@@ -235,7 +255,7 @@ def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> 
 
 
 def forget_seen(picture: ServicePicture, ingress: str, *, before_ms: int, most: int) -> None:
-    """Forget ids of `ingress` that are older than `before_ms`, and the oldest beyond `most`."""
+    """Forget ids of `ingress` that came before `before_ms`, and beyond `most` the oldest."""
     mine = [key for key in picture.seen if key[0] == ingress]
     for key in mine:
         if picture.seen[key] < before_ms:

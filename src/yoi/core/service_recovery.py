@@ -9,9 +9,11 @@ is harmless, else it is unknown.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from yoi.core.order_key import order_key
+from yoi.core.frame_key import frame_key
 from yoi.core.service_fold import ServicePicture
+from yoi.errors import JournalError
 from yoi.permissions import JsonPointer
+from yoi.permissions.pointers import PointerFault
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.service_log import Accepted, Closed, Command, Dead, Tried, event_of
 
@@ -44,14 +46,13 @@ def recover(
     ingresses: Collection[str],
     now_ms: int,
     window: int,
-    order_keys: Mapping[str, JsonPointer],
 ) -> Recovery:
     """Return what to do. `window` is how many events of an ingress can be in hand at once.
 
-    `order_keys` has the places of the keys, for the ingresses that are ordered by one.
+    Raises JournalError (`journal.format`) where the log declares what no manifest can.
     """
     made = Recovery()
-    _add_events(made, picture, ingresses, now_ms, window, order_keys)
+    _add_events(made, picture, ingresses, now_ms, window)
     for letter, entry in picture.dead.values():
         if entry is not None:
             made.letters.append((event_of(entry, 1), letter))
@@ -74,8 +75,9 @@ def _add_events(
     ingresses: Collection[str],
     now_ms: int,
     window: int,
-    order_keys: Mapping[str, JsonPointer],
 ) -> None:
+    # What was in hand was handed over in the order that held then, whatever is declared now.
+    order_keys = _pointers(picture.declared.order)
     seen: dict[tuple[str, str | None], int] = {}
     # An event is only passed once the log says that it waits for a further attempt.
     passed = {one.entry.ingress for one in picture.waiting.values() if one.attempts}
@@ -87,12 +89,19 @@ def _add_events(
             continue
         event = event_of(entry, 1)
         at = order_keys.get(entry.ingress) if entry.ingress in passed else None
-        line = entry.ingress, None if at is None else order_key(event, at)
+        line = entry.ingress, None if at is None else frame_key(event, at)
         place = seen[line] = seen.get(line, 0) + 1
         if place <= window or one.attempts:
             event.attempt = max(1, one.attempts) + 1
             made.tried.append(Tried(event_id, event.attempt))
         made.events.append(event)
+
+
+def _pointers(places: Mapping[str, str]) -> dict[str, JsonPointer]:
+    try:
+        return {name: JsonPointer.parse(place) for name, place in places.items()}
+    except PointerFault as exc:
+        raise JournalError("journal.format", f"a service's log declares a key that {exc}") from None
 
 
 def changed_state(kept: Mapping[str, str], picture: ServicePicture) -> dict[str, str | None]:

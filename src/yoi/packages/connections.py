@@ -50,6 +50,8 @@ class IngressRoute:
     """Empty means every kind."""
     durable: bool = False
     """Whether its events are kept on disk: nothing accepted may be dropped then."""
+    dedupe: bool = False
+    """Whether it knows repeats: what it has dropped would come again as one."""
 
     def takes(self, kind: Deliver) -> bool:
         """Return whether the ingress lists the kind of event."""
@@ -60,6 +62,19 @@ DROPS_ACCEPTED = (
     'drop_oldest would drop events that the host has accepted: durability = "disk" takes '
     "pause, drop_newest or disconnect"
 )
+DROPS_KNOWN = (
+    "drop_oldest would drop messages that dedupe knows already: dedupe goes with pause, "
+    "drop_newest or disconnect"
+)
+
+
+def drops_wrongly(on_full: OnFull, *, durable: bool, dedupe: bool) -> str | None:
+    """Return why an ingress of that kind cannot have `on_full`, or None."""
+    if on_full is not OnFull.DROP_OLDEST:
+        return None
+    if durable:
+        return DROPS_ACCEPTED
+    return DROPS_KNOWN if dedupe else None
 
 
 class _Checked(Kind[Any]):
@@ -169,8 +184,9 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
     if target is None:
         target = _own_target(row, url)
     deliver = _deliver(row, route)
-    if route.durable and row["on_full"] is OnFull.DROP_OLDEST:
-        row.fault("value", "on_full", DROPS_ACCEPTED)
+    wrong = drops_wrongly(row["on_full"], durable=route.durable, dedupe=route.dedupe)
+    if wrong is not None:
+        row.fault("value", "on_full", wrong)
     if row.faults.count > before or target is None:
         return None
     first, longest = row["backoff"]

@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from yoi.limits import KIB, LIMITS
-from yoi.packages.connections import DROPS_ACCEPTED, IngressRoute
+from yoi.packages.connections import IngressRoute, drops_wrongly
 from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
 from yoi.permissions import JsonPointer
-from yoi.permissions.connection_settings import OnFull
+from yoi.permissions.connection_settings import Dedupe, OnFull
 from yoi.permissions.secrets import POINTER
 from yoi.toml import (
     AnyTable,
@@ -18,6 +18,7 @@ from yoi.toml import (
     Flag,
     Key,
     ListOf,
+    Nested,
     Parsed,
     Row,
     SafeId,
@@ -136,11 +137,13 @@ class IngressDecl:
     order: Order
     order_key: JsonPointer | None
     """Where the key stands in a text frame; for `per_key` only."""
+    dedupe: Dedupe | None
 
     @property
     def route(self) -> IngressRoute:
         """Return what a connection needs to know of this ingress."""
-        return IngressRoute(self.on_full, self.event_kinds, self.durability is Durability.DISK)
+        durable = self.durability is Durability.DISK
+        return IngressRoute(self.on_full, self.event_kinds, durable, self.dedupe is not None)
 
 
 _KEYS_OF_KIND = {
@@ -273,6 +276,33 @@ SERVICE = TableSpec(
     about="A long-lived surface.",
 )
 
+DEDUPE = TableSpec(
+    (
+        Key(
+            "at",
+            POINTER,
+            "the JSON pointer in a text message to the gateway's own id of it: a text or a "
+            "number, for example `/envelope_id`",
+            required=True,
+        ),
+        Key(
+            "keep_ms",
+            Whole(1_000, LIMITS.dedupe_max_keep_ms),
+            "how long an id is known after it last came",
+            default=LIMITS.dedupe_keep_ms,
+        ),
+        Key(
+            "max",
+            Whole(1, LIMITS.dedupe_max_keys),
+            "how many ids are known: those that came last",
+            default=LIMITS.dedupe_keys,
+        ),
+    ),
+    lambda row: Dedupe(row["at"], row["keep_ms"], row["max"]),
+    about="How an ingress knows a message again that the gateway sends anew because nothing "
+    "acknowledged it; the event says `duplicate`.",
+)
+
 _INGRESS_FIELDS = (
     Key("name", SafeId(), "unique", required=True),
     _DESCRIPTION,
@@ -344,12 +374,21 @@ _INGRESS_FIELDS = (
         "false that orders it among others",
         default_words="required for `per_key`",
     ),
+    Key(
+        "dedupe",
+        Nested(DEDUPE),
+        "marks messages that the gateway sends again, see below",
+        default=None,
+        default_words="none",
+    ),
 )
 
 
 def _ingress(row: Row) -> IngressDecl | None:
-    if row["durability"] is Durability.DISK and row["on_full"] is OnFull.DROP_OLDEST:
-        row.fault("value", "on_full", DROPS_ACCEPTED)
+    durable = row["durability"] is Durability.DISK
+    wrong = drops_wrongly(row["on_full"], durable=durable, dedupe=row["dedupe"] is not None)
+    if wrong is not None:
+        row.fault("value", "on_full", wrong)
         return None
     per_key = row["order"] is Order.PER_KEY
     if per_key and not row.has("order_key"):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from yoi.packages.enablement import EnabledEntry
     from yoi.packages.package import Package
     from yoi.packages.resolve import ResolvedPlugin
-    from yoi.permissions.connection_settings import ConnectionSettings
+    from yoi.permissions.connection_settings import ConnectionSettings, Dedupe
 
 WASM_MAGIC = b"\0asm"
 
@@ -251,9 +251,14 @@ def _surfaces(
             "durability": ingress.durability.value,
             "order": ingress.order.value,
             **({} if ingress.order_key is None else {"order_key": str(ingress.order_key)}),
+            **({} if ingress.dedupe is None else {"dedupe": _dedupe(ingress.dedupe)}),
         }
         found.append(_surface("ingress", ingress.name, needed, authority, enabled, details))
     return (*found, *_connections(package, authority, enabled))
+
+
+def _dedupe(rule: "Dedupe") -> dict[str, object]:
+    return {"at": str(rule.at), "keep_ms": rule.keep_ms, "max": rule.max}
 
 
 def _connections(

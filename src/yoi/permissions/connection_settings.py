@@ -44,6 +44,18 @@ class OnFull(StrEnum):
     DISCONNECT = "disconnect"
 
 
+@dataclass(frozen=True, slots=True)
+class Dedupe:
+    """How an ingress knows a message again that a gateway sends anew, under a new session."""
+
+    at: JsonPointer
+    """Where the gateway's own id stands in a text message."""
+    keep_ms: int
+    """How long an id is known after it last came."""
+    max: int
+    """How many ids are known: those that came last."""
+
+
 class Open(StrEnum):
     """When the host dials."""
 

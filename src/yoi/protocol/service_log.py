@@ -155,6 +155,15 @@ class Replayed(_Record, frozen=True, tag="replayed"):
     event_id: str
 
 
+class Declared(_Record, frozen=True, tag="declared"):
+    """What the manifest says of the ingresses, as far as records before and after depend on it."""
+
+    order: dict[str, str] = {}
+    """Where the keys stand that order events, by ingress; others are in strict order."""
+    dedupe: dict[str, str] = {}
+    """Where the gateways' ids stand, by ingress."""
+
+
 class Alive(_Record, frozen=True, tag="alive"):
     """The host was there at this moment: where a gap begins after a crash."""
 
@@ -187,6 +196,7 @@ class Part(_Record, frozen=True, tag="part"):
     """Attempts, by event id, of events that follow in `accepted` records."""
     dead: tuple[Dead, ...] = ()
     """Dead letters; their events follow in `accepted` records."""
+    declared: Declared | None = None
     alive_ms: int = 0
 
 
@@ -199,7 +209,7 @@ class CheckpointEnd(_Record, frozen=True, tag="checkpoint_end"):
 
 Entry = (
     Begun | Accepted | Handled | Effected | Tried | Opened | Closed | Dead | Discarded | Replayed
-    | Alive | Checkpoint | Part | CheckpointEnd
+    | Declared | Alive | Checkpoint | Part | CheckpointEnd
 )  # fmt: skip
 
 _DECODER = msgspec.json.Decoder(Entry)

@@ -126,7 +126,9 @@ class Assembler:
             bare,
             load=self._loader(plugin, bare.calls),
             ingresses=tuple(
-                IngressPolicy(i.name, i.on_full, i.queue_events, i.queue_bytes, i.order_key)
+                IngressPolicy(
+                    i.name, i.on_full, i.queue_events, i.queue_bytes, i.order_key, i.dedupe
+                )
                 for i in manifest.ingresses
             ),
             rules={

@@ -10,11 +10,12 @@ from typing import Protocol
 
 from yoi.core.effects import Refused
 from yoi.core.ingress_queue import IngressQueue
+from yoi.core.repeats import Repeats
 from yoi.core.service_fold import ServicePicture
 from yoi.core.service_recovery import Recovery, changed_state, recover
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
-from yoi.protocol.service_log import Alive, Command, Effected, Handled
+from yoi.protocol.service_log import Alive, Command, Declared, Effected, Handled
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.host_events import HostEvents
@@ -74,6 +75,7 @@ class LoggedDurability:
         spec: ServiceSpec,
         context: HostContext,
         queue: IngressQueue,
+        repeats: Repeats,
         writer: LogWriter,
         intake: DurableIntake,
         outbox: DurableOutbox,
@@ -86,6 +88,7 @@ class LoggedDurability:
     ) -> None:
         self._spec = spec
         self._queue = queue
+        self._repeats = repeats
         self._writer = writer
         self._intake = intake
         self._outbox = outbox
@@ -147,8 +150,7 @@ class LoggedDurability:
                 self._writer.put(Handled("", state=dict(kept), at_ms=now_ms))
         else:
             self._restore_state(picture)
-        ordered = {p.name: p.order_key for p in self._spec.ingresses if p.order_key is not None}
-        plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events, ordered)
+        plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events)
         self._dead_letters.restore(
             DeadLetter(event, letter.code, letter.message, letter.at_ms)
             for event, letter in plan.letters
@@ -166,11 +168,27 @@ class LoggedDurability:
         doubtful = [event for event in plan.events if event.event_id in tried]
         self._intake.forgive(doubtful)
         self._intake.tried(doubtful)
+        # After what they follow from: nothing is accepted or passed under them before.
+        self._declare(picture)
         self._executor.restore_timers(plan.timers)
         self._close_sessions(plan, picture)
         for event_id, command in plan.repeated:
             self._repeat(event_id, command)
         self._tell_recovered(plan)
+
+    def _declare(self, picture: ServicePicture) -> None:
+        """Write what the manifest says of the ingresses; know the ids that it still asks for."""
+        order, dedupe = {}, {}
+        for policy in self._spec.ingresses:
+            if policy.order_key is not None:
+                order[policy.name] = str(policy.order_key)
+            if policy.dedupe is not None and policy.name in self._spec.disk:
+                dedupe[policy.name] = place = str(policy.dedupe.at)
+                known = picture.seen if picture.declared.dedupe.get(policy.name) == place else {}
+                seen = [(key, at) for (name, key), at in known.items() if name == policy.name]
+                self._repeats.restore(policy.name, seen)
+        if Declared(order, dedupe) != picture.declared:
+            self._writer.put(Declared(order, dedupe))
 
     def _restore_state(self, picture: ServicePicture) -> None:
         name = self._spec.name

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.core.repeats import Repeats
 from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
@@ -55,8 +56,19 @@ class Intake(Protocol):
 class MemoryIntake:
     """Puts events into the queue; nothing of them outlives the host."""
 
-    def __init__(self, queue: IngressQueue) -> None:
-        self.offer = queue.offer
+    def __init__(self, queue: IngressQueue, repeats: Repeats, clock: Clock) -> None:
+        self._queue = queue
+        self._repeats = repeats
+        self._clock = clock
+        self.offer = self._offer_marked if repeats else queue.offer
+
+    def _offer_marked(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
+        now_ms = self._clock.wall_ms()
+        key = self._repeats.mark(event, now_ms)
+        offered = self._queue.offer(event, overflow)
+        if key is not None and offered in _TAKEN:
+            self._repeats.accepted(event.ingress, key, now_ms)
+        return offered
 
     def opened(self, connection: str, session: SessionId) -> None:
         """Keep nothing of it."""
@@ -76,6 +88,7 @@ class MemoryIntake:
         then()
 
 
+_TAKEN = frozenset({Offered.ACCEPTED, Offered.PAUSE})
 _HEAD_BYTES = 4096
 _ALWAYS = frozenset({EventKind.TIMER, EventKind.RESPONSE})
 """Answers and timers of a durable service are logged on every ingress: their commands were."""
@@ -87,6 +100,7 @@ class DurableIntake:
     def __init__(
         self,
         queue: IngressQueue,
+        repeats: Repeats,
         writer: LogWriter,
         disk: Collection[str],
         clock: Clock,
@@ -95,6 +109,7 @@ class DurableIntake:
     ) -> None:
         self._limits = limits
         self._queue = queue
+        self._repeats = repeats
         self._writer = writer
         self._disk = frozenset(disk)
         self._clock = clock
@@ -105,16 +120,20 @@ class DurableIntake:
 
     def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
         """Queue `event` or say why not; it is taken once its record is committed."""
+        key = self._repeats.mark(event, self._clock.wall_ms()) if self._repeats else None
         if not self.keeps(event):
-            return self._queue.offer(event, overflow)
+            offered = self._queue.offer(event, overflow)
+            if key is not None and offered in _TAKEN:
+                self._repeats.accepted(event.ingress, key, self._clock.wall_ms())
+            return offered
         if not self._fits(event):
             # No record can hold it: it is lost like one that finds no room, inside a gap.
             return Offered.REFUSED
         offered = self._queue.offer(event, overflow)
         if isinstance(event, IngressEvent) and self._queue.merged is not None:
             self._write_merged(offered)
-        if offered in (Offered.ACCEPTED, Offered.PAUSE):
-            self.accept(event)
+        if offered in _TAKEN:
+            self.accept(event, key)
             if self._writer.busy and not isinstance(event, IngressEvent):
                 self._queue.account(event.ingress).paused = True
                 return Offered.PAUSE
@@ -129,12 +148,15 @@ class DurableIntake:
         """Return whether `event` is one that the log has."""
         return event.ingress in self._disk or event.kind in _ALWAYS
 
-    def accept(self, event: QueuedEvent) -> None:
-        """Write that the host has `event`, which waits in the queue."""
+    def accept(self, event: QueuedEvent, key: str | None = None) -> None:
+        """Write that the host has `event`, which waits in the queue; `key`: the gateway's id."""
+        now_ms = self._clock.wall_ms()
+        if key is not None:
+            self._repeats.accepted(event.ingress, key, now_ms)
         self._queue.withhold(event)
         fires = event.payload["name"] if event.kind == EventKind.TIMER else None  # type: ignore[union-attr]
         self._writer.put(
-            accepted(event, fires=fires, at_ms=self._clock.wall_ms()),
+            accepted(event, seen=key, fires=fires, at_ms=now_ms),
             lambda: self._admit(event),
             event.size,
         )

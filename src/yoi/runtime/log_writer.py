@@ -10,7 +10,7 @@ long a failure lasts, what waits is bounded: sessions that come and go meanwhile
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from yoi.core.service_fold import ServicePicture
 from yoi.errors import JournalError, YoiError
 from yoi.journal.log import Journal
 from yoi.limits import Limits
+from yoi.permissions.connection_settings import Dedupe
 from yoi.protocol.service_log import Accepted, Closed, Entry, Handled, Opened
 from yoi.runtime.containment import report
 from yoi.runtime.service_log import ServiceLog
@@ -52,6 +53,7 @@ class LogWriter:
         failed: Callable[[JournalError], None],
         written: Callable[[], None],
         broken: Callable[[YoiError], None],
+        dedupe: Mapping[str, Dedupe],
     ) -> None:
         self._service = service
         self._journal = journal
@@ -61,6 +63,7 @@ class LogWriter:
         self._failed = failed
         self._written = written
         self._broken = broken
+        self._dedupe = dedupe
         self._log: ServiceLog | None = None
         self._batch: list[_Open] = []
         self._size = 0
@@ -87,7 +90,7 @@ class LogWriter:
     async def open(self) -> ServicePicture:
         """Open the log and return its fold. Raises JournalError."""
         log = await ServiceLog.open(
-            self._service, self._journal, self._clock, _ignore, limits=self._limits
+            self._service, self._journal, self._clock, _ignore, self._dedupe, limits=self._limits
         )
         self._log = log
         return log.picture

@@ -329,6 +329,7 @@ class Service:
         await self._durability.close()
         cleared = [one for one in self._queue.clear() if not self._durability.keeps(one)]
         self._connections.left_behind(cleared)
+        self._parts.repeats.lost(cleared)
         self._notes.dropped(len(cleared))
         self._spec.injector.forget()
         self._life.stopped()

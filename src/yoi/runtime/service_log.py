@@ -6,13 +6,14 @@ nothing more is written, because what the journal holds is not known: the log is
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from yoi.core.service_fold import ServiceFold, ServicePicture, apply, checkpoint
+from yoi.core.service_fold import ServiceFold, ServicePicture, apply, checkpoint, forget_seen
 from yoi.errors import JournalError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
+from yoi.permissions.connection_settings import Dedupe
 from yoi.protocol.service_log import Begun, CheckpointEnd, Entry, decode, encode
 from yoi.types import Clock
 
@@ -38,6 +39,7 @@ class ServiceLog:
         limits: Limits,
         picture: ServicePicture,
         failed: Callable[[JournalError], None],
+        dedupe: Mapping[str, Dedupe],
     ) -> None:
         self.service = service
         self.picture = picture
@@ -49,6 +51,7 @@ class ServiceLog:
         self._clock = clock
         self._limits = limits
         self._failed = failed
+        self._dedupe = dedupe
         self._bounds = LogBounds(
             records=limits.service_log_records, size_bytes=limits.service_log_bytes
         )
@@ -65,6 +68,7 @@ class ServiceLog:
         journal: Journal,
         clock: Clock,
         failed: Callable[[JournalError], None],
+        dedupe: Mapping[str, Dedupe] | None = None,
         *,
         epoch: int = 0,
         limits: Limits = LIMITS,
@@ -72,13 +76,14 @@ class ServiceLog:
         """Return the log of `service`, folded, and owned from now on.
 
         The `begun` record that is appended first fences every earlier owner: its appends name a
-        head that is gone. `failed` hears once that nothing more can be written. Raises
+        head that is gone. `failed` hears once that nothing more can be written; what `dedupe` no
+        longer asks to know is left out of checkpoints. Raises
         JournalError, also for a log that cannot be understood; then nothing is appended.
         """
         name = f"service:{service}"
         for _ in range(_FENCE_TRIES):
             picture = await folded(journal, name, service, limits)
-            made = cls(service, journal, clock, limits, picture, failed)
+            made = cls(service, journal, clock, limits, picture, failed, dedupe or {})
             begun = Begun(service, clock.wall_ms(), max(epoch, picture.epoch))
             try:
                 await journal.commit([Append(name, picture.head, [encode(begun)], made._bounds)])
@@ -205,6 +210,7 @@ class ServiceLog:
     async def _checkpoint(self) -> None:
         """Write a picture of everything, end it, and trim what lies before it."""
         start = self.picture.head + 1
+        self._forget_seen()
         entries: list[bytes] = []
         for entry in checkpoint(self.picture, self._clock.wall_ms(), self._limits):
             entries.append(encode(entry))
@@ -220,6 +226,13 @@ class ServiceLog:
         self.picture.checkpoint, self.picture.since_checkpoint = start, 0
         self._since_bytes = 0
         await self._journal.trim(self._log, start - 1)
+
+    def _forget_seen(self) -> None:
+        now_ms = self._clock.wall_ms()
+        for ingress in {ingress for ingress, _ in self.picture.seen}:
+            rule = self._dedupe.get(ingress)
+            before_ms, most = (now_ms, 0) if rule is None else (now_ms - rule.keep_ms, rule.max)
+            forget_seen(self.picture, ingress, before_ms=before_ms, most=most)
 
     async def _put(self, records: list[bytes]) -> bool:
         """Commit a piece of a checkpoint; return False where there is no room for it."""

@@ -5,6 +5,7 @@ from typing import Protocol
 from yoi.core.gate import CommandGate, GatedConnection
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
+from yoi.core.repeats import Repeats
 from yoi.errors import GuestTrapped, JournalError
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.dead_letters import DeadLetters
@@ -57,8 +58,10 @@ class ServiceParts:
         self.slot = InstanceSlot(spec, context, self.ledger)
         self.plugin_status = PluginStatus(spec.name, self.ledger, clock, limits)
         self.loop_budget = LoopBudget(clock.monotonic(), limits)
+        dedupe = {one.name: one.dedupe for one in spec.ingresses if one.dedupe is not None}
+        self.repeats = Repeats(dedupe, limits)
         writer: LogWriter | None = None
-        intake: Intake = MemoryIntake(self.queue)
+        intake: Intake = MemoryIntake(self.queue, self.repeats, clock)
         if spec.disk:
             writer = LogWriter(
                 spec.name,
@@ -69,8 +72,11 @@ class ServiceParts:
                 owner.log_failed,
                 owner.wake,
                 owner.guest_lost,
+                dedupe,
             )
-            intake = DurableIntake(self.queue, writer, spec.disk, clock, owner.wake, limits)
+            intake = DurableIntake(
+                self.queue, self.repeats, writer, spec.disk, clock, owner.wake, limits
+            )
         events = HostEvents(self.queue, intake, self.ledger, clock, owner.wake)
         self.connections = ServiceConnections(
             spec.connections,
@@ -138,6 +144,7 @@ class ServiceParts:
                 spec,
                 context,
                 self.queue,
+                self.repeats,
                 writer,
                 intake,
                 outbox,

@@ -43,6 +43,10 @@ class Event:
             """1 at first; more when an earlier delivery of the same event failed."""
 
         @property
+        def duplicate(self) -> bool:
+            """Whether the service sent this message again; False for every other event."""
+
+        @property
         def id(self) -> str:
             """The event's id, unique for ever; the same on every attempt."""
 
@@ -71,6 +75,8 @@ class Event:
 
 class JsonEvent(Event):
     """An event that came as JSON: any but a message of a connection."""
+
+    duplicate: ClassVar[bool] = False
 
     __slots__ = ("_created_at", "attempt", "id", "ingress", "kind", "payload", "source")
 
@@ -145,7 +151,8 @@ class _Message(Event):
     def duplicate(self) -> bool:
         """Whether the service sent again what this plugin was given before.
 
-        The host knows it where the manifest says how (`sequence`): acknowledge, and do nothing.
+        The host knows it where the manifest says how (`dedupe` of an ingress, `sequence` of a
+        connection): acknowledge, and do nothing.
         """
         return self._source[6]
 

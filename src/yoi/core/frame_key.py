@@ -1,7 +1,7 @@
-"""The key that orders an event among others of its ingress, where it declares `order = "per_key"`.
+"""The key of a text frame: what stands at a place that the manifest names.
 
-Events of one key are handled in the order in which they came, and so is what has no key, among
-all. Nothing is written down: the key is in the event, and is found again after a crash.
+`order_key` orders a frame among others by it; `dedupe` knows a frame again that a gateway sends
+anew. The key is in the frame, so that it is found again after a crash.
 """
 
 from hashlib import blake2b
@@ -19,7 +19,7 @@ _EXACT = 2**53
 """Up to here a float with nothing behind its point is one whole number."""
 
 
-def order_key(event: QueuedEvent, at: JsonPointer) -> str | None:
+def frame_key(event: QueuedEvent, at: JsonPointer) -> str | None:
     """Return what stands `at` in a text frame, as JSON: text, a number, true or false.
 
     Of a long one, its digest, which is never JSON. `1`, `1.0` and `1e0` are one key. None where

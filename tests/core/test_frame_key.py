@@ -1,17 +1,18 @@
-"""D1: with `order = "per_key"` only the events of one key wait for one another, crash or not."""
+"""Keys of frames, and D1: with `order = "per_key"` only events of one key wait for one another."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yoi.core.frame_key import frame_key
 from yoi.core.ingress_queue import IngressPolicy, IngressQueue, Offered
-from yoi.core.order_key import order_key
 from yoi.core.service_fold import ServiceFold
 from yoi.core.service_recovery import recover
+from yoi.errors import JournalError
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import BinaryFrame, IngressEvent, TextFrame
-from yoi.protocol.service_log import Begun, Tried, accepted
+from yoi.protocol.service_log import Begun, Declared, Tried, accepted
 from yoi.types import SessionId
 
 AT = JsonPointer.parse("/channel")
@@ -72,21 +73,21 @@ def failed(queue):
     ],
 )
 def test_a_key_is_one_text_number_or_truth_value(text, key):
-    assert order_key(frame(1, text), AT) == key
+    assert frame_key(frame(1, text), AT) == key
 
 
 def test_a_long_key_takes_no_second_room_and_is_no_other():
-    long = [order_key(frame(1, f'{{"channel": "{"k" * 1_000_000}{end}"}}'), AT) for end in "ab"]
+    long = [frame_key(frame(1, f'{{"channel": "{"k" * 1_000_000}{end}"}}'), AT) for end in "ab"]
     assert long[0] != long[1]
     assert all(key is not None and len(key) < 200 and key.startswith("#") for key in long)
-    assert order_key(frame(1, f'{{"channel": "{long[0]}"}}'), AT) != long[0]
+    assert frame_key(frame(1, f'{{"channel": "{long[0]}"}}'), AT) != long[0]
 
 
 def test_only_text_frames_have_a_key():
     about = {"source": "host", "ingress_name": "events", "created_at": "", "correlation_id": "c"}
     timer = IngressEvent(kind="timer", payload={"channel": "a"}, **about)
-    assert order_key(timer, AT) is None
-    assert order_key(BinaryFrame("events", "g", SessionId("s"), 1, b"{}", 0, 2), AT) is None
+    assert frame_key(timer, AT) is None
+    assert frame_key(BinaryFrame("events", "g", SessionId("s"), 1, b"{}", 0, 2), AT) is None
 
 
 def test_later_events_of_other_keys_pass_a_waiting_retry():
@@ -303,18 +304,28 @@ def picture_of(events, *tried):
     return fold.picture
 
 
+IN_ORDER = Declared(order={"events": str(AT)})
+
+
 def test_after_a_crash_those_that_may_have_passed_a_retry_are_further_attempts():
     """The first of each key may have been in hand, wherever they stand."""
     events = [of(seq, "a") for seq in range(5)] + [of(5, "b"), of(6, "b"), of(7, "b")]
-    picture = picture_of(events, Tried("s.0", 2))
-    plan = recover(picture, ["events"], 1, 2, {"events": AT})
+    picture = picture_of(events, IN_ORDER, Tried("s.0", 2))
+    plan = recover(picture, ["events"], 1, 2)
     assert [event.seq for event in plan.events] == list(range(8)), "in the order they came"
     assert [one.event_id for one in plan.tried] == ["s.0", "s.1", "s.5", "s.6"]
-    strict = recover(picture, ["events"], 1, 2, {})
+    strict = recover(picture_of(events, Tried("s.0", 2)), ["events"], 1, 2)
     assert [one.event_id for one in strict.tried] == ["s.0", "s.1"]
 
 
 def test_without_a_retry_nothing_was_passed():
     events = [of(0, "a"), of(1, "b"), of(2, "c")]
-    plan = recover(picture_of(events), ["events"], 1, 1, {"events": AT})
+    plan = recover(picture_of(events, IN_ORDER), ["events"], 1, 1)
     assert [one.event_id for one in plan.tried] == ["s.0"]
+
+
+def test_a_log_that_declares_what_is_no_place_is_refused():
+    picture = picture_of([of(0, "a")], Declared(order={"events": "channel"}))
+    with pytest.raises(JournalError, match="declares a key") as refused:
+        recover(picture, ["events"], 1, 1)
+    assert refused.value.code == "journal.format"
