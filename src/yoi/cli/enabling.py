@@ -2,38 +2,29 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
-from yoi.cli.output import Output, shown
-from yoi.errors import ControlError, EnablementError, PackageError, UsageError, YoiError
+from yoi.cli.output import Output
+from yoi.cli.proposal import (
+    Proposal,
+    copy_to_store,
+    difference_json,
+    refuse_unsound,
+    review,
+    review_of,
+    will_change,
+)
+from yoi.cli.reloading import done, reload_host
+from yoi.errors import EnablementError, UsageError, YoiError
 from yoi.types import InstanceName
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from yoi.packages import EnabledEntry, Package
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What would be written, beside what is there now."""
-
-    package: "Package"
-    entry: "EnabledEntry"
-    before: "EnabledEntry | None"
-    copies: Path | None
-    """The path to copy into the workspace's store first, where a path was named."""
-
-    @property
-    def changes(self) -> bool:
-        """Return whether anything would be different."""
-        return self.before != self.entry or self.copies is not None
 
 
 def enable(
@@ -116,15 +107,15 @@ def enable(
         before,
         copies,
     )
-    _refuse_unsound(proposal)
-    output.before(lambda: _review(proposal, folder))
+    refuse_unsound(proposal)
+    output.before(lambda: review(proposal, folder))
     running = _running(folder, instance)
     if running is not None and proposal.changes:
-        output.note(_will_change(proposal, running), style="")
+        output.note(will_change(proposal, running), style="")
     if not yes:
         confirm(f"Enable {instance} with these grants?")
     if copies is not None:
-        output.note(f"copied to {_copy(copies, proposal, folder)}")
+        output.note(f"copied to {copy_to_store(copies, proposal, folder)}")
     host = reload_host(folder, [record(folder, proposal.entry)])
     missing = _missing(folder, proposal.entry.granted.secret_names)
     output.show(
@@ -134,12 +125,12 @@ def enable(
             "version": proposal.entry.version,
             "digest": proposal.entry.digest,
             "changed": proposal.changes,
-            "review": _review_of(proposal).to_json(),
-            "difference": _difference_json(proposal),
+            "review": review_of(proposal).to_json(),
+            "difference": difference_json(proposal),
             "missing_secrets": missing,
             "host": host,
         },
-        lambda: _done(f"enabled {instance}", host, missing),
+        lambda: done(f"enabled {instance}", host, missing),
     )
 
 
@@ -175,26 +166,7 @@ def disable(
     if fault is not None:
         output.note(f"yoi.toml was left as it is: {fault.message}", "yellow")
     host = reload_host(folder, [plugin_entry(name)])
-    output.show({"instance": name, "host": host}, lambda: _done(f"disabled {name}", host))
-
-
-def reload_host(workspace: Path, entries: Sequence[str]) -> dict[str, Any]:
-    """Tell a host that runs in `workspace` what was decided; return what it did, or why not."""
-    from yoi.cli.service import ask, host_runs
-
-    done: dict[str, Any] = {"started": [], "stopped": [], "restarted": []}
-    if not host_runs(workspace):
-        return {"running": False, **done, "error": None}
-    try:
-        return {
-            "running": True,
-            **done,
-            **ask(workspace, "host.reload", entries=list(entries)),
-            "error": None,
-        }
-    except ControlError as exc:
-        error = {"code": exc.code, "message": exc.message, "hint": exc.hint}
-        return {"running": True, **done, "error": error}
+    output.show({"instance": name, "host": host}, lambda: done(f"disabled {name}", host))
 
 
 def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
@@ -294,95 +266,6 @@ def _entry_or_fault(workspace: Path, name: str) -> "EnabledEntry | None":
     return entry
 
 
-def _refuse_unsound(proposal: Proposal) -> None:
-    """Raise for a package that could not run whatever is granted."""
-    from yoi.packages import inspect
-
-    for fault in inspect(proposal.package, None).findings:
-        raise PackageError(
-            fault.code if fault.code.startswith("package.") else "package.malformed",
-            fault.message,
-            hint=fault.hint or f"yoi plugin check {proposal.package.path}",
-        )
-
-
-def _approved(before: "EnabledEntry", workspace: Path) -> "Package | None":
-    """Return the package as it was approved, where the store still has it."""
-    from yoi.packages import inventory
-
-    for package in inventory(workspace).packages:
-        if (package.reference, package.digest) == (before.reference, before.digest):
-            return package
-    return None
-
-
-def _review_of(proposal: Proposal) -> Any:
-    from yoi.permissions import review
-
-    return review(proposal.package.manifest.requested, proposal.entry.granted)
-
-
-def _review(proposal: Proposal, workspace: Path) -> "RenderableType":
-    from yoi.cli import plugin_view
-    from yoi.cli.layout import lines, whole
-    from yoi.cli.sources import runs_in
-    from yoi.packages import difference, inspect
-
-    package, before = proposal.package, proposal.before
-    found = _review_of(proposal)
-    parts: list[RenderableType] = [plugin_view.identity(package, runs_in(package))]
-    if proposal.copies is not None:
-        store = workspace / ".yoi" / "plugins"
-        parts.append(whole(shown(f"  it will be copied into {store}", 2048)))
-    parts += ["", plugin_view.review_block(found, inspect(package, proposal.entry).surfaces)]
-    parts.append(plugin_view.legend(found))
-    if before is not None:
-        if before.reference != proposal.entry.reference:
-            parts.append(
-                shown(f"  {before.name} was {before.reference} until now.", style="bold yellow")
-            )
-        elif before.digest != package.digest:
-            parts.append(
-                whole(
-                    shown(
-                        f"  The code changed: {before.version} {before.digest} was approved.",
-                        style="bold yellow",
-                    )
-                )
-            )
-        approved = _approved(before, workspace)
-        if approved is not None:
-            parts += plugin_view.library_changes(approved.library_list, package.library_list)
-        parts.append(
-            plugin_view.difference_block(difference(before.granted, proposal.entry.granted))
-        )
-    if proposal.entry.config:
-        parts.append(plugin_view.config_block(proposal.entry.config))
-    return lines([*parts, ""])
-
-
-def _difference_json(proposal: Proposal) -> Any:
-    from yoi.packages import difference
-
-    if proposal.before is None:
-        return None
-    return difference(proposal.before.granted, proposal.entry.granted).to_json()
-
-
-def _copy(path: Path, proposal: Proposal, workspace: Path) -> Path:
-    """Put the package into the store and return its path; it must be what was reviewed."""
-    from yoi.packages import Store, add_to_store
-
-    added = add_to_store(path, Store.project(workspace))
-    if added.digest != proposal.package.digest:
-        raise PackageError(
-            "package.digest",
-            f"{path} changed while it was being reviewed; it is in the store, but not enabled",
-            hint=f"review it again with: yoi plugin enable {added.reference}",
-        )
-    return added.path
-
-
 def _running(workspace: Path, name: str) -> dict[str, Any] | None:
     from yoi.cli.service import ask
 
@@ -391,41 +274,6 @@ def _running(workspace: Path, name: str) -> dict[str, Any] | None:
     except YoiError:
         return None
     return answer if isinstance(answer, dict) else None
-
-
-def _will_change(proposal: Proposal, running: dict[str, Any]) -> str:
-    """Return what the running host will close and drop when the proposal is in force."""
-    entry, before = proposal.entry, proposal.before
-    links = [str(link.get("name")) for link in running.get("connections", [])]
-    waiting = running.get("queue_depth", 0)
-    same = before is not None and (before.digest, before.config) == (entry.digest, entry.config)
-    if not same:
-        sockets = f"closes {', '.join(links)}, " if links else ""
-        return (
-            f"on the running host: {entry.name} is replaced, which {sockets}"
-            f"lets {waiting} waiting events finish, and drops what does not finish in time"
-        )
-    closing = _refused(proposal, links)
-    if not closing:
-        return f"on the running host: {entry.name} goes on, and no connection closes"
-    return (
-        f"on the running host: {', '.join(closing)} closes at once (1012) and is not dialled "
-        "again; messages of it that are not yet answered find no socket"
-    )
-
-
-def _refused(proposal: Proposal, links: list[str]) -> list[str]:
-    """Return which of `links` the host itself would no longer allow under the proposal."""
-    from yoi.packages import resolve_package
-    from yoi.runtime.connection_specs import CurrentDecision
-
-    plugin = resolve_package(proposal.package, proposal.entry)
-    allowed = {
-        one.name
-        for one in plugin.package.manifest.connections
-        if CurrentDecision(plugin, one)().allowed
-    }
-    return [name for name in links if name not in allowed]
 
 
 def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any] | None) -> str:
@@ -441,37 +289,3 @@ def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any]
             what += f"; {waiting} waiting events are dropped if they do not finish in time"
     plugin = entry.reference if entry is not None else "a faulty entry"
     return f"{name} is {plugin}; {what}; its grants are dropped"
-
-
-def _done(words: str, host: dict[str, Any], missing: Sequence[str] = ()) -> "RenderableType":
-    from yoi.cli.layout import lines
-
-    parts: list[RenderableType] = [shown(words, style="bold green")]
-    for name in missing:
-        parts.append(shown(f"  it lacks the secret {name}", style="yellow"))
-        parts.append(shown(f"  hint: yoi secret set {name}", style="cyan"))
-    return lines([*parts, *host_lines(host)])
-
-
-def host_lines(host: Mapping[str, Any]) -> "Sequence[RenderableType]":
-    """Return what `reload_host` returned, for a person."""
-    parts: list[RenderableType] = []
-    if not host["running"]:
-        parts.append(shown("  no host is running; start one with: yoi serve", style="cyan"))
-    elif host["error"] is not None:
-        error = host["error"]
-        parts.append(
-            shown(
-                f"  the running host could not reload: {error['message']} [{error['code']}]",
-                1024,
-                "bold yellow",
-            )
-        )
-    elif host.get("pending"):
-        words = "  the running host is still at it; follow it with: yoi service list"
-        parts.append(shown(words, style="yellow"))
-    else:
-        for verb in ("started", "restarted", "stopped"):
-            if host.get(verb):
-                parts.append(shown(f"  the running host {verb}: {', '.join(host[verb])}", 1024))
-    return parts

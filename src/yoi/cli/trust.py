@@ -127,7 +127,7 @@ def _forget(folder: Path, output: Output) -> None:
 
 
 def _reload(folder: Path, entries: Sequence[str]) -> dict[str, Any]:
-    from yoi.cli.enabling import reload_host
+    from yoi.cli.reloading import reload_host
 
     return reload_host(folder, entries)
 
@@ -291,8 +291,8 @@ def _value(value: Any) -> str:
 def _done(
     changed: "Sequence[Verdict]", adopted: Sequence[Path], host: "Mapping[str, Any]"
 ) -> "RenderableType":
-    from yoi.cli.enabling import host_lines
     from yoi.cli.layout import lines
+    from yoi.cli.reloading import host_lines
     from yoi.decisions.words import entry_words
 
     names = ", ".join(entry_words(one.entry) for one in changed)
