@@ -159,6 +159,7 @@ class Limits:
     pointer_chars: int = bound(512, "a JSON pointer")
     pointer_tokens: int = bound(32, "steps of a JSON pointer; no real message is deeper")
     insert_prefix_chars: int = bound(64, "text before a secret, such as `Bearer `")
+    place_after_chars: int = bound(128, "the literal text that a granted place stands after")
     message_parts: int = bound(16, "literal texts and documents of one message")
     match_values: int = bound(32, "values of one `one_of`")
     match_prefix_chars: int = bound(128, "how a text begins; the host compares it with each frame")

@@ -14,6 +14,7 @@ from yoi.permissions import (
     permission_hash,
     review,
 )
+from yoi.permissions.places import Position
 
 API = {
     "name": "api",
@@ -29,8 +30,8 @@ PERMISSIONS = [
     {"kind": "connection", "name": "gateway"},
     {"kind": "host_api", "api": "request"},
 ]
-HEADER = JsonPointer.parse("/headers/authorization")
-TOKEN = JsonPointer.parse("/d/token")
+HEADER = Position(JsonPointer.parse("/headers/authorization"))
+TOKEN = Position(JsonPointer.parse("/d/token"))
 
 
 def having(*secrets, request=(API, OTHER), permissions=PERMISSIONS):
@@ -79,7 +80,7 @@ def test_a_use_is_refused_where_it_is_not_exact(value, at):
 
 def test_a_use_and_back():
     use = SecretUse.parse({**BOT, "at": ["/d/token", "/a~1b", "/d/token"], "description": "x"})
-    assert [str(at) for at in use.binding.pointers] == ["/a~1b", "/d/token"]
+    assert [str(at.pointer) for at in use.binding.places] == ["/a~1b", "/d/token"]
     assert SecretUse.parse(use.to_table()) == use
     assert use.using("s").secret == "s"
     assert use.using("s").key == use.key
@@ -166,7 +167,7 @@ def test_a_missing_key_or_place_denies(asked, given, code):
 )
 def test_a_place_is_that_place_and_no_other(at):
     keys = authority(having(BOT), having(stored(BOT, "s")))
-    decision = keys.secret("bot", JsonPointer.parse(at), connection="gateway")
+    decision = keys.secret("bot", Position(JsonPointer.parse(at)), connection="gateway")
     assert decision.code == "denied.secret_place"
 
 

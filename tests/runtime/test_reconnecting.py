@@ -63,10 +63,10 @@ def test_what_was_captured_stays_as_it_was_when_its_handle_is_gone():
     class Injector:
         expired = False
 
-        def fill(self, document, insert, *, connection):
+        def fill(self, document, insert, layout, *, connection):
             if self.expired:
                 raise CaptureFailed("capture.handle", "expired")
-            return Filled({"headers": {"x-token": "v"}, "query": {}}, ("/headers/x-token",))
+            return Filled({**document, "headers": {"x-token": "v"}}, ("/headers/x-token",))
 
     injector = Injector()
     command = WebSocketOpen("gateway", URL.href, None, {"x-token": ""}, {}, ({"at": "/x"},))

@@ -224,3 +224,26 @@ def test_a_command_writes_what_was_said_and_shows_its_call(command):
 def test_what_the_host_would_refuse_is_refused_where_it_is_written(wrong, error, why):
     with pytest.raises(error, match=why):
         wrong()
+
+
+def test_a_request_with_a_segment_and_a_password_to_insert():
+    command = Request(
+        "api",
+        "GET",
+        "/-/list",
+        basic=("ada", None),
+        insert=[insert_secret("/path/0", "bot", prefix="bot")],
+    )
+    assert command.payload()["basic"] == {"user": "ada", "password": None}
+    assert command.payload()["insert"] == [{"at": "/path/0", "secret": "bot", "prefix": "bot"}]
+    with pytest.raises(TypeError):
+        Request("api", "GET", "/x", basic="ada:secret")
+
+
+def test_a_whole_part_is_none_where_it_is_inserted():
+    insert = [insert_secret("/1", "chat")]
+    assert Send(parts=["PASS ", None, "\r\n"], insert=insert).parts == ["PASS ", None, "\r\n"]
+    with pytest.raises(ValueError, match="nothing is inserted at /1"):
+        Send(parts=["PASS ", None])
+    with pytest.raises(ValueError, match="whole part"):
+        Send(parts=["PASS ", "x"], insert=insert)

@@ -48,7 +48,7 @@ class PreparedRequest:
     inserted_headers: frozenset[str] = frozenset()
     """Lower-case names of the headers that the host filled in, under a grant."""
     inserted_elsewhere: bool = False
-    """Whether the query or the body holds a value that the host filled in."""
+    """Whether the path, the query or the body holds a value that the host filled in."""
     certificate: ClientCertificate | None = field(default=None, repr=False)
     """What is presented to a server that demands one."""
     redirects: Redirects = Redirects.FOLLOW
@@ -110,7 +110,8 @@ def place_of(url: Url) -> Url:
     """Return `url` without its query."""
     if not url.query and "?" not in url.request_target:
         return url
-    return Url.parse(url.href.partition("?")[0], REQUEST_SCHEMES)
+    place = Url.parse(url.href.partition("?")[0], REQUEST_SCHEMES)
+    return place if url.shown_path is None else place.hiding(url.shown_path)
 
 
 def request_url(

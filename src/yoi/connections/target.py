@@ -93,7 +93,7 @@ class DialTarget:
         for pair in url.query.split("&"):
             value = pair.partition("=")[2] or pair
             found |= {value, unquote_plus(value)}
-        if self.once:
+        if self.once or url.shown_path is not None:
             segments = url.path.split("/")
             found |= {url.path, unquote(url.path), *segments, *map(unquote, segments)}
         for _, value in self.inserted:

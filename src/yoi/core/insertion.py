@@ -7,16 +7,34 @@ Contract: docs/design/sessions.md. Whether a value may go to a place is asked be
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
 from yoi.display import printable
 from yoi.errors import InsertionError, SecretError
 from yoi.limits import LIMITS
 from yoi.permissions import JsonPointer, PointerFault, array_index
+from yoi.permissions.places import Position, part_value_fault, path_value_fault
+from yoi.protocol.parts import joined
 
 Json = Any
 
 _SOURCES = ("secret", "captured", "last", "counter")
+_PATH_SAFE = "!$&'()*+,;=:@"
+
+
+class Layout(Enum):
+    """What a document becomes, which says what its places are."""
+
+    JSON = "json"
+    """Written as JSON: each place holds a JSON value."""
+    PARTS = "parts"
+    """Parts written one after the other: a whole part is text."""
+    HEAD = "head"
+    """A request or a handshake, its path as a list of segments, which are text."""
+
+
 SESSION_COUNTER = "session"
 """The one counter that there is: of the session that the message leaves on."""
 _KEYS = frozenset({"at", "prefix", *_SOURCES})
@@ -65,6 +83,39 @@ def parse_insertions(raw: object) -> tuple[Insertion, ...]:
         if before.holds(after):
             raise _malformed(f"insert names {_shown(before)} and {_shown(after)}: one place twice")
     return made
+
+
+def position(document: Json, insertion: Insertion, layout: Layout) -> Position:
+    """Return where `insertion` puts its value, and the literal text before it there."""
+    tokens = insertion.at.tokens
+    if layout is Layout.HEAD and len(tokens) == 2 and tokens[0] == "path":
+        return Position(insertion.at, insertion.prefix, literal=True)
+    if layout is Layout.PARTS and len(tokens) == 1:
+        before = document[: array_index(tokens[0]) or 0]
+        # A part that is another insertion's is nothing that a grant could name.
+        text = "\0" if None in before else joined(before)
+        return Position(insertion.at, text + insertion.prefix, literal=True)
+    return Position(insertion.at, insertion.prefix)
+
+
+def literal_text(value: Json, layout: Layout, insertion: Insertion) -> str:
+    """Return `value` as it stands in a literal text: encoded for a path.
+
+    Raises SecretError (`secret.malformed`) for one that would end the segment or the line; the
+    message does not quote it.
+    """
+    text = value if isinstance(value, str) else None
+    fault = "it is no text"
+    if text is not None:
+        check = path_value_fault if layout is Layout.HEAD else part_value_fault
+        found = check(text)
+        if found is None:
+            return quote(text, safe=_PATH_SAFE) if layout is Layout.HEAD else text
+        fault = found
+    raise SecretError(
+        "secret.malformed",
+        f"{insertion.placeholder} cannot stand at {_shown(insertion.at)}: {fault}",
+    )
 
 
 def insert_into(

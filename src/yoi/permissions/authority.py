@@ -10,6 +10,7 @@ from yoi.limits import LIMITS
 from yoi.permissions import hints, uses
 from yoi.permissions.addresses import classify, looks_routed, may_dial, undialable
 from yoi.permissions.permission import Permission, PermissionKind
+from yoi.permissions.places import Position
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 from yoi.toml import is_safe_id
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from yoi.permissions.hosts import IPAddress
-    from yoi.permissions.pointers import JsonPointer
     from yoi.permissions.sets import PermissionSet
     from yoi.permissions.url import Url
 
@@ -124,14 +124,14 @@ class Authority:
     def secret(
         self,
         name: str,
-        at: "JsonPointer",
+        at: Position,
         *,
         connection: str | None = None,
         request: str | None = None,
     ) -> Decision:
         """Decide whether the plugin's secret `name` may be inserted `at` a position of one goal.
 
-        Exactly one of `connection` and `request` names the goal. Needs the use and the pointer on
+        Exactly one of `connection` and `request` names the goal. Needs the use and a place on
         both sides, and the goal itself; whether a URL is within the goal is asked beside this.
         Allowed: `secret` is the store's name. Codes: `denied.not_requested`, `denied.not_granted`,
         `denied.secret_place`.
@@ -155,16 +155,19 @@ class Authority:
         """
         goal = _goal(connection, request)
         for use in self.requested.secrets:
-            if use.binding.bound_to == goal and CLIENT_CERTIFICATE in use.binding.pointers:
+            if use.binding.bound_to == goal and use.binding.presented:
                 return self.secret(
-                    use.name, CLIENT_CERTIFICATE, connection=connection, request=request
+                    use.name,
+                    Position(CLIENT_CERTIFICATE),
+                    connection=connection,
+                    request=request,
                 )
         return None
 
     def captured(
         self,
         source: tuple[str, str],
-        at: "JsonPointer",
+        at: Position,
         *,
         connection: str | None = None,
         request: str | None = None,
@@ -172,7 +175,7 @@ class Authority:
         """Decide whether the value that `source` names may be inserted `at` a position of one goal.
 
         `source` is a request target and the name of one of its captures; both sides must let it
-        go `into` that goal at that pointer. Codes as for `secret`.
+        go `into` that goal at that position. Codes as for `secret`.
         """
         goal = _goal(connection, request)
         way = uses.way_of_captured(self.requested, self.granted, source, goal, at)

@@ -8,7 +8,7 @@ from yoi.permissions.targets import TargetKind, UrlTarget
 from yoi.permissions.url import DEFAULT_PORTS
 
 if TYPE_CHECKING:
-    from yoi.permissions.pointers import JsonPointer
+    from yoi.permissions.places import Position
     from yoi.permissions.url import Url
 
 _PREFIX_CHARS = 200
@@ -26,25 +26,25 @@ def target_lines(target: UrlTarget) -> str:
     return "\n".join(["add to plugin.toml:", *block])
 
 
-def secret_lines(name: str, goal: "tuple[str | None, str | None]", at: "JsonPointer") -> str:
-    """Return the manifest's `[[secrets]]` block for one pointer."""
+def secret_lines(name: str, goal: "tuple[str | None, str | None]", at: "Position") -> str:
+    """Return the manifest's `[[secrets]]` block for one position."""
     return "\n".join(
         ["add to plugin.toml:", "[[secrets]]", *_pairs({"name": name, **_goal(goal, at)})]
     )
 
 
 def capture_lines(
-    target: str, name: str, goal: "tuple[str | None, str | None]", at: "JsonPointer"
+    target: str, name: str, goal: "tuple[str | None, str | None]", at: "Position"
 ) -> str:
-    """Return the key that the manifest's capture needs for one pointer."""
+    """Return the key that the manifest's capture needs for one position."""
     inner = ", ".join(_pairs(_goal(goal, at)))
     where = f"the capture {name!r} of the request {target!r} in plugin.toml"
     return f"add to {where}:\ninto = {{ {inner} }}"
 
 
-def _goal(goal: "tuple[str | None, str | None]", at: "JsonPointer") -> dict[str, Any]:
+def _goal(goal: "tuple[str | None, str | None]", at: "Position") -> dict[str, Any]:
     named = zip(("connection", "request"), goal, strict=True)
-    return {**{key: one for key, one in named if one is not None}, "at": [str(at)]}
+    return {**{key: one for key, one in named if one is not None}, "at": [_place(at)]}
 
 
 def target_for(
@@ -57,7 +57,7 @@ def target_for(
         table["port"] = url.port
     if kind is TargetKind.REQUEST:
         table["methods"] = [method]
-    table["path_prefixes"] = [_prefix(url.path)]
+    table["path_prefixes"] = ["/" if url.shown_path is not None else _prefix(url.path)]
     return UrlTarget.parse(table, kind)
 
 
@@ -71,5 +71,18 @@ def _prefix(path: str) -> str:
 
 
 def _pairs(table: dict[str, Any]) -> list[str]:
-    # Values are words, numbers and lists of both; JSON's strings are TOML's basic strings.
-    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+    return [f"{key} = {_toml(value)}" for key, value in table.items()]
+
+
+def _place(at: "Position") -> Any:
+    where = str(at.pointer)
+    return {"at": where, "after": at.before} if at.literal else where
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(one) for one in value)}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(_pairs(value))} }}"
+    # Words and numbers; JSON's strings are TOML's basic strings.
+    return json.dumps(value, ensure_ascii=False)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from yoi.display import printable
 from yoi.limits import LIMITS
 from yoi.permissions.review_rows import ReviewRow, ReviewState
-from yoi.permissions.secrets import CLIENT_CERTIFICATE
 
 if TYPE_CHECKING:
     from yoi.permissions.secrets import Binding, Capture, SecretUse
@@ -33,7 +32,7 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
     goal = _goal(use.binding, requested)
     if given is None or given.secret is None:
         about = f" ({printable(use.description, 200)})" if use.description else ""
-        if CLIENT_CERTIFICATE in use.binding.pointers:
+        if use.binding.presented:
             asks = f"present a client certificate of yours{about} to {_servers(use, requested)}"
         else:
             asks = f"put a secret of yours{about} into {use.binding.in_words()} of {goal}"
@@ -43,9 +42,9 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
             ReviewState.DENIED,
             f"it asks to {asks}; not granted: say which secret with --secret {use.name}=STORE_NAME",
         )
-    both = [at for at in use.binding.pointers if at in given.binding.pointers]
+    both = [at for at in use.binding.places if at in given.binding.places]
     puts = f"puts your secret {given.secret} into {use.binding.in_words(both)} of {goal}"
-    if both == [CLIENT_CERTIFICATE]:
+    if both and use.binding.presented:
         puts = (
             f"presents your secret {given.secret} as client certificate to "
             f"{_servers(use, requested)}: they know you by it"
@@ -57,7 +56,7 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
             ReviewState.DENIED,
             f"granted for {given.binding.in_words()} only, where the manifest does not ask for it",
         )
-    left_out = [at for at in use.binding.pointers if at not in both]
+    left_out = [at for at in use.binding.places if at not in both]
     if left_out:
         words = f"{puts}; granted in part: not into {use.binding.in_words(left_out)}"
         return _row(use, requested, ReviewState.PARTLY_COVERED, words)
@@ -84,7 +83,7 @@ def _broad(binding: "Binding", requested: "PermissionSet") -> tuple[str, ...]:
     """Return why giving a value to this goal is more than it looks, one sentence each."""
     reasons = []
     if binding.request is not None:
-        if any(at.tokens[0] == "query" for at in binding.pointers):
+        if any(at.pointer.tokens[0] in ("query", "path") for at in binding.places):
             reasons.append(
                 "it stands in the URL, which servers and proxies on the way write into their logs"
             )
@@ -155,7 +154,7 @@ def _within(asked: "Binding | None", given: "Binding | None") -> bool:
     return (
         given is not None
         and asked.bound_to == given.bound_to
-        and set(asked.pointers) <= set(given.pointers)
+        and set(asked.places) <= set(given.places)
     )
 
 

@@ -7,6 +7,7 @@ from yoi.display import printable
 from yoi.limits import LIMITS
 from yoi.permissions.headers import HeaderRefused, check_name
 from yoi.permissions.permission import malformed
+from yoi.permissions.places import Place, PlaceKind
 from yoi.permissions.pointers import JsonPointer
 from yoi.toml import (
     Bad,
@@ -28,17 +29,18 @@ if TYPE_CHECKING:
 
 CLIENT_CERTIFICATE = JsonPointer.parse("/tls/client")
 """The place of a certificate with its key: presented to the server, never part of a message."""
-_REQUEST_PARTS = ("headers", "query", "body")
+_REQUEST_PARTS = ("headers", "query", "body", "path", "basic")
+_BASIC = ("user", "password")
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where a value may go: pointers into the messages of one connection or request target."""
+    """Where a value may go: places in the messages of one connection or request target."""
 
     connection: str | None
     request: str | None
-    pointers: tuple[JsonPointer, ...]
-    """Sorted, each once; exact: a pointer does not include what lies inside its value."""
+    places: tuple[Place, ...]
+    """Sorted, each once; exact: a place does not include what lies inside its value."""
 
     @property
     def bound_to(self) -> tuple[str | None, str | None]:
@@ -53,17 +55,21 @@ class Binding:
         )
         return f"{kind} {printable(name or '', LIMITS.name_bytes)}"
 
-    def in_words(self, pointers: "Iterable[JsonPointer] | None" = None) -> str:
-        """Return the pointers (all, or some) as a person reads them."""
-        chosen = self.pointers if pointers is None else pointers
-        return ", ".join(printable(str(pointer), 200) for pointer in chosen)
+    @property
+    def presented(self) -> bool:
+        """Whether it is a client certificate, which is presented and no part of a message."""
+        return any(place.pointer == CLIENT_CERTIFICATE for place in self.places)
+
+    def in_words(self, places: "Iterable[Place] | None" = None) -> str:
+        """Return the places (all, or some) as a person reads them."""
+        return ", ".join(place.words for place in (self.places if places is None else places))
 
     def to_table(self) -> dict[str, Any]:
         """Return the TOML-able keys `connection` or `request`, and `at`."""
         made: dict[str, Any] = (
             {"connection": self.connection} if self.connection else {"request": self.request}
         )
-        return {**made, "at": [str(pointer) for pointer in self.pointers]}
+        return {**made, "at": [place.to_value() for place in self.places]}
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -122,7 +128,7 @@ class SecretUse:
         return (
             self.key == other.key
             and self.secret == other.secret
-            and set(other.binding.pointers) <= set(self.binding.pointers)
+            and set(other.binding.places) <= set(self.binding.places)
         )
 
     def using(self, secret: str) -> "SecretUse":
@@ -164,10 +170,15 @@ class Capture:
 def check_request_pointer(pointer: JsonPointer) -> str | None:
     """Return why no request has `pointer`, or None: such a secret would be read and never used."""
     part, *rest = pointer.tokens
-    if part not in _REQUEST_PARTS or not rest or (part != "body" and len(rest) > 1):
+    if (
+        part not in _REQUEST_PARTS
+        or not rest
+        or (part != "body" and len(rest) > 1)
+        or (part == "basic" and rest[0] not in _BASIC)
+    ):
         return (
-            "is not a position in a request: /headers/NAME, /query/NAME and those below /body; "
-            f"not {printable(str(pointer), 100)}"
+            "is not a position in a request: /headers/NAME, /query/NAME, /path/N, /basic/user, "
+            f"/basic/password and those below /body; not {printable(str(pointer), 100)}"
         )
     if part == "headers" and rest[0] != rest[0].lower():
         lower = printable(rest[0].lower())
@@ -180,14 +191,18 @@ def check_request_pointer(pointer: JsonPointer) -> str | None:
     return None
 
 
-def _pointers(values: tuple[JsonPointer, ...]) -> tuple[JsonPointer, ...]:
+def _places(values: tuple[Place, ...]) -> tuple[Place, ...]:
     if not values:
         raise ValueError("must list at least one JSON pointer")
-    return tuple(sorted(set(values)))
+    return tuple(sorted(set(values), key=lambda place: place.order))
+
+
+def _presented(row: Row) -> bool:
+    return any(place.pointer == CLIENT_CERTIFICATE for place in row["at"])
 
 
 def _binding_of_secret(row: Row) -> Binding:
-    if CLIENT_CERTIFICATE not in row["at"]:
+    if not _presented(row):
         return _binding(row)
     if len(row["at"]) > 1:
         row.fault("value", "at", "has /tls/client: a certificate with its key goes nowhere else")
@@ -196,11 +211,11 @@ def _binding_of_secret(row: Row) -> Binding:
 
 
 def _binding(row: Row) -> Binding:
-    if CLIENT_CERTIFICATE in row["at"]:
+    if _presented(row):
         row.fault("value", "at", "has /tls/client, which only a [[secrets]] entry may fill")
     elif _check_bound(row) == "request":
-        for pointer in row["at"]:
-            problem = check_request_pointer(pointer)
+        for place in row["at"]:
+            problem = check_request_pointer(place.pointer)
             if problem is not None:
                 row.fault("value", "at", problem)
     return Binding(row["connection"], row["request"], row["at"])
@@ -222,10 +237,12 @@ _BINDING_KEYS = (
     Key("request", SafeId(), "the named `[[request]]` that receives it; this or `connection`"),
     Key(
         "at",
-        Parsed(ListOf(POINTER, LIMITS.secret_pointers), _pointers),
+        Parsed(ListOf(PlaceKind(), LIMITS.secret_pointers), _places),
         "exact positions (RFC 6901) where it may be inserted. For a request: `/headers/NAME` "
-        "(lower case), `/query/NAME` or one below `/body`. `/tls/client` alone: a client "
-        "certificate with its key, presented to the server",
+        "(lower case), `/query/NAME`, `/basic/user`, `/basic/password` or one below `/body`. "
+        "A segment of the path and a part of a message that is text alone are granted with the "
+        'literal text before them: `{ at = "/path/0", after = "bot" }`. `/tls/client` alone: a '
+        "client certificate with its key, presented to the server",
         required=True,
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from yoi.errors import PermissionMalformed, UrlRefused
 from yoi.limits import LIMITS
 from yoi.permissions.permission import PERMISSION, Permission, malformed
-from yoi.permissions.secrets import CLIENT_CERTIFICATE, SECRET, SecretUse
+from yoi.permissions.secrets import SECRET, SecretUse
 from yoi.permissions.targets import TARGETS, TargetKind, UrlTarget, refused
 from yoi.toml import Bad, Fault, Faults, Key, ListOf, Row, Rows, TableSpec, Whole, joined
 
@@ -287,7 +287,7 @@ def _clashes(uses: "Iterable[SecretUse]") -> "Iterator[tuple[str, str]]":
                 f"[{index}].secret",
                 f"is another secret than {use.name!r} already means in this list",
             )
-        elif CLIENT_CERTIFICATE in use.binding.pointers:
+        elif use.binding.presented:
             if use.binding.bound_to in presented:
                 yield f"[{index}]", f"is a second client certificate for {use.binding.goal}"
             presented.add(use.binding.bound_to)

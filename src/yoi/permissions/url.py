@@ -7,6 +7,7 @@ and the certificate name can only be what policy saw.
 
 import re
 import unicodedata
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -65,6 +66,8 @@ class Url:
     """What stands in the request line: path and query."""
     host_value: Host = field(compare=False, repr=False)
     """`host` and `ip` as the value that targets compare and show."""
+    shown_path: str | None = field(compare=False, repr=False)
+    """What a person sees in place of a path that holds a secret."""
 
     @classmethod
     def parse(cls, text: str, schemes: "Collection[str]" = WEBSOCKET_SCHEMES) -> "Url":
@@ -107,8 +110,15 @@ class Url:
             ("host_header", host_header),
             ("request_target", href[len(origin) :]),
             ("host_value", host),
+            ("shown_path", None),
         ):
             object.__setattr__(url, name, value)
+        return url
+
+    def hiding(self, shown_path: str) -> "Url":
+        """Return the same URL, whose path is a secret: people see `shown_path`."""
+        url = copy(self)
+        object.__setattr__(url, "shown_path", shown_path)
         return url
 
     @property
@@ -131,7 +141,8 @@ class Url:
         """The URL for a person: bounded, escaped, punycode beside Unicode, and no query values."""
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         query = "?…" if self.query else ""
-        path = printable(self.path, _DISPLAY_PATH_CHARS)
+        shown = self.path if self.shown_path is None else self.shown_path
+        path = printable(shown, _DISPLAY_PATH_CHARS)
         return f"{self.scheme}://{self.host_value.display}{port}{path}{query}"
 
     def __str__(self) -> str:

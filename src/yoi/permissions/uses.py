@@ -7,7 +7,7 @@ from yoi.limits import LIMITS
 from yoi.permissions import hints
 
 if TYPE_CHECKING:
-    from yoi.permissions.pointers import JsonPointer
+    from yoi.permissions.places import Position
     from yoi.permissions.secrets import Binding, Capture, SecretUse
     from yoi.permissions.sets import PermissionSet
 
@@ -18,12 +18,12 @@ Goal = tuple[str | None, str | None]
 
 
 class Way:
-    """One value for one pointer of one goal, as manifest and grant describe it."""
+    """One value for one position of one goal, as manifest and grant describe it."""
 
     def __init__(
         self,
         what: str,
-        at: "JsonPointer",
+        at: "Position",
         asked: "Binding | None",
         given: "Binding | None",
         lines: str,
@@ -37,13 +37,17 @@ class Way:
 
     @property
     def wrong_place(self) -> str | None:
-        """Why the pointer is not one of those that both sides allow, or None."""
+        """Why the position is not one of those that both sides allow, or None."""
         for side, binding in self._sides.items():
-            if binding is not None and self._at not in binding.pointers:
-                return (
-                    f"{self.what} does not go to {printable(str(self._at), 200)}: the {side} "
-                    f"allows {binding.in_words()}"
-                )
+            if binding is None or any(place.admits(self._at) for place in binding.places):
+                continue
+            before = ""
+            if self._at.literal or any(one.pointer == self._at.pointer for one in binding.places):
+                before = f' after "{printable(self._at.before, LIMITS.place_after_chars)}"'
+            return (
+                f"{self.what} does not go to {printable(str(self._at.pointer), 200)}{before}: "
+                f"the {side} allows {binding.in_words()}"
+            )
         return None
 
 
@@ -55,7 +59,7 @@ def goal_in_words(goal: Goal) -> str:
 
 
 def way_of_secret(
-    requested: "PermissionSet", granted: "PermissionSet", name: str, goal: Goal, at: "JsonPointer"
+    requested: "PermissionSet", granted: "PermissionSet", name: str, goal: Goal, at: "Position"
 ) -> "tuple[Way, SecretUse | None]":
     """Return the way of the secret `name`, and the grant's use of it."""
     asked = requested.secret_use((name, *goal))
@@ -78,7 +82,7 @@ def way_of_captured(
     granted: "PermissionSet",
     source: tuple[str, str],
     goal: Goal,
-    at: "JsonPointer",
+    at: "Position",
 ) -> Way:
     """Return the way of the value that `source` (a request target and a capture of it) names."""
 

@@ -12,7 +12,7 @@ from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
 from yoi.permissions import JsonPointer, PointerFault
 from yoi.permissions.match import Match
-from yoi.protocol.parts import inside_a_part, parts_fault
+from yoi.protocol.parts import fills_a_text, inside_a_part, parts_fault
 
 Json = Any
 MISSING: Final = object()
@@ -178,11 +178,13 @@ class Fields:
         if fault is not None:
             raise GuestRefused("service.parts", f"{self._kind}: {fault}")
         for item in insert:
-            if isinstance(item, dict) and not inside_a_part(item.get("at")):
+            at = item.get("at") if isinstance(item, dict) else ""
+            if isinstance(item, dict) and not inside_a_part(at) and not fills_a_text(at, parts):
                 raise GuestRefused(
                     "service.parts",
                     f"{self._kind}: a value is inserted inside a document of parts: "
-                    "/1/token is the place token of the second part",
+                    "/1/token is the place token of the second part. A whole part is filled where "
+                    "it is null, by a secret that is granted for the text before it",
                 )
 
     def standing_message(self) -> OutgoingMessage | None:

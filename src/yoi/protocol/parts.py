@@ -18,14 +18,18 @@ from yoi.limits import LIMITS
 Json = Any
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 """Control characters: what protocols mark the ends of lines, headers and frames with."""
+_WHOLE: Final = re.compile(r"/(?:0|[1-9][0-9]*)\Z", re.ASCII)
+_INDEX_CHARS: Final = 5
 _BRACKETS: Final = re.compile(r'["\[\]{}]')
 
 
 def parts_fault(parts: object, insert: Sequence[Json], max_chars: int) -> str | None:
     """Return why `parts` make no message into which `insert` may put values, or None.
 
-    A part is a literal text of 1 to `max_chars` characters, or a JSON object or array.
+    A part is a literal text of 1 to `max_chars` characters, a JSON object or array, or null where
+    `insert` puts a whole text.
     """
+    filled = _whole_parts(insert)
     if not isinstance(parts, list) or not 1 <= len(parts) <= LIMITS.message_parts:
         return f"parts must be a list of 1 to {LIMITS.message_parts}"
     for index, part in enumerate(parts):
@@ -37,6 +41,9 @@ def parts_fault(parts: object, insert: Sequence[Json], max_chars: int) -> str | 
                     f"parts[{index}] holds a quote or bracket: where values are inserted, "
                     "a literal text may hold none, so that each document stays as it was granted"
                 )
+        elif part is None:
+            if index not in filled:
+                return f"parts[{index}] is null, and nothing is inserted there"
         elif not isinstance(part, dict | list):
             return f"parts[{index}] must be a text, or a JSON object or array"
     for index, (one, other) in enumerate(itertools.pairwise(parts)):
@@ -47,6 +54,21 @@ def parts_fault(parts: object, insert: Sequence[Json], max_chars: int) -> str | 
                 "may hold control characters, which could begin another message"
             )
     return None
+
+
+def _whole_parts(insert: Sequence[Json]) -> set[int]:
+    """Return the parts that `insert` fills whole."""
+    places = [item.get("at") for item in insert if isinstance(item, dict)]
+    return {
+        int(at[1:])
+        for at in places
+        if isinstance(at, str) and len(at) <= _INDEX_CHARS and _WHOLE.match(at)
+    }
+
+
+def fills_a_text(at: object, parts: Sequence[Json]) -> bool:
+    """Return whether the pointer `at` names a whole part of `parts` that is left to it, a null."""
+    return any(parts[one] is None for one in _whole_parts([{"at": at}]) if one < len(parts))
 
 
 def inside_a_part(at: object) -> bool:

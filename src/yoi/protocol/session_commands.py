@@ -29,6 +29,8 @@ class WebSocketOpen:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     insert: tuple[Json, ...]
+    basic: Mapping[str, Json] | None = None
+    """`user` and `password`, which the host makes the header authorization of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Request:
     text: str | None
     insert: tuple[Json, ...]
     capture: tuple[str, ...]
+    basic: Mapping[str, Json] | None = None
+    """`user` and `password`, which the host makes the header authorization of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,18 @@ def _place(fields: Fields, *, required: bool) -> tuple[str | None, str | None]:
     return url, handle
 
 
+def _basic(fields: Fields) -> Mapping[str, Json] | None:
+    value = fields.value("basic")
+    if value is MISSING or value is None:
+        return None
+    if not isinstance(value, dict) or value.keys() != {"user", "password"}:
+        raise fields.malformed("basic must be {user, password}")
+    for name, one in value.items():
+        if one is not None and not (isinstance(one, str) and len(one) <= LIMITS.name_bytes):
+            raise fields.malformed(f"basic.{name} must be text, or null where it is inserted")
+    return value
+
+
 def _open(fields: Fields) -> WebSocketOpen:
     connection = fields.text("connection")
     url, handle = _place(fields, required=False)
@@ -170,6 +186,7 @@ def _open(fields: Fields) -> WebSocketOpen:
         handle=handle,
         headers=fields.strings("headers", LIMITS.handshake_headers),
         query=fields.strings("query", LIMITS.handshake_headers),
+        basic=_basic(fields),
         insert=fields.items("insert", LIMITS.insertions),
     )
 
@@ -276,6 +293,7 @@ def _request(fields: Fields) -> Request:
         path=fields.text("path", LIMITS.url_chars),
         query=fields.strings("query", LIMITS.request_headers),
         headers=fields.strings("headers", LIMITS.request_headers),
+        basic=_basic(fields),
         json=None if body is MISSING else body,
         text=text,
         insert=fields.items("insert", LIMITS.insertions),

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from yoi.connections import DialTarget
 from yoi.core.frame_watch import Autoreply
 from yoi.core.heartbeat import HeartbeatSpec
-from yoi.core.insertion import Insertion, insert_into
+from yoi.core.insertion import Insertion, Layout, insert_into
 from yoi.core.session_values import SessionValues
 from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError, UrlRefused
 from yoi.permissions import JsonPointer, PointerFault, Url
@@ -28,6 +28,7 @@ from yoi.protocol.session_commands import (
     WebSocketReconnect,
     WebSocketStop,
 )
+from yoi.runtime.heads import FilledHead, filled_head, head
 from yoi.runtime.secret_injector import SecretInjector
 
 Json = Any
@@ -110,7 +111,7 @@ def _target(
     command: WebSocketOpen, own_url: Url | None, injector: SecretInjector
 ) -> DialTarget | None:
     given = command.url is not None or command.handle is not None
-    adds = command.headers or command.query or command.insert
+    adds = command.headers or command.query or command.insert or command.basic
     if not given and not adds:
         return None
     if given:
@@ -128,13 +129,18 @@ def _target(
 
 def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) -> DialTarget:
     """Return `base` with what `command` adds; it is filled in again for each later dial."""
-    filled = injector.fill(
-        {"headers": dict(command.headers), "query": dict(command.query)},
-        command.insert,
-        connection=command.connection,
+    # The path of a captured URL is the credential itself: nothing is put into that.
+    path = "/" if base.once else base.url.path
+    sent = filled_head(
+        injector.fill(
+            head(path, command.query, command.headers, command.basic),
+            command.insert,
+            Layout.HEAD,
+            connection=command.connection,
+        )
     )
-    inserted = {place.split("/")[2].lower() for place in filled.places if "/headers/" in place}
-    headers = _texts(filled.document["headers"])
+    if base.once and sent.shown_path is not None:
+        raise InsertionError("insert.place", "nothing goes into the path of a captured URL")
 
     def again() -> DialTarget:
         try:
@@ -145,12 +151,14 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
 
     try:
         made = DialTarget(
-            _with_query(base.url, _texts(filled.document["query"])),
+            _with_query(_with_path(base.url, sent), sent.query),
             once=base.once,
-            headers=tuple(item for item in headers.items() if item[0].lower() not in inserted),
-            inserted=tuple(item for item in headers.items() if item[0].lower() in inserted),
+            headers=tuple(one for one in sent.headers.items() if not _inserted(one, sent)),
+            inserted=tuple(one for one in sent.headers.items() if _inserted(one, sent)),
             again=again if command.insert else None,
         )
+    except UrlRefused as exc:
+        raise InsertionError("insert.place", f"no URL may carry this ({exc.code})") from None
     except ValueError as exc:
         # The value itself may be a secret: only the rule that it broke is said.
         raise InsertionError("insert.place", f"no handshake may carry this: {exc}") from None
@@ -162,7 +170,20 @@ def _with_query(url: Url, query: Mapping[str, str]) -> Url:
         return url
     joint = "&" if url.query else "?"
     base = url.href.removesuffix("?")
-    return Url.parse(base + joint + urlencode(list(query.items()), quote_via=quote))
+    made = Url.parse(base + joint + urlencode(list(query.items()), quote_via=quote))
+    return made if url.shown_path is None else made.hiding(url.shown_path)
+
+
+def _with_path(url: Url, sent: FilledHead) -> Url:
+    if sent.shown_path is None:
+        return url
+    search = "" if not url.query else f"?{url.query}"
+    made = Url.parse(f"{url.scheme}://{url.host_header}{sent.path}{search}")
+    return made.hiding(sent.shown_path)
+
+
+def _inserted(header: tuple[str, str], sent: FilledHead) -> bool:
+    return header[0].lower() in sent.inserted_headers
 
 
 def _heartbeat(command: WebSocketHeartbeat, injector: SecretInjector) -> HeartbeatSpec | None:
@@ -214,7 +235,11 @@ def _render(
     if message.text is not None:
         return message.text
     filled = injector.fill(
-        message.document, message.insert, connection=connection, values=lambda: values
+        message.document,
+        message.insert,
+        Layout.PARTS if message.parts else Layout.JSON,
+        connection=connection,
+        values=lambda: values,
     )
     return (joined if message.parts else as_json)(filled.document)
 
@@ -224,10 +249,3 @@ def _pointer(text: str) -> JsonPointer:
         return JsonPointer.parse(text)
     except PointerFault as exc:
         raise InsertionError("insert.malformed", f"{text!r} {exc}") from None
-
-
-def _texts(value: Mapping[str, Json]) -> dict[str, str]:
-    for name, item in value.items():
-        if not isinstance(item, str):
-            raise InsertionError("insert.place", f"{name} must be text in a handshake")
-    return dict(value)

@@ -25,7 +25,7 @@ from yoi.core.effects import (
     StateChange,
     refusal,
 )
-from yoi.core.insertion import value_at
+from yoi.core.insertion import Layout, value_at
 from yoi.core.loop_budget import LoopBudget
 from yoi.defects import defect
 from yoi.errors import PermissionDenied, RequestFailure, ServiceError, YoiError
@@ -188,6 +188,7 @@ class EffectExecutor:
             filled = self._injector.fill(
                 effect.document,
                 effect.insert,
+                Layout.PARTS if effect.parts else Layout.JSON,
                 connection=effect.connection,
                 values=lambda: handle.values(effect.session),
             )

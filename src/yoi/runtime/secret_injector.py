@@ -10,11 +10,19 @@ from typing import Any, Protocol
 
 from yoi.connections.client_certificate import ClientCertificate
 from yoi.core.captures import Captured, HandleTable
-from yoi.core.insertion import Insertion, insert_into, parse_insertions
+from yoi.core.insertion import (
+    Insertion,
+    Layout,
+    insert_into,
+    literal_text,
+    parse_insertions,
+    position,
+)
 from yoi.core.redaction import Masker, Value
 from yoi.core.session_values import SessionValues
 from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
+from yoi.permissions.places import Position
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.runtime.echoes import Echoes
 from yoi.types import Clock, Secret
@@ -71,6 +79,7 @@ class SecretInjector:
         self,
         document: Json,
         insert: tuple[Json, ...],
+        layout: Layout = Layout.JSON,
         *,
         connection: str | None = None,
         request: str | None = None,
@@ -87,6 +96,11 @@ class SecretInjector:
         insertions = parse_insertions(insert)
 
         def lookup(insertion: Insertion) -> Json:
+            where = position(document, insertion, layout)
+            value = resolve(insertion, where)
+            return literal_text(value, layout, insertion) if where.literal else value
+
+        def resolve(insertion: Insertion, where: Position) -> Json:
             if insertion.secret is not None and insertion.at == CLIENT_CERTIFICATE:
                 raise InsertionError(
                     "insert.place",
@@ -94,17 +108,17 @@ class SecretInjector:
                 )
             if insertion.secret is not None:
                 decision = self._authority.secret(
-                    insertion.secret, insertion.at, connection=connection, request=request
+                    insertion.secret, where, connection=connection, request=request
                 ).require()
                 found = self._secrets.get(decision.secret or insertion.secret)
                 self._echoes.remember(found.reveal())
                 return found.reveal()
             if insertion.captured is not None:
-                return self._captured(insertion, insertion.captured, connection, request)
-            if values is None:
+                return self._captured(where, insertion.captured, connection, request)
+            if where.literal or values is None:
                 raise InsertionError(
                     "insert.place",
-                    "last values and counters exist for the messages of a connection only",
+                    "last values and counters go into the JSON of a connection's messages only",
                 )
             if insertion.last is not None:
                 return values().last.get(insertion.last)
@@ -167,10 +181,10 @@ class SecretInjector:
         self._handles.forget(self._service)
 
     def _captured(
-        self, insertion: Insertion, handle: str, connection: str | None, request: str | None
+        self, where: Position, handle: str, connection: str | None, request: str | None
     ) -> Json:
         target, value = self._handles.value(handle, self._service, self._clock.monotonic())
         self._authority.captured(
-            (target, value.name), insertion.at, connection=connection, request=request
+            (target, value.name), where, connection=connection, request=request
         ).require()
         return value.reveal()

@@ -6,9 +6,11 @@ from typing import Any, Protocol
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
 from yoi.connections.beside import Beside
 from yoi.connections.requests import form_body, is_form, place_of
-from yoi.errors import PermissionDenied, RequestFailure, YoiError
+from yoi.core.insertion import Layout
+from yoi.errors import InsertionError, PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
 from yoi.protocol.session_commands import Request
+from yoi.runtime.heads import FilledHead, filled_head, head
 from yoi.runtime.request_watch import RequestWatch
 from yoi.runtime.secret_injector import SecretInjector
 
@@ -51,13 +53,14 @@ class ServiceRequests:
         target = self._target(command.target)
         body: Json = command.json if command.text is None else command.text
         filled = self._injector.fill(
-            {"headers": dict(command.headers), "query": dict(command.query), "body": body},
+            {**head(command.path, command.query, command.headers, command.basic), "body": body},
             command.insert,
+            Layout.HEAD,
             request=command.target,
         )
-        document = filled.document
-        headers = _texts(document["headers"], "headers")
-        data, media = _body(command, document["body"], headers)
+        sent = filled_head(filled)
+        headers = sent.headers
+        data, media = _body(command, filled.document["body"], headers)
         if media is not None and not any(name.lower() == "content-type" for name in headers):
             headers = {**headers, "Content-Type": media}
         exact = target.host.exact
@@ -67,23 +70,16 @@ class ServiceRequests:
                 f"the request target {command.target} has no single scheme and host to send to",
                 hint="name one host and one scheme in [[request]], and give each its own name",
             )
-        parts = [place.split("/") for place in filled.places]
         return PreparedRequest(
             plugin=self._service,
             command_id=command_id,
             target=command.target,
             method=command.method,
-            url=request_url(
-                target.scheme,
-                exact.header,
-                target.port,
-                command.path,
-                _texts(document["query"], "query"),
-            ),
+            url=_url(target, exact.header, command.path, sent),
             headers=tuple(headers.items()),
             body=data,
-            inserted_headers=frozenset(part[2].lower() for part in parts if part[1] == "headers"),
-            inserted_elsewhere=any(part[1] != "headers" for part in parts),
+            inserted_headers=sent.inserted_headers,
+            inserted_elsewhere=sent.inserted_elsewhere,
             certificate=self._injector.client_certificate(request=command.target),
         )
 
@@ -217,11 +213,17 @@ def _body(
     return request_body(filled, None)
 
 
-def _texts(value: Mapping[str, Json], part: str) -> dict[str, str]:
-    for name, item in value.items():
-        if not isinstance(item, str):
-            raise RequestFailure("request.malformed", f"{part}.{name} is not text")
-    return dict(value)
+def _url(target: UrlTarget, host: str, path: str, sent: FilledHead) -> Url:
+    if sent.shown_path is None:
+        return request_url(target.scheme, host, target.port, path, sent.query)
+    try:
+        url = request_url(target.scheme, host, target.port, sent.path, sent.query)
+    except YoiError as exc:
+        # Not the refusal's words: they quote what is to be hidden.
+        raise InsertionError(
+            "insert.place", f"no path may carry what is inserted into it ({exc.code})"
+        ) from None
+    return url.hiding(sent.shown_path)
 
 
 def _error(exc: YoiError) -> dict[str, Json]:

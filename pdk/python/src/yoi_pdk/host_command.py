@@ -82,6 +82,19 @@ def whole(what: str, value: Any, low: int, high: int) -> int:
     return value
 
 
+def basic_of(value: Any) -> dict[str, str | None] | None:
+    """Return the pair `(user, password)` as the host reads it; None stands for an inserted one."""
+    if value is None:
+        return None
+    if (
+        not isinstance(value, tuple)
+        or len(value) != 2
+        or not all(one is None or isinstance(one, str) for one in value)
+    ):
+        raise TypeError('basic takes (user, password), such as ("bot", None) with an insertion')
+    return {"user": value[0], "password": value[1]}
+
+
 def strings(what: str, value: Mapping[str, str] | None, most: int) -> dict[str, str] | None:
     """Return `value` as a dict of at most `most` strings; None when it is empty."""
     if not value:

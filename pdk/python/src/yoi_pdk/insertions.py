@@ -4,9 +4,10 @@
             insert=[insert_secret("/headers/authorization", "app", prefix="Bearer ")])
 
 `at` is a JSON pointer (RFC 6901) into the message (of a message of parts: `/1/token` is the place
-`token` of the second part), or into `{headers, query, body}` of a request or
-handshake. The manifest must ask for that value at that place, and the operator must grant it. There
-are no placeholders: nothing is ever searched for in text.
+`token` of the second part, `/1` that whole part, where it is None), or into `{path, headers, query,
+basic, body}` of a request or handshake: `/path/0` is the first segment
+of the path. The manifest must ask for that value at that place, and the operator must grant it.
+There are no placeholders: nothing is ever searched for in text.
 """
 
 from typing import Any

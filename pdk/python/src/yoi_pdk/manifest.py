@@ -148,7 +148,8 @@ class ManifestRules:
                 continue
             uses = [use for use in self._secrets if use.get("name") == one.name]
             if not any(
-                one.at in use.get("at", ()) and (name is None or use.get(goal) == name)
+                one.at in map(_place_at, use.get("at", ()))
+                and (name is None or use.get(goal) == name)
                 for use in uses
             ):
                 raise _denied(
@@ -187,6 +188,10 @@ class ManifestRules:
                 f"{command} names {name!r}, which is not among {where} of plugin.toml ({said})",
                 f"declare it under {where}",
             )
+
+
+def _place_at(place: Any) -> Any:
+    return place.get("at") if isinstance(place, dict) else place
 
 
 def _denied(message: str, hint: str | None, *, code: str = "denied.not_requested") -> HostError:

@@ -46,7 +46,13 @@ def _check_parts(parts: "list[Any]", insert: tuple[Insertion, ...]) -> None:
     if not 1 <= len(parts) <= MESSAGE_PARTS:
         raise ValueError(f"parts takes 1 to {MESSAGE_PARTS} texts and documents")
     before = ""
-    for part in parts:
+    filled = {one.at for one in insert}
+    for index, part in enumerate(parts):
+        if part is None:
+            if f"/{index}" not in filled:
+                raise ValueError(f"parts[{index}] is None, and nothing is inserted at /{index}")
+            before = ""
+            continue
         if not isinstance(part, (str, dict, list)):
             raise TypeError(f"a part is a str, a dict or a list, not {type(part).__name__}")
         if not isinstance(part, str):
@@ -66,7 +72,14 @@ def _check_parts(parts: "list[Any]", insert: tuple[Insertion, ...]) -> None:
             )
         before = part
     for one in insert:
-        if one.at.count("/") < 2:
+        if one.at.count("/") < 2 and None not in _part(parts, one.at):
             raise ValueError(
-                f"{one.at} is a whole part: name a place inside a document, such as /1/token"
+                f"{one.at} is a whole part: name a place inside a document, such as /1/token, or "
+                "leave the part None for a secret that is granted for the text before it"
             )
+
+
+def _part(parts: "list[Any]", at: str) -> "list[Any]":
+    number = at[1:]
+    index = int(number) if number.isdigit() and len(number) < 4 else len(parts)
+    return parts[index : index + 1]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from yoi_pdk.host_command import (
     HostCommand,
+    basic_of,
     id_of,
     name_of,
     strings,
@@ -18,12 +19,15 @@ from yoi_pdk.message import check_message, insertions
 class Request(HostCommand):
     """Send one HTTP request to `target`, a name from `[[request]]` in the manifest.
 
-    The body is `json` or `text`. `insert` fills in places of `{headers, query, body}`. `capture`
+    The body is `json` or `text`. `basic` is a user and a password, for the header authorization.
+    `insert` fills in places of `{path, headers, query, basic, body}`: `/path/0` is the first
+    segment of the path, `/basic/password` the password, which stands as None until then. `capture`
     lists captures of the target: those values are taken out of the answer, and the plugin gets
     handles instead. `id` comes back as `ResponseEvent.command_id`.
     """
 
     __slots__ = (
+        "basic",
         "capture",
         "headers",
         "insert",
@@ -45,6 +49,7 @@ class Request(HostCommand):
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        basic: "tuple[str | None, str | None] | None" = None,
         json: Any = None,
         text: str | None = None,
         insert: Iterable[Insertion] = (),
@@ -58,6 +63,7 @@ class Request(HostCommand):
             raise ValueError('path must start with "/"')
         self.query = strings("query", query, REQUEST_HEADERS)
         self.headers = strings("headers", headers, REQUEST_HEADERS)
+        self.basic = basic_of(basic)
         self.json, self.text = json, text_of("text", text)
         self.insert = insertions(insert)
         # Unlike a message, a request with a text body still has headers and a query to insert into.

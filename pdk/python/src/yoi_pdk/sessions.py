@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from yoi_pdk.host_command import (
     HostCommand,
+    basic_of,
     id_of,
     name_of,
     strings,
@@ -31,10 +32,11 @@ class Open(HostCommand):
     """Dial `connection`, at `url` or at the captured URL behind `handle`.
 
     Without either it is dialled at the manifest's URL. `headers` and `query` are added to the
-    handshake; `insert` fills in places of `{headers, query}`.
+    handshake, and `basic`, a user and a password, as the header authorization; `insert` fills in
+    places of `{path, headers, query, basic}`.
     """
 
-    __slots__ = ("connection", "handle", "headers", "insert", "query", "url")
+    __slots__ = ("basic", "connection", "handle", "headers", "insert", "query", "url")
 
     kind: ClassVar[str] = "websocket_open"
 
@@ -46,11 +48,13 @@ class Open(HostCommand):
         handle: str | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        basic: "tuple[str | None, str | None] | None" = None,
         insert: Iterable[Insertion] = (),
         id: str | None = None,
     ) -> None:
         self.connection = name_of("connection", connection)
         self.url, self.handle = _place("Open", url, handle)
+        self.basic = basic_of(basic)
         self.headers = strings("headers", headers, HANDSHAKE_HEADERS)
         self.query = strings("query", query, HANDSHAKE_HEADERS)
         self.insert = insertions(insert)
