@@ -6,6 +6,7 @@ proxies; all of it is gone with the process.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -78,6 +79,14 @@ class Connected:
             call = await self.sink.next("opened")
         return round(time.monotonic() - begun, 3), call[3]
 
+    async def refused(self):
+        """Return the code of the next dial that fails."""
+        while True:
+            code = (await self.sink.next("failed"))[1].code
+            # A proxy that has just been started does not listen yet.
+            if code != "connection.lost":
+                return code
+
 
 async def dead_family():
     """An IPv6 address that leads nowhere beside an IPv4 one that works, thrice."""
@@ -134,32 +143,73 @@ PROXIES = {
 }
 
 
-async def proxied(kind):
+OWN_NAMES = 'mount --bind proxy-hosts /etc/hosts && exec "$@"'
+"""The proxy knows a name that this process does not, and the other way round."""
+
+
+@contextlib.asynccontextmanager
+async def running(program):
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "-m", "sh", "-c", OWN_NAMES, "sh", *program),
+        cwd=sys.argv[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def proxied(kind, host="near.test", by_name=False):
     """A connection through a proxy program of Debian's, to an address that is not loopback."""
     cable()
     program, place = PROXIES[kind]
     async with FakeGateway(host=NEAR) as gateway:
-        wrong = Connected("near.test", gateway.port, proxy=place.replace("secret", "wrong"))
-        process = await asyncio.create_subprocess_exec(
-            *program,
-            cwd=sys.argv[2],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            async with Connected("near.test", gateway.port, proxy=place) as link:
-                took, address = await link.opened()
-                peer = await gateway.accept()
-                await peer.send("hello")
-                heard = (await link.sink.next("text"))[2]
-            refused = None
+
+        def link(proxy, name=host):
+            return Connected(name, gateway.port, proxy=proxy, by_name=by_name)
+
+        async with running(program), link(place) as good:
+            took, address = await good.opened()
+            peer = await gateway.accept()
+            await peer.send("hello")
+            heard = (await good.sink.next("text"))[2]
+            async with link(place, "nowhere.test") as lost:
+                unknown = await lost.refused()
+            login = None
             if kind == "socks5":
-                async with wrong:
-                    refused = (await wrong.sink.next("failed"))[1].message
-            return {"seconds": took, "address": address, "heard": heard, "refused": refused}
-        finally:
-            process.terminate()
-            await process.wait()
+                async with link(place.replace("secret", "wrong")) as stranger:
+                    login = await stranger.refused()
+    # The proxy has gone; its port refuses.
+    async with link(place) as without:
+        gone = await without.refused()
+    return {
+        "seconds": took,
+        "address": address,
+        "heard": heard,
+        "unknown": unknown,
+        "login": login,
+        "gone": gone,
+    }
+
+
+async def proxy_vanishes_and_returns(kind):
+    """The proxy program ends with a connection open, and is there again: no dial of ours helps."""
+    cable()
+    program, place = PROXIES[kind]
+    async with FakeGateway(host=NEAR) as gateway, contextlib.AsyncExitStack() as left:
+        async with running(program):
+            link = Connected("near.test", gateway.port, proxy=place)
+            await left.enter_async_context(link)
+            await link.opened()
+            begun = time.monotonic()
+        code = await link.refused()
+        noticed = round(time.monotonic() - begun, 3)
+        async with running(program):
+            back, _ = await link.opened()
+            return {"noticed": noticed, "back": back, "code": code}
 
 
 CASES = {
@@ -168,6 +218,10 @@ CASES = {
     "vanished-host": vanished_host,
     "http-proxy": lambda: proxied("http"),
     "socks5-proxy": lambda: proxied("socks5"),
+    "http-proxy-by-name": lambda: proxied("http", "only.test", by_name=True),
+    "socks5-proxy-by-name": lambda: proxied("socks5", "only.test", by_name=True),
+    "http-proxy-returns": lambda: proxy_vanishes_and_returns("http"),
+    "socks5-proxy-returns": lambda: proxy_vanishes_and_returns("socks5"),
 }
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     "hosts": "127.0.0.1 localhost\n10.9.8.1 near.test two.test\nfd00:9::99 two.test\n"
     "10.9.8.2 deaf.test\n10.9.8.1 deaf.test\n",
+    "proxy-hosts": "127.0.0.1 localhost\n10.9.8.1 near.test only.test\n",
     "resolv.conf": "nameserver 127.0.0.53\n",
     "tinyproxy.conf": "Port 3128\nListen 127.0.0.1\nMaxClients 20\nLogLevel Error\n",
     "nsswitch.conf": "hosts: files\n",
@@ -91,13 +92,39 @@ def test_a_host_that_vanishes_is_noticed_and_found_again(tmp_path):
     assert found["back"] < 2
 
 
+HTTP = {"tinyproxy": "tinyproxy-bin"}
+SOCKS = {"microsocks": "microsocks"}
+
+
 def test_a_connection_opens_through_tinyproxy(tmp_path):
-    found = run("http-proxy", tmp_path, {"tinyproxy": "tinyproxy-bin"})
+    found = run("http-proxy", tmp_path, HTTP)
     assert found["heard"] == "hello"
     assert found["address"].startswith("10.9.8.1:")
+    assert found["unknown"] == "connection.dns"
+    assert found["gone"] == "connection.proxy"
 
 
 def test_a_connection_opens_through_microsocks_with_its_credentials(tmp_path):
-    found = run("socks5-proxy", tmp_path, {"microsocks": "microsocks"})
+    found = run("socks5-proxy", tmp_path, SOCKS)
     assert found["heard"] == "hello"
-    assert "refuses the credentials" in found["refused"]
+    assert found["login"] == "connection.proxy_credentials"
+    assert found["gone"] == "connection.proxy"
+
+
+@pytest.mark.parametrize(
+    ("case", "needs"), [("http-proxy-by-name", HTTP), ("socks5-proxy-by-name", SOCKS)]
+)
+def test_a_proxy_looks_up_a_name_that_this_machine_does_not_know(tmp_path, case, needs):
+    found = run(case, tmp_path, needs)
+    assert found["heard"] == "hello"
+    assert found["address"].startswith("only.test:")
+    assert found["unknown"] == "connection.proxy_refused"
+
+
+@pytest.mark.parametrize(
+    ("case", "needs"), [("http-proxy-returns", HTTP), ("socks5-proxy-returns", SOCKS)]
+)
+def test_a_proxy_that_ends_is_noticed_and_found_again(tmp_path, case, needs):
+    found = run(case, tmp_path, needs)
+    assert found["code"] == "connection.proxy"
+    assert found["back"] < 5
