@@ -267,7 +267,26 @@ def test_a_plugin_cannot_hide_its_status_behind_nesting(depth, extra, yoi, works
     async def answer(params):
         return one
 
-    with serving(workspace, {"service.status": answer}):
+    with serving(workspace, {**methods(status()), "service.status": answer}):
         ran = yoi("service", "status", "echo", *extra)
     assert ran.status == 0, ran.err
     assert "project:echo" in ran.out
+
+
+@pytest.mark.parametrize("command", [["status", "echo"], ["list"]])
+def test_what_concerns_all_services_is_said_beside_each(command, yoi, workspace, serving):
+    """N2: the proxy that looks names up, and a host.toml that cannot be read, in words."""
+    note = "names are looked up by the proxy http://proxy.example:3128"
+    alert = {"kind": "host_settings_unusable", "scope": "host", "message": "it is gone"}
+    host = {**HOST, "network": {"note": note}, "alerts": [{**alert, "hint": "put it back"}]}
+
+    async def host_status(params):
+        return host
+
+    with serving(workspace, {**methods(status()), "host.status": host_status}):
+        ran = yoi("service", *command)
+        told = yoi("service", *command, "--json")
+    assert note in ran.err
+    assert "it is gone; put it back" in ran.err
+    assert json.loads(told.out)["host"] == host
+    assert told.err == ""

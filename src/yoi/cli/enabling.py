@@ -67,6 +67,7 @@ def enable(
 ) -> None:
     """Review a plugin, grant what it may do, and switch it on."""
     from yoi.cli.grants import read_config, read_grant, read_secrets
+    from yoi.cli.machine_words import names_note
     from yoi.decisions.recording import enable as record
     from yoi.packages import EnabledEntry, validate_config
     from yoi.permissions import PermissionSet
@@ -126,6 +127,7 @@ def enable(
             "digest": proposal.entry.digest,
             "changed": proposal.changes,
             "review": review_of(proposal).to_json(),
+            "network": names_note(requested),
             "difference": difference_json(proposal),
             "missing_secrets": missing,
             "host": host,

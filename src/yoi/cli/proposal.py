@@ -62,6 +62,7 @@ def review(proposal: Proposal, workspace: Path) -> "RenderableType":
     """Return the review for a person."""
     from yoi.cli import plugin_view
     from yoi.cli.layout import lines, whole
+    from yoi.cli.machine_words import names_lines
     from yoi.cli.sources import runs_in
     from yoi.packages import difference, inspect
 
@@ -72,6 +73,7 @@ def review(proposal: Proposal, workspace: Path) -> "RenderableType":
         store = workspace / ".yoi" / "plugins"
         parts.append(whole(shown(f"  it will be copied into {store}", 2048)))
     parts += ["", plugin_view.review_block(found, inspect(package, proposal.entry).surfaces)]
+    parts += names_lines(package.manifest.requested)
     parts.append(plugin_view.legend(found))
     if before is not None:
         if before.reference != proposal.entry.reference:

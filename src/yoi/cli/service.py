@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from yoi.cli.machine_words import mention_host
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.pending import mention_pending
@@ -25,6 +26,7 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     host = ask(folder, "host.status")
     statuses = service_view.parse_all(ask(folder, "service.list"))
     output = Output("service list", as_json)
+    mention_host(host, output)
     mention_pending(folder, output)
     output.show(
         {"workspace": str(folder), "host": host, "services": statuses},
@@ -40,8 +42,13 @@ def status_(name: Name, workspace: Workspace = None, as_json: Json = False) -> N
     folder = workspace_folder(workspace)
     output = Output("service status", as_json)
     current = service_view.parse(ask(folder, "service.status", name=name))
+    host = ask(folder, "host.status")
+    mention_host(host, output)
     pending = mention_pending(folder, output)
-    output.show({"service": current, "pending": pending}, lambda: service_view.details(current))
+    output.show(
+        {"service": current, "host": host, "pending": pending},
+        lambda: service_view.details(current),
+    )
 
 
 @app.command("watch")

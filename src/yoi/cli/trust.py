@@ -221,6 +221,7 @@ def _plugin(
     one: "Verdict",
 ) -> "Sequence[RenderableType]":
     from yoi.cli import plugin_view
+    from yoi.cli.machine_words import names_lines
     from yoi.cli.sources import runs_in
     from yoi.packages import difference, inspect, inventory
     from yoi.permissions import PermissionSet, review
@@ -241,6 +242,7 @@ def _plugin(
         parts += [
             plugin_view.identity(package, runs_in(package)),
             plugin_view.review_block(reviewed, inspect(package, entry).surfaces),
+            *names_lines(package.manifest.requested),
             plugin_view.legend(reviewed),
         ]
     if decided is not None:

@@ -26,6 +26,7 @@ class AlertKind(StrEnum):
     DEAF = "deaf"
     DISK = "disk_nearly_full"
     TRUST = "trust_unusable"
+    MACHINE = "host_settings_unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,14 @@ def untrusted(error: YoiError | None) -> list[Condition]:
     if error is None:
         return []
     return [Condition(AlertKind.TRUST, "host", f"{error.code}: {error.message}", error.hint)]
+
+
+def machine_unusable(error: YoiError | None) -> list[Condition]:
+    """Return whether host.toml cannot be read any more, for the reason `error`."""
+    if error is None:
+        return []
+    words = f"what host.toml said before stays in force: {error.message}"
+    return [Condition(AlertKind.MACHINE, "host", words, error.hint or "yoi doctor")]
 
 
 def _of_connection(

@@ -14,9 +14,9 @@ from yoi.defects import defect
 from yoi.errors import YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.reloading import ReloadQueue
+from yoi.host.runtime_parts import RuntimeParts
 from yoi.limits import Limits
 from yoi.runtime.service_manager import Applied
-from yoi.runtime.services import Services
 from yoi.types import Clock, rfc3339
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class HostMethods:
     def __init__(
         self,
         workspace: Path,
-        services: Services,
+        runtime: RuntimeParts,
         applier: PlanApplier,
         reloads: ReloadQueue[Applied],
         tell: Callable[[YoiError], None],
@@ -39,7 +39,8 @@ class HostMethods:
         limits: Limits,
     ) -> None:
         self._workspace = workspace
-        self._services = services
+        self._runtime = runtime
+        self._services = runtime.services
         self._applier = applier
         self._reloads = reloads
         self._tell = tell
@@ -78,6 +79,18 @@ class HostMethods:
             "started_at": self._started_at,
             "services": len(self._services),
             "pending": list(self._applier.pending),
+            "network": self._network(),
+            "alerts": msgspec.to_builtins(
+                [one for one in self._runtime.alerting.book.open if one.scope == "host"]
+            ),
+        }
+
+    def _network(self) -> dict[str, Any]:
+        settings = self._runtime.network.settings
+        return {
+            "proxy": None if settings.proxy is None else settings.proxy.where,
+            "proxy_resolves": settings.proxy_resolves,
+            "note": settings.names_in_words(),
         }
 
     async def _host_reload(self, params: dict[str, Any]) -> Any:

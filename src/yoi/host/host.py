@@ -14,6 +14,7 @@ from yoi.defects import defect, described
 from yoi.errors import YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.control_methods import HostMethods
+from yoi.host.machine_file import MachineFile
 from yoi.host.observing import Observation, subject_of
 from yoi.host.opened import EnteredOnce, Opened, following, holding
 from yoi.host.parts import Parts, Preparing
@@ -164,9 +165,7 @@ class Host(EnteredOnce):
         )
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
-        methods = HostMethods(
-            workspace, runtime.services, applier, reloads, self._tell, clock, limits
-        )
+        methods = HostMethods(workspace, runtime, applier, reloads, self._tell, clock, limits)
         control = await opened.enter(
             "the control socket",
             ControlServer(workspace, {**methods.methods, **runtime.workers.methods}, limits),
@@ -183,6 +182,9 @@ class Host(EnteredOnce):
             "what is watched", self._parts.showing(workspace, runtime, settings, limits, clock)
         )
         await opened.enter("offered methods", holding(control.offering(self._shown.methods)))
+        if machine.source is not None:
+            followed = MachineFile(machine, runtime.network, runtime.alerting, self._listen, clock)
+            await opened.enter("following host.toml", following(followed.follow))
         # Watched before the plan is read, so that no save falls between.
         changes = await opened.enter("the watched files", self._parts.watch(asyncio.Event()))
         await reloads.reload()

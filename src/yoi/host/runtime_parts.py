@@ -63,6 +63,7 @@ class RuntimeParts:
     figures: RuntimeFigures
     secrets: WorkspaceSecrets
     alerting: Alerting
+    network: MachineNetwork
     sandbox: Sandbox
     scheduler: Scheduler
     mailbox: Mailbox
@@ -179,6 +180,7 @@ async def open_parts(
         figures=RuntimeFigures(services, worker_figures, alerting.book),
         secrets=secrets,
         alerting=alerting,
+        network=network,
         sandbox=sandbox,
         scheduler=scheduler,
         mailbox=mailbox,

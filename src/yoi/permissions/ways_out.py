@@ -104,10 +104,6 @@ class Unproxied:
         """Return whether a dial to `host` at `address` is meant."""
         if self.network is not None:
             return address.version == self.network.version and address in self.network
-        return self.names_host(host)
-
-    def names_host(self, host: str) -> bool:
-        """Return whether `host` is meant, wherever it leads."""
         return self.host is not None and self.host.allows(host)
 
 
@@ -161,12 +157,24 @@ class WaysOut:
 
     def hands_over(self, url: "Url") -> bool:
         """Return whether the proxy is given the name of `url`, which is not looked up here."""
+        return self.hands_over_some(HostPattern(url.host_value, None))
+
+    def hands_over_some(self, hosts: HostPattern) -> bool:
+        """Return whether the proxy is given the name of any of `hosts`."""
+        if self.proxy is None or not self.proxy_resolves:
+            return False
+        one = hosts.exact
+        if one is not None and (one.ip is not None or _is_loopback_name(one.name)):
+            return False
+        return not any(out.host is not None and out.host.covers(hosts) for out in self.no_proxy)
+
+    def names_in_words(self) -> str | None:
+        """Return who decides which address a name means, where that is not this machine."""
+        if self.proxy is None or not self.proxy_resolves:
+            return None
         return (
-            self.proxy is not None
-            and self.proxy_resolves
-            and url.ip is None
-            and not _is_loopback_name(url.host)
-            and not any(one.names_host(url.host) for one in self.no_proxy)
+            f"names are looked up by the proxy {self.proxy.where} (proxy_resolves in host.toml): "
+            "the proxy, not Yoi, decides which address a name means"
         )
 
     def proxy_for(self, host: str, address: Destination) -> Proxy | None:

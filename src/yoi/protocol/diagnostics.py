@@ -43,6 +43,8 @@ NOTICES: dict[str, str] = {
     "notice.status": "the plugin reported its status",
     "notice.log": "the plugin printed or logged something",
     "notice.reconnect": "a person asked for a connection to be dialled",
+    "notice.network": "[network] of host.toml changed and is in force",
+    "notice.next_start": "a change of host.toml counts from the next start on",
     "notice.regranted": "a service goes on under other grants",
     "notice.restart": "the plugin will be restarted",
     "alert.opened": "something needs a person",

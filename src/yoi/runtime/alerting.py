@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from yoi.core.alerts import AlertBook, Condition, conditions, disk, untrusted
+from yoi.core.alerts import (
+    AlertBook,
+    Condition,
+    conditions,
+    disk,
+    machine_unusable,
+    untrusted,
+)
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.protocol.status import Alert
@@ -37,6 +44,8 @@ class Alerting:
         self.book = AlertBook()
         self.distrusted: YoiError | None = None
         """Why yoi.toml, or what was decided of it, could not be read at the last try."""
+        self.machine_fault: YoiError | None = None
+        """Why host.toml, which was usable before, is not."""
         self._services = services
         self._folder = folder
         self._diagnosed = diagnosed
@@ -64,6 +73,7 @@ class Alerting:
         free = await asyncio.to_thread(_free_bytes, self._folder)
         found: list[Condition] = [] if free is None else disk(free, self._limits)
         found += untrusted(self.distrusted)
+        found += machine_unusable(self.machine_fault)
         for service in self._services():
             found += conditions(service.status(), service.spec.expected_ms, now_ms, self._limits)
         opened, closed = self.book.update(found, rfc3339_ms(now_ms))

@@ -86,6 +86,10 @@ class HostSettings:
     ways_out: WaysOut = field(default_factory=WaysOut)
     path: Path | None = field(default=None, compare=False)
     """The file that was read; None where there is none."""
+    source: Path | None = field(default=None, compare=False)
+    """Where the file is looked for; None where these settings come from no file."""
+    content: bytes | None = field(default=None, compare=False, repr=False)
+    """What the file held."""
 
     @classmethod
     def load(cls, path: Path | None = None, limits: Limits = LIMITS) -> "HostSettings":
@@ -95,19 +99,15 @@ class HostSettings:
         be written by others or belongs to another account.
         """
         chosen = path or host_file(os.environ, Path.home())
-        try:
-            data = read_authority(chosen, limits.operator_config_bytes)
-        except SecretError as exc:
-            raise EnablementError(
-                "enablement.malformed", exc.message, hint=exc.hint, at=""
-            ) from None
+        data = read_host_file(chosen, limits)
         if data is None:
             if path is not None or VARIABLE in os.environ:
                 raise EnablementError(
                     "enablement.malformed", f"{chosen} is not there", hint="create it", at=""
                 )
-            return cls(limits=limits)
-        return replace(cls.parse(data, chosen.parent, limits), path=chosen)
+            return cls(limits=limits, source=chosen)
+        made = cls.parse(data, chosen.parent, limits)
+        return replace(made, path=chosen, source=chosen, content=data)
 
     @classmethod
     def parse(cls, toml: bytes, folder: Path, limits: Limits = LIMITS) -> "HostSettings":
@@ -147,6 +147,17 @@ class HostSettings:
             backend=self.backend or settings.backend,
             runtime=self.runtime or settings.runtime,
         )
+
+
+def read_host_file(path: Path, limits: Limits = LIMITS) -> bytes | None:
+    """Return what the file holds, None where it is not there.
+
+    Raises EnablementError (`enablement.malformed`) where others may have written it.
+    """
+    try:
+        return read_authority(path, limits.operator_config_bytes)
+    except SecretError as exc:
+        raise EnablementError("enablement.malformed", exc.message, hint=exc.hint, at="") from None
 
 
 def host_file(environment: Mapping[str, str], home: Path) -> Path:
