@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from yoi.core.coalescing import covering
-from yoi.core.ingress_queue import IngressPolicy, IngressQueue, Offered
+from yoi.core.ingress_account import IngressPolicy, Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.types import SessionId

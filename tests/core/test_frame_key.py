@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.core.frame_key import frame_key
-from yoi.core.ingress_queue import IngressPolicy, IngressQueue, Offered
+from yoi.core.ingress_account import IngressPolicy, Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.core.service_fold import ServiceFold
 from yoi.core.service_recovery import recover
 from yoi.errors import JournalError

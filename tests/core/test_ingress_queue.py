@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from yoi.core.ingress_queue import EVENT_OVERHEAD_BYTES, IngressPolicy, IngressQueue, Offered
+from yoi.core.ingress_account import EVENT_OVERHEAD_BYTES, IngressPolicy, Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame

@@ -14,7 +14,7 @@ from tests.runtime.heard import Heard
 from yoi.connections import SystemResolver
 from yoi.core.captures import HandleTable
 from yoi.core.halts import Change
-from yoi.core.ingress_queue import IngressPolicy
+from yoi.core.ingress_account import IngressPolicy
 from yoi.core.session_effects import OpenReason
 from yoi.core.session_values import SessionValues
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError

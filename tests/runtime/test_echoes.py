@@ -12,7 +12,8 @@ from tests.runtime.desks import REQUEST, Desk, having
 
 from yoi.connections.beside import Beside
 from yoi.core.captures import Captured, HandleTable
-from yoi.core.ingress_queue import IngressPolicy, IngressQueue
+from yoi.core.ingress_account import IngressPolicy
+from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import MASK, Masker
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet

@@ -16,7 +16,8 @@ from tests.connections.conftest import FixedResolver, allow, settings_for
 
 from yoi.connections import HostConnection
 from yoi.core.heartbeat import HeartbeatSpec
-from yoi.core.ingress_queue import IngressPolicy, IngressQueue
+from yoi.core.ingress_account import IngressPolicy
+from yoi.core.ingress_queue import IngressQueue
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Deliver, OnFull

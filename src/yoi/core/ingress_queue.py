@@ -20,80 +20,19 @@ than half of its ingress's bytes is taken in where at most that half waits.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
 from itertools import islice
 
 from yoi.core.coalescing import Coalesced, coalesce, since_last_frame
-from yoi.core.frame_key import frame_key
+from yoi.core.ingress_account import EVENT_OVERHEAD_BYTES, IngressAccount, IngressPolicy, Offered
+from yoi.core.keyed_holds import KeyedHolds
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import JsonPointer
-from yoi.permissions.connection_settings import Dedupe, OnFull
+from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import (
     FEEDBACK_KINDS,
     LIFECYCLE_KINDS,
     IngressEvent,
     QueuedEvent,
 )
-
-EVENT_OVERHEAD_BYTES = 256
-"""What an event costs beside its payload; empty frames must not be free."""
-
-
-class Offered(Enum):
-    """What became of an offered event."""
-
-    ACCEPTED = "accepted"
-    PAUSE = "pause"
-    """Accepted, and the connection must stop reading until `resumable()`."""
-    COALESCED = "coalesced"
-    """A lifecycle event that an event waiting already tells of."""
-    DROPPED_OLDEST = "dropped_oldest"
-    """Accepted; the oldest waiting payload of the ingress made room; see `dropped`."""
-    REFUSED = "refused"
-    """Not accepted; the event is lost and counted."""
-    DISCONNECT = "disconnect"
-    """Not accepted; the connection must close, and its gap be reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class IngressPolicy:
-    """How much one ingress may hold, and what happens to a frame that finds it full."""
-
-    name: str
-    overflow: OnFull = OnFull.PAUSE
-    max_events: int = LIMITS.queue_events
-    max_bytes: int = LIMITS.queue_bytes
-    order_key: JsonPointer | None = None
-    """Where the key of a frame stands that orders it among others; None: all keep their order."""
-    dedupe: Dedupe | None = None
-    """How a frame is known again that a gateway sends anew; None: it never is."""
-
-
-class IngressAccount:
-    """What one ingress holds; `depth` and `bytes` include what is in flight."""
-
-    __slots__ = (
-        "bytes", "depth", "dropped", "high_bytes", "high_events", "max_bytes", "max_events",
-        "name", "overdrawn", "overflow", "paused", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, policy: IngressPolicy, waiting: deque[QueuedEvent]) -> None:
-        self.waiting = waiting
-        """Where its events wait: among all, or in a line of its own while it is held."""
-        self.name = policy.name
-        self.overflow = policy.overflow
-        self.max_events = policy.max_events
-        self.max_bytes = policy.max_bytes
-        # Frames already read when reading stops still arrive: leave half of the room for them.
-        self.high_events = max(1, policy.max_events // 2)
-        self.high_bytes = max(1, policy.max_bytes // 2)
-        self.depth = 0
-        self.bytes = 0
-        self.dropped = 0
-        self.paused = False
-        self.overdrawn: set[str | None] = set()
-        """Connections that were told to pause and have brought a frame beyond all bounds since."""
 
 
 class IngressQueue:
@@ -103,13 +42,11 @@ class IngressQueue:
         self._limits = limits
         self._waiting: deque[QueuedEvent] = deque()
         self._accounts = {p.name: IngressAccount(p, self._waiting) for p in policies}
-        self._order_keys = {p.name: p.order_key for p in policies if p.order_key is not None}
+        self._ordered = KeyedHolds(
+            {p.name: p.order_key for p in policies if p.order_key is not None}
+        )
         self._held: dict[str, tuple[QueuedEvent, deque[QueuedEvent]]] = {}
         """Lines of ingresses of which nothing is taken, each with the event that it waits for."""
-        self._held_keys: dict[int, tuple[QueuedEvent, str]] = {}
-        """Events that wait for their next attempt, with their keys, by `id()`; in place."""
-        self._known_keys: dict[int, str | None] = {}
-        """Keys of waiting frames, by `id()`: what was looked at while something is held."""
         self._first: list[IngressEvent] = []
         self._in_flight: list[QueuedEvent] = []
         self._passed: list[QueuedEvent] = []
@@ -219,7 +156,7 @@ class IngressQueue:
         """
         if self._in_flight:
             raise RuntimeError("events are in flight")
-        if self._held_keys:
+        if self._ordered.held:
             return self._take_around(max_events, max_bytes)
         waiting, taken, withheld = self._waiting, self._in_flight, self._withheld
         if not waiting or (withheld and id(waiting[0]) in withheld):
@@ -291,9 +228,7 @@ class IngressQueue:
 
         So do those that may not pass it, in order, while others go on.
         """
-        key = self._key(event)
-        if key is not None:
-            self._held_keys[id(event)] = event, key
+        if self._ordered.hold(event):
             return
         ingress = event.ingress
         if ingress in self._held:
@@ -307,9 +242,7 @@ class IngressQueue:
 
     def release(self, event: QueuedEvent) -> None:
         """Let `event` be taken, and what waits for it; nothing where it is not held."""
-        if self._held_keys.pop(id(event), None) is not None:
-            if not self._held_keys:
-                self._known_keys.clear()
+        if self._ordered.release(event):
             return
         held = self._held.get(event.ingress)
         if held is not None and held[0] is event:
@@ -344,7 +277,7 @@ class IngressQueue:
         self.give_back()
         for ingress in tuple(self._held):
             self._release_line(ingress)
-        self._held_keys.clear()
+        self._ordered.clear()
         self._first = []
         cleared = list(self._waiting)
         for event in cleared:
@@ -371,7 +304,7 @@ class IngressQueue:
         for index, event in enumerate(self._waiting):
             if id(event) in self._withheld or len(chosen) >= max_events:
                 break
-            if self._must_wait(event, closed.setdefault(event.ingress, set())):
+            if self._ordered.must_wait(event, closed.setdefault(event.ingress, set())):
                 continue
             if first is not None and (
                 event.ingress != first.ingress or event.attempt > 1 or size + event.size > max_bytes
@@ -388,31 +321,6 @@ class IngressQueue:
         for index in reversed(chosen):
             del self._waiting[index]
         return list(self._in_flight)
-
-    def _must_wait(self, event: QueuedEvent, closed: set[str | None]) -> bool:
-        """Return whether `event` may not pass what is held before it.
-
-        `closed` has the keys of its ingress that wait, None for everything; it grows.
-        """
-        held = self._held_keys.get(id(event))
-        if held is not None:
-            closed.add(held[1])
-            return True
-        if not closed:
-            return False
-        key = self._key(event)
-        if key is None:
-            closed.add(None)
-        return None in closed or key in closed
-
-    def _key(self, event: QueuedEvent) -> str | None:
-        at = self._order_keys.get(event.ingress)
-        if at is None or isinstance(event, IngressEvent):
-            return None
-        known = self._known_keys
-        if id(event) not in known:
-            known[id(event)] = frame_key(event, at)
-        return known[id(event)]
 
     def _offer_lifecycle(self, event: IngressEvent, account: IngressAccount) -> Offered:
         self.merged = None
@@ -486,7 +394,7 @@ class IngressQueue:
         account = self._accounts[event.ingress]
         account.depth -= 1
         account.bytes -= event.size + EVENT_OVERHEAD_BYTES
-        self._known_keys.pop(id(event), None)
+        self._ordered.keys.pop(id(event), None)
         if _is_lifecycle(event):
             self._lifecycle -= 1
 

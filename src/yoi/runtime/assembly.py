@@ -10,7 +10,7 @@ from typing import Protocol
 
 from yoi.connections import RequestClient
 from yoi.core.captures import HandleTable
-from yoi.core.ingress_queue import IngressPolicy
+from yoi.core.ingress_account import IngressPolicy
 from yoi.core.senders import SenderFilter
 from yoi.defects import defect
 from yoi.errors import SandboxError

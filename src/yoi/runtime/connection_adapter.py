@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.core.ingress_account import Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.core.senders import SenderFilter
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError

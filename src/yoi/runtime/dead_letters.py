@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.core.ingress_account import Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.errors import ServiceError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import OnFull

@@ -4,7 +4,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.core.ingress_account import Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent
 from yoi.runtime.intake import Intake

@@ -7,7 +7,8 @@ the queue until its `accepted` record is committed; what the log cannot take slo
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from yoi.core.ingress_queue import IngressQueue, Offered
+from yoi.core.ingress_account import Offered
+from yoi.core.ingress_queue import IngressQueue
 from yoi.core.repeats import Repeats
 from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from yoi.connections import ConnectionSink
 from yoi.core.halts import Change
-from yoi.core.ingress_queue import IngressPolicy
+from yoi.core.ingress_account import IngressPolicy
 from yoi.core.senders import SenderFilter
 from yoi.core.session_values import SessionValues
 from yoi.errors import YoiError
