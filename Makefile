@@ -34,7 +34,7 @@ endif
 EVIDENCE := chaos-short fuzz-short hostile-short crash-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile crash evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -177,6 +177,10 @@ fuzz: $(STAMP) $(FUZZ_STAMP)
 # About ten minutes: every hostile plugin and component beside a neighbour. The last line is JSON (hostile/README.md).
 hostile: $(STAMP)
 	@$(VENV)/bin/python -m hostile.run
+
+# Three minutes: how long a neighbour waits beside each flood, one host after another. The last line is JSON.
+floods: $(STAMP)
+	@$(VENV)/bin/python -m hostile.floods
 
 # An hour: `kill -9` of a real host under load, CRASH_KILLS=1000 times. The last line is JSON (crash/README.md).
 crash: $(STAMP)

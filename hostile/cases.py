@@ -30,6 +30,14 @@ class Case:
     component: bytes = b""
     frames: int = 3
     """Slow harm needs more than one event."""
+    frame: str = "x"
+    """What its server sends it."""
+    connection: str = ""
+    """More lines of its `[[connections]]`."""
+    tables: str = ""
+    """More of its manifest; the first lines may be keys of the top level."""
+    secrets: tuple[str, ...] = ()
+    """Secrets that it is granted, as they are called in both places."""
 
     @property
     def silent(self) -> bool:

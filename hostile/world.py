@@ -36,6 +36,7 @@ id = "{name}"
 name = "{name}"
 version = "0.1.0"
 description = "one of the hostile corpus"
+{tables}
 {runtime}
 [[services]]
 name = "{name}"
@@ -50,6 +51,7 @@ ingress = "events"
 url = "ws://127.0.0.1:{port}/{name}"
 deliver = ["text", "gap"]
 backoff = {{ first_ms = 200, max_ms = 2000 }}
+{connection}
 """
 _PYTHON = '[runtime]\nkind = "python"\nrunner = "1"\nentry = "plugin:Hostile"\n'
 _COMPONENT = (
@@ -140,11 +142,11 @@ class World:
         """Start all, let each case have its way, and stop."""
         async with serve(self.gateway, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            enabled = self._write(port)
+            enabled = self.write(port)
             asking = asyncio.create_task(self.neighbour.ask_on())
             try:
-                await self._start()
-                await self._until(lambda: len(self.neighbour.waits) > 3, 60)
+                await self.start()
+                await self.until(lambda: len(self.neighbour.waits) > 3, 60)
                 # Those that attack while they load or start are at it now.
                 await asyncio.sleep(2)
                 self.busy += self.neighbour.taken()
@@ -158,12 +160,12 @@ class World:
                     if self._host is None or self._host.returncode is not None:
                         self.crashes += 1
                         self.found[case.name] = "untyped: the host is gone"
-                        await self._start()
+                        await self.start()
             finally:
                 asking.cancel()
-                await self._stop()
+                await self.stop()
 
-    def _write(self, port: int) -> list[Case]:
+    def write(self, port: int) -> list[Case]:
         """Put the packages into the store and enable them; return those that it took."""
         store, rows, taken = Store.project(self.workspace), [], []
         (self.workspace / ".yoi").mkdir(parents=True, mode=0o700)
@@ -171,7 +173,13 @@ class World:
             source = self.folder / "source" / case.name
             source.mkdir(parents=True)
             runtime = _COMPONENT if case.component else _PYTHON
-            manifest = _MANIFEST.format(name=case.name, runtime=runtime, port=port)
+            manifest = _MANIFEST.format(
+                name=case.name,
+                runtime=runtime,
+                port=port,
+                connection=case.connection,
+                tables=case.tables,
+            )
             (source / "plugin.toml").write_text(manifest)
             if case.component:
                 (source / "plugin.wasm").write_bytes(case.component)
@@ -188,7 +196,8 @@ class World:
                 "version": package.manifest.version,
                 "digest": package.digest,
             }
-            requested = package.manifest.requested.to_tables()
+            chosen = {name: name for name in case.secrets}
+            requested = package.manifest.requested.granting(chosen).to_tables()
             grants = {**identity, **{key: value for key, value in requested.items() if value}}
             rows.append({**identity, "name": case.name, "grants": grants})
             if case.name != NEIGHBOUR:
@@ -200,7 +209,8 @@ class World:
         trust_workspace(self.workspace)
         return taken
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Start the host and wait until it answers."""
         with (self.folder / "host.log").open("ab") as log:
             self._host = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "yoi.cli", "serve"),
@@ -209,9 +219,10 @@ class World:
                 stdout=log,
                 stderr=log,
             )
-        await self._until(lambda: self._ask("host.status") is not None, 90)
+        await self.until(lambda: self._ask("host.status") is not None, 90)
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """Stop the host; one that does not end with 0 counts as a crash."""
         host = self._host
         if host is None or host.returncode is not None:
             return
@@ -237,7 +248,7 @@ class World:
             states = [row["lifecycle"] for row in rows if row["name"] in names]
             return bool(states) and "starting" not in states
 
-        await self._until(all_settled, 20, every=0.5)
+        await self.until(all_settled, 20, every=0.5)
 
     async def _attack(self, case: Case) -> None:
         before = self._seen(case.name)
@@ -245,14 +256,14 @@ class World:
             self.found[case.name] = before["code"]  # it never got as far as an event
             return
         for _ in range(case.frames):
-            await self.gateway.send(case.name, "x")
+            await self.gateway.send(case.name, case.frame)
             await asyncio.sleep(0.03)
 
         def ended() -> bool:
             now = self._seen(case.name)
             return now is not None and (now["handled"] > 0 or now["code"] is not None)
 
-        await self._until(ended, _PATIENCE_S)
+        await self.until(ended, _PATIENCE_S)
         await asyncio.sleep(0.3)
         self.found[case.name] = self._verdict(case)
 
@@ -293,7 +304,8 @@ class World:
         except YoiError:
             return None
 
-    async def _until(self, true: Any, seconds: float, every: float = 0.1) -> None:
+    async def until(self, true: Any, seconds: float, every: float = 0.1) -> None:
+        """Wait until `true()` holds, for `seconds` at most."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends and not await asyncio.to_thread(true):  # noqa: ASYNC110
             await asyncio.sleep(every)

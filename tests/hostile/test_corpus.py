@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from hostile.cases import corpus
+from hostile.floods import floods
 from hostile.handlers import FORGED
 from hostile.world import Gateway, World
 
@@ -62,3 +63,13 @@ def test_nothing_at_all_is_untyped(tmp_path, cases):
     assert world._verdict(cases[0]).startswith("untyped")
     world._seen = lambda name: None
     assert world._verdict(cases[0]).startswith("untyped")
+
+
+@pytest.mark.parametrize("case", floods(80), ids=lambda case: case.name)
+def test_each_flood_is_a_package_that_can_be_enabled(tmp_path, case, monkeypatch):
+    for place in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(place, str(tmp_path / place))
+    ast.parse(case.source)
+    world = World(tmp_path, [case])
+    assert world.write(80) == [case]
+    assert world.found == {}

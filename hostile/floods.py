@@ -1,0 +1,222 @@
+"""How long a neighbour waits beside each flood: python -m hostile.floods [--only NAME]
+
+Each flood is a plugin, or its server, that does what is allowed as fast as it can: everything is
+valid, and much of it. One host for each: the neighbour first alone, then beside it. The last
+line is JSON: of each flood its `p99_ms` and `quiet_p99_ms`; and `worst_ms`, `worst_times`.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import http.server
+import json
+import secrets
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from websockets.asyncio.server import serve
+
+from hostile.cases import Case
+from hostile.run import p99
+from hostile.world import World, private_home
+
+_EVERY_S = 0.02
+"""Between two frames of the server that floods."""
+_MIB = 1 << 20
+SECRETS = {
+    f"secret-{at}": f"xoxb-{secrets.token_hex(12)}-{secrets.token_hex(8)}" for at in range(8)
+}
+"""What the two floods of masked frames are granted."""
+_EMPTY_LISTS = ",".join(["[]"] * 170_000)
+
+_FORGING = """
+from yoi_pdk import Plugin
+import yoi_runner.dispatch as d
+LISTS = ",".join(["[]"] * 4000)
+ANSWER = {before!r} + {middle} + {after!r} + "\\n"
+class Hostile(Plugin):
+    def on_text(self, event, ctx): d._answer = lambda head, bodies: ANSWER
+    def on_event(self, event, ctx): return None
+"""
+_HEARING = """
+from yoi_pdk import *
+class Hostile(Plugin):
+    def on_event(self, event, ctx):
+        {opened}
+    def on_text(self, event, ctx): return None
+"""
+_LISTS = "','.join(['[]'] * %d)"
+_NUMBERED = "','.join('\"%%d\":%s' %% i for i in range(300_000))"
+_ANSWERS = {
+    "lists": ('[[["c","websocket_send",{"json":[', _LISTS % 1_300_000, "]}]]]"),
+    "status": ('[[["c","diagnostic_status_update",{"status":{', _NUMBERED % "[]", "}}]]]"),
+    "commands": ("[[", "','.join('[null,\"k%d\",{}]' % i for i in range(200_000))", "]]"),
+    "keys": ('[[["c","websocket_send",{', _NUMBERED % "1", "}]]]"),
+    "insertions": (
+        "[[",
+        '\',\'.join(\'[null,"websocket_send",{"json":{"d":[\' + LISTS + '
+        '\']},"insert":[{"at":"/d/0","last":"zz"}]}]\' for i in range(64))',
+        "]]",
+    ),
+    "answers": (
+        "[[",
+        '\',\'.join([\'[null,"request",{"target":"api","method":"GET",\'\'"path":"/v1"}]\'] * 64)',
+        "]]",
+    ),
+}
+"""What each forges: text, an expression for the guest to make text of, and text."""
+
+
+def floods(api_port: int) -> list[Case]:
+    """Return them; `api_port` is a server whose answers are all containers."""
+    target = (
+        f'[[request]]\nname = "api"\nscheme = "http"\nhost = "127.0.0.1"\nport = {api_port}\n'
+        'methods = ["GET"]\n'
+    )
+    asking = 'permissions = [{ kind = "host_api", api = "request" }]\n' + target
+    watched = '{"s":1,"x":[' + ",".join(["[]"] * 340_000) + "]}"
+    last = ", ".join(f'{{ name = "n{at}", at = "/x/{at}" }}' for at in range(8))
+    drop = 'on_full = "drop_oldest"\n'
+    uses = "".join(
+        f'[[secrets]]\nname = "{name}"\nconnection = "gateway"\nat = ["/{name}"]\n'
+        for name in SECRETS
+    )
+    echoed = "".join(value for value in SECRETS.values())
+    hearing = _HEARING.format(opened="return None")
+    replying = _HEARING.format(
+        opened='return Autoreply("gateway", when=("/s", 1), json={"n": None}, copy={"/n": "/x/7"})'
+        " if isinstance(event, OpenEvent) else None"
+    )
+    return [
+        *(
+            Case(
+                name,
+                _FORGING.format(before=before, middle=middle, after=after),
+                tables=asking if name == "answers" else "",
+            )
+            for name, (before, middle, after) in _ANSWERS.items()
+        ),
+        Case("watched", hearing, frame=watched, connection=f"last = [{last}]\n{drop}"),
+        Case("autoreplies", replying, frame=watched, connection=drop),
+        Case(
+            "masked", hearing, frame=watched, connection=drop, tables=uses, secrets=tuple(SECRETS)
+        ),
+        Case(
+            "echoed",
+            hearing,
+            frame=echoed * (_MIB // len(echoed)),
+            connection=drop,
+            tables=uses,
+            secrets=tuple(SECRETS),
+        ),
+    ]
+
+
+class Flood(World):
+    """One flood beside the neighbour."""
+
+    async def measure(self, seconds: float) -> tuple[float, float]:
+        """Return the neighbour's p99 without and with it, in milliseconds."""
+        (case,) = self.cases
+        async with serve(self.gateway, "127.0.0.1", 0, compression=None) as server:
+            self.write(server.sockets[0].getsockname()[1])
+            for name in case.secrets:
+                await _set_secret(self.workspace, name)
+            asking = asyncio.create_task(self.neighbour.ask_on())
+            try:
+                await self.start()
+                connected = self.gateway.sockets
+                await self.until(lambda: len(self.neighbour.waits) > 50 and len(connected) == 2, 60)
+                self.neighbour.taken()
+                await asyncio.sleep(seconds / 2)
+                quiet = self.neighbour.taken()
+                flooding = asyncio.create_task(self._flood(case))
+                await asyncio.sleep(seconds)
+                flooding.cancel()
+                beside = self.neighbour.taken()
+                if not quiet or not beside:
+                    raise SystemExit(f"{case.name}: the neighbour never answered")
+                return p99(quiet), p99(beside)
+            finally:
+                asking.cancel()
+                await self.stop()
+
+    async def _flood(self, case: Case) -> None:
+        while True:
+            await self.gateway.send(case.name, case.frame)
+            await asyncio.sleep(_EVERY_S)
+
+
+async def _set_secret(workspace: Path, name: str) -> None:
+    command = (sys.executable, "-m", "yoi.cli", "secret", "set", name, "--stdin")
+    setting = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=workspace,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    await setting.communicate(SECRETS[name].encode())
+    if setting.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {setting.returncode}")
+
+
+class _Api(http.server.BaseHTTPRequestHandler):
+    """Answers with half a mebibyte that is all containers."""
+
+    body = f"[{_EMPTY_LISTS}]".encode()
+
+    def do_GET(self) -> None:
+        """Answer any request."""
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def _api() -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+async def _measured(case: Case, seconds: float) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory(prefix="yoi-flood-") as name:
+        private_home(Path(name))
+        return await Flood(Path(name), [case]).measure(seconds)
+
+
+def main() -> None:
+    """Measure, print each, end with one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", help="a flood's name; may be repeated")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each flood")
+    arguments = parser.parse_args()
+    told: dict[str, object] = {}
+    worst_ms = worst_times = 0.0
+    with _api() as port:
+        for case in floods(port):
+            if arguments.only and case.name not in arguments.only:
+                continue
+            quiet, beside = asyncio.run(_measured(case, arguments.seconds))
+            print(f"{case.name:12} p99 {beside} ms, quiet {quiet} ms", flush=True)
+            told[case.name] = {"p99_ms": beside, "quiet_p99_ms": quiet}
+            worst_ms = max(worst_ms, beside)
+            worst_times = max(worst_times, beside / quiet if quiet else 0.0)
+    print(json.dumps(told | {"worst_ms": worst_ms, "worst_times": round(worst_times, 1)}))
+
+
+if __name__ == "__main__":
+    main()
