@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from yoi.errors import PermissionDenied, UrlRefused
 from yoi.limits import LIMITS, MIB
 from yoi.permissions import Authority, Permission, PermissionKind, PermissionSet, Url
+from yoi.permissions.reviews import review
 
 GATEWAY = {"scheme": "wss", "host": "gateway.example.com", "path_prefixes": ["/ws"]}
 CONNECTION = {"kind": "connection", "name": "gateway"}
@@ -259,3 +260,17 @@ def test_a_literal_where_no_server_is_reached_is_denied_as_such(host):
     decision = Authority(having(), having()).websocket(Url.parse(f"ws://{host}/"))
     assert decision.code == "denied.address"
     assert decision.hint is None
+
+
+def test_only_what_both_sides_call_idempotent_may_be_repeated():
+    def api(idempotent):
+        table = {"name": "api", "scheme": "https", "host": "api.example", "methods": ["POST"]}
+        return PermissionSet.parse([], [], [{**table, "idempotent": idempotent}])
+
+    for asked in (False, True):
+        for given in (False, True):
+            authority = Authority(api(asked), api(given))
+            assert authority.may_repeat("api") is (asked and given)
+            assert not authority.may_repeat("other")
+    limits = review(api(True), api(False)).rows[0].explanation
+    assert "not asked again where a crash leaves its end unknown" in limits

@@ -230,3 +230,24 @@ def test_labels_are_bounded_and_readable():
     assert wide.label == "*://[::1]:81 * (private addresses) (messages up to 4 MiB)"
     many = target(path_prefixes=[f"/{'x' * 500}{n}" for n in range(32)])
     assert len(many.label) <= 512
+
+
+def test_a_target_that_may_be_asked_again_says_so():
+    table = {
+        "name": "api",
+        "scheme": "https",
+        "host": "api.example",
+        "methods": ["POST"],
+        "idempotent": True,
+    }
+    asked = UrlTarget.parse(table, "request")
+    once = UrlTarget.parse({**table, "idempotent": False}, "request")
+    assert asked.to_table() == table
+    assert UrlTarget.parse(asked.to_table(), "request") == asked
+    assert "idempotent" not in once.to_table()
+    assert asked.covers(once)
+    assert not once.covers(asked)
+    assert "(asked again after a crash)" in asked.label
+    assert "crash" not in once.label
+    with pytest.raises(UrlRefused, match="beside idempotent"):
+        UrlTarget.parse({key: table[key] for key in table if key != "name"}, "request")

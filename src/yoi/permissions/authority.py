@@ -121,6 +121,14 @@ class Authority:
             (TargetKind.REQUEST, PermissionKind.HOST_API, "request", method.upper(), url, target)
         )
 
+    def may_repeat(self, target: str) -> bool:
+        """Return whether a request to the target `target` may be made a second time.
+
+        It may where both sides say that it is idempotent.
+        """
+        sides = (self.requested.request, self.granted.request)
+        return all(any(one.name == target and one.idempotent for one in side) for side in sides)
+
     def secret(
         self,
         name: str,

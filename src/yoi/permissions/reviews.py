@@ -170,6 +170,8 @@ def _missing(wanted: UrlTarget, given: list[UrlTarget]) -> list[str]:
         missing.append(f"{wanted.kind.brings} only up to {in_words(most)}")
     if wanted.private and not any(one.private for one in given):
         missing.append("only where the name leads to a public address")
+    if wanted.idempotent and not any(one.idempotent and one.name == wanted.name for one in given):
+        missing.append("not asked again where a crash leaves its end unknown")
     if wanted.name is not None and not any(one.name == wanted.name for one in given):
         missing.append(f"not under the name {wanted.name}, so nothing can be asked of it by name")
     return missing

@@ -17,6 +17,7 @@ from yoi.toml import (
     Choice,
     Fault,
     Faults,
+    Flag,
     Key,
     ListOf,
     Parsed,
@@ -90,6 +91,8 @@ class UrlTarget:
     """What commands, secrets and captures call this request target."""
     captures: tuple[Capture, ...]
     """Values that its answers may be relieved of; named request targets only."""
+    idempotent: bool
+    """Whether asking twice is as good as once; named request targets only."""
 
     @classmethod
     def parse(
@@ -116,6 +119,7 @@ class UrlTarget:
         max_message_bytes: int = LIMITS.message_bytes,
         name: str | None = None,
         captures: tuple[Capture, ...] = (),
+        idempotent: bool = False,
     ) -> "UrlTarget":
         """Return the target in a row that was read."""
         target = object.__new__(cls)
@@ -130,6 +134,7 @@ class UrlTarget:
             ("addresses", row["addresses"]),
             ("name", name),
             ("captures", captures),
+            ("idempotent", idempotent),
         ):
             object.__setattr__(target, key, made)
         return target
@@ -214,6 +219,8 @@ class UrlTarget:
             parts.append(f"(named {self.name})")
         if self.addresses == "private":
             parts.append("(private addresses)")
+        if self.idempotent:
+            parts.append("(asked again after a crash)")
         if self.max_message_bytes != LIMITS.message_bytes:
             parts.append(f"({self.kind.brings} up to {in_words(self.max_message_bytes)})")
         return printable(" ".join(parts), _LABEL_CHARS)
@@ -260,7 +267,7 @@ class UrlTarget:
         )
 
     def covers(self, other: "UrlTarget") -> bool:
-        """Return whether having this target is having `other`: its URLs, size, captures and name.
+        """Return whether having this target is having `other`: URLs, size, captures, name, repeats.
 
         Another name is another target: commands, secrets and captures refer to it.
         """
@@ -271,6 +278,7 @@ class UrlTarget:
             and other.max_message_bytes <= self.max_message_bytes
             and (self.addresses == "private" or other.addresses != "private")
             and set(other.captures) <= set(self.captures)
+            and other.idempotent <= self.idempotent
         )
 
     @property
@@ -298,6 +306,8 @@ class UrlTarget:
             made[self.kind.size_key] = self.max_message_bytes
         if self.addresses != "public":
             made["addresses"] = self.addresses
+        if self.idempotent:
+            made["idempotent"] = True
         if self.captures:
             made["captures"] = [one.to_table() for one in self.captures]
         return made
@@ -412,6 +422,8 @@ def _websocket(row: Row) -> UrlTarget:
 def _request(row: Row) -> UrlTarget:
     if row["captures"] and row["name"] is None:
         row.fault("missing", "name", "is required beside captures, for commands to use")
+    if row["idempotent"] and row["name"] is None:
+        row.fault("missing", "name", "is required beside idempotent, for commands to use")
     return UrlTarget.of(
         TargetKind.REQUEST,
         row,
@@ -419,6 +431,7 @@ def _request(row: Row) -> UrlTarget:
         max_message_bytes=row["max_answer_bytes"],
         name=row["name"],
         captures=row["captures"],
+        idempotent=row["idempotent"],
     )
 
 
@@ -459,6 +472,14 @@ TARGETS = {
                 Whole(1, LIMITS.message_max_bytes),
                 "the largest body of an answer",
                 default=LIMITS.response_body_bytes,
+            ),
+            Key(
+                "idempotent",
+                Flag(),
+                "`true` where asking twice is as good as once, by the method or because the server "
+                "minds `Idempotency-Key`: a crash that leaves a request without a known end has it "
+                "asked again; named targets only",
+                default=False,
             ),
             Key(
                 "captures",

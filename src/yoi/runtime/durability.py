@@ -15,7 +15,7 @@ from yoi.core.service_fold import ServicePicture
 from yoi.core.service_recovery import Recovery, changed_state, recover
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
-from yoi.protocol.service_log import Alive, Command, Declared, Effected, Handled
+from yoi.protocol.service_log import Alive, Command, Declared, Effected, Handled, Settles
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.host_events import HostEvents
@@ -135,6 +135,7 @@ class LoggedDurability:
         if self._alive is not None:
             self._alive.cancel()
             self._alive = None
+        self._outbox.write_ends()
         await self._writer.close()
         self._outbox.forget()
         self._recovered = False
@@ -151,6 +152,7 @@ class LoggedDurability:
         else:
             self._restore_state(picture)
         plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events)
+        self._keep_decisions(plan)
         self._dead_letters.restore(
             DeadLetter(event, letter.code, letter.message, letter.at_ms)
             for event, letter in plan.letters
@@ -160,10 +162,11 @@ class LoggedDurability:
         unknown = [self._unknown(event_id, command) for event_id, command in plan.unknown]
         told = [one for one in unknown if one is not None]
         # They are about what was handled before the events that wait.
-        self._queue.restore([*told, *plan.events])
+        self._queue.restore([*(event for event, _ in told), *plan.events])
         self._ledger.counters.enqueued += len(told) + len(plan.events)
-        for event in told:
-            self._intake.accept(event)
+        for event, settles in told:
+            if self._intake.keeps(event):
+                self._intake.accept(event, settles=settles)
         tried = {one.event_id for one in plan.tried}
         doubtful = [event for event in plan.events if event.event_id in tried]
         self._intake.forgive(doubtful)
@@ -175,6 +178,16 @@ class LoggedDurability:
         for event_id, command in plan.repeated:
             self._repeat(event_id, command)
         self._tell_recovered(plan)
+
+    def _keep_decisions(self, plan: Recovery) -> None:
+        """Let no request be repeated that today's manifest or grants do not let be."""
+        for one in tuple(plan.repeated):
+            _, command = one
+            if command.kind == "request" and not self._spec.requests.may_repeat(
+                str(command.payload.get("target"))
+            ):
+                plan.repeated.remove(one)
+                plan.unknown.append(one)
 
     def _declare(self, picture: ServicePicture) -> None:
         """Write what the manifest says of the ingresses; know the ids that it still asks for."""
@@ -244,13 +257,16 @@ class LoggedDurability:
             if isinstance(effect, Refused):
                 self._writer.put(Effected(event_id, command.id, "failed", effect.code))
 
-    def _unknown(self, event_id: str, command: Command) -> IngressEvent | None:
-        """Settle a command whose end is not known; return the event that tells the plugin."""
+    def _unknown(self, event_id: str, command: Command) -> tuple[IngressEvent, Settles] | None:
+        """Return the event that tells the plugin of a command without a known end, and settles it.
+
+        Where no ingress can hear of it, only the operator is told.
+        """
         message = "the host ended while it was carried out; it may have happened, or not"
-        self._writer.put(Effected(event_id, command.id, "unknown"))
         refused = Refused("unknown", _UNKNOWN, message, None, event_id, command.id, command.kind)
         self._executor.tell_unknown(refused)
         if command.ingress not in self._spec.rules:
+            self._writer.put(Effected(event_id, command.id, "unknown"))
             return None
         about = {"command_id": command.id, "source_event_id": event_id}
         error = {"code": _UNKNOWN, "message": message}
@@ -262,7 +278,10 @@ class LoggedDurability:
         else:
             payload = {**about, "command": command.kind, **error}
             kind, source = EventKind.SEND_FAILED, "host"
-        return self._events.made(kind, command.ingress, source, payload)
+        event = self._events.made(kind, command.ingress, source, payload)
+        if not self._intake.keeps(event):
+            self._writer.put(Effected(event_id, command.id, "unknown"))
+        return event, Settles(event_id, command.id)
 
     def _tell_recovered(self, plan: Recovery) -> None:
         if plan.events or plan.repeated or plan.unknown or plan.gone:

@@ -31,6 +31,7 @@ from yoi.defects import defect
 from yoi.errors import PermissionDenied, RequestFailure, ServiceError, YoiError
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent, TextFrame
 from yoi.protocol.parts import as_json, joined
+from yoi.protocol.service_log import Settles
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.runtime.connection_commands import apply
 from yoi.runtime.containment import contained, contained_work
@@ -275,6 +276,13 @@ class EffectExecutor:
         except Exception as raised:
             error = self._as_error(effect, raised)
             payload = {"ok": False, "error": {"code": error.code, "message": error.message}}
+        # First: a crash between the two leaves no command with an end and without an answer.
+        self._events.answer(
+            effect.ingress,
+            f"request:{prepared.target}",
+            {"command_id": effect.command_id, "target": prepared.target, **payload},
+            Settles(effect.event_id, effect.command_id),
+        )
         if payload["ok"]:
             self.effects.done(effect)
         else:
@@ -283,12 +291,6 @@ class EffectExecutor:
             interrupted = payload.get("may_have_arrived", False)
             settle = self.effects.unknown if interrupted else self.effects.failed
             settle(effect, error)
-        self._events.offer(
-            EventKind.RESPONSE,
-            effect.ingress,
-            f"request:{prepared.target}",
-            {"command_id": effect.command_id, "target": prepared.target, **payload},
-        )
 
     def _timer_due(self, ingress: str, name: str) -> None:
         self._events.offer(EventKind.TIMER, ingress, "timer", {"name": name})

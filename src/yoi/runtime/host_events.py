@@ -8,6 +8,7 @@ from yoi.core.ingress_account import Offered
 from yoi.core.ingress_queue import IngressQueue
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, IngressEvent
+from yoi.protocol.service_log import Settles
 from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
 from yoi.types import Clock, rfc3339_ms
@@ -53,7 +54,14 @@ class HostEvents:
         """Queue one event; without room it is counted and told to the operator."""
         event = self.made(kind, ingress, source, payload)
         # It waits like a frame of a paused connection: accepted, within the overdraft.
-        offered = self._intake.offer(event, OnFull.PAUSE)
+        self._count(kind, self._intake.offer(event, OnFull.PAUSE))
+
+    def answer(self, ingress: str, source: str, payload: dict[str, Any], settles: Settles) -> None:
+        """Queue the answer to a request, with which the command has its end."""
+        event = self.made(EventKind.RESPONSE, ingress, source, payload)
+        self._count(EventKind.RESPONSE, self._intake.answer(event, settles))
+
+    def _count(self, kind: EventKind, offered: Offered) -> None:
         if offered in (Offered.ACCEPTED, Offered.PAUSE):
             self._ledger.counters.enqueued += 1
         else:

@@ -18,6 +18,7 @@ from yoi.protocol.service_log import (
     Closed,
     Handled,
     Opened,
+    Settles,
     Tried,
     accepted,
     encode,
@@ -31,6 +32,10 @@ class Intake(Protocol):
 
     def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
         """Queue `event` or say why not."""
+        ...
+
+    def answer(self, event: IngressEvent, settles: Settles) -> Offered:
+        """Queue the answer to a command, which has its end with that; or say why not."""
         ...
 
     def opened(self, connection: str, session: SessionId) -> None:
@@ -70,6 +75,10 @@ class MemoryIntake:
         if key is not None and offered in _TAKEN:
             self._repeats.accepted(event.ingress, key, now_ms)
         return offered
+
+    def answer(self, event: IngressEvent, settles: Settles) -> Offered:
+        """Queue it; nothing waits for the end of a command."""
+        return self.offer(event, OnFull.PAUSE)
 
     def opened(self, connection: str, session: SessionId) -> None:
         """Keep nothing of it."""
@@ -119,8 +128,17 @@ class DurableIntake:
         self.any_session = False
         """Whether a session was ever opened: before, no frame can be missing."""
 
+    def answer(self, event: IngressEvent, settles: Settles) -> Offered:
+        """Queue the answer to a command; its record settles the command."""
+        return self._offer(event, OnFull.PAUSE, settles)
+
     def offer(self, event: QueuedEvent, overflow: OnFull | None = None) -> Offered:
         """Queue `event` or say why not; it is taken once its record is committed."""
+        return self._offer(event, overflow, None)
+
+    def _offer(
+        self, event: QueuedEvent, overflow: OnFull | None, settles: Settles | None
+    ) -> Offered:
         key = self._repeats.mark(event, self._clock.wall_ms()) if self._repeats else None
         if not self.keeps(event):
             offered = self._queue.offer(event, overflow)
@@ -134,7 +152,7 @@ class DurableIntake:
         if isinstance(event, IngressEvent) and self._queue.merged is not None:
             self._write_merged(offered)
         if offered in _TAKEN:
-            self.accept(event, key)
+            self.accept(event, key, settles)
             if self._writer.busy and not isinstance(event, IngressEvent):
                 self._queue.account(event.ingress).paused = True
                 return Offered.PAUSE
@@ -149,15 +167,20 @@ class DurableIntake:
         """Return whether `event` is one that the log has."""
         return event.ingress in self._disk or event.kind in _ALWAYS
 
-    def accept(self, event: QueuedEvent, key: str | None = None) -> None:
-        """Write that the host has `event`, which waits in the queue; `key`: the gateway's id."""
+    def accept(
+        self, event: QueuedEvent, key: str | None = None, settles: Settles | None = None
+    ) -> None:
+        """Write that the host has `event`, which waits in the queue.
+
+        `key` is the gateway's id of it; `settles` the command that has its end with it.
+        """
         now_ms = self._clock.wall_ms()
         if key is not None:
             self._repeats.accepted(event.ingress, key, now_ms)
         self._queue.withhold(event)
         fires = event.payload["name"] if event.kind == EventKind.TIMER else None  # type: ignore[union-attr]
         self._writer.put(
-            accepted(event, seen=key, fires=fires, at_ms=now_ms),
+            accepted(event, seen=key, settles=settles, fires=fires, at_ms=now_ms),
             lambda: self._admit(event),
             event.size,
         )

@@ -74,7 +74,10 @@ class MemoryOutbox:
 
 
 class DurableOutbox:
-    """See the module docstring. `changes` returns what the guest set by itself since last asked."""
+    """See the module docstring. `changes` returns what the guest set by itself since last asked.
+
+    `may_repeat` says whether a request to the target of that name may be made again.
+    """
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class DurableOutbox:
         writer: LogWriter,
         intake: DurableIntake,
         changes: Callable[[], dict[str, str | None]],
+        may_repeat: Callable[[str], bool],
         clock: Clock,
         limits: Limits,
     ) -> None:
@@ -89,10 +93,13 @@ class DurableOutbox:
         self._writer = writer
         self._intake = intake
         self._changes = changes
+        self._may_repeat = may_repeat
         self._clock = clock
         self._limits = limits
         self.pending: dict[str, QueuedEvent] = {}
         """Events whose answers are not committed yet, by id, in handled order."""
+        self._ended: list[Effected] = []
+        """Ends of commands, to be written after what this turn of the loop tells of them."""
         executor.effects.settled = self.settled
 
     @property
@@ -129,17 +136,25 @@ class DurableOutbox:
     def settled(self, effect: Effect, code: str) -> None:
         """Write how `effect` has ended, where the log waits for that.
 
-        What only the stop of this host has ended, and can be repeated, goes on in the next one.
+        Of what only the stop of this host has ended, the next one repeats or tells the plugin.
         """
         picture = self._writer.picture
         if picture is None:
             return
         if (effect.event_id, effect.command_id) not in picture.unsettled:
             return
-        if code in _STOPS and _is_repeatable(effect):
+        if code in _STOPS:
             return
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self.write_ends)
         outcome: Outcome = _OUTCOMES[effect.state]
-        self._writer.put(Effected(effect.event_id, effect.command_id, outcome, code))
+        self._ended.append(Effected(effect.event_id, effect.command_id, outcome, code))
+
+    def write_ends(self) -> None:
+        """Write the ends of commands; a crash before leaves them unknown, never untold."""
+        ended, self._ended = self._ended, []
+        for one in ended:
+            self._writer.put(one)
 
     def take_back(self, event_ids: Sequence[str]) -> list[QueuedEvent]:
         """Return those of the events whose answers are pending, and forget all that are."""
@@ -191,7 +206,7 @@ class DurableOutbox:
                         effect.kind,
                         commands.get(effect.command_id, {}),
                         event.ingress,
-                        _is_repeatable(effect),
+                        self._is_repeatable(effect),
                     )
                 )
         if not kept:
@@ -204,6 +219,12 @@ class DurableOutbox:
             refused,
             Handled(event.event_id, attempt, tuple(recorded), state, tuple(timers), now_ms),
         )
+
+    def _is_repeatable(self, effect: Effect) -> bool:
+        """Return whether carrying `effect` out twice is as good as once."""
+        if isinstance(effect, HttpRequest):
+            return self._may_repeat(effect.payload.target)
+        return isinstance(effect, NotifyWorker | SetStatus)
 
 
 def _too_large(effect: Effect) -> Refused:
@@ -230,13 +251,6 @@ _OUTCOMES: dict[EffectState, Outcome] = {
     EffectState.FAILED: "failed",
     EffectState.UNKNOWN: "unknown",
 }
-
-
-def _is_repeatable(effect: Effect) -> bool:
-    """Return whether carrying `effect` out twice is as good as once."""
-    if isinstance(effect, HttpRequest):
-        return False
-    return isinstance(effect, NotifyWorker | SetStatus)
 
 
 def _commands(event: QueuedEvent, answer: Any) -> dict[str, dict[str, Any]]:

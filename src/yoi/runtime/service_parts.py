@@ -105,7 +105,13 @@ class ServiceParts:
         outbox: Outbox = MemoryOutbox(self.executor)
         if writer is not None and isinstance(intake, DurableIntake):
             outbox = DurableOutbox(
-                self.executor, writer, intake, spec.calls.take_changes, clock, limits
+                self.executor,
+                writer,
+                intake,
+                spec.calls.take_changes,
+                spec.requests.may_repeat,
+                clock,
+                limits,
             )
         self.dispatcher = Dispatcher(
             spec.name,

@@ -83,6 +83,10 @@ class ServiceRequests:
             certificate=self._injector.client_certificate(request=command.target),
         )
 
+    def may_repeat(self, target: str) -> bool:
+        """Return whether a request to `target` may be made again where its end is not known."""
+        return self._authority.may_repeat(target)
+
     def prepare_url(
         self,
         method: str,
