@@ -77,7 +77,7 @@ def conditions(
 
 
 def disk(free_bytes: int, limits: Limits = LIMITS) -> list[Condition]:
-    """Return whether the disk that holds the journal is nearly full."""
+    """Return the condition that the disk that holds the journal is nearly full, if it is."""
     if free_bytes >= limits.disk_free_bytes:
         return []
     words = f"the journal's disk has {free_bytes >> 20} MiB left"
@@ -85,14 +85,14 @@ def disk(free_bytes: int, limits: Limits = LIMITS) -> list[Condition]:
 
 
 def untrusted(error: YoiError | None) -> list[Condition]:
-    """Return whether what is in force cannot be told anew, for the reason `error`."""
+    """Return the condition that yoi.toml or the decisions cannot be read, because of `error`."""
     if error is None:
         return []
     return [Condition(AlertKind.TRUST, "host", f"{error.code}: {error.message}", error.hint)]
 
 
 def machine_unusable(error: YoiError | None) -> list[Condition]:
-    """Return whether host.toml cannot be read any more, for the reason `error`."""
+    """Return the condition that host.toml cannot be used any more, for the reason `error`."""
     if error is None:
         return []
     words = f"what host.toml said before stays in force: {error.message}"

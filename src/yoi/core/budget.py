@@ -46,7 +46,7 @@ class Spent:
 class DailyBudget:
     """A `Budget` of `per_day` dials. `keep` is called with every new count, to store it.
 
-    A day before the last one is the last one: a clock that is set back gives nothing.
+    A day earlier than the last one counts as the last one: setting the clock back gives no dials.
     """
 
     def __init__(

@@ -71,9 +71,9 @@ class Taken:
 def take_captures(document: Json, declared: Iterable[Declared], limits: Limits = LIMITS) -> Taken:
     """Return `document` without its `declared` values, and the values; `document` is not changed.
 
-    One failure hides nothing else: a service's own error message has no credential in it and must
-    reach the guest. A value of the wrong type is taken out all the same, for what stands at the
-    place was declared to be none of the guest's business.
+    A failed capture leaves the rest of the answer as it is: a service's own error message has no
+    credential in it and must reach the guest. A value of the wrong type is taken out too, because
+    the manifest declares that the guest must not see what stands there.
     """
     values: dict[str, Captured] = {}
     failed: dict[str, CaptureFailed] = {}
@@ -97,7 +97,7 @@ def take_captures(document: Json, declared: Iterable[Declared], limits: Limits =
                 f"the capture {capture.name} at {capture.at} {problem}",
                 name=capture.name,
             )
-    # All were found in the document as it came, so that one place inside another loses nothing.
+    # Only now: all values are found before any is taken out, also where one lies inside another.
     for place in places:
         document = _blank(document, place.tokens)
     return Taken(document, values, failed)

@@ -182,7 +182,10 @@ class ConnectionMachine:
                 return [*effects, Disarm(Timer.RETRY)]
 
     def vouched(self, now: float) -> None:
-        """The session is good: its URL does not fail. The pauses forget only what it outlives."""
+        """The plugin says that the session is good: its URL's failures are forgotten.
+
+        The backoff is not: for that the session has to last.
+        """
         if self._current is not None:
             self._current.vouched = True
             self._dials.failures = 0

@@ -1,4 +1,4 @@
-"""What a plugin asked for and the command gate allowed, and the one life that each of it has.
+"""What a plugin asked for and the command gate allowed, and the states that an effect has.
 
     PENDING ─begin▶ SENDING ─▶ DONE
        │               ├─────▶ FAILED
@@ -38,7 +38,7 @@ class EffectState(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
 
-    # Enum's own is Python, and each command looks its states up four times.
+    # Enum's own hash is a Python function, and each command looks its states up four times.
     __hash__ = str.__hash__
 
 
@@ -94,7 +94,7 @@ class ConnectionCommand(Effect):
 
 @dataclass(slots=True)
 class StateChange(Effect):
-    """Set or clear a timer or a piece of state: the plugin's own, so nothing is asked."""
+    """Set or clear a timer or a piece of state: the plugin's own, so it needs no grant."""
 
     payload: TimerSet | TimerClear | StateSet
     ingress: str

@@ -1,6 +1,6 @@
 """What the host itself reads in text frames: acknowledgements, frames to answer, last values.
 
-Sans-I/O. Whoever sends a frame chooses its size and shape, and the event loop reads it: so each
+Sans-I/O. The sender of a frame chooses its size and shape, and the event loop reads it: so each
 object or list on the way to a place is gone through once, whatever is watched for there, the rest
 is skipped over and never built, and what one frame may cost is bounded.
 """

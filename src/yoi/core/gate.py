@@ -44,7 +44,7 @@ class GatedConnection:
 
     name: str
     urls: frozenset[str]
-    """The URLs that the ancestor's form of a send may name it by."""
+    """The URLs that may name it in the ancestor's form of a send."""
     authorise: Callable[[], Decision]
 
 

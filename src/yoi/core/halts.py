@@ -139,7 +139,7 @@ class HaltJudge:
 
 
 def refused_open(halt: Halt, name: str, shown: str) -> ConnectionFailure:
-    """Return what to raise where a plugin opens the connection `name` and `halt` stands against it.
+    """Return what to raise where a plugin opens the connection `name` and `halt` forbids it.
 
     `shown` is the URL for a person.
     """

@@ -50,7 +50,7 @@ class IngressQueue:
         self._first: list[IngressEvent] = []
         self._in_flight: list[QueuedEvent] = []
         self._passed: list[QueuedEvent] = []
-        """In order, where events in flight have passed others: these and those."""
+        """The events in flight and those that they have passed, in order; empty where none were."""
         self._lifecycle = 0
         self._withheld: set[int] = set()
         """Of events that wait for the disk, by `id()`: nothing passes them."""
@@ -132,7 +132,7 @@ class IngressQueue:
         """Let `events` be what is taken next: what a new instance hears before anything else.
 
         Those of an earlier call that still wait are forgotten: they were another instance's. They
-        are few, so no bound is asked. Not while events are in flight.
+        are few, so bounds are not checked. Not while events are in flight.
         """
         for event in self._first:
             account = self._accounts[event.ingress]
@@ -214,7 +214,7 @@ class IngressQueue:
         self._withheld.discard(id(event))
 
     def restore(self, events: Sequence[QueuedEvent]) -> None:
-        """Put back to the front, in order, what was accepted before: no bound is asked."""
+        """Put back to the front, in order, what was accepted before; bounds are not checked."""
         for event in reversed(events):
             account = self._accounts[event.ingress]
             account.depth += 1
@@ -224,9 +224,9 @@ class IngressQueue:
             account.waiting.appendleft(event)
 
     def hold(self, event: QueuedEvent) -> None:
-        """Let `event`, which waits first of those it is ordered with, wait on; see `release`.
+        """Keep `event`, the first of those it is ordered with, waiting until `release`.
 
-        So do those that may not pass it, in order, while others go on.
+        Those that may not pass it wait too, in order, while others go on.
         """
         if self._ordered.hold(event):
             return

@@ -92,7 +92,7 @@ def position(document: Json, insertion: Insertion, layout: Layout) -> Position:
         return Position(insertion.at, insertion.prefix, literal=True)
     if layout is Layout.PARTS and len(tokens) == 1:
         before = document[: array_index(tokens[0]) or 0]
-        # A part that is another insertion's is nothing that a grant could name.
+        # Where a part before it is filled in too, the text is not known: no grant matches a NUL.
         text = "\0" if None in before else joined(before)
         return Position(insertion.at, text + insertion.prefix, literal=True)
     return Position(insertion.at, insertion.prefix)

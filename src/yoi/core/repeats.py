@@ -75,7 +75,7 @@ class Repeats:
         self._seen[ingress].add(key, at_ms)
 
     def lost(self, events: Iterable[QueuedEvent]) -> None:
-        """Let `events`, which nobody handled, be new when they are sent again."""
+        """Let `events`, which were never handled, be new when they are sent again."""
         for event in events:
             seen = self._seen.get(event.ingress)
             if seen is not None and isinstance(event, TextFrame) and not event.duplicate:

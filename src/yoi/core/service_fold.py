@@ -167,7 +167,7 @@ def _accept(picture: ServicePicture, entry: Accepted) -> None:
             picture.dead[name] = letter, entry
         return
     if name in picture.waiting:
-        # Told again, by a checkpoint or with more to say: what it did, it did when it came.
+        # A checkpoint's copy, or one that tells more: what follows from it was done the first time.
         picture.waiting[name].entry = entry
         return
     picture.waiting[name] = Waiting(entry)

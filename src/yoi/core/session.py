@@ -186,7 +186,7 @@ class SessionMachine:
         return [*self._close(), (DropCurrent if paused else CloseCurrent)(code, reason)]
 
     def leave(self, code: int, reason: str, *, paused: bool) -> list[Effect]:
-        """Do the same with the old session, once."""
+        """Write a close frame as `close` does, once, on a session that drains."""
         if self.state is not SessionState.DRAINING:
             return []
         self._transition(SessionState.LEAVING)
@@ -230,7 +230,7 @@ class SessionMachine:
         return self.lived_ms(now) >= self._limits.session_ready_ms
 
     def may_be_replaced(self, now: float) -> bool:
-        """Return whether a successor that the plugin asks for says nothing against it."""
+        """Return whether it may be replaced by a successor without counting as failed."""
         good = self.vouched or self._settings.ready is Ready.TRAFFIC
         return good and self.settled(now)
 

@@ -1,4 +1,4 @@
-"""`TokenBucket`: the one way in which anything is bounded to so many per period. Sans-I/O."""
+"""`TokenBucket`: bounds how often something may happen in a period. Sans-I/O."""
 
 
 class TokenBucket:

@@ -77,7 +77,7 @@ class DevSession:
         return None if self._asking_next is None else 0.0
 
     def decided(self, names: Iterable[str]) -> None:
-        """Take note of nothing: the grant is for the session, and no command writes it."""
+        """Do nothing: the grant is for the session, and no command writes it."""
 
     def _must_stop_first(self, package: Package) -> bool:
         """Return whether what runs must go before the person is asked about `package`."""

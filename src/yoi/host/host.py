@@ -133,9 +133,9 @@ class Host(EnteredOnce):
     async def reload(self) -> Applied:
         """Read the settings again, run exactly what they say, and return what changed.
 
-        Reloads are serialised: one that is asked for while another runs follows it, once for
-        everybody who asked meanwhile. Raises YoiError when the settings cannot be used as a whole;
-        what ran before goes on then. Only while entered.
+        Reloads run one at a time: all requests that come while one runs share the next one. Raises
+        YoiError when the settings cannot be used as a whole; what ran before goes on then. Only
+        while entered.
         """
         if self._reloads is None:
             raise RuntimeError("the host is not entered")
@@ -153,7 +153,7 @@ class Host(EnteredOnce):
         if machine is None:
             machine = await asyncio.to_thread(HostSettings.load)
         limits = machine.limits
-        # Before any file is made: what nobody decided, or cannot be read, starts nothing.
+        # Before any file is made: settings that are not decided, or unreadable, start nothing.
         settings = machine.over(
             await asyncio.to_thread(ServingSettings.load, workspace, limits, decisions)
         )

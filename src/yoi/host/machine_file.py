@@ -23,7 +23,8 @@ _AT_THE_START = ("limits", "backend", "runtime", "webhook", "survives")
 class MachineFile:
     """See the module docstring. Sessions that are open stay; the next dial goes by what is new.
 
-    What cannot be read leaves in force what was, and is an alert of `alerting` until it can.
+    While the file cannot be used, the settings from before stay in force and `alerting` has an
+    alert about it.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class MachineFile:
         self._limits = machine.limits
         self._file = SettingsFile(machine.content, self._limits)
         self._judged: YoiError | None = None
-        """Why what was taken last could not be used."""
+        """Why the content that was looked at last cannot be used; None where it can."""
         self._stamp: _Stamp | None = None
         self._told: frozenset[str] = frozenset()
 

@@ -21,9 +21,9 @@ Observed = Event | ServiceEvent | UnknownEvent
 class Observation(AsyncIterator[Observed]):
     """Yields the subject's state as a snapshot, then each event that follows, once and in order.
 
-    Nothing is kept for a reader: the events wait in the stream's bounded ring. One who is so slow
-    that some have left it gets a fresh snapshot, which replaces everything before. Ends when the
-    subject is gone. Use it as `async with`, or `close` it, so that it is forgotten.
+    Nothing is kept for a reader: the events wait in the stream's bounded ring. A reader so slow
+    that some have left the ring gets a fresh snapshot, which replaces everything before. Ends when
+    the subject is gone. Use it as `async with`, or `close` it, so that it is forgotten.
     """
 
     def __init__(self, observing: Observing, subject: Subject) -> None:

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class ReloadQueue(Generic[T]):
-    """Calls `apply`, which reads the settings afresh, for everybody who asks; never twice at once.
+    """Calls `apply`, which reads the settings afresh, for all callers; never twice at once.
 
-    Whoever asks gets the result of an `apply` that began after the question, so it holds what was
-    written before. Belongs to the event loop.
+    A caller gets the result of an `apply` that began after its request, so that it holds what the
+    caller wrote before. Belongs to the event loop.
     """
 
     def __init__(self, apply: Callable[[], Awaitable[T]]) -> None:
@@ -60,6 +60,6 @@ class ReloadQueue(Generic[T]):
 
     def _ended(self, task: "asyncio.Task[T]") -> None:
         if not task.cancelled():
-            task.exception()  # who asked has it; where all of them have gone, nobody misses it
+            task.exception()  # the callers have it; where all were cancelled, it is dropped
         if task is self._running:
             self._running, self._waiting = self._waiting, None

@@ -30,7 +30,7 @@ _log = structlog.get_logger("yoi.alerts")
 
 
 class Alerting:
-    """See the module docstring. `diagnosed` shows a diagnostic; `post` may tell somebody else."""
+    """See the module docstring. `diagnosed` shows a diagnostic; `post` sends alerts elsewhere."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Alerting:
             try:
                 await self.look()
             except Exception as exc:
-                # What is looked at next is not less worth seeing.
+                # The next look may find what this one could not.
                 _log.error("alerts could not be looked at", error=type(exc).__name__)
             await asyncio.sleep(self._limits.alert_sample_ms / 1000)
 

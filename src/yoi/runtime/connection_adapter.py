@@ -88,7 +88,8 @@ class ConnectionAdapter:
         """Whether the last text frame found room, or is none that the plugin hears."""
         self._leaving = False
         self._earlier: tuple[SessionId | None, int] | None = None
-        # When each waiting frame arrived, and until when all before it were here; one a moment.
+        # For each waiting frame: when it arrived, and until when nothing before it was missing.
+        # Frames of the same moment share one entry.
         self._marks: deque[tuple[int, int]] | None = None
         if self._on_full is OnFull.DROP_OLDEST:
             self._marks = deque(maxlen=queue.account(self._ingress).max_events)

@@ -68,33 +68,37 @@ class ControlledConnection(Protocol):
 
 def apply(
     command: ConnectionControl,
-    link: ControlledConnection,
+    connection: ControlledConnection,
     own_url: Url | None,
     injector: SecretInjector,
 ) -> None:
-    """Do `command` to `link`, whose manifest names `own_url`. Raises YoiError at once."""
+    """Carry out `command` on `connection`, whose manifest names `own_url`.
+
+    Raises YoiError at once.
+    """
     if isinstance(command, WebSocketOpen):
-        link.open(_target(command, own_url, injector))
+        connection.open(_target(command, own_url, injector))
     elif isinstance(command, WebSocketClose):
-        link.close_session(command.code, command.reason)
+        connection.close_session(command.code, command.reason)
     elif isinstance(command, WebSocketReconnect):
         if command.url is None and command.handle is None:
-            link.reconnect()
+            connection.reconnect()
         else:
-            link.open(_place(command.connection, command.url, command.handle, injector))
+            connection.open(_named(command.connection, command.url, command.handle, injector))
     elif isinstance(command, WebSocketStop):
-        link.stop(reason=command.reason)
+        connection.stop(reason=command.reason)
     elif isinstance(command, WebSocketReady):
-        link.ready()
+        connection.ready()
     elif isinstance(command, WebSocketHeartbeat):
-        link.heartbeat(_heartbeat(command, injector))
+        connection.heartbeat(_heartbeat(command, injector))
     else:
-        link.autoreply(_autoreply(command, injector))
+        connection.autoreply(_autoreply(command, injector))
 
 
-def _place(
+def _named(
     connection: str, url: str | None, handle: str | None, injector: SecretInjector
 ) -> DialTarget:
+    """Return the target that a command names by `url`, or by the `handle` of a captured URL."""
     if handle is not None:
         captured = injector.opened_url(handle, connection)
         try:
@@ -115,7 +119,7 @@ def _target(
     if not given and not adds:
         return None
     if given:
-        base = _place(command.connection, command.url, command.handle, injector)
+        base = _named(command.connection, command.url, command.handle, injector)
     elif own_url is not None:
         base = DialTarget(own_url)
     else:
@@ -146,7 +150,7 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
         try:
             return _filled(command, base, injector)
         except CaptureFailed:
-            # Its handle has expired; what it stood for may be good for longer.
+            # The handle has expired; the value that it stood for may still be good.
             return made
 
     try:
@@ -160,7 +164,7 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
     except UrlRefused as exc:
         raise InsertionError("insert.place", f"no URL may carry this ({exc.code})") from None
     except ValueError as exc:
-        # The value itself may be a secret: only the rule that it broke is said.
+        # The value may be a secret: the error names only the rule that it broke.
         raise InsertionError("insert.place", f"no handshake may carry this: {exc}") from None
     return made
 
@@ -190,7 +194,7 @@ def _heartbeat(command: WebSocketHeartbeat, injector: SecretInjector) -> Heartbe
     message = command.message
     if not command.every_ms or message is None:
         return None
-    # Rendered once now, so that a missing grant or secret is heard by whoever asked.
+    # Rendered once now, so that a missing grant or secret is the answer to this command.
     _render(message, command.connection, injector, SessionValues({}))
     return HeartbeatSpec(
         every_ms=command.every_ms,

@@ -69,9 +69,9 @@ class ConnectionSpecMaker:
 
 
 class CurrentDecision:
-    """The decision about a connection where its manifest puts it, asked for with every send.
+    """The decision about a connection at its manifest's own URL; every send asks for it.
 
-    It is made again whenever the grants change, and only then: that is what makes asking cheap.
+    It is made again only when the grants have changed, which makes asking cheap.
     """
 
     def __init__(self, plugin: ResolvedPlugin, settings: ConnectionSettings) -> None:

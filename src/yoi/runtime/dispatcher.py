@@ -223,7 +223,7 @@ class Dispatcher:
                 self._loop.call_soon(self._settle, handler, events[acted:], result[acted:])
                 return
             if self._memory_errors >= self._limits.memory_errors:
-                # It answers so for ever: what it keeps has no room beside the next event.
+                # It would fail with every event: what it keeps leaves no memory for the next one.
                 message = "the plugin ran out of memory twice in a row"
                 self._lost(handler, GuestTrapped("sandbox.memory", message))
         self._owner.room()

@@ -31,7 +31,7 @@ _UNKNOWN = "service.effect_unknown"
 
 
 class Durability(Protocol):
-    """What a service does about outliving its host."""
+    """What a service does so that its events outlive the host."""
 
     async def open(self) -> None:
         """Be ready for the plugin: what the log holds is in its place. Raises JournalError."""

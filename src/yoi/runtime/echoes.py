@@ -43,7 +43,7 @@ class Echoes:
     def masker(self, current: Sequence[Secret | None]) -> Masker:
         """Return what hides `current`, the secrets as they are now, and all that is remembered."""
         if current != self._current:
-            # Secrets are equal only if they are one: this notices each rotation.
+            # Secrets compare by identity, so that each rotation is noticed.
             self._current = current
             self._masker = None
             for secret in current:

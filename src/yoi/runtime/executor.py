@@ -311,7 +311,7 @@ class EffectExecutor:
         return self._tell(self.effects.failed(effect, self._as_error(effect, raised)), event)
 
     def _tell(self, refused: Refused, event: QueuedEvent) -> Refused:
-        """Tell the operator, and the plugin: never about feedback, or the two would not end."""
+        """Tell the operator, and the plugin unless it answered feedback: that would never end."""
         self._note(refused)
         if event.kind in FEEDBACK_KINDS:
             return refused

@@ -94,14 +94,14 @@ class MemoryIntake:
         return event.attempt
 
     def once_taken(self, ingress: str, taken: bool, then: Callable[[], None]) -> None:
-        """Call `then` now: nothing is safer later."""
+        """Call `then` now: waiting would make nothing safer."""
         then()
 
 
 _TAKEN = frozenset({Offered.ACCEPTED, Offered.PAUSE})
 _HEAD_BYTES = 4096
 _ALWAYS = frozenset({EventKind.TIMER, EventKind.RESPONSE})
-"""Answers and timers of a durable service are logged on every ingress: their commands were."""
+"""Answers and timers of a durable service are logged on every ingress, as their commands are."""
 
 
 class DurableIntake:

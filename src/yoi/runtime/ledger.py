@@ -29,8 +29,8 @@ class Ledger:
     """Bounded records of one service. `listen` hears each diagnostic as it is made.
 
     A flood is cut: of one code and scope only so many are recorded per second. What was held back
-    is counted and told with the next diagnostic, or when somebody reads `diagnostics`. What
-    `masker` hides is masked in each, whoever made it.
+    is counted and told with the next diagnostic, or when `diagnostics` is read. What `masker`
+    hides is masked in each, wherever it comes from.
     """
 
     def __init__(

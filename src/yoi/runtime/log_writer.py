@@ -71,7 +71,7 @@ class LogWriter:
         self._open: list[_Open] = []
         """What a failure has left: it may be in the log, or not."""
         self._later: list[_Open] = []
-        """What was put while there was no log: it is in none."""
+        """What was put while there was no log."""
         self._under_way = 0
         self._turn = asyncio.Event()
 
@@ -169,7 +169,7 @@ class LogWriter:
             # The event tells more than it did.
             self._later.insert(place, _Open(entry, earlier.then or one.then))
         else:
-            # Both are over, and no log has heard of either.
+            # Both have ended, and no log has a record of either.
             self._run(earlier.then)
             self._run(one.then)
 

@@ -81,7 +81,7 @@ class WorkerTap:
         self._begin_again()
 
     def _begin_again(self) -> None:
-        """Begin from the worker's own snapshot; where even that cannot be, the next event tries."""
+        """Publish the worker's own snapshot; where that fails too, the next event tries again."""
         self._broken = True
         if self.worker is None:
             return

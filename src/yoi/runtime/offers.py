@@ -25,7 +25,7 @@ def tool_offers(plugin: ResolvedPlugin) -> tuple[PluginTool, ...]:
 
 
 def may_notify(plugin: ResolvedPlugin, worker: str) -> Decision:
-    """Decide whether `plugin` may put something before `worker`; the name is the guest's choice."""
+    """Decide whether `plugin` may notify `worker`; the guest chose the name, so it may be any."""
     try:
         wanted = Permission(PermissionKind.NOTIFY, worker)
     except PermissionMalformed as exc:

@@ -1,6 +1,6 @@
 """Counts the requests of one service by target, and tells its operator whenever that changes.
 
-A plugin that asks once a second and is refused would otherwise be the only one to know.
+Without it, only the plugin would know that its requests are refused.
 """
 
 from collections.abc import Callable

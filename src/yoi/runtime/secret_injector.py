@@ -173,7 +173,7 @@ class SecretInjector:
         return self._handles.open_url(handle, self._service, connection, self._clock.monotonic())
 
     def keep(self, target: str, value: Captured) -> str:
-        """Return a new handle for what an answer of the request target `target` was relieved of."""
+        """Return a new handle for a value that was taken out of an answer of `target`."""
         return self._handles.issue(self._service, value, self._clock.monotonic(), target=target)
 
     def forget(self) -> None:

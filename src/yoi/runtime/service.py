@@ -145,7 +145,7 @@ class Service:
                 await self._stop(reason)
 
     async def retire(self, *, reason: str, close_code: int = _GOING_AWAY) -> None:
-        """Stop for good: nobody can start this service again."""
+        """Stop for good: this service cannot be started again."""
         self._retired = True
         self._close_code = close_code
         await self.stop(reason=reason)

@@ -107,7 +107,7 @@ class ServiceLog:
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        # Looked at here, so that an effect record nobody waits for warns nobody.
+        # Looked at here: asyncio logs an error of a future that nothing waits for.
         done.add_done_callback(_looked_at)
         records = [encode(entry) for entry in entries]
         size = sum(map(len, records))

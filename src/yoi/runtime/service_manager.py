@@ -64,7 +64,7 @@ class ServiceManager:
                     if there[name].regrant(wanted[name]):
                         regranted.append(name)
                 except Exception as exc:
-                    # Which grants are in force now is not known: it goes, and says why.
+                    # Which grants are in force now is not known: the service is replaced and fails.
                     fault = defect(exc, f"putting other grants of {name} in force")
                     wanted[name] = wanted[name].failed(fault)
                     changed.append(name)
@@ -112,7 +112,7 @@ class ServiceManager:
         try:
             await service.retire(reason=reason, close_code=close_code)
         except Exception as exc:
-            # Whatever of it is left may do nothing any more.
+            # What is left of it must be able to do nothing any more.
             service.spec.authority.regrant(PermissionSet())
             self._tell(service.name, defect(exc, f"stopping {service.name}"))
 

@@ -1,4 +1,4 @@
-"""Puts the parts of one service together: each gets what it needs of the others, once."""
+"""Makes the parts of one service and hands each the other parts that it needs."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The `request` command of one service: fill in, judge, send, relieve of captures, answer."""
+"""The `request` command of one service: fill in, authorise, send, take captures out, answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -97,8 +97,8 @@ class ServiceRequests:
     ) -> PreparedRequest:
         """Return a request by URL, which nothing is inserted into. Raises YoiError.
 
-        It goes to the declared target that covers the URL; one that captures comes first, so that
-        this way round it hands out nothing that the other does not.
+        It goes to the declared target that covers the URL. Where several do, one that captures is
+        taken: a request by URL must not show the plugin what a request by target hides.
         """
         url = Url.parse(url_text, ("http", "https", "ws", "wss"))
         data, _ = request_body(None, body)
@@ -117,8 +117,8 @@ class ServiceRequests:
     ) -> dict[str, Json]:
         """Return the payload of the `response` event. Never raises but when cancelled.
 
-        Everything declared for the target is taken out; that a capture found nothing is said of the
-        `wanted` ones only, for most answers of a target have no credential in them.
+        Every value that the target declares as a capture is taken out. That a capture found nothing
+        is told only where it is `wanted`: most answers of a target have no credential in them.
         """
 
         def authorise(method: str, url: Any) -> Decision:
@@ -137,7 +137,7 @@ class ServiceRequests:
             return (await self._masked(answer)).to_payload()
         target = self._target(prepared.target)
         relieved, taken = answer.relieved_of(target.captures)
-        # Known before the rest is looked at: the answer may say it twice.
+        # Masked before the rest is looked at: the answer may hold the value twice.
         for value in taken.values.values():
             self._injector.hide(value)
         payload = (await self._masked(relieved)).to_payload()

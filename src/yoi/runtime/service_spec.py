@@ -195,7 +195,7 @@ class ServiceSpec:
     tools: tuple[PluginTool, ...]
     """The declared tools that the operator granted."""
     may_notify: Callable[[str], Decision]
-    """Decides whether the plugin may put something before the worker of that name."""
+    """Decides whether the plugin may notify the worker of that name."""
     senders: SenderFilter = field(default_factory=SenderFilter)
     """Who may speak through the plugin, by the operator's rules."""
     fault: YoiError | None = None
@@ -230,7 +230,7 @@ class ServiceSpec:
 
 
 class ServiceObserver(Protocol):
-    """Who shows the services of a host to observers. Neither method waits or raises."""
+    """Shows the services of a host to observers. Neither method waits or raises."""
 
     def follow_services(self) -> None:
         """Take note that other services are there now."""
@@ -242,7 +242,7 @@ class ServiceObserver(Protocol):
 
 
 class NoObserver:
-    """The observer of a host that nobody can watch."""
+    """The observer of a host that cannot be watched."""
 
     def follow_services(self) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""The services of one host, by name: what the manager fills, and what everybody else reads."""
+"""The services of one host, by name: the manager fills it, the rest of the host reads it."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,7 @@
 """Puts queued work items before the workers that the operator names, and gives them their tools.
 
 Whatever item.md says, an item is queued only as far as a person of this account queued it, as it
-stands: a pull that brings `state: queued` starts nobody.
+stands: a pull that brings `state: queued` starts no worker.
 """
 
 import asyncio

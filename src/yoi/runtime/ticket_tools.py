@@ -23,7 +23,7 @@ from yoi.workers.tools import Tool
 
 T = TypeVar("T")
 OnThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a function that blocks where it blocks nobody."""
+"""Runs a function that blocks on a thread of its own."""
 _KINDS = ("comment", "plan", "decision", "implementation_report")
 _TEXT = {"type": "string", "minLength": 1}
 

@@ -50,7 +50,7 @@ class HostTools:
 
 
 def _unobserved(running: Sequence[Worker], failed: Sequence[FailedWorker]) -> None:
-    """Show nobody which workers there are."""
+    """Do nothing: the host's workers are not watched."""
 
 
 class WorkerManager:

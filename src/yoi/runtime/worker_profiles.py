@@ -1,4 +1,4 @@
-"""The `[[workers]]` tables of yoi.toml: who runs, and why others do not."""
+"""The `[[workers]]` tables of yoi.toml: which workers run, and why others do not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class WorkerPlan:
 
 
 def parse_workers(toml: bytes) -> WorkerPlan:
-    """Return the workers in `toml`. Two of one name are both left out: which was meant, who knows.
+    """Return the workers in `toml`. Two of one name are both left out: either may be meant.
 
     Raises EnablementError (`enablement.toml`, `enablement.malformed`) for the file as a whole.
     """

@@ -35,7 +35,7 @@ class Plan:
     pending: tuple[Mapping[str, Any], ...] = ()
     """What waits for a decision, as `pending_rows`."""
     trouble: YoiError | None = None
-    """Why yoi.toml is read no more, where what it said before stays in force."""
+    """Why yoi.toml cannot be used now, where what it said before stays in force."""
 
 
 def read_plan(workspace: Path, clock: Clock, decisions: Decisions) -> Plan:

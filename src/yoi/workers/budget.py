@@ -1,4 +1,4 @@
-"""What a worker may spend in a day, by the operator's word; the host holds to it."""
+"""The operator's bounds on what a worker may spend in a day; the host enforces them."""
 
 from dataclasses import dataclass
 from decimal import Decimal

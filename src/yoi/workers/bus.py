@@ -1,4 +1,4 @@
-"""The event bus: a worker says each event once, in order, and waits for nobody (O10)."""
+"""The event bus: a worker publishes each event once, in order, and waits for no listener (O10)."""
 
 import asyncio
 from collections import deque
@@ -24,7 +24,7 @@ class Bus:
         self._listeners: tuple[Listener, ...] = ()
 
     def publish(self, event: Event) -> None:
-        """Hand `event` to everyone who listens now."""
+        """Hand `event` to each listener there is now."""
         for listener in self._listeners:
             try:
                 listener(event)

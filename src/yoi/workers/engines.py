@@ -1,4 +1,4 @@
-"""Which engine a profile means, with its key from the secret source and from nowhere else."""
+"""Makes the engine that a profile names; its key comes from the secret source only."""
 
 import inspect
 import time
@@ -103,7 +103,7 @@ def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) ->
                     base_url=choice.base_url,
                     api_key="none" if key is None else key.reveal(),
                 ),
-                # A stream that merely stops is a broken answer, not a short one.
+                # An answer whose stream stops without a reason is broken, not short.
                 profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),
             )
         else:
@@ -122,7 +122,7 @@ def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) ->
 
     def redact(text: str) -> str:
         text = masker.text(text)
-        # However short it is: a provider's error is no conversation, with words of its own.
+        # A key too short for `Masker` too: in an error, masking an ordinary word does no harm.
         return text if key is None else text.replace(key.reveal(), MASK)
 
     return PydanticEngine(choice.model, model, settings, redact)

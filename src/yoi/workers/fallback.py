@@ -15,9 +15,9 @@ REST_S = 300.0
 class FallbackEngine:
     """A `yoi.workers.engine.Engine` over several, in the operator's order.
 
-    One call asks one of them. Where it fails for a reason that another model need not share, the
-    failure is one to try again, and the next attempt asks the next model. A refusal of the request
-    itself stays what it is.
+    Each call asks one of them. An error that may not concern another model is marked as one to try
+    again, and the next attempt asks the next model. A refusal of the request itself is passed on
+    unchanged.
     """
 
     def __init__(self, engines: Sequence[Engine], monotonic: Callable[[], float]) -> None:
@@ -36,7 +36,7 @@ class FallbackEngine:
         chosen = self._chosen()
         engine = self._engines[chosen]
         try:
-            # Each is given back only what it said itself.
+            # `as_sent` gives each model back only the thinking that it wrote itself.
             async with aclosing(engine.ask(as_sent(request, engine.name))) as said:  # type: ignore[type-var]
                 async for event in said:
                     if isinstance(event, Answer):

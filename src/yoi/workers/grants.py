@@ -21,7 +21,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     run: int | None = None
 
     def covers(self, call: it.Call, spec: ToolSpec, now_ms: int) -> bool:
-        """Return whether `call` of the tool `spec` needs no question at `now_ms`."""
+        """Return whether `call` of the tool `spec` may run at `now_ms` without asking a person."""
         return (
             self.tool == call.name
             and self.origin == spec.origin

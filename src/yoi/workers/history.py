@@ -41,11 +41,14 @@ class History:
         """Read the log from its start. Raises WorkerError `worker.history_invalid`."""
         undone: frozenset[int] = frozenset()
         while (found := await self._folded(undone)) != undone:
-            # What a compaction replaced is needed after all: read again, knowing so.
+            # A later item undoes a compaction: read again and keep what it had replaced.
             undone = found
 
     async def _folded(self, undone: frozenset[int]) -> frozenset[int]:
-        """Read the log once, knowing what is undone; return what it says about that."""
+        """Read the log once, keeping what the compactions `undone` replaced.
+
+        Returns the places of the compactions that the log says are undone.
+        """
         transcript = Transcript(self._limits, undone)
         said: set[int] = set()
         while records := await self._journal.read(
@@ -85,7 +88,7 @@ class History:
             if exc.code == "journal.full":
                 raise WorkerError("worker.history_full", exc.message) from None
             raise
-        # No await from here on: whoever looks at the worker sees the item and its event together.
+        # No await from here on: a reader of the worker sees the item and its event together.
         stored: list[Stored] = []
         for item, data in zip(items, encoded, strict=True):
             entry = Stored(self.transcript.apply(item, len(data)), item)

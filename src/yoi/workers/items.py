@@ -1,6 +1,6 @@
 """The items of a worker's history: everything that ever happened to it, in the order it happened.
 
-An item is committed before anybody acts on it and is never changed. What the model is asked is a
+An item is committed before it is acted on and is never changed. What the model is asked is a
 function of these items alone (context.py). Each is bounded where it is made; `seq` is its place in
 the worker's log.
 """
@@ -13,7 +13,7 @@ from yoi.errors import WorkerError
 from yoi.protocol.events import InvokeKind, Provenance
 
 TICKETS = "host:tickets"
-"""What stands for a plugin's name where the host puts a work item before a worker."""
+"""The name recorded in place of a plugin's where the host itself hands a worker a work item."""
 
 Approval = Literal["auto", "ask", "deny"]
 Scope = Literal["once", "run", "exact"]
@@ -26,7 +26,7 @@ RunOutcome = Literal["finished", "limit_reached", "cancelled", "failed"]
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a tool comes from: `builtin`, `plugin` with the code that answers its calls, `tickets`.
 
-    What the last two answer is text from outside.
+    Answers of plugins and of `tickets` are text from outside.
     """
 
     kind: Literal["builtin", "plugin", "tickets"]
@@ -139,7 +139,7 @@ class Usage(Item, frozen=True, tag="usage"):
 
 
 class ToolStart(Item, frozen=True, tag="tool_start"):
-    """The call is handed to its tool. It is never handed over twice: nobody knows the effect."""
+    """The call is handed to its tool. It is never handed over twice: the effect is not known."""
 
     call_id: str
 

@@ -89,7 +89,7 @@ class Notifications:
         self._desks[worker.name] = (worker, rules)
 
     def close(self, worker: str) -> None:
-        """Let nobody notify `worker` any more."""
+        """Let no plugin notify `worker` any more."""
         self._desks.pop(worker, None)
         for key in [key for key in self._rates if key[0] == worker]:
             del self._rates[key]

@@ -25,7 +25,7 @@ from yoi.workers.worker_set import WorkerSet
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
 OPERATOR = "operator"
-"""Who acts, as history records it: the account of the host; the socket admits nobody else."""
+"""The name that history records for what comes over the socket, which admits one account only."""
 
 
 @dataclass(slots=True)

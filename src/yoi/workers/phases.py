@@ -50,7 +50,7 @@ class PhaseMachine:
         return _STATUS[self.state]
 
     def go_on(self, run: OpenRun | None) -> None:
-        """Enter RUNNING; a run that waited is said to go on."""
+        """Enter RUNNING, and tell listeners that a run that waited goes on."""
         if self.state is Phase.RUNNING:
             return
         waited = self.state is Phase.PAUSED
@@ -61,7 +61,7 @@ class PhaseMachine:
                 self._bus.publish(ev.TurnStart(ev.TurnStartData(turn=run.turns)))
 
     def rest(self, run: OpenRun | None, *, paused: bool) -> None:
-        """Enter IDLE, or PAUSED, which an open run is said to do as well."""
+        """Enter IDLE, or PAUSED, and tell listeners that an open run is paused too."""
         to = Phase.PAUSED if paused else Phase.IDLE
         if self.state is to:
             return

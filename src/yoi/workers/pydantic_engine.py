@@ -31,7 +31,7 @@ _FROM_RESPONSE = ("provider_name", "provider_url", "canonical_system")
 class PydanticEngine:
     """A `yoi.workers.engine.Engine` over a pydantic-ai model.
 
-    `redact` removes the key from a provider's error text before anybody reads it.
+    `redact` removes the key from a provider's error text before it is shown or stored.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class PydanticEngine:
                 ),
                 instrument=False,
             ) as stream:
-                ears = _Ears()
+                reader = _StreamReader()
                 async for event in stream:
-                    for said in ears.hear(event):
+                    for said in reader.read(event):
                         yield said
                 answer = _answer(stream.get())
         except ModelError:
@@ -120,21 +120,21 @@ class PydanticEngine:
             case px.UserError():
                 return ModelError("model.output", message, retryable=False)
             case _:
-                # A stream that broke off or holds nonsense has no status: nothing is final.
+                # A stream that broke off, or cannot be read, has no status: asking again may help.
                 again = isinstance(exc, px.ModelAPIError) and fields["status"] is None
                 return ModelError(
                     "model.provider", f"{type(exc).__name__}: {message}", retryable=again, **fields
                 )
 
 
-class _Ears:
+class _StreamReader:
     """Turns the library's stream events into ours."""
 
     def __init__(self) -> None:
         self._ids = _CallIds()
         self._by_index: dict[int, str] = {}
 
-    def hear(self, event: pm.ModelResponseStreamEvent) -> Iterable[Said]:
+    def read(self, event: pm.ModelResponseStreamEvent) -> Iterable[Said]:
         if isinstance(event, pm.PartDeltaEvent):
             return self._delta(event.index, event.delta)
         if isinstance(event, pm.PartStartEvent):

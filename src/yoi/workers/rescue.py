@@ -55,7 +55,8 @@ def suspects(
 ) -> tuple[tuple[int, ...], int]:
     """Return the places of texts that a provider may refuse, and how many of them are new to it.
 
-    What it answered to before comes last; within each part what is from outside, then the newest.
+    Texts that it has answered to before come last. In each part, texts from outside come before
+    those of people, and newer ones before older ones.
     """
     answered = max(
         (s.seq for s in window if isinstance(s.item, it.Assistant) and s.item.finish == "complete"),

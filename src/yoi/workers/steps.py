@@ -93,7 +93,7 @@ Step = (
 
 
 NOBODY = "host: nobody decided in time"
-"""Who decides about a call whose deadline has passed."""
+"""The name recorded as who decided about a call whose deadline has passed."""
 
 
 def next_step(transcript: Transcript, now_ms: int = 0, deadline_ms: int | None = None) -> Step:

@@ -164,7 +164,7 @@ class Worker:
             faulted = self._driver.fault is not None
             if faulted:
                 self._driver.fault = None
-                # What was remembered may differ from what is stored: who watches begins afresh.
+                # What was remembered may differ from what is stored: watchers get a new snapshot.
                 await self._driver.recover(lambda: self.bus.publish(self.snapshot()))
             if self._driver.transcript.paused_by is not None:
                 await self._driver.commit(it.Resumed(at_ms=self._clock.wall_ms(), by=by))
@@ -368,7 +368,7 @@ class Worker:
         )
 
     async def _enqueue(self, item: Waiting) -> int:
-        """Commit an input. People and plugins have separate room: a storm silences nobody."""
+        """Commit an input. People and plugins have separate room: neither can use the other's."""
         waiting = self._driver.transcript.waiting.values()
         if sum(type(each) is type(item) for each in waiting) >= self._limits.worker_inputs:
             raise WorkerError(

@@ -102,8 +102,8 @@ class WorkerSet:
     ) -> WorkerChanges:
         """Run exactly `profiles`: stop what is gone, restart what changed, start what is new.
 
-        One worker's failure (a missing key, a damaged history) stands in the answer and keeps
-        nobody else from running. `faulty` are tables that make no profile; they are shown as
+        One worker's failure (a missing key, a damaged history) stands in the answer; the others
+        run. `faulty` are tables that make no profile; they are shown as
         failed. Raises WorkerError `worker.duplicate`, `worker.stopped`.
         """
         wanted: dict[str, WorkerProfile] = {}

@@ -41,7 +41,7 @@ class Framing(StrEnum):
 
 
 class Feed(Generic[E]):
-    """`stream` as the one of `subject`, in the encoding of `framing`.
+    """Encodes the events of `stream`, as the stream of `subject`, in the form that `framing` says.
 
     `project` returns the event itself, a placeholder, or None where it is hidden. `resynced` is
     called with the observation code of each fresh snapshot in band.

@@ -6,7 +6,7 @@ from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 
 _BLOCK_BYTES = 128
-"""A block's JSON without its texts is shorter; an empty block is not for nothing."""
+"""More than a block's JSON without its texts has; empty blocks count by it."""
 _PIECES = 1024
 """Then they are joined: a piece costs more than its characters."""
 
@@ -71,7 +71,7 @@ class InFlight:
         self.size = 0
 
     def copy(self) -> "InFlight":
-        """Return an equal fold that goes its own way."""
+        """Return an equal fold that does not change with this one."""
         other = InFlight(self._most)
         other.size = self.size
         for block in self._blocks:

@@ -42,7 +42,7 @@ class ServiceView:
         return view
 
     def copy(self) -> "ServiceView":
-        """Return an equal view that goes its own way."""
+        """Return an equal view that does not change with this one."""
         other = ServiceView.__new__(ServiceView)
         other.__dict__.update(self.__dict__)
         other._diagnostics = self._diagnostics.copy()

@@ -27,7 +27,7 @@ class View(Protocol[E]):
         ...
 
     def copy(self) -> Self:
-        """Return an equal view that goes its own way."""
+        """Return an equal view that does not change with this one."""
         ...
 
 
@@ -109,7 +109,7 @@ class Stream(Generic[E]):
     def publish(self, event: E, raw: bytes) -> int:
         """Append an event and its JSON; return its sequence.
 
-        Raises ProtocolMalformed, and then nothing has changed for anybody who follows.
+        Raises ProtocolMalformed, and then nothing has changed for any follower.
         """
         self._view.apply(event)
         held = Held(event, raw)

@@ -54,7 +54,7 @@ class EntryWindow:
         return [entry for entry, _ in self._entries]
 
     def copy(self) -> "EntryWindow":
-        """Return an equal window that goes its own way."""
+        """Return an equal window that does not change with this one."""
         other = EntryWindow(self._limits)
         other.left_out, other._bytes = self.left_out, self._bytes
         other._entries = self._entries.copy()
@@ -102,7 +102,7 @@ class WorkerView:
         return view
 
     def copy(self) -> "WorkerView":
-        """Return an equal view that goes its own way."""
+        """Return an equal view that does not change with this one."""
         other = WorkerView(self._greeting, self._limits)
         other._window, other._newest = self._window.copy(), self._newest
         other._status = self._status
