@@ -155,9 +155,13 @@ sizes: $(STAMP)
 	@YOI_SIZES=all $(VENV)/bin/python -m pytest -q tests/runtime/test_sizes.py
 
 # About a minute; needs a Python 2.7 for the Autobahn suite, and says so where there is none.
-# A newcomer's first hour, from nothing; the last line is JSON (firsthour/README.md).
-firsthour: $(STAMP)
-	@$(VENV)/bin/python -m firsthour.run
+# A newcomer's first hour, from nothing: the wheels alone are installed, then used. The last line is
+# JSON (firsthour/README.md).
+firsthour: $(STAMP) $(DIST_STAMP)
+	rm -rf build/firsthour
+	$(DIST)/bin/python -m build --wheel --no-isolation --outdir build/firsthour pdk/python
+	$(DIST)/bin/python -m build --wheel --no-isolation --outdir build/firsthour .
+	@$(VENV)/bin/python -m firsthour.run --wheels build/firsthour
 
 compliance: $(STAMP)
 	$(VENV)/bin/python compliance/run.py

@@ -1,10 +1,13 @@
-"""The first hour of a newcomer, as a script: the tour, the templates, and the usual mistakes.
+"""The first hour of a newcomer, as a script: `python -m firsthour.run [--wheels DIR]`.
 
-Every step runs the real `yoi` beside this Python, in an empty home and workspace. A mistake holds
-when the command fails and its words name the place, the reason and what to do next. The last line
-is JSON: steps, failed, seconds_to_first_answer.
+The tour, the templates, libraries, and the usual mistakes. Every step runs the real `yoi` in an
+empty home and workspace: with `--wheels` the one that these wheels alone install into a fresh
+environment, otherwise the one beside this Python. A mistake holds when the command fails and its
+words name the place, the reason and what to do next. The last line is JSON: steps, failed,
+seconds_to_first_answer.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -23,9 +26,9 @@ from pathlib import Path
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from firsthour.libraries import BAD, good
 from firsthour.mistakes import MISTAKES, Mistake
 
-YOI = Path(sys.executable).parent / "yoi"
 _PATIENCE_SECONDS = 300.0
 """A machine's first run compiles the Python runner, which takes minutes where it is busy."""
 
@@ -58,6 +61,8 @@ class Hour:
     """Runs steps in one empty place and counts what fails."""
 
     place: Path
+    python: Path = Path(sys.executable)
+    """Of the environment that has Yoi."""
     steps: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -67,10 +72,17 @@ class Hour:
         return self.place / "work"
 
     @property
+    def command(self) -> Path:
+        """Return the `yoi` that is tried."""
+        return self.python.parent / "yoi"
+
+    @property
     def env(self) -> dict[str, str]:
         """Return an environment of an account that has never used Yoi."""
         kept = ("PATH", "LANG", "TMPDIR", "XDG_CACHE_HOME")
-        home = {"HOME": str(self.place / "home"), "COLUMNS": "100"}
+        # Libraries come from the folder that is named, and from no index.
+        config = str(self.place / "uv.toml")
+        home = {"HOME": str(self.place / "home"), "COLUMNS": "100", "UV_CONFIG_FILE": config}
         # The prepared Python runner is the machine's: preparing it is not what is timed.
         cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         return {
@@ -82,7 +94,7 @@ class Hour:
     def yoi(self, *words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
-            [YOI, *map(str, words)],
+            [self.command, *map(str, words)],
             cwd=cwd or self.work,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -127,7 +139,7 @@ def tour(hour: Hour) -> float | None:
     enabled = hour.yoi("plugin", "enable", "./mine", "--grant-requested", "--yes")
     hour.expect("tour: plugin enable", enabled, "It asks for", "enabled mine")
     with subprocess.Popen(
-        [YOI, "serve", "--port", "0"],
+        [hour.command, "serve", "--port", "0"],
         cwd=hour.work,
         env=hour.env,
         stdin=subprocess.DEVNULL,
@@ -191,10 +203,60 @@ def templates(hour: Hour) -> None:
         hour.expect(f"template {template}: new", hour.yoi("plugin", "new", template, name))
         hour.expect(f"template {template}: check", hour.yoi("plugin", "check", name))
         ran = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+            [hour.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
             cwd=hour.work / name, env=hour.env, capture_output=True, text=True, check=False,
         )  # fmt: skip
         hour.step(f"template {template}: its tests", ran.returncode == 0, ran.stdout + ran.stderr)
+        packed = hour.yoi("plugin", "pack", name, "-o", f"{name}.yoi-plugin")
+        hour.expect(f"template {template}: pack", packed)
+        package = f"{name}.yoi-plugin"
+        enabled = hour.yoi("plugin", "enable", package, "--grant-requested", "--yes")
+        hour.expect(f"template {template}: enable", enabled, f"enabled {name}")
+        again = hour.yoi("plugin", "disable", name, "--yes")
+        hour.expect(f"template {template}: disable", again)
+
+
+def libraries(hour: Hour) -> None:
+    """Add a library and what it needs, take it out again, and be refused what cannot be had."""
+    folder, wheels, ran = hour.work / "lib", hour.place / "wheels", hour.place / "ran"
+    wheels.mkdir()
+    good(wheels)
+    hour.yoi("plugin", "new", "tool", "lib")
+    code = folder / "plugin.py"
+    code.write_text("import greet\n" + code.read_text())
+    where = ("--dir", "lib", "--find-links", wheels)
+    checked = hour.yoi("plugin", "check", "lib")
+    said = checked.stdout + checked.stderr
+    hour.step("library: check names the command", "yoi plugin add greet" in said, said)
+    hour.expect("library: add", hour.yoi("plugin", "add", "greet", *where), "+ word 1.0 (MIT)")
+    hour.expect("library: check", hour.yoi("plugin", "check", "lib"), "greet 1.0 (MIT)")
+    hour.expect("library: list", hour.yoi("plugin", "libraries", "-d", "lib"), "word")
+    enabled = hour.yoi("plugin", "enable", "./lib", "--grant-requested", "--yes")
+    hour.expect("library: the review shows it", enabled, "word 1.0 (MIT)", "enabled lib")
+    hour.expect("library: a cycle is no fault", hour.yoi("plugin", "add", "hen", *where), "+ egg")
+    hour.expect("library: remove", hour.yoi("plugin", "remove", "hen", *where), "- egg")
+    before = contents(folder)
+    for one in BAD:
+        one.fill(wheels, ran)
+        refused = hour.yoi("plugin", "add", "bad", *where)
+        said = refused.stdout + refused.stderr
+        flat = re.sub(r"\s+", " ", said)
+        holds = refused.returncode == 1 and all(re.search(words, flat) for words in one.says)
+        kept = contents(folder) == before and not ran.exists()
+        hour.step(f"library refused: {one.name}", holds and kept, said)
+        for path in wheels.glob("bad-*"):
+            path.unlink()
+    changed = next(wheels.glob("word-*"))
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    refused = hour.yoi("plugin", "update", "--locked", *where)
+    said = refused.stdout + refused.stderr
+    holds = refused.returncode == 1 and "[package.library_hash]" in said
+    hour.step("library refused: its hash changed", holds and contents(folder) == before, said)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file of `folder`."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def mistakes(hour: Hour, chosen: list[Mistake]) -> None:
@@ -217,15 +279,44 @@ def mistakes(hour: Hour, chosen: list[Mistake]) -> None:
         hour.step(f"mistake: {one.name}", holds, said)
 
 
+def installed(hour: Hour, wheels: Path) -> None:
+    """Install these wheels into an empty environment, and use what is there from now on."""
+    env = hour.place / "env"
+    names = [str(path.resolve()) for path in sorted(wheels.glob("*.whl"))]
+    commands = (
+        ("an empty environment", [sys.executable, "-m", "venv", str(env)]),
+        ("pip install of the wheels", [str(env / "bin" / "pip"), "install", "--quiet", *names]),
+        ("pytest, for plugins' tests", [str(env / "bin" / "pip"), "install", "--quiet", "pytest"]),
+        ("the extra of libraries", [str(env / "bin" / "pip"), "install", "--quiet", "uv"]),
+    )
+    for name, command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        hour.step(f"install: {name}", done.returncode == 0, done.stderr)
+    hour.python = env / "bin" / "python"
+    hour.expect("install: yoi --version", hour.yoi("--version"), "yoi ")
+    at = subprocess.run(
+        [hour.python, "-c", "import yoi, yoi_pdk; print(yoi.__file__, yoi_pdk.__file__)"],
+        cwd=hour.work, env=hour.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    hour.step("install: nothing of a clone is used", at.stdout.count(str(env)) == 2, at.stdout)
+
+
 def main() -> int:
     """Run the hour and print the account."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--wheels", type=Path, help="install these, and nothing else")
+    wheels = options.parse_args().wheels
     with tempfile.TemporaryDirectory(prefix="yoi-firsthour-") as made:
         hour = Hour(Path(made))
         hour.work.mkdir()
         (hour.place / "home").mkdir()
+        (hour.place / "uv.toml").write_text("no-index = true\n")
+        if wheels is not None:
+            installed(hour, wheels)
         hour.expect("doctor", hour.yoi("doctor"), "0 failed")
         took = tour(hour)
         templates(hour)
+        libraries(hour)
         mistakes(hour, [one for one in MISTAKES if not one.host])
     result = {
         "steps": hour.steps,
