@@ -32,6 +32,20 @@ def test_what_is_shown_before_a_grant(form, yoi, workspace, relay, golden):
     golden(f"enable.{form}", ran.out)
 
 
+def test_what_will_not_run_is_said_before_the_question(yoi, workspace, relay):
+    """A checker that `enable` does not ask says yes to what cannot run."""
+    code = relay / "plugin.py"
+    code.write_text("import requests\n" + code.read_text())
+    ran = yoi("plugin", "enable", "./relay", *YES)
+    assert ran.status == 0
+    said = ran.out.partition("enabled relay")[0]
+    assert "What will probably not run:" in said
+    assert "plugin.py, line 1" in said
+    assert "next: yoi plugin check ./relay" in said or f"check {relay}" in said
+    ran = yoi("plugin", "enable", "./relay", *YES, "--json")
+    assert [one["code"] for one in json.loads(ran.out)["diagnostics"]] == ["package.source"]
+
+
 def test_the_entry_is_bound_to_the_exact_package(yoi, workspace, relay):
     """P3: id, version and digest, in the entry and again in its grants."""
     yoi("plugin", "enable", "./relay", *YES)

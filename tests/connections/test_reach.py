@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import errno
+import os
 import socket
 import ssl
 from ipaddress import ip_address
@@ -108,6 +110,18 @@ async def test_when_no_address_answers_each_is_told_within_the_bound(network):
     assert failed.value.code == "connection.refused"
     assert "192.0.2.1: no answer in time" in failed.value.message
     assert "192.0.2.2: Connection refused" in failed.value.message
+
+
+async def test_a_port_where_nothing_listens_is_told_in_the_systems_words():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = Url.parse(f"ws://127.0.0.1:{port}/ws")
+    with pytest.raises(ConnectionFailure) as failed:
+        await Reach(QUICK, ManualClock())(url, [url.ip], address_of, attempt_ms=1000, what="x")
+    assert failed.value.message == (
+        f"{url.display}: no address answered (127.0.0.1: {os.strerror(errno.ECONNREFUSED)})"
+    )
 
 
 async def test_the_first_failure_is_told_when_each_address_fails_in_its_own_way(network):

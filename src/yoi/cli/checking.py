@@ -109,8 +109,13 @@ def check(path: Path) -> Checked:
             granted=package.manifest.requested,
         ),
     )
-    found = [Finding.of(one) for one in (*review_source(package), *tool_differences(package))]
-    return Checked(path, granted, (*inspected.findings, *found), needed)
+    found = (*inspected.findings, *source_findings(package))
+    return Checked(path, granted, found, needed)
+
+
+def source_findings(package: Package) -> tuple[Finding, ...]:
+    """Return what in the source will not run in the sandbox, or is not as the manifest says."""
+    return tuple(map(Finding.of, (*review_source(package), *tool_differences(package))))
 
 
 def fix(path: Path) -> list[str]:

@@ -66,6 +66,7 @@ def enable(
     as_json: Json = False,
 ) -> None:
     """Review a plugin, grant what it may do, and switch it on."""
+    from yoi.cli.checking import source_findings
     from yoi.cli.grants import read_config, read_grant, read_secrets
     from yoi.cli.machine_words import names_note
     from yoi.decisions.recording import enable as record
@@ -130,6 +131,7 @@ def enable(
             "network": names_note(requested),
             "difference": difference_json(proposal),
             "missing_secrets": missing,
+            "diagnostics": [one.to_json() for one in source_findings(package)],
             "host": host,
         },
         lambda: done(f"enabled {instance}", host, missing),

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from yoi.cli.layout import lines, pairs, size, table, whole
+from yoi.cli.layout import Indented, lines, pairs, size, table, whole
 from yoi.cli.output import shown
 from yoi.cli.sources import as_path
 from yoi.packages import Inspection, Package, Surface
@@ -286,7 +286,7 @@ def _where(details: Mapping[str, Any]) -> str:
     return f"opened by the plugin, within {details['target']}"
 
 
-def _link(surface: Surface) -> list[Text]:
+def _link(surface: Surface) -> "list[RenderableType]":
     details = surface.details
     slow = {
         "pause": "reading pauses while it is slow, then closes with a gap",
@@ -294,16 +294,19 @@ def _link(surface: Surface) -> list[Text]:
         "drop_newest": "new frames are dropped while it is slow",
         "disconnect": "the connection closes when it is slow",
     }.get(details["on_full"], details["on_full"])
-    found = [
+    found: list[RenderableType] = [
         Text.assemble(
             "    ", shown(surface.name, style="bold"), "  ", shown(_where(details), 1024)
         ),
-        shown(f"      delivers {', '.join(details['deliver'])} to {details['ingress']}; {slow}"),
+        Indented(
+            shown(f"delivers {', '.join(details['deliver'])} to {details['ingress']}; {slow}"), 6
+        ),
     ]
     if details["subprotocols"]:
-        found.append(shown(f"      offers the subprotocols {', '.join(details['subprotocols'])}"))
+        offered = ", ".join(details["subprotocols"])
+        found.append(Indented(shown(f"offers the subprotocols {offered}"), 6))
     found += [
-        shown(f"      sends the header {name}: {value}", _LIST_CHARS)
+        Indented(shown(f"sends the header {name}: {value}", _LIST_CHARS), 6)
         for name, value in details["headers"].items()
     ]
     return found

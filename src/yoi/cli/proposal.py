@@ -61,9 +61,10 @@ def review_of(proposal: Proposal) -> Any:
 def review(proposal: Proposal, workspace: Path) -> "RenderableType":
     """Return the review for a person."""
     from yoi.cli import plugin_view
+    from yoi.cli.checking import source_findings
     from yoi.cli.layout import lines, whole
     from yoi.cli.machine_words import names_lines
-    from yoi.cli.sources import runs_in
+    from yoi.cli.sources import as_path, runs_in
     from yoi.packages import difference, inspect
 
     package, before = proposal.package, proposal.before
@@ -97,6 +98,11 @@ def review(proposal: Proposal, workspace: Path) -> "RenderableType":
         )
     if proposal.entry.config:
         parts.append(plugin_view.config_block(proposal.entry.config))
+    faults = source_findings(package)
+    if faults:
+        parts += ["", shown("What will probably not run:", style="bold yellow")]
+        parts += plugin_view.findings_block(faults)
+        parts.append(whole(shown(f"  next: yoi plugin check {as_path(package.path)}", 2048)))
     return lines([*parts, ""])
 
 

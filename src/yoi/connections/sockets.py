@@ -6,6 +6,8 @@ that was authorised is the name that SNI and the certificate are held to.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
@@ -97,7 +99,7 @@ class Race:
             try:
                 return task.result(), ip
             except OSError as exc:
-                self.failed[ip] = str(exc.strerror or exc or "no answer in time")
+                self.failed[ip] = _why(exc)
             except ConnectionFailure as exc:
                 self.failed[ip] = exc.message
                 self.fault = self.fault or exc
@@ -115,6 +117,16 @@ class Race:
         for made in await asyncio.gather(*left, return_exceptions=True):
             if isinstance(made, socket.socket):
                 made.close()
+
+
+def _why(exc: OSError) -> str:
+    """Return why a socket was not connected, as the system says it.
+
+    asyncio puts the call and the address that failed into `strerror`.
+    """
+    if exc.errno is not None and exc.errno in errno.errorcode:
+        return os.strerror(exc.errno)
+    return str(exc) or "no answer in time"
 
 
 def place(address: Destination, port: int) -> str:

@@ -100,7 +100,9 @@ class LibraryFolder:
             raise PackageError(
                 "package.library_missing",
                 f"{', '.join(unknown)} was not added to this plugin",
-                hint="added were: " + (", ".join(self.requested) or "none"),
+                hint="added were: " + ", ".join(self.requested)
+                if self.requested
+                else "add one with: yoi plugin add NAME",
             )
         left = {name: one for name, one in asked.items() if name not in gone}
         return self._resolved(index, left, self.libraries)
@@ -125,7 +127,11 @@ class LibraryFolder:
     def restore(self, index: Index) -> Change:
         """Return the change that fetches exactly what the lock names."""
         if self.lock is None:
-            raise PackageError("package.lock", f"{self._folder} has no {LOCK_NAME}")
+            raise PackageError(
+                "package.lock",
+                f"{self._folder} has no {LOCK_NAME}: no library was added",
+                hint="add one with: yoi plugin add NAME",
+            )
         found = Unpacked.all_of(
             index.fetch([Pin(o.name, o.version, o.sha256) for o in self.libraries])
         )
