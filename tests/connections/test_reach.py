@@ -16,6 +16,7 @@ from tests.connections.test_request_client import client, prepared, read_http, r
 
 from yoi.connections.machine_network import MachineNetwork
 from yoi.connections.reach import Reach
+from yoi.connections.sockets import open_direct
 from yoi.errors import ConnectionFailure
 from yoi.permissions import Url
 from yoi.testing import ManualClock
@@ -118,7 +119,9 @@ async def test_a_port_where_nothing_listens_is_told_in_the_systems_words():
         port = free.getsockname()[1]
     url = Url.parse(f"ws://127.0.0.1:{port}/ws")
     with pytest.raises(ConnectionFailure) as failed:
-        await Reach(QUICK, ManualClock())(url, [url.ip], address_of, attempt_ms=1000, what="x")
+        await Reach(QUICK, ManualClock(), MachineNetwork())(
+            url, [url.ip], address_of, attempt_ms=1000, what="x", open_one=open_direct
+        )
     assert failed.value.message == (
         f"{url.display}: no address answered (127.0.0.1: {os.strerror(errno.ECONNREFUSED)})"
     )
