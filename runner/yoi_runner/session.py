@@ -103,7 +103,7 @@ class Session:
 
     def _tool(self, call: dict[str, Any]) -> dict[str, Any]:
         self._started()
-        work = ToolCall(call["name"], call["input"])
+        work = ToolCall(call["name"], call["input"], call.get("id", ""))
         try:
             result = tool_result(
                 self._handlers.on_tool(work, self._ctx), self._handlers.tool_name(work.name)

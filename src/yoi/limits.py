@@ -188,6 +188,9 @@ class Limits:
         64, "ended questions of one session by which a late or second answer is known"
     )
     question_memory_ms: int = bound(30_000, "how long each of them is; frames are read for it")
+    deferred_calls: int = bound(64, "tool calls of one plugin that it answers later")
+    deferred_max_ms: int = bound(300_000, "how long one such call may wait; a worker waits with it")
+    deferred_remembered: int = bound(64, "ended ones by which a late or second answer is known")
     dials_per_day: int = bound(2_000, "default; the default backoff makes 1,920")
     dials_per_day_max: int = bound(50_000, "more is a load on somebody's gateway")
     fresh_after_max: int = bound(100, "failed resumes in a row before a fresh session")
@@ -363,7 +366,9 @@ class Limits:
     tool_arguments_bytes: int = bound(256 * KIB, "arguments of one call")
     tool_argument_values: int = bound(5_000, "JSON values of one call; each meets the schema")
     tool_output_bytes: int = bound(64 * KIB, "one result in history; the rest is cut, visibly")
-    tool_wait_ms: int = bound(60_000, "one call, queueing for the plugin included")
+    tool_wait_ms: int = bound(
+        60_000, "one call, queueing included, until it is answered or deferred"
+    )
     answer_text_bytes: int = bound(512 * KIB, "text, thinking and arguments of one model call")
     answer_replay_bytes: int = bound(512 * KIB, "what a provider needs back: signatures and ids")
     answer_parts: int = bound(256, "parts of one answer")

@@ -4,6 +4,8 @@ import pytest
 
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
+from yoi.protocol.commands import parse_payload
+from yoi.protocol.deferral import Deferral, ToolComplete
 from yoi.protocol.tool_answer import parse_tool_answer
 
 AT = "2026-01-01T00:00:00Z"
@@ -58,3 +60,57 @@ def test_the_number_of_commands_is_bounded():
     many = ",".join([one] * (LIMITS.commands_per_event + 1))
     with pytest.raises(GuestRefused):
         parse('{"output_commands": [' + many + "]}")
+
+
+def test_a_deferred_call_has_no_output_yet():
+    answer = parse(
+        '{"defer": {"id": "q1", "timeout_ms": 5000},'
+        ' "output_commands": [{"kind": "timer_clear", "payload": {"name": "t"}}]}'
+    )
+    assert answer.deferral == Deferral("q1", 5000)
+    assert len(answer.commands) == 1
+    assert parse('{"defer": {"id": "q1", "timeout_ms": 1}}').commands == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"defer": true}',
+        '{"defer": {"id": "q1"}}',
+        '{"defer": {"id": "", "timeout_ms": 1}}',
+        '{"defer": {"id": "a\\nb", "timeout_ms": 1}}',
+        '{"defer": {"id": "q1", "timeout_ms": 0}}',
+        f'{{"defer": {{"id": "q1", "timeout_ms": {LIMITS.deferred_max_ms + 1}}}}}',
+        '{"defer": {"id": "q1", "timeout_ms": 1, "for": 2}}',
+        '{"defer": {"id": "q1", "timeout_ms": 1}, "summary": "done"}',
+    ],
+)
+def test_a_deferral_that_does_not_fit_refuses_the_answer(text):
+    with pytest.raises(GuestRefused) as refused:
+        parse(text)
+    assert refused.value.code == "service.command_malformed"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"call": "q1"},
+        {"call": "q1", "result": 1, "error": "no"},
+        {"call": 1, "result": 1},
+        {"call": "q" * 129, "result": 1},
+        {"call": "q1", "error": ["no"]},
+        {"call": "q1", "result": 1, "to": "x"},
+    ],
+)
+def test_a_completion_that_does_not_fit_is_malformed(payload):
+    with pytest.raises(GuestRefused) as refused:
+        parse_payload("tool_complete", payload)
+    assert refused.value.code == "service.command_malformed"
+
+
+def test_a_completion_has_a_result_or_an_error():
+    assert parse_payload("tool_complete", {"call": "q1", "result": None}) == ToolComplete(
+        "q1", None, None
+    )
+    assert parse_payload("tool_complete", {"call": "q1", "error": "no"}).error == "no"

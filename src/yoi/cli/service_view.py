@@ -16,6 +16,7 @@ from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import (
     ConnectionStatus,
     Counters,
+    DeferredCallStatus,
     PullSocketStatus,
     RequestStatus,
     ServiceStatus,
@@ -159,6 +160,8 @@ def details(one: ServiceStatus) -> RenderableType:
         parts += ["", _pull_sockets(one.pull_sockets)]
     if one.requests:
         parts += ["", _requests(one.requests)]
+    if one.deferred_calls:
+        parts += ["", _deferred(one.deferred_calls)]
     parts += _refusals(one)
     return lines(parts)
 
@@ -345,6 +348,18 @@ def _pull_sockets(sockets: Sequence[PullSocketStatus]) -> Rows:
             shown(one.frames_out),
             shown("" if one.close_code is None else one.close_code),
             shown(one.url),
+        )
+    return grid
+
+
+def _deferred(calls: Sequence[DeferredCallStatus]) -> Rows:
+    grid = table("tool calls that wait", "as", "since", "at most until")
+    for one in calls:
+        grid.add_row(
+            shown(one.tool, style="bold"),
+            shown(one.id),
+            shown(age(one.since)),
+            shown(moment(one.until)),
         )
     return grid
 

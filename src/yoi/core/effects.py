@@ -18,6 +18,7 @@ from typing import Any
 from yoi.errors import PermissionDenied, ServiceError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.commands import DiagnosticStatusUpdate, Notify, ReplyAt
+from yoi.protocol.deferral import ToolComplete
 from yoi.protocol.session_commands import (
     ConnectionControl,
     Request,
@@ -114,6 +115,13 @@ class NotifyWorker(Effect):
 
     payload: Notify
     ingress: str
+
+
+@dataclass(slots=True)
+class CompleteCall(Effect):
+    """Answer a tool call that the plugin deferred: its own, so nothing is asked."""
+
+    payload: ToolComplete
 
 
 @dataclass(frozen=True, slots=True)

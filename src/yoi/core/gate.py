@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yoi.core.effects import (
+    CompleteCall,
     ConnectionCommand,
     Effect,
     HttpRequest,
@@ -29,6 +30,7 @@ from yoi.protocol.commands import (
     WebSocketSend,
     parse_payload,
 )
+from yoi.protocol.deferral import ToolComplete
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Reply
 from yoi.protocol.session_commands import Request, StateSet, TimerClear, TimerSet
@@ -107,6 +109,8 @@ class CommandGate:
             return self._judge_send(payload, identity, event)
         if isinstance(payload, DiagnosticStatusUpdate):
             return SetStatus(*identity, payload)
+        if isinstance(payload, ToolComplete):
+            return CompleteCall(*identity, payload)
         if isinstance(payload, TimerSet | Request) and not event.ingress:
             return _failed(
                 "service.command_malformed",

@@ -11,7 +11,7 @@ import msgspec
 
 from yoi.control.server import Method
 from yoi.defects import defect
-from yoi.errors import YoiError
+from yoi.errors import ServiceError, YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts
@@ -140,7 +140,14 @@ class HostMethods:
 
     async def _call(self, params: dict[str, Any]) -> Any:
         service = self._services[params["name"]]
-        return await service.call_tool(params["tool"], params.get("input", {}))
+        wait_ms = self._limits.control_wait_ms
+        try:
+            async with asyncio.timeout(wait_ms / 1000):
+                return await service.call_tool(params["tool"], params.get("input", {}))
+        except TimeoutError:
+            raise ServiceError(
+                "service.no_answer", f"no answer in {wait_ms} ms; a worker waits for longer"
+            ) from None
 
     async def _unless_long(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return what `work` returns, or None where it goes on for longer than a client waits."""

@@ -178,7 +178,7 @@ def _declaration(node: ast.FunctionDef | ast.AsyncFunctionDef, mark: dict[str, A
     properties: dict[str, Any] = {}
     required: list[str] = []
     for argument, default in pairs:
-        if argument.arg == "ctx":
+        if argument.arg == "ctx" or _is_call(argument.annotation):
             continue
         schema = _schema(argument.annotation, argument.arg, has_default=default is not None)
         if isinstance(default, ast.Constant) and default.value is not None:
@@ -240,6 +240,16 @@ def _generic(annotation: ast.Subscript, name: str, *, has_default: bool) -> dict
         if len(kinds) == 1 and (kind := _SCALARS.get(kinds.pop())):
             return {"type": kind, "enum": values}
     raise _NoSchema(f"parameter {name}: {ast.unparse(annotation)} has no schema")
+
+
+def _is_call(annotation: ast.expr | None) -> bool:
+    """Return whether a parameter so annotated receives the call itself, not a part of its input."""
+    if annotation is None:
+        return False
+    word = (
+        str(annotation.value) if isinstance(annotation, ast.Constant) else ast.unparse(annotation)
+    )
+    return word.rpartition(".")[2] == "ToolCall"
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from yoi.errors import GuestRefused
 from yoi.limits import LIMITS
 from yoi.permissions import JsonPointer, PointerFault
+from yoi.protocol.deferral import TOOL_COMPLETE, ToolComplete, parse_tool_complete
 from yoi.protocol.depth import deeper_than
 from yoi.protocol.fields import Fields
 from yoi.protocol.session_commands import (
@@ -89,7 +90,7 @@ class Notify:
     text: str
 
 
-CommandPayload = WebSocketSend | DiagnosticStatusUpdate | Notify | SessionPayload
+CommandPayload = WebSocketSend | DiagnosticStatusUpdate | Notify | ToolComplete | SessionPayload
 
 
 def _malformed(message: str) -> GuestRefused:
@@ -150,6 +151,8 @@ def parse_payload(kind: str, payload: Mapping[str, Any]) -> CommandPayload | Non
         return _status_update(payload)
     if kind == CommandKind.NOTIFY:
         return _notify(payload)
+    if kind == TOOL_COMPLETE:
+        return parse_tool_complete(payload)
     if kind in SESSION_KINDS:
         return parse_session_payload(kind, payload)
     return None

@@ -93,6 +93,15 @@ class PullSocketStatus(msgspec.Struct, kw_only=True):
     close_code: int | None = None
 
 
+class DeferredCallStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool call that the plugin answers later, under its own `id`."""
+
+    id: str
+    tool: str
+    since: str
+    until: str
+
+
 class RequestStatus(msgspec.Struct, kw_only=True):
     """The requests to one target. `code` and `message` say how the last one failed, if it did."""
 
@@ -178,5 +187,6 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     connections: list[ConnectionStatus] = []
     pull_sockets: list[PullSocketStatus] = []
     requests: list[RequestStatus] = []
+    deferred_calls: list[DeferredCallStatus] = []
     diagnostics: list[Diagnostic] = []
     alerts: list[Alert] = []

@@ -1,10 +1,11 @@
 """What a tool answered: output for whoever called it, and commands for its own service (S7).
 
-A call has an id that the guest never sees, so a tool's commands come without an envelope:
+What a call's commands answer is not the guest's to say, so they come without an envelope:
 
     {"summary": "...", "content": "...", "output_commands": [{"command_id", "kind", "payload"}]}
 
 `command_id` may be null or missing: the host makes one. Everything but `output_commands` is output.
+Instead of output there may be `defer`: the call is answered later (`yoi.protocol.deferral`).
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import msgspec
 
 from yoi.errors import GuestRefused
 from yoi.protocol.commands import OutputCommand, parse_envelopes
+from yoi.protocol.deferral import Deferral, parse_deferral
 
 _KEY = "output_commands"
+_DEFER = "defer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class ToolAnswer:
 
     output: Any
     commands: list[OutputCommand]
+    deferral: Deferral | None = None
+    """The call is answered later, and there is no output yet."""
 
 
 class _Command(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,9 +49,9 @@ def parse_tool_answer(text: str, tool: str, call_id: str, requested_at: str) -> 
         raise GuestRefused(
             "sandbox.answer_malformed", f"the tool {tool} did not answer in JSON"
         ) from None
-    if not isinstance(value, dict) or _KEY not in value:
+    if not isinstance(value, dict) or not (_KEY in value or _DEFER in value):
         return ToolAnswer(value, [])
-    raw = value.pop(_KEY)
+    raw = value.pop(_KEY, [])
     try:
         asked = msgspec.convert(raw, list[_Command])
     except msgspec.ValidationError as exc:
@@ -64,4 +69,13 @@ def parse_tool_answer(text: str, tool: str, call_id: str, requested_at: str) -> 
         }
         for index, one in enumerate(asked)
     ]
-    return ToolAnswer(value, parse_envelopes(envelopes, call_id))
+    commands = parse_envelopes(envelopes, call_id)
+    if _DEFER not in value:
+        return ToolAnswer(value, commands)
+    said = value.pop(_DEFER)
+    if value or not isinstance(said, dict):
+        raise GuestRefused(
+            "service.command_malformed",
+            f"the tool {tool}: a call that is deferred has no output beside {{id, timeout_ms}}",
+        )
+    return ToolAnswer(None, commands, parse_deferral(said))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from yoi.core.deferred import DeferredCalls
 from yoi.core.ingress_account import Offered
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.senders import SenderFilter
@@ -51,6 +52,7 @@ class ConnectionAdapter:
         ledger: Ledger,
         clock: Clock,
         wake: Callable[[], None],
+        deferred: DeferredCalls,
         senders: SenderFilter | None = None,
     ) -> None:
         self.drops = 0
@@ -69,6 +71,7 @@ class ConnectionAdapter:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._deferred = deferred
         self._reading: ReadingControl | None = None
         # Per session: with overlap, two are open for a while.
         self._seqs: dict[SessionId, int] = {}
@@ -122,6 +125,8 @@ class ConnectionAdapter:
         self, session: SessionId, text: str, size: int, in_reply_to: str | None = None
     ) -> None:
         """One text frame; called for every one, so kept short."""
+        if in_reply_to is not None:
+            self._deferred.answered(in_reply_to)
         if not self._text:
             return
         duplicate = self.sequence is not None and self.sequence.repeated(session, text)
@@ -208,6 +213,7 @@ class ConnectionAdapter:
         )
         self._event(EventKind.CLOSE, session, {"code": code, "reason": reason, "clean": clean})
         self._intake.closed(self._name, session)
+        self._deferred.session_gone(session)
 
     def gap(self, session: SessionId | None, since_ms: int, until_ms: int, why: str) -> None:
         """Frames may be missing between the two moments."""

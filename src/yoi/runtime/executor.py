@@ -13,7 +13,9 @@ from functools import partial
 import msgspec
 
 from yoi.connections import PreparedRequest
+from yoi.core.deferred import DeferredCalls
 from yoi.core.effects import (
+    CompleteCall,
     ConnectionCommand,
     Effect,
     EffectLedger,
@@ -56,6 +58,7 @@ class EffectExecutor:
         spec: ServiceSpec,
         context: HostContext,
         connections: ServiceConnections,
+        deferred: DeferredCalls,
         events: HostEvents,
         status: PluginStatus,
         ledger: Ledger,
@@ -69,6 +72,7 @@ class EffectExecutor:
         self._senders = spec.senders
         self._http = spec.requests
         self._connections = connections
+        self._deferred = deferred
         self._events = events
         self._status = status
         self._ledger = ledger
@@ -173,6 +177,9 @@ class EffectExecutor:
             apply(effect.payload, handle, self._connections.own_url(name), self._injector)
         elif isinstance(effect, SetStatus):
             self._show(effect)
+        elif isinstance(effect, CompleteCall):
+            answer = effect.payload
+            self._deferred.complete(answer.call, answer.result, answer.error)
         else:
             raise YoiError("usage.internal", f"nothing carries out a {effect.kind}")
 
@@ -197,7 +204,10 @@ class EffectExecutor:
             handle.send_text(effect.session, write(filled.document))
             if effect.reply is not None:
                 number = value_at(filled.document, effect.reply.counter)
-                handle.asked(effect.session, effect.command_id, effect.reply.answer, number)
+                session = handle.asked(
+                    effect.session, effect.command_id, effect.reply.answer, number
+                )
+                self._deferred.asked(effect.command_id, session)
 
     def _change(self, effect: StateChange) -> None:
         payload = effect.payload

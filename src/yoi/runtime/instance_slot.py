@@ -18,6 +18,8 @@ class InstanceSlot:
 
     def __init__(self, spec: ServiceSpec, context: HostContext, ledger: Ledger) -> None:
         self.instance: Instance | None = None
+        self.gone: Callable[[], None] = lambda: None
+        """Called when an instance is stopped or lost: what it had begun is nobody's."""
         self._spec = spec
         self._turns = context.turns
         self._mailbox = context.mailbox
@@ -59,6 +61,7 @@ class InstanceSlot:
         self.collect_output()
         instance, self.instance = self.instance, None
         self._spec.calls.end()
+        self.gone()
         if instance is None:
             return
         try:
@@ -72,6 +75,7 @@ class InstanceSlot:
         # First: the turn that stops the guest waits for one that waits in a host call.
         self._spec.calls.end()
         instance, self.instance = self.instance, None
+        self.gone()
         if instance is None:
             return
 

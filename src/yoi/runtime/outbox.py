@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from yoi.core.effects import (
+    CompleteCall,
     Effect,
     EffectState,
     HttpRequest,
@@ -224,7 +225,8 @@ class DurableOutbox:
         """Return whether carrying `effect` out twice is as good as once."""
         if isinstance(effect, HttpRequest):
             return self._may_repeat(effect.payload.target)
-        return isinstance(effect, NotifyWorker | SetStatus)
+        # A call that waited for a completion is gone with the host: that is told, not repeated.
+        return isinstance(effect, NotifyWorker | SetStatus | CompleteCall)
 
 
 def _too_large(effect: Effect) -> Refused:

@@ -182,6 +182,7 @@ class Service:
             self._queue,
             self._parts.dead_letters,
             self._executor.effects,
+            self._parts.deferred,
             self._connections,
             self._parts.loop_budget,
             self._ledger,

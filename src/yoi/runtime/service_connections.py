@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from yoi.connections.beside import Beside
+from yoi.core.deferred import DeferredCalls
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import Masker
@@ -39,6 +40,7 @@ class ServiceConnections:
         beside: Beside,
         loop: asyncio.AbstractEventLoop,
         failed: Callable[[YoiError], None],
+        deferred: DeferredCalls,
         limits: Limits,
         senders: SenderFilter | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class ServiceConnections:
         self._senders = senders
         self._loop = loop
         self._failed = failed
+        self._deferred = deferred
         self._limits = limits
         self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
         self._adapters: dict[str, ConnectionAdapter] = {}
@@ -77,6 +80,7 @@ class ServiceConnections:
                 self._ledger,
                 self._clock,
                 self._wake,
+                self._deferred,
                 self._senders,
             )
             if spec.settings.name in self._left:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from yoi.core.deferred import DeferredCalls
 from yoi.core.gate import CommandGate, GatedConnection
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
@@ -56,6 +57,8 @@ class ServiceParts:
         self.dead_letters = DeadLetters(spec.name, self.ledger, clock, limits)
         self.queue = IngressQueue(spec.ingresses, limits)
         self.slot = InstanceSlot(spec, context, self.ledger)
+        self.slot.gone = self._instance_gone
+        self.deferred = DeferredCalls(limits)
         self.plugin_status = PluginStatus(spec.name, self.ledger, clock, limits)
         self.loop_budget = LoopBudget(clock.monotonic(), limits)
         dedupe = {one.name: one.dedupe for one in spec.ingresses if one.dedupe is not None}
@@ -89,6 +92,7 @@ class ServiceParts:
             spec.requests.beside,
             context.loop,
             owner.guest_lost,
+            self.deferred,
             limits,
             spec.senders,
         )
@@ -96,6 +100,7 @@ class ServiceParts:
             spec,
             context,
             self.connections,
+            self.deferred,
             events,
             self.plugin_status,
             self.ledger,
@@ -136,8 +141,9 @@ class ServiceParts:
             self.slot,
             self.dispatcher,
             outbox,
-            clock,
-            limits.tool_ms,
+            self.connections,
+            self.deferred,
+            context,
             owner.lost_in_call,
         )
         self.durability: Durability = NoDurability()
@@ -163,6 +169,11 @@ class ServiceParts:
             )
         self.start_events = StartEvents(spec, self.connections, self.executor, events)
         spec.requests.watch.tell = report_to(self.ledger)
+
+    def _instance_gone(self) -> None:
+        """What the instance waited for, and what waited for it, ends with it."""
+        self.deferred.instance_gone()
+        self.connections.give_up(None)
 
 
 def _gate(spec: ServiceSpec, context: HostContext) -> CommandGate:

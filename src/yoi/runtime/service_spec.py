@@ -42,7 +42,7 @@ class Instance(Protocol):
         """Return the outcomes of a prefix of `events`, at least one."""
         ...
 
-    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
+    def call_tool(self, name: str, input_json: str, budget_ms: int, call_id: str = "") -> str:
         """Return the tool's output as JSON."""
         ...
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from yoi.core.deferred import DeferredCalls
 from yoi.core.effects import EffectLedger
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.lifecycle import Lifecycle, ServiceLifecycle
 from yoi.core.loop_budget import LoopBudget
-from yoi.protocol.status import ConnectionStatus, ServiceStatus
+from yoi.protocol.status import ConnectionStatus, DeferredCallStatus, ServiceStatus
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.plugin_status import PluginStatus
@@ -34,6 +35,7 @@ def service_status(
     queue: IngressQueue,
     dead_letters: DeadLetters,
     effects: EffectLedger,
+    deferred: DeferredCalls,
     connections: ServiceConnections,
     loop_budget: LoopBudget,
     ledger: Ledger,
@@ -78,5 +80,14 @@ def service_status(
         connections=links,
         pull_sockets=spec.calls.status(),
         requests=spec.requests.watch.statuses(),
+        deferred_calls=[
+            DeferredCallStatus(
+                id=one.id,
+                tool=one.tool,
+                since=rfc3339_ms(one.since_ms),
+                until=rfc3339_ms(one.until_ms),
+            )
+            for one in deferred.open
+        ],
         diagnostics=ledger.diagnostics,
     )

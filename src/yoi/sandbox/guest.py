@@ -50,8 +50,11 @@ class Guest(Protocol):
         """
         ...
 
-    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
-        """Return the tool's output as JSON. GuestRefused: `sandbox.exception`."""
+    def call_tool(self, name: str, input_json: str, budget_ms: int, call_id: str = "") -> str:
+        """Return the tool's output as JSON. GuestRefused: `sandbox.exception`.
+
+        `call_id` names the call to a plugin of Python source; a component's world has no place.
+        """
         ...
 
     def status(self, budget_ms: int) -> dict[str, Any]:
@@ -352,9 +355,11 @@ class PythonGuest:
         self._instance.require_few_values(head)
         return lean.decode_answer(answer, events, rfc3339(self._clock.wall()))
 
-    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
+    def call_tool(self, name: str, input_json: str, budget_ms: int, call_id: str = "") -> str:
         """See `Guest.call_tool`."""
-        call = msgspec.json.encode({"name": name, "input": msgspec.Raw(input_json.encode())})
+        call = msgspec.json.encode(
+            {"name": name, "input": msgspec.Raw(input_json.encode()), "id": call_id}
+        )
         return self._ask("handle-tool", "sandbox.exception", budget_ms, call.decode()).decode()
 
     def status(self, budget_ms: int) -> dict[str, Any]:
@@ -436,7 +441,7 @@ class ComponentGuest:
             return [AnswerRefused(exc.code, exc.message)]
         return [answers.decode_ingress(answer, event)]
 
-    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
+    def call_tool(self, name: str, input_json: str, budget_ms: int, call_id: str = "") -> str:
         """See `Guest.call_tool`."""
         return self._ask("handle-tool", budget_ms, name, input_json)
 

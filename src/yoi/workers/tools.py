@@ -83,6 +83,8 @@ class Tool:
 
     spec: ToolSpec
     function: ToolFunction
+    wait_ms: int | None = None
+    """How long a call of it may take; None: `tool_wait_ms`."""
 
 
 class ToolRegistry:
@@ -140,14 +142,16 @@ class ToolRegistry:
         arguments = read_arguments(call, tool.spec, self._limits)
         if isinstance(arguments, str):
             return ToolOutcome(arguments, "refused")
+        wait_ms = self._limits.tool_wait_ms if tool.wait_ms is None else tool.wait_ms
         try:
-            async with asyncio.timeout(self._limits.tool_wait_ms / 1000):
+            async with asyncio.timeout(wait_ms / 1000):
                 value = await tool.function(arguments)
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         except YoiError as exc:
-            return ToolOutcome(f"{exc.message} [{exc.code}]", "failed")
+            outcome: Outcome = "interrupted" if exc.code == "service.interrupted" else "failed"
+            return ToolOutcome(f"{exc.message} [{exc.code}]", outcome)
         except TimeoutError:
-            return ToolOutcome(f"no answer in {self._limits.tool_wait_ms} ms", "failed")
+            return ToolOutcome(f"no answer in {wait_ms} ms", "failed")
         except Exception as exc:
             # A defect in one tool must not end the worker; its type is enough to find it.
             return ToolOutcome(f"the tool failed: {type(exc).__name__}", "failed")
@@ -199,7 +203,8 @@ def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> T
             )
         return await plugins.call(tool.service, tool.name, arguments)
 
-    return Tool(spec, call)
+    # The service ends a call sooner, and says why: until it is answered or deferred, and then.
+    return Tool(spec, call, 2 * LIMITS.tool_wait_ms + LIMITS.deferred_max_ms)
 
 
 def chosen_tools(

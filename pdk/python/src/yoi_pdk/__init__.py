@@ -18,6 +18,7 @@ Test it with plain pytest: see `yoi_pdk.testing`.
 
 from yoi_pdk.commands import Command, Reply, Send, Status
 from yoi_pdk.context import Context
+from yoi_pdk.deferral import Complete, Defer
 from yoi_pdk.events import (
     BinaryEvent,
     CloseEvent,
@@ -58,7 +59,9 @@ __all__ = [
     "Close",
     "CloseEvent",
     "Command",
+    "Complete",
     "Context",
+    "Defer",
     "DeniedEvent",
     "ErrorEvent",
     "Event",

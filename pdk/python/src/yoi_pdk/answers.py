@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from yoi_pdk.commands import Command, Reply, Send
+from yoi_pdk.deferral import Defer
 from yoi_pdk.handlers import finished
 from yoi_pdk.limits import COMMANDS_PER_EVENT, DOCUMENT_BYTES, MESSAGE_BYTES, STATUS_BYTES
 from yoi_pdk.tools import ToolResult
@@ -73,10 +74,10 @@ def _several(answer: Any, handler: str) -> list[Command]:
     return found
 
 
-def tool_result(answer: Any, handler: str = "on_tool") -> ToolResult:
-    """Return what a tool returned as a ToolResult; raises TypeError naming the fix."""
+def tool_result(answer: Any, handler: str = "on_tool") -> ToolResult | Defer:
+    """Return what a tool returned as a ToolResult or Defer; raises TypeError naming the fix."""
     answer = finished(answer, handler)
-    if isinstance(answer, ToolResult):
+    if isinstance(answer, ToolResult | Defer):
         commands(answer.commands, handler)
         return answer
     if isinstance(answer, str):
@@ -85,7 +86,7 @@ def tool_result(answer: Any, handler: str = "on_tool") -> ToolResult:
         return ToolResult("ok", answer)
     raise TypeError(
         f"{handler} returned {_article(answer)}: "
-        "return a str, a dict or ToolResult(summary, content)"
+        "return a str, a dict, ToolResult(summary, content) or Defer(id, timeout_ms, commands)"
     )
 
 

@@ -1,7 +1,7 @@
 """Handlers: which method of a plugin hears what. Used by the runner and by `yoi_pdk.testing`."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from yoi_pdk.match import Match
@@ -65,7 +65,7 @@ def tool(method: Any = None, /, *, name: str | None = None, external_write: bool
     `yoi plugin check --fix` writes its entry in plugin.toml: the name, the docstring's first
     paragraph as description, the schema from the annotations. `name` is another name than the
     method's; `external_write=True` says that a call changes something outside. A parameter called
-    `ctx` receives the context.
+    `ctx` receives the context, one annotated with `ToolCall` the call with its id.
     """
 
     def mark(method: F) -> F:
@@ -89,14 +89,14 @@ class Handlers:
             if kind != "websocket_text"
         }
         self._routes: list[tuple[Match, Callable[..., Any]]] = []
-        self._tools: dict[str, tuple[Callable[..., Any], bool]] = {}
+        self._tools: dict[str, tuple[Callable[..., Any], bool, str | None]] = {}
         for method in _methods(plugin):
             self._routes += [(match, method) for match in getattr(method, _ROUTES, ())]
             if (marked := getattr(method, _TOOL, None)) is not None:
                 if marked[0] in self._tools:
                     raise TypeError(f"two methods are the tool {marked[0]!r}")
-                takes_ctx = "ctx" in inspect.signature(method).parameters
-                self._tools[marked[0]] = (method, takes_ctx)
+                parameters = inspect.signature(method).parameters
+                self._tools[marked[0]] = (method, "ctx" in parameters, _call_of(parameters))
         # Without routes the plugin's own method is called directly: most messages go this way.
         self.on_text = self._routed if self._routes else plugin.on_text
         """Handle one text message."""
@@ -110,8 +110,11 @@ class Handlers:
         found = self._tools.get(call.name)
         if found is None:
             return self._plugin.on_tool(call, ctx)
-        method, takes_ctx = found
-        return method(**call.input, ctx=ctx) if takes_ctx else method(**call.input)
+        method, takes_ctx, call_name = found
+        beside: dict[str, Any] = {"ctx": ctx} if takes_ctx else {}
+        if call_name is not None:
+            beside[call_name] = call
+        return method(**call.input, **beside)
 
     def tool_name(self, name: str) -> str:
         """Return the name of the method that answers the tool `name`, for messages."""
@@ -129,6 +132,16 @@ class Handlers:
             if match.holds(text, document):
                 return method(event, ctx)
         return self._plugin.on_text(event, ctx)
+
+
+def _call_of(parameters: "Mapping[str, inspect.Parameter]") -> str | None:
+    """Return the name of the parameter that receives the call."""
+    for name, parameter in parameters.items():
+        annotation = parameter.annotation
+        word = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        if word.rpartition(".")[2] == "ToolCall":
+            return name
+    return None
 
 
 def _methods(plugin: "Plugin") -> "Iterator[Callable[..., Any]]":

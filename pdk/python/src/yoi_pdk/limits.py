@@ -41,6 +41,9 @@ TIMER_MIN_MS = 10
 TIMER_MAX_MS = 86_400_000
 """From `TimerSet` to its event."""
 
+DEFER_MAX_MS = 300_000
+"""From `Defer` to `Complete`."""
+
 REQUEST_HEADERS = 32
 """Headers, or query fields, of one request."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from yoi_pdk.commands import Command
 from yoi_pdk.context import Context
+from yoi_pdk.deferral import Defer
 from yoi_pdk.events import (
     BinaryEvent,
     CloseEvent,
@@ -85,8 +86,11 @@ class Plugin:
         """Handle: the host refused a command."""
         return self.on_event(event, ctx)
 
-    def on_tool(self, call: ToolCall, ctx: Context) -> ToolResult | str | dict[str, Any]:
-        """Answer one tool call that no `@tool` takes. A str is the summary, a dict JSON content."""
+    def on_tool(self, call: ToolCall, ctx: Context) -> ToolResult | Defer | str | dict[str, Any]:
+        """Answer one tool call that no `@tool` takes. A str is the summary, a dict JSON content.
+
+        What needs an answer from outside first returns `Defer`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no on_tool() for {call.name}")
 
     def status(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 from yoi_pdk.answers import commands, status_object, tool_result
 from yoi_pdk.commands import Command, Reply, Send
 from yoi_pdk.context import Context
+from yoi_pdk.deferral import Complete, Defer
 from yoi_pdk.events import (
     BinaryEvent,
     CloseEvent,
@@ -42,6 +43,7 @@ from yoi_pdk.events import (
 )
 from yoi_pdk.fake_host import FakeHost, FakeSocket, fake_answer
 from yoi_pdk.handlers import Handlers, finished
+from yoi_pdk.host import HostError
 from yoi_pdk.keeping import StateSet
 from yoi_pdk.manifest import ManifestRules
 from yoi_pdk.plugin import Plugin
@@ -302,7 +304,11 @@ class PluginHarness(Generic[P]):
         self.ctx = Context(
             name, lambda level, message: self.logs.append((level, message)), self.host
         )
-        self._seq = 0
+        self.waiting: dict[str, Defer] = {}
+        """Tool calls that were deferred and not completed, by id."""
+        self.completed: dict[str, ToolResult | str] = {}
+        """How deferred calls were completed, by id: with a result, or an error's words."""
+        self._seq = self._calls = 0
         # A round trip through JSON: the host can deliver nothing else.
         self.ctx.config = json.loads(json.dumps(config or {}))
         if self.rules is not None:
@@ -382,7 +388,26 @@ class PluginHarness(Generic[P]):
 
     def tool(self, name: str, input: dict[str, Any] | None = None) -> ToolResult:
         """Call a tool; return its result."""
-        call = ToolCall(name, json.loads(json.dumps(input or {})))
+        result = self._called(name, input)
+        if isinstance(result, Defer):
+            raise TypeError(
+                f"{name} deferred the call: test it with plugin.deferred({name!r}, ...)"
+            )
+        return result
+
+    def deferred(self, name: str, input: dict[str, Any] | None = None) -> Defer:
+        """Call a tool that answers later; return its Defer.
+
+        The call stands in `waiting` until the plugin completes it; then `completed` has how.
+        """
+        result = self._called(name, input)
+        if not isinstance(result, Defer):
+            raise TypeError(f"{name} answered at once: {result!r}")
+        return result
+
+    def _called(self, name: str, input: dict[str, Any] | None) -> ToolResult | Defer:
+        self._calls += 1
+        call = ToolCall(name, json.loads(json.dumps(input or {})), f"call-{self._calls}")
         if self.rules is not None:
             self.rules.tool(name, call.input)
         self.host.in_tool = True
@@ -391,11 +416,20 @@ class PluginHarness(Generic[P]):
                 self._handlers.on_tool(call, self.ctx), self._handlers.tool_name(name)
             )
             result = result.also(self._staged())
+            if isinstance(result, Defer):
+                self._defer(result)
             self._keep(result.commands)
             return result
         finally:
             self.ctx.state.take()
             self.host.end_tool()
+
+    def give_up(self, id: str) -> None:
+        """End the deferred call `id` as the host does: too late, cancelled or interrupted.
+
+        The plugin is not told; when it completes the call all the same, that is refused.
+        """
+        del self.waiting[id]
 
     def status(self) -> dict[str, Any]:
         """Return the plugin's status."""
@@ -430,10 +464,30 @@ class PluginHarness(Generic[P]):
         for command in found:
             if self.rules is not None:
                 self.rules.command(command)
-            if isinstance(command, StateSet) and command.value is None:
+            if isinstance(command, Complete):
+                self._complete(command)
+            elif isinstance(command, StateSet) and command.value is None:
                 self.state.pop(command.key, None)
             elif isinstance(command, StateSet):
                 self.state[command.key] = json.loads(json.dumps(command.value))
+
+    def _defer(self, deferred: Defer) -> None:
+        if deferred.id in self.waiting:
+            raise HostError(
+                "service.deferred_repeated",
+                f"a call waits as {deferred.id!r} already",
+                "ToolCall.id is its own for each call",
+            )
+        self.waiting[deferred.id] = deferred
+
+    def _complete(self, command: Complete) -> None:
+        if self.waiting.pop(command.call, None) is None:
+            raise HostError(
+                "service.deferred_unknown",
+                f"no call waits as {command.call!r}",
+                "a call is completed once, while it waits",
+            )
+        self.completed[command.call] = command.result or str(command.error)
 
 
 def load_plugin(folder: Path) -> type[Plugin]:

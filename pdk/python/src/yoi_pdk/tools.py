@@ -8,17 +8,30 @@ from yoi_pdk.commands import Command
 
 
 class ToolCall:
-    """One call of a tool the manifest declares. `input` fits the tool's schema."""
+    """One call of a tool the manifest declares.
 
-    __slots__ = ("input", "name")
+    `input` fits the tool's schema. `id` names this call and no other.
+    """
 
-    def __init__(self, name: str, input: dict[str, Any]) -> None:
+    __slots__ = ("id", "input", "name")
+
+    def __init__(self, name: str, input: dict[str, Any], id: str = "") -> None:
         self.name = name
         self.input = input
+        self.id = id
 
     def __repr__(self) -> str:
         """Return the call that makes this value."""
-        return f"ToolCall({self.name!r}, {self.input!r})"
+        shown = f", {self.id!r}" if self.id else ""
+        return f"ToolCall({self.name!r}, {self.input!r}{shown})"
+
+
+def wired_commands(commands: Iterable[Command]) -> list[dict[str, Any]]:
+    """Return a tool's commands as the host reads them."""
+    return [
+        {"command_id": command_id, "kind": kind, "payload": payload}
+        for command_id, kind, payload in (command.wire() for command in commands)
+    ]
 
 
 class ToolResult:
@@ -61,10 +74,7 @@ class ToolResult:
         if self.content is not None:
             wired["content"] = self.content
         if self.commands:
-            wired["output_commands"] = [
-                {"command_id": command_id, "kind": kind, "payload": payload}
-                for command_id, kind, payload in (command.wire() for command in self.commands)
-            ]
+            wired["output_commands"] = wired_commands(self.commands)
         return wired
 
     def __eq__(self, other: object) -> bool:
