@@ -110,7 +110,7 @@ class FakeInstance:
             outcomes.append(self.answer(event))
         return outcomes
 
-    def call_tool(self, name: str, input_json: str, budget_ms: int) -> str:
+    def call_tool(self, name: str, input_json: str, budget_ms: int, call_id: str) -> str:
         return '{"summary": "done"}'
 
     def status(self, budget_ms: int) -> dict[str, Any]:
@@ -169,6 +169,19 @@ class FakeLink:
 
     def values(self, session: SessionId | None = None) -> SessionValues:
         raise InsertionError("insert.place", "no session")
+
+    open_questions: tuple[str, ...] = ()
+
+    def require_question(self, session: SessionId | None) -> None:
+        pass
+
+    def asked(
+        self, session: SessionId | None, question: str, at: JsonPointer, number: int
+    ) -> SessionId | None:
+        return session
+
+    def give_up(self, question: str | None) -> None:
+        pass
 
     def open(self, target: Any = None) -> None:
         self.log.append(f"open {target}")

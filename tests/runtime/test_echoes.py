@@ -12,9 +12,11 @@ from tests.runtime.desks import REQUEST, Desk, having
 
 from yoi.connections.beside import Beside
 from yoi.core.captures import Captured, HandleTable
+from yoi.core.deferred import DeferredCalls
 from yoi.core.ingress_account import IngressPolicy
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.redaction import MASK, Masker
+from yoi.core.repeats import Repeats
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet
 from yoi.permissions.connection_settings import Deliver, OnFull
@@ -176,8 +178,8 @@ def adapter(masker):
     ledger = Ledger("p", clock, heard.append, LIMITS, masker)
     kinds = frozenset({Deliver.TEXT, Deliver.BINARY, Deliver.GAP})
     made = settings_for("wss://gateway.example.com/ws", deliver=kinds)
-    intake = MemoryIntake(queue)
-    adapter = ConnectionAdapter(made, queue, intake, ledger, clock, lambda: None)
+    intake = MemoryIntake(queue, Repeats({}), clock)
+    adapter = ConnectionAdapter(made, queue, intake, ledger, clock, lambda: None, DeferredCalls())
     loop = asyncio.get_running_loop()
     return MaskedSink(adapter, masker, Beside(), loop, pytest.fail), adapter, queue, heard
 

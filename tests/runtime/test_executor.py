@@ -225,7 +225,7 @@ async def test_a_tool_s_caller_reads_what_became_of_a_notification():
         '{"kind": "notify", "payload": {"worker": "w", "text": "good"}},'
         '{"kind": "notify", "payload": {"worker": "w", "text": "bad"}}]}'
     )
-    instance.call_tool = lambda name, work, budget: answer  # type: ignore[method-assign]
+    instance.call_tool = lambda *_: answer  # type: ignore[method-assign]
     bench = await running(instance, notifier=workers)
     call = asyncio.create_task(bench.service.call_tool("t", {}))
     await bench.settle()
@@ -238,7 +238,7 @@ async def test_a_tool_s_caller_reads_what_became_of_a_notification():
 async def test_a_tool_whose_service_stops_is_answered():
     workers = SlowWorkers()
     instance = FakeInstance()
-    instance.call_tool = lambda name, work, budget: (  # type: ignore[method-assign]
+    instance.call_tool = lambda *_: (  # type: ignore[method-assign]
         '{"output_commands": [{"kind": "notify", "payload": {"worker": "w", "text": "x"}}]}'
     )
     bench = await running(instance, notifier=workers)
@@ -253,7 +253,7 @@ async def test_a_tool_whose_service_stops_is_answered():
 async def test_a_caller_that_gives_up_does_not_take_the_notification_with_it():
     workers = SlowWorkers()
     instance = FakeInstance()
-    instance.call_tool = lambda name, work, budget: (  # type: ignore[method-assign]
+    instance.call_tool = lambda *_: (  # type: ignore[method-assign]
         '{"output_commands": [{"kind": "notify", "payload": {"worker": "w", "text": "x"}}]}'
     )
     bench = await running(instance, notifier=workers)

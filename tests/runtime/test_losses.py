@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from tests.connections.conftest import FixedResolver, allow, settings_for
 
 from yoi.connections import HostConnection
+from yoi.core.deferred import DeferredCalls
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.ingress_account import IngressPolicy
 from yoi.core.ingress_queue import IngressQueue
+from yoi.core.repeats import Repeats
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Deliver, OnFull
@@ -65,10 +67,11 @@ class World:
         self.adapter = ConnectionAdapter(
             made,
             self.queue,
-            MemoryIntake(self.queue),
+            MemoryIntake(self.queue, Repeats({}), self.clock),
             ledger,
             self.clock,
             lambda: None,
+            DeferredCalls(),
         )
         self.host = HostConnection(
             made,

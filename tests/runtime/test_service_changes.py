@@ -136,7 +136,7 @@ async def test_events_behind_a_tool_that_traps_lose_no_attempt():
     """S5: an attempt counts only when the event was tried."""
     first, second = FakeInstance(echo), FakeInstance(echo)
 
-    def call_tool(name, input_json, budget_ms):
+    def call_tool(name, input_json, budget_ms, call_id):
         def gone(events, budget_ms):
             raise GuestTrapped("sandbox.gone", "the instance has been discarded")
 
@@ -164,7 +164,7 @@ async def test_events_behind_a_tool_that_traps_lose_no_attempt():
 async def test_a_late_trap_of_an_old_instance_does_not_cost_the_new_one():
     old, new = FakeInstance(echo), FakeInstance(echo)
 
-    def call_tool(name, input_json, budget_ms):
+    def call_tool(name, input_json, budget_ms, call_id):
         raise GuestTrapped("sandbox.gone", "the instance has been discarded")
 
     old.call_tool = call_tool
@@ -184,7 +184,7 @@ async def test_a_late_trap_of_an_old_instance_does_not_cost_the_new_one():
 
 async def test_a_tool_that_does_not_answer_in_json_is_refused():
     instance = FakeInstance(echo)
-    instance.call_tool = lambda name, input_json, budget_ms: "["
+    instance.call_tool = lambda *_: "["
     bench = await running(instance)
     with pytest.raises(GuestRefused) as refused:
         await bench.service.call_tool("t", {})

@@ -73,7 +73,7 @@ class Chaotic(FakeInstance):
                 outcomes.append(NO_COMMANDS)
         return outcomes
 
-    def call_tool(self, name, input_json, budget_ms):
+    def call_tool(self, name, input_json, budget_ms, call_id):
         self._may_trap(0.3)
         return "{}"
 
