@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ class Peer:
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
         self._reading = asyncio.create_task(self._read())
         self.heard: list[Any] = []
+        self._news = asyncio.Event()
 
     @classmethod
     async def start(cls, script: Path, *arguments: str) -> Self:
@@ -42,6 +43,13 @@ class Peer:
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._answers.get()
 
+    async def until(self, true: Callable[[list[Any]], object]) -> None:
+        """Wait until `true(heard)` is; it is asked again after everything that it says."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not true(self.heard):
+                self._news.clear()
+                await self._news.wait()
+
     async def stop(self) -> None:
         """End the process."""
         with contextlib.suppress(ProcessLookupError):
@@ -55,6 +63,7 @@ class Peer:
             said = json.loads(line)
             if "heard" in said:
                 self.heard.append(said["heard"])
+                self._news.set()
             else:
                 self._answers.put_nowait(said)
         self._answers.put_nowait({"error": "the process ended"})

@@ -10,6 +10,7 @@ from yoi.packages.sequence import SEQUENCE
 from yoi.permissions import TargetKind, Url, UrlTarget, own_target
 from yoi.permissions.connection_settings import (
     DEFAULT_DELIVER,
+    GOING_AWAY,
     ConnectionSettings,
     Deliver,
     Handshake,
@@ -216,6 +217,7 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
             fresh_after=fresh_after,
             overlap_ms=overlap,
             send_per_second=row["send_per_second"],
+            leave_code=row["leave_code"],
         )
     except SettingRefused as exc:
         row.fault(exc.problem, exc.key, exc.message)
@@ -504,6 +506,13 @@ CONNECTION = TableSpec(
             Whole(1, LIMITS.send_per_second),
             "outbound messages of the plugin; heartbeats have room of their own",
             default=LIMITS.send_per_second,
+        ),
+        Key(
+            "leave_code",
+            Whole(1000, 4999),
+            "how a session is closed when the host stops or starts the plugin anew: 1000, 1001, or "
+            "3000 to 4999 for gateways that forget a session on 1001",
+            default=GOING_AWAY,
         ),
     ),
     lambda row: row,

@@ -74,6 +74,7 @@ class Ready(StrEnum):
     """The plugin says `websocket_ready`."""
 
 
+GOING_AWAY = 1001
 DEFAULT_DELIVER = (Deliver.TEXT, Deliver.OPEN, Deliver.CLOSE, Deliver.GAP)
 
 
@@ -149,6 +150,8 @@ class ConnectionSettings:
     overlap_ms: int = 0
     """How long the old session may drain beside its successor; zero: it is closed first."""
     send_per_second: int = LIMITS.send_per_second
+    leave_code: int = GOING_AWAY
+    """How its session is closed when the host stops: some gateways forget a session on 1001."""
 
     def __post_init__(self) -> None:
         if self.url is None and self.open is Open.START:
@@ -173,6 +176,8 @@ class ConnectionSettings:
             raise SettingRefused("reconnect.fresh_after", "must be positive")
         if len(self.last) > LIMITS.last_values:
             raise SettingRefused("last", f"has more than {LIMITS.last_values}", "too_large")
+        if self.leave_code not in (1000, GOING_AWAY) and not 3000 <= self.leave_code <= 4999:
+            raise SettingRefused("leave_code", "must be 1000, 1001, or from 3000 to 4999")
         _check_close_codes(self.fatal_close_codes)
         _check_statuses(self.fatal_statuses)
 

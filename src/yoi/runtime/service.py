@@ -13,6 +13,7 @@ from yoi.core.halts import Change
 from yoi.core.lifecycle import Lifecycle, Quarantine, ServiceLifecycle
 from yoi.errors import GuestTrapped, JournalError, SandboxError, ServiceError, YoiError
 from yoi.permissions import permission_hash
+from yoi.permissions.connection_settings import GOING_AWAY
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import ServiceStatus
 from yoi.runtime.containment import contained_work
@@ -25,8 +26,6 @@ from yoi.runtime.service_parts import ServiceParts
 from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
 from yoi.runtime.service_status import service_status
 from yoi.runtime.tool_calls import require_offered
-
-_GOING_AWAY = 1001
 
 
 class Service:
@@ -50,7 +49,7 @@ class Service:
         self._restarts = RestartTimer(
             context.loop, self._restart_failed, self.guest_lost, context.limits
         )
-        self._close_code = _GOING_AWAY
+        self._close_code = GOING_AWAY
         self._changing = asyncio.Lock()
         """Held by the caller that starts, replaces or stops the instance: one at a time."""
         self._retired = False
@@ -144,7 +143,7 @@ class Service:
             if self._life.state is not Lifecycle.STOPPED:
                 await self._stop(reason)
 
-    async def retire(self, *, reason: str, close_code: int = _GOING_AWAY) -> None:
+    async def retire(self, *, reason: str, close_code: int = GOING_AWAY) -> None:
         """Stop for good: this service cannot be started again."""
         self._retired = True
         self._close_code = close_code

@@ -14,6 +14,7 @@ from yoi.display import printable
 from yoi.errors import ConnectionFailure, YoiError
 from yoi.limits import Limits
 from yoi.permissions import Url
+from yoi.permissions.connection_settings import GOING_AWAY
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.connection_adapter import ConnectionAdapter, received_ms
@@ -226,13 +227,18 @@ class ServiceConnections:
         return events
 
     def close(self, code: int) -> None:
-        """Begin to close every connection; `closed` waits for it."""
+        """Begin to close every connection; `closed` waits for it.
+
+        Where the host only goes away, each is closed as its manifest says.
+        """
+        leaves = {spec.settings.name: spec.settings.leave_code for spec in self._specs}
         handles, self._handles = self._handles, {}
         for name, handle in handles.items():
             session = handle.status().session
             if session is not None:
                 self._left[name] = (SessionId(session), handle.complete_until_ms())
-            task = self._loop.create_task(_end(handle, code, self._masked.pop(name)))
+            chosen = leaves[name] if code == GOING_AWAY else code
+            task = self._loop.create_task(_end(handle, chosen, self._masked.pop(name)))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 

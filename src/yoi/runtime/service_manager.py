@@ -8,6 +8,7 @@ import msgspec
 from yoi.defects import defect
 from yoi.errors import ServiceError, YoiError
 from yoi.permissions import PermissionSet
+from yoi.permissions.connection_settings import GOING_AWAY
 from yoi.protocol.diagnostics import failure
 from yoi.runtime.containment import contained_work
 from yoi.runtime.service import Service
@@ -17,7 +18,6 @@ from yoi.types import rfc3339
 
 _POLICY_CLOSE = 1012
 """RFC 6455's registry calls it "service restart": the operator changed what runs here."""
-_GOING_AWAY = 1001
 _STARTS_AT_ONCE = 4
 """Loading is CPU work in the guest: more at once only makes each slower."""
 
@@ -105,7 +105,7 @@ class ServiceManager:
 
     async def _retire_all(self) -> None:
         await asyncio.gather(
-            *(self._retire(one, "the host is stopping", _GOING_AWAY) for one in self._services)
+            *(self._retire(one, "the host is stopping", GOING_AWAY) for one in self._services)
         )
 
     async def _retire(self, service: Service, reason: str, close_code: int) -> None:

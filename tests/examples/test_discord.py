@@ -1,0 +1,283 @@
+"""examples/discord-gateway through the whole host, against a gateway with real sockets.
+
+The gateway is held to Discord's behaviour by discord.py: tests/discord_gateway/test_gateway.py.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.canary import Canaries
+from tests.discord_gateway.gateway import DiscordGateway, sent
+from tests.examples.test_slack import Nobody
+from tests.runtime.heard import Heard
+from tests.runtime.hosts import watching_host
+
+from yoi.host import Host
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages.edits import write_enablement
+from yoi.runtime.workspace import operator_file
+from yoi.secrets import Settings, open_store
+from yoi.types import InstanceName
+
+EXAMPLE = Path(__file__).parents[2] / "examples/discord-gateway"
+
+
+@dataclass
+class Bot:
+    """One workspace with the example enabled, its addresses set to the gateway's."""
+
+    folder: Path
+    discord: DiscordGateway
+    diagnostics: Heard = field(default_factory=Heard)
+
+    def keep(self, value: str) -> None:
+        """`yoi secret set discord-bot`."""
+        (self.folder / ".yoi").mkdir(exist_ok=True)
+        open_store(self.folder, Settings.load(self.folder), Nobody()).set("discord-bot", value)
+
+    def install(self) -> None:
+        source = self.folder / "source"
+        source.mkdir()
+        for path in EXAMPLE.glob("*.py"):
+            (source / path.name).write_bytes(path.read_bytes())
+        (source / "plugin.toml").write_text(self._manifest())
+        add_to_store(source, Store.project(self.folder))
+        package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
+        write_enablement(
+            operator_file(self.folder),
+            EnabledEntry(
+                reference="project:discord-gateway",
+                name=InstanceName("discord"),
+                version=package.manifest.version,
+                digest=package.digest,
+                granted=package.manifest.requested.granting({"bot": "discord-bot"}),
+                config={"prefix": "> "},
+            ),
+        )
+
+    def _manifest(self) -> str:
+        text = (EXAMPLE / "plugin.toml").read_text()
+        http, ws = self.discord.http_port, self.discord.ws_port
+        for theirs, ours in (
+            (
+                'scheme = "wss", host = "*.discord.gg"',
+                f'scheme = "ws", host = "127.0.0.1", port = {ws}',
+            ),
+            (
+                'scheme = "https"\nhost = "discord.com"',
+                f'scheme = "http"\nhost = "127.0.0.1"\nport = {http}',
+            ),
+        ):
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        return text
+
+    def runtime(self) -> Host:
+        return watching_host(self.folder, self.diagnostics.append)
+
+    def said(self, words: str) -> bool:
+        return any(words in entry.message for entry in self.diagnostics)
+
+
+@pytest.fixture
+async def discord() -> AsyncIterator[DiscordGateway]:
+    async with DiscordGateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def bot(
+    tmp_path: Path,
+    discord: DiscordGateway,
+    compiled_runner: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Bot]:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "workspace").mkdir()
+    made = Bot(tmp_path / "workspace", discord)
+    made.keep(discord.api.token)
+    made.install()
+    yield made
+    for entry in made.diagnostics:  # shown by pytest where a test fails
+        print(entry.code, entry.message)
+
+
+async def test_it_signs_in_beats_and_answers_with_a_token_that_nothing_shows(bot, discord):
+    """W9, W10: the token is in messages and requests; the plugin, logs and files have none."""
+    canaries = Canaries()
+    canaries.mark("bot", discord.api.token)
+    discord.interval_ms = 1_000
+    async with bot.runtime() as runtime:
+        await discord.ready()
+        discord.message("hi {{bot}} @everyone")
+        await discord.until(lambda: discord.api.said)
+        # The heartbeat has the last number that came; the first leaves within one interval.
+        await discord.until(lambda: 2 in sent(discord.sockets, 1))
+        before = len(sent(discord.sockets, 1))
+        discord.socket.send(1)
+        await discord.until(lambda: len(sent(discord.sockets, 1)) > before)
+        discord.message("", guild_id="1", content="not for us")
+        discord.message("count")
+        await discord.answered(2)
+        service = runtime.services["discord"]
+        traces = canaries.grep_everything(
+            status=msgspec.json.encode(service.status()),
+            diagnostics=[msgspec.to_builtins(entry) for entry in bot.diagnostics],
+            reprs=[repr(service), repr(service.spec)],
+            files=bot.folder,
+        )
+    assert traces == []
+    assert discord.api.said == [
+        "> hi {{bot}} @everyone",
+        "I have answered 2 messages since I started.",
+    ]
+    [identify] = sent(discord.sockets, 2)
+    assert identify["token"] == discord.api.token
+    [first, _] = discord.api.of("/messages")
+    assert first.values["allowed_mentions"] == {"parse": []}
+    assert {call.token for call in discord.api.calls} == {discord.api.token}
+
+
+async def test_a_lost_socket_is_resumed_with_the_last_number_that_was_handled(bot, discord):
+    """Opcode 7, opcode 9 that may be resumed, a close, a reset: nothing lost, nothing twice."""
+    async with bot.runtime():
+        await discord.ready()
+        expected = []
+        for number, how in enumerate(("reconnect", "invalid", "close", "kill"), 1):
+            discord.message(f"before {how}")
+            await discord.answered(2 * number - 1)
+            socket = discord.socket
+            match how:
+                case "kill":
+                    socket.kill()
+                case "close":
+                    await socket.close(4000, "bye")
+                case _:
+                    socket.send(7 if how == "reconnect" else 9, True)
+            await discord.ended(number)
+            discord.message(f"during {how}")
+            await discord.ready(number + 1)
+            await discord.answered(2 * number)
+            expected += [f"> before {how}", f"> during {how}"]
+    assert discord.api.said == expected
+    assert len(discord.identified) == 1
+    assert [socket.path for socket in discord.sockets[1:]] == ["/resume/"] * 4
+    # READY, and each round a message before it, and the one during it with RESUMED.
+    assert discord.resumed == [2, 5, 8, 11]
+
+
+async def test_numbers_that_are_missing_are_fetched_by_resuming(bot, discord):
+    async with bot.runtime() as runtime:
+        await discord.ready()
+        discord.message("one")
+        await discord.until(lambda: discord.api.said)
+        discord.message("two", lost=True)
+        discord.message("three")
+        await discord.answered(3)
+        [link] = runtime.services["discord"].status().connections
+        assert link.sequence_gaps == 1
+    assert discord.api.said == ["> one", "> two", "> three"]
+    assert discord.resumed == [2]
+    assert bot.said("events are missing")
+
+
+async def test_a_channel_is_not_posted_to_faster_than_discord_says(bot, discord):
+    """The bucket's headers hold the channel; what is refused (429) is posted later, in order."""
+    discord.api.bucket, discord.api.bucket_seconds = 2, 0.5
+    async with bot.runtime():
+        await discord.ready()
+        discord.api.limit_next(0.2)
+        for number in range(5):
+            discord.message(f"{number}")
+        discord.message("elsewhere", channel="42")
+        await discord.answered(6)
+    in_order = [text for text in discord.api.said if text != "> elsewhere"]
+    assert in_order == [f"> {number}" for number in range(5)]
+    assert len(discord.api.of("/messages", 429)) == 1, "only the one that was scripted"
+
+
+async def test_a_revoked_token_ends_it_and_a_new_one_begins_it_anew(bot, discord):
+    discord.identify_seconds = 0.0
+    async with bot.runtime():
+        await discord.ready()
+        discord.message("one")
+        await discord.until(lambda: discord.api.said)
+        discord.api.token = "MTAw.Yoi.bbbbbbbbbbbbbbbbbbbbbbbb"
+        discord.socket.kill()
+        await bot.diagnostics.until(lambda: bot.said("yoi secret set discord-bot"))
+        await bot.diagnostics.until(lambda: "connection.fatal_close" in bot.diagnostics.codes)
+        dials = len(discord.sockets)
+        bot.keep(discord.api.token)
+        await discord.ready(dials + 1)
+        discord.message("two")
+        await discord.answered(2)
+    assert discord.api.said == ["> one", "> two"]
+    assert len(discord.identified) == 2
+
+
+async def test_a_restart_resumes_and_hears_what_was_said_meanwhile(bot, discord):
+    async with bot.runtime():
+        await discord.ready()
+        discord.message("one")
+        await discord.until(lambda: discord.api.said)
+    await discord.until(lambda: discord.over)
+    assert discord.over[0][1] == 4000, "1001 would have ended the session"
+    discord.message("two")
+    async with bot.runtime():
+        await discord.ready(2)
+        await discord.answered(2)
+    assert discord.api.said == ["> one", "> two"]
+    assert len(discord.identified) == 1
+
+
+async def test_no_session_is_begun_when_none_is_left_today(bot, discord):
+    discord.left = 0
+    async with bot.runtime():
+        await bot.diagnostics.until(lambda: bot.said("no IDENTIFY is left today"))
+    assert discord.sockets == []
+
+
+async def test_kill_9_loses_nothing_and_answers_nothing_twice(bot, discord):
+    """`durability = "disk"`: the host is killed at work, three times."""
+    rounds = 3
+
+    async def serve() -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=bot.folder,
+            env={**os.environ, "YOI_LOG": "error"}, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+    texts = []
+    for number in range(rounds):
+        host = await serve()
+        try:
+            await discord.ready(len(discord.sockets) + 1)
+            for part in range(8):
+                texts.append(f"{number}.{part}")
+                discord.message(texts[-1])
+            # At work: some are answered, some are on their way.
+            await discord.answered(len(texts) - 5)
+        finally:
+            host.send_signal(signal.SIGKILL)
+            await host.wait()
+        texts.append(f"{number}.down")
+        discord.message(texts[-1])
+    host = await serve()
+    try:
+        await discord.answered(len(texts))
+        texts.append("last")
+        discord.message("last")
+        await discord.until(lambda: discord.api.said[-1:] == ["> last"])
+    finally:
+        host.terminate()
+        await host.wait()
+    assert discord.api.said == [f"> {text}" for text in texts]
+    assert len(discord.identified) == 1
