@@ -88,7 +88,7 @@ class ObservationAccess:
             lease = await self._upstreams.lease(subject)
         finally:
             self._waiting[who] -= 1
-            self._waiting += Counter()  # without those that are at nought
+            self._waiting += Counter()  # drops those that are at zero
         if isinstance(lease, Declined):
             return lease
         if not self._hub.room(who):

@@ -187,7 +187,7 @@ def _service_diagnosed(event: ServiceDiagnosed, hide: frozenset[Redaction]) -> O
 
 
 def _diagnostic(entry: Entry) -> Entry:
-    """Return when and what kind of thing happened, in words of ours, and nothing that was said."""
+    """Return when something happened and its code, if the code is one of Yoi's; no text of it."""
     shown = _picked(entry, ("at", "scope"))
     code, severity = entry.get("code"), entry.get("severity")
     known = isinstance(code, str) and (code in CODES or code in NOTICES)
@@ -210,7 +210,7 @@ def _status(status: Entry) -> Entry:
 
 
 def _known(value: object, kind: type[msgspec.Struct]) -> Entry:
-    """Return the plain fields of `value` that `kind` has, without anybody's words."""
+    """Return the plain fields of `value` that `kind` has, without those of `_WORDS`."""
     if not isinstance(value, dict):
         return {}
     names = [name for name in kind.__struct_fields__ if name not in _WORDS]

@@ -168,7 +168,7 @@ class RemoteSource:
             loss = await self._pass_on(Subject(subject.kind, subject.name), sink, resume)
         except (ObserveError, SecretError) as exc:
             loss = Loss(_FINAL.get(exc.code, LossKind.UNREACHABLE))
-            if exc.code != "observe.not_found":  # anybody may ask for any name
+            if exc.code != "observe.not_found":  # clients may ask for any name
                 _log.info("a runtime refused a stream", runtime=self.runtime_id, code=exc.code)
         except ProtocolMalformed:
             loss = Loss(LossKind.MALFORMED)

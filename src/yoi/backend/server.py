@@ -147,7 +147,7 @@ class Backend:
         await server.start(sock)
         running.push_async_callback(server.close)
         running.callback(upstreams.dismiss)
-        running.callback(hub.close)  # first: whoever comes now need not begin to wait
+        running.callback(hub.close)  # first: a client that comes now is turned away at once
         begin_reviewing(hub, identities, self._policy.observe, limits, running)
         self.url = listener.url_at(host, port)
 
@@ -161,7 +161,7 @@ class Backend:
                 owner=self._owner,
             )
         except (JournalError, TrustError) as exc:
-            # It only keeps places over a restart; whoever watches now needs none of it.
+            # It only keeps positions over a restart; clients that watch now need none of it.
             _log.error(
                 "nothing is kept over a restart",
                 file=BACKLOG_FILE,

@@ -373,7 +373,7 @@ class Upstream:
         else:
             self._context.counters.resyncs += 1
             self.channel.stream.rebase(view, begin.at, "upstream_resync")
-        # Who follows gets the reason and a snapshot: that it is back need not be said.
+        # Followers get the reason and a snapshot: they need no word that the stream is back.
         self._told_down = False
         if self._log is not None:
             self._log.begin(begin.at, self._snapshot(), begin.cursor)

@@ -52,7 +52,7 @@ class Checked:
 
     @property
     def status(self) -> str:
-        """Return the ancestor's word."""
+        """Return the word that the ancestor has for it: `active` or `rejected`."""
         return "active" if self.sound else "rejected"
 
     @property

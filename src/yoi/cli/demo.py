@@ -34,7 +34,7 @@ _STORY_SECONDS = 90.0
 _LOOK_SECONDS = 0.1
 _SEEN_SECONDS = 10.0
 _WATCHED = ("notice.gap", "notice.closed", "denied.")
-"""What somebody who watches from outside must have seen, each as often as the host said it."""
+"""What an observer outside the host must have seen, each as often as the host reported it."""
 _DARK_SECONDS = 0.3
 """How long the gateway stays dead."""
 

@@ -25,7 +25,7 @@ class JsonProcess:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
             )
-        # A pipe nobody reads would stop the child.
+        # A pipe that is not read would stop the child.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -167,7 +167,7 @@ class Host:
 
 
 class Onlooker:
-    """`yoi watch --json` as another process: what somebody outside the host gets to see."""
+    """`yoi watch --json` as another process: what an observer outside the host gets to see."""
 
     def __init__(self, workspace: Path, service: str) -> None:
         self.begun = threading.Event()

@@ -174,7 +174,7 @@ def disable(
 
 
 def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
-    """Refuse what could approve something nobody has read."""
+    """Refuse options that would approve something which no person has read."""
     if yes and not explicit:
         raise UsageError(
             "usage.arguments",
@@ -233,7 +233,7 @@ def _instance_name(text: str) -> InstanceName:
 
 
 def _before(workspace: Path, name: str) -> "EnabledEntry | None":
-    """Return what of the entry called `name` is in force: defaults come from nothing else."""
+    """Return the entry called `name` as it is in force: the defaults of the new one."""
     from yoi.decisions.file import operator_file, read_file
     from yoi.decisions.port import AccountDecisions
     from yoi.packages import Enablement

@@ -94,8 +94,8 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except (BrokenPipeError, SystemExit):
-        # Whoever read us has seen enough (typer makes a SystemExit of a broken pipe, and of nothing
-        # else here). Nothing more may be written, not even at exit.
+        # The reader of our output has closed it (typer makes a SystemExit of a broken pipe, and of
+        # nothing else here). Nothing more may be written, not even at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK

@@ -37,7 +37,7 @@ def set_(
     """Store a secret, or give it a new value. The value is asked for without being shown."""
     from yoi.secrets.store import check_name, check_value
 
-    # Before anything is asked for: nobody types a token to learn that the name is wrong.
+    # Before anything is asked for: a person must not type a token to learn that the name is wrong.
     check_name(name)
     store = _store(workspace)
     value = check_value(name, _from_stdin() if stdin else _from_prompt(name))

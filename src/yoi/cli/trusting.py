@@ -29,7 +29,7 @@ TrustWorkspace = Annotated[
 
 
 def decisions_of(digest: str | None, whole: bool, folder: Path, output: Output) -> "Decisions":
-    """Return where the decisions about `folder` come from; warns where nobody decides."""
+    """Return where the decisions about `folder` come from; warns where no person decides."""
     from yoi.decisions.port import AccountDecisions, GivenDigest, WholeWorkspace
 
     if digest is not None and whole:

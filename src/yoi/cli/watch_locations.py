@@ -63,7 +63,7 @@ class WorkspaceLocation:
         return Target(server, Subject(kind, plain, runtime or access.runtime_id))
 
     def locator(self, subject: Subject) -> Locate:
-        """Return what asks the process again; while none runs, nobody knows."""
+        """Return what asks the process again; it returns None while none runs."""
 
         async def locate() -> Target | None:
             try:
@@ -113,7 +113,7 @@ class RemoteLocation:
 
 
 def instead(location: Location, name: str) -> str | None:
-    """Return what somebody who asked for `name` in vain may have meant, if anything."""
+    """Return what a person may have meant by `name`, which is not there; None where unknown."""
     kind, plain = _named(name)
     try:
         listed = location.runtimes()
@@ -131,7 +131,7 @@ def instead(location: Location, name: str) -> str | None:
     for found in near:
         if (kinds[found], found) != (kind, plain):
             prefix = "service:" if kinds[found] is SubjectKind.SERVICE else ""
-            there = shlex.quote(prefix + found)  # a name is somebody else's word
+            there = shlex.quote(prefix + found)  # the name comes from elsewhere
             return f"there is a {kinds[found]} {found}: yoi watch {there}"
     return None
 

@@ -26,7 +26,7 @@ _MASK_POOL_BYTES = 4096
 
 
 class _Reader(StreamReader):
-    """Knows whether it stands between two frames: there, and only there, the end may come."""
+    """Knows whether it stands between two frames, the only place where the stream may end."""
 
     in_frame = True
 

@@ -1,4 +1,4 @@
-"""`ConnectionSink`: who hears what one connection does."""
+"""`ConnectionSink`: what one connection reports to."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ class ConnectionSink(Protocol):
         ...
 
     def once_taken(self, then: Callable[[], None]) -> None:
-        """Call `then` once the host answers for the message just delivered: at once, or never."""
+        """Call `then` once the message just delivered is safe with the host, if it ever is."""
         ...
 
     def binary(self, session: SessionId, data: bytes) -> None:

@@ -140,7 +140,7 @@ class TlsContexts:
         stamps = _stamps(files)
         known = self._presents.pop(key, None)
         if known is None or known[0] != stamps:
-            # Never one that others use: a context presents its certificate to whoever asks.
+            # Never one that others use: a context presents its certificate to any server that asks.
             known = stamps, self._with(files) if files else self._make()
             certificate.load_into(known[1])
         self._presents[key] = known

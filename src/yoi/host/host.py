@@ -174,7 +174,9 @@ class Host(EnteredOnce):
         # Stops before the services: no worker sees its plugins' tools fail because the host goes.
         await opened.enter("the workers", closing(runtime.workers.stop))
         worker_set = runtime.workers.worker_set
-        await opened.enter("the work items", runtime.tickets.watching(lambda: worker_set.seats))
+        await opened.enter(
+            "the work items", runtime.tickets.watching(lambda: worker_set.with_profiles)
+        )
         await opened.enter("late answers", closing(methods.close))
         await opened.enter("reloads", closing(reloads.close))
         self._runtime, self._reloads = runtime, reloads

@@ -35,7 +35,7 @@ from yoi.runtime.service_manager import ServiceManager
 from yoi.runtime.service_spec import HostContext
 from yoi.runtime.services import Services
 from yoi.runtime.thread_bridge import Mailbox
-from yoi.runtime.ticket_desk import TicketDesk
+from yoi.runtime.ticket_assigner import TicketAssigner
 from yoi.runtime.worker_figures import WorkerFigures
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.sandbox import Sandbox, Scheduler
@@ -57,7 +57,7 @@ class RuntimeParts:
     services: Services
     manager: ServiceManager
     workers: WorkerManager
-    tickets: TicketDesk
+    tickets: TicketAssigner
     assembler: Assembler
     observing: Observing
     figures: RuntimeFigures
@@ -117,7 +117,7 @@ async def open_parts(
         observing.follow_workers(running, failed)
         worker_figures.follow(running, len(failed))
 
-    tickets = TicketDesk(workspace, decisions, clock, limits)
+    tickets = TicketAssigner(workspace, decisions, clock, limits)
     await opened.enter("the work items' threads", closing(tickets.close))
     workers = WorkerManager(
         journal, services, secrets, listen, clock, limits, follow, tickets.tools

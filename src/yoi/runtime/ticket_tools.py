@@ -204,7 +204,7 @@ class _Acting:
             )
 
     def _own(self, ticket: Ticket) -> None:
-        """Refuse what another has in hand."""
+        """Refuse an item that another worker has taken."""
         holder = ticket.text("assignee")
         if ticket.state == TicketState.INPROGRESS and holder != self.author:
             raise TicketError(

@@ -12,7 +12,7 @@ from yoi.core.observation.stream import Held
 from yoi.limits import Limits
 from yoi.protocol.cursors import CursorCodec, CursorKeys
 from yoi.protocol.observation import Hop, Subject
-from yoi.serving.counters import HubCounters, Seats
+from yoi.serving.counters import HubCounters, WatcherCount
 from yoi.serving.watcher import Watcher, WatcherTransport, Watching
 from yoi.types import Clock
 
@@ -32,7 +32,7 @@ class ChannelContext:
     limits: Limits
     soon: Callable[[Callable[[], None]], object]
     counters: HubCounters
-    seats: Seats
+    counts: WatcherCount
 
 
 class Channel(Generic[E]):
@@ -108,7 +108,7 @@ class Channel(Generic[E]):
             follower, watching, transport, context.counters, context.limits.follower_write_bytes
         )
         self._watchers.setdefault(feed, {})[watcher] = None
-        context.seats.take(watching.principal)
+        context.counts.add(watching.principal)
         context.counters.attached += 1
         return watcher
 
@@ -120,7 +120,7 @@ class Channel(Generic[E]):
             return
         del group[watcher]
         watcher.follower.gone()
-        self._context.seats.give_back(watcher.watching.principal)
+        self._context.counts.remove(watcher.watching.principal)
         if not group:
             del self._watchers[feed]
             self._drop_unused(feed)

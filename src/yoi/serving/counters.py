@@ -30,29 +30,29 @@ class HubCounters:
         self.resyncs[name] = self.resyncs.get(name, 0) + 1
 
 
-class Seats:
+class WatcherCount:
     """How many clients watch now, in all and by principal."""
 
     def __init__(self, limits: Limits) -> None:
-        self.taken = 0
+        self.total = 0
         self._limits = limits
         self._by_principal: Counter[str] = Counter()
 
-    def free(self, principal: str) -> bool:
+    def has_room(self, principal: str) -> bool:
         """Return whether one more client may watch, and one more of `principal`."""
         return (
-            self.taken < self._limits.followers
+            self.total < self._limits.followers
             and self._by_principal[principal] < self._limits.followers_per_token
         )
 
-    def take(self, principal: str) -> None:
+    def add(self, principal: str) -> None:
         """Count one more client of `principal`."""
-        self.taken += 1
+        self.total += 1
         self._by_principal[principal] += 1
 
-    def give_back(self, principal: str) -> None:
+    def remove(self, principal: str) -> None:
         """Count one client of `principal` less."""
-        self.taken -= 1
+        self.total -= 1
         self._by_principal[principal] -= 1
         if not self._by_principal[principal]:
             del self._by_principal[principal]

@@ -18,7 +18,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import Hop, Subject
 from yoi.serving.channel import Channel, ChannelContext
-from yoi.serving.counters import HubCounters, Seats
+from yoi.serving.counters import HubCounters, WatcherCount
 from yoi.serving.watcher import Watching
 from yoi.types import Clock
 
@@ -50,7 +50,7 @@ class Hub:
         self._channels: dict[Subject, Channel[Any]] = {}
         self._leaving: dict[Channel[Any], None] = {}
         """Those that no new client can find, until their last watcher is gone."""
-        self._seats = Seats(limits)
+        self._counts = WatcherCount(limits)
         self._context = ChannelContext(
             hop=hop,
             keys=keys,
@@ -58,7 +58,7 @@ class Hub:
             limits=limits,
             soon=self.soon,
             counters=self.counters,
-            seats=self._seats,
+            counts=self._counts,
         )
 
     def __iter__(self) -> Iterator[Channel[Any]]:
@@ -67,7 +67,7 @@ class Hub:
     @property
     def watched(self) -> int:
         """Return how many clients watch anything now."""
-        return self._seats.taken
+        return self._counts.total
 
     @property
     def stalled(self) -> int:
@@ -107,7 +107,7 @@ class Hub:
 
     def room(self, principal: str) -> bool:
         """Return whether one more client may watch, and one more of this principal."""
-        return not self._closing and self._seats.free(principal)
+        return not self._closing and self._counts.has_room(principal)
 
     def review(self, judge: Callable[[Watching, Subject], str | None]) -> None:
         """Decide again about every watcher, after tokens or policies have changed.

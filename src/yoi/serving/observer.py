@@ -116,7 +116,7 @@ class ObserverProtocol(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """The client does not take what it was sent: until it does, its pings are not answered."""
+        """Stop reading: a client that takes nothing gets no answers to its pings either."""
         transport = self._transport
         if transport is not None and transport.is_reading() and not transport.is_closing():
             transport.pause_reading()
@@ -136,7 +136,7 @@ class ObserverProtocol(asyncio.Protocol):
         )
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Read on: the client takes again what it is sent."""
         if self._looking is not None:
             self._looking.cancel()
         transport = self._transport

@@ -17,13 +17,13 @@ class PrincipalKind(StrEnum):
     """How a principal was identified."""
 
     OPERATOR = "operator"
-    """Who runs the process: let in by a one-time code that the process itself printed."""
+    """The person who runs the process: let in by a one-time code that the process printed."""
     TOKEN = "token"
-    """Who holds a named token of an observer."""
+    """The holder of a named token of an observer."""
     UPSTREAM = "upstream"
     """A backend, at its runtime."""
     METRICS = "metrics"
-    """Who may read the figures of a process, and watch nothing."""
+    """A reader of the figures of a process, who may watch nothing."""
 
 
 class Redaction(StrEnum):

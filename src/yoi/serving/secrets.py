@@ -47,7 +47,7 @@ class WorkspaceSecrets:
         return None if self._held is None else self._held.secret(name)
 
     async def replace(self, name: str, value: str) -> None:
-        """Store `value` under `name`, durably, unless somebody else changed it meanwhile."""
+        """Store `value` under `name`, durably, unless another process changed it meanwhile."""
         held = self._held
         if held is None:
             self.get(name)

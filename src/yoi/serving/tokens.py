@@ -60,7 +60,7 @@ class TokenKind(StrEnum):
     UPSTREAM = "upstream"
     """A backend's, at a runtime."""
     METRICS = "metrics"
-    """Of whoever reads `/metrics`; it watches nothing."""
+    """A reader's of `/metrics`; it watches nothing."""
 
 
 _PRINCIPALS = {
@@ -105,8 +105,8 @@ class TokenEntry:
 class TokenStore:
     """The tokens in the file at `path`, in memory as of the last `reload`.
 
-    `verify`, `find` and `entries` never wait. While the file cannot be read, nobody new is let in;
-    `holds` still answers from what was read last, so that a slip of an editor ends no stream.
+    `verify`, `find` and `entries` never wait. While the file cannot be read, no new client is let
+    in; `holds` still answers from what was read last, so that a slip of an editor ends no stream.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class TokenStore:
         commands: Iterable[str] = (),
         expires_at: datetime | None = None,
     ) -> tuple[TokenEntry, Secret]:
-        """Make a token and return what is kept of it, and the token, which nobody can see again.
+        """Make a token and return what is kept of it, and the token, which cannot be shown again.
 
         Raises TokenError: `token.name`, `token.exists`, `token.value`, `token.bounds`,
         `token.file`.

@@ -65,7 +65,7 @@ class WorkerSet:
         return [self._running[name][1] for name in sorted(self._running)]
 
     @property
-    def seats(self) -> list[tuple[WorkerProfile, Worker]]:
+    def with_profiles(self) -> list[tuple[WorkerProfile, Worker]]:
         """Return the workers with what they are made from, by name."""
         return [self._running[name] for name in sorted(self._running)]
 

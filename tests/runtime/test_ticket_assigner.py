@@ -14,7 +14,7 @@ from yoi.journal.memory import MemoryJournal
 from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.runtime.services import Services
-from yoi.runtime.ticket_desk import TicketDesk
+from yoi.runtime.ticket_assigner import TicketAssigner
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.testing import ManualClock
 from yoi.tickets.queueing import queue, withdrawing
@@ -74,7 +74,7 @@ class World:
         self.clock = ManualClock()
         self.kept = DecisionStore(folder / "decided")
         self.store = TicketStore(self.folder, self.clock, LIMITS)
-        self.desk = TicketDesk(
+        self.desk = TicketAssigner(
             self.folder, decisions or AccountDecisions(self.kept), self.clock, LIMITS
         )
         self.workers = WorkerManager(
@@ -96,7 +96,7 @@ class World:
         return queue(self.store, self.kept, self.folder, name, ME, "go").id
 
     async def look(self):
-        return await self.desk.look(self.workers.worker_set.seats)
+        return await self.desk.look(self.workers.worker_set.with_profiles)
 
     async def until(self, name, holds):
         """Wait until `holds` is true of the worker's status; return the worker."""
@@ -323,7 +323,7 @@ async def test_what_has_no_room_now_is_put_before_it_later(world):
 async def test_while_entered_it_looks_by_itself(world):
     name = world.queued()
     await world.workers.apply([profile()])
-    async with world.desk.watching(lambda: world.workers.worker_set.seats):
+    async with world.desk.watching(lambda: world.workers.worker_set.with_profiles):
         done = asyncio.Event()
         world.workers["w"].bus.listen(
             lambda event: done.set() if isinstance(event, ev.RunEnd) else None

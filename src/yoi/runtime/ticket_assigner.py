@@ -1,4 +1,4 @@
-"""Puts queued work items before the workers that the operator names, and gives them their tools.
+"""Hands queued work items to the workers that the operator names, and gives them their tools.
 
 Whatever item.md says, an item is queued only as far as a person of this account queued it, as it
 stands: a pull that brings `state: queued` starts no worker.
@@ -27,12 +27,12 @@ from yoi.workers.text import clipped
 from yoi.workers.tools import Tool
 from yoi.workers.worker import Worker
 
-Seats = Callable[[], Iterable[tuple[WorkerProfile, Worker]]]
+ProfiledWorkers = Callable[[], Iterable[tuple[WorkerProfile, Worker]]]
 """Returns the workers there are now, with their profiles."""
 
 
-class TicketDesk:
-    """The work items of one workspace, as its workers have them."""
+class TicketAssigner:
+    """Assigns the work items of one workspace to its workers."""
 
     def __init__(
         self, workspace: Path, decisions: QueueDecisions, clock: Clock, limits: Limits
@@ -54,15 +54,15 @@ class TicketDesk:
         """Return the tools that `profile` grants."""
         return self._tools.of(profile)
 
-    async def look(self, seats: Iterable[tuple[WorkerProfile, Worker]]) -> int:
-        """Put what is queued before those of `seats` that want it; return how many messages.
+    async def look(self, workers: Iterable[tuple[WorkerProfile, Worker]]) -> int:
+        """Hand what is queued to those of `workers` that want it; return how many messages.
 
         A worker gets one item at each look, so that many queued at once leave room for others.
-        What has no room now is put before it at a later look.
+        What has no room now is handed over at a later look.
         """
         waiting = [
             worker
-            for profile, worker in seats
+            for profile, worker in workers
             if profile.tickets is not None and TicketState.QUEUED in profile.tickets.states
         ]
         if not waiting:
@@ -72,9 +72,9 @@ class TicketDesk:
         return sum([await self._offer(worker, queued) for worker in waiting])
 
     @contextlib.asynccontextmanager
-    async def watching(self, seats: Seats) -> AsyncIterator[None]:
+    async def watching(self, workers: ProfiledWorkers) -> AsyncIterator[None]:
         """Look every few seconds while entered."""
-        task = asyncio.create_task(self._keep_looking(seats))
+        task = asyncio.create_task(self._keep_looking(workers))
         try:
             yield
         finally:
@@ -85,11 +85,11 @@ class TicketDesk:
         """Begin nothing more; what is under way on a thread ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _keep_looking(self, seats: Seats) -> None:
+    async def _keep_looking(self, workers: ProfiledWorkers) -> None:
         while True:
             # What cannot be read now is read at the next look; the commands say what is wrong.
             with contextlib.suppress(YoiError, OSError):
-                await self.look(seats())
+                await self.look(workers())
             await asyncio.sleep(self._limits.ticket_look_ms / 1000)
 
     async def _offer(self, worker: Worker, queued: Iterable[Ticket]) -> int:
