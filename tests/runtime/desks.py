@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.runtime.fakes import NoSecrets
 
 from yoi.connections import RequestClient, SocketConnector, SystemResolver
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.redaction import Masker
 from yoi.journal.state import StateStore
@@ -88,7 +88,7 @@ class Desk:
             self.host.waiting,
             self.host.state,
             ServiceRequests(name, authority, injector, self.host.requests.send, NoSecrets()),
-            PullSockets(authority, self.host.dialler, injector.masker, name, Beside()),
+            PullSockets(authority, self.host.dialler, injector.masker, name, BackgroundWork()),
             self.host.limits,
         )
         self.calls.begin(self.refused.append)

@@ -339,7 +339,7 @@ class Bench:
                     ),
                     injector.masker,
                     "echo",
-                    requests.beside,
+                    requests.background,
                 ),
                 limits,
             ),

@@ -10,7 +10,7 @@ import pytest
 from tests.connections.conftest import settings_for
 from tests.runtime.desks import REQUEST, Desk, having
 
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.core.captures import Captured, HandleTable
 from yoi.core.deferred import DeferredCalls
 from yoi.core.ingress_account import IngressPolicy
@@ -181,7 +181,7 @@ def adapter(masker):
     intake = MemoryIntake(queue, Repeats({}), clock)
     adapter = ConnectionAdapter(made, queue, intake, ledger, clock, lambda: None, DeferredCalls())
     loop = asyncio.get_running_loop()
-    return MaskedSink(adapter, masker, Beside(), loop, pytest.fail), adapter, queue, heard
+    return MaskedSink(adapter, masker, BackgroundWork(), loop, pytest.fail), adapter, queue, heard
 
 
 async def test_a_binary_frame_that_repeats_a_secret_is_left_out_and_told_as_a_gap():

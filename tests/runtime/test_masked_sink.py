@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.connections.world import World
 
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.redaction import MASK, NOTHING, Masker
 from yoi.permissions import JsonPointer
@@ -55,7 +55,7 @@ def having(*values):
 
 def made(masker, failed=pytest.fail):
     told, reading = Told(), Reading()
-    sink = MaskedSink(told, masker, Beside(), asyncio.get_running_loop(), failed)
+    sink = MaskedSink(told, masker, BackgroundWork(), asyncio.get_running_loop(), failed)
     sink.attach(reading)
     return sink, told, reading
 

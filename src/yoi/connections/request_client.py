@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from yoi.connections import sockets
 from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.connections.exchange import Exchange, RawAnswer
 from yoi.connections.reach import Reach
 from yoi.connections.redirects import REDIRECTS, next_request
@@ -69,7 +69,7 @@ class RequestClient:
         self._reach = Reach(limits, clock, self._ways.network)
         self._under_way = asyncio.Semaphore(limits.requests)
         self._shares: dict[str, _Share] = {}
-        self.beside = Beside()
+        self.background = BackgroundWork()
         """For what else is done with a large answer."""
 
     async def send(
@@ -193,7 +193,7 @@ class RequestClient:
         )
         coding = raw.header("content-encoding").strip().lower()
         encoded, media = coding not in ("", "identity"), raw.header("content-type")
-        body, kind = await self.beside.run(
+        body, kind = await self.background.run(
             len(raw.body), lambda: read_body(raw.body, media, encoded)
         )
         return HttpAnswer(

@@ -80,7 +80,7 @@ class Assembler:
             injector,
             self.requests.send,
             self.secrets,
-            self.requests.beside,
+            self.requests.background,
         )
         calls = ServiceHostCalls(
             plugin.name,
@@ -93,7 +93,7 @@ class Assembler:
                 self.pull,
                 injector.masker,
                 plugin.name,
-                self.requests.beside,
+                self.requests.background,
             ),
             self.limits,
         )

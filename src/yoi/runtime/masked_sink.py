@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.core.redaction import NOTHING, Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
@@ -40,14 +40,14 @@ class MaskedSink:
         self,
         sink: WithholdingSink,
         masker: Callable[[], Masker],
-        beside: Beside,
+        background: BackgroundWork,
         loop: asyncio.AbstractEventLoop,
         failed: Failed,
     ) -> None:
         self._sink = sink
         self._text = sink.text
         self._masker = masker
-        self._beside = beside
+        self._background = background
         self._loop = loop
         self._failed = failed
         self._reading: Reading | None = None
@@ -162,12 +162,12 @@ class MaskedSink:
     async def _mask(
         self, session: SessionId, text: str, size: int, in_reply_to: str | None
     ) -> None:
-        masked = await self._beside.in_slices(self._masker().masking(text))
+        masked = await self._background.in_slices(self._masker().masking(text))
         if not self._leaving:
             self._text(session, masked, size, in_reply_to)
 
     async def _look(self, session: SessionId, data: bytes) -> None:
-        found = await self._beside.in_slices(self._masker().finding(data))
+        found = await self._background.in_slices(self._masker().finding(data))
         if not self._leaving:
             self._pass_binary(session, data, found)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from yoi.connections import CallLater, Connector, DialTarget, HostResolver, WebSocket
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
 from yoi.core.redaction import Masker
@@ -85,9 +85,9 @@ class PullSockets:
         dialler: PullDialler,
         masker: Callable[[], Masker],
         plugin: str,
-        beside: Beside,
+        background: BackgroundWork,
     ) -> None:
-        self._beside = beside
+        self._background = background
         self._plugin = plugin
         self._authority = authority
         self._dialler = dialler
@@ -178,8 +178,8 @@ class PullSockets:
         if isinstance(got, str):
             if masker.cheap(len(got)):
                 return masker.text(got)
-            return await self._beside.in_slices(masker.masking(got))
-        if await self._beside.in_slices(masker.finding(got)):
+            return await self._background.in_slices(masker.masking(got))
+        if await self._background.in_slices(masker.finding(got)):
             raise ConnectionFailure(
                 "connection.withheld",
                 "a binary message that repeats a secret was left out",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.core.deferred import DeferredCalls
 from yoi.core.halts import Change
 from yoi.core.ingress_queue import IngressQueue
@@ -38,7 +38,7 @@ class ServiceConnections:
         clock: Clock,
         wake: Callable[[], None],
         masker: Callable[[], Masker],
-        beside: Beside,
+        background: BackgroundWork,
         loop: asyncio.AbstractEventLoop,
         failed: Callable[[YoiError], None],
         deferred: DeferredCalls,
@@ -52,7 +52,7 @@ class ServiceConnections:
         self._clock = clock
         self._wake = wake
         self._masker = masker
-        self._beside = beside
+        self._background = background
         self._senders = senders
         self._loop = loop
         self._failed = failed
@@ -87,7 +87,7 @@ class ServiceConnections:
             if spec.settings.name in self._left:
                 adapter.begin_after(*self._left.pop(spec.settings.name))
             contained = ContainedSink(adapter, f"an event of {spec.settings.name}", self._failed)
-            masked = MaskedSink(contained, self._masker, self._beside, self._loop, self._failed)
+            masked = MaskedSink(contained, self._masker, self._background, self._loop, self._failed)
             handle = spec.open(masked)
             masked.attach(handle)
             adapter.attach(handle)

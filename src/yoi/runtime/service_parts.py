@@ -89,7 +89,7 @@ class ServiceParts:
             clock,
             owner.wake,
             masker,
-            spec.requests.beside,
+            spec.requests.background,
             context.loop,
             owner.guest_lost,
             self.deferred,

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 from yoi.connections.requests import form_body, is_form, place_of
 from yoi.core.insertion import Layout
 from yoi.errors import InsertionError, PermissionDenied, RequestFailure, YoiError
@@ -38,7 +38,7 @@ class ServiceRequests:
         injector: SecretInjector,
         send: Send,
         rotation: Rotation,
-        beside: Beside | None = None,
+        background: BackgroundWork | None = None,
     ) -> None:
         self.watch = RequestWatch()
         self._service = service
@@ -46,7 +46,7 @@ class ServiceRequests:
         self._injector = injector
         self._send = send
         self._rotation = rotation
-        self.beside = beside or Beside()
+        self.background = background or BackgroundWork()
 
     def prepare(self, command: Request, command_id: str) -> PreparedRequest:
         """Return the request as it will be sent. Raises YoiError; nothing has left the host."""
@@ -170,7 +170,7 @@ class ServiceRequests:
         masker = self._injector.masker()
         if not masker:
             return answer
-        return await self.beside.run(answer.size, lambda: answer.masked(masker))
+        return await self.background.run(answer.size, lambda: answer.masked(masker))
 
     def _covering(self, method: str, url: Url) -> str:
         """Return the name of the target for `url`; empty for one without a name, and for none."""

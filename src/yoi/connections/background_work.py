@@ -1,4 +1,4 @@
-"""`Beside`: does what a large body or message needs beside everything else, one at a time.
+"""`BackgroundWork`: works on large bodies and messages without holding the event loop up.
 
 One at a time, because work on JSON holds the interpreter's lock: eight threads of it would keep
 the loop waiting eight times as long. Work that can stop is better done on the loop, half a
@@ -16,10 +16,10 @@ _SMALL_BYTES = 16 * 1024
 """Up to this size a change of threads costs more than the work."""
 
 _SLICE_S = 0.0005
-"""Worked and then left to others, in turn: a neighbour's answer takes several turns of the loop."""
+"""How long a slice of work lasts, and the pause after it, in which others have several turns."""
 
 
-class Beside:
+class BackgroundWork:
     """See the module docstring. One for all plugins of a host; it belongs to the event loop."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Beside:
             return await asyncio.to_thread(work)
 
     async def in_slices(self, steps: Generator[None, None, T]) -> T:
-        """Return what `steps` returns; between its stops the loop does what else there is."""
+        """Return what `steps` returns; the loop does other things between slices of its work."""
         async with self._one:
             while True:
                 until = time.perf_counter() + _SLICE_S

@@ -1,17 +1,17 @@
-"""Work on large bodies is done beside the event loop, one body at a time (T3)."""
+"""Work on large bodies is done apart from the event loop, one body at a time (T3)."""
 
 import asyncio
 import threading
 
 import pytest
 
-from yoi.connections.beside import Beside
+from yoi.connections.background_work import BackgroundWork
 
 LARGE = 1 << 20
 
 
 async def test_a_small_body_is_done_at_once():
-    assert await Beside().run(100, threading.get_ident) == threading.get_ident()
+    assert await BackgroundWork().run(100, threading.get_ident) == threading.get_ident()
 
 
 async def test_a_large_one_is_done_beside_the_loop_which_goes_on():
@@ -21,7 +21,7 @@ async def test_a_large_one_is_done_beside_the_loop_which_goes_on():
         go_on.wait()
         return threading.get_ident()
 
-    working = asyncio.create_task(Beside().run(LARGE, work))
+    working = asyncio.create_task(BackgroundWork().run(LARGE, work))
     await asyncio.sleep(0)
     assert not working.done()
     go_on.set()
@@ -29,7 +29,7 @@ async def test_a_large_one_is_done_beside_the_loop_which_goes_on():
 
 
 async def test_one_at_a_time_and_a_fault_is_raised():
-    beside, running, most = Beside(), [], []
+    background, running, most = BackgroundWork(), [], []
 
     def work():
         running.append(1)
@@ -38,9 +38,9 @@ async def test_one_at_a_time_and_a_fault_is_raised():
         raise ValueError("not a body")
 
     done = await asyncio.gather(
-        *(beside.run(LARGE, work) for _ in range(8)), return_exceptions=True
+        *(background.run(LARGE, work) for _ in range(8)), return_exceptions=True
     )
     assert [type(one) for one in done] == [ValueError] * 8
     assert set(most) == {1}
     with pytest.raises(ValueError, match="not a body"):
-        await beside.run(1, work)
+        await background.run(1, work)
