@@ -118,6 +118,28 @@ async def test_stop_is_the_plugins_and_no_secret_or_grant_undoes_it():
     await world.shut()
 
 
+async def test_a_secret_that_the_server_refused_in_its_own_words_is_waited_for():
+    """A server that says no in a message, and closes with 1000: only the plugin can know."""
+    world = World()
+    world.host.start()
+    socket = await world.open()
+    world.host.refused("invalid access token")
+    socket.peer_closes(1000)
+    await world.sink.next("closed")
+    world.timers.advance(86_400)
+    await world.settle()
+    assert world.connector._dials.empty()
+    status = world.host.status()
+    assert (status.state, status.halt) == ("stopped", "refused")
+    assert status.last_error_code == "connection.unauthorised"
+    assert status.last_error == "the server refused the secret: invalid access token"
+    assert status.down_since is not None
+    assert world.host.revive(Change.SECRET)
+    await world.open()
+    assert world.host.status().down_since is None
+    await world.shut()
+
+
 async def test_a_grant_that_returns_dials_what_it_had_ended():
     answers = [ALLOWED]
     world = World(authorise=lambda url: answers[-1])

@@ -233,3 +233,11 @@ def test_nothing_else_ever_comes_out(kind, payload):
     with contextlib.suppress(GuestRefused):
         parse_session_payload(kind, payload)
     assert payload == before, "the plugin's own object is never changed"
+
+
+def test_a_stop_says_whether_a_changed_secret_ends_it():
+    stop = {"connection": "hub", "reason": "no"}
+    assert not parse_session_payload("websocket_stop", stop).until_secret
+    assert parse_session_payload("websocket_stop", {**stop, "until": "secret"}).until_secret
+    with pytest.raises(GuestRefused):
+        parse_session_payload("websocket_stop", {**stop, "until": "tomorrow"})

@@ -308,6 +308,11 @@ class HostConnection:
         _require_close_code(code)
         self._perform(self._machine.stop(self._now(), code, reason))
 
+    def refused(self, reason: str) -> None:
+        """Stop because the plugin says that the server refused its secret; a changed one dials."""
+        self._perform(self._machine.stop(self._now(), 1000, reason, Halt.REFUSED))
+        self._report.said_refused(reason)
+
     def revive(self, change: Change) -> bool:
         """Dial again where `change` is what the connection waits for; return whether it is."""
         halt = self._machine.halt

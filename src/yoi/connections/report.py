@@ -10,7 +10,7 @@ from yoi.connections.sink import ConnectionSink
 from yoi.connections.target import DialTarget
 from yoi.core.connection import ConnectionMachine
 from yoi.core.connection_state import ConnectionState
-from yoi.core.halts import REVIVED_BY
+from yoi.core.halts import REVIVED_BY, Halt
 from yoi.core.redaction import Masker
 from yoi.core.session_effects import (
     Announce,
@@ -101,6 +101,11 @@ class ConnectionReport:
         """Policy closed the connection: that is why it is down, whatever failed before."""
         self._note_error(target.hide(decision.message), decision.code or "denied.not_granted")
 
+    def said_refused(self, reason: str) -> None:
+        """The plugin gave the connection up because the server refused its secret."""
+        words = f": {self._masker().text(reason)}" if reason else ""
+        self._note_error(f"the server refused the secret{words}", "connection.unauthorised")
+
     def allowed_again(self) -> None:
         """Policy allows what it refused: the refusal is no reason any more."""
         status = self.status
@@ -123,6 +128,7 @@ class ConnectionReport:
         status.state = machine.state
         if machine.state is ConnectionState.OPEN or (
             machine.state in _CLOSED_ON_PURPOSE
+            and machine.halt is not Halt.REFUSED
             and not (status.last_error_code or "").startswith("denied.")
         ):
             status.down_since = None

@@ -18,6 +18,7 @@ class Halt(StrEnum):
     """Why the host dials a connection no more."""
 
     STOPPED = "stopped"
+    REFUSED = "refused"
     DENIED = "denied"
     FATAL_CLOSE = "fatal_close"
     FATAL_STATUS = "fatal_status"
@@ -38,6 +39,7 @@ class Change(StrEnum):
 _OUTSIDE = frozenset({Change.SECRET, Change.GRANT, Change.PERSON})
 REVIVED_BY: dict[Halt, frozenset[Change]] = {
     Halt.STOPPED: frozenset({Change.OPEN, Change.TARGET, Change.PERSON}),
+    Halt.REFUSED: _OUTSIDE | {Change.OPEN, Change.TARGET},
     Halt.DENIED: frozenset({Change.OPEN, Change.TARGET, Change.GRANT, Change.PERSON}),
     Halt.FATAL_CLOSE: _OUTSIDE | {Change.OPEN, Change.TARGET},
     Halt.FATAL_STATUS: _OUTSIDE | {Change.TARGET},
@@ -46,6 +48,7 @@ REVIVED_BY: dict[Halt, frozenset[Change]] = {
 }
 WHY: dict[Halt, str] = {
     Halt.STOPPED: "the plugin said `websocket_stop`",
+    Halt.REFUSED: 'the plugin said so because the server refused its secret (`until = "secret"`)',
     Halt.DENIED: "the grants do not allow it, or allow it no longer",
     Halt.FATAL_CLOSE: "the server closed with one of `fatal_close_codes`",
     Halt.FATAL_STATUS: "the server answered the upgrade with one of `fatal_statuses`",

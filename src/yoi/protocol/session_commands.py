@@ -53,10 +53,14 @@ class WebSocketReconnect:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketStop:
-    """Close the session of `connection` and do not dial again until told to."""
+    """Close the session of `connection` and do not dial again until told to.
+
+    `until_secret`: or until a secret of the plugin is changed, because the server refused it.
+    """
 
     connection: str
     reason: str
+    until_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,10 @@ def _reconnect(fields: Fields) -> WebSocketReconnect:
 
 def _stop(fields: Fields) -> WebSocketStop:
     reason = fields.optional_text("reason", LIMITS.message_chars) or ""
-    return WebSocketStop(fields.text("connection"), reason)
+    until = fields.optional_text("until")
+    if until not in (None, "secret"):
+        raise fields.malformed('until must be "secret"')
+    return WebSocketStop(fields.text("connection"), reason, until is not None)
 
 
 def _ready(fields: Fields) -> WebSocketReady:

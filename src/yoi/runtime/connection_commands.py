@@ -53,6 +53,10 @@ class ControlledConnection(Protocol):
         """Close, and do not dial again until told to."""
         ...
 
+    def refused(self, reason: str) -> None:
+        """Close, and do not dial again until a secret is changed, or told to."""
+        ...
+
     def ready(self) -> None:
         """Vouch for the open session."""
         ...
@@ -86,7 +90,10 @@ def apply(
         else:
             connection.open(_named(command.connection, command.url, command.handle, injector))
     elif isinstance(command, WebSocketStop):
-        connection.stop(reason=command.reason)
+        if command.until_secret:
+            connection.refused(command.reason)
+        else:
+            connection.stop(reason=command.reason)
     elif isinstance(command, WebSocketReady):
         connection.ready()
     elif isinstance(command, WebSocketHeartbeat):

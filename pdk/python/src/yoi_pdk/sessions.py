@@ -5,7 +5,7 @@ others are dialled by the host. Every dial stays within the connection's own tar
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from yoi_pdk.host_command import (
     HostCommand,
@@ -103,17 +103,29 @@ class Close(HostCommand):
 
 
 class StopConnection(HostCommand):
-    """Close the session of `connection` and do not dial again until `Open`."""
+    """Close the session of `connection` and do not dial again until `Open`.
 
-    __slots__ = ("connection", "reason")
+    `until="secret"` says that the server refused the secret: a changed one dials again too, and
+    until then the service is shown as degraded, with the reason.
+    """
+
+    __slots__ = ("connection", "reason", "until")
 
     kind: ClassVar[str] = "websocket_stop"
 
     def __init__(
-        self, connection: str, *, reason: str | None = None, id: str | None = None
+        self,
+        connection: str,
+        *,
+        reason: str | None = None,
+        until: 'Literal["secret"] | None' = None,
+        id: str | None = None,
     ) -> None:
+        if until not in (None, "secret"):
+            raise ValueError('until must be "secret"')
         self.connection = name_of("connection", connection)
         self.reason = text_of("reason", reason)
+        self.until = until
         self.id = id_of(id)
 
 
