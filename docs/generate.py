@@ -14,7 +14,7 @@ from yoi.core import halts
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
 from yoi.packages import connections, declarations, enablement, manifest, sequence
-from yoi.permissions import headers, secrets, targets
+from yoi.permissions import headers, secrets, signature_tables, targets
 from yoi.protocol.diagnostics import NOTICES
 from yoi.secrets import authorizations, workspace
 from yoi.serving import host_settings
@@ -137,6 +137,9 @@ _KEYS = {
     "last": connections.LAST,
     "sequence": sequence.SEQUENCE,
     "secrets": secrets.REQUESTED_SECRET,
+    "sign": signature_tables.SIGN,
+    "puts": signature_tables.PUT,
+    "jwt": signature_tables.JWT,
     "captures": secrets.CAPTURE,
 }
 _BLOCK = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end of keys -->)", re.DOTALL)

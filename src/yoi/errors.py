@@ -5,6 +5,7 @@
     ├── PermissionDenied      an action that lacks one of the two keys
     ├── PermissionMalformed   a permission that cannot be parsed
     ├── SecretError           a secret or its store cannot be used
+    ├── SignatureError        something cannot be signed as declared
     ├── InsertionError        a value cannot be put where a command says
     ├── ManifestError         plugin.toml is not acceptable
     ├── PackageError          an archive, folder, digest or store is not acceptable
@@ -96,6 +97,12 @@ class SecretError(YoiError):
     """A secret is missing or unusable, or its store cannot be opened, read or written."""
 
     family = "secret"
+
+
+class SignatureError(YoiError):
+    """Something cannot be signed as declared; nothing was sent."""
+
+    family = "signature"
 
 
 class InsertionError(YoiError):
@@ -275,6 +282,11 @@ CODES: dict[str, str] = {
     "secret.busy": "another process is writing the store",
     "secret.io": "the store's file could not be read or written",
     # insert
+    "signature.key": "a key is of another kind, length or encoding than its signature declares",
+    "signature.value": "a part of what is signed is not in the message, or is no text",
+    "signature.too_large": "what would be signed is over its bound",
+    "signature.clock": "the server's clock and this machine's differ too much to sign for it",
+    "signature.nonce": "the numbers that were used are not known for sure; none is used again",
     "insert.malformed": "an `insert` list does not have the agreed shape",
     "insert.place": "the document has no such place to insert into",
     # manifest

@@ -32,6 +32,7 @@ from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.service_spec import ServiceSpec
+from yoi.runtime.signer import NoNonces
 from yoi.testing import ManualClock
 from yoi.testing.connector import MemoryConnector
 from yoi.testing.timers import ManualTimers
@@ -70,6 +71,7 @@ def assembler() -> Assembler:
         secrets=NoSecrets(),
         handles=HandleTable(LIMITS),
         state=state,
+        nonces=NoNonces(),
         pull=PullDialler(connector, resolver, clock, LIMITS, ManualTimers(clock).call_later),
         waiting=nullcontext,
     )

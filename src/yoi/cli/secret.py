@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yoi.cli import authorizing
+from yoi.cli import authorizing, nonces
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.secret_store import hidden, open_workspace_store
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Keep tokens where no plugin can read them.", rich_markup_mode=None)
 app.command("authorize")(authorizing.authorize)
+app.command("nonces")(nonces.nonces)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '-', '_' and '.'.")]
 

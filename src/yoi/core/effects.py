@@ -76,6 +76,7 @@ class SendMessage(Effect):
     parts: bool = False
     """Whether `document` is a list of parts to write one after the other."""
     reply: ReplyAt | None = None
+    sign: str | None = None
     """Where its answer is known by; None: it asks nothing."""
 
 

@@ -154,6 +154,7 @@ class CommandGate:
             payload.insert,
             payload.parts,
             payload.reply,
+            payload.sign,
         )
 
     def _connection_of(self, payload: WebSocketSend, event: QueuedEvent) -> str | None:
@@ -178,6 +179,7 @@ class CommandGate:
         insert: tuple[Any, ...] = (),
         parts: bool = False,
         reply: ReplyAt | None = None,
+        sign: str | None = None,
     ) -> Effect | Refused:
         connection = self._connections.get(name)
         if connection is None:
@@ -185,7 +187,9 @@ class CommandGate:
         decision = connection.authorise()
         if not decision.allowed:
             return _denied(decision, identity)
-        return SendMessage(*identity, name, session, text, data, document, insert, parts, reply)
+        return SendMessage(
+            *identity, name, session, text, data, document, insert, parts, reply, sign
+        )
 
 
 def _undeclared(name: str, identity: _Identity) -> Refused:

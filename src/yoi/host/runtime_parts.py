@@ -16,6 +16,7 @@ from yoi.connections import (
     Ways,
 )
 from yoi.core.captures import HandleTable
+from yoi.decisions.nonces import nonce_store
 from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
 from yoi.host.webhook import webhook
@@ -152,6 +153,7 @@ async def open_parts(
         ),
         requests=RequestClient(resolver, clock, limits, ways=ways),
         secrets=secrets,
+        nonces=nonce_store(secrets_of, limits),
         handles=HandleTable(limits),
         state=state,
         pull=PullDialler(connector, resolver, clock, limits, loop.call_later),

@@ -347,8 +347,16 @@ def _check_values(row: Row, connections: set[str]) -> None:
             row.fault("reference", f"{at}.request", f'no [[request]] is named "{binding.request}"')
 
     if row.good("secrets"):
+        plain = {(use.name, *use.binding.bound_to) for use in row["secrets"] if use.sign is None}
         for index, use in enumerate(row["secrets"]):
             check(use.binding, f"secrets[{index}]")
+            for name in () if use.sign is None else sorted(use.sign.secrets):
+                if (name, *use.binding.bound_to) not in plain:
+                    row.fault(
+                        "reference",
+                        f"secrets[{index}].sign",
+                        f'no [[secrets]] entry named "{name}" goes to {use.binding.goal}',
+                    )
     if not row.good("request"):
         return
     for index, target in enumerate(row["request"]):

@@ -11,6 +11,7 @@ from yoi.permissions import hints, uses
 from yoi.permissions.addresses import classify, looks_routed, may_dial, undialable
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.places import Position
+from yoi.permissions.pointers import JsonPointer
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 from yoi.toml import is_safe_id
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from yoi.permissions.hosts import IPAddress
+    from yoi.permissions.secrets import SecretUse
     from yoi.permissions.sets import PermissionSet
     from yoi.permissions.url import Url
 
@@ -147,6 +149,46 @@ class Authority:
         goal = _goal(connection, request)
         way, given = uses.way_of_secret(self.requested, self.granted, name, goal, at)
         denied = self._way_denied(
+            way,
+            goal,
+            at,
+            f"yoi plugin enable {self._plugin} --secret {_shown_name(name)}=STORE_NAME",
+        )
+        if denied is not None:
+            return denied
+        assert given is not None, "a way with both sides has a granted use"
+        return Decision(allowed=True, secret=given.secret)
+
+    def signing(
+        self, name: str, *, connection: str | None = None, request: str | None = None
+    ) -> "SecretUse":
+        """Return the granted use of the key `name`, with which something for one goal is signed.
+
+        Raises PermissionDenied (`denied.not_requested`, `denied.not_granted`) unless manifest and
+        grant have the same shape, and the goal itself.
+        """
+        goal = _goal(connection, request)
+        way, given = uses.way_of_signature(self.requested, self.granted, name, goal)
+        denied = self._without_way(
+            way, goal, f"yoi plugin enable {self._plugin} --secret {_shown_name(name)}=STORE_NAME"
+        )
+        if denied is not None:
+            denied.require()
+        assert given is not None, "a way with both sides has a granted use"
+        return given
+
+    def signed_secret(
+        self, name: str, *, connection: str | None = None, request: str | None = None
+    ) -> Decision:
+        """Decide whether the value of the secret `name` may be a part of what is signed for a goal.
+
+        It may where both sides let it go to that goal at all. Allowed: `secret` is the store's
+        name. Codes: `denied.not_requested`, `denied.not_granted`.
+        """
+        goal = _goal(connection, request)
+        where = Position(JsonPointer(("",)))
+        way, given = uses.way_of_secret(self.requested, self.granted, name, goal, where)
+        denied = self._without_way(
             way, goal, f"yoi plugin enable {self._plugin} --secret {_shown_name(name)}=STORE_NAME"
         )
         if denied is not None:
@@ -187,7 +229,7 @@ class Authority:
         """
         goal = _goal(connection, request)
         way = uses.way_of_captured(self.requested, self.granted, source, goal, at)
-        denied = self._way_denied(way, goal, f"yoi plugin enable {self._plugin}")
+        denied = self._way_denied(way, goal, at, f"yoi plugin enable {self._plugin}")
         return _ALLOWED if denied is None else denied
 
     def rotation(self, target: str, capture: str) -> Decision:
@@ -211,24 +253,28 @@ class Authority:
             )
         return Decision(allowed=True, secret=stored.pop())
 
-    def _way_denied(self, way: "uses.Way", goal: "uses.Goal", command: str) -> Decision | None:
-        lacks = [_Lack(way.what, way.asked, way.given, way.lines)]
-        if way.asked and way.given:
-            lacks = []
-        reach = self._without_goal(goal)
-        if reach is not None:
-            lacks.append(reach)
-        if lacks:
-            return self._denied(lacks, command)
-        wrong = way.wrong_place
+    def _way_denied(
+        self, way: "uses.Way", goal: "uses.Goal", at: Position, command: str
+    ) -> Decision | None:
+        denied = self._without_way(way, goal, command)
+        wrong = None if denied is not None else way.wrong_place(at)
         if wrong is None:
-            return None
+            return denied
         return Decision(
             allowed=False,
             code=uses.NO_PLACE,
             message=wrong,
             hint="list the pointer in 'at' of the manifest, then: " + command,
         )
+
+    def _without_way(self, way: "uses.Way", goal: "uses.Goal", command: str) -> Decision | None:
+        lacks = [_Lack(way.what, way.asked, way.given, way.lines)]
+        if way.asked and way.given:
+            lacks = []
+        reach = self._without_goal(goal)
+        if reach is not None:
+            lacks.append(reach)
+        return self._denied(lacks, command) if lacks else None
 
     def _without_goal(self, goal: "uses.Goal") -> "_Lack | None":
         """Return what is missing for `goal` itself: the connection, or the named target."""

@@ -33,6 +33,14 @@ def secret_lines(name: str, goal: "tuple[str | None, str | None]", at: "Position
     )
 
 
+def signature_lines(name: str, goal: "tuple[str | None, str | None]") -> str:
+    """Return the head of the manifest's `[[secrets]]` block for a key that signs."""
+    block = _pairs({"name": name, **_named(goal)})
+    return "\n".join(
+        ["add to plugin.toml, with its `at` and `[secrets.sign]`:", "[[secrets]]", *block]
+    )
+
+
 def capture_lines(
     target: str, name: str, goal: "tuple[str | None, str | None]", at: "Position"
 ) -> str:
@@ -43,8 +51,12 @@ def capture_lines(
 
 
 def _goal(goal: "tuple[str | None, str | None]", at: "Position") -> dict[str, Any]:
+    return {**_named(goal), "at": [_place(at)]}
+
+
+def _named(goal: "tuple[str | None, str | None]") -> dict[str, Any]:
     named = zip(("connection", "request"), goal, strict=True)
-    return {**{key: one for key, one in named if one is not None}, "at": [_place(at)]}
+    return {key: one for key, one in named if one is not None}
 
 
 def target_for(

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from yoi.display import printable
 from yoi.limits import LIMITS
 from yoi.permissions.review_rows import ReviewRow, ReviewState
+from yoi.permissions.signatures import PartKind, Subject
 
 if TYPE_CHECKING:
     from yoi.permissions.secrets import Binding, Capture, SecretUse
     from yoi.permissions.sets import PermissionSet
+    from yoi.permissions.signatures import Signature
     from yoi.permissions.targets import UrlTarget
 
 
@@ -29,8 +31,10 @@ def secret_rows(requested: "PermissionSet", granted: "PermissionSet") -> list[Re
 
 
 def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionSet") -> ReviewRow:
+    if use.sign is not None:
+        return _signature(use, use.sign, given, requested)
     goal = _goal(use.binding, requested)
-    if given is None or given.secret is None:
+    if given is None or given.secret is None or given.sign is not None:
         about = f" ({printable(use.description, 200)})" if use.description else ""
         if use.binding.presented:
             asks = f"present a client certificate of yours{about} to {_servers(use, requested)}"
@@ -61,6 +65,44 @@ def _secret(use: "SecretUse", given: "SecretUse | None", requested: "PermissionS
         words = f"{puts}; granted in part: not into {use.binding.in_words(left_out)}"
         return _row(use, requested, ReviewState.PARTLY_COVERED, words)
     return _row(use, requested, ReviewState.COVERED, puts)
+
+
+def _signature(
+    use: "SecretUse",
+    sign: "Signature",
+    given: "SecretUse | None",
+    requested: "PermissionSet",
+) -> ReviewRow:
+    if sign.of is Subject.REQUEST:
+        target = requested.request_named(use.binding.request or "")
+        where = use.binding.request if target is None else target.where
+        what = f"{', '.join(sign.methods)} requests to {where}"
+    else:
+        things = "handshakes" if sign.of is Subject.HANDSHAKE else "messages"
+        what = f"{things} of the connection {use.binding.connection}"
+    chosen = ", ".join(sign.chosen)
+    how = f"{sign.words}; the signature goes into {use.binding.in_words()}; " + (
+        f"the plugin chooses {chosen}" if chosen else "the plugin chooses nothing of it"
+    )
+    if given is None or given.secret is None or given.sign is None:
+        about = f" ({printable(use.description, 200)})" if use.description else ""
+        state = ReviewState.DENIED
+        words = (
+            f"it asks to have {what} signed with a key of yours{about}: {how}; not granted: say "
+            f"which key with --secret {use.name}=STORE_NAME"
+        )
+    elif given.sign != sign or given.binding != use.binding:
+        state = ReviewState.DENIED
+        words = (
+            f"it asks to have {what} signed with a key of yours: {how}; the grant is for another "
+            "shape, which signs nothing"
+        )
+    else:
+        state = ReviewState.COVERED
+        words = (
+            f"it may have {what} signed with your key {given.secret}, which it never sees: {how}"
+        )
+    return _row(use, requested, state, words)
 
 
 def _servers(use: "SecretUse", requested: "PermissionSet") -> str:
@@ -102,6 +144,15 @@ def _broad_goal(target: "UrlTarget") -> list[str]:
     return reasons
 
 
+def _free_text(sign: "Signature | None") -> tuple[str, ...]:
+    if sign is None or not any(part.kind is PartKind.VALUE for part in sign.every_part()):
+        return ()
+    return (
+        "it chooses a text of its own that is signed: a server may take it for something else that "
+        "the key signs",
+    )
+
+
 def _row(
     use: "SecretUse", requested: "PermissionSet", state: ReviewState, explanation: str
 ) -> ReviewRow:
@@ -111,7 +162,7 @@ def _row(
         requested=state is not ReviewState.GRANT_ONLY,
         granted=state is not ReviewState.DENIED,
         state=state,
-        broad=_broad(use.binding, requested),
+        broad=(*_free_text(use.sign), *_broad(use.binding, requested)),
         explanation=explanation,
     )
 

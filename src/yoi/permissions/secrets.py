@@ -9,6 +9,8 @@ from yoi.permissions.headers import HeaderRefused, check_name
 from yoi.permissions.permission import malformed
 from yoi.permissions.places import Place, PlaceKind
 from yoi.permissions.pointers import JsonPointer
+from yoi.permissions.signature_tables import SIGN
+from yoi.permissions.signatures import Signature, Subject
 from yoi.toml import (
     Bad,
     Faults,
@@ -31,6 +33,7 @@ CLIENT_CERTIFICATE = JsonPointer.parse("/tls/client")
 """The place of a certificate with its key: presented to the server, never part of a message."""
 _REQUEST_PARTS = ("headers", "query", "body", "path", "basic")
 _BASIC = ("user", "password")
+_MADE_PARTS = ("headers", "query", "body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class SecretUse:
     """What the author says it is, for the operator to read; no authority comes of it."""
     secret: str | None
     """The name in the operator's store: always there in a grant, never in a manifest."""
+    sign: Signature | None
+    """What is signed with it; then it is a key, and goes nowhere itself."""
 
     @classmethod
     def parse(cls, value: object, at: str = "secrets") -> "SecretUse":
@@ -98,7 +103,12 @@ class SecretUse:
 
     @classmethod
     def of(
-        cls, name: str, binding: Binding, description: str = "", secret: str | None = None
+        cls,
+        name: str,
+        binding: Binding,
+        description: str = "",
+        secret: str | None = None,
+        sign: Signature | None = None,
     ) -> "SecretUse":
         """Return the use of these parts, which were checked."""
         use = object.__new__(cls)
@@ -107,6 +117,7 @@ class SecretUse:
             ("binding", binding),
             ("description", description),
             ("secret", secret),
+            ("sign", sign),
         ):
             object.__setattr__(use, key, made)
         return use
@@ -119,8 +130,10 @@ class SecretUse:
     @property
     def label(self) -> str:
         """A short, escaped line such as `app to request api at /headers/authorization`."""
+        verb = "to" if self.sign is None else "signs"
         return printable(
-            f"{self.name} to {self.binding.goal} at {self.binding.in_words()}", LIMITS.message_chars
+            f"{self.name} {verb} {self.binding.goal} at {self.binding.in_words()}",
+            LIMITS.message_chars,
         )
 
     def covers(self, other: "SecretUse") -> bool:
@@ -128,6 +141,7 @@ class SecretUse:
         return (
             self.key == other.key
             and self.secret == other.secret
+            and self.sign == other.sign
             and set(other.binding.places) <= set(self.binding.places)
         )
 
@@ -141,6 +155,8 @@ class SecretUse:
         if self.description:
             made["description"] = self.description
         made |= self.binding.to_table()
+        if self.sign is not None:
+            made["sign"] = self.sign.to_table()
         if self.secret is not None:
             made["secret"] = self.secret
         return made
@@ -210,6 +226,29 @@ def _binding_of_secret(row: Row) -> Binding:
     return Binding(row["connection"], row["request"], row["at"])
 
 
+def _sign(row: Row) -> Signature | None:
+    sign: Signature | None = row["sign"]
+    if sign is None:
+        return None
+    if (sign.of is Subject.REQUEST) != row.has("request"):
+        row.fault("value", "sign.of", 'is "request" for a request target, and only then')
+    if len(row["at"]) != 1 or _presented(row):
+        row.fault("value", "at", "must be the one place of the signature")
+    if any(put.at == place.pointer for put in sign.puts for place in row["at"]):
+        row.fault("duplicate", "sign.puts", "has one at the place of the signature")
+    if sign.of is not Subject.MESSAGE:
+        places = [("at", place.pointer) for place in row["at"]]
+        places += [(f"sign.puts[{index}].at", put.at) for index, put in enumerate(sign.puts)]
+        for at, pointer in places:
+            problem = check_request_pointer(pointer)
+            if pointer.tokens[0] not in _MADE_PARTS:
+                problem = "is where the host writes nothing: name a header, a query value or one "
+                problem += "of the body"
+            if problem is not None:
+                row.fault("value", at, problem)
+    return sign
+
+
 def _binding(row: Row) -> Binding:
     if _presented(row):
         row.fault("value", "at", "has /tls/client, which only a [[secrets]] entry may fill")
@@ -256,10 +295,11 @@ SECRET = TableSpec(
             default="",
         ),
         *_BINDING_KEYS,
+        Key("sign", Nested(SIGN), "see `[secrets.sign]`: the secret is a key, and goes nowhere"),
         Key("secret", SafeId(), "the name in the operator's secret store"),
     ),
     lambda row: SecretUse.of(
-        row["name"], _binding_of_secret(row), row["description"], row["secret"]
+        row["name"], _binding_of_secret(row), row["description"], row["secret"], _sign(row)
     ),
     about="A value of the operator's secret store that the host inserts and the plugin never sees.",
 )

@@ -23,7 +23,6 @@ class Way:
     def __init__(
         self,
         what: str,
-        at: "Position",
         asked: "Binding | None",
         given: "Binding | None",
         lines: str,
@@ -32,20 +31,18 @@ class Way:
         self.asked, self.given = asked is not None, given is not None
         self.lines = lines
         """What the manifest would need to say."""
-        self._at = at
         self._sides = {"manifest": asked, "grant": given}
 
-    @property
-    def wrong_place(self) -> str | None:
-        """Why the position is not one of those that both sides allow, or None."""
+    def wrong_place(self, at: "Position") -> str | None:
+        """Return why `at` is not one of the places that both sides allow, or None."""
         for side, binding in self._sides.items():
-            if binding is None or any(place.admits(self._at) for place in binding.places):
+            if binding is None or any(place.admits(at) for place in binding.places):
                 continue
             before = ""
-            if self._at.literal or any(one.pointer == self._at.pointer for one in binding.places):
-                before = f' after "{printable(self._at.before, LIMITS.place_after_chars)}"'
+            if at.literal or any(one.pointer == at.pointer for one in binding.places):
+                before = f' after "{printable(at.before, LIMITS.place_after_chars)}"'
             return (
-                f"{self.what} does not go to {printable(str(self._at.pointer), 200)}{before}: "
+                f"{self.what} does not go to {printable(str(at.pointer), 200)}{before}: "
                 f"the {side} allows {binding.in_words()}"
             )
         return None
@@ -61,18 +58,49 @@ def goal_in_words(goal: Goal) -> str:
 def way_of_secret(
     requested: "PermissionSet", granted: "PermissionSet", name: str, goal: Goal, at: "Position"
 ) -> "tuple[Way, SecretUse | None]":
-    """Return the way of the secret `name`, and the grant's use of it."""
+    """Return the way of the secret `name`, and the grant's use of it.
+
+    A key that signs is no such secret: it goes nowhere.
+    """
     asked = requested.secret_use((name, *goal))
     given = granted.secret_use((name, *goal))
+    asked = None if asked is None or asked.sign is not None else asked
+    given = None if given is None or given.sign is not None else given
     if given is not None and given.secret is None:
         # Without the store's name the operator has not said which secret it is.
         given = None
     way = Way(
         f"the secret {printable(name, LIMITS.name_bytes)} for {goal_in_words(goal)}",
-        at,
         None if asked is None else asked.binding,
         None if given is None else given.binding,
         hints.secret_lines(name, goal, at),
+    )
+    return way, given
+
+
+def way_of_signature(
+    requested: "PermissionSet", granted: "PermissionSet", name: str, goal: Goal
+) -> "tuple[Way, SecretUse | None]":
+    """Return the way of a signature with the key `name`, and the grant's use where both agree.
+
+    A key, or another shape, that only one side has is no way at all.
+    """
+    asked = requested.secret_use((name, *goal))
+    given = granted.secret_use((name, *goal))
+    if asked is not None and asked.sign is None:
+        asked = None
+    if (
+        asked is None
+        or given is None
+        or given.secret is None
+        or (given.sign, given.binding) != (asked.sign, asked.binding)
+    ):
+        given = None
+    way = Way(
+        f"a signature with the key {printable(name, LIMITS.name_bytes)} for {goal_in_words(goal)}",
+        None if asked is None else asked.binding,
+        None if given is None else given.binding,
+        hints.signature_lines(name, goal),
     )
     return way, given
 
@@ -95,7 +123,6 @@ def way_of_captured(
     return Way(
         f"the captured value {printable(f'{target}.{name}', LIMITS.name_bytes)} "
         f"for {goal_in_words(goal)}",
-        at,
         into(requested),
         into(granted),
         hints.capture_lines(target, name, goal, at),

@@ -71,6 +71,8 @@ class WebSocketSend:
     url: str | None
     session: Literal["source", "current"]
     reply: ReplyAt | None = None
+    sign: str | None = None
+    """The plugin's name of the key that the document is signed with."""
     """Where its answer is known by; None: it asks nothing."""
 
 
@@ -181,6 +183,9 @@ def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
     if session not in ("source", "current"):
         raise fields.malformed('session must be "source" or "current"')
     insert = () if message is None else message.insert
+    sign = fields.optional_text("sign")
+    if sign is not None and (message is None or message.text is not None):
+        raise fields.malformed("sign needs json or parts to put the signature into")
     parsed = WebSocketSend(
         text=None if message is None else message.text,
         data=data,
@@ -191,6 +196,7 @@ def _websocket_send(payload: Mapping[str, Any]) -> WebSocketSend:
         url=fields.optional_text("url", LIMITS.url_chars),
         session=cast("Literal['source', 'current']", session),
         reply=_reply(fields, insert),
+        sign=sign,
     )
     fields.done()
     return parsed

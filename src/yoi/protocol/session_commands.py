@@ -31,6 +31,8 @@ class WebSocketOpen:
     insert: tuple[Json, ...]
     basic: Mapping[str, Json] | None = None
     """`user` and `password`, which the host makes the header authorization of."""
+    sign: str | None = None
+    """The plugin's name of the key that the handshake is signed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Request:
     capture: tuple[str, ...]
     basic: Mapping[str, Json] | None = None
     """`user` and `password`, which the host makes the header authorization of."""
+    sign: str | None = None
+    """The plugin's name of the key that the request is signed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ def _open(fields: Fields) -> WebSocketOpen:
         headers=fields.strings("headers", LIMITS.handshake_headers),
         query=fields.strings("query", LIMITS.handshake_headers),
         basic=_basic(fields),
+        sign=fields.optional_text("sign"),
         insert=fields.items("insert", LIMITS.insertions),
     )
 
@@ -301,6 +306,7 @@ def _request(fields: Fields) -> Request:
         query=fields.strings("query", LIMITS.request_headers),
         headers=fields.strings("headers", LIMITS.request_headers),
         basic=_basic(fields),
+        sign=fields.optional_text("sign"),
         json=None if body is MISSING else body,
         text=text,
         insert=fields.items("insert", LIMITS.insertions),

@@ -32,6 +32,7 @@ from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.secret_injector import SecretInjector, SecretSource
 from yoi.runtime.service_requests import Rotation, ServiceRequests
 from yoi.runtime.service_spec import IngressRules, Instance, ServiceSpec
+from yoi.runtime.signer import NonceSource
 from yoi.sandbox import Sandbox
 from yoi.types import Clock
 
@@ -54,6 +55,7 @@ class Assembler:
     handles: HandleTable
     state: StateStore
     pull: PullDialler
+    nonces: NonceSource
     waiting: Waiting
     """Lets others have a worker thread's place while a host call waits (`Scheduler.waiting`)."""
 
@@ -72,7 +74,7 @@ class Assembler:
         """Return the service without anything that its manifest declares."""
         manifest = plugin.package.manifest
         injector = SecretInjector(
-            plugin.name, plugin.authority, self.secrets, self.handles, self.clock
+            plugin.name, plugin.authority, self.secrets, self.handles, self.clock, self.nonces
         )
         requests = ServiceRequests(
             plugin.name,

@@ -16,6 +16,7 @@ from yoi.core.insertion import Insertion, Layout, insert_into
 from yoi.core.session_values import SessionValues
 from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError, UrlRefused
 from yoi.permissions import JsonPointer, PointerFault, Url
+from yoi.permissions.signatures import Subject
 from yoi.protocol.fields import OutgoingMessage
 from yoi.protocol.parts import as_json, joined
 from yoi.protocol.session_commands import (
@@ -29,7 +30,8 @@ from yoi.protocol.session_commands import (
     WebSocketStop,
 )
 from yoi.runtime.heads import FilledHead, filled_head, head
-from yoi.runtime.secret_injector import SecretInjector
+from yoi.runtime.secret_injector import Filled, SecretInjector
+from yoi.runtime.signer import Sent, Signable
 
 Json = Any
 
@@ -122,7 +124,7 @@ def _target(
     command: WebSocketOpen, own_url: Url | None, injector: SecretInjector
 ) -> DialTarget | None:
     given = command.url is not None or command.handle is not None
-    adds = command.headers or command.query or command.insert or command.basic
+    adds = command.headers or command.query or command.insert or command.basic or command.sign
     if not given and not adds:
         return None
     if given:
@@ -142,14 +144,15 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
     """Return `base` with what `command` adds; it is filled in again for each later dial."""
     # The path of a captured URL is the credential itself: nothing is put into that.
     path = "/" if base.once else base.url.path
-    sent = filled_head(
-        injector.fill(
-            head(path, command.query, command.headers, command.basic),
-            command.insert,
-            Layout.HEAD,
-            connection=command.connection,
-        )
+    filled = injector.fill(
+        head(path, command.query, command.headers, command.basic),
+        command.insert,
+        Layout.HEAD,
+        connection=command.connection,
     )
+    if command.sign is not None:
+        filled = _signed(command.connection, command.sign, base, filled, injector)
+    sent = filled_head(filled)
     if base.once and sent.shown_path is not None:
         raise InsertionError("insert.place", "nothing goes into the path of a captured URL")
 
@@ -166,7 +169,7 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
             once=base.once,
             headers=tuple(one for one in sent.headers.items() if not _inserted(one, sent)),
             inserted=tuple(one for one in sent.headers.items() if _inserted(one, sent)),
-            again=again if command.insert else None,
+            again=again if command.insert or command.sign is not None else None,
         )
     except UrlRefused as exc:
         raise InsertionError("insert.place", f"no URL may carry this ({exc.code})") from None
@@ -174,6 +177,28 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
         # The value may be a secret: the error names only the rule that it broke.
         raise InsertionError("insert.place", f"no handshake may carry this: {exc}") from None
     return made
+
+
+def _signed(
+    connection: str, key: str, base: DialTarget, filled: Filled, injector: SecretInjector
+) -> Filled:
+    def sent(document: Json) -> Sent:
+        made = filled_head(Filled(document, filled.places))
+        url = _with_query(_with_path(base.url, made), made.query)
+        return Sent("GET", url.host_header, url.path, url.query)
+
+    signed = injector.signer.sign(
+        key,
+        Signable(
+            Subject.HANDSHAKE,
+            filled.document,
+            Layout.HEAD,
+            connection=connection,
+            method="GET",
+            sent=sent,
+        ),
+    )
+    return Filled(signed.document, (*filled.places, *signed.places))
 
 
 def _with_query(url: Url, query: Mapping[str, str]) -> Url:

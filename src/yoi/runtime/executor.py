@@ -31,6 +31,7 @@ from yoi.core.insertion import Layout, value_at
 from yoi.core.loop_budget import LoopBudget
 from yoi.defects import defect
 from yoi.errors import PermissionDenied, RequestFailure, ServiceError, YoiError
+from yoi.permissions.signatures import Subject
 from yoi.protocol.ingress import FEEDBACK_KINDS, EventKind, QueuedEvent, TextFrame
 from yoi.protocol.parts import as_json, joined
 from yoi.protocol.service_log import Settles
@@ -42,8 +43,10 @@ from yoi.runtime.ledger import Ledger
 from yoi.runtime.metering import metered
 from yoi.runtime.ordered_jobs import OrderedJobs
 from yoi.runtime.plugin_status import PluginStatus
+from yoi.runtime.secret_injector import Filled
 from yoi.runtime.service_connections import ServiceConnections
 from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.runtime.signer import Signable
 from yoi.runtime.timers import Timers
 from yoi.workers.notify import Notification
 
@@ -200,6 +203,8 @@ class EffectExecutor:
                 connection=effect.connection,
                 values=lambda: handle.values(effect.session),
             )
+            if effect.sign is not None:
+                filled = self._signed(effect, effect.sign, filled)
             write = joined if effect.parts else as_json
             handle.send_text(effect.session, write(filled.document))
             if effect.reply is not None:
@@ -208,6 +213,18 @@ class EffectExecutor:
                     effect.session, effect.command_id, effect.reply.answer, number
                 )
                 self._deferred.asked(effect.command_id, session)
+
+    def _signed(self, effect: SendMessage, key: str, filled: Filled) -> Filled:
+        signed = self._injector.signer.sign(
+            key,
+            Signable(
+                Subject.MESSAGE,
+                filled.document,
+                Layout.PARTS if effect.parts else Layout.JSON,
+                connection=effect.connection,
+            ),
+        )
+        return Filled(signed.document, (*filled.places, *signed.places))
 
     def _change(self, effect: StateChange) -> None:
         payload = effect.payload

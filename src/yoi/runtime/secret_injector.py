@@ -25,6 +25,7 @@ from yoi.permissions import Authority
 from yoi.permissions.places import Position
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.runtime.echoes import Echoes
+from yoi.runtime.signer import NonceSource, NoNonces, Signer
 from yoi.types import Clock, Secret
 
 Json = Any
@@ -64,6 +65,7 @@ class SecretInjector:
         secrets: SecretSource,
         handles: HandleTable,
         clock: Clock,
+        nonces: NonceSource | None = None,
     ) -> None:
         self._service = service
         self._authority = authority
@@ -71,6 +73,7 @@ class SecretInjector:
         self._handles = handles
         self._clock = clock
         self._echoes = Echoes()
+        self.signer = Signer(authority, secrets, clock, nonces or NoNonces())
         # The names of the secrets under the grants `_named`; asked for with each frame.
         self._named = authority.granted
         self._names = tuple(self._named.secret_names)

@@ -1,6 +1,7 @@
 """The `request` command of one service: fill in, authorise, send, take captures out, answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
@@ -9,10 +10,12 @@ from yoi.connections.requests import form_body, is_form, place_of
 from yoi.core.insertion import Layout
 from yoi.errors import InsertionError, PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
+from yoi.permissions.signatures import Subject
 from yoi.protocol.session_commands import Request
 from yoi.runtime.heads import FilledHead, filled_head, head
 from yoi.runtime.request_watch import RequestWatch
-from yoi.runtime.secret_injector import SecretInjector
+from yoi.runtime.secret_injector import Filled, SecretInjector
+from yoi.runtime.signer import Sent, Signable
 
 Json = Any
 Send = Callable[
@@ -58,11 +61,6 @@ class ServiceRequests:
             Layout.HEAD,
             request=command.target,
         )
-        sent = filled_head(filled)
-        headers = sent.headers
-        data, media = _body(command, filled.document["body"], headers)
-        if media is not None and not any(name.lower() == "content-type" for name in headers):
-            headers = {**headers, "Content-Type": media}
         exact = target.host.exact
         if exact is None or target.scheme not in ("http", "https"):
             raise RequestFailure(
@@ -70,6 +68,13 @@ class ServiceRequests:
                 f"the request target {command.target} has no single scheme and host to send to",
                 hint="name one host and one scheme in [[request]], and give each its own name",
             )
+        if command.sign is not None:
+            filled = self._signed(command, command.sign, target, filled)
+        sent = filled_head(filled)
+        headers = sent.headers
+        data, media = _body(command, filled.document["body"], headers)
+        if media is not None and not any(name.lower() == "content-type" for name in headers):
+            headers = {**headers, "Content-Type": media}
         return PreparedRequest(
             plugin=self._service,
             command_id=command_id,
@@ -86,6 +91,30 @@ class ServiceRequests:
     def may_repeat(self, target: str) -> bool:
         """Return whether a request to `target` may be made again where its end is not known."""
         return self._authority.may_repeat(target)
+
+    def _signed(self, command: Request, key: str, target: UrlTarget, filled: Filled) -> Filled:
+        """Return `filled` with its signature. Raises YoiError; nothing has left the host."""
+        exact = target.host.exact
+        assert exact is not None, "the target has one host"
+
+        def sent(document: Json) -> Sent:
+            made = filled_head(Filled(document, filled.places))
+            url = _url(target, exact.header, command.path, made)
+            body, _ = _body(command, document["body"], made.headers)
+            return Sent(command.method, url.host_header, url.path, url.query, body or b"")
+
+        signed = self._injector.signer.sign(
+            key,
+            Signable(
+                Subject.REQUEST,
+                filled.document,
+                Layout.HEAD,
+                request=command.target,
+                method=command.method,
+                sent=sent,
+            ),
+        )
+        return Filled(signed.document, (*filled.places, *signed.places))
 
     def prepare_url(
         self,
@@ -133,6 +162,7 @@ class ServiceRequests:
             self.watch.heard(prepared.target, failure)
             return failure.to_payload()
         self.watch.heard(prepared.target, answer)
+        self._hear_clock(prepared.target, answer)
         if not prepared.target:
             return (await self._masked(answer)).to_payload()
         target = self._target(prepared.target)
@@ -165,6 +195,14 @@ class ServiceRequests:
         if failed:
             payload["capture_errors"] = failed
         return payload
+
+    def _hear_clock(self, target: str, answer: HttpAnswer) -> None:
+        try:
+            said = parsedate_to_datetime(dict(answer.headers).get("date", ""))
+        except (TypeError, ValueError):
+            return
+        if said.tzinfo is not None:
+            self._injector.signer.heard_clock(target, int(said.timestamp() * 1000))
 
     async def _masked(self, answer: HttpAnswer) -> HttpAnswer:
         masker = self._injector.masker()

@@ -67,6 +67,7 @@ _SHOWN = (
     "url",
     "session",
     "reply_at",
+    "sign",
     "id",
 )
 
@@ -83,7 +84,8 @@ class Send(Command):
     came from is still open, because an acknowledgement belongs on the socket that asked;
     `"current"` sends on whichever session is open. `reply_at` is the place where the answer brings
     back the number that `insert_counter` puts into this message: that answer is delivered with
-    `in_reply_to`, which is the `id` of this command. `id` is yours to recognise the command in
+    `in_reply_to`, which is the `id` of this command. `sign` is a key of `[[secrets]]` with which
+    the host signs `json` or `parts` as the manifest says. `id` is yours to recognise the command in
     `DeniedEvent` and `SendFailedEvent`; it must be unique within one answer.
     """
 
@@ -96,6 +98,7 @@ class Send(Command):
         "parts",
         "reply_at",
         "session",
+        "sign",
         "text",
         "url",
     )
@@ -112,6 +115,7 @@ class Send(Command):
         url: str | None = None,
         session: 'Literal["source", "current"]' = "source",
         reply_at: str | None = None,
+        sign: str | None = None,
         id: str | None = None,
     ) -> None:
         given = (text is not None) + (data is not None) + (json is not None) + (parts is not None)
@@ -139,6 +143,9 @@ class Send(Command):
         self.url = url
         self.session = session
         self.reply_at = None if reply_at is None else pointer("reply_at", reply_at)
+        self.sign = _name("sign", sign)
+        if sign is not None and json is None and parts is None:
+            raise TypeError("sign goes with json or parts: the signature needs a place")
         self.id = _name("id", id)
         if reply_at is not None:
             if self.id is None:
@@ -172,6 +179,8 @@ class Send(Command):
             payload["session"] = self.session
         if self.reply_at is not None:
             payload["reply_at"] = self.reply_at
+        if self.sign is not None:
+            payload["sign"] = self.sign
         return [self.id, "websocket_send", payload]
 
     def __repr__(self) -> str:

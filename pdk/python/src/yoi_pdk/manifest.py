@@ -108,6 +108,7 @@ class ManifestRules:
                 self._known(name, self._connections, "Send", "[[connections]]")
             self._size(command)
             self._insertions(command.insert, "connection", name)
+            self._signing(command.sign, "connection", name)
         elif isinstance(command, HostCommand) and "connection" in command.fields():
             self._session(command)
 
@@ -119,6 +120,7 @@ class ManifestRules:
             if not given:
                 raise _denied(f"Open needs a url: {name} has none in plugin.toml", None)
         self._insertions(getattr(command, "insert", ()), "connection", name)
+        self._signing(getattr(command, "sign", None), "connection", name)
 
     def _request(self, command: Request) -> None:
         self._known(command.target, self._targets, "Request", "named [[request]]")
@@ -138,6 +140,7 @@ class ManifestRules:
                 f'path_prefixes = ["{path}"]',
             )
         self._insertions(command.insert, "request", command.target)
+        self._signing(command.sign, "request", command.target)
         captures = {str(one.get("name")) for one in target.get("captures", ())}
         for name in command.capture:
             self._known(name, captures, "Request", f"captures of {command.target}")
@@ -151,12 +154,24 @@ class ManifestRules:
                 one.at in map(_place_at, use.get("at", ()))
                 and (name is None or use.get(goal) == name)
                 for use in uses
+                if "sign" not in use
             ):
                 raise _denied(
                     f'no [[secrets]] entry puts "{one.name}" at {one.at} of {name or "this"}',
                     f'[[secrets]] name = "{one.name}", {goal} = "{name}", at = ["{one.at}"]',
                     code="denied.secret_place",
                 )
+
+    def _signing(self, key: str | None, goal: str, name: str | None) -> None:
+        if key is None or any(
+            use.get("name") == key and "sign" in use and name in (None, use.get(goal))
+            for use in self._secrets
+        ):
+            return
+        raise _denied(
+            f'no [[secrets]] entry named "{key}" signs for {name or "this"}',
+            f'[[secrets]] name = "{key}", {goal} = "{name}", with [secrets.sign]',
+        )
 
     def _size(self, command: Send) -> None:
         row = self._connections.get(command.connection or self.connection, {})

@@ -23,7 +23,8 @@ class Request(HostCommand):
     `insert` fills in places of `{path, headers, query, basic, body}`: `/path/0` is the first
     segment of the path, `/basic/password` the password, which stands as None until then. `capture`
     lists captures of the target: those values are taken out of the answer, and the plugin gets
-    handles instead. `id` comes back as `ResponseEvent.command_id`.
+    handles instead. `sign` is a key of `[[secrets]]` with which the host signs the request as the
+    manifest says. `id` comes back as `ResponseEvent.command_id`.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Request(HostCommand):
         "method",
         "path",
         "query",
+        "sign",
         "target",
         "text",
     )
@@ -54,6 +56,7 @@ class Request(HostCommand):
         text: str | None = None,
         insert: Iterable[Insertion] = (),
         capture: Iterable[str] = (),
+        sign: str | None = None,
         id: str | None = None,
     ) -> None:
         self.target = name_of("target", target)
@@ -73,4 +76,5 @@ class Request(HostCommand):
         self.capture = tuple(name_of("capture", name) for name in capture)
         if len(self.capture) > CAPTURES:
             raise ValueError(f"capture may have at most {CAPTURES} names")
+        self.sign = None if sign is None else name_of("sign", sign)
         self.id = id_of(id)

@@ -33,10 +33,11 @@ class Open(HostCommand):
 
     Without either it is dialled at the manifest's URL. `headers` and `query` are added to the
     handshake, and `basic`, a user and a password, as the header authorization; `insert` fills in
-    places of `{path, headers, query, basic}`.
+    places of `{path, headers, query, basic}`, and `sign` is a key of `[[secrets]]` with which the
+    host signs the handshake as the manifest says.
     """
 
-    __slots__ = ("basic", "connection", "handle", "headers", "insert", "query", "url")
+    __slots__ = ("basic", "connection", "handle", "headers", "insert", "query", "sign", "url")
 
     kind: ClassVar[str] = "websocket_open"
 
@@ -50,10 +51,12 @@ class Open(HostCommand):
         query: Mapping[str, str] | None = None,
         basic: "tuple[str | None, str | None] | None" = None,
         insert: Iterable[Insertion] = (),
+        sign: str | None = None,
         id: str | None = None,
     ) -> None:
         self.connection = name_of("connection", connection)
         self.url, self.handle = _place("Open", url, handle)
+        self.sign = None if sign is None else name_of("sign", sign)
         self.basic = basic_of(basic)
         self.headers = strings("headers", headers, HANDSHAKE_HEADERS)
         self.query = strings("query", query, HANDSHAKE_HEADERS)

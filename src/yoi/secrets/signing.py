@@ -1,0 +1,154 @@
+"""`SigningKey`: a key of the operator's, read once, and what it signs."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from yoi.errors import SignatureError
+from yoi.permissions.signatures import Algorithm, Form, KeyEncoding
+
+_HASHES = {
+    Algorithm.HMAC_SHA256: "sha256",
+    Algorithm.HMAC_SHA384: "sha384",
+    Algorithm.HMAC_SHA512: "sha512",
+}
+_JWT_NAMES = {
+    Algorithm.HS256: "HS256",
+    Algorithm.RS256: "RS256",
+    Algorithm.ES256: "ES256",
+    Algorithm.EDDSA: "EdDSA",
+}
+_LEAST_BYTES = {Algorithm.HS256: 32}
+_LEAST_HMAC_BYTES = 1
+_SEED_BYTES = 32
+_LEAST_RSA_BITS = 2048
+
+
+class SigningKey(Protocol):
+    """Signs bytes, or makes a JWT, with one key. Its repr shows nothing of the key."""
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature of `data`."""
+        ...
+
+    def token(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+        """Return the JWT of `claims`, with `header` beside `alg` and `typ`."""
+        ...
+
+
+class _Hmac:
+    def __init__(self, key: bytes, algorithm: Algorithm) -> None:
+        self._key, self._algorithm = key, algorithm
+
+    def __repr__(self) -> str:
+        return f"<{self._algorithm} key>"
+
+    def sign(self, data: bytes) -> bytes:
+        return hmac.digest(self._key, data, _HASHES[self._algorithm])
+
+    def token(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+        return jwt.encode(dict(claims), self._key, "HS256", headers=dict(header))
+
+
+class _Private:
+    def __init__(self, key: Any, algorithm: Algorithm) -> None:
+        self._key, self._algorithm = key, algorithm
+
+    def __repr__(self) -> str:
+        return f"<{self._algorithm} key>"
+
+    def sign(self, data: bytes) -> bytes:
+        made: bytes = self._key.sign(data)
+        return made
+
+    def token(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+        name = _JWT_NAMES[self._algorithm]
+        return jwt.encode(dict(claims), self._key, name, headers=dict(header))
+
+
+def signing_key(value: str, encoding: KeyEncoding, algorithm: Algorithm) -> SigningKey:
+    """Return the key that `value`, a secret, writes.
+
+    Raises SignatureError (`signature.key`) for one of another kind, encoding or length, and for a
+    PEM key with a passphrase; no message quotes it.
+    """
+    if encoding is KeyEncoding.PEM:
+        return _Private(_pem(value, algorithm), algorithm)
+    data = _bytes(value, encoding)
+    if algorithm in (Algorithm.ED25519, Algorithm.EDDSA):
+        # 64 bytes are a seed and the public key behind it, as libsodium writes them.
+        if len(data) not in (_SEED_BYTES, 2 * _SEED_BYTES):
+            raise _wrong(f"an {algorithm} key has {_SEED_BYTES} bytes, and this one {len(data)}")
+        key = Ed25519PrivateKey.from_private_bytes(data[:_SEED_BYTES])
+        if data[_SEED_BYTES:] not in (b"", key.public_key().public_bytes_raw()):
+            raise _wrong("the second half of the key is not its public key")
+        return _Private(key, algorithm)
+    least = _LEAST_BYTES.get(algorithm, _LEAST_HMAC_BYTES)
+    if len(data) < least:
+        raise _wrong(f"an {algorithm} key has at least {least} bytes, and this one {len(data)}")
+    return _Hmac(data, algorithm)
+
+
+def digest(algorithm: str, data: bytes) -> bytes:
+    """Return the digest of `data`; `algorithm` is `sha256` or `sha512`."""
+    return hashlib.new(algorithm, data).digest()
+
+
+def in_form(data: bytes, form: Form) -> bytes:
+    """Return `data` as `form` writes it; base64url without padding (RFC 7515 2)."""
+    if form is Form.HEX:
+        return data.hex().encode()
+    if form is Form.BASE64:
+        return base64.b64encode(data)
+    if form is Form.BASE64URL:
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    return data
+
+
+def _bytes(value: str, encoding: KeyEncoding) -> bytes:
+    if encoding is KeyEncoding.UTF8:
+        return value.encode("utf-8", "surrogatepass")
+    try:
+        if encoding is KeyEncoding.HEX:
+            return bytes.fromhex(value)
+        plain = value.strip().replace("-", "+").replace("_", "/").rstrip("=")
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        raise _wrong(f"the key is not written in {encoding}") from None
+
+
+def _pem(value: str, algorithm: Algorithm) -> Any:
+    try:
+        key = load_pem_private_key(value.encode(), password=None)
+    except TypeError:
+        raise _wrong(
+            "the key has a passphrase, which nobody could type",
+            "openssl pkey -in KEY.pem -out PLAIN.pem; yoi secret set NAME --stdin < PLAIN.pem",
+        ) from None
+    except (ValueError, UnicodeEncodeError, UnsupportedAlgorithm):
+        raise _wrong("the key is no private key in PEM form") from None
+    if algorithm in (Algorithm.ED25519, Algorithm.EDDSA):
+        good, wanted = isinstance(key, Ed25519PrivateKey), "an Ed25519 key"
+    elif algorithm is Algorithm.ES256:
+        good = isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1)
+        wanted = "a key of the curve P-256"
+    else:
+        good = isinstance(key, RSAPrivateKey) and key.key_size >= _LEAST_RSA_BITS
+        wanted = f"an RSA key of at least {_LEAST_RSA_BITS} bits"
+    if not good:
+        raise _wrong(f"{algorithm} needs {wanted}")
+    return key
+
+
+def _wrong(why: str, hint: str | None = None) -> SignatureError:
+    return SignatureError("signature.key", why, hint=hint)
