@@ -187,6 +187,9 @@ class Limits:
     watched_bytes: int = bound(
         4 * MIB, "JSON gone through in one frame below its outermost object, lists fourfold"
     )
+    odd_json_chars: int = bound(
+        256 * KIB, "a frame with NaN or half a surrogate pair: the host reads it the slow way"
+    )
     autoreplies: int = bound(8, "kinds of frames of one session that the host answers by itself")
     questions_per_session: int = bound(64, "messages of one session that wait for their answer")
     questions_per_service: int = bound(256, "the same for all connections of one plugin")

@@ -839,6 +839,24 @@ async def test_a_body_that_is_not_json_is_withheld_while_something_is_declared()
         assert seen.body_kind is BodyKind.EMPTY
 
 
+async def test_odd_json_is_relieved_too_and_stays_what_the_guests_json_reads():
+    """NaN and half of a surrogate pair: Python's json takes them, and others do not."""
+    odd = b'{"url":"wss://canary","load":NaN,"said":"\\ud800","url":"wss://canary2"}'
+    label = ["Content-Type: application/json"]
+    async with Server(
+        reply(odd, headers=label), reply(b'{"url":"wss://c', headers=label)
+    ) as server:
+        seen, taken = (await ask(server)).relieved_of([capture("url", "/url")])
+        assert taken.values["url"].reveal() == "wss://canary2"
+        assert seen.body_kind is BodyKind.TEXT
+        assert "canary" not in seen.body
+        read = json.loads(seen.body)
+        assert (read["url"], read["said"]) == (None, "\ud800")
+        assert read["load"] != read["load"]
+        cut, _ = (await ask(server)).relieved_of([capture("url", "/url")])
+        assert (cut.body, cut.body_kind) == (None, BodyKind.WITHHELD)
+
+
 # -- TLS, and a server made by somebody else --------------------------------------------------
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yoi.core import frame_watch
+from yoi.core import frame_search
 from yoi.core.frame_watch import Autoreply, FrameWatch
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
@@ -128,13 +128,13 @@ def test_equality_is_json_s(one, other):
 
 def test_a_container_is_gone_through_once_whatever_is_watched_in_it(monkeypatch):
     parsed = []
-    real = frame_watch._parsed
+    real = frame_search._parsed
 
-    def counted(decoder, data, otherwise=None):
+    def counted(decoder, data):
         parsed.append(data)
-        return real(decoder, data, otherwise)
+        return real(decoder, data)
 
-    monkeypatch.setattr(frame_watch, "_parsed", counted)
+    monkeypatch.setattr(frame_search, "_parsed", counted)
     replies = [Autoreply(Match(at(f"/x/{n}"), ([n],)), lambda *_: "") for n in range(8)]
     watch = watching(*((f"n{n}", f"/x/{n}") for n in range(8)), replies=replies)
     watch.look('{"s":1,"x":[' + ",".join(["[]"] * 1000) + "]}")

@@ -1,6 +1,7 @@
 """What comes back from a request: an answer or a failure, both values; and how a body is read."""
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -66,15 +67,24 @@ class HttpAnswer:
 
         Everything declared for the target is taken, asked for or not. A body that is not whole JSON
         is withheld while anything is declared: the value may stand in it where no pointer reaches.
+        JSON that only some readers take (NaN, half of a surrogate pair) stays text.
         """
         declared = tuple(declared)
-        document = self.body if self.body_kind is BodyKind.JSON else None
+        odd = declared and self.body_kind is BodyKind.TEXT and self._says_json
+        document = _odd_json(self.body, limits) if odd else None
+        if self.body_kind is BodyKind.JSON:
+            document = self.body
         taken = take_captures(document, declared, limits)
         if not declared or self.body_kind is BodyKind.EMPTY:
             return self, taken
-        if self.body_kind is not BodyKind.JSON:
+        if document is None and self.body_kind is not BodyKind.JSON:
             return replace(self, body=None, body_kind=BodyKind.WITHHELD), taken
-        return replace(self, body=taken.document), taken
+        body = json.dumps(taken.document) if odd else taken.document
+        return replace(self, body=body), taken
+
+    @property
+    def _says_json(self) -> bool:
+        return _is_json(_media(dict(self.headers).get("content-type", ""))[0])
 
     def masked(self, masker: Masker) -> "HttpAnswer":
         """Return the answer without what `masker` hides; bytes that hold it are withheld whole."""
@@ -143,9 +153,8 @@ def read_body(data: bytes, content_type: str, encoded: bool) -> tuple[Json, Body
     media, is_text = _media(content_type)
     if encoded or is_text is False:
         return base64.b64encode(data).decode(), BodyKind.BASE64
-    is_json = media == "application/json" or media.endswith("+json")
     small = len(data) <= LIMITS.response_body_bytes
-    if is_json and small and not more_values_than(LIMITS.json_values, data):
+    if _is_json(media) and small and not more_values_than(LIMITS.json_values, data):
         try:
             document = msgspec.json.decode(data)
             # What cannot be written again cannot be handed to the guest.
@@ -158,6 +167,20 @@ def read_body(data: bytes, content_type: str, encoded: bool) -> tuple[Json, Body
         return data.decode("utf-8", "strict" if is_text is None else "replace"), BodyKind.TEXT
     except UnicodeDecodeError:
         return base64.b64encode(data).decode(), BodyKind.BASE64
+
+
+def _is_json(media: str) -> bool:
+    return media == "application/json" or media.endswith("+json")
+
+
+def _odd_json(text: str, limits: Limits) -> Json:
+    """Return what Python's `json` reads in `text`, as the guest would; None where it cannot."""
+    if len(text) > limits.odd_json_chars:
+        return None
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _media(content_type: str) -> tuple[str, bool | None]:

@@ -275,7 +275,10 @@ class Session:
         """Return whether `text` acknowledges, what it asks for, and the question it answers."""
         acked, due = self._watch.look(text)
         if self._watch.cut_short:
-            self._tell("notice.watch", "a frame was not looked through: it holds too much")
+            self._tell(
+                "notice.watch",
+                "a frame was not looked through: it holds too much, or its JSON is odd",
+            )
         if acked and self._heartbeat is not None:
             self._heartbeat.acked(self._clock.monotonic())
         return acked, due, self._answered() if self._watch.places else None

@@ -24,7 +24,7 @@ from enum import Enum
 from typing import Any, Final
 
 from yoi.core.frame_key import canonical_key
-from yoi.core.frame_watch import PointerReader
+from yoi.core.frame_search import PointerReader
 from yoi.core.session_values import LAST_COUNT
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer

@@ -4,17 +4,22 @@
 anew. The key is in the frame, so that it is found again after a crash.
 """
 
+from dataclasses import replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from yoi.core.insertion import value_at
+from yoi.core.frame_search import PointerReader
+from yoi.limits import LIMITS, MIB
 from yoi.permissions import JsonPointer
 from yoi.protocol.ingress import QueuedEvent, TextFrame
 
 _KEPT_CHARS = 64
 """A longer key is known by its digest, so that keys take no second room beside their frames."""
+_WHOLE = replace(LIMITS, last_value_bytes=64 * MIB, watched_bytes=256 * MIB)
+"""A key is read whole, however long it is: two long ones must not become one."""
 _EXACT = 2**53
 """Up to here a float with nothing behind its point is one whole number."""
 
@@ -27,11 +32,13 @@ def frame_key(event: QueuedEvent, at: JsonPointer) -> str | None:
     """
     if not isinstance(event, TextFrame):
         return None
-    try:
-        value = value_at(msgspec.json.decode(event.text), at)
-    except (msgspec.DecodeError, RecursionError, LookupError, UnicodeError):
-        return None
-    return canonical_key(value)
+    found = _reader(at).read(event.text)
+    return None if found is None else canonical_key(found.get(at))
+
+
+@lru_cache(maxsize=64)
+def _reader(at: JsonPointer) -> PointerReader:
+    return PointerReader([at], _WHOLE)
 
 
 def canonical_key(value: Any) -> str | None:

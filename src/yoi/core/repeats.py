@@ -7,7 +7,7 @@ They come with new ids of the host's, so the gateway's own id is looked for wher
 from collections.abc import Iterable, Mapping
 
 from yoi.core.frame_key import canonical_key
-from yoi.core.frame_watch import PointerReader
+from yoi.core.frame_search import PointerReader
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import Dedupe
 from yoi.protocol.ingress import QueuedEvent, TextFrame

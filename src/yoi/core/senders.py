@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from yoi.core.frame_watch import PointerReader
+from yoi.core.frame_search import PointerReader
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.match import json_equal
 from yoi.permissions.senders import SenderRule
