@@ -35,7 +35,7 @@ NOTICES: dict[str, str] = {
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",
     "notice.binary_withheld": "a binary frame repeats a secret, so the plugin does not get it",
     "notice.sequence": "the numbers of a message prove nothing, or went back",
-    "notice.watch": "a frame could not be looked through for what is watched in it: too large, or odd JSON",
+    "notice.watch": "a frame is too large, or too odd as JSON, to be looked through",
     "notice.heartbeat": "a heartbeat could not be sent",
     "notice.answer": "a frame looks like an answer and answers no question that waits",
     "notice.autoreply": "an automatic reply could not be sent",
