@@ -98,10 +98,13 @@ def test_dial_then_session():
 def test_a_second_session_is_announced_after_its_gap():
     """W3: close, gap, open."""
     made = opened()
+    assert made.missing is None
     first = made.ended(30.0, BROKEN, 3, 25.0)
     assert only(first, Closed) == [Closed(SessionId("s1"), 1006, "", False)]
+    assert made.missing == (SessionId("s1"), 25.0)
     made.timer_fired(Timer.RETRY, 31.0, 0.0)
     second = made.dialled(32.0, SessionId("s2"), None, "a")
+    assert made.missing is None
     # An unclean end: messages may be missing since the last sign of life.
     assert second[:2] == [
         Gap(SessionId("s1"), 25.0, 32.0, "lost"),

@@ -213,6 +213,9 @@ class FakeLink:
     def release_reading(self) -> None:
         self.log.append("release")
 
+    def missing(self) -> tuple[SessionId, int] | None:
+        return None
+
     def complete_until_ms(self) -> int:
         return 0
 
@@ -284,6 +287,7 @@ class Bench:
         journal: Journal | None = None,
         state: StateStore | None = None,
         clock: ManualClock | None = None,
+        link: "type[FakeLink] | Callable[[Any], FakeLink] | None" = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = clock or ManualClock()
@@ -293,7 +297,7 @@ class Bench:
         self._instances = deque(instances)
 
         def open_link(adapter: Any) -> FakeLink:
-            self.links.append(FakeLink(adapter))
+            self.links.append((link or FakeLink)(adapter))
             return self.links[-1]
 
         asked = asked or PermissionSet()

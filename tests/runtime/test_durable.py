@@ -614,6 +614,46 @@ async def test_frames_that_were_queued_at_a_stop_are_inside_the_next_gap():
     assert heard == [arrived_ms]
 
 
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_gap_that_waits_for_the_next_session_outlives_a_stop_and_a_crash(durable):
+    """D3: a connection was down when its service stopped, or its host died."""
+    heard = []
+
+    def hearing(event):
+        if event.kind == EventKind.GAP:
+            heard.append(event.payload["since_ms"])
+        return NO_COMMANDS
+
+    journal = DyingJournal()
+    first = Bench([FakeInstance(), FakeInstance(hearing)], durable=durable, journal=journal)
+    await first.service.start()
+    first.link.arrive()
+    first.link.complete_until_ms = first.clock.wall_ms
+    await first.settle()
+    first.link.end()
+    ended_ms = first.clock.wall_ms()
+    first.link.missing = lambda: ("session1", ended_ms)
+    await first.settle()
+    first.clock.advance(60)
+    if durable:
+        first.service._durability._mark_alive()
+        await first.settle()
+        journal.dead.set()
+        again = Bench(
+            [FakeInstance(hearing)], durable=True, journal=journal.survivor(), clock=first.clock
+        )
+    else:
+        await first.service.stop()
+        again = first
+    first.clock.advance(60)
+    await again.service.start()
+    again.link._count = 10
+    again.link.arrive()
+    await again.settle()
+    assert heard == [ended_ms]
+    await again.service.stop()
+
+
 @pytest.mark.parametrize(
     "record",
     [

@@ -255,6 +255,14 @@ class HostConnection:
             self._perform(self._machine.pause(self._now()))
             self._report.notice("notice.paused", "reading is paused: the plugin is slow")
 
+    def missing(self) -> tuple[SessionId, int] | None:
+        """Return after which session messages may be missing and since which wall moment.
+
+        None while a session lives, and before the first.
+        """
+        missing = self._machine.missing
+        return None if missing is None else (missing[0], self._report.wall_ms(missing[1]))
+
     def complete_until_ms(self) -> int:
         """Return the last wall moment at which everything that had arrived was reported."""
         moments = [session.socket.complete_until for session in self._sessions.all()]

@@ -82,6 +82,11 @@ class ConnectionMachine:
         return None if self._old is None else self._old.id
 
     @property
+    def missing(self) -> tuple[SessionId, float] | None:
+        """The session after which messages may be missing, and since when; None while one lives."""
+        return None if self._ended is None else (self._ended.closed.session, self._ended.since)
+
+    @property
     def ready(self) -> bool:
         """Whether the plugin vouched for the session."""
         return self._current is not None and self._current.vouched

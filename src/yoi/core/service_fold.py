@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from yoi.errors import JournalError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import service_log as log
+from yoi.protocol.ingress import EventKind
 from yoi.protocol.service_log import Accepted, Command, Dead, Declared, Entry, TimerAt
 
 
@@ -48,6 +49,8 @@ class ServicePicture:
     declared: Declared = field(default_factory=Declared)
     """What the last owner's manifest said."""
     alive_ms: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+    """Since when frames may be missing of connections that were down, by name."""
     checkpoint: int = 0
     """The position of the last closed checkpoint's start; 0: there is none."""
     since_checkpoint: int = 0
@@ -139,7 +142,7 @@ def apply(picture: ServicePicture, entry: Entry) -> None:
         case log.Opened():
             picture.sessions[entry.session] = entry.connection, entry.at_ms
         case log.Closed():
-            picture.sessions.pop(entry.session, None)
+            _end_session(picture, entry.session)
         case Dead():
             found = picture.waiting.pop(entry.event_id, None)
             if found is not None:
@@ -153,7 +156,7 @@ def apply(picture: ServicePicture, entry: Entry) -> None:
         case Declared():
             _declare(picture, entry)
         case log.Alive():
-            picture.alive_ms = entry.at_ms
+            picture.alive_ms, picture.missing = entry.at_ms, dict(entry.missing)
         case _:
             pass
 
@@ -171,6 +174,11 @@ def _accept(picture: ServicePicture, entry: Accepted) -> None:
         picture.waiting[name].entry = entry
         return
     picture.waiting[name] = Waiting(entry)
+    told = entry.event
+    if told is not None and told.kind == EventKind.CLOSE:
+        _end_session(picture, str(told.session))
+    if told is not None and told.kind == EventKind.GAP:
+        picture.missing.pop(str(told.connection), None)
     if entry.settles is not None:
         picture.unsettled.pop((entry.settles.event_id, entry.settles.command_id), None)
     if entry.fires is not None:
@@ -179,6 +187,14 @@ def _accept(picture: ServicePicture, entry: Accepted) -> None:
         key = entry.ingress, entry.seen
         picture.seen.pop(key, None)
         picture.seen[key] = entry.at_ms
+
+
+def _end_session(picture: ServicePicture, session: str) -> None:
+    """From its end on, or the last mark before it, frames are missing until a gap tells of it."""
+    connection, since_ms = picture.sessions.pop(session, ("", 0))
+    if connection:
+        since_ms = max(since_ms, picture.alive_ms)
+        picture.missing[connection] = min(since_ms, picture.missing.get(connection, since_ms))
 
 
 def _declare(picture: ServicePicture, entry: Declared) -> None:
@@ -215,6 +231,7 @@ def _add_part(picture: ServicePicture, part: log.Part) -> None:
     if part.declared is not None:
         picture.declared = part.declared
     picture.alive_ms = max(picture.alive_ms, part.alive_ms)
+    picture.missing.update(part.missing)
 
 
 def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> Iterator[Entry]:
@@ -225,7 +242,7 @@ def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> 
     """
     yield log.Checkpoint(picture.service, picture.epoch, at_ms)
     most = limits.service_part_items
-    yield log.Part(alive_ms=picture.alive_ms, declared=picture.declared)
+    yield log.Part(alive_ms=picture.alive_ms, missing=picture.missing, declared=picture.declared)
     for chunk in _chunks(picture.state.items(), limits.service_part_bytes):
         yield log.Part(state=dict(chunk))
     timers = [TimerAt(ingress, name, due) for (ingress, name), due in picture.timers.items()]

@@ -168,6 +168,8 @@ class Alive(_Record, frozen=True, tag="alive"):
     """The host was there at this moment: where a gap begins after a crash."""
 
     at_ms: int
+    missing: dict[str, int] = {}
+    """Since when frames may be missing of connections that are down, by name."""
 
 
 class Checkpoint(_Record, frozen=True, tag="checkpoint"):
@@ -198,6 +200,7 @@ class Part(_Record, frozen=True, tag="part"):
     """Dead letters; their events follow in `accepted` records."""
     declared: Declared | None = None
     alive_ms: int = 0
+    missing: dict[str, int] = {}
 
 
 class CheckpointEnd(_Record, frozen=True, tag="checkpoint_end"):

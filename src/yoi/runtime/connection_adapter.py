@@ -263,6 +263,11 @@ class ConnectionAdapter:
         """Tell a gap before the first session: `session` was closed by the service itself."""
         self._earlier = (session, since_ms)
 
+    @property
+    def earlier(self) -> tuple[SessionId | None, int] | None:
+        """The gap that waits for the first session: after which one, and since when."""
+        return self._earlier
+
     def tell_losses(self) -> None:
         """Queue a gap for what the queue has cost, where there is room; else it goes on growing."""
         if self._queue.reserved_room(EventKind.GAP):

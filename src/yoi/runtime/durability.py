@@ -236,10 +236,11 @@ class LoggedDurability:
             self._connections.missing_since(connection, SessionId(session), since_ms)
         for closed in plan.closed:
             self._writer.put(closed)
-        if picture.alive_ms:
-            self._intake.any_session = True
-            for name in settings:
-                self._connections.missing_since(name, None, picture.alive_ms)
+        for name in settings:
+            since_ms = picture.missing.get(name, picture.alive_ms)
+            if since_ms:
+                self._intake.any_session = True
+                self._connections.missing_since(name, None, since_ms)
 
     def _repeat(self, event_id: str, command: Command) -> None:
         """Carry out again what is harmless to repeat, if today's decisions allow it."""
@@ -313,7 +314,8 @@ class LoggedDurability:
 
     def _mark_alive(self) -> None:
         if self._intake.any_session and self._writer.picture is not None:
-            self._writer.put(Alive(self._connections.complete_until_ms()))
+            until_ms = self._connections.complete_until_ms()
+            self._writer.put(Alive(until_ms, self._connections.missing_ms()))
         self._alive = self._loop.call_later(self._limits.alive_ms / 1000, self._mark_alive)
 
 

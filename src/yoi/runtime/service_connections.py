@@ -237,6 +237,8 @@ class ServiceConnections:
             session = handle.status().session
             if session is not None:
                 self._left[name] = (SessionId(session), handle.complete_until_ms())
+            for gap in self._untold(name, handle):
+                self.missing_since(name, *gap)
             chosen = leaves[name] if code == GOING_AWAY else code
             task = self._loop.create_task(_end(handle, chosen, self._masked.pop(name)))
             self._closing.add(task)
@@ -265,6 +267,19 @@ class ServiceConnections:
         """Return until when everything that had arrived on any connection was taken."""
         now_ms = self._clock.wall_ms()
         return min((one.complete_until_ms() for one in self._handles.values()), default=now_ms)
+
+    def missing_ms(self) -> dict[str, int]:
+        """Return since when frames may be missing of each connection that has not told it yet."""
+        found: dict[str, int] = {name: since_ms for name, (_, since_ms) in self._left.items()}
+        for name, handle in self._handles.items():
+            for _, since_ms in self._untold(name, handle):
+                found[name] = min(since_ms, found.get(name, since_ms))
+        return found
+
+    def _untold(self, name: str, handle: ConnectionHandle) -> list[tuple[SessionId | None, int]]:
+        """Return the gaps that the next session of a connection will tell."""
+        gaps = (self._adapters[name].earlier, handle.missing())
+        return [gap for gap in gaps if gap is not None]
 
     async def closed(self) -> None:
         """Wait until earlier connections are closed: a successor must not overlap them."""

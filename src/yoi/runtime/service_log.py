@@ -160,8 +160,6 @@ class ServiceLog:
             self._break(exc)
         finally:
             self._task = None
-            if self._waiting and self.fault is None:
-                self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def _commit_group(self) -> None:
         group: list[_Waiting] = []

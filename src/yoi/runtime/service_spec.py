@@ -113,6 +113,10 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Report messages again."""
         ...
 
+    def missing(self) -> tuple[SessionId, int] | None:
+        """Return after which session frames may be missing, and since which wall moment."""
+        ...
+
     def complete_until_ms(self) -> int:
         """Return the last wall moment at which everything that had arrived was reported."""
         ...
