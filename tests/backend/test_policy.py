@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.backend.observed import SERVICE_EVENTS, SERVICE_SNAPSHOTS, SNAPSHOTS, WORKER_EVENTS
 
-from yoi.backend.policy import ConfiguredPolicy, PassThrough
+from yoi.backend.policy import ConfiguredPolicy
 from yoi.backend.redaction import redacted
 from yoi.core.observation import ServiceView, WorkerView
 from yoi.errors import ProtocolMalformed
@@ -254,16 +254,6 @@ def observer(
         redact=frozenset(redact),
         commands=frozenset(commands),
     )
-
-
-def test_pass_through_shows_everything_and_forwards_nothing() -> None:
-    policy, event = PassThrough(), ev.TextDelta(ev.TextData(text="x"))
-    nobody = observer()
-    assert policy.observe(nobody, WORKER)
-    assert policy.project(event, nobody) is event
-    assert policy.projection(nobody, WORKER) == ConfiguredPolicy().projection(operator(), WORKER)
-    assert policy.affordances(nobody, WORKER) == ()
-    assert not policy.forward("send", operator(), WORKER)
 
 
 def test_what_is_not_allowed_is_denied_and_denied_wins() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from tests.canary import Canaries
+from tests.redactors import NoRedaction
 from tests.workers.test_tools import Plugins
 from tests.workers.test_worker_set import NoSecrets
 
@@ -13,7 +14,6 @@ from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.clock import ManualClock
 from yoi.testing.trusting import workspace_id
-from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.worker_set import WorkerContext, WorkerSet
 

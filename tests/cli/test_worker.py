@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.control.served import served
+from tests.redactors import NoRedaction
 from tests.workers.test_tools import Plugins
 from tests.workers.test_worker_set import NoSecrets, note, profile
 
@@ -14,7 +15,6 @@ from yoi.errors import WorkerError
 from yoi.journal.memory import MemoryJournal
 from yoi.testing import ManualClock
 from yoi.workers.failed import FailedWorker
-from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.worker_set import WorkerContext, WorkerSet
 

@@ -122,14 +122,6 @@ def test_a_handle_opens_one_connection_of_one_plugin():
         assert caught.value.code == "capture.handle"
 
 
-def test_a_handle_made_for_a_connection_is_no_other_ones():
-    table = handle_table()
-    handle = table.issue("p", Captured("url", URL), 0.0, target="api", connection="gateway")
-    with pytest.raises(CaptureFailed):
-        table.open_url(handle, "p", "other", 0.0)
-    assert table.open_url(handle, "p", "gateway", 0.0).reveal() == URL
-
-
 @pytest.mark.parametrize("guess", ["", "handle:", "handle:1", URL, "\x00", "x" * 10_000])
 def test_a_guessed_handle_opens_nothing(guess):
     table = handle_table()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from yoi.cli.main import run
 from yoi.decisions.store import DecisionStore
-from yoi.runtime.worker_profiles import parse_workers
+from yoi.runtime.worker_profiles import workers_of
+from yoi.toml import parse_toml
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/tickets.md").read_text(encoding="utf-8")
 
@@ -18,7 +19,7 @@ def blocks(kind):
 
 def test_its_worker_is_one():
     (table,) = blocks("toml")
-    plan = parse_workers(table.encode())
+    plan = workers_of(parse_toml(table.encode()))
     assert plan.faults == ()
     rule = plan.profiles[0].tickets
     assert (rule.states, rule.to) == (("queued",), ("inprogress", "done"))

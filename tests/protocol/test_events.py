@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.event_names import event_name
 
 from yoi.errors import ProtocolMalformed
 from yoi.protocol import events as ev
@@ -95,15 +96,15 @@ def test_every_event_has_an_example():
     assert {type(example) for example in EXAMPLES} == set(get_args(ev.Event))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=ev.event_name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=event_name)
 def test_the_wire_form_is_the_golden_one_and_reads_back(example):
-    golden = json.loads((GOLDEN / f"{ev.event_name(example)}.json").read_text(encoding="utf-8"))
+    golden = json.loads((GOLDEN / f"{event_name(example)}.json").read_text(encoding="utf-8"))
     assert json.loads(ev.encode_event(example)) == golden
     assert ev.decode_event(json.dumps(golden)) == example
 
 
 def test_no_golden_file_is_left_over():
-    assert {path.stem for path in GOLDEN.iterdir()} == {ev.event_name(e) for e in EXAMPLES}
+    assert {path.stem for path in GOLDEN.iterdir()} == {event_name(e) for e in EXAMPLES}
 
 
 @pytest.mark.parametrize(
@@ -192,4 +193,4 @@ def test_the_schema_knows_exactly_our_events():
         schema["$defs"][ref["$ref"].rsplit("/", 1)[1]]["properties"]["event"]["enum"][0]
         for ref in schema["oneOf"]
     }
-    assert names == {ev.event_name(example) for example in EXAMPLES}
+    assert names == {event_name(example) for example in EXAMPLES}

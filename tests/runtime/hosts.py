@@ -11,7 +11,7 @@ from yoi.host.operator_files import watch_operator_files
 from yoi.host.showing import to_nobody
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.diagnostics import Diagnostic
-from yoi.runtime.workspace import Plan, read_plan
+from yoi.runtime.workspace import Plan, WorkspacePlans
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.watching import Watch
 from yoi.types import SystemClock
@@ -24,7 +24,7 @@ class FreshPlans:
         self._folder = folder
 
     def read(self) -> Plan:
-        return read_plan(self._folder, SystemClock(), WholeWorkspace())
+        return WorkspacePlans(self._folder, SystemClock(), WholeWorkspace()).read()
 
     def due_in(self) -> float | None:
         return None

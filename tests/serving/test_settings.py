@@ -8,10 +8,11 @@ from tests.canary import Canaries
 from yoi.decisions.port import WholeWorkspace
 from yoi.errors import EnablementError
 from yoi.serving.settings import Listen, ServingSettings
+from yoi.toml import parse_toml
 
 
 def parse(text, tmp_path):
-    return ServingSettings.parse(textwrap.dedent(text).encode(), tmp_path)
+    return ServingSettings.read(parse_toml(textwrap.dedent(text).encode()), tmp_path, "yoi.toml")
 
 
 def test_nothing_said_is_loopback_and_one_runtime(tmp_path):
@@ -125,8 +126,10 @@ def test_what_is_not_settings_has_a_place(tmp_path, text, at):
 
 
 def test_text_that_is_not_toml(tmp_path):
+    (tmp_path / ".yoi").mkdir()
+    (tmp_path / ".yoi" / "yoi.toml").write_text("= 1")
     with pytest.raises(EnablementError) as caught:
-        parse("= 1", tmp_path)
+        ServingSettings.load(tmp_path, decisions=WholeWorkspace())
     assert caught.value.code == "enablement.toml"
 
 

@@ -41,7 +41,6 @@ def test_events_have_their_attributes_text_and_line():
     )
     assert first.text == "## Created"
     assert second.attributes["odd"] == "kept"
-    assert second.heading == "Comment"
     assert "forged" in second.text
     assert second.text.endswith("---\n\nmore")
 

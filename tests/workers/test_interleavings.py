@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.redactors import NoRedaction
 from tests.workers.worlds import World, tool
 
 from yoi.errors import YoiError
@@ -24,7 +25,7 @@ from yoi.limits import Limits
 from yoi.workers import items as it
 from yoi.workers.context import ModelInput, model_input
 from yoi.workers.items import Stored, decode_item
-from yoi.workers.notify import NoRedaction, Notification, Notifications
+from yoi.workers.notify import Notification, Notifications
 from yoi.workers.phases import Phase
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import CallTool, Fail, Line, Say, ScriptedEngine, Think

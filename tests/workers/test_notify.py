@@ -5,13 +5,14 @@ import json
 
 import msgspec
 import pytest
+from tests.redactors import NoRedaction
 from tests.workers.worlds import World, answers, texts
 
 from yoi.errors import PermissionDenied, WorkerError, YoiError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
-from yoi.workers.notify import NoRedaction, Notification, Notifications, Notified
+from yoi.workers.notify import Notification, Notifications, Notified
 from yoi.workers.profile import NotifyRule
 from yoi.workers.scripted import Say
 

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from tests.redactors import NoRedaction
 from tests.workers.test_tools import Plugins
 from tests.workers.test_worker_set import NoSecrets, profile
 
@@ -9,7 +10,6 @@ from yoi.errors import WorkerError
 from yoi.journal.memory import MemoryJournal
 from yoi.limits import Limits
 from yoi.testing import ManualClock
-from yoi.workers.notify import NoRedaction
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.worker_set import WorkerContext, WorkerSet
 

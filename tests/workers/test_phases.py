@@ -1,9 +1,9 @@
 """A worker's states: what leads where, and what is said."""
 
 import pytest
+from tests.event_names import event_name
 
 from yoi.errors import WorkerError
-from yoi.protocol import events as ev
 from yoi.workers.bus import Bus
 from yoi.workers.phases import Phase, PhaseMachine
 from yoi.workers.transcript import OpenRun
@@ -11,7 +11,7 @@ from yoi.workers.transcript import OpenRun
 
 def machine():
     bus, heard = Bus(), []
-    bus.listen(lambda event: heard.append(ev.event_name(event)))
+    bus.listen(lambda event: heard.append(event_name(event)))
     return PhaseMachine(bus), heard
 
 

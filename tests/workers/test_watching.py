@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.event_names import event_name
 from tests.workers.test_faults import Failing
 from tests.workers.test_interleavings import OPS, MortalJournal, Simulation
 from tests.workers.worlds import World, answers, run_ended, tool
@@ -42,7 +43,7 @@ class Watch:
         read = ev.decode_event(ev.encode_event(event))
         assert read == event
         self.view.apply(read)
-        self.heard.append(ev.event_name(event))
+        self.heard.append(event_name(event))
         if not isinstance(event, ev.Error):  # it comes just before the end of the run it explains
             self.compare(self.heard[-1])
 

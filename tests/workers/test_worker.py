@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
+from tests.event_names import event_name
 from tests.workers.worlds import World, answers, run_ended, texts, tool
 
 from yoi.errors import WorkerError
@@ -305,7 +306,7 @@ async def test_turns_are_bounded():
         await world.run("go")
         assert (await world.items())[-1].result == "limit_reached"
         assert sum(isinstance(i, it.Assistant) for i in await world.items()) == 3
-        assert ev.event_name(world.heard[-2]) == "alert" or "alert" in world.names()
+        assert event_name(world.heard[-2]) == "alert" or "alert" in world.names()
 
 
 async def test_a_full_context_ends_runs_until_it_is_compacted():

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.redactors import NoRedaction
 from tests.workers.test_tools import Plugins
 
 from yoi.errors import WorkerError
@@ -11,7 +12,7 @@ from yoi.journal.memory import MemoryJournal
 from yoi.protocol import events as ev
 from yoi.testing import ManualClock
 from yoi.workers import items as it
-from yoi.workers.notify import NoRedaction, Notification
+from yoi.workers.notify import Notification
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.worker_set import WorkerContext, WorkerSet
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tests.event_names import event_name
+
 from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
 from yoi.limits import LIMITS, Limits
@@ -159,7 +161,7 @@ class World:
 
     def names(self) -> list[str]:
         """Return the names of the events heard."""
-        return [ev.event_name(event) for event in self.heard]
+        return [event_name(event) for event in self.heard]
 
 
 def texts(request: ModelInput) -> list[str]:

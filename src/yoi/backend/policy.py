@@ -42,30 +42,6 @@ class ObservationPolicy(Protocol):
         ...
 
 
-class PassThrough:
-    """Every principal that is let in sees everything and changes nothing. For embedding hosts."""
-
-    def observe(self, principal: Principal, subject: Subject) -> bool:
-        """Return True."""
-        return True
-
-    def projection(self, principal: Principal, subject: Subject) -> str:
-        """Return the one projection."""
-        return FULL
-
-    def project(self, event: Observed, principal: Principal) -> Observed | None:
-        """Return the event."""
-        return event
-
-    def affordances(self, principal: Principal, subject: Subject) -> tuple[str, ...]:
-        """Return no action."""
-        return ()
-
-    def forward(self, command: str, principal: Principal, subject: Subject) -> bool:
-        """Return False."""
-        return False
-
-
 class ConfiguredPolicy:
     """What a principal's token says, less what is denied to all or to it by name.
 

@@ -144,7 +144,6 @@ def _blank(document: Json, tokens: tuple[str, ...]) -> Json:
 
 @dataclass(slots=True)
 class _Held:
-    plugin: str
     connection: str | None
     target: str
     value: Captured
@@ -154,8 +153,8 @@ class _Held:
 class HandleTable:
     """Captured values behind opaque names: URLs to open, and what may be inserted elsewhere.
 
-    A handle that no connection was named for belongs to the first that uses it. A plugin has at
-    most `handles`, the oldest goes; each lives for `handle_ms`. A handle stays usable within its
+    A handle belongs to the first connection that uses it. A plugin has at most `handles`, the
+    oldest goes; each lives for `handle_ms`. A handle stays usable within its
     time, because a dial may have to be repeated.
     """
 
@@ -182,7 +181,6 @@ class HandleTable:
         now: float,
         *,
         target: str,
-        connection: str | None = None,
     ) -> str:
         """Return a new handle for `value`, captured from an answer of the request `target`."""
         mine = self._held.setdefault(plugin, {})
@@ -191,7 +189,7 @@ class HandleTable:
         while len(mine) >= self._limits.handles:
             del mine[next(iter(mine))]
         handle = f"handle:{self._new_token()}"
-        mine[handle] = _Held(plugin, connection, target, value, now + self._limits.handle_ms / 1000)
+        mine[handle] = _Held(None, target, value, now + self._limits.handle_ms / 1000)
         return handle
 
     def open_url(self, handle: str, plugin: str, connection: str, now: float) -> Captured:

@@ -68,9 +68,7 @@ class DecisionStore:
         with self._changing(workspace) as decided:
             return decided.id
 
-    def record(
-        self, workspace: Path, changes: Mapping[str, Content | None], *, reviewed: bool = True
-    ) -> None:
+    def record(self, workspace: Path, changes: Mapping[str, Content | None]) -> None:
         """Decide the entries in `changes` as they stand there; None forgets one."""
         with self._changing(workspace) as decided:
             for entry, content in changes.items():
@@ -78,7 +76,7 @@ class DecisionStore:
                     decided.entries.pop(entry, None)
                 else:
                     decided.entries[entry] = content
-            decided.reviewed = decided.reviewed or reviewed
+            decided.reviewed = True
 
     def narrow(
         self, workspace: Path, seen: Mapping[str, Content], kept: Mapping[str, Content | None]
@@ -121,7 +119,7 @@ class DecisionStore:
         """Forget everything about `workspace`; return whether there was anything."""
         if not check(self.folder, workspace):
             return False
-        with self._locked(workspace):
+        with self._locked():
             path = self._path(_real(workspace))
             try:
                 path.unlink()
@@ -136,7 +134,7 @@ class DecisionStore:
         """Yield what is decided, to be changed; it is written when the block ends well."""
         prepare(self.folder, workspace)
         real = _real(workspace)
-        with self._locked(workspace):
+        with self._locked():
             found = self._read(real)
             if found is None:
                 self._make_room()
@@ -157,7 +155,7 @@ class DecisionStore:
                     raise TrustError("trust.folder", exc.message, hint=exc.hint) from None
 
     @contextlib.contextmanager
-    def _locked(self, workspace: Path) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(locked(self.folder / ".lock", self._limits))

@@ -129,7 +129,7 @@ def check_name(log: str, limits: Limits = LIMITS) -> None:
         )
 
 
-def check_fit(append: Append, status: LogStatus, limits: Limits = LIMITS) -> LogStatus:
+def check_fit(append: Append, status: LogStatus) -> LogStatus:
     """Return the log's status after `append`, or raise `journal.conflict` or `journal.full`."""
     if append.after != status.head:
         raise JournalError(

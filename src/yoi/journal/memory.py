@@ -40,10 +40,7 @@ class MemoryJournal:
             raise JournalError(
                 "journal.full", f"the journal holds {self._limits.journal_logs} logs already"
             )
-        fits = [
-            (append, check_fit(append, self._status(append.log), self._limits))
-            for append in appends
-        ]
+        fits = [(append, check_fit(append, self._status(append.log))) for append in appends]
         for append, after in fits:
             log = self._logs.setdefault(append.log, _Log())
             log.records.extend(bytes(record) for record in append.records)

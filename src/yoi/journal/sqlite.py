@@ -320,7 +320,7 @@ def _status(connection: sqlite3.Connection, log: str) -> tuple[int | None, LogSt
 def _commit(connection: sqlite3.Connection, appends: Sequence[Append], limits: Limits) -> None:
     for append in appends:
         log_id, before = _status(connection, append.log)
-        after = check_fit(append, before, limits)
+        after = check_fit(append, before)
         if log_id is None:
             (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
             if count >= limits.journal_logs:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _LOCALHOST = IPv4Address("127.0.0.1")
 _ADDRESSES_SHOWN = 4
-_WEBSOCKET_API = Permission(PermissionKind.HOST_API, "websocket")
-_REQUEST_API = Permission(PermissionKind.HOST_API, "request")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,7 +322,7 @@ class Authority:
             None if asked and given else _without_target(question, bool(asked), bool(given)),
         ]
         found = [lack for lack in lacks if lack is not None]
-        return self._denied(found) if found else _allowed(kind, url, asked, given)
+        return self._denied(found) if found else _allowed(url, asked, given)
 
     def _without_permission(self, wanted: Permission) -> "_Lack | None":
         asked, given = self.requested.has(wanted), self.granted.has(wanted)
@@ -397,7 +395,7 @@ def _without_target(question: _Question, asked: bool, given: bool) -> _Lack:
     return _Lack(what, asked, given, lines)
 
 
-def _allowed(kind: TargetKind, url: "Url", asked: _Targets, given: _Targets) -> Decision:
+def _allowed(url: "Url", asked: _Targets, given: _Targets) -> Decision:
     """Return the allowed decision, unless the host is itself an address that needs another word."""
     private = any(one.private for one in asked) and any(one.private for one in given)
     literal = _LOCALHOST if url.host == "localhost" else url.ip

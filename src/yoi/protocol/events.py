@@ -553,13 +553,6 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _head = msgspec.json.Decoder(_Head)
 
 
-def event_name(event: Event | UnknownEvent) -> str:
-    """Return the name an event has on the wire."""
-    if isinstance(event, UnknownEvent):
-        return event.event
-    return str(event.__struct_config__.tag)
-
-
 def encode_event(event: Event) -> bytes:
     """Return `event` as one JSON object."""
     return _encoder.encode(event)

@@ -150,7 +150,7 @@ class DurableIntake:
             return Offered.REFUSED
         offered = self._queue.offer(event, overflow)
         if isinstance(event, IngressEvent) and self._queue.merged is not None:
-            self._write_merged(offered)
+            self._write_merged()
         if offered in _TAKEN:
             self.accept(event, key, settles)
             if self._writer.busy and not isinstance(event, IngressEvent):
@@ -232,7 +232,7 @@ class DurableIntake:
         self._queue.admit(event)
         self._wake()
 
-    def _write_merged(self, offered: Offered) -> None:
+    def _write_merged(self) -> None:
         """Write what became of lifecycle events that had to make room for one another."""
         merged = self._queue.merged
         assert merged is not None

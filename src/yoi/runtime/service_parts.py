@@ -122,7 +122,7 @@ class ServiceParts:
             spec.name,
             self.queue,
             spec.rules,
-            _gate(spec, context),
+            _gate(spec),
             intake,
             outbox,
             self.loop_budget,
@@ -176,7 +176,7 @@ class ServiceParts:
         self.connections.give_up(None)
 
 
-def _gate(spec: ServiceSpec, context: HostContext) -> CommandGate:
+def _gate(spec: ServiceSpec) -> CommandGate:
     connections = {
         one.settings.name: GatedConnection(
             one.settings.name,

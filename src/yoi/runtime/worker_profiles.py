@@ -6,7 +6,7 @@ from typing import Any
 
 from yoi.errors import EnablementError, WorkerError, YoiError
 from yoi.limits import LIMITS
-from yoi.toml import TomlFault, is_safe_id, parse_toml
+from yoi.toml import is_safe_id
 from yoi.workers.profile import WorkerProfile
 
 
@@ -28,22 +28,11 @@ class WorkerPlan:
     faults: tuple[WorkerFault, ...] = ()
 
 
-def parse_workers(toml: bytes) -> WorkerPlan:
-    """Return the workers in `toml`. Two of one name are both left out: either may be meant.
-
-    Raises EnablementError (`enablement.toml`, `enablement.malformed`) for the file as a whole.
-    """
-    try:
-        document = parse_toml(toml)
-    except TomlFault as exc:
-        raise EnablementError(
-            "enablement.toml", f"yoi.toml: {exc.message}", at="", line=exc.line
-        ) from None
-    return workers_of(document)
-
-
 def workers_of(document: Mapping[str, Any]) -> WorkerPlan:
-    """Return the workers in a decoded yoi.toml, as `parse_workers`."""
+    """Return the workers in a decoded yoi.toml.
+
+    Two of one name are both left out: either may be meant.
+    """
     rows: Any = document.get("workers", [])
     if not isinstance(rows, list):
         raise EnablementError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from yoi.core.withdrawal import Phase, Withdrawal
 from yoi.decisions.entries import join
-from yoi.decisions.file import OperatorFile, look, operator_file, read_file
+from yoi.decisions.file import OperatorFile, look, operator_file
 from yoi.decisions.port import Decisions, InForce
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
@@ -21,7 +21,7 @@ from yoi.types import Clock, rfc3339
 from yoi.workers.failed import FailedWorker
 from yoi.workers.profile import WorkerProfile
 
-__all__ = ["Plan", "WorkspacePlans", "operator_file", "read_plan"]
+__all__ = ["Plan", "WorkspacePlans", "operator_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,6 @@ class Plan:
     """What waits for a decision, as `pending_rows`."""
     trouble: YoiError | None = None
     """Why yoi.toml cannot be used now, where what it said before stays in force."""
-
-
-def read_plan(workspace: Path, clock: Clock, decisions: Decisions) -> Plan:
-    """Return what `workspace` enables and `decisions` allow, as the file is now.
-
-    Blocking file I/O; no code of a package runs (P2). Raises EnablementError when yoi.toml itself
-    cannot be read, TrustError when the decisions cannot; a single bad entry is a diagnostic.
-    """
-    file = read_file(workspace)
-    return _plan(file, file.in_force(decisions), rfc3339(clock.wall()))
 
 
 class WorkspacePlans:

@@ -33,9 +33,7 @@ from yoi.toml import (
     SafeId,
     TableSpec,
     Text,
-    TomlFault,
     joined,
-    parse_toml,
 )
 
 FILE_NAME = "yoi.toml"
@@ -155,20 +153,6 @@ class ServingSettings:
         found = read_file(workspace, limits)
         chosen = decisions or AccountDecisions()
         return cls.read(found.in_force(chosen).document, workspace, FILE_NAME)
-
-    @classmethod
-    def parse(cls, toml: bytes, workspace: Path, limits: Limits = LIMITS) -> "ServingSettings":
-        """Return what `toml` says; relative paths are below `workspace`.
-
-        Raises EnablementError for the first fault; with several, `fields["faults"]` has them all.
-        """
-        try:
-            document = parse_toml(toml)
-        except TomlFault as exc:
-            raise EnablementError(
-                "enablement.toml", f"yoi.toml: {exc.message}", at="", line=exc.line
-            ) from None
-        return cls.read(document, workspace, FILE_NAME)
 
     @classmethod
     def read(cls, document: Mapping[str, Any], folder: Path, file_name: str) -> "ServingSettings":

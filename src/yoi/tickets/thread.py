@@ -22,7 +22,6 @@ _EVENT = "<!-- event"
 _HEAD = re.compile(r"<!-- event: (?P<kind>[A-Za-z0-9_.-]{1,64})(?P<rest>(?: .*)?) -->[ \t]*")
 _ATTRIBUTE = re.compile(r' (?P<name>[A-Za-z0-9_-]{1,64}): (?P<value>"(?:[^"\\]|\\.)*"|[^\s"]\S*)')
 _OPEN_FENCE = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})(?P<info>[^\r\n]*)")
-_HEADING = re.compile(r"#{1,6}[ \t]+(?P<title>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,6 @@ class ThreadEvent:
     def at(self) -> str:
         """Return when, as the event says it; empty where it does not."""
         return self.attributes.get("at", "")
-
-    @property
-    def heading(self) -> str:
-        """Return the text's first heading, or the kind."""
-        for row in self.text.splitlines():
-            found = _HEADING.fullmatch(row.strip())
-            if found is not None:
-                return found["title"].strip()
-        return self.kind.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,11 +259,8 @@ class Parsed(Kind[U], Generic[U]):
         base: Kind[Any],
         convert: Callable[[Any], U],
         words: str | None = None,
-        *,
-        kind: FaultKind = "value",
     ) -> None:
         self._base, self._convert, self._words = base, convert, words
-        self._kind: FaultKind = kind
 
     def read(self, value: Any, at: str, faults: Faults) -> U | Literal[Bad.BAD]:
         """Return the value, or BAD after adding at least one fault."""
@@ -273,9 +270,9 @@ class Parsed(Kind[U], Generic[U]):
         try:
             return self._convert(plain)
         except YoiError as exc:
-            faults.add(self._kind, at, exc.message, exc.hint)
+            faults.add("value", at, exc.message, exc.hint)
         except ValueError as exc:
-            faults.add(self._kind, at, str(exc))
+            faults.add("value", at, str(exc))
         return BAD
 
     @property

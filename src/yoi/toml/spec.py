@@ -108,13 +108,11 @@ class TableSpec(Generic[T]):
         built = self._build(row)
         return BAD if faults.count > before else built
 
-    def extended(self, *keys: Key, without: Iterable[str] = ()) -> "TableSpec[T]":
+    def extended(self, *keys: Key) -> "TableSpec[T]":
         """Return this table with other keys beside, or instead of, its own."""
-        left_out = set(without)
-        mine = [key for key in self.keys.values() if key.name not in left_out]
         known = {key.name for key in keys}
         return TableSpec(
-            [key for key in mine if key.name not in known] + list(keys),
+            [key for key in self.keys.values() if key.name not in known] + list(keys),
             self._build,
             about=self.about,
             name=self.name,

@@ -60,14 +60,6 @@ class Notifier(Protocol):
         ...
 
 
-class NoRedaction:
-    """A Redactor for hosts that grant no secrets."""
-
-    def redact(self, plugin: str, text: str) -> str:
-        """Return `text`."""
-        return text
-
-
 @dataclass(slots=True)
 class _Rate:
     bucket: TokenBucket

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.observation.strategies import EVENTS, struct
+from tests.event_names import event_name
 
 from yoi.core.observation.measure import json_bytes
 from yoi.core.observation.worker_view import EntryWindow, WorkerView
@@ -169,7 +170,7 @@ JSONISH = st.recursive(
 
 
 @given(
-    st.sampled_from([ev.event_name(e) for e in [ev.ThinkingStart(), ev.Shutdown()]])
+    st.sampled_from([event_name(e) for e in [ev.ThinkingStart(), ev.Shutdown()]])
     | st.sampled_from(["snapshot", "tool_result", "usage", "alert", "text_delta", "brand_new"]),
     JSONISH,
 )
