@@ -131,14 +131,14 @@ def mention(text: str) -> dict[str, Any]:
     return {"type": "app_mention", "channel": "C1", "user": "U2", "ts": "1.5", "text": text}
 
 
-def test_the_host_has_not_one_line_about_slack_or_discord():
+def test_the_host_has_not_one_line_about_a_vendor():
     """W10: what a vendor does is said in plugins; the gateways to test them are in tests/."""
     source = EXAMPLE.parents[1] / "src/yoi"
     # A list of packages that cannot be imported in the sandbox, of whomever they are.
     names = {source / "packages" / "guest_library.py"}
     files = [path for path in source.rglob("*.py") if path not in names]
     assert len(files) > 100
-    words = ("slack", "discord")
+    words = ("slack", "discord", "home_assistant", "homeassistant", "home assistant")
     assert not [p for p in files if any(w in p.read_text("utf-8").lower() for w in words)]
 
 
