@@ -246,6 +246,7 @@ REQUEST = {
     "max_answer_bytes": 4096,
     "addresses": "private",
     "captures": [{"name": "url", "at": "/url"}],
+    "idempotent": False,
 }
 OTHERS = {
     "name": "other",
@@ -258,6 +259,7 @@ OTHERS = {
     "max_answer_bytes": 8192,
     "addresses": "private",
     "captures": [{"name": "url", "at": "/other"}],
+    "idempotent": True,
 }
 
 
@@ -279,8 +281,14 @@ def test_every_key_of_a_secrets_use_counts_when_grants_are_compared():
     base = {"name": "bot", "connection": "gateway", "at": ["/token"], "secret": "mine"}
     others = {"name": "x", "connection": "x", "at": ["/x"], "secret": "x"}
     # `description` is the author's words; `request` stands in for `connection`.
-    assert set(secrets.GRANTED_SECRET.keys) == {*others, "description", "request"}
+    assert set(secrets.GRANTED_SECRET.keys) == {*others, "description", "request", "sign"}
     mine = SecretUse.parse(base)
+    sign = {"algorithm": "hmac-sha256", "key": "utf8", "of": "message", "form": "base64",
+            "parts": [{"timestamp": "s"}]}  # fmt: skip
+    signed = SecretUse.parse({**base, "sign": sign})
+    assert not mine.covers(signed)
+    assert not signed.covers(mine)
+    assert not signed.covers(SecretUse.parse({**base, "sign": {**sign, "form": "hex"}}))
     for key, value in others.items():
         assert not mine.covers(SecretUse.parse({**base, key: value})), key
     request = {"name": "bot", "request": "gateway", "at": ["/body/token"], "secret": "mine"}
