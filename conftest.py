@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# A machine at work takes longer for one example than for the next; no test is about that.
+# On a busy machine one example may take much longer than the next: Hypothesis sets no deadline.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 

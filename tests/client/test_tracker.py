@@ -554,7 +554,7 @@ def frames_of(action, argument, server):
     return []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.booleans(), st.booleans(), st.lists(ACTIONS, max_size=60))
 def test_every_history_is_watched_without_gap_or_repetition(runtime, connect_first, actions):
     server = Server(runtime)
@@ -599,7 +599,7 @@ def test_every_history_is_watched_without_gap_or_repetition(runtime, connect_fir
     assert texts(watching) == server.visible(server.epoch, server.head)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(st.binary(max_size=64), LIES.map(str.encode), st.text().map(str.encode))))
 def test_no_frame_whatever_raises(frames):
     one = tracker()

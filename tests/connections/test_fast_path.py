@@ -137,7 +137,7 @@ frames = st.one_of(
 
 
 @example(stream=b"\x82\x04\x81\x00\x81\x00", cuts=[2], pause_every=0)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     stream=st.lists(frames, max_size=12).map(b"".join),
     cuts=st.lists(st.integers(0, 9000), max_size=8),

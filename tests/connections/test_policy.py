@@ -231,7 +231,7 @@ ASKED = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS, st.sampled_from([0.0, 5000.0]))
 def test_the_sinks_view_holds_in_any_order(steps, overlap_ms):
     """W3: one close per open, no message outside a session, a gap between two sessions."""

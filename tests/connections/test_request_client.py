@@ -946,7 +946,7 @@ async def test_a_redirect_never_leaves_tls(https, ca):
 # -- whatever a server writes -----------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.one_of(
         st.binary(max_size=300),

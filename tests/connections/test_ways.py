@@ -317,7 +317,7 @@ async def test_a_proxy_that_is_not_there_is_named(connect):
     assert f"the proxy {place} could not be reached" in error.message
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(["http", "socks5"]), st.binary(max_size=300))
 def test_whatever_a_proxy_says_is_an_end_with_a_code(kind, said):
     async def run():

@@ -769,7 +769,7 @@ class AnyOrderResumed(AnyOrder):
     CHANGES = {"overlap_ms": 5000.0, "fresh_after": 2}
 
 
-QUICK = settings(max_examples=150, stateful_step_count=40, deadline=None)
+QUICK = settings(max_examples=150, stateful_step_count=40)
 AnyOrder.TestCase.settings = QUICK
 AnyOrderOverlapping.TestCase.settings = QUICK
 AnyOrderResumed.TestCase.settings = QUICK

@@ -132,7 +132,7 @@ class AnyUse(RuleBasedStateMachine):
         assert self.made.wait_ms(self.now) >= 0
 
 
-AnyUse.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+AnyUse.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestAnyUse = AnyUse.TestCase
 
 

@@ -229,7 +229,7 @@ def test_cleared_holds_hold_up_nothing():
 KEYS = st.sampled_from(["a", "b", "c", None])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(KEYS, max_size=25), st.data())
 def test_each_key_and_all_that_has_none_keep_their_order(keys, data):
     """Against the list of what came: whatever fails, whenever, and whenever it may go on."""
@@ -271,7 +271,7 @@ def test_each_key_and_all_that_has_none_keep_their_order(keys, data):
     assert queue.bytes == queue.depth == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(KEYS, min_size=2, max_size=12), st.data())
 def test_what_is_left_stands_in_the_order_in_which_it_came(keys, data):
     """Recovery relies on it: what was in hand is among the first of what is left."""

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.core import insertion
@@ -172,14 +172,12 @@ def control_free(path):
     return True
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_nothing_is_substituted_where_nothing_is_named(document):
     """Every placeholder-looking string a chat user could type stays what it is."""
     assert insert_into(document, (), lambda _: VALUE) is document
 
 
-@settings(deadline=None)
 @given(st.data(), st.dictionaries(TEXT, JSON, min_size=1, max_size=5))
 def test_only_the_named_places_change(data, document):
     before = leaves(document)
@@ -196,7 +194,6 @@ def test_only_the_named_places_change(data, document):
     assert document == kept
 
 
-@settings(deadline=None)
 @given(JSON, TEXT, st.sampled_from(TEMPLATES))
 def test_a_value_that_looks_like_a_place_is_not_followed(document, key, value):
     """What was inserted is never looked at again."""

@@ -194,7 +194,6 @@ def test_its_repr_shows_nothing():
     assert value not in repr(mask._forms)
 
 
-@settings(deadline=None)
 @given(
     st.text(min_size=LIMITS.mask_min_chars, max_size=40), st.text(max_size=20), st.text(max_size=20)
 )
@@ -206,7 +205,6 @@ def test_no_known_value_gets_through(value, before, after):
     )
 
 
-@settings(deadline=None)
 @given(
     st.text(alphabet='\\"/ab%&\né', min_size=LIMITS.mask_min_chars, max_size=24),
     st.sampled_from(WRITTEN),
@@ -217,7 +215,7 @@ def test_values_made_of_what_is_escaped_are_masked_too(value, written):
     assert MASK in masker(value).text(f"<{text}>")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(string.printable, max_size=200))
 def test_other_text_is_left_alone(text):
     assert masker("xoxb-1234567890-AbCdEfGhIjKl").text(text) == text
@@ -236,7 +234,7 @@ def test_no_text_makes_the_search_try_many_ways(value, piece):
 @pytest.mark.parametrize(("piece", "together"), [(1, 5), (7, 1), (64 * 1024, 1024)])
 @pytest.mark.parametrize("value", [*VALUES, "-a-b-c-d-e-f-g-h-i-j", "a\\b\\\\c\\d\\e\\f\\g\\h\\"])
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_piece_at_a_time_finds_what_a_search_of_the_whole_finds(value, piece, together, data):
     made = [write(value) for writers in WRITERS.values() for write in writers]
     anchors = [form.anchor for form in forms(value)]

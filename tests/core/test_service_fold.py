@@ -295,4 +295,4 @@ class FoldMachine(RuleBasedStateMachine):
 
 
 TestFold = FoldMachine.TestCase
-TestFold.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestFold.settings = settings(max_examples=60, stateful_step_count=30)

@@ -204,5 +204,5 @@ class AnyOrder(RuleBasedStateMachine):
                 call()
 
 
-AnyOrder.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=80, stateful_step_count=30)
 TestAnyOrder = AnyOrder.TestCase

@@ -206,7 +206,7 @@ READINGS = st.lists(
 @example(
     [("whole", {"a"}, 26), ("whole", set(), 14), ("whole", set(), 16)]
 )  # 2.6 + 1.4 + 1.6 - 2.6
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(READINGS)
 def test_no_sequence_of_readings_withdraws_early_or_keeps_for_ever(steps):
     file = Withdrawal()

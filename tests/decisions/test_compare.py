@@ -362,7 +362,7 @@ PAIRS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PAIRS)
 def test_in_force_is_within_what_was_decided_and_within_the_file(pair):
     entry, decided, file = pair
@@ -373,7 +373,7 @@ def test_in_force_is_within_what_was_decided_and_within_the_file(pair):
     assert compare(entry, decided, verdict.keep).pending == [], "what stays decided never grows"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PAIRS)
 def test_recording_what_is_missing_and_reading_again_says_the_same(pair):
     entry, decided, file = pair
@@ -384,7 +384,7 @@ def test_recording_what_is_missing_and_reading_again_says_the_same(pair):
     assert twice.narrowed == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PAIRS)
 def test_what_was_recorded_as_missing_asks_when_it_returns(pair):
     entry, decided, file = pair
@@ -402,7 +402,7 @@ PROBES = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(GRANTS, GRANTS)
 def test_no_url_is_allowed_that_either_side_does_not_allow(left, right):
     from yoi.permissions import WEBSOCKET_SCHEMES, Url
@@ -418,7 +418,6 @@ def test_no_url_is_allowed_that_either_side_does_not_allow(left, right):
     assert theirs.covers(both)
 
 
-@settings(deadline=None)
 @given(st.one_of(PLUGINS.map(lambda p: ("plugin:echo", p)), WORKERS.map(lambda w: ("worker:a", w))))
 def test_taking_apart_and_joining_changes_no_meaning(pair):
     entry, content = pair

@@ -103,7 +103,7 @@ async def test_closing_cancels_what_runs_and_what_waits():
     assert refused.value.code == "service.stopping"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(st.sampled_from(["write", "ask", "finish", "fail", "turn"]), max_size=30))
 def test_everybody_gets_what_was_written_before_they_asked(steps):
     async def play() -> None:

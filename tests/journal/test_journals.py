@@ -161,7 +161,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(STEPS)
 def test_both_engines_agree_on_every_history(tmp_path_factory, steps):
     async def run(made: Journal) -> list[object]:

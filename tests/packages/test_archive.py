@@ -309,7 +309,7 @@ NAMES = st.text(st.characters(categories=["Ll", "Lu", "Nd", "Lo"]), min_size=1, 
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(NAMES, st.binary(max_size=200), max_size=6))
 def test_writing_and_reading_give_the_same_files(files):
     if len({unicodedata.normalize("NFC", name).casefold() for name in files}) < len(files):
@@ -330,7 +330,7 @@ SEED = make_zip(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), min_size=1, max_size=6),
     st.integers(0, 40),
@@ -355,7 +355,7 @@ def test_mutations_end_in_files_or_a_package_error(changes, cut, insert):
     assert all(not name.startswith("/") and ".." not in name.split("/") for name in files)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_noise_is_refused(data):
     with pytest.raises(PackageError):

@@ -315,7 +315,7 @@ def test_what_toml_cannot_hold_is_refused(tmp_path):
 NAMES = st.sampled_from(["a", "b", "c"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(

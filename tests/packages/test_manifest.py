@@ -201,14 +201,14 @@ def _manifest_or_faults(toml):
             assert fault["message"].startswith("plugin.toml: " + printable(fault["at"], 100)[:99])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.dictionaries(st.sampled_from(KEYS), TOML_VALUES, max_size=6))
 def test_any_document_ends_in_a_manifest_or_a_manifest_error(extra):
     document = {"schema_version": 1, "id": "a", "name": "A", "version": "1"} | extra
     _manifest_or_faults(tomlkit.dumps(document).encode())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(GOOD), st.data())
 def test_mutated_manifests_raise_nothing_else(path, data):
     text = bytearray(path.read_bytes())

@@ -240,7 +240,7 @@ def test_no_file_enables_nothing_and_other_tables_are_not_ours(workspace):
     assert Enablement.load(workspace.config).entries == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=60), st.integers(0, 400))
 def test_noise_in_the_file_never_enables_more(tmp_path_factory, noise, at):
     digest = b"sha256:" + b"a" * 64

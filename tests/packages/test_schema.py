@@ -148,7 +148,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON, st.dictionaries(st.text(max_size=3), JSON, max_size=3))
 def test_any_schema_and_any_values_end_in_values_or_a_config_error(schema, values):
     if not isinstance(schema, dict):

@@ -279,9 +279,7 @@ URLS = st.builds(
     PORTS,
     st.sampled_from(["", "/", "/ws", "/v1/x"]).flatmap(lambda start: TAILS.map(start.__add__)),
 )
-MANY = settings(
-    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
-)
+MANY = settings(max_examples=1000, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 @MANY

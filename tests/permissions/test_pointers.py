@@ -1,7 +1,7 @@
 """RFC 6901 pointers: one spelling, one place."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.limits import LIMITS
@@ -57,14 +57,12 @@ TOKENS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(TOKENS)
 def test_every_place_has_one_spelling(tokens):
     pointer = JsonPointer(tuple(tokens))
     assert JsonPointer.parse(str(pointer)) == pointer
 
 
-@settings(deadline=None)
 @given(TOKENS, TOKENS)
 def test_a_place_holds_itself_and_what_lies_inside(tokens, more):
     outer = JsonPointer(tuple(tokens))

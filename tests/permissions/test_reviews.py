@@ -123,7 +123,7 @@ PROBES = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(TARGET, st.lists(TARGET, max_size=3))
 def test_the_review_never_contradicts_the_decision(asked, grants):
     row = review(PermissionSet.of((), (asked,)), PermissionSet.of((), tuple(grants))).rows[0]

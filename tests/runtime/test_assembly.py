@@ -174,7 +174,7 @@ CONNECTION = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(connection=CONNECTION)
 def test_whatever_check_accepts_makes_a_service(connection):
     text = (HEAD + tomlkit.dumps({"connections": [connection]})).encode()

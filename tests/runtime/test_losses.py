@@ -192,7 +192,7 @@ async def carry_out(world: World, step: str, binary: bool) -> None:
 
 @pytest.mark.parametrize("overlap_ms", [0, 500])
 @pytest.mark.parametrize("policy", list(OnFull))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(st.tuples(STEPS, st.booleans()), max_size=40))
 def test_every_frame_is_handled_or_inside_a_gap(policy, overlap_ms, steps):
     async def run() -> None:

@@ -156,7 +156,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MESSAGES)
 def test_the_order_is_that_of_a_sink_that_masks_at_once(steps):
     def run(cheap):

@@ -42,7 +42,7 @@ class NamedLink(FakeLink):
 
 
 @given(_STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_an_answer_goes_to_the_session_that_asked_or_is_refused(steps):
     """W4, DESIGN 5; P3: two connections are never confused, and the plugin is told."""
     told: list[str] = []

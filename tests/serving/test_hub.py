@@ -278,7 +278,7 @@ OPS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(OPS, st.integers(0, 7)), max_size=60))
 def test_whatever_happens_everybody_hears_everything_once_in_order(history):
     world = World(observed_ring_events=6, follower_write_bytes=600)

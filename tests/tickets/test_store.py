@@ -243,7 +243,6 @@ def test_two_processes_and_an_editor_lose_nothing(store, tmp_path):
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -136,7 +136,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("name", SPECS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_table_gives_a_value_or_faults_with_paths(name, data):
     spec = SPECS[name]

@@ -245,7 +245,7 @@ OPS = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.integers(0, 2**32), st.lists(st.tuples(OPS, st.integers(0, 40)), min_size=5, max_size=50))
 def test_every_interleaving_keeps_the_promises(seed, ops):
     async def run() -> None:

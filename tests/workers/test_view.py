@@ -46,7 +46,7 @@ REQUESTS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(REQUESTS)
 def test_no_request_is_refused_for_its_shape(request):
     sent = as_sent(request, "m")
@@ -56,7 +56,7 @@ def test_no_request_is_refused_for_its_shape(request):
     assert sent == as_sent(request, "m")  # pure
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(REQUESTS)
 def test_nothing_that_was_heard_is_left_out(request):
     sent = json.dumps(p.to_openai(as_sent(request, "m")), ensure_ascii=False)

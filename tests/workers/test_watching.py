@@ -333,7 +333,7 @@ class WatchedSimulation(Simulation):
             assert watch.different == [], watch.heard[-10:]
 
 
-@settings(max_examples=120, deadline=None, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=120, phases=[Phase.reuse, Phase.generate])
 @given(
     st.integers(0, 2**32),
     st.lists(st.tuples(OPS | st.just("fault"), st.integers(0, 40)), min_size=5, max_size=40),

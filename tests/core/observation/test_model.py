@@ -7,4 +7,4 @@ from hypothesis import settings
 from tests.core.observation.model import ObservationMachine
 
 TestObservation = ObservationMachine.TestCase
-TestObservation.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestObservation.settings = settings(max_examples=60, stateful_step_count=40)

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.observation.strategies import SERVICE_EVENTS
 
@@ -30,7 +30,6 @@ def said(**fields: object) -> sev.ServiceDiagnosed:
 
 
 @given(st.lists(SERVICE_EVENTS, max_size=15), st.lists(SERVICE_EVENTS, max_size=8))
-@settings(deadline=None)
 def test_a_fold_goes_on_from_its_snapshot_and_from_a_copy(before, after):
     view = ServiceView({}, SMALL)
     for event in before:
@@ -45,7 +44,6 @@ def test_a_fold_goes_on_from_its_snapshot_and_from_a_copy(before, after):
 
 
 @given(st.lists(SERVICE_EVENTS, max_size=15), st.lists(SERVICE_EVENTS, max_size=8))
-@settings(deadline=None)
 def test_a_copy_goes_its_own_way(before, after):
     view = ServiceView({}, SMALL)
     for event in before:
@@ -58,7 +56,6 @@ def test_a_copy_goes_its_own_way(before, after):
 
 
 @given(st.lists(SERVICE_EVENTS, max_size=30))
-@settings(deadline=None)
 def test_a_snapshot_is_bounded_whatever_comes(events):
     view = ServiceView({}, SMALL)
     for event in events:

@@ -56,7 +56,7 @@ def over_the_wire(event: ev.Event) -> ev.Event:
 
 
 @given(st.lists(EVENTS, max_size=20), st.lists(EVENTS, max_size=10))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_fold_goes_on_from_its_snapshot_as_if_nothing_had_happened(before, after):
     """Split anywhere: the runtime, the backend and a client may each begin at another place."""
     view = folded(before)
@@ -70,7 +70,6 @@ def test_a_fold_goes_on_from_its_snapshot_as_if_nothing_had_happened(before, aft
 
 
 @given(st.lists(EVENTS, max_size=15), st.lists(EVENTS, max_size=15))
-@settings(deadline=None)
 def test_a_copy_goes_its_own_way(before, after):
     view = folded(before)
     shown = ev.encode_event(view.snapshot())
@@ -81,7 +80,6 @@ def test_a_copy_goes_its_own_way(before, after):
 
 
 @given(st.lists(EVENTS, max_size=40))
-@settings(deadline=None)
 def test_a_snapshot_is_bounded_whatever_comes(events):
     data = folded(events).snapshot().data
     assert len(data.entries) <= SMALL.snapshot_entries
@@ -93,7 +91,7 @@ def test_a_snapshot_is_bounded_whatever_comes(events):
 
 
 @given(EVENTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_event_reads_back_as_it_was_and_the_fold_of_it_is_the_same(event):
     """What a backend hears is what the runtime's own fold took in."""
     heard = over_the_wire(event)
@@ -104,7 +102,7 @@ def test_every_event_reads_back_as_it_was_and_the_fold_of_it_is_the_same(event):
 
 
 @given(struct(ev.Snapshot))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_snapshot_is_taken_on_or_refused_and_then_stands(snapshot):
     try:
         view = WorkerView.of(snapshot, SMALL)
@@ -174,7 +172,7 @@ JSONISH = st.recursive(
     | st.sampled_from(["snapshot", "tool_result", "usage", "alert", "text_delta", "brand_new"]),
     JSONISH,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_garbage_in_place_of_data_is_read_past_or_refused(name, data):
     with contextlib.suppress(ProtocolMalformed):
         event = ev.decode_event(json.dumps({"event": name, "data": data}))
