@@ -19,7 +19,7 @@ than half of its ingress's bytes is taken in where at most that half waits.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from yoi.core.coalescing import Coalesced, coalesce, since_last_frame
@@ -59,6 +59,11 @@ class IngressQueue:
         self.evicted: list[QueuedEvent] = []
         """The frames that the last `DROPPED_OLDEST` cost, oldest first."""
         self._overdraft = limits.queue_overdraft_bytes
+
+    @property
+    def ingresses(self) -> Collection[str]:
+        """Return the names of the ingresses that there are."""
+        return self._accounts.keys()
 
     @property
     def depth(self) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from yoi.errors import JournalError
 from yoi.limits import LIMITS, Limits
+from yoi.permissions import JsonPointer
+from yoi.permissions.pointers import PointerFault
 from yoi.protocol import service_log as log
 from yoi.protocol.ingress import EventKind
 from yoi.protocol.service_log import Accepted, Command, Dead, Declared, Entry, TimerAt
@@ -55,6 +57,8 @@ class ServicePicture:
     """The position of the last closed checkpoint's start; 0: there is none."""
     since_checkpoint: int = 0
     """Records since then."""
+    fresh: bool = True
+    """Whether owners have begun the log and none has written anything else."""
 
 
 class ServiceFold:
@@ -73,6 +77,7 @@ class ServiceFold:
     def take(self, position: int, entry: Entry) -> None:
         """Take the record at `position`."""
         picture = self.picture
+        _check_places(position, entry)
         if position <= picture.head:
             raise _broken(position, "the log's positions do not grow")
         if isinstance(entry, log.Checkpoint):
@@ -113,12 +118,14 @@ class ServiceFold:
         missing = [name for name, (_, event) in made.dead.items() if event is None]
         if missing or any(one.entry.event_id == "" for one in made.waiting.values()):
             raise _broken(position, "a checkpoint lacks the events it speaks of")
-        made.checkpoint, made.since_checkpoint = start, 0
+        made.checkpoint, made.since_checkpoint, made.fresh = start, 0, False
         self.picture, self._open = made, None
 
 
 def apply(picture: ServicePicture, entry: Entry) -> None:
     """Change `picture` by one record that is no part of a checkpoint's frame."""
+    if not isinstance(entry, log.Begun):
+        picture.fresh = False
     match entry:
         case Accepted():
             _accept(picture, entry)
@@ -295,6 +302,17 @@ def _chunks(pairs: Iterable[tuple[str, str]], most: int) -> Iterator[list[tuple[
         size += cost
     if chunk:
         yield chunk
+
+
+def _check_places(position: int, entry: Entry) -> None:
+    declared = entry.declared if isinstance(entry, log.Part) else entry
+    if not isinstance(declared, Declared):
+        return
+    for place in (*declared.order.values(), *declared.dedupe.values()):
+        try:
+            JsonPointer.parse(place)
+        except PointerFault as exc:
+            raise _broken(position, f"a declared place {exc}") from None
 
 
 def _broken(position: int, message: str) -> JournalError:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 from yoi.core.frame_key import frame_key
 from yoi.core.service_fold import ServicePicture
-from yoi.errors import JournalError
 from yoi.permissions import JsonPointer
-from yoi.permissions.pointers import PointerFault
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.service_log import Accepted, Closed, Command, Dead, Tried, event_of
 
@@ -47,10 +45,7 @@ def recover(
     now_ms: int,
     window: int,
 ) -> Recovery:
-    """Return what to do. `window` is how many events of an ingress can be in hand at once.
-
-    Raises JournalError (`journal.format`) where the log declares what no manifest can.
-    """
+    """Return what to do. `window` is how many events of an ingress can be in hand at once."""
     made = Recovery()
     _add_events(made, picture, ingresses, now_ms, window)
     for letter, entry in picture.dead.values():
@@ -77,7 +72,7 @@ def _add_events(
     window: int,
 ) -> None:
     # What was in hand was handed over in the order that held then, whatever is declared now.
-    order_keys = _pointers(picture.declared.order)
+    order_keys = {name: JsonPointer.parse(place) for name, place in picture.declared.order.items()}
     seen: dict[tuple[str, str | None], int] = {}
     # An event is only passed once the log says that it waits for a further attempt.
     passed = {one.entry.ingress for one in picture.waiting.values() if one.attempts}
@@ -95,13 +90,6 @@ def _add_events(
             event.attempt = max(1, one.attempts) + 1
             made.tried.append(Tried(event_id, event.attempt))
         made.events.append(event)
-
-
-def _pointers(places: Mapping[str, str]) -> dict[str, JsonPointer]:
-    try:
-        return {name: JsonPointer.parse(place) for name, place in places.items()}
-    except PointerFault as exc:
-        raise JournalError("journal.format", f"a service's log declares a key that {exc}") from None
 
 
 def changed_state(kept: Mapping[str, str], picture: ServicePicture) -> dict[str, str | None]:

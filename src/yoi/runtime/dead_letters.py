@@ -107,9 +107,16 @@ class DeadLetters:
     def replay(self, event_id: str, queue: IngressQueue) -> None:
         """Queue the event again, as its first attempt, and forget the letter.
 
-        Raises ServiceError: `service.unknown`, or `service.queue_full` and keeps the letter.
+        Raises ServiceError and keeps the letter: `service.unknown`, `service.ingress_gone`,
+        `service.queue_full`.
         """
         letter = self._letter(event_id)
+        if letter.event.ingress not in queue.ingresses:
+            raise ServiceError(
+                "service.ingress_gone",
+                f"{self._service} declares no ingress {letter.event.ingress!r} any more",
+                hint=f"yoi service discard {self._service} {event_id}",
+            )
         attempt, letter.event.attempt = letter.event.attempt, 1
         # A person asks for one event at a time: it is accepted whatever the ingress's policy is.
         if queue.offer(letter.event, OnFull.PAUSE) not in (Offered.ACCEPTED, Offered.PAUSE):

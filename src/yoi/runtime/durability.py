@@ -37,6 +37,11 @@ class Durability(Protocol):
         """Be ready for the plugin: what the log holds is in its place. Raises JournalError."""
         ...
 
+    @property
+    def takes_records(self) -> bool:
+        """Return whether what a person decides about dead letters can be kept now."""
+        ...
+
     async def settled(self) -> None:
         """Wait, for a bounded time, until every answer so far is written."""
         ...
@@ -52,6 +57,8 @@ class Durability(Protocol):
 
 class NoDurability:
     """A service whose ingresses are all in memory: it has no log."""
+
+    takes_records = True
 
     async def open(self) -> None:
         """Do nothing."""
@@ -103,21 +110,41 @@ class LoggedDurability:
         self._loop = context.loop
         self._limits = context.limits
         self._recovered = False
+        self._behind = False
+        """Whether the log is open, and what follows from that not done yet."""
+        self._taken_back: list[str] = []
         self._alive: asyncio.TimerHandle | None = None
         dead_letters.record = writer.put
         spec.calls.keep_changes()
 
     async def open(self) -> None:
         """Open the log and put back what stands in it; nothing where it is open."""
-        if self._writer.picture is not None:
+        if self._writer.picture is None:
+            if self._recovered:
+                self._taken_back += await self._writer.reopen()
+            else:
+                await self._writer.open()
+            self._behind = True
+        picture = self._writer.picture
+        if not self._behind or picture is None:
             return
+        # What fails from here on is done at the next call.
         if self._recovered:
-            self._go_on(await self._writer.reopen())
+            self._spec.calls.revert()
+        if not picture.fresh:
+            self._restore_state(picture)
+        if self._recovered:
+            self._go_on(picture)
         else:
-            self._recover(await self._writer.open())
-            self._recovered = True
+            self._recover(picture)
+        self._recovered, self._behind = True, False
         if self._alive is None:
             self._mark_alive()
+
+    @property
+    def takes_records(self) -> bool:
+        """Return whether the log is open and what it holds is in its place."""
+        return self._writer.picture is not None and not self._behind
 
     async def settled(self) -> None:
         """Wait until no answer waits for its commit; at most as long as a drain."""
@@ -138,20 +165,18 @@ class LoggedDurability:
         self._outbox.write_ends()
         await self._writer.close()
         self._outbox.forget()
-        self._recovered = False
+        self._taken_back.clear()
+        self._recovered = self._behind = False
 
     # -- inside -------------------------------------------------------------------------------
 
     def _recover(self, picture: ServicePicture) -> None:
         name, now_ms = self._spec.name, self._clock.wall_ms()
-        if picture.head == 1:
-            # Its first log: what it kept before is where its state begins.
-            kept = dict(self._state.all(name))
-            if kept:
-                self._writer.put(Handled("", state=dict(kept), at_ms=now_ms))
-        else:
-            self._restore_state(picture)
         plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events)
+        kept = dict(self._state.all(name)) if picture.fresh else {}
+        if kept:
+            # Its first log: what it kept before is where its state begins.
+            self._writer.put(Handled("", state=dict(kept), at_ms=now_ms))
         self._keep_decisions(plan)
         self._dead_letters.restore(
             DeadLetter(event, letter.code, letter.message, letter.at_ms)
@@ -295,17 +320,14 @@ class LoggedDurability:
                 unknown=len(plan.unknown),
             )
 
-    def _go_on(self, taken_back: list[str]) -> None:
+    def _go_on(self, picture: ServicePicture) -> None:
         """Put back what a fault of the log has interrupted: answers that are not in it."""
-        picture = self._writer.picture
-        assert picture is not None
-        self._spec.calls.revert()
-        self._restore_state(picture)
         now_ms = self._clock.wall_ms()
         self._executor.restore_timers(
             [(where, name, max(0, due - now_ms)) for (where, name), due in picture.timers.items()]
         )
-        events = self._outbox.take_back(taken_back)
+        events = self._outbox.take_back(self._taken_back)
+        self._taken_back.clear()
         for event in events:
             event.attempt += 1
         self._queue.restore(events)

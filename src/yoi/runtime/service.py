@@ -202,17 +202,24 @@ class Service:
     def replay(self, event_id: str) -> None:
         """Queue a dead letter again, as its first attempt.
 
-        Raises ServiceError: `service.unknown`, `service.not_running`, or `service.queue_full`; then
-        the letter stays where it is.
+        Where the service has failed or is quarantined it waits for the next instance. Raises
+        ServiceError: `service.unknown`, `service.not_running`, `service.ingress_gone`, or
+        `service.queue_full`; then the letter stays where it is.
         """
-        self._running()
+        self._require_letters()
         self._parts.dead_letters.replay(event_id, self._queue)
         self.wake()
 
     def discard(self, event_id: str) -> None:
         """Throw a dead letter away. Raises ServiceError: `service.unknown`, `.not_running`."""
-        self._running()
+        self._require_letters()
         self._parts.dead_letters.discard(event_id)
+
+    def _require_letters(self) -> None:
+        """Raise ServiceError `service.not_running` where no decision about letters can be kept."""
+        resting = self._life.state in (Lifecycle.FAILED, Lifecycle.QUARANTINED)
+        if not (resting and self._durability.takes_records):
+            self._running()
 
     # -- for its parts ------------------------------------------------------------------------
 
@@ -250,8 +257,8 @@ class Service:
         self._notes.restart_planned(delay)
         self._restarts.after(delay)
 
-    def log_failed(self, error: JournalError) -> None:
-        """Read and hand over nothing more until the log takes records again."""
+    def log_failed(self, error: YoiError) -> None:
+        """Read and hand over nothing more until the log takes records and its state is there."""
         self._dispatcher.detach()
         self._connections.hold(self._queue)
         self._draining.look_again()
@@ -295,7 +302,7 @@ class Service:
         await self._slot.retire()
         try:
             await self._durability.open()
-        except JournalError as exc:
+        except (JournalError, ServiceError) as exc:
             self.log_failed(exc)
             return
         self._restarts.log_opened()
