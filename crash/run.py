@@ -1,8 +1,9 @@
 """Kill a real host under load, again and again: python -m crash.run [--kills N] [--minutes M]
 
-One plugin with `durability = "disk"` signs in at a gateway, answers each frame, counts in its state
-and tells a worker. After each `kill -9` the log is read. The last line is JSON; exit status 1 when
-an accepted frame was lost or out of order, or an effect was repeated.
+A plugin with `durability = "disk"` signs in at a gateway, answers each frame, counts in its state
+and tells a worker; a second one echoes what its gateway sends, and sends again after each visit,
+knowing by `dedupe` what it knows. After each `kill -9` the logs are read. The last line is JSON;
+exit status 1 when an accepted frame was lost or out of order, or an effect was repeated.
 """
 
 import argparse
@@ -42,6 +43,8 @@ def main() -> int:
         or found["notifies_missing"]
         or found["reordered"]
         or found["effects_repeated"]
+        or found["handled_twice"]
+        or not found["duplicates"]
         or found["notifies_repeated"]
         or not found["accepted"]
     )
@@ -59,14 +62,17 @@ def verdict(world: World) -> dict[str, int]:
     }
     return {
         "kills": world.kills,
-        "sent": world.gateway.sent,
-        "accepted": sum(world.accepted.values()),
+        "sent": world.gateway.sent + world.echo.sent,
+        "accepted": sum(world.accepted.values()) + world.echo_seen["last"],
         "recovered": world.waited,
-        "lost": lost,
+        "lost": lost + world.echo_lost,
         "reordered": sum(wrong for _, wrong in world.handled.values()),
         "dead_letters": world.dead_letters,
         "effects_unknown": world.unknown,
-        "effects_repeated": sum(count > 1 for count in world.gateway.acks.values()),
+        "effects_repeated": sum(count > 1 for count in world.gateway.acks.values())
+        + world.echo.unasked,
+        "duplicates": world.echo_seen["marked"],
+        "handled_twice": world.echo_seen["wrong"],
         "notifies": sum(world.notified.values()),
         "notifies_missing": len(due - set(world.notified) - world.to_notify),
         "notifies_repeated": sum(count > 1 for count in world.notified.values()),

@@ -1,7 +1,8 @@
-"""A real host that is killed again and again, the gateway it talks to, and what both know.
+"""A real host that is killed again and again, the gateways it talks to, and what all of them know.
 
-The gateway numbers the frames of each visit. The plugin counts in its state what it has handled, so
-the service's log shows after each death which frames were accepted, and which were handled.
+One gateway lets a plugin sign in and numbers the frames of each visit; the other sends what was not
+echoed again on the next visit. The plugins count in their state what they have handled, so the
+services' logs show after each death which frames were accepted, and which were handled.
 """
 
 import asyncio
@@ -14,18 +15,20 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from yoi.core.service_fold import ServicePicture
 from yoi.journal.sqlite import SqliteJournal
 from yoi.packages import Store, add_to_store
 from yoi.runtime.service_log import folded
 from yoi.testing.trusting import trust_workspace
 from yoi.workers.items import SystemItem, decode_item
 
-_PLUGIN = Path(__file__).parent / "plugin"
+_PLUGINS = Path(__file__).parent
 _OUTSTANDING = 64
 _START_S = 120.0
 """The first start of all compiles the runner."""
@@ -59,6 +62,38 @@ class Gateway:
                 self.answered.set()
 
 
+class EchoGateway:
+    """Sends numbered messages, at most so many without an echo; on a new visit those first."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.echoed = 0
+        """The highest number that came back."""
+        self.unasked = 0
+        """Echoes of what was not sent on their visit, or came back on it before."""
+        self._open: dict[int, None] = {}
+
+    async def __call__(self, socket: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            here = set(self._open)
+            for number in tuple(self._open):
+                await self._send(socket, number)
+            while True:
+                while len(self._open) < _OUTSTANDING:
+                    self.sent += 1
+                    self._open[self.sent] = None
+                    here.add(self.sent)
+                    await self._send(socket, self.sent)
+                number = json.loads(await socket.recv())["number"]
+                self.unasked += number not in here
+                here.discard(number)
+                self._open.pop(number, None)
+                self.echoed = max(self.echoed, number)
+
+    async def _send(self, socket: ServerConnection, number: int) -> None:
+        await socket.send(f'{{"number":{number}}}')
+
+
 class World:
     """One workspace in the new folder `folder`, and its host."""
 
@@ -66,6 +101,11 @@ class World:
         self.folder = folder
         self.workspace = folder / "w"
         self.gateway = Gateway()
+        self.echo = EchoGateway()
+        self.echo_seen = {"last": 0, "wrong": 0, "marked": 0}
+        """What the plugin that echoes has counted in its state."""
+        self.echo_lost = 0
+        """Messages that came back and that the plugin does not know."""
         self.accepted: dict[int, int] = {}
         """The last frame of each visit that the host is known to have accepted."""
         self.handled: dict[int, tuple[int, int]] = {}
@@ -83,8 +123,16 @@ class World:
 
     async def run(self, kills: int, until: float) -> None:
         """Kill the host `kills` times, or until that moment, then let it finish."""
-        async with serve(self.gateway, "127.0.0.1", 0, ping_interval=None) as server:
-            self._write(server.sockets[0].getsockname()[1])
+        async with (
+            serve(self.gateway, "127.0.0.1", 0, ping_interval=None) as server,
+            serve(self.echo, "127.0.0.1", 0, ping_interval=None) as echo,
+        ):
+            self._write(
+                {
+                    "counter": server.sockets[0].getsockname()[1],
+                    "echo": echo.sockets[0].getsockname()[1],
+                }
+            )
             while self.kills < kills and time.monotonic() < until:
                 self.kills += 1
                 await self._start()
@@ -125,16 +173,18 @@ class World:
         path = self.workspace / ".yoi" / "journal.db"
         if not path.exists():
             return
+        self.dead_letters = 0
         journal = await SqliteJournal.open(path)
         try:
             picture = await folded(journal, "service:counter", "counter")
+            self._look_at_echo(await folded(journal, "service:echo", "echo"))
             await self._look_at_worker(journal)
         finally:
             await journal.close()
         commands = picture.unsettled.values()
         self.to_notify = {one.payload["text"] for one in commands if one.kind == "notify"}
         self.unknown += sum(not one.repeatable for one in picture.unsettled.values())
-        self.dead_letters = len(picture.dead)
+        self.dead_letters += len(picture.dead)
         self.waited += len(picture.waiting)
         for visit, (last, wrong) in json.loads(picture.state.get("visits", "{}")).items():
             self.handled[int(visit)] = last, wrong
@@ -144,6 +194,13 @@ class World:
                 frame = json.loads(one.entry.frame.text)
                 visit = frame["visit"]
                 self.accepted[visit] = max(frame["number"], self.accepted.get(visit, 0))
+
+    def _look_at_echo(self, picture: ServicePicture) -> None:
+        self.echo_seen = json.loads(picture.state.get("seen", json.dumps(self.echo_seen)))
+        self.echo_lost += max(0, self.echo.echoed - self.echo_seen["last"])
+        self.unknown += sum(not one.repeatable for one in picture.unsettled.values())
+        self.dead_letters += len(picture.dead)
+        self.waited += len(picture.waiting)
 
     async def _look_at_worker(self, journal: SqliteJournal) -> None:
         self.notified.clear()
@@ -155,20 +212,10 @@ class World:
                 if isinstance(item, SystemItem):
                     self.notified[item.text] += 1
 
-    def _write(self, port: int) -> None:
-        source = self.folder / "source"
-        source.mkdir()
-        for path in _PLUGIN.glob("plugin.*"):
-            (source / path.name).write_text(path.read_text().replace("PORT", str(port)))
+    def _write(self, ports: dict[str, int]) -> None:
+        """Enable the plugin of each name, for the gateway at its port, beside a worker."""
         (self.workspace / ".yoi").mkdir(parents=True, mode=0o700)
-        package = add_to_store(source, Store.project(self.workspace))
-        identity = {
-            "id": package.reference,
-            "version": package.manifest.version,
-            "digest": package.digest,
-        }
-        requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
-        entry = {**identity, "name": "counter", "grants": {**identity, **requested}}
+        entries = [self._enabled(name, port) for name, port in ports.items()]
         rule = {"plugin": "counter", "start_run": True, "per_minute": 6000}
         worker = {
             "name": "ops",
@@ -176,11 +223,25 @@ class World:
             "script": [{"say": "noted"}],
             "notify": [rule],
         }
-        document = {"plugins": {"enabled": [entry]}, "workers": [worker]}
+        document = {"plugins": {"enabled": entries}, "workers": [worker]}
         file = self.workspace / ".yoi" / "yoi.toml"
         file.write_text(tomlkit.dumps(document))
         file.chmod(0o600)
         trust_workspace(self.workspace)
+
+    def _enabled(self, name: str, port: int) -> dict[str, Any]:
+        source = self.folder / f"source-{name}"
+        source.mkdir()
+        for path in (_PLUGINS / name).glob("plugin.*"):
+            (source / path.name).write_text(path.read_text().replace("PORT", str(port)))
+        package = add_to_store(source, Store.project(self.workspace))
+        identity = {
+            "id": package.reference,
+            "version": package.manifest.version,
+            "digest": package.digest,
+        }
+        requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
+        return {**identity, "name": name, "grants": {**identity, **requested}}
 
 
 def private_home(folder: Path) -> None:
