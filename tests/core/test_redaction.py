@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yoi.core.redaction import MASK, NOTHING, Masker, finished
+from yoi.core.redaction import MASK, NOTHING, Masker, StreamMask, finished
 from yoi.core.secret_forms import FORMS, forms
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS
@@ -257,3 +257,27 @@ def test_a_piece_at_a_time_finds_what_a_search_of_the_whole_finds(value, piece, 
             whole = form.pattern.sub(MASK, whole)
             by_pieces = finished(form.masking(by_pieces, MASK))
     assert by_pieces == whole
+
+
+KEY = "sk-proj-AbCd0123/efGh4567"
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from([str, *WRITERS["base64"], lambda v: v.encode().hex()]))
+def test_a_text_that_comes_in_pieces_is_masked_however_it_is_cut(data, write):
+    text = f"a {write(KEY)} and sk-proj {write(KEY)[:-3]}, s"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    stream = StreamMask(masker(KEY))
+    said = "".join([*map(stream.hear, pieces), stream.end()])
+    assert said == masker(KEY).text(text)
+    assert MASK in said
+
+
+def test_nothing_is_held_that_begins_no_value():
+    stream = StreamMask(masker(KEY))
+    assert stream.hear("a word") == "a word"
+    assert stream.hear(" sk-pro") == " "
+    assert stream.hear("file") == "sk-profile"
+    assert (stream.hear("sk-proj"), stream.end(), stream.end()) == ("", "sk-proj", "")
+    assert StreamMask(NOTHING).hear("s") == "s"

@@ -136,6 +136,35 @@ async def test_a_rejected_request_is_not_repeated_and_the_key_is_not_shown():
         assert KEY not in repr(await world.items())
 
 
+async def test_an_answer_that_repeats_the_key_is_masked_in_pieces_and_whole():
+    """K3: whatever the provider says of the key: text, thinking, names, ids and arguments."""
+    cut = (f"your key is {KEY[:7]}", KEY[7:12], f"{KEY[12:]}, and {KEY}")
+    replies = [
+        Reply(
+            [
+                chunk({"reasoning_content": f"the key {KEY[:9]}"}),
+                chunk({"reasoning_content": KEY[9:]}),
+                *call(KEY, "echo", '{"text": "', *cut, '"}'),
+            ]
+        ),
+        Reply(call("call_2", KEY, "{}")),
+        Reply(text(*cut)),
+    ]
+    async with Server(*replies) as server, World(engine(server), [tool()]) as world:
+        await world.run("hi")
+        items = await world.items()
+        assert items[-1].result == "finished"
+        heard = repr([*world.heard, *items])
+        assert KEY not in heard
+        assert KEY[2:] not in heard
+        said = [e.data.text for e in world.heard if isinstance(e, ev.TextDelta)]
+        assert "".join(said) == "your key is [masked], and [masked]"
+        given = [e.data.json for e in world.heard if isinstance(e, ev.ToolCallArgsDelta)]
+        assert "".join(given[:-1]) == '{"text": "your key is [masked], and [masked]"}'
+    (_, _), (_, second), _ = server.requests
+    assert KEY not in json.dumps(second)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

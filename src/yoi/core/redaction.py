@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from yoi.core.secret_forms import forms
+from yoi.core.secret_forms import forms, literal
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 
@@ -35,7 +35,7 @@ class Masker:
     Values below `mask_min_chars` are left alone: they may be ordinary words.
     """
 
-    __slots__ = ("_forms", "_values")
+    __slots__ = ("_forms", "_literal", "_values")
 
     def __init__(self, secrets: Iterable[Value], limits: Limits = LIMITS) -> None:
         values = {secret.reveal() for secret in secrets}
@@ -43,6 +43,7 @@ class Masker:
         # Longest first: a value that holds another is masked whole.
         long.sort(key=lambda value: (-len(value), value))
         self._values = len(long)
+        self._literal = tuple({word for value in long for word in literal(value)})
         self._forms = tuple((form.anchor, form) for value in long for form in forms(value))
 
     def __repr__(self) -> str:
@@ -96,6 +97,20 @@ class Masker:
         except RecursionError:
             return MASK
 
+    def begun(self, text: str) -> int:
+        """Return how many of the last characters of `text` may begin a value that goes on after it.
+
+        Only spellings are known here that are always the same: the value itself, and its Base64
+        and hexadecimal digits.
+        """
+        most = 0
+        for word in self._literal:
+            for size in range(min(len(text), len(word) - 1), most, -1):
+                if text.endswith(word[:size]):
+                    most = size
+                    break
+        return most
+
     def error(self, error: YoiError) -> YoiError:
         """Return `error`, or the same without the known values in its words and fields."""
         if not self._forms:
@@ -117,6 +132,30 @@ class Masker:
         if isinstance(value, int) and self.text(str(value)) != str(value):
             return MASK
         return value
+
+
+class StreamMask:
+    """Masks a text that comes in pieces: what may begin a value waits for what follows it."""
+
+    __slots__ = ("_held", "_masker")
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._held = ""
+
+    def hear(self, piece: str) -> str:
+        """Return what can be told now, the new `piece` included as far as it is not held."""
+        if not self._masker:
+            return piece
+        text = self._masker.text(self._held + piece)
+        told = len(text) - self._masker.begun(text)
+        self._held = text[told:]
+        return text[:told]
+
+    def end(self) -> str:
+        """Return what was held: nothing follows it."""
+        held, self._held = self._held, ""
+        return held
 
 
 def finished(steps: Generator[None, None, T]) -> T:

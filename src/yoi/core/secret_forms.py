@@ -164,6 +164,16 @@ def forms(value: str) -> Iterator[Form]:
         yield Form(digits, digits)
 
 
+def literal(value: str) -> Iterator[str]:
+    """Return the spellings of `value` that are one fixed text: as it is, Base64, hexadecimal."""
+    data = value.encode("utf-8", "surrogatepass")
+    yield value
+    for shift in range(3):
+        yield _core(data, shift)
+    yield data.hex()
+    yield data.hex().upper()
+
+
 def _longest_run(text: str) -> str:
     return max(_RUN.findall(text), key=len, default="")
 
@@ -259,9 +269,13 @@ def _hexed(digits: str) -> str:
 
 def _base64(data: bytes, shift: int) -> Form:
     """Return the form of `data` where it begins at byte `shift` of a group of three."""
-    whole = base64.b64encode(bytes(shift) + data).decode().rstrip("=")
-    rest = (shift + len(data)) % 3
-    core = whole[(0, 2, 3)[shift] : -1 if rest else None]
+    core, rest = _core(data, shift), (shift + len(data)) % 3
     signs = {"+": r"(?:\+|-|%2[bB])", "/": rf"(?:\\{{0,{_ESCAPES}}}/|_|%2[fF])"}
     pattern = "".join(signs.get(char, char) for char in core)
     return Form(pattern + (_PARTIAL + _PADDING if rest else ""), core)
+
+
+def _core(data: bytes, shift: int) -> str:
+    """Return the characters that are those of `data` alone."""
+    whole = base64.b64encode(bytes(shift) + data).decode().rstrip("=")
+    return whole[(0, 2, 3)[shift] : -1 if (shift + len(data)) % 3 else None]

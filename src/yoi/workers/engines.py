@@ -125,7 +125,7 @@ def _pydantic_engine(choice: ModelChoice, key: Secret | None, limits: Limits) ->
         # A key too short for `Masker` too: in an error, masking an ordinary word does no harm.
         return text if key is None else text.replace(key.reveal(), MASK)
 
-    return PydanticEngine(choice.model, model, settings, redact)
+    return PydanticEngine(choice.model, model, settings, redact, masker)
 
 
 class RuleScript:

@@ -16,6 +16,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
+from yoi.core.redaction import NOTHING, Masker, StreamMask
 from yoi.errors import ModelError
 from yoi.protocol import events as ev
 from yoi.workers import items as it
@@ -31,7 +32,8 @@ _FROM_RESPONSE = ("provider_name", "provider_url", "canonical_system")
 class PydanticEngine:
     """A `yoi.workers.engine.Engine` over a pydantic-ai model.
 
-    `redact` removes the key from a provider's error text before it is shown or stored.
+    `redact` removes the key from a provider's error text before it is shown or stored, `masker` from
+    its answers.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class PydanticEngine:
         model: Model,
         settings: ModelSettings,
         redact: Callable[[str], str] = lambda text: text,
+        masker: Masker = NOTHING,
     ) -> None:
         self.name = name
         self._model = model
         self._settings = settings
         self._redact = redact
+        self._masker = masker
         self._entered = False
 
     async def ask(self, request: ModelInput) -> AsyncIterator[Said | Answer]:
@@ -62,11 +66,11 @@ class PydanticEngine:
                 ),
                 instrument=False,
             ) as stream:
-                reader = _StreamReader()
+                reader = _StreamReader(self._masker)
                 async for event in stream:
                     for said in reader.read(event):
                         yield said
-                answer = _answer(stream.get())
+                answer = _answer(stream.get(), self._masker)
         except ModelError:
             raise
         except Exception as exc:
@@ -128,11 +132,13 @@ class PydanticEngine:
 
 
 class _StreamReader:
-    """Turns the library's stream events into ours."""
+    """Turns the library's stream events into ours, masked."""
 
-    def __init__(self) -> None:
-        self._ids = _CallIds()
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._ids = _CallIds(masker)
         self._by_index: dict[int, str] = {}
+        self._streams: dict[int, StreamMask] = {}
 
     def read(self, event: pm.ModelResponseStreamEvent) -> Iterable[Said]:
         if isinstance(event, pm.PartDeltaEvent):
@@ -145,71 +151,95 @@ class _StreamReader:
 
     def _delta(self, index: int, delta: pm.ModelResponsePartDelta) -> Iterable[Said]:
         if isinstance(delta, pm.TextPartDelta):
-            if delta.content_delta:
-                return (ev.TextDelta(ev.TextData(text=storable(delta.content_delta))),)
-        elif isinstance(delta, pm.ToolCallPartDelta):
-            if isinstance(delta.args_delta, str) and delta.args_delta and index in self._by_index:
-                return (_args(self._by_index[index], delta.args_delta),)
-        elif isinstance(delta, pm.ThinkingPartDelta) and delta.content_delta:
-            return (ev.ThinkingDelta(ev.TextData(text=storable(delta.content_delta))),)
+            return self._text(index, delta.content_delta)
+        if isinstance(delta, pm.ToolCallPartDelta):
+            return self._args(index, delta.args_delta)
+        if isinstance(delta, pm.ThinkingPartDelta):
+            return self._thinking(index, delta.content_delta)
         return ()
 
     def _start(self, index: int, part: pm.ModelResponsePart) -> Iterable[Said]:
+        self._streams[index] = StreamMask(self._masker)
         said: list[Said] = []
         if isinstance(part, pm.TextPart):
-            if part.content:
-                said.append(ev.TextDelta(ev.TextData(text=storable(part.content))))
+            said += self._text(index, part.content)
         elif isinstance(part, pm.ThinkingPart):
             said.append(ev.ThinkingStart())
-            if part.content:
-                said.append(ev.ThinkingDelta(ev.TextData(text=storable(part.content))))
+            said += self._thinking(index, part.content)
         elif isinstance(part, pm.ToolCallPart):
             call_id = self._by_index[index] = self._ids.unique(part.tool_call_id)
-            name = storable(part.tool_name)
+            name = _clean(part.tool_name, self._masker)
             said.append(ev.ToolCallStart(ev.ToolCallStartData(id=call_id, name=name)))
-            if isinstance(part.args, str) and part.args:
-                said.append(_args(call_id, part.args))
+            said += self._args(index, part.args)
         return said
 
     def _end(self, index: int, part: pm.ModelResponsePart) -> Iterable[Said]:
         if isinstance(part, pm.TextPart):
-            return (ev.TextDone(ev.TextData(text=storable(part.content))),) if part.content else ()
-        if isinstance(part, pm.ThinkingPart):
-            return (ev.ThinkingDone(ev.TextData(text=storable(part.content))),)
-        if isinstance(part, pm.ToolCallPart) and index in self._by_index:
+            yield from self._text(index, None)
+            if part.content:
+                yield ev.TextDone(ev.TextData(text=_clean(part.content, self._masker)))
+        elif isinstance(part, pm.ThinkingPart):
+            yield from self._thinking(index, None)
+            yield ev.ThinkingDone(ev.TextData(text=_clean(part.content, self._masker)))
+        elif isinstance(part, pm.ToolCallPart) and index in self._by_index:
+            yield from self._args(index, None)
             done = ev.ToolCallDoneData(
                 id=self._by_index[index],
-                name=storable(part.tool_name),
-                arguments=_written(part),
+                name=_clean(part.tool_name, self._masker),
+                arguments=_written(part, self._masker),
             )
-            return (ev.ToolCallDone(done),)
-        return ()
+            yield ev.ToolCallDone(done)
+
+    def _text(self, index: int, piece: str | None) -> Iterable[Said]:
+        text = self._heard(index, piece)
+        return (ev.TextDelta(ev.TextData(text=text)),) if text else ()
+
+    def _thinking(self, index: int, piece: str | None) -> Iterable[Said]:
+        text = self._heard(index, piece)
+        return (ev.ThinkingDelta(ev.TextData(text=text)),) if text else ()
+
+    def _args(self, index: int, piece: object) -> Iterable[Said]:
+        if not isinstance(piece, str | None) or index not in self._by_index:
+            return ()
+        text = self._heard(index, piece)
+        if not text:
+            return ()
+        return (ev.ToolCallArgsDelta(ev.ToolArgsDeltaData(id=self._by_index[index], json=text)),)
+
+    def _heard(self, index: int, piece: str | None) -> str:
+        """Return what can be told of the part `index` now; None is its end."""
+        stream = self._streams.get(index)
+        if stream is None:
+            stream = self._streams[index] = StreamMask(self._masker)
+        return stream.end() if piece is None else stream.hear(storable(piece))
 
 
 class _CallIds:
     """Makes the ids of one answer's calls unique: some local models repeat theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
         self._seen: set[str] = set()
 
     def unique(self, call_id: str) -> str:
-        call_id = storable(call_id)
+        call_id = _clean(call_id, self._masker)
         if not call_id or call_id in self._seen:
             call_id = f"{call_id or 'call'}-{len(self._seen)}"
         self._seen.add(call_id)
         return call_id
 
 
-def _written(part: pm.ToolCallPart) -> str:
+def _clean(text: str, masker: Masker) -> str:
+    """Return `text` as a history can hold it, without the provider's key."""
+    return masker.text(storable(text))
+
+
+def _written(part: pm.ToolCallPart, masker: Masker) -> str:
     """Return the arguments as the model wrote them, malformed or not."""
-    return storable(part.args if isinstance(part.args, str) else part.args_as_json_str())
+    return _clean(part.args if isinstance(part.args, str) else part.args_as_json_str(), masker)
 
 
-def _args(call_id: str, json: str) -> ev.ToolCallArgsDelta:
-    return ev.ToolCallArgsDelta(ev.ToolArgsDeltaData(id=call_id, json=storable(json)))
-
-
-def _answer(response: pm.ModelResponse) -> Answer:
+def _answer(response: pm.ModelResponse, masker: Masker) -> Answer:
     """Return our answer for the library's. Raises ModelError when it broke off."""
     if response.finish_reason in ("content_filter", "error"):
         raise ModelError(
@@ -219,21 +249,23 @@ def _answer(response: pm.ModelResponse) -> Answer:
         )
     if response.state != "complete":
         raise ModelError("model.output", "the answer broke off before its end", retryable=True)
-    ids = _CallIds()
+    ids = _CallIds(masker)
     parts: list[it.Part] = []
     for part in response.parts:
         match part:
             case pm.TextPart() if part.content:
-                parts.append(it.Text(storable(part.content), _replay(part, response)))
+                parts.append(it.Text(_clean(part.content, masker), _replay(part, response, masker)))
             case pm.ThinkingPart():
-                parts.append(it.Thinking(storable(part.content), _replay(part, response)))
+                parts.append(
+                    it.Thinking(_clean(part.content, masker), _replay(part, response, masker))
+                )
             case pm.ToolCallPart():
                 parts.append(
                     it.Call(
                         ids.unique(part.tool_call_id),
-                        storable(part.tool_name),
-                        _written(part),
-                        _replay(part, response),
+                        _clean(part.tool_name, masker),
+                        _written(part, masker),
+                        _replay(part, response, masker),
                     )
                 )
             case _:
@@ -248,7 +280,9 @@ def _answer(response: pm.ModelResponse) -> Answer:
 
 
 def _replay(
-    part: pm.TextPart | pm.ThinkingPart | pm.ToolCallPart, response: pm.ModelResponse
+    part: pm.TextPart | pm.ThinkingPart | pm.ToolCallPart,
+    response: pm.ModelResponse,
+    masker: Masker,
 ) -> dict[str, Any] | None:
     """Return what the provider needs back beside the content, as JSON values, or None."""
     own = {key: getattr(part, key, None) for key in _REPLAYED}
@@ -259,7 +293,7 @@ def _replay(
         "part": {key: value for key, value in own.items() if value is not None},
         "response": {key: value for key, value in sender.items() if value is not None},
     }
-    plain: dict[str, Any] = msgspec.to_builtins(kept, str_keys=True, enc_hook=str)
+    plain: dict[str, Any] = masker.document(msgspec.to_builtins(kept, str_keys=True, enc_hook=str))
     return plain
 
 
