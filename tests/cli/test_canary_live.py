@@ -1,8 +1,9 @@
-"""K3: a real host whose gateway and HTTP server give the plugin's secret back in every way.
+"""K3: a real host whose gateway, HTTP server and model give their secrets back in every way.
 
-It stands nowhere: not in what the plugin saw (its status, log, tool and notifications), the host's
-output, any command's, the HTTP API's events (SSE and WebSocket) and metrics, or a file of the
-workspace.
+They stand nowhere: not in what the plugin saw (its status, log, tool, own sockets and
+notifications), the host's output, any command's, a terminal that watches, the HTTP API's events
+(SSE and WebSocket) and metrics, what the webhook is posted, or a file of the workspace: work items,
+logs and histories.
 """
 
 import base64
@@ -11,7 +12,11 @@ import html
 import http.server
 import io
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -20,6 +25,7 @@ from urllib.parse import quote
 import pytest
 from tests.canary import Canaries
 from tests.cli.test_live import is_ready, running
+from tests.workers.wire import call, chunk, text
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
@@ -35,6 +41,7 @@ schema_version = 1
 id = "desk"
 name = "Desk"
 version = "0.1.0"
+config_schema = {{ type = "object" }}
 permissions = [{{ kind = "notify", name = "w" }}, {{ kind = "host_api", api = "websocket" }}]
 
 [runtime]
@@ -72,6 +79,12 @@ methods = ["GET"]
 path_prefixes = ["/api"]
 captures = [{{ name = "url", at = "/socket" }}]
 
+[[websocket]]
+scheme = "ws"
+host = "127.0.0.1"
+port = {gateway}
+path_prefixes = ["/pull"]
+
 [[secrets]]
 name = "bot"
 connection = "gateway"
@@ -86,6 +99,11 @@ at = ["/headers/authorization"]
 name = "tell"
 description = "Tell all that was seen"
 input_schema = {{ type = "object" }}
+
+[[tools]]
+name = "pull"
+description = "Open a socket and hear it to its end"
+input_schema = {{ type = "object" }}
 """
 
 PLUGIN = """
@@ -95,10 +113,15 @@ from yoi_pdk import *
 class Desk(Plugin):
     def start(self, ctx, config):
         self.seen = []
+        self.raised = 0
+        self.pull_url = config["pull"]
 
     def on_event(self, event, ctx):
         said = json.dumps([event.kind, event.payload], default=repr)
         self.seen.append(said)
+        if isinstance(event, TextEvent) and event.text.startswith("split") and self.raised < 3:
+            self.raised += 1
+            raise ValueError(event.text)
         ctx.log(said[:1500])
         if isinstance(event, OpenEvent):
             put = [insert_secret("/headers/authorization", "bot")]
@@ -119,6 +142,23 @@ class Desk(Plugin):
         return {"count": len(self.seen), "last": self.seen[-12:]}
 
     @tool
+    def pull(self, ctx) -> dict:
+        "Open a socket and hear it to its end"
+        heard = []
+        try:
+            socket = ctx.websocket.open(self.pull_url)
+            while True:
+                try:
+                    heard.append(repr(socket.recv(10)))
+                except HostError as exc:
+                    heard.append(f"{exc.code} {exc}")
+                    if exc.code != "connection.withheld":
+                        raise
+        except (SocketClosed, HostError) as exc:
+            heard.append(f"{exc!r} {vars(exc)}")
+        return {"heard": heard}
+
+    @tool
     def tell(self, ctx) -> dict:
         "Tell all that was seen"
         return {"seen": self.seen}
@@ -134,6 +174,13 @@ model = "scripted"
 tools = [{ plugin = "desk", tool = "tell", approval = "auto" }]
 notify = [{ plugin = "desk", start_run = true, per_minute = 50 }]
 script = [{ when = "TELL", call = "tell" }, { say = "heard" }]
+
+[[workers]]
+name = "chat"
+model = "openai-compatible:small"
+base_url = "URL"
+api_key = "model-key"
+tickets = [{ create = "auto", comment = "auto" }]
 """
 
 
@@ -157,6 +204,8 @@ class Servers:
         self.sessions = 0
         self.dialled_pages = 0
         self.asked = set()
+        self.posted = []
+        self.prompts = []
         self.token = None
         self.gateway = serve(
             self.talk,
@@ -171,6 +220,9 @@ class Servers:
         class Api(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 servers.answer(self)
+
+            def do_POST(self):
+                servers.post(self)
 
             def log_message(self, *_):
                 pass
@@ -192,6 +244,8 @@ class Servers:
             self.dialled_pages += 1
             echo = Headers({"x-echo": request.path, "connection": "close"})
             return Response(404, f"no {self.page}", echo, request.path.encode())
+        if request.path.startswith("/pull"):
+            return None
         self.sessions += 1
         if self.token is not None and self.sessions == 3:
             echo = Headers({"x-echo": self.token, "connection": "close"})
@@ -199,22 +253,67 @@ class Servers:
         return None
 
     def subprotocol(self, connection, offered):
+        if not offered:
+            return None
         # Not one that was offered: the host refuses it, and must not repeat it.
         return f"x.{quote(self.token, safe='')}" if self.token and self.sessions == 4 else "v1"
 
     def talk(self, socket):
         with contextlib.suppress(ConnectionClosed):
-            self.echo(socket, self.sessions)
+            if socket.request.path.startswith("/pull"):
+                self.say(socket, self.token)
+                socket.close(4000, self.token)
+            else:
+                self.echo(socket, self.sessions)
 
     def echo(self, socket, number):
         self.token = token = json.loads(socket.recv())["token"]
-        for text in forms(token):
-            socket.send(text)
-        socket.send(iter([f"split {token[:20]}", token[20:], " end"]))
-        socket.send(b"\x10\x00" + token.encode())
-        socket.send(b"whole")
+        self.say(socket, token)
         time.sleep(0.5)  # the plugin asks the other server meanwhile
         socket.close(4000, token if number == 1 else quote(token, safe="")[:120])
+
+    def say(self, socket, token):
+        for said in forms(token):
+            socket.send(said)
+        socket.send(iter([f"split {token[:20]}", token[20:], " end"]))
+        socket.send("x" * 200_000 + token)
+        socket.send(b"\x10\x00" + token.encode())
+        socket.send(b"whole")
+
+    def post(self, asked):
+        """Take an alert, or answer as a model that repeats its key."""
+        body = json.loads(asked.rfile.read(int(asked.headers["content-length"])))
+        if asked.path == "/hook":
+            self.posted.append(body)
+            asked.send_response(204)
+            asked.end_headers()
+            return
+        key = asked.headers["authorization"].removeprefix("Bearer ")
+        self.prompts.append(body)
+        if len(self.prompts) == 1:
+            said = json.dumps({"error": {"message": " ".join(forms(key)), "code": key}}).encode()
+            asked.send_response(401, f"bad {key}")
+            asked.send_header("x-echo", key)
+            asked.send_header("retry-after", key)
+            asked.send_header("content-type", "application/json")
+            asked.send_header("content-length", str(len(said)))
+            asked.end_headers()
+            asked.wfile.write(said)
+            return
+        pieces = ["the key ", key[:9], key[9:30], key[30:], *(f" {form}" for form in forms(key))]
+        if len(self.prompts) == 2:
+            arguments = json.dumps({"title": f"a {key}", "text": " ".join(forms(key))})
+            events = [
+                *(chunk({"reasoning_content": piece}) for piece in pieces),
+                *call(key, "ticket_create", arguments[:40], arguments[40:60], arguments[60:]),
+            ]
+        else:
+            events = text(*pieces)
+        asked.send_response(200)
+        asked.send_header("x-request-id", key)
+        asked.send_header("content-type", "text/event-stream")
+        asked.end_headers()
+        asked.wfile.write("".join(f"data: {event}\n\n" for event in events).encode())
 
     def answer(self, asked):
         given = asked.headers.get("authorization", "")
@@ -253,25 +352,70 @@ def until(true, what):
         time.sleep(0.1)
 
 
+class Screen:
+    """A command at a terminal that goes on until it is interrupted."""
+
+    def __init__(self, workspace, *arguments):
+        self.shown = b""
+        self._ours, theirs = pty.openpty()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "yoi.cli", *arguments],
+            stdin=theirs, stdout=theirs, stderr=theirs, cwd=workspace,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        )  # fmt: skip
+        os.close(theirs)
+        self._eyes = threading.Thread(target=self._read, daemon=True)
+        self._eyes.start()
+
+    def _read(self):
+        with contextlib.suppress(OSError):  # Linux says EIO once the other side is closed
+            while data := os.read(self._ours, 65536):
+                self.shown += data
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._child.kill()
+
+    def end(self):
+        self._child.send_signal(signal.SIGINT)
+        try:
+            self._child.wait(30)
+        finally:
+            self._child.kill()
+            self._child.wait()
+            self._eyes.join(30)
+            os.close(self._ours)
+
+
 @pytest.mark.usefixtures("interrupts")
 def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("YOI_HOST_CONFIG", str(tmp_path / "host.toml"))
     canaries = Canaries()
+    key = canaries.secret("model", prefix="sk-", signs="-_")
     token = canaries.secret("bot", prefix="xoxb-", signs='/"+x')
     page = canaries.secret("page", prefix="THE-PATH-", signs="-x")
     source = workspace / "source"
     source.mkdir()
     (workspace / ".yoi").mkdir()
-    (workspace / ".yoi" / "yoi.toml").write_text(WORKER)
     seen = {}
     with Servers(page) as servers:
+        api = f"http://127.0.0.1:{servers.api.server_address[1]}"
+        (workspace / ".yoi" / "yoi.toml").write_text(WORKER.replace("URL", f"{api}/v1"))
+        (tmp_path / "host.toml").write_text(f'[alerts]\nwebhook = "{api}/hook"\n')
+        (tmp_path / "host.toml").chmod(0o600)
         ports = {"gateway": servers.port, "api": servers.api.server_address[1]}
         (source / "plugin.toml").write_text(MANIFEST.format(**ports))
         (source / "plugin.py").write_text(PLUGIN)
         monkeypatch.setattr("sys.stdin", io.StringIO(token))
         assert yoi("secret", "set", "stored", "--stdin").status == 0
-        enabled = yoi("plugin", "enable", "./source", "--grant-requested", "--yes", "--secret",
-                      "bot=stored")  # fmt: skip
+        monkeypatch.setattr("sys.stdin", io.StringIO(key))
+        assert yoi("secret", "set", "model-key", "--stdin").status == 0
+        given = ("--secret", "bot=stored")
+        given += ("--config", f"pull=ws://127.0.0.1:{servers.port}/pull")
+        enabled = yoi("plugin", "enable", "./source", "--grant-requested", "--yes", *given)
         assert enabled.status == 0, enabled.err
         trust_workspace(workspace)
         made = json.loads(yoi("token", "create", "me", "--observe", "*/*/*", "--json").out)
@@ -285,20 +429,43 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
             lines.append(value)
             return False
 
-        with running(workspace, "serve", "--port", "0", "--verbose") as (host, heard):
+        with (
+            running(workspace, "serve", "--port", "0", "--verbose") as (host, heard),
+            contextlib.ExitStack() as watching,
+        ):
             url = heard(ready)["url"]
 
             def listen():
                 with contextlib.suppress(AssertionError, ValueError):
                     heard(anything)
 
-            ears = threading.Thread(target=listen)
+            ears = threading.Thread(target=listen, daemon=True)
             ears.start()
+            screens = {
+                name: watching.enter_context(Screen(workspace, "watch", *words))
+                for name, words in {"desk": ("service:desk",), "chat": ("chat",), "all": ()}.items()
+            }
             until(lambda: servers.sessions >= 6, "the sessions")
             until(lambda: len(servers.asked) >= 7 and servers.dialled_pages, "the requests")
             until(lambda: "heard" in yoi("worker", "history", "w", "--json").out, "the worker")
             yoi("worker", "run", "w", "TELL")
+            yoi("worker", "run", "chat", "say")
+            yoi("worker", "run", "chat", "again")
+            until(lambda: len(servers.prompts) == 3, "the model")
+            until(lambda: servers.posted, "the alerts")
+            until(lambda: b"the key" in screens["chat"].shown, "the watched answer")
+            until(lambda: b"is open" in screens["desk"].shown, screens["desk"].shown)
+            (item,) = json.loads(yoi("ticket", "list", "--json").out)["tickets"]
             for words in (
+                ("service", "call", "desk", "pull", "{}"),
+                ("ticket", "list"),
+                ("ticket", "show", item["id"]),
+                ("ticket", "doctor"),
+                ("worker", "show", "chat"),
+                ("worker", "history", "chat"),
+                ("worker", "history", "chat", "--as-sent"),
+                ("worker", "history", "w", "--as-sent"),
+                ("logs", "desk"),
                 ("service", "list"),
                 ("service", "status", "desk"),
                 ("service", "call", "desk", "tell", "{}"),
@@ -333,10 +500,15 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
                 assert "snapshot" in str(seen[f"ws {subject}"])
             seen["metrics"] = got("/metrics")
             seen["console"] = got("/")
+            for name, screen in screens.items():
+                screen.end()
+                seen[f"screen {name}"] = screen.shown
             host.send_signal(signal.SIGTERM)
             ears.join(30)
             assert host.wait(30) == 0
     seen["log"] = lines
+    seen["posted"] = servers.posted
+    seen["prompts"] = servers.prompts
     files = [path for path in workspace.rglob("*") if path.is_file() and path.parent != source]
     assert len(files) > 3
     told = seen["service call desk tell {} --json"]
@@ -344,5 +516,11 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
     assert "[masked]" in told.out
     assert "withheld" in told.out
     assert "connection.handshake" in json.dumps(lines)
+    pulled = seen["service call desk pull {} --json"].out
+    assert "connection.withheld" in pulled
+    assert "4000" in pulled
+    assert "[masked]" in seen["worker history chat --as-sent --json"].out
+    assert "[masked]" in seen[f"ticket show {item['id']}"].out
+    assert b"[masked]" in seen["screen chat"]
     traces = canaries.grep_everything(files=files, seen=seen)
     assert traces == []
