@@ -32,8 +32,8 @@ _FROM_RESPONSE = ("provider_name", "provider_url", "canonical_system")
 class PydanticEngine:
     """A `yoi.workers.engine.Engine` over a pydantic-ai model.
 
-    `redact` removes the key from a provider's error text before it is shown or stored, `masker` from
-    its answers.
+    `redact` removes the key from a provider's error text before it is shown or stored, `masker`
+    from its answers.
     """
 
     def __init__(
