@@ -219,12 +219,14 @@ def response_event(
     captured: dict[str, str] | None = None,
     truncated: bool = False,
     error: tuple[str, str] | None = None,
+    may_have_arrived: bool = False,
     retry_after_ms: int | None = None,
     **about: Any,
 ) -> ResponseEvent:
     """Return the answer to `command`, a Request with an id, or the id.
 
-    The body is `json` or `text`, or empty. With `error=(code, message)` no answer came.
+    The body is `json` or `text`, or empty. With `error=(code, message)` no answer came;
+    `may_have_arrived` says that the server may have acted all the same.
     """
     command_id = command if isinstance(command, str) else command.id
     if command_id is None:
@@ -237,6 +239,7 @@ def response_event(
         payload["captured"] = captured or {}
     else:
         payload["error"] = {"code": error[0], "message": error[1]}
+        payload["may_have_arrived"] = may_have_arrived
     if retry_after_ms is not None:
         payload["retry_after_ms"] = retry_after_ms
     return _made(ResponseEvent, "response", payload, **{**_HOST, **about})
