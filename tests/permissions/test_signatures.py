@@ -196,6 +196,11 @@ def test_the_review_says_what_is_signed_and_what_the_plugin_chooses():
     assert "good for 120 s" in jwt.explanation
 
 
+def test_a_signature_in_a_url_is_no_secret_in_a_log():
+    query = {**TRADE, "at": ["/query/signature"]}
+    assert row_of(query).broad == ()
+
+
 def test_before_a_grant_the_review_says_what_is_asked():
     asked = PermissionSet.parse(PERMISSIONS, [], [API], [TRADE])
     (row,) = [row for row in review(asked, PermissionSet()).rows if row.kind == "secret"]

@@ -1,13 +1,14 @@
 """N6: what is signed is what is sent, as exchanges publish it; the shape is the declared one."""
 
+import hashlib
 import json
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import jwt as others
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.core.captures import HandleTable
@@ -420,3 +421,85 @@ def test_a_guest_chooses_only_what_stands_in_the_request(body, query):
     search = f"?{sent.url.query}" if sent.url.query else ""
     assert seen == [f"1700000000000/x{search}5".encode() + sent.body]
     assert json.loads(sent.body) == body
+
+
+LEAVES = st.one_of(
+    st.text("ab:\n", min_size=1, max_size=3),
+    st.sampled_from([{"timestamp": "ms"}, {"timestamp": "iso"}, {"nonce": "ms"}]),
+    st.sampled_from([{"sent": what} for what in ("method", "path", "query", "target", "body")]),
+    st.sampled_from([{"value": "/headers/x-window"}, {"value": "/body/a"}, {"secret": "id"}]),
+)
+SHAPES = st.lists(
+    st.one_of(LEAVES, st.lists(LEAVES, min_size=1, max_size=3).map(lambda one: {"sha256": one})),
+    min_size=1,
+    max_size=5,
+)
+
+
+def declared(parts, sent, document):
+    """Return what a reader of the manifest would expect to be signed."""
+    made = b""
+    for part in parts:
+        if isinstance(part, str):
+            made += part.encode()
+            continue
+        [(kind, what)] = part.items()
+        made += {
+            "timestamp": lambda unit: {"ms": b"1700000000000", "iso": b"2023-11-14T22:13:20.000Z"}[
+                unit
+            ],
+            "nonce": lambda _: b"7",
+            "sent": lambda what: {
+                "method": b"POST",
+                "path": sent.url.path.encode(),
+                "query": sent.url.query.encode(),
+                "target": sent.url.request_target.encode(),
+                "body": sent.body,
+            }[what],
+            "value": lambda at: document[at].encode(),
+            "secret": lambda _: b"key-id",
+            "sha256": lambda inner: hashlib.sha256(declared(inner, sent, document)).digest(),
+        }[kind](what)
+    return made
+
+
+@settings(max_examples=60)
+@given(
+    parts=SHAPES,
+    path=st.text("abé ~", max_size=5),
+    query=st.dictionaries(TEXT.filter(bool), TEXT, max_size=3),
+    a=TEXT,
+    window=st.text("0123456789", min_size=1),
+)
+def test_no_combination_of_parts_signs_anything_but_the_declared_shape(
+    parts, path, query, a, window
+):
+    seen = []
+
+    class Key:
+        def sign(self, data):
+            seen.append(data)
+            return b""
+
+    use = signing(
+        "key",
+        "/headers/x-sign",
+        algorithm="hmac-sha256",
+        key="utf8",
+        of="request",
+        methods=["POST"],
+        parts=parts,
+    )
+    known = {"name": "id", "request": "api", "at": ["/headers/x-id"]}
+    bench = Bench(use, known, numbers=[7], key="k" * 32, id="key-id")
+    bench.injector.signer._key = lambda *_: Key()
+    sent = bench.prepare(
+        "POST",
+        "/" + quote(path, safe=""),
+        query=query,
+        json={"a": a},
+        headers={"x-window": window},
+        sign="key",
+    )
+    document = {"/headers/x-window": window, "/body/a": a}
+    assert seen == [declared(parts, sent, document)]

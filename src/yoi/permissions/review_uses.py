@@ -144,6 +144,14 @@ def _broad_goal(target: "UrlTarget") -> list[str]:
     return reasons
 
 
+def _broad_use(use: "SecretUse", requested: "PermissionSet") -> tuple[str, ...]:
+    if use.sign is None:
+        return _broad(use.binding, requested)
+    # A signature may stand in a URL: it is no secret.
+    target = requested.request_named(use.binding.request or "")
+    return (*_free_text(use.sign), *([] if target is None else _broad_goal(target)))
+
+
 def _free_text(sign: "Signature | None") -> tuple[str, ...]:
     if sign is None or not any(part.kind is PartKind.VALUE for part in sign.every_part()):
         return ()
@@ -162,7 +170,7 @@ def _row(
         requested=state is not ReviewState.GRANT_ONLY,
         granted=state is not ReviewState.DENIED,
         state=state,
-        broad=(*_free_text(use.sign), *_broad(use.binding, requested)),
+        broad=_broad_use(use, requested),
         explanation=explanation,
     )
 
