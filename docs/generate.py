@@ -135,6 +135,7 @@ _KEYS = {
     "backoff": connections.BACKOFF,
     "reconnect": connections.RECONNECT,
     "last": connections.LAST,
+    "insert": connections.INSERT,
     "sequence": sequence.SEQUENCE,
     "secrets": secrets.REQUESTED_SECRET,
     "sign": signature_tables.SIGN,

@@ -123,7 +123,7 @@ def test_the_review_says_the_text():
     assert 'into /path/0 after "bot" of requests to api.example.com' in bot.explanation
     assert any("it stands in the URL" in one for one in bot.broad)
     irc = next(row for label, row in rows.items() if label.startswith("pass"))
-    assert 'into /1 after "PASS oauth:" of messages' in irc.explanation
+    assert 'into /1 after "PASS oauth:" (in the second part) of messages' in irc.explanation
 
 
 def test_the_hint_is_what_has_to_be_written():

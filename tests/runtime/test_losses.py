@@ -210,3 +210,23 @@ def test_every_frame_is_handled_or_inside_a_gap(policy, overlap_ms, steps):
         await closing
 
     asyncio.run(run())
+
+
+async def test_one_large_message_to_an_idle_plugin_does_not_call_it_slow():
+    world = World(OnFull.PAUSE)
+    told = []
+    world.adapter._ledger.note = lambda code, message, **_: told.append((code, message))
+    world.host.start()
+    await world.settle()
+    world.plugin(64)
+    world.socket.peer_sends("1".zfill(3_000))
+    await world.settle()
+    paused = [message for code, message in told if code == "notice.paused"]
+    assert paused == ["reading is paused: one message takes the room of many until it is handled"]
+    told.clear()
+    world.plugin(64)
+    for _ in range(4):
+        world.socket.peer_sends("1")
+    await world.settle()
+    paused = [message for code, message in told if code == "notice.paused"]
+    assert paused == ["reading is paused: the plugin is slow"]

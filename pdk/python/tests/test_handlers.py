@@ -144,7 +144,9 @@ def test_a_subclass_overrides_the_route_of_a_method_that_it_replaces():
         lambda: Match("/a", 1, prefix="x"),
         lambda: Match("a", 1),
         lambda: Match(3, 1),
-        lambda: Match("/a", [1]),
+        lambda: Match("/a", {1}),
+        lambda: Match("/a", [float("nan")]),
+        lambda: Match("/a", {1: 2}),
         lambda: Match("", 3),
         lambda: Match("/a", one_of=[]),
         lambda: Match("/a", one_of=list(range(33))),
@@ -289,3 +291,28 @@ def test_a_value_that_cannot_be_kept_is_refused_where_it_is_set():
     for key, value in (("", 1), ("k", float("nan")), ("k", "x" * 70_000), (3, 1)):
         with pytest.raises(ValueError):  # noqa: PT011
             state.set(key, value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds", "not_these"),
+    [
+        ([1, {"a": None}], [[1, {"a": None}], [1.0, {"a": None}]], [[1], [True, {"a": None}], "x"]),
+        ({}, [{}], [[], None, {"a": 1}]),
+        (1, [1, 1.0], [True, "1", [1]]),
+        (True, [True], [1, 1.0, "true"]),
+        (None, [None], [0, False, ""]),
+    ],
+)
+def test_a_match_takes_any_json_value_and_compares_as_the_host_does(wanted, holds, not_these):
+    match = Match("/a", wanted)
+    for value in holds:
+        assert match.holds("", {"a": value})
+    for value in not_these:
+        assert not match.holds("", {"a": value})
+    assert not match.holds("", {})
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert not match.holds("", {"a": deep})
+    while deep:  # or its end recurses
+        [deep] = deep

@@ -23,6 +23,8 @@ from yoi.protocol.status import (
 )
 
 _SHOWN_REFUSALS = 10
+_SAID_CHARS = 512
+"""What `shown` shows of what a plugin says of itself."""
 _PAYLOAD_LINES = 400
 _GOOD = {
     "running": "green",
@@ -128,6 +130,8 @@ def details(one: ServiceStatus) -> RenderableType:
     if one.plugin_status is not None:
         said = json.dumps(plain(one.plugin_status), ensure_ascii=False)
         rows.append(("it says", shown(said)))
+        if len(said) > _SAID_CHARS:
+            rows.append(("", _whole_elsewhere(one.name)))
         if one.plugin_status_at is not None:
             rows.append(("  as of", shown(age(one.plugin_status_at))))
     for name in one.missing_secrets:
@@ -164,6 +168,11 @@ def details(one: ServiceStatus) -> RenderableType:
         parts += ["", _deferred(one.deferred_calls)]
     parts += _refusals(one)
     return lines(parts)
+
+
+def _whole_elsewhere(name: str) -> Text:
+    """Return where a person finds what is cut off here."""
+    return shown(f"whole in: yoi service status {name} --json", style="cyan")
 
 
 def now_is(one: ServiceStatus) -> RenderableType:
@@ -318,6 +327,16 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
         for count, one, more in (
             (link.queue_drops, "frame dropped at the queue", "frames dropped at the queue"),
             (link.send_failures, "send failed", "sends failed"),
+            (
+                link.sequence_duplicates,
+                "message that came before, by its number",
+                "messages that came before, by their numbers",
+            ),
+            (
+                link.sequence_unread,
+                "message whose number cannot be read",
+                "messages whose numbers cannot be read",
+            ),
             (link.binary_ignored, "binary frame ignored", "binary frames ignored"),
             (
                 link.unlisted_senders,
@@ -380,10 +399,13 @@ def _requests(targets: Sequence[RequestStatus]) -> Rows:
 def _refusals(one: ServiceStatus) -> list[RenderableType]:
     """Return the last warnings and errors, each with what to do about it."""
     recent = _counted(entry for entry in one.diagnostics if entry.severity != "info")
-    recent = recent[-_SHOWN_REFUSALS:]
+    earlier, recent = len(recent[:-_SHOWN_REFUSALS]), recent[-_SHOWN_REFUSALS:]
     if not recent:
         return []
     parts: list[RenderableType] = ["", shown("recent trouble", style="bold")]
+    if earlier:
+        words = shown(f"  {earlier} earlier, ", style="dim")
+        parts.append(words.append_text(_whole_elsewhere(one.name)))
     for entry, count in recent:
         line = diagnostic_line(entry)
         parts.append(line.append_text(shown(f" x{count}", style="bold")) if count > 1 else line)

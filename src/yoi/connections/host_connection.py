@@ -73,7 +73,8 @@ class HostConnection:
     they are then; its answer bounds the messages. `rng` returns a float in [0, 1), for the
     backoff's jitter. `budget` says before each dial how long it has to wait. `masker` hides what
     the server must not give back in what it says of itself; messages are the sink's to mask.
-    `certificate` is asked before each dial for what to present where a server demands one.
+    `certificate` is asked before each dial for what to present where a server demands one. `own`
+    is where the manifest says to dial, where its handshake needs more than the URL.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class HostConnection:
         new_session: Callable[[], SessionId] = _new_session,
         masker: Callable[[], Masker] = lambda: NOTHING,
         certificate: Callable[[], ClientCertificate | None] = lambda: None,
+        own: DialTarget | None = None,
     ) -> None:
         self._settings = settings
         self._authorise = authorise
@@ -104,7 +106,7 @@ class HostConnection:
             first_ms=settings.backoff_first_ms, max_ms=settings.backoff_max_ms, rng=rng
         )
         self._machine = ConnectionMachine(settings, backoff, limits)
-        self._own = None if settings.url is None else DialTarget(settings.url)
+        self._own = own or (None if settings.url is None else DialTarget(settings.url))
         self._target = self._own
         # Heartbeats come once a second at most, so one token that others cannot take is enough.
         self._rate = TokenBucket(settings.send_per_second, clock.monotonic(), reserved=1)
@@ -249,11 +251,14 @@ class HostConnection:
         """Queue one binary message on `session`; otherwise as `send_text`."""
         self._writable(session).send_binary(data)
 
-    def pause(self) -> None:
-        """Stop reading at once, for at most the grace; no message follows this call."""
+    def pause(self, why: str = "the plugin is slow") -> None:
+        """Stop reading at once, for at most the grace; no message follows this call.
+
+        `why` in words is for a person.
+        """
         if not self._machine.paused:
             self._perform(self._machine.pause(self._now()))
-            self._report.notice("notice.paused", "reading is paused: the plugin is slow")
+            self._report.notice("notice.paused", f"reading is paused: {why}")
 
     def missing(self) -> tuple[SessionId, int] | None:
         """Return after which session messages may be missing and since which wall moment.

@@ -14,6 +14,7 @@ from yoi.permissions.connection_settings import (
     ConnectionSettings,
     Deliver,
     Handshake,
+    HandshakeSecret,
     LastValue,
     OnFull,
     Open,
@@ -213,6 +214,7 @@ def connection(row: Row, routes: "Mapping[str, IngressRoute]") -> ConnectionSett
             ready=row["ready"],
             last=row["last"],
             sequence=row["sequence"],
+            insert=row["insert"],
             dials_per_day=per_day,
             fresh_after=fresh_after,
             overlap_ms=overlap,
@@ -367,6 +369,33 @@ LAST = TableSpec(
     lambda row: LastValue(row["name"], row["at"]),
     about="A value that the host remembers from the text frames of the current session.",
 )
+
+
+def _handshake_secret(row: Row) -> HandshakeSecret:
+    at, prefix = row["at"], row["prefix"]
+    if len(at.tokens) != 2 or at.tokens[0] not in ("headers", "query", "path"):
+        row.fault("value", "at", "must be /headers/NAME, /query/NAME or /path/N")
+    if not (prefix.isascii() and (prefix.isprintable() or not prefix)):
+        row.fault("value", "prefix", "must be printable ASCII")
+    return HandshakeSecret(at, row["secret"], prefix)
+
+
+INSERT = TableSpec(
+    (
+        Key(
+            "at", POINTER, "`/headers/NAME` (lower case), `/query/NAME` or `/path/N`", required=True
+        ),
+        Key("secret", SafeId(), "the `[[secrets]]` entry that goes there", required=True),
+        Key(
+            "prefix",
+            Text(LIMITS.insert_prefix_chars, blank=True),
+            "text before it, such as `Bearer `",
+            default="",
+        ),
+    ),
+    _handshake_secret,
+    about="A secret that the host puts into each handshake with the connection's own URL.",
+)
 CONNECTION = TableSpec(
     (
         Key("name", SafeId(), "unique", required=True),
@@ -419,6 +448,13 @@ CONNECTION = TableSpec(
             _Headers(),
             "plain handshake headers, see [headers](headers.md): credentials and what the host or "
             "a proxy sets are refused",
+            default=(),
+        ),
+        Key(
+            "insert",
+            Rows(INSERT, LIMITS.insertions, unique="at"),
+            "secrets that go into each handshake with the `url`, see below; each needs its "
+            "`[[secrets]]` entry",
             default=(),
         ),
         Key(

@@ -329,6 +329,26 @@ def _names(row: Row, key: str) -> set[Any]:
     return {name for name in named if isinstance(name, str)}
 
 
+def _check_handshakes(row: Row) -> None:
+    """Refuse a handshake's secret that no [[secrets]] entry of the connection has there."""
+    uses = row["secrets"]
+    for index, one in enumerate(row["connections"] if row.good("connections") else ()):
+        for number, wanted in enumerate(() if one is None else one["insert"]):
+            known = any(
+                use.name == wanted.secret
+                and use.binding.connection == one["name"]
+                and any(place.pointer == wanted.at for place in use.binding.places)
+                for use in uses
+            )
+            if not known:
+                row.fault(
+                    "reference",
+                    f"connections[{index}].insert[{number}].secret",
+                    f'no [[secrets]] entry "{wanted.secret}" of the connection "{one["name"]}" '
+                    f"has {wanted.at}",
+                )
+
+
 def _check_values(row: Row, connections: set[str]) -> None:
     """Refuse a secret or captured value that is bound to something the manifest does not have."""
     # Names of faulty tables count: their own fault is told, not that they are missing.
@@ -357,6 +377,7 @@ def _check_values(row: Row, connections: set[str]) -> None:
                         f"secrets[{index}].sign",
                         f'no [[secrets]] entry named "{name}" goes to {use.binding.goal}',
                     )
+        _check_handshakes(row)
     if not row.good("request"):
         return
     for index, target in enumerate(row["request"]):

@@ -100,6 +100,21 @@ class LastValue:
 
 
 @dataclass(frozen=True, slots=True)
+class HandshakeSecret:
+    """A secret that the host puts into each handshake by itself."""
+
+    at: JsonPointer
+    secret: str
+    """The plugin's name of it."""
+    prefix: str = ""
+
+    def to_insertion(self) -> dict[str, str]:
+        """Return what a command would say in `insert`."""
+        made = {"at": str(self.at), "secret": self.secret}
+        return {**made, "prefix": self.prefix} if self.prefix else made
+
+
+@dataclass(frozen=True, slots=True)
 class Handshake:
     """What one opening handshake says beyond its URL. Raises SettingRefused for the first fault."""
 
@@ -142,6 +157,8 @@ class ConnectionSettings:
     open: Open = Open.START
     ready: Ready = Ready.TRAFFIC
     last: tuple[LastValue, ...] = ()
+    insert: tuple[HandshakeSecret, ...] = ()
+    """What is put into the handshake with the manifest's own URL; authorised with each dial."""
     sequence: SequenceSettings | None = None
     """Which numbers prove that no message is missing."""
     dials_per_day: int = LIMITS.dials_per_day

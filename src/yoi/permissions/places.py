@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from yoi.display import printable
 from yoi.limits import LIMITS
-from yoi.permissions.pointers import JsonPointer, PointerFault
+from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
 from yoi.toml import BAD, Bad, Faults, Kind
 
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _IN_PATH = re.compile(r"[A-Za-z0-9._~:@!$&'()*+,;=-]*\Z")
 
 
@@ -47,6 +48,14 @@ class Place:
         if self.after is None:
             return where
         return f'{where} after "{printable(self.after, LIMITS.place_after_chars)}"'
+
+    @property
+    def words_in_message(self) -> str:
+        """The place in a connection's message: of one made of parts, which part it is."""
+        index = array_index(self.pointer.tokens[0])
+        if index is None or index >= len(_ORDINALS):
+            return self.words
+        return f"{self.words} (in the {_ORDINALS[index]} part)"
 
     @property
     def in_path(self) -> bool:

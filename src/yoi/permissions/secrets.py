@@ -65,7 +65,10 @@ class Binding:
 
     def in_words(self, places: "Iterable[Place] | None" = None) -> str:
         """Return the places (all, or some) as a person reads them."""
-        return ", ".join(place.words for place in (self.places if places is None else places))
+        chosen = self.places if places is None else places
+        return ", ".join(
+            place.words if self.connection is None else place.words_in_message for place in chosen
+        )
 
     def to_table(self) -> dict[str, Any]:
         """Return the TOML-able keys `connection` or `request`, and `at`."""

@@ -29,7 +29,7 @@ NOTICES: dict[str, str] = {
     "notice.closed": "a connection closed",
     "notice.reconnecting": "a connection will be dialled again",
     "notice.gap": "frames may be missing in the stated interval",
-    "notice.paused": "reading is paused because the plugin is slow",
+    "notice.paused": "reading is paused: the plugin is slow, or one message needs all room",
     "notice.resumed": "reading goes on",
     "notice.sender": "a message of a sender that the operator does not list was not delivered",
     "notice.binary_ignored": "a binary frame arrived on a connection that does not deliver binary",

@@ -20,12 +20,15 @@ from yoi.runtime.ledger import Ledger
 from yoi.runtime.sequence_report import SequenceReport
 from yoi.types import Clock, SessionId, rfc3339_ms
 
+_SLOW = "the plugin is slow"
+_ONE_LARGE = "one message takes the room of many until it is handled"
+
 
 class ReadingControl(Protocol):
     """How an adapter slows or drops its connection."""
 
-    def pause(self) -> None:
-        """Stop reading."""
+    def pause(self, why: str = ...) -> None:
+        """Stop reading, because of `why`."""
         ...
 
     def complete_until_ms(self) -> int:
@@ -329,7 +332,8 @@ class ConnectionAdapter:
         if offered is Offered.PAUSE:
             self._ledger.counters.enqueued += 1
             if self._reading is not None:
-                self._reading.pause()
+                alone = self._queue.account(self._ingress).depth <= 1
+                self._reading.pause(_ONE_LARGE if alone else _SLOW)
             return
         lost = 1
         if offered is Offered.DROPPED_OLDEST:

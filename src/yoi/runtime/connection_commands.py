@@ -16,6 +16,7 @@ from yoi.core.insertion import Insertion, Layout, insert_into
 from yoi.core.session_values import SessionValues
 from yoi.errors import CaptureFailed, ConnectionFailure, InsertionError, UrlRefused
 from yoi.permissions import JsonPointer, PointerFault, Url
+from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.permissions.signatures import Subject
 from yoi.protocol.fields import OutgoingMessage
 from yoi.protocol.parts import as_json, joined
@@ -138,6 +139,19 @@ def _target(
             name=command.connection,
         )
     return _filled(command, base, injector)
+
+
+def own_target(settings: ConnectionSettings, injector: SecretInjector) -> DialTarget | None:
+    """Return the manifest's own URL with what it puts into the handshake, filled in by each dial.
+
+    None where the URL alone says it.
+    """
+    if settings.url is None or not settings.insert:
+        return None
+    insert = tuple(one.to_insertion() for one in settings.insert)
+    command = WebSocketOpen(settings.name, None, None, {}, {}, insert)
+    base = DialTarget(settings.url)
+    return replace(base, again=lambda: _filled(command, base, injector))
 
 
 def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) -> DialTarget:

@@ -11,6 +11,7 @@ from yoi.limits import Limits
 from yoi.packages import ResolvedPlugin
 from yoi.permissions import Decision, Permission, PermissionKind, Url
 from yoi.permissions.connection_settings import ConnectionSettings
+from yoi.runtime.connection_commands import own_target
 from yoi.runtime.secret_injector import SecretInjector
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock
@@ -46,6 +47,7 @@ class ConnectionSpecMaker:
                 limits=self.limits,
                 masker=injector.masker,
                 certificate=lambda: injector.client_certificate(connection=settings.name),
+                own=own_target(settings, injector),
             )
 
         return ConnectionSpec(

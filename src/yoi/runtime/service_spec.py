@@ -101,7 +101,7 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Wait no more for the answer to `question`, or (None) for any."""
         ...
 
-    def pause(self) -> None:
+    def pause(self, why: str = ...) -> None:
         """Stop reading."""
         ...
 

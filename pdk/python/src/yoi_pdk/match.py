@@ -4,17 +4,19 @@ from typing import Any
 
 from yoi_pdk.limits import MATCH_VALUES, POINTER_CHARS, PREFIX_CHARS
 
-_SCALARS = (str, int, float, bool, type(None))
-_ABSENT = object()
+_ABSENT: Any = object()
+_KEY = {str: "s", int: "n", float: "n", bool: "b", type(None): "z"}
+"""Which scalars are compared with each other."""
 
 
 class Match:
     """One place of a message and what stands there.
 
     `at` is a JSON pointer (RFC 6901) into the message, or `""` for its whole text. Give exactly one
-    of `equals` (a JSON scalar; for the whole text a str), `one_of` (a list of those) and `prefix`
-    (a str that the text there begins with). A message that is not JSON has nothing at any pointer.
-    Raises TypeError or ValueError that names the fix.
+    of `equals` (any JSON value; for the whole text a str), `one_of` (a list of those) and `prefix`
+    (a str that the text there begins with). Numbers are equal by value, true and false only to
+    themselves: 1 is 1.0, and neither is True. A message that is not JSON has nothing at any
+    pointer. Raises TypeError or ValueError that names the fix.
     """
 
     __slots__ = ("_tokens", "_wanted", "at", "one_of", "prefix")
@@ -38,28 +40,30 @@ class Match:
         if prefix is None and not 1 <= len(values) <= MATCH_VALUES:
             raise ValueError(f"one_of takes 1 to {MATCH_VALUES} values")
         for value in values:
-            if not isinstance(value, _SCALARS) or (not at and not isinstance(value, str)):
-                raise TypeError(
-                    "a match compares "
-                    + ("JSON scalars" if at else "the whole text with a str")
-                    + f", not {type(value).__name__}"
-                )
+            if not at and not isinstance(value, str):
+                raise TypeError(f"the whole text is compared with a str, not {_kind(value)}")
+            if not _is_json(value):
+                raise TypeError(f"a match compares JSON values, not {_kind(value)}")
         if prefix is not None and not (
             isinstance(prefix, str) and 1 <= len(prefix) <= PREFIX_CHARS
         ):
             raise ValueError(f"prefix takes a str of 1 to {PREFIX_CHARS} characters")
         self.one_of = values
         self.prefix = prefix
-        self._wanted = frozenset((value.__class__, value) for value in values)
+        self._wanted = frozenset(_frozen(value) for value in values)
 
     def holds(self, text: str, document: Any) -> bool:
         """Return whether the message fits; `document` is its JSON value (any object if none)."""
         value = text if not self.at else _at(document, self._tokens)
         if self.prefix is not None:
             return isinstance(value, str) and value.startswith(self.prefix)
+        if value is _ABSENT:
+            return False
+        if value.__class__ is str or value.__class__ is int:  # what messages are told apart by
+            return (_KEY[value.__class__], value) in self._wanted
         try:
-            return (value.__class__, value) in self._wanted
-        except TypeError:  # a list or an object there: never equal to a scalar
+            return _frozen(value) in self._wanted
+        except RecursionError:  # nested deeper than any value that is compared
             return False
 
     def wire(self) -> dict[str, Any]:
@@ -87,6 +91,29 @@ class Match:
         if len(self.one_of) == 1:
             return f"Match({self.at!r}, {self.one_of[0]!r})"
         return f"Match({self.at!r}, one_of={list(self.one_of)!r})"
+
+
+def _frozen(value: Any) -> tuple[str, Any]:
+    """Return a JSON value so that two are equal exactly where the values are."""
+    if isinstance(value, dict):
+        return "o", frozenset((key, _frozen(inner)) for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return "l", tuple(_frozen(inner) for inner in value)
+    return _KEY[value.__class__], value
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(inner) for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_json(inner) for inner in value)
+    if isinstance(value, float):
+        return value - value == 0  # no NaN, no infinity
+    return value.__class__ in _KEY
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 def _tokens(at: Any) -> tuple[str, ...]:
