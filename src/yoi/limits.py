@@ -192,6 +192,7 @@ class Limits:
     )
     autoreplies: int = bound(8, "kinds of frames of one session that the host answers by itself")
     questions_per_session: int = bound(64, "messages of one session that wait for their answer")
+    question_places: int = bound(8, "places of one session at which answers are looked for")
     questions_per_service: int = bound(256, "the same for all connections of one plugin")
     question_ms: int = bound(300_000, "how long the host looks for the answer to one message")
     questions_remembered: int = bound(

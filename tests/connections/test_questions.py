@@ -20,7 +20,7 @@ async def connected(world):
 
 def ask(world, question, session=None):
     """Send a question as the executor does."""
-    world.host.require_question(session)
+    world.host.require_question(session, ID)
     number = world.host.values(session).next_count()
     world.host.send_text(session, json.dumps({"id": number}))
     world.host.asked(session, question, ID, number)

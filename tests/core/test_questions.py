@@ -20,7 +20,7 @@ LIMITS = Limits(
 def asked(*numbers, now=0.0):
     questions = Questions(LIMITS)
     for number in numbers:
-        questions.require_room(now)
+        questions.require_room(ID, now)
         questions.asked(f"q{number}", ID, number, now)
     return questions
 
@@ -84,14 +84,27 @@ def test_an_id_that_is_asked_again_is_another_question():
 def test_the_open_are_bounded_and_the_ended_forgotten():
     questions = asked(1, 2, 3, 4)
     with pytest.raises(ConnectionFailure) as refused:
-        questions.require_room(0.0)
+        questions.require_room(ID, 0.0)
     assert refused.value.code == "connection.questions"
-    questions.require_room(10.0)  # all are late by now
+    questions.require_room(ID, 10.0)  # all are late by now
     assert questions.answered({ID: 1}, 4, 10.0) is None  # three are remembered
     assert questions.answered({ID: 2}, 4, 10.0) is Stray.LATE
     assert questions.places == (ID,)
     assert questions.answered({ID: 2}, 4, 15.0) is None
     assert questions.places == ()  # nothing is read any more
+
+
+def test_the_places_are_bounded():
+    """Each makes the host look at another place of every frame."""
+    questions = Questions(Limits())
+    places = [JsonPointer.parse(f"/{n}") for n in range(Limits().question_places)]
+    for number, at in enumerate(places, 1):
+        questions.require_room(at, 0.0)
+        questions.asked(f"q{number}", at, number, 0.0)
+    questions.require_room(places[0], 0.0)
+    with pytest.raises(ConnectionFailure) as refused:
+        questions.require_room(ID, 0.0)
+    assert refused.value.code == "connection.questions"
 
 
 def test_no_other_transition():
@@ -121,7 +134,7 @@ def test_no_question_has_two_answers_and_everything_is_bounded(steps):
         match what:
             case "ask":
                 try:
-                    questions.require_room(now)
+                    questions.require_room(ID, now)
                 except ConnectionFailure:
                     continue
                 drawn += 1

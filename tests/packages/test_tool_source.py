@@ -112,6 +112,17 @@ def test_what_an_author_added_stays(folder):
     assert tool.input_schema["properties"]["most"]["type"] == "number"
 
 
+@pytest.mark.parametrize("annotation", ["ToolCall", "yoi_pdk.ToolCall", '"ToolCall"'])
+def test_the_call_itself_is_no_part_of_the_input(folder, annotation):
+    (folder / "plugin.py").write_text(
+        "import yoi_pdk\nfrom yoi_pdk import ToolCall\nclass P(yoi_pdk.Plugin):\n"
+        f"    @yoi_pdk.tool\n    def t(self, x: int, which: {annotation}): pass\n"
+    )
+    (tool,), problems = tools_of_source(read_package(folder))
+    assert problems == []
+    assert list(tool.declaration.input_schema["properties"]) == ["x"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [

@@ -172,7 +172,7 @@ class FakeLink:
 
     open_questions: tuple[str, ...] = ()
 
-    def require_question(self, session: SessionId | None) -> None:
+    def require_question(self, session: SessionId | None, at: JsonPointer) -> None:
         pass
 
     def asked(

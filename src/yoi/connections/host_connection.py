@@ -219,9 +219,9 @@ class HostConnection:
         """Return the ids of the questions that wait for their answer, on any session."""
         return tuple(one for session in self._sessions.all() for one in session.open_questions)
 
-    def require_question(self, session: SessionId | None) -> None:
-        """Raise ConnectionFailure unless one more question may be asked on `session` now."""
-        self._find(session).require_question()
+    def require_question(self, session: SessionId | None, at: JsonPointer) -> None:
+        """Raise ConnectionFailure unless one more may be asked on `session`, answered at `at`."""
+        self._find(session).require_question(at)
 
     def asked(
         self, session: SessionId | None, question: str, at: JsonPointer, number: int

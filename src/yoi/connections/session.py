@@ -159,9 +159,9 @@ class Session:
         """Return the ids of the questions that wait for their answer."""
         return self._questions.open
 
-    def require_question(self) -> None:
-        """Raise ConnectionFailure unless one more question may be asked now."""
-        self._questions.require_room(self._clock.monotonic())
+    def require_question(self, at: JsonPointer) -> None:
+        """Raise ConnectionFailure unless one more may be asked whose answer is known at `at`."""
+        self._questions.require_room(at, self._clock.monotonic())
 
     def asked(self, question: str, at: JsonPointer, number: int) -> None:
         """Look in messages at `at` for `number`: the answer to `question`, which was sent."""

@@ -75,9 +75,15 @@ class Questions:
         """Return the ids of the questions that wait for their answer."""
         return tuple(self._open)
 
-    def require_room(self, now: float) -> None:
-        """Raise ConnectionFailure (`connection.questions`) where no more may be asked now."""
+    def require_room(self, at: JsonPointer, now: float) -> None:
+        """Raise ConnectionFailure (`connection.questions`) where no more may be asked at `at`."""
         self._pass(now)
+        if at not in self.places and len(self.places) >= self._limits.question_places:
+            raise ConnectionFailure(
+                "connection.questions",
+                f"answers are looked for at {self._limits.question_places} places of the session "
+                "already",
+            )
         if len(self._open) >= self._limits.questions_per_session:
             raise ConnectionFailure(
                 "connection.questions",

@@ -195,7 +195,7 @@ class EffectExecutor:
         else:
             if effect.reply is not None:
                 self._connections.require_question(effect.command_id)
-                handle.require_question(effect.session)
+                handle.require_question(effect.session, effect.reply.answer)
             filled = self._injector.fill(
                 effect.document,
                 effect.insert,

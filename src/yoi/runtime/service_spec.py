@@ -87,8 +87,8 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Return the ids of the questions that wait for their answer."""
         ...
 
-    def require_question(self, session: SessionId | None) -> None:
-        """Raise ConnectionFailure unless one more question may be asked on `session` now."""
+    def require_question(self, session: SessionId | None, at: JsonPointer) -> None:
+        """Raise ConnectionFailure unless one more may be asked on `session`, answered at `at`."""
         ...
 
     def asked(
