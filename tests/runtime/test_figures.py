@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,11 @@ from yoi.workers.scripted import CallTool, Say
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 RULES = PACKAGING / "prometheus" / "yoi-rules.yml"
+RULES_TEST = PACKAGING / "prometheus" / "yoi-rules-test.yml"
+PROMTOOL = shutil.which("promtool")
 DASHBOARD = PACKAGING / "grafana" / "yoi.json"
 _NAME = re.compile(r"\byoi_[a-z_]+")
+_VARIABLE = re.compile(r"\$__?\w+")
 _MATCHER = re.compile(r"\b(yoi_[a-z_]+)\{([^}]*)\}")
 
 
@@ -168,6 +173,37 @@ def test_each_rule_can_page_somebody():
     for rule in rules():
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert set(rule["annotations"]) == {"summary", "action"}
+
+
+def test_each_rule_is_tried_with_what_pages_and_with_what_does_not():
+    tried = [
+        (case["alertname"], bool(case["exp_alerts"]))
+        for one in yaml.safe_load(RULES_TEST.read_text())["tests"]
+        for case in one["alert_rule_test"]
+    ]
+    assert sorted(tried) == sorted((one["alert"], pages) for one in rules() for pages in (0, 1))
+
+
+async def test_every_series_that_the_rules_are_tried_with_exists(exported):
+    for one in yaml.safe_load(RULES_TEST.read_text())["tests"]:
+        for given in one["input_series"]:
+            for name in _NAME.findall(given["series"]):
+                assert name in exported
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not here")
+def test_promtool_agrees_with_the_examples(tmp_path):
+    for words in (("check", RULES), ("test", RULES_TEST)):
+        ran = subprocess.run([PROMTOOL, words[0], "rules", words[1]], capture_output=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    panels = [
+        {"record": f"panel:{number}", "expr": _VARIABLE.sub("5m", expression)}
+        for number, (_, expression) in enumerate(expressions())
+    ]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": panels}]}))
+    ran = subprocess.run([PROMTOOL, "check", "rules", file], capture_output=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def expressions():
