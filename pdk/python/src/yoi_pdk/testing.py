@@ -75,20 +75,17 @@ _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _NOON_MS = int(_NOON.timestamp() * 1000)
 
 
-def text_event(
-    text: str,
-    *,
-    connection: str = "gateway",
-    ingress: str = "events",
-    session: str = "session-1",
-    seq: int = 1,
-    attempt: int = 1,
-    in_reply_to: str | None = None,
-    duplicate: bool = False,
-) -> TextEvent:
-    """Return a text message as the host would deliver it."""
-    source = (ingress, connection, session, _NOON_MS, attempt, in_reply_to, duplicate)
-    return TextEvent(source, seq, text)
+def text_event(text: str, *, seq: int = 1, **about: Any) -> TextEvent:
+    """Return a text message as the host would deliver it.
+
+    `about` is where it comes from: connection, ingress, session, attempt, in_reply_to, duplicate.
+    """
+    return TextEvent(_source(**about), seq, text)
+
+
+def binary_event(data: bytes, *, seq: int = 1, **about: Any) -> BinaryEvent:
+    """Return a binary message as the host would deliver it; `about` as for `text_event`."""
+    return BinaryEvent(_source(**about), seq, data)
 
 
 def open_event(subprotocol: str | None = None, *, reason: str = "first", **about: Any) -> OpenEvent:
@@ -135,19 +132,6 @@ def gap_event(
 
 def _range(per: Any, first: int, last: int) -> dict[str, Any]:
     return {"per": per, "first": first, "last": last}
-
-
-def binary_event(
-    data: bytes,
-    *,
-    connection: str = "gateway",
-    ingress: str = "events",
-    session: str = "session-1",
-    seq: int = 1,
-    attempt: int = 1,
-) -> BinaryEvent:
-    """Return a binary message as the host would deliver it."""
-    return BinaryEvent((ingress, connection, session, _NOON_MS, attempt, None, False), seq, data)
 
 
 def error_event(
@@ -249,6 +233,17 @@ _HOST: dict[str, Any] = {"connection": None, "session": None}
 _json = json  # also the name of a parameter
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+def _source(
+    connection: str = "gateway",
+    ingress: str = "events",
+    session: str = "session-1",
+    attempt: int = 1,
+    in_reply_to: str | None = None,
+    duplicate: bool = False,
+) -> tuple[str, str, str, int, int, str | None, bool]:
+    return ingress, connection, session, _NOON_MS, attempt, in_reply_to, duplicate
 
 
 def _made(
