@@ -15,12 +15,13 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from tests.canary import Canaries
@@ -95,6 +96,23 @@ name = "bot"
 request = "api"
 at = ["/headers/authorization"]
 
+[[secrets]]
+name = "in-path"
+request = "api"
+at = [{{ at = "/path/1", after = "bot" }}]
+
+[[secrets]]
+name = "seal"
+request = "api"
+at = ["/headers/x-sign"]
+
+[secrets.sign]
+algorithm = "hmac-sha256"
+key = "utf8"
+of = "request"
+methods = ["GET"]
+parts = [{{ timestamp = "ms" }}, {{ sent = "target" }}]
+
 [[tools]]
 name = "tell"
 description = "Tell all that was seen"
@@ -130,6 +148,9 @@ class Desk(Plugin):
                 Send(json={"token": None}, insert=[insert_secret("/token", "bot")]),
                 *(Request("api", "GET", f"/api/{path}", insert=put, capture=["url"],
                           id=f"{path}.{event.id}") for path in paths),
+                *(Request("api", "GET", f"/api/-/{path}", sign="seal", capture=["url"],
+                          insert=[insert_secret("/path/1", "in-path", prefix="bot")],
+                          id=f"{path}.{event.id}") for path in ("path", "gone", "sign")),
             ]
         if isinstance(event, ResponseEvent) and event.captured:
             return Open("page", handle=event.captured["url"])
@@ -199,12 +220,14 @@ def forms(value):
 class Servers:
     """The gateway and the HTTP server: they know nothing but what the host sent them."""
 
-    def __init__(self, page):
+    def __init__(self, page, seal):
         self.page = page
+        self.seal = seal
         self.sessions = 0
         self.dialled_pages = 0
         self.asked = set()
         self.posted = []
+        self.signed = []
         self.prompts = []
         self.token = None
         self.gateway = serve(
@@ -258,13 +281,13 @@ class Servers:
         # Not one that was offered: the host refuses it, and must not repeat it.
         return f"x.{quote(self.token, safe='')}" if self.token and self.sessions == 4 else "v1"
 
-    def talk(self, socket):
+    def talk(self, session):
         with contextlib.suppress(ConnectionClosed):
-            if socket.request.path.startswith("/pull"):
-                self.say(socket, self.token)
-                socket.close(4000, self.token)
+            if session.request.path.startswith("/pull"):
+                self.say(session, self.token)
+                session.close(4000, self.token)
             else:
-                self.echo(socket, self.sessions)
+                self.echo(session, self.sessions)
 
     def echo(self, socket, number):
         self.token = token = json.loads(socket.recv())["token"]
@@ -327,6 +350,16 @@ class Servers:
             body = "\n".join(forms(given)).encode()
         elif what == "head":
             headers |= {f"x-echo-{at}": text for at, text in enumerate(forms(given))}
+        elif what == "path":
+            token = unquote(asked.path).split("/")[2].removeprefix("bot")
+            status, body = 404, "\n".join((asked.path, *forms(token))).encode()
+        elif what == "gone":
+            asked.connection.shutdown(socket.SHUT_RDWR)
+            return
+        elif what == "sign":
+            # A server that knows the key, as those of an exchange do.
+            status, body = 400, "\n".join(forms(self.seal)).encode()
+            self.signed.append(asked.headers["x-sign"])
         elif what == "bytes":
             headers, body = {"content-type": "image/png"}, b"\x89\x00" + given.encode()
         elif what == "away":
@@ -397,11 +430,13 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
     key = canaries.secret("model", prefix="sk-", signs="-_")
     token = canaries.secret("bot", prefix="xoxb-", signs='/"+x')
     page = canaries.secret("page", prefix="THE-PATH-", signs="-x")
+    in_path = canaries.secret("in-path", prefix="110201543:", signs="_-+é")
+    seal = canaries.secret("seal", prefix="s", signs='/"+')
     source = workspace / "source"
     source.mkdir()
     (workspace / ".yoi").mkdir()
     seen = {}
-    with Servers(page) as servers:
+    with Servers(page, seal) as servers:
         api = f"http://127.0.0.1:{servers.api.server_address[1]}"
         (workspace / ".yoi" / "yoi.toml").write_text(WORKER.replace("URL", f"{api}/v1"))
         (tmp_path / "host.toml").write_text(f'[alerts]\nwebhook = "{api}/hook"\n')
@@ -413,7 +448,10 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
         assert yoi("secret", "set", "stored", "--stdin").status == 0
         monkeypatch.setattr("sys.stdin", io.StringIO(key))
         assert yoi("secret", "set", "model-key", "--stdin").status == 0
-        given = ("--secret", "bot=stored")
+        for name, value in (("in-path", in_path), ("seal", seal)):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(value.encode())))
+            assert yoi("secret", "set", name, "--stdin").status == 0
+        given = ("--secret", "bot=stored", "--secret", "in-path=in-path", "--secret", "seal=seal")
         given += ("--config", f"pull=ws://127.0.0.1:{servers.port}/pull")
         enabled = yoi("plugin", "enable", "./source", "--grant-requested", "--yes", *given)
         assert enabled.status == 0, enabled.err
@@ -446,7 +484,7 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
                 for name, words in {"desk": ("service:desk",), "chat": ("chat",), "all": ()}.items()
             }
             until(lambda: servers.sessions >= 6, "the sessions")
-            until(lambda: len(servers.asked) >= 7 and servers.dialled_pages, "the requests")
+            until(lambda: len(servers.asked) >= 10 and servers.dialled_pages, "the requests")
             until(lambda: "heard" in yoi("worker", "history", "w", "--json").out, "the worker")
             yoi("worker", "run", "w", "TELL")
             yoi("worker", "run", "chat", "say")
@@ -506,6 +544,8 @@ def test_what_servers_give_back_stands_nowhere(yoi, workspace, tmp_path, monkeyp
             host.send_signal(signal.SIGTERM)
             ears.join(30)
             assert host.wait(30) == 0
+    assert all(len(signature) == 64 for signature in servers.signed)
+    assert servers.signed
     seen["log"] = lines
     seen["posted"] = servers.posted
     seen["prompts"] = servers.prompts
