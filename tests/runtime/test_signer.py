@@ -1,5 +1,6 @@
 """N6: what is signed is what is sent, as exchanges publish it; the shape is the declared one."""
 
+import base64
 import hashlib
 import json
 from urllib.parse import parse_qsl, quote
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from yoi.core.captures import HandleTable
 from yoi.core.insertion import Layout
+from yoi.core.redaction import MASK
 from yoi.errors import PermissionDenied, SignatureError
 from yoi.limits import LIMITS
 from yoi.permissions import Authority, PermissionSet, Url
@@ -388,6 +390,28 @@ def test_a_clock_an_hour_off_is_said_once_and_asked_again():
     assert caught.value.code == "signature.clock"
     assert caught.value.fields["skew_ms"] == 3_600_000
     assert header(bench.prepare("POST", "/x", headers={"x-window": "5"}, sign="key"), "x-sign")
+
+
+def test_a_key_is_masked_however_it_is_spelled():
+    raw = bytes(range(7, 47))
+    use = {**ORDER, "sign": {**ORDER["sign"], "key": "base64"}}
+    bench = Bench(use, key=base64.b64encode(raw).decode())
+    bench.prepare("POST", "/x", headers={"x-window": "5"}, sign="key")
+    mask = bench.injector.masker().text
+    for spelling in (raw.hex(), raw.hex().upper(), base64.urlsafe_b64encode(raw).decode()):
+        assert mask(f"it is {spelling}!") == f"it is {MASK}!"
+
+
+def test_a_pem_key_is_masked_without_its_lines():
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    sign = {"algorithm": "es256", "key": "pem", "of": "request", "methods": ["POST"]}
+    bench = Bench(signing("key", "/headers/x-jwt", **sign, jwt={"lifetime_s": 5}), key=pem)
+    bench.prepare("POST", "/x", sign="key")
+    body = "".join(pem.split("\n")[1:-2])
+    mask = bench.injector.masker().text
+    assert mask(body) == MASK
+    assert mask(f"{base64.b64decode(body).hex()}") == MASK
 
 
 def test_a_rotated_key_signs_from_then_on():

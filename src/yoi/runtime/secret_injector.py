@@ -73,7 +73,7 @@ class SecretInjector:
         self._handles = handles
         self._clock = clock
         self._echoes = Echoes()
-        self.signer = Signer(authority, secrets, clock, nonces or NoNonces())
+        self.signer = Signer(authority, secrets, clock, nonces or NoNonces(), self._echoes.remember)
         # The names of the secrets under the grants `_named`; asked for with each frame.
         self._named = authority.granted
         self._names = tuple(self._named.secret_names)

@@ -4,8 +4,9 @@ The plugin names the key; the shape, the clock, the numbers and the key are the 
 the rest of the message is in place, so that what is signed is what is sent.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,11 +16,8 @@ from yoi.errors import InsertionError, PermissionDenied, SignatureError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, JsonPointer
 from yoi.permissions.signatures import Claim, Part, PartKind, Put, Signature, Subject
-from yoi.secrets.signing import SigningKey, digest, in_form, signing_key
+from yoi.secrets.signing import SigningKey, digest, in_form, other_spellings, signing_key
 from yoi.types import Clock, rfc3339_ms
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = Any
 _PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -103,12 +101,15 @@ class Signer:
         keys: KeySource,
         clock: Clock,
         nonces: NonceSource,
+        hide: Callable[[str], None],
         limits: Limits = LIMITS,
     ) -> None:
+        """`hide` is told of other spellings of a key, to be masked from then on."""
         self._authority = authority
         self._keys = keys
         self._clock = clock
         self._nonces = nonces
+        self._hide = hide
         self._limits = limits
         self._read: dict[tuple[str, Signature], tuple[Value, SigningKey]] = {}
         self._skews: dict[str, int] = {}
@@ -182,6 +183,8 @@ class Signer:
         if known is None or known[0] is not secret:
             known = secret, signing_key(secret.reveal(), sign.key, sign.algorithm)
             self._read[name, sign] = known
+            for spelling in other_spellings(secret.reveal(), sign.key):
+                self._hide(spelling)
         return known[1]
 
     def _check_clock(self, request: str | None, sign: Signature) -> None:

@@ -99,6 +99,29 @@ def signing_key(value: str, encoding: KeyEncoding, algorithm: Algorithm) -> Sign
     return _Hmac(data, algorithm)
 
 
+def other_spellings(value: str, encoding: KeyEncoding) -> tuple[str, ...]:
+    """Return how else the key in `value` may be written, for what masks it; empty for no such key.
+
+    A key that is text has no other spelling than those that are masked of every secret.
+    """
+    if encoding is KeyEncoding.UTF8:
+        return ()
+    if encoding is KeyEncoding.PEM:
+        body = "".join(line for line in value.split("\n") if line and not line.startswith("-----"))
+        try:
+            data = base64.b64decode(body, validate=True)
+        except (ValueError, binascii.Error):
+            return ()
+        # The end of PKCS 8 is the key of some kinds by itself.
+        end = data[-_SEED_BYTES:].hex()
+        return (body, data.hex(), data.hex().upper(), end, end.upper())
+    try:
+        data = _bytes(value, encoding)
+    except SignatureError:
+        return ()
+    return (data.hex(), data.hex().upper(), base64.b64encode(data).decode())
+
+
 def digest(algorithm: str, data: bytes) -> bytes:
     """Return the digest of `data`; `algorithm` is `sha256` or `sha512`."""
     return hashlib.new(algorithm, data).digest()
