@@ -10,6 +10,7 @@ from yoi.connections.handshake import new_protocol
 from yoi.connections.reach import Reach
 from yoi.connections.sockets import default_tls
 from yoi.connections.target import DialTarget
+from yoi.connections.tls_failures import tls_failure
 from yoi.connections.ways import Ways
 from yoi.connections.websocket import AsyncioWebSocket
 from yoi.limits import LIMITS, Limits
@@ -59,12 +60,12 @@ class SocketConnector:
             made = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:
                 await sockets.attach(
-                    lambda: made, sock, url, self._ways.contexts.of, limits, target.certificate
+                    lambda: made, sock, url, self._ways.contexts, limits, target.certificate
                 )
                 await made.upgraded
             except ssl.SSLError as exc:
                 made.abort()
-                raise sockets.tls_failure(url, exc, target.certificate) from None
+                raise tls_failure(url, exc, target.certificate) from None
             except BaseException:
                 made.abort()
                 raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import h11
 
 from yoi.connections.requests import PreparedRequest
-from yoi.connections.sockets import tls_failure
+from yoi.connections.tls_failures import tls_failure
 from yoi.errors import RequestFailure
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url

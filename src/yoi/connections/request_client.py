@@ -162,7 +162,7 @@ class RequestClient:
                 lambda: asyncio.StreamReaderProtocol(reader),
                 sock,
                 url,
-                self._ways.contexts.of,
+                self._ways.contexts,
                 limits,
                 request.certificate,
             )

@@ -11,9 +11,11 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from yoi.connections.client_certificate import ClientCertificate
+from yoi.connections.tls_failures import tls_failure
 from yoi.errors import ConnectionFailure
 from yoi.limits import Limits
 from yoi.permissions import Url
@@ -134,23 +136,35 @@ def place(address: Destination, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
+class Tls(Protocol):
+    """The contexts of all hosts."""
+
+    def of(self, host: str, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+        """Return the context for `host`, which presents `certificate` where that is demanded."""
+        ...
+
+    def files(self, host: str) -> Sequence[Path]:
+        """Return the files whose authorities are trusted for `host` beside the system's."""
+        ...
+
+
 async def attach(
     make_protocol: Callable[[], _P],
     sock: socket.socket,
     url: Url,
-    tls: Callable[[str, ClientCertificate | None], ssl.SSLContext],
+    tls: Tls,
     limits: Limits,
     certificate: ClientCertificate | None = None,
 ) -> tuple[asyncio.Transport, _P]:
     """Put a protocol on the connected socket, behind TLS where the scheme says so.
 
-    `tls` returns the context for a host, which presents `certificate` where that is demanded.
+    `certificate` is presented where that is demanded.
 
     Closes the socket when it fails. Raises `connection.tls`, `connection.refused`.
     """
     loop = asyncio.get_running_loop()
     try:
-        context = tls(url.host, certificate) if url.secure else None
+        context = tls.of(url.host, certificate) if url.secure else None
         if context is None:
             return await loop.create_connection(make_protocol, sock=sock)
         return await loop.create_connection(
@@ -164,64 +178,7 @@ async def attach(
         sock.close()
         if not url.secure:
             raise ConnectionFailure("connection.refused", f"{url.display}: {exc}") from None
-        raise tls_failure(url, exc, certificate) from None
+        raise tls_failure(url, exc, certificate, tls.files(url.host)) from None
     except BaseException:
         sock.close()
         raise
-
-
-def _said_of_ours(reason: str, certificate: ClientCertificate | None) -> tuple[str, str | None]:
-    """Return what a server that ended the handshake may miss, and the hint."""
-    if certificate is not None:
-        why = f"the server does not accept the client certificate that was presented ({reason})"
-        return why, "ask the server's operator which authority it expects, and whether it expired"
-    return (
-        f"the server ended the handshake ({reason}); it may want a client certificate",
-        'a [[secrets]] entry of the plugin with at = ["/tls/client"] presents one',
-    )
-
-
-_OLD_TLS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW")
-_WANTS_OURS = (
-    "ALERT_UNKNOWN_CA",
-    "BAD_CERTIFICATE",
-    "CERTIFICATE_EXPIRED",
-    "CERTIFICATE_REQUIRED",
-    "CERTIFICATE_REVOKED",
-    "CERTIFICATE_UNKNOWN",
-    "HANDSHAKE_FAILURE",
-)
-_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
-"""OpenSSL's numbers for a chain that does not end at an authority that is trusted."""
-
-
-def tls_failure(url: Url, exc: OSError, certificate: ClientCertificate | None) -> ConnectionFailure:
-    """Return what to raise for a TLS handshake with the server of `url` that failed with `exc`.
-
-    `certificate` is what was presented to it.
-    """
-    hint = None
-    reason = str(getattr(exc, "reason", "") or exc)
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        why = f"the server's certificate is not accepted: {exc.verify_message}"
-        if exc.verify_code in _UNKNOWN_AUTHORITY:
-            hint = (
-                "if the authority is your own, name its certificate in [[network.authorities]] of "
-                "host.toml"
-            )
-    elif any(word in reason for word in _OLD_TLS):
-        why = "the server offers no TLS that is accepted, only versions older than 1.2"
-    elif "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason:
-        why = "the server does not speak TLS at this port"
-    elif any(word in reason for word in _WANTS_OURS):
-        why, hint = _said_of_ours(reason, certificate)
-    elif not isinstance(exc, ssl.SSLError) or not reason:
-        why = (
-            "the server hung up in the handshake; it may speak no TLS, or only versions older "
-            "than 1.2"
-        )
-    else:
-        why = reason
-    return ConnectionFailure(
-        "connection.tls", f"TLS with {url.host} failed: {why}", host=url.host, hint=hint
-    )

@@ -12,6 +12,7 @@ from yoi.connections.machine_network import MachineNetwork
 from yoi.connections.proxies import lead
 from yoi.connections.resolver import HostResolver, Resolver, look_up
 from yoi.connections.sockets import Race, default_tls, open_direct
+from yoi.connections.tls_failures import WatchedHandshake
 from yoi.errors import ConnectionFailure
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url
@@ -118,12 +119,12 @@ class TlsContexts:
 
         Raises ConnectionFailure (`connection.authorities`) and SecretError.
         """
-        files = tuple(self._network.settings.files_for(host))
+        files = self.files(host)
         if certificate is not None:
             return self._presenting(certificate, files)
         if not files:
             if self._plain is None:
-                self._plain = self._make()
+                self._plain = self._watched()
             return self._plain
         stamps = _stamps(files)
         known = self._made.get(files)
@@ -133,6 +134,15 @@ class TlsContexts:
                 del self._made[next(iter(self._made))]
         return known[1]
 
+    def files(self, host: str) -> tuple[Path, ...]:
+        """Return the files whose authorities are trusted for `host` beside the system's."""
+        return tuple(self._network.settings.files_for(host))
+
+    def _watched(self) -> ssl.SSLContext:
+        context = self._make()
+        context.sslobject_class = WatchedHandshake
+        return context
+
     def _presenting(
         self, certificate: ClientCertificate, files: tuple[Path, ...]
     ) -> ssl.SSLContext:
@@ -141,7 +151,7 @@ class TlsContexts:
         known = self._presents.pop(key, None)
         if known is None or known[0] != stamps:
             # Never one that others use: a context presents its certificate to any server that asks.
-            known = stamps, self._with(files) if files else self._make()
+            known = stamps, self._with(files) if files else self._watched()
             certificate.load_into(known[1])
         self._presents[key] = known
         while len(self._presents) > self._most:
@@ -149,7 +159,7 @@ class TlsContexts:
         return known[1]
 
     def _with(self, files: Sequence[Path]) -> ssl.SSLContext:
-        context = self._make()
+        context = self._watched()
         # Authorities that people make themselves often lack what newer Pythons insist on.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         for file in files:
