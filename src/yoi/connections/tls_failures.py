@@ -64,7 +64,7 @@ class WatchedHandshake(ssl.SSLObject):
 
     def _presented(self) -> Sequence[Mapping[str, Any]]:
         # Public only from Python 3.13 on, and there without a way to read what is in it
-        # (tests/contracts/test_tls.py).
+        # (tests/connections/test_watched_handshake.py).
         with contextlib.suppress(AttributeError, ValueError, ssl.SSLError):
             chain = self._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
             return [one.get_info() for one in chain or ()]
