@@ -42,8 +42,9 @@ def test_toml_is_toml(text):
 def test_python_uses_what_the_pdk_or_the_client_has(text):
     known = {*yoi_pdk.__all__, *yoi_pdk.testing.__all__, *yoi.client.__all__, *OF_THE_PAGE}
     known |= vars(yoi.protocol.events).keys()
-    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-    assert {name for name in names if CALLED.match(name)} <= known
+    named = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+    made = {node.id for node in named if isinstance(node.ctx, ast.Store)}
+    assert {node.id for node in named if CALLED.match(node.id)} - made <= known
 
 
 EVENTS = [kind for kind in vars(events).values() if isinstance(kind, type)]
