@@ -256,12 +256,12 @@ class Story:
                 hint="yoi demo --keep, then read serve.log and gateway.log",
             )
         verdict = settle(report, gaps)
-        links = status.get("connections", [])
+        connections = status.get("connections", [])
         denied = status.get("counters", {}).get("commands_denied", 0)
-        reconnects = sum(link["reconnects"] for link in links)
+        reconnects = sum(connection["reconnects"] for connection in connections)
         return {
             "frames": verdict.frames,
-            "frames_in": sum(link["frames_in"] for link in links),
+            "frames_in": sum(connection["frames_in"] for connection in connections),
             **{key: value for key, value in dataclasses.asdict(verdict).items() if key != "frames"},
             "gaps": len(gaps),
             "reconnects": reconnects,
@@ -363,8 +363,8 @@ def example_folder() -> Path:
 def _picture(report: dict[str, Any], status: dict[str, Any], state: str) -> "RenderableType":
     from yoi.cli.layout import table
 
-    links = status.get("connections", [])
-    link = links[0] if links else {}
+    connections = status.get("connections", [])
+    connection = connections[0] if connections else {}
     grid = table(
         "gateway", ">sent", ">answered", "connection", ">in", ">out", ">redials", ">gaps",
         ">refused", ">queue",
@@ -373,11 +373,11 @@ def _picture(report: dict[str, Any], status: dict[str, Any], state: str) -> "Ren
         shown(state, style="bold red" if state == "killed" else "green"),
         shown(report["sent"]),
         shown(report["answered"]),
-        shown(link.get("state", "")),
-        shown(link.get("frames_in", 0)),
-        shown(link.get("frames_out", 0)),
-        shown(link.get("reconnects", 0)),
-        shown(link.get("gaps", 0)),
+        shown(connection.get("state", "")),
+        shown(connection.get("frames_in", 0)),
+        shown(connection.get("frames_out", 0)),
+        shown(connection.get("reconnects", 0)),
+        shown(connection.get("gaps", 0)),
         shown(status.get("counters", {}).get("commands_denied", 0)),
         shown(status.get("queue_depth", 0)),
     )

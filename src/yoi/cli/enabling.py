@@ -284,10 +284,10 @@ def _will_close(name: str, entry: "EnabledEntry | None", running: dict[str, Any]
     if running is None:
         what = "nothing of it is running"
     else:
-        links = [str(link.get("name")) for link in running.get("connections", [])]
+        connections = [str(connection.get("name")) for connection in running.get("connections", [])]
         what = f"its service stops ({running.get('lifecycle')})"
-        if links:
-            what += f" and these connections close (1012): {', '.join(links)}"
+        if connections:
+            what += f" and these connections close (1012): {', '.join(connections)}"
         waiting = running.get("queue_depth", 0)
         if waiting:
             what += f"; {waiting} waiting events are dropped if they do not finish in time"

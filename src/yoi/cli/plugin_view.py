@@ -75,10 +75,10 @@ def review_block(found: Review, surfaces: Iterable[Surface]) -> RenderableType:
     if ordinary:
         parts.append(shown("It asks for", style="bold"))
         parts.append(_rows(ordinary))
-    links = [surface for surface in surfaces if surface.kind == "connection"]
-    if links:
+    connections = [surface for surface in surfaces if surface.kind == "connection"]
+    if connections:
         parts.append(shown("It stays connected to", style="bold"))
-        parts += [line for link in links for line in _link(link)]
+        parts += [line for connection in connections for line in _connection(connection)]
     if found.broad:
         parts += ["", broad_block(found.broad)]
     return lines(parts)
@@ -286,7 +286,7 @@ def _where(details: Mapping[str, Any]) -> str:
     return f"opened by the plugin, within {details['target']}"
 
 
-def _link(surface: Surface) -> "list[RenderableType]":
+def _connection(surface: Surface) -> "list[RenderableType]":
     details = surface.details
     slow = {
         "pause": "reading pauses while it is slow, then closes with a gap",

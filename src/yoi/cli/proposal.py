@@ -132,16 +132,16 @@ def copy_to_store(path: Path, proposal: Proposal, workspace: Path) -> Path:
 def will_change(proposal: Proposal, running: dict[str, Any]) -> str:
     """Return what the running host will close and drop when the proposal is in force."""
     entry, before = proposal.entry, proposal.before
-    links = [str(link.get("name")) for link in running.get("connections", [])]
+    connections = [str(connection.get("name")) for connection in running.get("connections", [])]
     waiting = running.get("queue_depth", 0)
     same = before is not None and (before.digest, before.config) == (entry.digest, entry.config)
     if not same:
-        sockets = f"closes {', '.join(links)}, " if links else ""
+        sockets = f"closes {', '.join(connections)}, " if connections else ""
         return (
             f"on the running host: {entry.name} is replaced, which {sockets}"
             f"lets {waiting} waiting events finish, and drops what does not finish in time"
         )
-    closing = _refused(proposal, links)
+    closing = _refused(proposal, connections)
     if not closing:
         return f"on the running host: {entry.name} goes on, and no connection closes"
     return (
@@ -150,8 +150,8 @@ def will_change(proposal: Proposal, running: dict[str, Any]) -> str:
     )
 
 
-def _refused(proposal: Proposal, links: list[str]) -> list[str]:
-    """Return which of `links` the host itself would no longer allow under the proposal."""
+def _refused(proposal: Proposal, connections: list[str]) -> list[str]:
+    """Return which of `connections` the host itself would no longer allow under the proposal."""
     from yoi.packages import resolve_package
     from yoi.runtime.connection_specs import CurrentDecision
 
@@ -161,4 +161,4 @@ def _refused(proposal: Proposal, links: list[str]) -> list[str]:
         for one in plugin.package.manifest.connections
         if CurrentDecision(plugin, one)().allowed
     }
-    return [name for name in links if name not in allowed]
+    return [name for name in connections if name not in allowed]

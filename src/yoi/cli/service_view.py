@@ -76,26 +76,30 @@ def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
         )
     grid = table("service", "state", "connections", ">queue", ">in", ">out", "last frame", "why")
     for one in statuses:
-        links = one.connections
-        heard = max((link.last_frame_at for link in links if link.last_frame_at), default=None)
+        connections = one.connections
+        heard = max(
+            (connection.last_frame_at for connection in connections if connection.last_frame_at),
+            default=None,
+        )
         grid.add_row(
             shown(one.name, style="bold"),
             state_of(one),
-            shown(open_words(links)),
+            shown(open_words(connections)),
             shown(one.queue_depth),
-            shown(sum(link.frames_in for link in links)),
-            shown(sum(link.frames_out for link in links)),
+            shown(sum(connection.frames_in for connection in connections)),
+            shown(sum(connection.frames_out for connection in connections)),
             shown(age(heard)),
             shown(why(one)),
         )
     return grid
 
 
-def open_words(links: Sequence[ConnectionStatus]) -> str:
+def open_words(connections: Sequence[ConnectionStatus]) -> str:
     """Return how many connections are open."""
-    if not links:
+    if not connections:
         return "none"
-    return f"{sum(link.state == 'open' for link in links)} of {len(links)} open"
+    opened = sum(connection.state == "open" for connection in connections)
+    return f"{opened} of {len(connections)} open"
 
 
 def why(one: ServiceStatus) -> str:
@@ -104,12 +108,16 @@ def why(one: ServiceStatus) -> str:
         return one.last_error_code or ""
     if one.missing_secrets:
         return f"no secret {one.missing_secrets[0]}: yoi secret set {one.missing_secrets[0]}"
-    for link in one.connections:
-        if link.down_since is not None:
+    for connection in one.connections:
+        if connection.down_since is not None:
             # The time itself: a watcher prints a line whenever it has changed.
-            next_dial = f", next dial {moment(link.next_dial_at)[-8:]}" if link.next_dial_at else ""
-            code = f" {link.last_error_code}" if link.last_error_code else ""
-            return f"{link.name} down since {moment(link.down_since)}{code}{next_dial}"
+            next_dial = (
+                f", next dial {moment(connection.next_dial_at)[-8:]}"
+                if connection.next_dial_at
+                else ""
+            )
+            code = f" {connection.last_error_code}" if connection.last_error_code else ""
+            return f"{connection.name} down since {moment(connection.down_since)}{code}{next_dial}"
     return ""
 
 
@@ -159,7 +167,7 @@ def details(one: ServiceStatus) -> RenderableType:
         parts.append(shown("  no connections", style="dim"))
     if one.connections:
         parts += ["", _connections(one.connections)]
-        parts += [note for link in one.connections for note in _link_notes(link)]
+        parts += [note for connection in one.connections for note in _connection_notes(connection)]
     if one.pull_sockets:
         parts += ["", _pull_sockets(one.pull_sockets)]
     if one.requests:
@@ -273,7 +281,7 @@ def _counters(counters: Counters, names: Sequence[str]) -> Text:
     return Text(", ".join(parts))
 
 
-def _connections(links: Sequence[ConnectionStatus]) -> Rows:
+def _connections(connections: Sequence[ConnectionStatus]) -> Rows:
     grid = table(
         "connection",
         "state",
@@ -285,31 +293,40 @@ def _connections(links: Sequence[ConnectionStatus]) -> Rows:
         ">gaps",
         "last close",
     )
-    for link in links:
-        closed = "" if link.close_code is None else f"{link.close_code} {link.close_reason or ''}"
+    for connection in connections:
+        closed = (
+            ""
+            if connection.close_code is None
+            else f"{connection.close_code} {connection.close_reason or ''}"
+        )
         grid.add_row(
-            shown(link.name, style="bold"),
-            _state("paused" if link.reading_paused and link.state == "open" else link.state),
-            shown(age(link.connected_since).removesuffix(" ago")),
-            shown(age(link.last_frame_at)),
-            shown(link.frames_in),
-            shown(link.frames_out),
-            shown(link.reconnects),
-            shown(link.gaps),
+            shown(connection.name, style="bold"),
+            _state(
+                "paused"
+                if connection.reading_paused and connection.state == "open"
+                else connection.state
+            ),
+            shown(age(connection.connected_since).removesuffix(" ago")),
+            shown(age(connection.last_frame_at)),
+            shown(connection.frames_in),
+            shown(connection.frames_out),
+            shown(connection.reconnects),
+            shown(connection.gaps),
             shown(closed.strip()),
         )
     return grid
 
 
-def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
+def _connection_notes(connection: ConnectionStatus) -> list[RenderableType]:
     """Return the lines about one connection that need more room than a cell."""
-    at = f" at {link.address}" if link.address else ""
+    at = f" at {connection.address}" if connection.address else ""
     notes: list[Text] = []
-    if link.down_since is not None:
-        notes.append(shown(f"down since {moment(link.down_since)}", style="bold yellow"))
-    if link.last_error is not None:
-        words = f"{_when(link.last_error_at)}{link.last_error} [{link.last_error_code}]"
-        over = link.down_since is None  # what is over must not look like what is wrong now
+    if connection.down_since is not None:
+        notes.append(shown(f"down since {moment(connection.down_since)}", style="bold yellow"))
+    if connection.last_error is not None:
+        since, code = _when(connection.last_error_at), connection.last_error_code
+        words = f"{since}{connection.last_error} [{code}]"
+        over = connection.down_since is None  # what is over must not look like what is wrong now
         notes.append(
             shown(
                 f"earlier, over now: {words}" if over else words,
@@ -317,29 +334,29 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
                 "dim" if over else "red",
             )
         )
-    if link.halt is not None:
-        ways = [words for change, words in HOW.items() if change in link.revived_by]
+    if connection.halt is not None:
+        ways = [words for change, words in HOW.items() if change in connection.revived_by]
         notes.append(shown("nothing is dialled until " + ", or ".join(ways).replace("`", "")))
-    if link.next_dial_at is not None:
-        notes.append(shown(f"next dial {age(link.next_dial_at)}"))
+    if connection.next_dial_at is not None:
+        notes.append(shown(f"next dial {age(connection.next_dial_at)}"))
     odd = [
         many(count, one, more)
         for count, one, more in (
-            (link.queue_drops, "frame dropped at the queue", "frames dropped at the queue"),
-            (link.send_failures, "send failed", "sends failed"),
+            (connection.queue_drops, "frame dropped at the queue", "frames dropped at the queue"),
+            (connection.send_failures, "send failed", "sends failed"),
             (
-                link.sequence_duplicates,
+                connection.sequence_duplicates,
                 "message that came before, by its number",
                 "messages that came before, by their numbers",
             ),
             (
-                link.sequence_unread,
+                connection.sequence_unread,
                 "message whose number cannot be read",
                 "messages whose numbers cannot be read",
             ),
-            (link.binary_ignored, "binary frame ignored", "binary frames ignored"),
+            (connection.binary_ignored, "binary frame ignored", "binary frames ignored"),
             (
-                link.unlisted_senders,
+                connection.unlisted_senders,
                 "message of an unlisted sender not delivered",
                 "messages of unlisted senders not delivered",
             ),
@@ -348,7 +365,7 @@ def _link_notes(link: ConnectionStatus) -> list[RenderableType]:
     ]
     if odd:
         notes.append(shown(", ".join(odd), style="yellow"))
-    head = Indented(shown(f"{link.name} -> {link.url}{at}"), 2)
+    head = Indented(shown(f"{connection.name} -> {connection.url}{at}"), 2)
     return [head, *(Indented(note, 4) for note in notes)]
 
 

@@ -242,13 +242,13 @@ class ServiceContent:
 
 def figures(one: ServiceStatus) -> str:
     """Return one line of what changes while a service runs."""
-    links = one.connections
+    connections = one.connections
     parts = [
         one.health or one.lifecycle,
-        service_view.open_words(links) if links else "no connections",
+        service_view.open_words(connections) if connections else "no connections",
         f"queue {one.queue_depth}/{one.queue_capacity}",
-        f"{sum(link.frames_in for link in links)} in",
-        f"{sum(link.frames_out for link in links)} out",
+        f"{sum(connection.frames_in for connection in connections)} in",
+        f"{sum(connection.frames_out for connection in connections)} out",
         f"{one.counters.commands_denied} refused",
     ]
     if one.dead_letters:

@@ -71,8 +71,8 @@ def conditions(
     if unknown:
         words = f"{name}: it is not known whether {_many(len(unknown), 'command')} took effect"
         add(AlertKind.EFFECTS_UNKNOWN, words, f"yoi service status {name}")
-    for link in status.connections:
-        found += _of_connection(name, link, expected_ms.get(link.name), now_ms)
+    for connection in status.connections:
+        found += _of_connection(name, connection, expected_ms.get(connection.name), now_ms)
     return found
 
 
@@ -100,19 +100,25 @@ def machine_unusable(error: YoiError | None) -> list[Condition]:
 
 
 def _of_connection(
-    service: str, link: ConnectionStatus, expected_ms: int | None, now_ms: int
+    service: str, connection: ConnectionStatus, expected_ms: int | None, now_ms: int
 ) -> Iterable[Condition]:
-    scope, name = f"connection:{service}/{link.name}", f"{link.name} of {service}"
-    if link.halt is not None:
-        hint = f"yoi service reconnect {service} {link.name}"
-        yield Condition(AlertKind.ENDED, scope, f"{name} is not dialled again: {link.halt}", hint)
-    if link.last_error_code == "connection.budget" and link.state != "open":
+    scope, name = f"connection:{service}/{connection.name}", f"{connection.name} of {service}"
+    if connection.halt is not None:
+        hint = f"yoi service reconnect {service} {connection.name}"
+        yield Condition(
+            AlertKind.ENDED, scope, f"{name} is not dialled again: {connection.halt}", hint
+        )
+    if connection.last_error_code == "connection.budget" and connection.state != "open":
         yield Condition(AlertKind.BUDGET, scope, f"{name} was dialled too often and waits longer")
-    if link.last_error_code == "connection.overflow":
+    if connection.last_error_code == "connection.overflow":
         words = f"{name} was closed because the plugin did not keep up"
         yield Condition(AlertKind.PAUSED_OUT, scope, words, f"yoi service status {service}")
-    if expected_ms is not None and link.state == "open" and not link.reading_paused:
-        moments = [_ms(at) for at in (link.last_news_at, link.connected_since) if at is not None]
+    if expected_ms is not None and connection.state == "open" and not connection.reading_paused:
+        moments = [
+            _ms(at)
+            for at in (connection.last_news_at, connection.connected_since)
+            if at is not None
+        ]
         if moments and now_ms - max(moments) > expected_ms:
             silent_s = (now_ms - max(moments)) // 1000
             yield Condition(

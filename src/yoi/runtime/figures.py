@@ -108,14 +108,16 @@ def _of_services(statuses: dict[str, ServiceStatus]) -> Iterator[Metric]:
 
 def _of_connections(statuses: dict[str, ServiceStatus]) -> Iterator[Metric]:
     labels = ["service", "connection"]
-    links = [
-        ([name, link.name], link) for name, one in statuses.items() for link in one.connections
+    connections = [
+        ([name, connection.name], connection)
+        for name, one in statuses.items()
+        for connection in one.connections
     ]
 
     def moments(name: str, words: str, at: Callable[[ConnectionStatus], str | None]) -> Metric:
         family = GaugeMetricFamily(name, words, labels=labels)
-        for label, link in links:
-            moment = at(link)
+        for label, connection in connections:
+            moment = at(connection)
             if moment is not None:
                 family.add_metric(label, datetime.fromisoformat(moment).timestamp())
         return family
@@ -137,30 +139,30 @@ def _of_connections(statuses: dict[str, ServiceStatus]) -> Iterator[Metric]:
     drops = CounterMetricFamily(
         "yoi_connection_dropped_frames", "messages that found no room", labels=labels
     )
-    for label, link in links:
-        is_open.add_metric(label, float(link.state == "open"))
-        down.add_metric(label, float(link.down_since is not None))
-        dials.add_metric(label, link.reconnects)
-        gaps.add_metric(label, link.gaps)
-        drops.add_metric(label, link.queue_drops)
+    for label, connection in connections:
+        is_open.add_metric(label, float(connection.state == "open"))
+        down.add_metric(label, float(connection.down_since is not None))
+        dials.add_metric(label, connection.reconnects)
+        gaps.add_metric(label, connection.gaps)
+        drops.add_metric(label, connection.queue_drops)
         for direction in ("in", "out"):
-            frames.add_metric([*label, direction], getattr(link, f"frames_{direction}"))
-            size.add_metric([*label, direction], getattr(link, f"bytes_{direction}"))
+            frames.add_metric([*label, direction], getattr(connection, f"frames_{direction}"))
+            size.add_metric([*label, direction], getattr(connection, f"bytes_{direction}"))
     yield from (is_open, down, frames, size, dials, gaps, drops)
     yield moments(
         "yoi_connection_open_since_seconds",
         "Unix time at which it opened, while it is open",
-        lambda link: link.connected_since,
+        lambda connection: connection.connected_since,
     )
     yield moments(
         "yoi_connection_down_since_seconds",
         "Unix time since which it is down",
-        lambda link: link.down_since,
+        lambda connection: connection.down_since,
     )
     yield moments(
         "yoi_connection_last_frame_seconds",
         "Unix time of its last message",
-        lambda link: link.last_frame_at,
+        lambda connection: connection.last_frame_at,
     )
 
 

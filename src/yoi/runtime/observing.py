@@ -326,22 +326,27 @@ def _worker_row(status: WorkerStatus, approval_since: int | None) -> dict[str, A
 
 
 def _service_row(status: ServiceStatus) -> dict[str, Any]:
-    links, why = status.connections, _trouble(status)
+    connections, why = status.connections, _trouble(status)
     return {
         "id": status.name,
         "lifecycle": str(status.lifecycle),
         "health": status.health,
         "reference": status.reference,
-        "connections": len(links),
-        "open": sum(link.state == "open" for link in links),
-        "down_since": min((link.down_since for link in links if link.down_since), default=None),
-        "next_dial_at": min(
-            (link.next_dial_at for link in links if link.next_dial_at), default=None
+        "connections": len(connections),
+        "open": sum(connection.state == "open" for connection in connections),
+        "down_since": min(
+            (connection.down_since for connection in connections if connection.down_since),
+            default=None,
         ),
-        "frames_in": sum(link.frames_in for link in links),
-        "frames_out": sum(link.frames_out for link in links),
+        "next_dial_at": min(
+            (connection.next_dial_at for connection in connections if connection.next_dial_at),
+            default=None,
+        ),
+        "frames_in": sum(connection.frames_in for connection in connections),
+        "frames_out": sum(connection.frames_out for connection in connections),
         "last_frame_at": max(
-            (link.last_frame_at for link in links if link.last_frame_at), default=None
+            (connection.last_frame_at for connection in connections if connection.last_frame_at),
+            default=None,
         ),
         "queue_depth": status.queue_depth,
         "dead_letters": status.dead_letters,
@@ -354,9 +359,12 @@ def _trouble(status: ServiceStatus) -> tuple[str | None, str | None]:
     """Return what is wrong now and since when; what is over is told in the service's own status."""
     if status.lifecycle in ("failed", "quarantined"):
         return status.last_error, status.last_error_at
-    for link in status.connections:
-        if link.down_since is not None:
-            return f"{link.name}: {link.last_error or 'not open'}", link.down_since
+    for connection in status.connections:
+        if connection.down_since is not None:
+            return (
+                f"{connection.name}: {connection.last_error or 'not open'}",
+                connection.down_since,
+            )
     if status.missing_secrets:
         return f"no secret {status.missing_secrets[0]}", None
     return None, None

@@ -21,10 +21,10 @@ DEGRADED = "degraded"
 
 
 def health(
-    lifecycle: Lifecycle, links: Sequence[ConnectionStatus], missing_secrets: Sequence[str]
+    lifecycle: Lifecycle, connections: Sequence[ConnectionStatus], missing_secrets: Sequence[str]
 ) -> str:
     """Return the lifecycle, or `degraded` where the service runs and lacks something it needs."""
-    lacks = missing_secrets or any(link.down_since is not None for link in links)
+    lacks = missing_secrets or any(one.down_since is not None for one in connections)
     return DEGRADED if lifecycle is Lifecycle.RUNNING and lacks else lifecycle
 
 
@@ -44,7 +44,7 @@ def service_status(
     """Return the status of the service made of these parts, as it is now."""
     events, size = queue.capacity
     error = life.last_error
-    links, missing = connections.statuses(), spec.injector.missing()
+    statuses, missing = connections.statuses(), spec.injector.missing()
 
     def at(moment: float | None) -> str | None:
         if moment is None:
@@ -62,7 +62,7 @@ def service_status(
         digest=spec.digest,
         runtime=spec.runtime,
         lifecycle=life.state,
-        health=health(life.state, links, missing),
+        health=health(life.state, statuses, missing),
         plugin_status=said.value,
         plugin_status_at=said.at,
         missing_secrets=missing,
@@ -77,7 +77,7 @@ def service_status(
         restart_at=at(life.restart_at),
         counters=counters,
         commands=effects.results,
-        connections=links,
+        connections=statuses,
         pull_sockets=spec.calls.status(),
         requests=spec.requests.watch.statuses(),
         deferred_calls=[
