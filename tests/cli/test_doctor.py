@@ -6,14 +6,14 @@ import resource
 import pytest
 
 from yoi.cli import doctor_checks
-from yoi.cli.doctor_checks import CHECKS, Finding, Place
+from yoi.cli.doctor_checks import CHECKS, DoctorScope, Finding
 from yoi.testing.trusting import trust_workspace
 
 
 @pytest.fixture
 def place(workspace):
     (workspace / ".yoi").mkdir()
-    return Place(workspace)
+    return DoctorScope(workspace)
 
 
 def levels(findings):
@@ -128,13 +128,13 @@ def test_checks_have_distinct_names():
 def test_settings_of_this_machine_that_cannot_be_used(tmp_path, monkeypatch):
     monkeypatch.setenv("YOI_HOST_CONFIG", str(tmp_path / "host.toml"))
     (tmp_path / "host.toml").write_text("[host]\nconections = 1\n")
-    (finding,) = doctor_checks.machine(Place(tmp_path))
+    (finding,) = doctor_checks.machine(DoctorScope(tmp_path))
     assert finding.level == "fail"
     assert "host.conections" in finding.message
     (tmp_path / "host.toml").write_text("[host]\nconnections = 1\n")
-    assert levels(doctor_checks.machine(Place(tmp_path))) == {"ok"}
+    assert levels(doctor_checks.machine(DoctorScope(tmp_path))) == {"ok"}
     (tmp_path / "host.toml").chmod(0o666)
-    (finding,) = doctor_checks.machine(Place(tmp_path))
+    (finding,) = doctor_checks.machine(DoctorScope(tmp_path))
     assert finding.fix.startswith("chmod go-w ")
 
 

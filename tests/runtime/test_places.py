@@ -73,7 +73,7 @@ def test_a_path_is_sent_with_the_value_and_shown_without():
     sent = prepared(insert=[in_path()])
     assert sent.url.request_target == f"/bot{TOKEN}/sendMessage"
     assert sent.url.display == "https://api.example.com/…/sendMessage"
-    assert sent.place.display == "https://api.example.com/…/sendMessage"
+    assert sent.target_url.display == "https://api.example.com/…/sendMessage"
     assert sent.inserted_elsewhere
     assert sent.carries_inserted
     assert TOKEN not in repr(sent)

@@ -8,8 +8,8 @@ from yoi.errors import SecretError
 from yoi.secrets import (
     EncryptedFileStore,
     KeyringStore,
-    Place,
     Settings,
+    StoreKind,
     UnlockBy,
     default_key_file,
     open_store,
@@ -41,7 +41,7 @@ def test_without_a_word_it_is_the_file_with_the_accounts_key(tmp_path):
     ("text", "expected"),
     [
         ("[serve]\nport = 1\n", Settings()),
-        ('[secrets]\nstore = "keyring"\n', Settings(place=Place.KEYRING)),
+        ('[secrets]\nstore = "keyring"\n', Settings(store=StoreKind.KEYRING)),
         ('[secrets]\nunlock = "passphrase"\n', Settings(unlock=UnlockBy.PASSPHRASE)),
         ('[secrets]\nkey_file = "/etc/yoi/key"\n', Settings(key_file=Path("/etc/yoi/key"))),
     ],
@@ -75,7 +75,7 @@ def test_what_is_not_allowed(tmp_path, text):
 
 
 def test_a_keyring_that_is_not_there_is_an_error_not_a_file(tmp_path, monkeypatch):
-    settings = Settings(place=Place.KEYRING)
+    settings = Settings(store=StoreKind.KEYRING)
     monkeypatch.setattr(module, "system_keyring", lambda: None)
     with pytest.raises(SecretError) as caught:
         open_store(tmp_path, settings, Nobody())

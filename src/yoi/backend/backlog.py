@@ -229,7 +229,7 @@ class StreamLog:
             self._bases = []
         self._bases.append(self._head)
         useless = self._bases[-1] if len(self._bases) == 1 else self._bases[-2]
-        self._bases = [place for place in self._bases if place >= useless]
+        self._bases = [position for position in self._bases if position >= useless]
         await self._journal.trim(self._name, useless - 1)
 
     def _add_base(self, seq: int, base: bytes, cursor: str, *, fresh: bool) -> None:
@@ -248,10 +248,10 @@ class StreamLog:
     async def _read(self) -> Kept | None:
         base: _Base | None = None
         events: list[bytes] = []
-        cursor, place = "", 0
+        cursor, position = "", 0
         self._bases = []
-        while records := await self._journal.read(self._name, place, self._limits.journal_batch):
-            for place, data in records:
+        while records := await self._journal.read(self._name, position, self._limits.journal_batch):
+            for position, data in records:
                 try:
                     record = _decoder.decode(data)
                 except (msgspec.DecodeError, RecursionError):
@@ -263,7 +263,7 @@ class StreamLog:
                         base, events, self._bases = record, [], []
                     elif record.seq != base.seq + len(events) or record.epoch != base.epoch:
                         return None
-                    self._bases.append(place)
+                    self._bases.append(position)
                     self._events = self._bytes = 0
                 elif base is None or record.first != base.seq + len(events) + 1:
                     return None

@@ -82,7 +82,7 @@ _TRANSITIONS: dict[UpstreamState, frozenset[UpstreamState]] = {
     ),
     UpstreamState.CLOSED: frozenset(),
 }
-_TRIES_AT_ONE_PLACE = 2
+_TRIES_AT_ONE_POSITION = 2
 """So often a stream that turned out malformed is resumed; then it begins from a snapshot."""
 _log = structlog.get_logger("yoi.backend")
 _FOLDED_AT_ONCE = 256
@@ -352,7 +352,7 @@ class Upstream:
         if loss.kind is LossKind.MALFORMED:
             counters.malformed += 1
             self._faults += 1
-        if loss.kind is LossKind.CURSOR or self._faults >= _TRIES_AT_ONE_PLACE:
+        if loss.kind is LossKind.CURSOR or self._faults >= _TRIES_AT_ONE_POSITION:
             self._resume = None
         self._transition(UpstreamState.DOWN)
         self._tell_down(loss)

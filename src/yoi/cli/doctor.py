@@ -19,17 +19,17 @@ _STYLE = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
 
 def doctor(workspace: Workspace = None, as_json: Json = False) -> int:
     """Check this machine and workspace; the first run builds the Python runner (about 15 s)."""
-    from yoi.cli.doctor_checks import CHECKS, Place
+    from yoi.cli.doctor_checks import CHECKS, DoctorScope
 
     output = Output("doctor", as_json)
-    place = Place(workspace_folder(workspace))
+    scope = DoctorScope(workspace_folder(workspace))
     findings = []
     for check in CHECKS:
         with output.working(f"checking {check.__name__.replace('_', ' ')}"):
-            findings += check(place)
+            findings += check(scope)
     failed = any(finding.level == "fail" for finding in findings)
     output.show(
-        {"workspace": str(place.workspace), "ok": not failed, "checks": findings},
+        {"workspace": str(scope.workspace), "ok": not failed, "checks": findings},
         lambda: render(findings),
     )
     return Exit.FAILED if failed else Exit.OK

@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DoctorScope:
     """What is being checked."""
 
     workspace: Path
@@ -46,7 +46,7 @@ class Place:
         return self.workspace / ".yoi"
 
 
-def python(place: Place) -> list[Finding]:
+def python(scope: DoctorScope) -> list[Finding]:
     """Report the interpreter."""
     version = ".".join(str(part) for part in sys.version_info[:3])
     if sys.version_info < _OLDEST_PYTHON:
@@ -54,7 +54,7 @@ def python(place: Place) -> list[Finding]:
     return [Finding("python", "ok", f"{version} ({sys.executable})")]
 
 
-def event_loop(place: Place) -> list[Finding]:
+def event_loop(scope: DoctorScope) -> list[Finding]:
     """Report whether the fast event loop is there."""
     try:
         version = importlib.metadata.version("uvloop")
@@ -64,7 +64,7 @@ def event_loop(place: Place) -> list[Finding]:
     return [Finding("event loop", "ok", f"uvloop {version}")]
 
 
-def sandbox(place: Place) -> list[Finding]:
+def sandbox(scope: DoctorScope) -> list[Finding]:
     """Report whether the engine starts and the Python runner loads; prepares the runner."""
     from yoi.runtime.paths import cache_dir
     from yoi.sandbox import Sandbox, runner_version
@@ -90,14 +90,14 @@ def sandbox(place: Place) -> list[Finding]:
     return findings
 
 
-def workspace(place: Place) -> list[Finding]:
+def workspace(scope: DoctorScope) -> list[Finding]:
     """Report whether others could change what runs here."""
     findings = []
     for path in (
-        place.workspace,
-        place.folder,
-        place.folder / "yoi.toml",
-        place.folder / "plugins",
+        scope.workspace,
+        scope.folder,
+        scope.folder / "yoi.toml",
+        scope.folder / "plugins",
     ):
         try:
             mode = path.stat().st_mode
@@ -113,26 +113,26 @@ def workspace(place: Place) -> list[Finding]:
                     f"chmod o-w {path}",
                 )
             )
-    if not os.access(place.workspace, os.W_OK):
+    if not os.access(scope.workspace, os.W_OK):
         findings.append(
-            Finding("workspace", "warn", f"you may not write {place.workspace}", "use another -w")
+            Finding("workspace", "warn", f"you may not write {scope.workspace}", "use another -w")
         )
-    return findings or [Finding("workspace", "ok", str(place.workspace))]
+    return findings or [Finding("workspace", "ok", str(scope.workspace))]
 
 
-def plugins(place: Place) -> list[Finding]:
+def plugins(scope: DoctorScope) -> list[Finding]:
     """Report packages that cannot be read, and enabled plugins that will not run."""
     from yoi.cli.pending import enablement
     from yoi.packages import inventory, resolve
 
-    found = inventory(place.workspace)
+    found = inventory(scope.workspace)
     findings = [
         Finding("store", "warn", f"{one.path.name}: {one.error.message}", one.error.hint or "")
         for one in found.unreadable
     ]
     findings.append(Finding("store", "ok", f"{len(found.packages)} packages can be read"))
     try:
-        resolution = resolve(found, enablement(place.workspace))
+        resolution = resolve(found, enablement(scope.workspace))
     except YoiError as exc:
         return [*findings, _failed("enabled", exc)]
     for problem in resolution.diagnostics:
@@ -144,14 +144,14 @@ def plugins(place: Place) -> list[Finding]:
     return findings
 
 
-def workers(place: Place) -> list[Finding]:
+def workers(scope: DoctorScope) -> list[Finding]:
     """Report [[workers]] tables that make no worker, each with its line."""
     from yoi.decisions.file import read_file
     from yoi.runtime.worker_profiles import workers_of
     from yoi.runtime.workspace import faulty_workers
 
     try:
-        file = read_file(place.workspace)
+        file = read_file(scope.workspace)
         plan = workers_of(file.document)
     except YoiError as exc:
         return [_failed("workers", exc)]
@@ -168,15 +168,15 @@ def workers(place: Place) -> list[Finding]:
     return [*findings, Finding("workers", "ok", f"{words} configured")]
 
 
-def granted_secrets(place: Place) -> list[Finding]:
+def granted_secrets(scope: DoctorScope) -> list[Finding]:
     """Report secrets that something enabled may use and the store does not have."""
     from yoi.cli.pending import enablement
     from yoi.cli.secrets_there import missing_secrets
 
     try:
-        entries = enablement(place.workspace).entries
+        entries = enablement(scope.workspace).entries
         wanted = {name: one.name for one in entries for name in one.granted.secret_names}
-        missing = missing_secrets(place.workspace, wanted)
+        missing = missing_secrets(scope.workspace, wanted)
     except YoiError as exc:
         return [_failed("secrets", exc)]
     if not missing:
@@ -192,13 +192,13 @@ def granted_secrets(place: Place) -> list[Finding]:
     ]
 
 
-def decisions(place: Place) -> list[Finding]:
+def decisions(scope: DoctorScope) -> list[Finding]:
     """Report what of yoi.toml waits for a decision, and a store of decisions that is not usable."""
     from yoi.cli.pending import pending
     from yoi.decisions.words import COMMAND, entry_words
 
     try:
-        rows = pending(place.workspace)
+        rows = pending(scope.workspace)
     except YoiError as exc:
         return [_failed("decisions", exc)]
     if not rows:
@@ -214,12 +214,12 @@ def decisions(place: Place) -> list[Finding]:
     ]
 
 
-def control_socket(place: Place) -> list[Finding]:
+def control_socket(scope: DoctorScope) -> list[Finding]:
     """Report whether a host runs here, and that only this account can steer it."""
     from yoi.control.client import call
     from yoi.control.wire import socket_path
 
-    path = socket_path(place.workspace)
+    path = socket_path(scope.workspace)
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -231,7 +231,7 @@ def control_socket(place: Place) -> list[Finding]:
             )
         ]
     try:
-        status = call(place.workspace, "host.status")
+        status = call(scope.workspace, "host.status")
     except ControlError as exc:
         if exc.code == "control.unreachable":
             stale = "a socket is left from a host that is gone; the next `yoi serve` replaces it"
@@ -241,7 +241,7 @@ def control_socket(place: Place) -> list[Finding]:
     return [Finding("host", "ok", f"a host is running (process {pid})")]
 
 
-def clock(place: Place) -> list[Finding]:
+def clock(scope: DoctorScope) -> list[Finding]:
     """Report a clock that would make certificates look wrong."""
     now = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
@@ -250,7 +250,7 @@ def clock(place: Place) -> list[Finding]:
     return [Finding("clock", "ok", shown)]
 
 
-def open_files(place: Place) -> list[Finding]:
+def open_files(scope: DoctorScope) -> list[Finding]:
     """Report whether the bound on connections fits the account's bound on open files."""
     # What serves raises its own bound as far as it may (serving/process.py).
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -268,7 +268,7 @@ def open_files(place: Place) -> list[Finding]:
     ]
 
 
-def certificates(place: Place) -> list[Finding]:
+def certificates(scope: DoctorScope) -> list[Finding]:
     """Report whether there are root certificates to verify `wss` with."""
     import ssl
 
@@ -288,7 +288,7 @@ def certificates(place: Place) -> list[Finding]:
     ]
 
 
-def machine(place: Place) -> list[Finding]:
+def machine(scope: DoctorScope) -> list[Finding]:
     """Report whether this account's host.toml can be used."""
     from yoi.serving.host_settings import FILE_NAME, HostSettings
 
@@ -300,7 +300,7 @@ def machine(place: Place) -> list[Finding]:
     return [Finding(FILE_NAME, "ok", where)]
 
 
-CHECKS: tuple[Callable[[Place], list[Finding]], ...] = (
+CHECKS: tuple[Callable[[DoctorScope], list[Finding]], ...] = (
     python,
     event_loop,
     sandbox,

@@ -147,7 +147,7 @@ class WorkerContent:
     def __init__(self, output: Output, name: str) -> None:
         self._stream = WorkerStream(output, name)
         self._name = name
-        self._place = 0
+        self._seq = 0
         self._begun = False
 
     def begin(self, event: ev.Snapshot) -> None:
@@ -158,10 +158,10 @@ class WorkerContent:
         # The offline engine is its own model: one word, not the same one twice.
         model = " ".join(dict.fromkeys([who.provider, who.model]))
         stream.line(f"{who.worker_name}: {data.status}, {model}", "bold")
-        fresh = [entry for entry in data.entries if entry["seq"] > self._place]
+        fresh = [entry for entry in data.entries if entry["seq"] > self._seq]
         if not self._begun:
             fresh = fresh[-_RECENT:]
-        cut = len(fresh) < len(data.entries) if not self._begun else data.left_out > self._place
+        cut = len(fresh) < len(data.entries) if not self._begun else data.left_out > self._seq
         if cut or (data.left_out and not self._begun):
             stream.line(f"... earlier: yoi worker history {self._name}", "dim")
         for entry in fresh:
@@ -171,13 +171,13 @@ class WorkerContent:
         for block in data.in_flight.blocks if data.in_flight else ():
             stream.block(msgspec.to_builtins(block))
         self._begun = True
-        self._place = max([self._place, data.left_out, *(entry["seq"] for entry in data.entries)])
+        self._seq = max([self._seq, data.left_out, *(entry["seq"] for entry in data.entries)])
 
     def hear(self, event: ev.Event | ev.UnknownEvent) -> None:
         """Print one event; one that this version cannot read is left out."""
         if not isinstance(event, ev.UnknownEvent):
-            place = getattr(getattr(event, "data", None), "seq", None)
-            self._place = max(self._place, place or 0)
+            seq = getattr(getattr(event, "data", None), "seq", None)
+            self._seq = max(self._seq, seq or 0)
             self._stream.hear(msgspec.to_builtins(event))
 
     def settle(self) -> None:

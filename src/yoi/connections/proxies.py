@@ -11,7 +11,7 @@ import socket
 
 import h11
 
-from yoi.connections.sockets import place
+from yoi.connections.sockets import endpoint
 from yoi.errors import ConnectionFailure
 from yoi.limits import Limits
 from yoi.permissions.ways_out import Destination, ProxiedName, Proxy, ProxyKind
@@ -106,7 +106,7 @@ class _Talk:
 
 async def _connect(talk: _Talk, address: Destination, port: int) -> None:
     proxy = talk.proxy
-    where = place(address, port)
+    where = endpoint(address, port)
     headers = [("Host", where)]
     if proxy.user:
         login = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from yoi.connections.machine_network import MachineNetwork
-from yoi.connections.sockets import Open, Race, place
+from yoi.connections.sockets import Open, Race, endpoint
 from yoi.connections.timeouts import timeout
 from yoi.core.address_order import AddressOrder
 from yoi.errors import ConnectionFailure
@@ -92,5 +92,5 @@ class Reach:
 
 def _shown(address: Destination, port: int) -> str:
     """Return where a socket leads, in words."""
-    where = place(address, port)
+    where = endpoint(address, port)
     return f"{where}, wherever the proxy leads" if isinstance(address, ProxiedName) else where

@@ -92,7 +92,7 @@ class RequestClient:
         share.users += 1
         trip = _Trip(authorise, share.routes)
         try:
-            async with timeout(limits.request_ms, f"{prepared.place.display} did not answer"):
+            async with timeout(limits.request_ms, f"{prepared.target_url.display} did not answer"):
                 self._check_allowed(prepared, trip)
                 async with share.running, self._under_way:
                     return await self._follow(prepared, trip)
@@ -112,7 +112,7 @@ class RequestClient:
 
     def _check_allowed(self, request: PreparedRequest, trip: "_Trip") -> Decision:
         """Return the decision for `request` as it is now; raises when it has to wait."""
-        decision = trip.authorise(request.method, request.place).require()
+        decision = trip.authorise(request.method, request.target_url).require()
         self._check_wait(request, trip)
         return decision
 
@@ -121,7 +121,7 @@ class RequestClient:
         if wait:
             raise RequestFailure(
                 "request.rate_limited",
-                f"{request.method} {request.place.display}: the server said to wait; "
+                f"{request.method} {request.target_url.display}: the server said to wait; "
                 f"{wait} ms are left",
                 retry_after_ms=wait,
             )
@@ -134,7 +134,7 @@ class RequestClient:
             if answer.status not in REDIRECTS or request.redirects is Redirects.RETURN:
                 return await self._answer(request, answer, trip)
             request = next_request(request, answer)
-            decision = trip.authorise(request.method, request.place)
+            decision = trip.authorise(request.method, request.target_url)
             if not decision.allowed:
                 raise RequestFailure(
                     "request.redirect",
@@ -236,4 +236,4 @@ class _Trip:
 
 
 def _route(request: PreparedRequest) -> Route:
-    return Route(request.target, request.method, request.place.path)
+    return Route(request.target, request.method, request.target_url.path)

@@ -31,7 +31,7 @@ class Redirects(StrEnum):
 class PreparedRequest:
     """One request with everything inserted, as it is about to be sent. Its repr shows no value.
 
-    `url` may hold inserted values in its query: policy and messages see `place`. Raises
+    `url` may hold inserted values in its query: policy and messages see `target_url`. Raises
     RequestFailure: `request.malformed`, `request.upgrade`, `request.event_stream`,
     `request.header`, `request.too_large`.
     """
@@ -52,7 +52,7 @@ class PreparedRequest:
     certificate: ClientCertificate | None = field(default=None, repr=False)
     """What is presented to a server that demands one."""
     redirects: Redirects = Redirects.FOLLOW
-    place: Url = field(init=False)
+    target_url: Url = field(init=False)
     """`url` without its query: what targets name."""
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class PreparedRequest:
             raise RequestFailure(
                 "request.too_large", f"the body is over {LIMITS.request_body_bytes} bytes"
             )
-        object.__setattr__(self, "place", place_of(self.url))
+        object.__setattr__(self, "target_url", without_query(self.url))
 
     @property
     def carries_inserted(self) -> bool:
@@ -106,12 +106,12 @@ _KEY_SAFE = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
-def place_of(url: Url) -> Url:
+def without_query(url: Url) -> Url:
     """Return `url` without its query."""
     if not url.query and "?" not in url.request_target:
         return url
-    place = Url.parse(url.href.partition("?")[0], REQUEST_SCHEMES)
-    return place if url.shown_path is None else place.hiding(url.shown_path)
+    plain = Url.parse(url.href.partition("?")[0], REQUEST_SCHEMES)
+    return plain if url.shown_path is None else plain.hiding(url.shown_path)
 
 
 def request_url(

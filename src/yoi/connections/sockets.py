@@ -131,7 +131,7 @@ def _why(exc: OSError) -> str:
     return str(exc) or "no answer in time"
 
 
-def place(address: Destination, port: int) -> str:
+def endpoint(address: Destination, port: int) -> str:
     """Return an address, or a name for the proxy, and a port."""
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 

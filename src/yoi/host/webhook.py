@@ -33,7 +33,7 @@ def webhook(
             headers=(("Content-Type", "application/json"),),
             body=msgspec.json.encode(about),
         )
-        own = prepared.place.href
+        own = prepared.target_url.href
 
         def authorise(method: str, asked: Url) -> Decision:
             # The operator decided this one URL; it may well be inside the own network.

@@ -77,7 +77,7 @@ class Authorizing:
     async def _post(self, url: Url, body: bytes) -> tuple[int, str]:
         """Return status and text of the answer; raises the RequestFailure of a failed request."""
 
-        def authorise(method: str, place: Url) -> Decision:
+        def authorise(method: str, url: Url) -> Decision:
             # The operator typed it: a name of this network may be meant, and is reached.
             return Decision(allowed=True, private_addresses=True)
 

@@ -103,9 +103,9 @@ class LogWriter:
         picture = await self.open()
         left, later, self._open, self._later = self._open, self._later, [], []
         taken_back: list[str] = []
-        for place, one in enumerate([*left, *later]):
+        for index, one in enumerate([*left, *later]):
             entry = one.entry
-            may_be_there = place < len(left)
+            may_be_there = index < len(left)
             if entry is None:
                 continue  # an automatic reply to a frame of a session that is long over
             if isinstance(entry, Accepted) and may_be_there and entry.event_id in picture.waiting:
@@ -160,14 +160,14 @@ class LogWriter:
     def _put_later(self, one: _Open) -> None:
         """Keep `one` until there is a log, without what it makes needless."""
         entry = one.entry
-        place = None if entry is None else _answered_by(entry, self._later)
-        if place is None:
+        index = None if entry is None else _answered_by(entry, self._later)
+        if index is None:
             self._later.append(one)
             return
-        earlier = self._later.pop(place)
+        earlier = self._later.pop(index)
         if isinstance(entry, Accepted):
             # The event tells more than it did.
-            self._later.insert(place, _Open(entry, earlier.then or one.then))
+            self._later.insert(index, _Open(entry, earlier.then or one.then))
         else:
             # Both have ended, and no log has a record of either.
             self._run(earlier.then)
@@ -219,17 +219,17 @@ class LogWriter:
 
 def _answered_by(entry: Entry, waiting: list[_Open]) -> int | None:
     """Return where the record stands that `entry` replaces, or takes away with itself."""
-    for place in range(len(waiting) - 1, -1, -1):
-        earlier = waiting[place].entry
+    for index in range(len(waiting) - 1, -1, -1):
+        earlier = waiting[index].entry
         match entry, earlier:
             case Accepted(), Accepted() if entry.event_id == earlier.event_id:
-                return place
+                return index
             case Closed(), Opened() if entry.session == earlier.session:
-                return place
+                return index
             case Handled(commands=(), timers=()), Accepted() if (
                 not entry.state and entry.event_id == earlier.event_id
             ):
-                return place
+                return index
             case _:
                 pass
     return None

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from yoi.connections import HttpAnswer, HttpFailure, PreparedRequest, request_body, request_url
 from yoi.connections.background_work import BackgroundWork
-from yoi.connections.requests import form_body, is_form, place_of
+from yoi.connections.requests import form_body, is_form, without_query
 from yoi.core.insertion import Layout
 from yoi.errors import InsertionError, PermissionDenied, RequestFailure, YoiError
 from yoi.permissions import Authority, Decision, Url, UrlTarget
@@ -215,21 +215,21 @@ class ServiceRequests:
         capturing = self._capturing(method, url)
         if capturing is not None:
             return capturing
-        place = place_of(url)
+        plain = without_query(url)
         names = [
             target.name or ""
             for target in self._authority.requested.request
-            if target.allows(place, method)
+            if target.allows(plain, method)
         ]
         for name in names:
-            if self._authority.request(method, place, name or None).allowed:
+            if self._authority.request(method, plain, name or None).allowed:
                 return name
         return names[0] if names else ""
 
     def _capturing(self, method: str, url: Url) -> str | None:
-        place = place_of(url)
+        plain = without_query(url)
         for target in self._authority.requested.request:
-            if target.captures and target.allows(place, method):
+            if target.captures and target.allows(plain, method):
                 return target.name
         return None
 

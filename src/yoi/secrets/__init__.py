@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from yoi.secrets.keyring_store import KeyringStore, system_keyring
     from yoi.secrets.keys import KeyFile, Passphrase, Prompt, Unlock
     from yoi.secrets.store import SecretEntry, SecretStore, StoredSecret
-    from yoi.secrets.workspace import Place, Settings, UnlockBy, default_key_file, open_store
+    from yoi.secrets.workspace import Settings, StoreKind, UnlockBy, default_key_file, open_store
     from yoi.types import Secret
 
 __all__ = [
@@ -21,12 +21,12 @@ __all__ = [
     "KeyFile",
     "KeyringStore",
     "Passphrase",
-    "Place",
     "Prompt",
     "Secret",
     "SecretEntry",
     "SecretStore",
     "Settings",
+    "StoreKind",
     "StoredSecret",
     "Unlock",
     "UnlockBy",
@@ -41,7 +41,13 @@ _HOMES = {
     "yoi.secrets.keyring_store": ("KeyringStore", "system_keyring"),
     "yoi.secrets.keys": ("KeyFile", "Passphrase", "Prompt", "Unlock"),
     "yoi.secrets.store": ("SecretEntry", "SecretStore", "StoredSecret"),
-    "yoi.secrets.workspace": ("Place", "Settings", "UnlockBy", "default_key_file", "open_store"),
+    "yoi.secrets.workspace": (
+        "StoreKind",
+        "Settings",
+        "UnlockBy",
+        "default_key_file",
+        "open_store",
+    ),
     "yoi.types": ("Secret",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

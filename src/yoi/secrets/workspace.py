@@ -21,7 +21,7 @@ from yoi.toml import Bad, Choice, Faults, Key, Parsed, Row, TableSpec, Text, joi
 _PATH_CHARS = 4096
 
 
-class Place(StrEnum):
+class StoreKind(StrEnum):
     """Where the secrets of a workspace are."""
 
     FILE = "file"
@@ -39,7 +39,7 @@ class UnlockBy(StrEnum):
 class Settings:
     """The `[secrets]` table, checked."""
 
-    place: Place = Place.FILE
+    store: StoreKind = StoreKind.FILE
     unlock: UnlockBy = UnlockBy.KEY_FILE
     key_file: Path | None = None
     """None means the account's own, see `default_key_file`."""
@@ -72,7 +72,7 @@ class Settings:
 
 def _settings(row: Row) -> Settings:
     store, unlock = row["store"], row["unlock"]
-    if store is Place.KEYRING and (row.has("unlock") or row.has("key_file")):
+    if store is StoreKind.KEYRING and (row.has("unlock") or row.has("key_file")):
         row.fault("value", "store", "is the keyring: unlock and key_file do not go with it")
     elif row.has("key_file") and unlock is not UnlockBy.KEY_FILE:
         row.fault("value", "key_file", 'goes with unlock = "key-file"')
@@ -83,9 +83,9 @@ SECRETS = TableSpec(
     (
         Key(
             "store",
-            Parsed(Choice(Place), Place),
+            Parsed(Choice(StoreKind), StoreKind),
             "where the secrets are: an encrypted file of the workspace, or the system's keyring",
-            default=Place.FILE,
+            default=StoreKind.FILE,
         ),
         Key(
             "unlock",
@@ -111,7 +111,7 @@ def open_store(workspace: Path, settings: Settings, prompt: Prompt) -> SecretSto
     Raises SecretError (`secret.keyring`) where the keyring is chosen and there is none.
     """
     folder = workspace / ".yoi"
-    if settings.place is Place.KEYRING:
+    if settings.store is StoreKind.KEYRING:
         backend = system_keyring()
         if backend is None:
             raise SecretError(
