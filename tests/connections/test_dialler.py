@@ -97,10 +97,10 @@ async def test_of_mixed_answers_only_the_allowed_ones_are_kept_families_in_turn(
     assert [str(ip) for ip in pinned] == ["93.184.215.14", "2606:2800::1", "93.184.215.15"]
 
 
-async def test_the_number_of_addresses_tried_is_bounded():
-    resolver = FixedResolver(*[f"93.184.215.{n}" for n in range(200)])
+async def test_the_number_of_addresses_of_a_name_is_bounded():
+    resolver = FixedResolver(*[f"93.184.{n // 256}.{n % 256}" for n in range(300)])
     pinned = await pin(Url.parse("wss://example.com/"), PUBLIC_ONLY, resolver, LIMITS)
-    assert len(pinned) == LIMITS.dial_addresses
+    assert len(pinned) == LIMITS.name_addresses
 
 
 async def test_an_address_literal_is_not_looked_up():

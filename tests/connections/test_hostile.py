@@ -70,6 +70,10 @@ HANDSHAKES = {
     "nul": (lambda a: upgrade(a, b"X-A: a\x00b"), "handshake"),
     "huge_header": (lambda a: upgrade(a, b"X-A: " + b"a" * 20_000), "handshake"),
     "many_headers": (lambda a: upgrade(a, *[b"X-A: 1"] * 5000), "handshake"),
+    "megabyte_of_headers": (lambda a: upgrade(a, *[b"X-A: " + b"a" * 1000] * 1000), "handshake"),
+    "status_200": (lambda a: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "handshake"),
+    "status_404": (lambda a: b"HTTP/1.1 404 X\r\n\r\n", "handshake"),
+    "status_500": (lambda a: b"HTTP/1.1 500 X\r\n\r\n", "handshake"),
     "endless_line": (lambda a: b"HTTP/1.1 101 " + b"a" * 100_000, "handshake"),
 }
 
@@ -85,6 +89,7 @@ async def test_a_bad_handshake_is_refused(connect, name):
         assert isinstance(error, ConnectionFailure)
         assert error.code == f"connection.{code}", error
         assert retry is not None
+        assert error.hint
         assert len(error.message) <= 1024
         assert "opened" not in sink.names()
         # A redirect is not followed: one connection, and it was to us.
@@ -360,6 +365,16 @@ WAITS = {
     "seconds": (b"429 Too Many\r\nRetry-After: 6\r\n\r\nno", 6_000),
     "fraction": (b"503 Later\r\nretry-after:0.25\r\n\r\n", 375),
     "among others": (b"429 X\r\nA: b\r\nRetry-After:  7 \r\nC: d\r\n\r\n", 7_000),
+    "zero": (b"429 X\r\nRetry-After: 0\r\n\r\n", 375),
+    "negative": (b"429 X\r\nRetry-After: -5\r\n\r\n", 375),
+    "no number": (b"429 X\r\nRetry-After: nan\r\n\r\n", 375),
+    "without end": (b"429 X\r\nRetry-After: inf\r\n\r\n", 375),
+    "scientific": (b"429 X\r\nRetry-After: 1e9\r\n\r\n", 375),
+    "huge": (b"429 X\r\nRetry-After: " + b"9" * 900 + b"\r\n\r\n", 375),
+    "empty": (b"429 X\r\nRetry-After:\r\n\r\n", 375),
+    "long ago": (b"429 X\r\nRetry-After: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n", 375),
+    "no day": (b"429 X\r\nRetry-After: Foo, 99 Bar 9999 99:99:99 GMT\r\n\r\n", 375),
+    "twice": (b"429 X\r\nRetry-After: 6\r\nRetry-After: 900\r\n\r\n", 6_000),
     "unreadable": (b"429 X\r\nRetry-After: soon\r\n\r\n", 375),
     "none": (b"503 X\r\n\r\n", 375),
     "cut": (b"429 X\r\nRetry-Af", 375),
@@ -383,5 +398,5 @@ async def test_a_wait_that_a_refusal_names_is_kept(connect, name):
         _, error, retry = await sink.next("failed")
         assert (error.code, retry) == ("connection.handshake", wait_ms)
         assert error.fields["status"] == int(text[:3])
-        assert (error.hint is not None) == (text[:3] in (b"429", b"503"))
+        assert error.hint
         assert host.status().next_dial_at is not None

@@ -191,3 +191,18 @@ async def test_a_request_passes_an_address_that_never_finishes_tls():
         answer = await use.send(prepared(f"https://api.example.com:{port}/"), lambda *_: ALLOWED)
         assert answer.ok
         assert answer.body == "hello"
+
+
+async def test_a_name_with_two_hundred_addresses_is_gone_through_dial_by_dial(connect):
+    """The first 199 are dead; sixteen are tried at a dial, and none twice before the others."""
+    dead = [f"127.0.1.{n}" for n in range(1, 200)]
+    async with FakeGateway() as gateway:
+        url = f"ws://gateway.example.com:{gateway.port}/"
+        many = FixedResolver(*dead, "127.0.0.1")
+        _, sink = connect(url, resolver=many, backoff_first_ms=1, backoff_max_ms=1)
+        assert (await sink.next("opened"))[3] == f"127.0.0.1:{gateway.port}"
+    errors = [call[1] for call in sink.seen if call[0] == "failed"]
+    assert len(errors) == 199 // 16
+    assert {one.code for one in errors} == {"connection.refused"}
+    assert "none of 16 addresses answered, of 200 that the name has" in errors[0].message
+    assert errors[0].hint == "the next dial tries others first"

@@ -414,6 +414,21 @@ def test_whatever_passes_the_header_check_is_one_plain_line(name, value):
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 40_000, "request.too_large"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 40_000 + b"\r\n\r\n", "request.too_large"),
         (reply(headers=[f"X-{n}: 1" for n in range(200)]), "request.too_large"),
+        (reply(headers=["X: " + "a" * 1000] * 1000), "request.too_large"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "request.lost"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", "request.protocol"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\n",
+            "request.protocol",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
+            "request.protocol",
+        ),
+        (b"HTTP/2.0 200 OK\r\n\r\n", "request.protocol"),
+        (b"HTTP/1.1 099 X\r\n\r\n", "request.protocol"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "request.protocol"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1e9\r\n\r\n", "request.protocol"),
     ],
 )
 async def test_answers_that_are_none(answer, code):
@@ -421,6 +436,7 @@ async def test_answers_that_are_none(answer, code):
         failure = await ask(server)
         assert isinstance(failure, HttpFailure)
         assert failure.error.code == code
+        assert failure.error.hint
         assert failure.may_have_arrived
         assert failure.to_payload()["error"]["code"] == code
 

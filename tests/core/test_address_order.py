@@ -37,9 +37,17 @@ def test_what_is_remembered_is_bounded():
         order.worked(host, A4)
     assert order.of("a", [A6, A4], 0.0) == [A6, A4]
     assert order.of("c", [A6, A4], 0.0) == [A4, A6]
-    for n in range(100):
+    for n in range(LIMITS.name_addresses + 9):
         order.failed("c", ip_address(n), 0.0)
-    assert len(order._hosts["c"].doubtful) == LIMITS.dial_addresses
+    assert len(order._hosts["c"].doubtful) == LIMITS.name_addresses
+
+
+def test_of_addresses_without_an_answer_the_longest_ago_comes_first():
+    order = AddressOrder()
+    for now, address in enumerate([A4, B4, A6]):
+        order.failed("h", address, float(now))
+    order.failed("h", A4, 3.0)
+    assert order.of("h", [A4, B4, A6], 4.0) == [B4, A6, A4]
 
 
 ADDRESSES = st.lists(st.sampled_from([A4, B4, A6, B6]), unique=True)

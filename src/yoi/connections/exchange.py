@@ -20,6 +20,10 @@ _SWITCHING = re.compile(rb"HTTP/1\.[01] 101(?:[ \r\n]|\Z)")
 # Answers that are made to never end.
 _STREAMS = ("text/event-stream", "multipart/x-mixed-replace")
 
+_NO_HTTP = "is the port of the URL right, and does the server speak HTTP/1.1?"
+_HEAD = "no setting allows more: the server has to send less of it"
+_CUT = "the server, or something in between, ended it; a request that may be repeated can be"
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -77,7 +81,7 @@ class Exchange:
             raise RequestFailure("request.tls", failed.message, hint=failed.hint) from None
         except OSError as exc:
             raise RequestFailure(
-                "request.lost", f"{url.display}: the connection was lost: {exc}"
+                "request.lost", f"{url.display}: the connection was lost: {exc}", hint=_CUT
             ) from None
         return RawAnswer(head.status_code, list(head.headers), body)
 
@@ -102,13 +106,18 @@ class Exchange:
         for _ in range(self._limits.response_interim + 1):
             event, left = await self._next_head(left)
             if isinstance(event, h11.Response):
+                if not event.http_version.startswith(b"1."):
+                    raise _no_http()
                 if len(event.headers) > self._limits.response_headers:
                     raise RequestFailure(
                         "request.too_large",
                         f"the answer has more than {self._limits.response_headers} headers",
+                        hint=_HEAD,
                     )
                 return event
-        raise RequestFailure("request.protocol", "the answer is interim answers without end")
+        raise RequestFailure(
+            "request.protocol", "the answer is interim answers without end", hint=_NO_HTTP
+        )
 
     async def _next_head(self, left: int) -> tuple[h11.Response | h11.InformationalResponse, int]:
         """Return the next head; `left` bounds the bytes of all of them."""
@@ -124,12 +133,14 @@ class Exchange:
                     raise self._head_too_large()
                 return event, left
             if event is not h11.NEED_DATA:
-                raise RequestFailure("request.lost", "the connection ended before an answer")
+                raise RequestFailure(
+                    "request.lost", "the connection ended before an answer", hint=_CUT
+                )
             if len(waiting) > left:
                 raise self._head_too_large()
             if waiting[: len(_START)] != _START[: len(waiting)]:
                 # h11 would wait for the end of a head: a mail server's greeting has none.
-                raise RequestFailure("request.protocol", "the server does not speak HTTP/1.1")
+                raise _no_http()
             await self._receive()
 
     async def _read_body(self, status: int) -> bytes:
@@ -145,6 +156,7 @@ class Exchange:
                     raise RequestFailure(
                         "request.too_large",
                         f"the answer comes in more than {self._limits.response_pieces} pieces",
+                        hint=_HEAD,
                     )
                 body += event.data
                 if len(body) > self._most:
@@ -154,7 +166,9 @@ class Exchange:
             elif event is h11.NEED_DATA:
                 await self._receive()
             else:
-                raise RequestFailure("request.lost", "the connection ended within the answer")
+                raise RequestFailure(
+                    "request.lost", "the connection ended within the answer", hint=_CUT
+                )
 
     async def _receive(self) -> None:
         data = await self._reader.read(_READ_BYTES)
@@ -169,29 +183,37 @@ class Exchange:
                 raise RequestFailure(
                     "request.event_stream",
                     "the server answers with a stream that does not end; a request has one answer",
+                    hint="ask for a URL with an answer that ends",
                     status=head.status_code,
                 )
 
     def _broken(self, exc: h11.RemoteProtocolError, waiting: bytes) -> RequestFailure:
         if _SWITCHING.match(waiting):
             return RequestFailure(
-                "request.upgrade", "the server switches to another protocol unasked"
+                "request.upgrade", "the server switches to another protocol unasked", hint=_NO_HTTP
             )
         if exc.error_status_hint == 431:
             return self._head_too_large()
         if self._ended:
             return RequestFailure(
-                "request.lost", "the connection ended before the answer was complete"
+                "request.lost", "the connection ended before the answer was complete", hint=_CUT
             )
         # What h11 quotes of the answer, after a colon, may be a cookie: it is not repeated.
         why = str(exc).partition(":")[0]
-        return RequestFailure("request.protocol", f"the answer is not HTTP/1.1: {why}")
+        return RequestFailure(
+            "request.protocol", f"the answer is not HTTP/1.1: {why}", hint=_NO_HTTP
+        )
 
     def _head_too_large(self) -> RequestFailure:
         return RequestFailure(
             "request.too_large",
             f"the answer's head is over {self._limits.response_head_bytes} bytes",
+            hint=_HEAD,
         )
+
+
+def _no_http() -> RequestFailure:
+    return RequestFailure("request.protocol", "the server does not speak HTTP/1.1", hint=_NO_HTTP)
 
 
 def _answer_too_large(status: int, most: int) -> RequestFailure:

@@ -36,7 +36,12 @@ _HINTS = {
     403: "the server refuses this client: check the secret, the origin and the headers",
     429: "the server wants fewer connections; the host waits and dials again",
     503: "the server is not ready; the host waits and dials again",
+    404: "is the path of the URL right?",
+    410: "is the path of the URL right?",
+    426: "the server wants another version of the protocol: is the URL right?",
 }
+_NO_WEBSOCKET = "is there a WebSocket at this URL, and nothing in between that answers for it?"
+_TROUBLE = "the server is in trouble; the host dials again"
 # The library logs frames at DEBUG; frames hold secrets, so its logger never speaks.
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
 
@@ -80,7 +85,9 @@ def check_status(head: bytes | bytearray, wall: "datetime") -> None:
             # Too short for a secret that is echoed here.
             shown = printable(bytes(head[:_STATUS_BYTES]).decode("latin-1"), 80)
             raise ConnectionFailure(
-                "connection.handshake", f"the server does not answer with HTTP/1.1: {shown}"
+                "connection.handshake",
+                f"the server does not answer with HTTP/1.1: {shown}",
+                hint=_NO_WEBSOCKET,
             )
         return
     status = int(found[1])
@@ -90,11 +97,13 @@ def check_status(head: bytes | bytearray, wall: "datetime") -> None:
         raise ConnectionFailure(
             "connection.redirect",
             f"the server answered {status}, a redirect; put the final URL in the manifest",
+            hint="a redirect of a connection is not followed: it would lead where no target was "
+            "reviewed",
             status=status,
         )
     message = f"the server answered {status} instead of 101"
     wait_ms = _wait_ms(head, wall) if status in WAIT_STATUSES else None
-    hint = _HINTS.get(status)
+    hint = _HINTS.get(status, _TROUBLE if status >= 500 else _NO_WEBSOCKET)
     if wait_ms is None:
         raise ConnectionFailure("connection.handshake", message, hint=hint, status=status)
     raise ConnectionFailure(
@@ -114,7 +123,10 @@ def hung_up(head: bytes | bytearray, wall: "datetime") -> ConnectionFailure:
         if head:
             return exc
     return ConnectionFailure(
-        "connection.handshake", "the server hung up in the handshake", hung_up=not head
+        "connection.handshake",
+        "the server hung up in the handshake",
+        hint=_NO_WEBSOCKET,
+        hung_up=not head,
     )
 
 
@@ -136,4 +148,13 @@ def refusal(exc: Exception) -> ConnectionFailure:
         why = "it agrees to a subprotocol or an extension that was not offered"
     else:
         why = "it is malformed"
-    return ConnectionFailure("connection.handshake", f"the server's handshake is refused: {why}")
+    return ConnectionFailure(
+        "connection.handshake", f"the server's handshake is refused: {why}", hint=_NO_WEBSOCKET
+    )
+
+
+def head_too_large(most: int) -> ConnectionFailure:
+    """Return what to raise for an answer whose head is over `most` bytes."""
+    return ConnectionFailure(
+        "connection.handshake", f"the response headers are over {most} bytes", hint=_NO_WEBSOCKET
+    )

@@ -47,12 +47,14 @@ class Reach:
     ) -> T:
         """Return what `attempt` makes of the first address that answers, of `addresses` only.
 
+        At most `dial_addresses` are tried; those that failed of late come last the next time.
         An attempt has `attempt_ms`; where further addresses are left, `next_answer_ms` at most.
         `what` says in an error what did not happen in time. Raises ConnectionFailure, the first
         where each address failed in its own way; a server's refusal ends it at once.
         """
         host = url.host
-        left = self._order.of(host, addresses, self._clock.monotonic())
+        order = self._order.of(host, addresses, self._clock.monotonic())
+        left = order[: self._limits.dial_addresses]
         first: ConnectionFailure | None = None
         while left:
             race = Race(url, self._limits, open_one)
@@ -60,7 +62,7 @@ class Reach:
             for ip in race.failed:
                 self._order.failed(host, ip, self._clock.monotonic())
             if found is None:
-                raise first or self._refused(url, race)
+                raise first or self._refused(url, race, len(addresses))
             sock, ip = found
             left = [one for one in left if one != ip and one not in race.failed]
             ms = min(attempt_ms, self._limits.next_answer_ms) if left else attempt_ms
@@ -79,14 +81,19 @@ class Reach:
         assert first is not None, "an address that was left was tried"
         raise first
 
-    def _refused(self, url: Url, race: Race) -> ConnectionFailure:
+    def _refused(self, url: Url, race: Race, count: int) -> ConnectionFailure:
         problems = "; ".join(f"{ip}: {why}" for ip, why in list(race.failed.items())[:4])
         proxied = race.fault
+        hint = self._network.hint() if proxied is None else proxied.hint
+        tried = "no address answered"
+        if count > len(race.failed):
+            tried = f"none of {len(race.failed)} addresses answered, of {count} that the name has"
+            hint = hint or "the next dial tries others first"
         return ConnectionFailure(
             "connection.refused" if proxied is None else proxied.code,
-            f"{url.display}: no address answered ({problems})",
+            f"{url.display}: {tried} ({problems})",
             host=url.host,
-            hint=self._network.hint() if proxied is None else proxied.hint,
+            hint=hint,
         )
 
 

@@ -155,7 +155,7 @@ async def pin(
 ) -> tuple[Destination, ...]:
     """Return the addresses that may be dialled for `url`, best first, families in turn.
 
-    At most `dial_addresses`; the name itself where the operator's proxy looks names up. Raises
+    At most `name_addresses`; the name itself where the operator's proxy looks names up. Raises
     `connection.dns`, `connection.timeout`, or PermissionDenied (`denied.address`) when the name
     leads only where `decision` does not, or is one of a private network.
     """
@@ -177,7 +177,7 @@ async def pin(
     other = [ip for ip in allowed if ip.version != first]
     turns = [ip for pair in zip(same, other, strict=False) for ip in pair]
     rest = same[len(other) :] or other[len(same) :]
-    return tuple([*turns, *rest][: limits.dial_addresses])
+    return tuple([*turns, *rest][: limits.name_addresses])
 
 
 async def look_up(url: Url, resolver: Resolver) -> Sequence[IPAddress]:

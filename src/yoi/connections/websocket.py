@@ -10,7 +10,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
 from yoi.connections.fragments import Fragments
-from yoi.connections.handshake import check_status, hung_up, refusal
+from yoi.connections.handshake import check_status, head_too_large, hung_up, refusal
 from yoi.connections.message_faults import flood, not_utf8, parser_fault, too_big
 from yoi.core.session_effects import End
 from yoi.core.token_bucket import TokenBucket
@@ -198,10 +198,7 @@ class AsyncioWebSocket(asyncio.Protocol):
                 raise refusal(self._ws.handshake_exc)
             if self._ws.state is State.CONNECTING:
                 if rest or len(self._head) >= self._limits.handshake_bytes:
-                    raise ConnectionFailure(
-                        "connection.handshake",
-                        f"the response headers are over {self._limits.handshake_bytes} bytes",
-                    )
+                    raise head_too_large(self._limits.handshake_bytes)
                 return b""
         except ConnectionFailure as exc:
             self._go_deaf()

@@ -1,7 +1,8 @@
 """`AddressOrder`: the order in which the addresses of a host are tried. Sans-I/O.
 
 The family that worked last comes first and the families take turns (RFC 8305 4); an address that
-did not get as far as an answer comes last for `address_doubt_ms`. No address is ever left out.
+did not get as far as an answer comes last for `address_doubt_ms`, the longest ago before the
+others: a name with many dead addresses is gone through dial by dial. No address is ever left out.
 """
 
 from collections import OrderedDict
@@ -31,8 +32,11 @@ class AddressOrder:
         seen = self._hosts.get(host)
         if seen is None:
             return list(addresses)
-        doubtful = [ip for ip in addresses if seen.doubtful.get(ip, now) > now]
-        good = [ip for ip in addresses if ip not in doubtful]
+        doubtful = sorted(
+            (ip for ip in addresses if seen.doubtful.get(ip, now) > now),
+            key=seen.doubtful.__getitem__,
+        )
+        good = [ip for ip in addresses if seen.doubtful.get(ip, now) <= now]
         return [*_in_turn(good, seen.family), *doubtful]
 
     def worked(self, host: str, address: Destination) -> None:
@@ -46,7 +50,7 @@ class AddressOrder:
         doubtful = self._seen(host).doubtful
         doubtful.pop(address, None)
         doubtful[address] = now + self._limits.address_doubt_ms / 1000
-        if len(doubtful) > self._limits.dial_addresses:
+        if len(doubtful) > self._limits.name_addresses:
             del doubtful[next(iter(doubtful))]
 
     def _seen(self, host: str) -> _Seen:
