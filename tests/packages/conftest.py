@@ -8,8 +8,8 @@ import pytest
 from yoi.packages import (
     EnabledEntry,
     Enablement,
-    Inventory,
     Package,
+    PackageInventory,
     Resolution,
     Store,
     add_to_store,
@@ -62,7 +62,7 @@ class Workspace:
         return entry
 
     def resolve(self) -> Resolution:
-        return resolve(Inventory.of(self.store), Enablement.load(self.config))
+        return resolve(PackageInventory.of(self.store), Enablement.load(self.config))
 
     def stored(self) -> Package:
         return read_package(self.store.path / "echo.yoi-plugin", "project")

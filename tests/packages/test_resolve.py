@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from yoi.errors import EnablementError
 from yoi.limits import LIMITS
-from yoi.packages import Enablement, Inventory, difference, resolve
+from yoi.packages import Enablement, PackageInventory, difference, resolve
 from yoi.permissions import Permission, PermissionKind, PermissionSet
 from yoi.types import InstanceName
 
@@ -251,7 +251,7 @@ def test_noise_in_the_file_never_enables_more(tmp_path_factory, noise, at):
     except EnablementError:
         return
     assert all(one.granted.empty for one in loaded.entries)
-    assert resolve(Inventory((), ()), loaded).plugins == ()
+    assert resolve(PackageInventory((), ()), loaded).plugins == ()
 
 
 def test_the_difference_names_what_is_new_and_what_is_gone():

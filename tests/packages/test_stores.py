@@ -9,7 +9,7 @@ import pytest
 
 from yoi.errors import PackageError
 from yoi.limits import LIMITS
-from yoi.packages import Inventory, Store, add_to_store, stores
+from yoi.packages import PackageInventory, Store, add_to_store, stores
 from yoi.packages.writer import build_archive
 
 TOML = (Path(__file__).parent / "echo.toml").read_text()
@@ -36,14 +36,14 @@ def test_where_the_stores_are(tmp_path):
 
 
 def test_an_absent_store_is_empty(tmp_path):
-    assert Inventory.of(Store.project(tmp_path)) == Inventory((), ())
+    assert PackageInventory.of(Store.project(tmp_path)) == PackageInventory((), ())
 
 
 def test_packages_of_several_stores_coexist(tmp_path):
     stores = Store.project(tmp_path), Store.user({}, tmp_path)
     for store in stores:
         put(store, "echo.yoi-plugin")
-    inventory = Inventory.of(*stores)
+    inventory = PackageInventory.of(*stores)
     assert [one.reference for one in inventory.packages] == ["project:echo", "user:echo"]
     assert inventory.find("user:echo").source == "user"
     for reference, code in (("echo", "package.ambiguous"), ("other", "package.missing")):
@@ -67,7 +67,7 @@ def test_faults_stay_with_their_file(tmp_path):
     shutil.copy(store.path / "good.yoi-plugin", outside)
     (store.path / "link.yoi-plugin").symlink_to(outside)
     (store.path / "dangling.yoi-plugin").symlink_to("nowhere")
-    inventory = Inventory.of(store)
+    inventory = PackageInventory.of(store)
     assert [one.reference for one in inventory.packages] == ["project:good"]
     assert codes(inventory) == {
         "bad-toml.yoi-plugin": "manifest.toml",
@@ -86,7 +86,7 @@ def test_a_store_is_bounded(tmp_path):
     store.path.mkdir(parents=True)
     for number in range(LIMITS.store_packages + 1):
         (store.path / f"p{number:03}.yoi-plugin").write_bytes(b"")
-    inventory = Inventory.of(store)
+    inventory = PackageInventory.of(store)
     assert len(inventory.unreadable) == LIMITS.store_packages + 1
     assert inventory.unreadable[0].error.code == "package.bounds"
 
@@ -96,7 +96,7 @@ def test_a_store_is_bounded_in_memory(tmp_path, monkeypatch):
     put(store, "a.yoi-plugin", TOML.replace('"echo"', '"a"', 1))
     put(store, "b.yoi-plugin", TOML.replace('"echo"', '"b"', 1))
     monkeypatch.setattr(stores, "LIMITS", replace(LIMITS, store_expanded_bytes=len(TOML) + 99))
-    inventory = Inventory.of(store)
+    inventory = PackageInventory.of(store)
     assert [one.id for one in inventory.packages] == ["a"]
     assert codes(inventory) == {"b.yoi-plugin": "package.bounds"}
 
@@ -115,7 +115,7 @@ def test_adding_a_newer_version_replaces_the_older(workspace):
     old = workspace.write()
     new = workspace.write(TOML.replace("0.1.0", "0.2.0"))
     assert new.path == old.path
-    assert Inventory.of(workspace.store).find("echo").manifest.version == "0.2.0"
+    assert PackageInventory.of(workspace.store).find("echo").manifest.version == "0.2.0"
 
 
 def test_adding_never_makes_a_second_of_the_same_id(workspace):

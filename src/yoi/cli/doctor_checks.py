@@ -123,9 +123,9 @@ def workspace(scope: DoctorScope) -> list[Finding]:
 def plugins(scope: DoctorScope) -> list[Finding]:
     """Report packages that cannot be read, and enabled plugins that will not run."""
     from yoi.cli.pending import enablement
-    from yoi.packages import inventory, resolve
+    from yoi.packages import package_inventory, resolve
 
-    found = inventory(scope.workspace)
+    found = package_inventory(scope.workspace)
     findings = [
         Finding("store", "warn", f"{one.path.name}: {one.error.message}", one.error.hint or "")
         for one in found.unreadable

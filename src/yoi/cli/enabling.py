@@ -198,9 +198,9 @@ def confirm(question: str) -> None:
 def _package(reference: str, workspace: Path) -> "tuple[Package, Path | None]":
     """Return the package, and its path where that must be copied into the store first."""
     from yoi.cli.sources import locate
-    from yoi.packages import inventory
+    from yoi.packages import package_inventory
 
-    return locate(reference, inventory(workspace))
+    return locate(reference, package_inventory(workspace))
 
 
 def _mention_folder(reference: str, package: "Package", output: Output) -> None:

@@ -14,7 +14,7 @@ from yoi.cli.pending import enablement, mention_pending
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from yoi.packages import Enablement, Inspection, Inventory, Package
+    from yoi.packages import Enablement, Inspection, Package, PackageInventory
 
 app = typer.Typer(help="Write, check, review and enable plugins.", rich_markup_mode=None)
 app.command("enable")(enabling.enable)
@@ -72,10 +72,10 @@ def new(
 @app.command("list")
 def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the packages in the stores, what is enabled, and what is wrong with either."""
-    from yoi.packages import inventory
+    from yoi.packages import package_inventory
 
     folder = workspace_folder(workspace)
-    items = listing(inventory(folder), enablement(folder))
+    items = listing(package_inventory(folder), enablement(folder))
     output = Output("plugin list", as_json)
     pending = mention_pending(folder, output)
     output.show(
@@ -103,10 +103,10 @@ def show(
     from yoi.cli import plugin_view
     from yoi.cli.layout import lines
     from yoi.cli.sources import find_package, runs_in
-    from yoi.packages import inventory
+    from yoi.packages import package_inventory
 
     folder = workspace_folder(workspace)
-    package = find_package(reference, inventory(folder))
+    package = find_package(reference, package_inventory(folder))
     found = inspections(package, enablement(folder))
     output = Output("plugin show", as_json)
     pending = mention_pending(folder, output)
@@ -171,7 +171,7 @@ def pack(
     )
 
 
-def listing(inventory: "Inventory", enablement: "Enablement") -> list[dict[str, Any]]:
+def listing(inventory: "PackageInventory", enablement: "Enablement") -> list[dict[str, Any]]:
     """Return one item per package and entry, and one for each that is missing or unreadable."""
     from yoi.packages import Finding
 
@@ -222,7 +222,7 @@ def inspections(package: "Package", enablement: "Enablement") -> "list[Inspectio
     return [inspect(package, entry) for entry in entries] or [inspect(package, None)]
 
 
-def _missing(inventory: "Inventory", entry: Any) -> dict[str, Any]:
+def _missing(inventory: "PackageInventory", entry: Any) -> dict[str, Any]:
     from yoi.errors import YoiError
     from yoi.packages import Finding, resolve_entry
 

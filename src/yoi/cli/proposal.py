@@ -43,9 +43,9 @@ def refuse_unsound(proposal: Proposal) -> None:
 
 def _approved(before: "EnabledEntry", workspace: Path) -> "Package | None":
     """Return the package as it was approved, where the store still has it."""
-    from yoi.packages import inventory
+    from yoi.packages import package_inventory
 
-    for package in inventory(workspace).packages:
+    for package in package_inventory(workspace).packages:
         if (package.reference, package.digest) == (before.reference, before.digest):
             return package
     return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from yoi.errors import PackageError, YoiError
 
 if TYPE_CHECKING:
-    from yoi.packages import Inventory, Package
+    from yoi.packages import Package, PackageInventory
 
 
 def is_path(text: str) -> bool:
@@ -22,12 +22,12 @@ def as_path(path: Path) -> str:
     return str(path) if is_path(str(path)) else f".{os.sep}{path}"
 
 
-def find_package(text: str, inventory: "Inventory") -> "Package":
+def find_package(text: str, inventory: "PackageInventory") -> "Package":
     """Return the package that `text` names; raises PackageError, ManifestError."""
     return locate(text, inventory)[0]
 
 
-def locate(text: str, inventory: "Inventory") -> "tuple[Package, Path | None]":
+def locate(text: str, inventory: "PackageInventory") -> "tuple[Package, Path | None]":
     """Return the package that `text` names, and its path where it is not in a store.
 
     A package in a store comes before a folder of the same name. Raises PackageError, ManifestError.

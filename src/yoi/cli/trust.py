@@ -223,14 +223,14 @@ def _plugin(
     from yoi.cli import plugin_view
     from yoi.cli.machine_words import names_lines
     from yoi.cli.sources import runs_in
-    from yoi.packages import difference, inspect, inventory
+    from yoi.packages import difference, inspect, package_inventory
     from yoi.permissions import PermissionSet, review
 
     entry = _parsed(folder, content)
     before = PermissionSet() if decided is None else _parsed(folder, decided).granted
     parts: list[RenderableType] = []
     try:
-        package = inventory(folder).find(entry.reference)
+        package = package_inventory(folder).find(entry.reference)
     except YoiError as exc:
         parts.append(shown(f"  {exc.message}", 1024, "yellow"))
     else:

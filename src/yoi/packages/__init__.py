@@ -1,4 +1,4 @@
-"""Packages: what a plugin is before anybody lets it run. Inventory only; nothing is executed."""
+"""Packages: what a plugin is before it is enabled. They are read; nothing in them is executed."""
 
 from yoi.packages.declarations import (
     INSTANCE_WORLD,
@@ -30,7 +30,7 @@ from yoi.packages.resolve import (
 )
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import PythonEntry
-from yoi.packages.stores import Inventory, Store, Unreadable, add_to_store, inventory
+from yoi.packages.stores import PackageInventory, Store, Unreadable, add_to_store, package_inventory
 from yoi.packages.templates import TEMPLATES, Created, create_from_template
 
 __all__ = [
@@ -49,12 +49,12 @@ __all__ = [
     "Finding",
     "IngressDecl",
     "Inspection",
-    "Inventory",
     "LeftOut",
     "Manifest",
     "ManifestWarning",
     "PackResult",
     "Package",
+    "PackageInventory",
     "PythonEntry",
     "PythonRuntime",
     "Resolution",
@@ -75,10 +75,10 @@ __all__ = [
     "eligibility",
     "exclusion",
     "inspect",
-    "inventory",
     "is_digest",
     "pack",
     "package_digest",
+    "package_inventory",
     "read_package",
     "resolve",
     "resolve_entry",

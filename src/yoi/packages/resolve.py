@@ -12,7 +12,7 @@ from yoi.permissions.senders import SenderRule
 
 if TYPE_CHECKING:
     from yoi.packages.package import Package
-    from yoi.packages.stores import Inventory
+    from yoi.packages.stores import PackageInventory
     from yoi.types import InstanceName
 
 
@@ -41,7 +41,7 @@ class Resolution:
     diagnostics: tuple[Diagnosis, ...]
 
 
-def resolve(inventory: "Inventory", enablement: Enablement) -> Resolution:
+def resolve(inventory: "PackageInventory", enablement: Enablement) -> Resolution:
     """Return the enabled plugins whose exact package is there; the rest as diagnostics.
 
     Checked per entry, first failure wins: found, digest, version, surfaces, config.
@@ -58,7 +58,7 @@ def resolve(inventory: "Inventory", enablement: Enablement) -> Resolution:
     return Resolution(tuple(plugins), tuple(diagnostics))
 
 
-def resolve_entry(inventory: "Inventory", entry: EnabledEntry) -> ResolvedPlugin:
+def resolve_entry(inventory: "PackageInventory", entry: EnabledEntry) -> ResolvedPlugin:
     """Return the plugin that `entry` enables. Raises EnablementError or ConfigError."""
     return resolve_package(_package(inventory, entry), entry)
 
@@ -83,7 +83,7 @@ def resolve_package(package: "Package", entry: EnabledEntry) -> ResolvedPlugin:
     )
 
 
-def _package(inventory: "Inventory", entry: EnabledEntry) -> "Package":
+def _package(inventory: "PackageInventory", entry: EnabledEntry) -> "Package":
     for package in inventory.packages:
         if package.reference == entry.reference:
             return package

@@ -51,14 +51,14 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
+class PackageInventory:
     """What the stores hold. Looking reads files; it runs, opens and starts nothing (P2)."""
 
     packages: tuple[Package, ...]
     unreadable: tuple[Unreadable, ...]
 
     @classmethod
-    def of(cls, *stores: Store) -> "Inventory":
+    def of(cls, *stores: Store) -> "PackageInventory":
         """Return the packages in `stores`, in that order and by file name within one.
 
         Two archives with the same id in one store are both unreadable (`package.duplicate`): which
@@ -94,9 +94,9 @@ class Inventory:
         return found[0]
 
 
-def inventory(workspace: Path) -> Inventory:
+def package_inventory(workspace: Path) -> PackageInventory:
     """Return the packages in the workspace's store and in the person's own (P2: nothing runs)."""
-    return Inventory.of(Store.project(workspace), Store.user(os.environ, Path.home()))
+    return PackageInventory.of(Store.project(workspace), Store.user(os.environ, Path.home()))
 
 
 def _look(store: Store) -> tuple[list[Package], list[Unreadable]]:
@@ -173,7 +173,7 @@ def add_to_store(package_path: Path, store: Store) -> Package:
     """
     package = read_package(package_path)
     target = store.path / f"{package.id}{SUFFIX}"
-    for other in Inventory.of(store).packages:
+    for other in PackageInventory.of(store).packages:
         if (other.id == package.id) != (other.path.name.casefold() == target.name.casefold()):
             raise PackageError(
                 "package.duplicate",

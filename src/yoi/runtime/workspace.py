@@ -13,7 +13,7 @@ from yoi.decisions.port import Decisions, InForce
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.packages import Enablement, ResolvedPlugin, inventory, resolve
+from yoi.packages import Enablement, ResolvedPlugin, package_inventory, resolve
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
 from yoi.runtime.worker_profiles import WorkerFault, workers_of
 from yoi.toml.lines import line_of
@@ -158,7 +158,7 @@ def _plan(file: OperatorFile, found: InForce, at: str) -> Plan:
     # The file's own faults name their place in it; an entry with one is not in force.
     said = Enablement.of(file.document, path)
     resolution = resolve(
-        inventory(file.workspace),
+        package_inventory(file.workspace),
         replace(enabled, diagnostics=said.diagnostics or enabled.diagnostics),
     )
     workers = workers_of(document)

@@ -73,16 +73,16 @@ class Notifications:
         self._redactor = redactor
         self._clock = clock
         self._limits = limits
-        self._desks: dict[str, tuple[Worker, Mapping[str, NotifyRule]]] = {}
+        self._recipients: dict[str, tuple[Worker, Mapping[str, NotifyRule]]] = {}
         self._rates: dict[tuple[str, str], _Rate] = {}
 
     def open(self, worker: Worker, rules: Mapping[str, NotifyRule]) -> None:
         """Let the plugins in `rules` notify `worker`."""
-        self._desks[worker.name] = (worker, rules)
+        self._recipients[worker.name] = (worker, rules)
 
     def close(self, worker: str) -> None:
         """Let no plugin notify `worker` any more."""
-        self._desks.pop(worker, None)
+        self._recipients.pop(worker, None)
         for key in [key for key in self._rates if key[0] == worker]:
             del self._rates[key]
 
@@ -129,7 +129,7 @@ class Notifications:
 
     def _granted(self, notification: Notification) -> tuple[Worker, NotifyRule]:
         plugin = notification.plugin
-        worker, rules = self._desks.get(notification.worker, (None, {}))
+        worker, rules = self._recipients.get(notification.worker, (None, {}))
         rule = rules.get(plugin)
         if worker is None or rule is None:
             raise PermissionDenied(
