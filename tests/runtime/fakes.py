@@ -287,6 +287,7 @@ class Bench:
         journal: Journal | None = None,
         state: StateStore | None = None,
         clock: ManualClock | None = None,
+        secrets: Any = None,
         link: "type[FakeLink] | Callable[[Any], FakeLink] | None" = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -302,7 +303,8 @@ class Bench:
 
         asked = asked or PermissionSet()
         authority = Authority(asked, asked, plugin="echo")
-        injector = SecretInjector("echo", authority, NoSecrets(), HandleTable(limits), self.clock)
+        held = secrets or NoSecrets()
+        injector = SecretInjector("echo", authority, held, HandleTable(limits), self.clock)
 
         requests = ServiceRequests("echo", authority, injector, send or no_request, NoSecrets())
         self.state = state = state or StateStore(None, limits)

@@ -14,6 +14,8 @@ from tests.runtime.test_durable import (  # noqa: F401
     let_go,
     life,
 )
+from tests.runtime.test_durable_rules import Held, api
+from tests.runtime.test_executor import ANSWER
 
 from yoi.core.lifecycle import Lifecycle
 from yoi.errors import GuestTrapped, JournalError, ServiceError
@@ -24,7 +26,8 @@ from yoi.limits import Limits
 from yoi.protocol import service_log as log
 from yoi.protocol.ingress import TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, HandlerFailed
-from yoi.protocol.service_log import encode
+from yoi.protocol.service_log import Command, encode
+from yoi.runtime.service_log import folded
 from yoi.types import SessionId
 
 LOG = "service:echo"
@@ -286,3 +289,31 @@ async def test_no_decision_is_taken_while_the_log_cannot_keep_it():
         assert refused.value.code == "service.not_running"
     assert len(bench.service.dead_letters) == 1
     await bench.service.stop()
+
+
+async def test_commands_of_an_ingress_that_is_gone_have_their_end():
+    """A worker is told, a request is made again, and nobody is there to hear the answer."""
+    asked = []
+
+    async def send(prepared, authorise):
+        asked.append(prepared.command_id)
+        return ANSWER
+
+    commands = (
+        Command("n", "notify", {"worker": "w", "text": "x"}, "gone", repeatable=True),
+        Command("r", "request", {"target": "api", "method": "POST", "path": "/x"}, "gone", True),
+        Command("s", "websocket_send", {"text": "x"}, "gone"),
+    )
+    journal = await journal_of(BEGUN, log.Handled("old.1", 1, commands))
+    world = World()
+    for _ in range(2):
+        bench = world.bench(
+            journal, FakeInstance(counting), send=send, asked=api(), secrets=Held("s" * 20)
+        )
+        await bench.service.start()
+        await bench.settle()
+        assert bench.service.lifecycle is Lifecycle.RUNNING
+        await bench.service.stop()
+    assert (asked, world.workers.told) == (["r"], {("old.1", "n"): "x"})
+    picture = await folded(journal, LOG, "echo")
+    assert picture.unsettled == {}

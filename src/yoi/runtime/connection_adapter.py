@@ -385,6 +385,7 @@ class ConnectionAdapter:
         **more: Any,
     ) -> None:
         self.gaps += 1
+        since_ms = min(since_ms, until_ms)  # a clock that was set back
         payload = {
             "since": rfc3339_ms(since_ms),
             "until": rfc3339_ms(until_ms),

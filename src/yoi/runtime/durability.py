@@ -17,7 +17,7 @@ from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.service_log import Alive, Command, Declared, Effected, Handled, Settles
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
-from yoi.runtime.executor import EffectExecutor
+from yoi.runtime.executor import RECOVERED, EffectExecutor
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.intake import DurableIntake
 from yoi.runtime.ledger import Ledger
@@ -344,7 +344,7 @@ class LoggedDurability:
 def _source(event_id: str, command: Command) -> IngressEvent:
     """Return what the gate must know of an event that was handled before: its id and ingress."""
     return IngressEvent(
-        kind="recovered",
+        kind=RECOVERED,
         source="log",
         ingress_name=command.ingress,
         payload={},

@@ -50,7 +50,9 @@ from yoi.runtime.signer import Signable
 from yoi.runtime.timers import Timers
 from yoi.workers.notify import Notification
 
-_HOST_MADE = frozenset({EventKind.STARTED, EventKind.TIMER, EventKind.RESPONSE})
+RECOVERED = "recovered"
+"""The kind of what stands for an event that an earlier host has handled."""
+_HOST_MADE = frozenset({EventKind.STARTED, EventKind.TIMER, EventKind.RESPONSE, RECOVERED})
 
 
 class EffectExecutor:

@@ -51,13 +51,20 @@ class HostEvents:
         self._wake()
 
     def offer(self, kind: EventKind, ingress: str, source: str, payload: dict[str, Any]) -> None:
-        """Queue one event; without room it is counted and told to the operator."""
+        """Queue one event; without room it is counted and told to the operator.
+
+        Nothing is queued for an ingress that is declared no more: a command may be older than that.
+        """
+        if ingress not in self._queue.ingresses:
+            return
         event = self.made(kind, ingress, source, payload)
         # It waits like a frame of a paused connection: accepted, within the overdraft.
         self._count(kind, self._intake.offer(event, OnFull.PAUSE))
 
     def answer(self, ingress: str, source: str, payload: dict[str, Any], settles: Settles) -> None:
         """Queue the answer to a request, with which the command has its end."""
+        if ingress not in self._queue.ingresses:
+            return
         event = self.made(EventKind.RESPONSE, ingress, source, payload)
         self._count(EventKind.RESPONSE, self._intake.answer(event, settles))
 
