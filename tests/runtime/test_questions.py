@@ -71,3 +71,44 @@ async def test_a_question_whose_id_waits_already_is_refused_and_the_rest_leaves(
             results = runtime.services["echo"].status().commands
             refused = [one for one in results if one.status == "failed"]
             assert [one.code for one in refused] == ["connection.question_repeated"]
+
+
+async def test_a_server_that_floods_answers_costs_one_answer_and_a_count(workspace):
+    """Second answers by the thousand, and whatever else stands where a number should."""
+    odd = ['"1"', '"2"', "2.5", "-1", "0", "true", "[2]", "{}", "9007199254740993", "1e300"]
+    async with gateway() as server:
+        workspace.install(server.url, ASKER, deadline_ms=5_000)
+        workspace.enable()
+        async with workspace.runtime() as runtime:
+            await server.until(lambda: server.clients)
+            await server.ask('{"ask": ["a", "b"]}')
+            await server.until(lambda: len(server.received) == 2)
+            repeated = ['{"id": 1, "said": "again"}'] * 2_000
+            strange = [f'{{"id": {value}, "said": "odd"}}' for value in odd * 20]
+            await server.ask('{"id": 1, "said": "yes"}', *repeated, *strange)
+            await server.ask('{"id": 2, "said": "yes"}')
+            await server.until(lambda: len(server.received) == 2 + 2 + 2_000 + 200)
+            [link] = runtime.services["echo"].status().connections
+    answered = [text for text in server.received[2:] if not text.startswith("None")]
+    assert answered == ["q.a: yes", "q.b: yes"]
+    assert (link.answers, link.answers_repeated, link.answers_unknown) == (2, 2_000, 200)
+    assert workspace.codes().count("notice.answer") == 1
+
+
+async def test_a_plugin_that_asks_without_end_is_refused_and_goes_on(workspace):
+    names = [f"n{n}" for n in range(64)]
+    async with gateway() as server:
+        workspace.install(server.url, ASKER, deadline_ms=5_000)
+        workspace.enable()
+        async with workspace.runtime() as runtime:
+            await server.until(lambda: server.clients)
+            await server.ask(
+                json.dumps({"ask": names}), json.dumps({"ask": ["more", "still more"]})
+            )
+            await server.ask('{"said": "hi"}')
+            await server.until(lambda: "None: hi" in server.received)
+            status = runtime.services["echo"].status()
+            assert status.connections[0].open_questions == len(numbers(server)) == 64
+            assert status.counters.commands_failed == 2
+            await server.ask('{"id": 5, "said": "yes"}', json.dumps({"ask": ["more"]}))
+            await server.until(lambda: "more" in numbers(server))
