@@ -229,3 +229,13 @@ def test_each_container_on_a_way_is_copied_once(monkeypatch):
     assert document == {"list": [None] * 16, "other": [1]}
     assert filled["other"] is document["other"]
     assert len({id(one) for one in made}) == 2
+
+
+def test_a_counter_is_a_number_or_a_text_that_ends_with_it():
+    (number,) = parse_insertions([{"at": "/id", "counter": "session"}])
+    assert insert_into({"id": None}, [number], lambda _: 7) == {"id": 7}
+    for prefix, written in (("", "7"), ("q", "q7")):
+        counted = {"at": "/id", "counter": "session", "prefix": prefix}
+        assert insert_into({"id": None}, parse_insertions([counted]), lambda _: 7) == {
+            "id": written
+        }

@@ -48,6 +48,17 @@ def test_a_number_that_was_no_question_and_no_number_are_ordinary():
     assert questions.answered({ID: 2.0}, 3, 0.0) == "q2"
 
 
+def test_numbers_that_are_written_as_text_are_compared_as_text():
+    questions = Questions(LIMITS)
+    for number in (1, 3):
+        questions.asked(f"q{number}", ID, f"r{number}", 0.0)
+    assert questions.answered({ID: "r2"}, 3, 0.0) is None  # a heartbeat's
+    for value in (3.5, "r4", "r0", "3", "r03 ", "r-1", "x3", "r" + "9" * 5000, "r", ""):
+        assert questions.answered({ID: value}, 3, 0.0) is Stray.UNKNOWN
+    assert questions.answered({ID: "r3"}, 3, 0.0) == "q3"
+    assert questions.answered({ID: "r3"}, 3, 0.0) is Stray.REPEATED
+
+
 def test_each_question_has_its_own_place():
     questions = asked(1)
     questions.asked("q2", SEQ, 2, 0.0)

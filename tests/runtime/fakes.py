@@ -176,7 +176,7 @@ class FakeLink:
         pass
 
     def asked(
-        self, session: SessionId | None, question: str, at: JsonPointer, number: int
+        self, session: SessionId | None, question: str, at: JsonPointer, number: int | str
     ) -> SessionId | None:
         return session
 

@@ -59,6 +59,27 @@ async def test_a_plugin_hears_which_message_answers_which_question(workspace, du
     ]
 
 
+TEXTS = ASKER.replace('insert_counter("/id")', 'insert_counter("/id", prefix="r")')
+
+
+async def test_numbers_may_be_texts(workspace):
+    """Protocols whose ids are strings: GraphQL, Phoenix, notebook kernels."""
+    async with gateway() as server:
+        workspace.install(server.url, TEXTS)
+        workspace.enable()
+        async with workspace.runtime():
+            await server.until(lambda: server.clients)
+            await server.ask('{"ask": ["a", "b"]}')
+            await server.until(lambda: len(server.received) == 2)
+            assert numbers(server) == {"a": "r1", "b": "r2"}
+            for number in (2, "2", "r2", "r2", "r1"):
+                await server.ask(json.dumps({"id": number, "said": "yes"}))
+            await server.until(lambda: len(server.received) == 7)
+    assert server.received[2:] == [
+        f"{question}: yes" for question in (None, None, "q.b", None, "q.a")
+    ]
+
+
 async def test_a_question_whose_id_waits_already_is_refused_and_the_rest_leaves(workspace):
     async with gateway() as server:
         workspace.install(server.url, ASKER)

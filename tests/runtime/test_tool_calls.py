@@ -11,7 +11,7 @@ from tests.runtime.fakes import Bench, FakeInstance
 from tests.runtime.test_durable import HANGING, EffectlessJournal, World
 from tests.runtime.test_service import command, running
 
-from yoi.errors import GuestRefused, ServiceError, YoiError
+from yoi.errors import GuestRefused, GuestTrapped, ServiceError, YoiError
 from yoi.limits import Limits
 from yoi.protocol.ingress import TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Commands
@@ -133,3 +133,20 @@ async def test_a_completion_that_a_crash_left_without_an_end_is_not_unknown():
     assert (counters.commands_unknown, counters.commands_failed) == (0, 1)
     [result] = [one for one in later.service.status().commands if one.kind == "tool_complete"]
     assert result.code == "service.deferred_unknown"
+
+
+async def test_a_guest_that_traps_leaves_no_call_open():
+    def trapping(event):
+        if isinstance(event, TextFrame):
+            raise GuestTrapped("sandbox.trap", "unreachable")
+        return NO_COMMANDS
+
+    instance = deferring()
+    instance.answer = trapping
+    bench = await running(instance, FakeInstance(), FakeInstance(), FakeInstance())
+    call = await called(bench)
+    bench.link.receive("x")
+    with pytest.raises(ServiceError) as raised:
+        await call
+    assert raised.value.code == "service.interrupted"
+    assert bench.service.status().deferred_calls == []

@@ -224,7 +224,7 @@ class HostConnection:
         self._find(session).require_question(at)
 
     def asked(
-        self, session: SessionId | None, question: str, at: JsonPointer, number: int
+        self, session: SessionId | None, question: str, at: JsonPointer, number: int | str
     ) -> SessionId | None:
         """Wait on `session` for the answer to `question`, which was sent; return which it is."""
         live = self._find(session)

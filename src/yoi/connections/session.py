@@ -163,7 +163,7 @@ class Session:
         """Raise ConnectionFailure unless one more may be asked whose answer is known at `at`."""
         self._questions.require_room(at, self._clock.monotonic())
 
-    def asked(self, question: str, at: JsonPointer, number: int) -> None:
+    def asked(self, question: str, at: JsonPointer, number: int | str) -> None:
         """Look in messages at `at` for `number`: the answer to `question`, which was sent."""
         self._questions.asked(question, at, number, self._clock.monotonic())
         self._watch_places()

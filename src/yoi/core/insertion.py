@@ -54,7 +54,9 @@ class Insertion:
     counter: str | None = None
     """`SESSION_COUNTER`: the session's next number."""
     prefix: str = ""
-    """Text before a secret, such as `Bearer `; printable ASCII."""
+    """Text before a secret, such as `Bearer `, or before the counter's number; printable ASCII."""
+    as_text: bool = False
+    """Whether the counter's number is written as text, behind the prefix."""
 
     @property
     def placeholder(self) -> str:
@@ -167,11 +169,12 @@ def _insertion(item: object, at: str) -> Insertion:
         raise _malformed(
             f"{at}.prefix must be text of at most {LIMITS.insert_prefix_chars} characters"
         )
-    if prefix and named[0] != "secret":
-        raise _malformed(f"{at}.prefix goes with a secret only")
+    counted = named[0] == "counter" and "prefix" in item
+    if prefix and named[0] != "secret" and not counted:
+        raise _malformed(f"{at}.prefix goes with a secret or a counter")
     if not (prefix.isascii() and (prefix.isprintable() or not prefix)):
         raise _malformed(f"{at}.prefix must be printable ASCII")
-    return Insertion(place, **{named[0]: source}, prefix=prefix)
+    return Insertion(place, **{named[0]: source}, prefix=prefix, as_text=counted)
 
 
 def _check_place(document: Json, at: JsonPointer) -> None:
@@ -195,6 +198,8 @@ def _check_place(document: Json, at: JsonPointer) -> None:
 
 
 def _value(insertion: Insertion, value: Json) -> Json:
+    if insertion.as_text:
+        return f"{insertion.prefix}{value}"
     if not insertion.prefix:
         return value
     if not isinstance(value, str):

@@ -5,9 +5,9 @@
     ANSWERED  one message came with its number                   (none)
     LATE      nothing came in time, or nothing waits any more    (none)
 
-A question is a message that left with the session's next number in it. The first message that
-brings this number back answers it. What else comes at the same place answers nothing: it is
-delivered as any message is, and counted.
+A question is a message that left with the session's next number in it, or with a text that ends
+with it. The first message that brings the same back answers it. What else comes at the same place
+answers nothing: it is delivered as any message is, and counted.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,9 @@ from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
 
 _ABSENT: Final = object()
+_NUMERALS: Final = "0123456789"
+_MOST_DIGITS: Final = 16
+"""Of 2**53 - 1, the last number of a session."""
 
 
 class QuestionState(StrEnum):
@@ -39,7 +42,7 @@ class Stray(Enum):
     LATE = "late"
     """Its question waits no longer."""
     UNKNOWN = "unknown"
-    """The session never had this number: text, a fraction, one that is too large."""
+    """The session never had this number: other text, a fraction, one that is too large."""
 
 
 _NEXT: dict[QuestionState, frozenset[QuestionState]] = {
@@ -53,7 +56,7 @@ _NEXT: dict[QuestionState, frozenset[QuestionState]] = {
 class _Question:
     id: str
     at: JsonPointer
-    number: int
+    number: int | str
     until: float
     """When it is late; once it has ended, when it is forgotten."""
     state: QuestionState = field(default=QuestionState.OPEN, init=False)
@@ -65,7 +68,7 @@ class Questions:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._open: dict[str, _Question] = {}
-        self._by_number: dict[tuple[JsonPointer, int], _Question] = {}
+        self._by_number: dict[tuple[JsonPointer, int | str], _Question] = {}
         self._due = inf  # when the next one is late or forgotten
         self.places: tuple[JsonPointer, ...] = ()
         """Where messages are looked at for numbers; none while nothing was asked of late."""
@@ -90,7 +93,7 @@ class Questions:
                 f"{self._limits.questions_per_session} questions of the session wait already",
             )
 
-    def asked(self, question: str, at: JsonPointer, number: int, now: float) -> None:
+    def asked(self, question: str, at: JsonPointer, number: int | str, now: float) -> None:
         """Wait for a message with `number` at `at`: the answer to `question`, which has left.
 
         An open question of the same id is given up.
@@ -116,10 +119,10 @@ class Questions:
             value = found.get(at, _ABSENT)
             if value is _ABSENT or value is None:
                 continue
-            number = _whole(value)
+            number = value if isinstance(value, str) else _whole(value)
             question = None if number is None else self._by_number.get((at, number))
             if question is None:
-                if number is None or not 1 <= number <= drawn:
+                if not self._was_drawn(at, number, drawn):
                     stray = Stray.UNKNOWN
             elif question.state is QuestionState.OPEN:
                 self._end(question, QuestionState.ANSWERED, now)
@@ -164,7 +167,18 @@ class Questions:
             ended = (k for k, q in self._by_number.items() if q.state is not QuestionState.OPEN)
             self._forget(next(ended))
 
-    def _forget(self, key: tuple[JsonPointer, int]) -> None:
+    def _was_drawn(self, at: JsonPointer, value: int | str | None, drawn: int) -> bool:
+        """Return whether `value` is a number of the session, as the questions at `at` write it."""
+        if not isinstance(value, str):
+            return value is not None and 1 <= value <= drawn
+        before = value.rstrip(_NUMERALS)
+        digits = value[len(before) :]
+        if not 1 <= len(digits) <= _MOST_DIGITS or not 1 <= int(digits) <= drawn:
+            return False
+        asked = (key for place, key in self._by_number if place == at and isinstance(key, str))
+        return any(text.rstrip(_NUMERALS) == before for text in asked)
+
+    def _forget(self, key: tuple[JsonPointer, int | str]) -> None:
         del self._by_number[key]
         if not any(at == key[0] for at, _ in self._by_number):
             self.places = tuple(at for at in self.places if at != key[0])

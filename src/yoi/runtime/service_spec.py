@@ -92,7 +92,7 @@ class ConnectionHandle(ControlledConnection, Protocol):
         ...
 
     def asked(
-        self, session: SessionId | None, question: str, at: JsonPointer, number: int
+        self, session: SessionId | None, question: str, at: JsonPointer, number: int | str
     ) -> SessionId | None:
         """Wait on `session` for the answer to `question`, which was sent; return which it is."""
         ...

@@ -49,9 +49,9 @@ class Insertion:
 
     def __repr__(self) -> str:
         """Return the call that makes this value."""
-        if self.kind == "counter":
-            return f"insert_counter({self.at!r})"
         prefix = "" if self.prefix is None else f", prefix={self.prefix!r}"
+        if self.kind == "counter":
+            return f"insert_counter({self.at!r}{prefix})"
         return f"insert_{self.kind}({self.at!r}, {self.name!r}{prefix})"
 
 
@@ -73,13 +73,13 @@ def insert_last(at: str, name: str) -> Insertion:
     return Insertion(at, "last", name, None)
 
 
-def insert_counter(at: str) -> Insertion:
+def insert_counter(at: str, *, prefix: str | None = None) -> Insertion:
     """Return the insertion of the session's next number: 1, then 2, and so on.
 
     Each session has one counter, which all its messages share, those of `Heartbeat` too; a new
-    session begins again at 1.
+    session begins again at 1. With a `prefix` it is text: `q1` with "q", `1` with "".
     """
-    return Insertion(at, "counter", _SESSION, None)
+    return Insertion(at, "counter", _SESSION, prefix)
 
 
 def pointer(what: str, value: Any) -> str:
