@@ -436,6 +436,8 @@ CODES: dict[str, str] = {
     "service.dead_letter": "an event was given up after its last attempt",
     "service.dead_letter_dropped": "a dead letter made room for a newer one",
     "service.effect_unknown": "the host ended during a command: it may have happened, or not",
+    "service.version_refused": "the version that is enabled could not take over; the one before it "
+    "goes on",
     "service.ingress_gone": "an event waited for an ingress that the plugin declares no more",
     "service.command_malformed": "an output command does not have the agreed shape",
     "service.parts": "parts do not make one message, or something would stand outside a document",

@@ -127,6 +127,12 @@ class Limits:
     drain_ms: int = bound(5_000, "how long a shutdown lets queued events finish")
     restart_first_ms: int = bound(500, "backoff before the first restart")
     restart_max_ms: int = bound(60_000, "longest backoff between restarts")
+    replacement_trial_ms: int = bound(
+        60_000, "a new version that heard no event for so long is kept; the one before it ends"
+    )
+    replacement_heard_ms: int = bound(
+        5_000, "who asks for a new version waits so long for what its first event comes to"
+    )
     restarts_until_quarantine: int = bound(5, "failures in a row; more than event_attempts")
     restart_reset_events: int = bound(100, "good events that forgive earlier failures")
     restart_reset_ms: int = bound(

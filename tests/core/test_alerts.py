@@ -4,11 +4,18 @@ import pytest
 
 from yoi.core.alerts import AlertBook, AlertKind, conditions, disk
 from yoi.limits import Limits
-from yoi.protocol.status import CommandResult, ConnectionStatus, Counters, ServiceStatus
+from yoi.protocol.status import (
+    CommandResult,
+    ConnectionStatus,
+    Counters,
+    RefusedVersion,
+    ServiceStatus,
+)
 
 NOW = 1_767_225_600_000
 AT = "2026-01-01T00:00:00.000Z"
 EARLIER = "2025-12-31T23:59:00.000Z"
+REFUSED = RefusedVersion(version="2", digest="e", code="sandbox.load", message="no x", at=AT)
 
 
 def service(lifecycle="running", links=(), **more):
@@ -51,6 +58,7 @@ def result(status, at):
         (service("quarantined"), AlertKind.QUARANTINED),
         (service("failed", last_error_code="journal.io"), AlertKind.JOURNAL),
         (service(dead_letters=2), AlertKind.DEAD_LETTERS),
+        (service(refused_version=REFUSED), AlertKind.REFUSED),
         (service(commands=[result("unknown", EARLIER)]), AlertKind.EFFECTS_UNKNOWN),
         (service(links=[link("waiting", halt="fatal close")]), AlertKind.ENDED),
         (service(links=[link("waiting", last_error_code="connection.budget")]), AlertKind.BUDGET),

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from tests.runtime.heard import Heard
@@ -73,15 +74,18 @@ class InlineTurns:
 
     def __init__(self) -> None:
         self.held: deque[Callable[[], None]] | None = None
+        self._only = ""
 
     def submit(self, key: str, turn: Callable[[], None]) -> None:
-        if self.held is not None:
+        if self.held is not None and self._only in ("", key):
             self.held.append(turn)
         else:
             asyncio.get_running_loop().call_soon(turn)
 
-    def hold(self) -> None:
+    def hold(self, only: str = "") -> None:
+        """Run nothing more, or nothing of the key `only`, until `release`."""
         self.held = deque()
+        self._only = only
 
     def release(self) -> None:
         held, self.held = self.held or deque(), None
@@ -204,7 +208,7 @@ class FakeLink:
     def autoreply(self, reply: Any) -> None:
         self.log.append("autoreply")
 
-    def pause(self) -> None:
+    def pause(self, why: str = "") -> None:
         self.log.append("pause")
 
     def hold_reading(self) -> None:
@@ -307,6 +311,8 @@ class Bench:
         injector = SecretInjector("echo", authority, held, HandleTable(limits), self.clock)
 
         requests = ServiceRequests("echo", authority, injector, send or no_request, NoSecrets())
+        self._limits = limits
+        self._send = send or no_request
         self.state = state = state or StateStore(None, limits)
         self.journal = journal or MemoryJournal()
         self.spec = ServiceSpec(
@@ -328,27 +334,7 @@ class Bench:
             may_notify=may_notify,
             injector=injector,
             requests=requests,
-            calls=ServiceHostCalls(
-                "echo",
-                self.loop,
-                nullcontext,
-                state,
-                requests,
-                PullSockets(
-                    authority,
-                    PullDialler(
-                        MemoryConnector(self.clock.monotonic),
-                        SystemResolver(limits),
-                        self.clock,
-                        limits,
-                        ManualTimers(self.clock).call_later,
-                    ),
-                    injector.masker,
-                    "echo",
-                    requests.background,
-                ),
-                limits,
-            ),
+            calls=self._calls(authority, injector, requests),
             connections=(
                 ConnectionSpec(
                     ConnectionSettings(
@@ -361,6 +347,8 @@ class Bench:
                     ),
                     authorise,
                     open_link,
+                    adopt=lambda link: True,
+                    secret_uses=frozenset,
                 ),
             ),
         )
@@ -378,11 +366,46 @@ class Bench:
         )
         self.service = Service(self.spec, self.around)
 
+    def version(self, *instances: FakeInstance | BaseException, **changes: Any) -> ServiceSpec:
+        """Return another version of the plugin, which loads `instances` one after the other."""
+        asked = changes.pop("asked", None) or self.spec.authority.requested
+        authority = Authority(asked, asked, plugin="echo")
+        injector = SecretInjector(
+            "echo", authority, NoSecrets(), HandleTable(self._limits), self.clock
+        )
+        requests = ServiceRequests("echo", authority, injector, self._send, NoSecrets())
+        loads = deque(instances)
+        version = str(changes.pop("version", "0.2.0"))
+        return replace(
+            self.spec,
+            fingerprint=version,
+            version=version,
+            digest=f"sha256:{version}",
+            authority=authority,
+            injector=injector,
+            requests=requests,
+            calls=self._calls(authority, injector, requests),
+            load=lambda: _loaded(loads),
+            **changes,
+        )
+
+    def _calls(
+        self, authority: Authority, injector: SecretInjector, requests: ServiceRequests
+    ) -> ServiceHostCalls:
+        dialler = PullDialler(
+            MemoryConnector(self.clock.monotonic),
+            SystemResolver(self._limits),
+            self.clock,
+            self._limits,
+            ManualTimers(self.clock).call_later,
+        )
+        sockets = PullSockets(authority, dialler, injector.masker, "echo", requests.background)
+        return ServiceHostCalls(
+            "echo", self.loop, nullcontext, self.state, requests, sockets, self._limits
+        )
+
     def _load(self) -> FakeInstance:
-        instance = self._instances.popleft()
-        if isinstance(instance, BaseException):
-            raise instance
-        return instance
+        return _loaded(self._instances)
 
     @property
     def link(self) -> FakeLink:
@@ -395,3 +418,11 @@ class Bench:
 
     def codes(self) -> list[str]:
         return self.diagnostics.codes
+
+
+def _loaded(instances: deque[Any]) -> FakeInstance:
+    instance = instances.popleft()
+    if isinstance(instance, BaseException):
+        raise instance
+    assert isinstance(instance, FakeInstance)
+    return instance

@@ -200,9 +200,19 @@ async def test_a_defect_while_a_frame_is_taken_in_replaces_the_instance(loop_err
 async def test_a_defect_when_a_timer_is_due_replaces_the_instance(loop_errors, monkeypatch):
     await watched(loop_errors)
     bench = await running()
-    bench.service._executor._timers.set("no such ingress", "t", 0)
+    monkeypatch.setattr(bench.service._executor._events, "offer", raiser(KeyError("x")))
+    bench.service._executor._timers.set("events", "t", 0)
     await bench.diagnostics.until(lambda: bench.codes().count("notice.lifecycle") == 2)
     assert "KeyError" in bench.diagnostics.first("usage.internal").message
+    await bench.service.stop()
+
+
+async def test_a_timer_of_an_ingress_that_is_gone_is_told_and_dropped(loop_errors):
+    await watched(loop_errors)
+    bench = await running()
+    bench.service._executor._timers.set("no such ingress", "t", 0)
+    await bench.diagnostics.until(lambda: "notice.dropped" in bench.codes())
+    assert bench.service.available
     await bench.service.stop()
 
 

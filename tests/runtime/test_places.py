@@ -58,7 +58,7 @@ def injector(value=TOKEN):
 
 def prepared(value=TOKEN, **payload):
     filler = injector(value)
-    requests = ServiceRequests("mine", filler._authority, filler, None, None)
+    requests = ServiceRequests("mine", filler._standing.authority, filler, None, None)
     command = parse_session_payload(
         "request", {"target": "api", "method": "POST", "path": "/-/sendMessage", **payload}
     )

@@ -16,6 +16,7 @@ def reload_host(workspace: Path, entries: Sequence[str]) -> dict[str, Any]:
     from yoi.cli.service import ask, host_runs
 
     done: dict[str, Any] = {"started": [], "stopped": [], "restarted": []}
+    done |= {"replaced": [], "refused": []}
     if not host_runs(workspace):
         return {"running": False, **done, "error": None}
     try:
@@ -62,4 +63,14 @@ def host_lines(host: Mapping[str, Any]) -> "Sequence[RenderableType]":
         for verb in ("started", "restarted", "stopped"):
             if host.get(verb):
                 parts.append(shown(f"  the running host {verb}: {', '.join(host[verb])}", 1024))
+        if host.get("replaced"):
+            words = f"  the running host goes on as this version: {', '.join(host['replaced'])}"
+            parts.append(shown(f"{words}; sessions that may stay open are open", 1024))
+        for one in host.get("refused", ()):
+            words = (
+                f"  {one['name']} {one['version']} could not take over ({one['code']}: "
+                f"{one['message']}); the version before it goes on. To try again: "
+                f"yoi service restart {one['name']}"
+            )
+            parts.append(shown(words, 1024, style="yellow"))
     return parts

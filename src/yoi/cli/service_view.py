@@ -106,6 +106,8 @@ def why(one: ServiceStatus) -> str:
     """Return what a person should look into first, nothing where all is well now."""
     if one.lifecycle in _BAD or one.lifecycle == "starting":
         return one.last_error_code or ""
+    if one.refused_version is not None:
+        return f"{one.refused_version.version} is enabled and was refused"
     if one.missing_secrets:
         return f"no secret {one.missing_secrets[0]}: yoi secret set {one.missing_secrets[0]}"
     for connection in one.connections:
@@ -142,6 +144,11 @@ def details(one: ServiceStatus) -> RenderableType:
             rows.append(("", _whole_elsewhere(one.name)))
         if one.plugin_status_at is not None:
             rows.append(("  as of", shown(age(one.plugin_status_at))))
+    refused = one.refused_version
+    if refused is not None:
+        words = f"{refused.version} {refused.digest}, which could not take over: {refused.message}"
+        rows.append(("enabled is", shown(f"{words} [{refused.code}]", style="red")))
+        rows.append(("  try again", shown(f"yoi service restart {one.name}")))
     for name in one.missing_secrets:
         rows.append(("missing", shown(f"secret {name}  (yoi secret set {name})", style="red")))
     for alert in one.alerts:

@@ -66,6 +66,14 @@ class DialTask:
         self._task: asyncio.Task[None] | None = None
         self._number = 0
 
+    def govern(
+        self,
+        authorise: Callable[[Url], Decision],
+        certificate: Callable[[], ClientCertificate | None],
+    ) -> None:
+        """Ask these before each dial from now on."""
+        self._authorise, self._certificate = authorise, certificate
+
     def begin(self, target: DialTarget) -> None:
         """Dial `target`, made anew where that is needed, if the budget has room for it."""
         if target.again is not None:

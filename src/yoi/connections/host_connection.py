@@ -296,6 +296,23 @@ class HostConnection:
         """Close the session because its messages find no room; it is dialled again later."""
         self._perform(self._machine.overflow(self._now()))
 
+    def govern(
+        self,
+        authorise: Callable[[Url], Decision],
+        masker: Callable[[], Masker],
+        certificate: Callable[[], ClientCertificate | None],
+    ) -> bool:
+        """Ask these from now on: another version of the plugin has taken over.
+
+        Return whether policy says the same as before of where this connection is or goes.
+        """
+        before, self._authorise = self._authorise, authorise
+        self._dial.govern(authorise, certificate)
+        self._report.govern(masker)
+        if self._target is None:
+            return True
+        return before(self._target.url) == authorise(self._target.url)
+
     def close_session(self, code: int = 1000, reason: str = "") -> None:
         """Close the open session; what follows is the reconnect policy's.
 

@@ -57,6 +57,10 @@ class ConnectionReport:
             state=ConnectionState.IDLE,
         )
 
+    def govern(self, masker: Callable[[], Masker]) -> None:
+        """Hide what `masker` hides from now on."""
+        self._masker = masker
+
     def dialling(self, target: DialTarget) -> None:
         """A dial to `target` begins."""
         self.status.url = self._masker().text(target.shown)

@@ -18,6 +18,7 @@ class AlertKind(StrEnum):
 
     QUARANTINED = "quarantined"
     JOURNAL = "journal"
+    REFUSED = "version_refused"
     DEAD_LETTERS = "dead_letters"
     EFFECTS_UNKNOWN = "effects_unknown"
     ENDED = "connection_ended"
@@ -60,6 +61,10 @@ def conditions(
         add(AlertKind.QUARANTINED, f"{name} is quarantined: {why}", f"yoi service restart {name}")
     if status.lifecycle == "failed" and (status.last_error_code or "").startswith("journal."):
         add(AlertKind.JOURNAL, f"{name} accepts nothing: {status.last_error}", "yoi doctor")
+    refused = status.refused_version
+    if refused is not None:
+        words = f"{name} {refused.version} is enabled, {status.version} runs: {refused.message}"
+        add(AlertKind.REFUSED, words, f"yoi service restart {name}")
     if status.dead_letters:
         hint = f"yoi service dead-letters {name}"
         add(AlertKind.DEAD_LETTERS, f"{name} has {_many(status.dead_letters, 'dead letter')}", hint)

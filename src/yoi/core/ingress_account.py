@@ -55,15 +55,19 @@ class IngressAccount:
         self.waiting = waiting
         """Where its events wait: among all, or in a line of its own while it is held."""
         self.name = policy.name
-        self.overflow = policy.overflow
-        self.max_events = policy.max_events
-        self.max_bytes = policy.max_bytes
-        # Frames already read when reading stops still arrive: leave half of the room for them.
-        self.high_events = max(1, policy.max_events // 2)
-        self.high_bytes = max(1, policy.max_bytes // 2)
+        self.use(policy)
         self.depth = 0
         self.bytes = 0
         self.dropped = 0
         self.paused = False
         self.overdrawn: set[str | None] = set()
         """Connections that were told to pause and have brought a frame beyond all bounds since."""
+
+    def use(self, policy: IngressPolicy) -> None:
+        """Have these bounds from now on, whatever is held."""
+        self.overflow = policy.overflow
+        self.max_events = policy.max_events
+        self.max_bytes = policy.max_bytes
+        # Frames already read when reading stops still arrive: leave half of the room for them.
+        self.high_events = max(1, policy.max_events // 2)
+        self.high_bytes = max(1, policy.max_bytes // 2)

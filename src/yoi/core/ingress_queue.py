@@ -93,6 +93,34 @@ class IngressQueue:
             account.max_bytes for account in accounts
         )
 
+    def reshape(self, policies: Sequence[IngressPolicy]) -> list[QueuedEvent]:
+        """Have these ingresses from now on; return, in order, what waits of those that are gone.
+
+        What waits of the others stays where it is. An ingress that is ordered in another way goes
+        on from its first event at once, whatever waited for a further attempt. Not while events
+        are in flight.
+        """
+        if self._in_flight:
+            raise RuntimeError("events are in flight")
+        names = {p.name for p in policies}
+        pointers = {p.name: p.order_key for p in policies if p.order_key is not None}
+        for name in {*self._ordered.use(pointers), *(self._accounts.keys() - names)}:
+            self._release_line(name)
+        gone = [event for event in self._waiting if event.ingress not in names]
+        for event in gone:
+            self._waiting.remove(event)
+            self._release(event)
+            self._withheld.discard(id(event))
+        self._first = [event for event in self._first if event.ingress in names]
+        accounts: dict[str, IngressAccount] = {}
+        for policy in policies:
+            known = self._accounts.get(policy.name)
+            if known is not None:
+                known.use(policy)
+            accounts[policy.name] = known or IngressAccount(policy, self._waiting)
+        self._accounts = accounts
+        return gone
+
     def account(self, name: str) -> IngressAccount:
         """Return what the ingress `name` holds; KeyError is a defect of the caller."""
         return self._accounts[name]

@@ -56,6 +56,20 @@ class KeyedHolds:
         """Hold nothing any more."""
         self.held.clear()
 
+    def use(self, pointers: Mapping[str, JsonPointer]) -> list[str]:
+        """Find keys at these places from now on; return the ingresses that have another order.
+
+        Nothing of those is held any more.
+        """
+        names = {*pointers, *self._pointers}
+        changed = [one for one in names if pointers.get(one) != self._pointers.get(one)]
+        self._pointers = pointers
+        self.keys.clear()
+        for key, (event, _) in tuple(self.held.items()):
+            if event.ingress in changed:
+                del self.held[key]
+        return changed
+
     def _key(self, event: QueuedEvent) -> str | None:
         at = self._pointers.get(event.ingress)
         if at is None or isinstance(event, IngressEvent):

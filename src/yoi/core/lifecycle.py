@@ -91,7 +91,7 @@ class ServiceLifecycle:
             return
         self._good_events += events
         if self._good_events >= self._limits.restart_reset_events:
-            self._forgive()
+            self.forgive()
 
     def fail(self, error: YoiError, now: float) -> Restart | Quarantine:
         """Record that the instance is gone and return what follows.
@@ -102,7 +102,7 @@ class ServiceLifecycle:
         self.last_error, self.last_error_at = error, now
         reset = self._limits.restart_reset_ms / 1000
         if self._failed_at is not None and now - self._failed_at >= reset:
-            self._forgive()
+            self.forgive()
         self._failed_at = now
         self._failures += 1
         self._good_events = 0
@@ -120,7 +120,7 @@ class ServiceLifecycle:
 
     def release(self) -> None:
         """A person starts a failed or quarantined service again: earlier failures are forgiven."""
-        self._forgive()
+        self.forgive()
         self.start()
 
     def stop(self) -> None:
@@ -141,7 +141,8 @@ class ServiceLifecycle:
         """Return the failures in a row."""
         return self._failures
 
-    def _forgive(self) -> None:
+    def forgive(self) -> None:
+        """Count failures anew: what failed before was another version, or is over."""
         self._failures = 0
         self._good_events = 0
         self._backoff.reset()

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yoi.errors import PackageError, UsageError, YoiError
+from yoi.errors import ManifestError, PackageError, UsageError, YoiError
 from yoi.host.parts import Parts
 from yoi.host.showing import to_nobody
 from yoi.packages import (
@@ -51,6 +51,8 @@ class DevSession:
         self._refused: str | None = None
         self._begun = False
         self._asking_next: str | None = None
+        self._last: tuple[ResolvedPlugin, ...] = ()
+        """What was good when it was read last: it goes on while a save is broken."""
 
     def read(self) -> Plan:
         """Return the plugin as it is on disk now, or why it may not run.
@@ -63,11 +65,16 @@ class DevSession:
         try:
             package = read_package(self._folder)
             if self._must_stop_first(package):
+                self._last = ()
                 words = f"{package.manifest.id} asks for other permissions; it is stopped"
                 stopped = diagnostic(at, "notice.dev", "dev", words, severity="warning")
                 return Plan((), (stopped,))
-            return Plan((self._resolve(package),), ())
+            self._last = (self._resolve(package),)
+            return Plan(self._last, ())
+        except (PackageError, ManifestError) as exc:
+            return Plan(self._last, (failure(at, "dev", exc),))
         except YoiError as exc:
+            self._last = ()
             return Plan((), (failure(at, "dev", exc),))
         finally:
             self._begun = True

@@ -46,6 +46,7 @@ NOTICES: dict[str, str] = {
     "notice.network": "[network] of host.toml changed and is in force",
     "notice.next_start": "a change of host.toml counts from the next start on",
     "notice.regranted": "a service goes on under other grants",
+    "notice.replaced": "another version of the plugin has taken over; its open sessions go on",
     "notice.restart": "the plugin will be restarted",
     "alert.opened": "something needs a person",
     "alert.closed": "what an alert said is no longer so",

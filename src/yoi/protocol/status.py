@@ -157,6 +157,16 @@ class Alert(msgspec.Struct, frozen=True):
     hint: str | None = None
 
 
+class RefusedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is enabled and does not run: what ran before it goes on."""
+
+    version: str
+    digest: str
+    code: str
+    message: str
+    at: str
+
+
 class ServiceStatus(msgspec.Struct, kw_only=True):
     """One enabled plugin as it runs on this host."""
 
@@ -182,6 +192,7 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     last_error_code: str | None = None
     last_error_at: str | None = None
     restart_at: str | None = None
+    refused_version: RefusedVersion | None = None
     counters: Counters
     commands: list[CommandResult] = []
     connections: list[ConnectionStatus] = []

@@ -286,6 +286,15 @@ class ConnectionAdapter:
         event_id = f"{session}.{secrets.token_hex(6)}"
         return self._made(EventKind.OPEN, session, payload, event_id)
 
+    def use(self, senders: SenderFilter | None) -> None:
+        """Go by these from now on: another version of the plugin has taken over."""
+        self._hear = senders.hear if senders else None
+
+    def mute(self) -> None:
+        """Queue nothing more: the version that runs now does not have this connection."""
+        self._deliver = frozenset()
+        self._text = False
+
     def leave(self) -> None:
         """The service stops: that reading pauses says nothing about the plugin any more."""
         self._leaving = True

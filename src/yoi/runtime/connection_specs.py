@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from yoi.connections import ConnectionSink, Connector, HostConnection, HostResolver
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.core.budget import DailyBudget, Spent
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.packages import ResolvedPlugin
-from yoi.permissions import Decision, Permission, PermissionKind, Url
+from yoi.permissions import Authority, Decision, Permission, PermissionKind, Url
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.runtime.connection_commands import own_target
 from yoi.runtime.secret_injector import SecretInjector
-from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
+from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec, SecretUses
 from yoi.types import Clock
 
 
@@ -34,11 +35,17 @@ class ConnectionSpecMaker:
     ) -> ConnectionSpec:
         """Return the spec of one connection; the plugin's authority judges every dial and send."""
 
+        def authorise(url: Url) -> Decision:
+            return may_dial(plugin, settings, url)
+
+        def certificate() -> ClientCertificate | None:
+            return injector.client_certificate(connection=settings.name)
+
         def open_connection(sink: ConnectionSink) -> ConnectionHandle:
             return HostConnection(
                 settings,
                 sink,
-                authorise=lambda url: may_dial(plugin, settings, url),
+                authorise=authorise,
                 clock=self.clock,
                 rng=self.rng,
                 connector=self.connector,
@@ -46,7 +53,7 @@ class ConnectionSpecMaker:
                 budget=self._budget(plugin, settings),
                 limits=self.limits,
                 masker=injector.masker,
-                certificate=lambda: injector.client_certificate(connection=settings.name),
+                certificate=certificate,
                 own=own_target(settings, injector),
             )
 
@@ -54,6 +61,8 @@ class ConnectionSpecMaker:
             settings=settings,
             authorise=CurrentDecision(plugin, settings),
             open=open_connection,
+            adopt=lambda handle: handle.govern(authorise, injector.masker, certificate),
+            secret_uses=lambda: secret_uses(plugin.authority, settings.name),
         )
 
     def _budget(self, plugin: ResolvedPlugin, settings: ConnectionSettings) -> DailyBudget:
@@ -94,6 +103,13 @@ class CurrentDecision:
             )
             self._generation = generation
         return self._decision
+
+
+def secret_uses(authority: Authority, connection: str) -> SecretUses:
+    """Return the uses of secrets that manifest and grant name for `connection`."""
+    both = (*authority.requested.secrets, *authority.granted.secrets)
+    ours = (use for use in both if use.binding.bound_to == (connection, None))
+    return frozenset((use.name, use.binding, use.secret) for use in ours)
 
 
 def may_use(plugin: ResolvedPlugin, settings: ConnectionSettings) -> Decision:

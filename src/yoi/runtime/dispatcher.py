@@ -64,6 +64,10 @@ class DispatchOwner(Protocol):
         """Nothing is queued or in flight."""
         ...
 
+    def trial_failed(self, error: YoiError) -> None:
+        """The first event of an instance on trial, which waits again, was not handled."""
+        ...
+
 
 class Dispatcher:
     """See the module docstring."""
@@ -107,18 +111,35 @@ class Dispatcher:
         self.times = Histogram()
         """How long the calls of the guest took."""
         self._handler: Handler | None = None
+        self._on_trial = False
+        """Whether the next event is the first of a version that is not kept yet."""
+        self._waiting: list[asyncio.Future[None]] = []
         self._scheduled = False
         self._memory_errors = 0  # in a row
 
-    def attach(self, handler: Handler) -> None:
-        """Use `handler` from now on."""
+    def attach(self, handler: Handler, *, trial: bool = False) -> None:
+        """Use `handler` from now on; on `trial` its first event goes alone, and decides."""
         self._handler = handler
+        self._on_trial = trial
         self._memory_errors = 0
         self.wake()
 
     def detach(self) -> None:
         """Hand nothing more to the guest; what is out settles when it comes back."""
         self._handler = None
+        self._on_trial = False
+
+    def use(self, rules: Mapping[str, IngressRules], gate: CommandGate) -> None:
+        """Go by these from now on. Not while anything is out."""
+        self._rules = rules
+        self._gate = gate
+
+    async def quiet(self) -> None:
+        """Return once nothing is out; while it is detached, nothing goes out again."""
+        if self._queue.busy:
+            settled = self._loop.create_future()
+            self._waiting.append(settled)
+            await settled
 
     def wake(self) -> None:
         """Look at the queue in this loop turn, after everything already read has been queued."""
@@ -142,7 +163,8 @@ class Dispatcher:
             self._loop.call_later(wait, self._begin)
             return
         try:
-            events = self._queue.take(self._limits.batch_events, self._limits.batch_bytes)
+            most = 1 if self._on_trial else self._limits.batch_events
+            events = self._queue.take(most, self._limits.batch_bytes)
             if not events:
                 self._owner.idle()
                 return
@@ -199,6 +221,14 @@ class Dispatcher:
         finally:
             now = self._clock.monotonic()
             self._loop_budget.spend(now - begun, now)
+            if self._waiting and not self._queue.busy:
+                self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for settled in waiting:
+            if not settled.done():
+                settled.set_result(None)
 
     def _broken(self, error: YoiError) -> None:
         """Give up what is in hand: how much of it was acted on is not known. Replace the guest."""
@@ -214,6 +244,12 @@ class Dispatcher:
         self._owner.collect_output()
         if not self._queue.busy:
             return  # a stop did not wait for this batch, and has accounted for it
+        if self._on_trial and handler is self._handler:
+            self._on_trial = False
+            fault = _fault(result)
+            if fault is not None:
+                self._given_up_on(events, fault)
+                return
         if isinstance(result, YoiError):
             self._failed(handler, events, result)
         else:
@@ -276,6 +312,17 @@ class Dispatcher:
             counters.succeeded += good
             self._owner.handled(good)
         return acted
+
+    def _given_up_on(self, events: list[QueuedEvent], fault: YoiError) -> None:
+        """Have the version before handle `events`: the one on trial could not."""
+        self._queue.give_back()
+        if fault.code != "sandbox.gone":
+            # Otherwise it went in an earlier turn, through a tool call: no event was tried.
+            for event in events:
+                event.attempt += 1
+            self._intake.tried(events)
+        self._handler = None
+        self._owner.trial_failed(fault)
 
     def _refused(self, event: QueuedEvent, outcome: AnswerRefused) -> None:
         self._ledger.counters.failed += 1
@@ -354,3 +401,16 @@ class Dispatcher:
                 command.command_id,
                 command.kind,
             )
+
+
+def _fault(result: list[Outcome] | YoiError) -> YoiError | None:
+    """Return why the first event was not handled; None: it was."""
+    if isinstance(result, YoiError):
+        return result
+    first = result[0]
+    if isinstance(first, HandlerFailed):
+        words = explained(first.kind, first.message, first.trace)
+        return SandboxError(first.code, words.message, hint=words.hint)
+    if isinstance(first, AnswerRefused):
+        return SandboxError(first.code, first.message)
+    return None

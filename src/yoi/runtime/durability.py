@@ -16,6 +16,7 @@ from yoi.core.service_recovery import Recovery, changed_state, recover
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.service_log import Alive, Command, Declared, Effected, Handled, Settles
+from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.executor import RECOVERED, EffectExecutor
 from yoi.runtime.host_events import HostEvents
@@ -24,7 +25,7 @@ from yoi.runtime.ledger import Ledger
 from yoi.runtime.log_writer import LogWriter
 from yoi.runtime.outbox import DurableOutbox, Judged
 from yoi.runtime.service_connections import ServiceConnections
-from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.runtime.service_spec import HostContext
 from yoi.types import SessionId, rfc3339_ms
 
 _UNKNOWN = "service.effect_unknown"
@@ -79,7 +80,7 @@ class LoggedDurability:
 
     def __init__(
         self,
-        spec: ServiceSpec,
+        current: CurrentVersion,
         context: HostContext,
         queue: IngressQueue,
         repeats: Repeats,
@@ -93,7 +94,7 @@ class LoggedDurability:
         ledger: Ledger,
         judge: Callable[[Sequence[OutputCommand], QueuedEvent], list[Judged]],
     ) -> None:
-        self._spec = spec
+        self._current = current
         self._queue = queue
         self._repeats = repeats
         self._writer = writer
@@ -115,7 +116,7 @@ class LoggedDurability:
         self._taken_back: list[str] = []
         self._alive: asyncio.TimerHandle | None = None
         dead_letters.record = writer.put
-        spec.calls.keep_changes()
+        current.spec.calls.keep_changes()
 
     async def open(self) -> None:
         """Open the log and put back what stands in it; nothing where it is open."""
@@ -130,7 +131,7 @@ class LoggedDurability:
             return
         # What fails from here on is done at the next call.
         if self._recovered:
-            self._spec.calls.revert()
+            self._current.spec.calls.revert()
         if not picture.fresh:
             self._restore_state(picture)
         if self._recovered:
@@ -171,8 +172,8 @@ class LoggedDurability:
     # -- inside -------------------------------------------------------------------------------
 
     def _recover(self, picture: ServicePicture) -> None:
-        name, now_ms = self._spec.name, self._clock.wall_ms()
-        plan = recover(picture, self._spec.rules, now_ms, self._limits.in_hand_events)
+        name, now_ms = self._current.spec.name, self._clock.wall_ms()
+        plan = recover(picture, self._current.spec.rules, now_ms, self._limits.in_hand_events)
         kept = dict(self._state.all(name)) if picture.fresh else {}
         if kept:
             # Its first log: what it kept before is where its state begins.
@@ -208,7 +209,7 @@ class LoggedDurability:
         """Let no request be repeated that today's manifest or grants do not let be."""
         for one in tuple(plan.repeated):
             _, command = one
-            if command.kind == "request" and not self._spec.requests.may_repeat(
+            if command.kind == "request" and not self._current.spec.requests.may_repeat(
                 str(command.payload.get("target"))
             ):
                 plan.repeated.remove(one)
@@ -217,10 +218,10 @@ class LoggedDurability:
     def _declare(self, picture: ServicePicture) -> None:
         """Write what the manifest says of the ingresses; know the ids that it still asks for."""
         order, dedupe = {}, {}
-        for policy in self._spec.ingresses:
+        for policy in self._current.spec.ingresses:
             if policy.order_key is not None:
                 order[policy.name] = str(policy.order_key)
-            if policy.dedupe is not None and policy.name in self._spec.disk:
+            if policy.dedupe is not None and policy.name in self._current.spec.disk:
                 dedupe[policy.name] = place = str(policy.dedupe.at)
                 known = picture.seen if picture.declared.dedupe.get(policy.name) == place else {}
                 seen = [(key, at) for (name, key), at in known.items() if name == policy.name]
@@ -229,13 +230,13 @@ class LoggedDurability:
             self._writer.put(Declared(order, dedupe))
 
     def _restore_state(self, picture: ServicePicture) -> None:
-        name = self._spec.name
+        name = self._current.spec.name
         for key, value in changed_state(self._state.all(name), picture).items():
             self._state.set(name, key, value)
 
     def _close_sessions(self, plan: Recovery, picture: ServicePicture) -> None:
         """Tell the end of sessions that the host has left, and where frames may be missing."""
-        settings = {one.settings.name: one.settings for one in self._spec.connections}
+        settings = {one.settings.name: one.settings for one in self._current.spec.connections}
         for connection, session, since_ms in plan.sessions:
             declared = settings.get(connection)
             if declared is None:
@@ -291,7 +292,7 @@ class LoggedDurability:
         message = "the host ended while it was carried out; it may have happened, or not"
         refused = Refused("unknown", _UNKNOWN, message, None, event_id, command.id, command.kind)
         self._executor.tell_unknown(refused)
-        if command.ingress not in self._spec.rules:
+        if command.ingress not in self._current.spec.rules:
             self._writer.put(Effected(event_id, command.id, "unknown"))
             return None
         about = {"command_id": command.id, "source_event_id": event_id}
@@ -313,7 +314,7 @@ class LoggedDurability:
         if plan.events or plan.repeated or plan.unknown or plan.gone:
             self._ledger.note(
                 "notice.recovered",
-                f"{self._spec.name} goes on where it was: {len(plan.events)} events wait, "
+                f"{self._current.spec.name} goes on where it was: {len(plan.events)} events wait, "
                 f"{len(plan.repeated)} commands are repeated, {len(plan.unknown)} are unknown",
                 events=len(plan.events),
                 repeated=len(plan.repeated),

@@ -38,6 +38,7 @@ from yoi.protocol.service_log import Settles
 from yoi.protocol.session_commands import TimerClear, TimerSet
 from yoi.runtime.connection_commands import apply
 from yoi.runtime.containment import contained, contained_work
+from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.metering import metered
@@ -45,7 +46,8 @@ from yoi.runtime.ordered_jobs import OrderedJobs
 from yoi.runtime.plugin_status import PluginStatus
 from yoi.runtime.secret_injector import Filled
 from yoi.runtime.service_connections import ServiceConnections
-from yoi.runtime.service_spec import HostContext, ServiceSpec
+from yoi.runtime.service_requests import ServiceRequests
+from yoi.runtime.service_spec import HostContext
 from yoi.runtime.signer import Signable
 from yoi.runtime.timers import Timers
 from yoi.workers.notify import Notification
@@ -60,7 +62,7 @@ class EffectExecutor:
 
     def __init__(
         self,
-        spec: ServiceSpec,
+        current: CurrentVersion,
         context: HostContext,
         connections: ServiceConnections,
         deferred: DeferredCalls,
@@ -70,12 +72,8 @@ class EffectExecutor:
         loop_budget: LoopBudget,
         failed: Callable[[YoiError], None],
     ) -> None:
-        self._name = spec.name
-        self._reference = spec.reference
-        self._digest = spec.digest
-        self._injector = spec.injector
-        self._senders = spec.senders
-        self._http = spec.requests
+        self._name = current.spec.name
+        self._current = current
         self._connections = connections
         self._deferred = deferred
         self._events = events
@@ -179,7 +177,8 @@ class EffectExecutor:
         elif isinstance(effect, ConnectionCommand):
             name = effect.payload.connection
             handle = self._connections.handle(name)
-            apply(effect.payload, handle, self._connections.own_url(name), self._injector)
+            own_url = self._connections.own_url(name)
+            apply(effect.payload, handle, own_url, self._current.spec.injector)
         elif isinstance(effect, SetStatus):
             self._show(effect)
         elif isinstance(effect, CompleteCall):
@@ -198,7 +197,7 @@ class EffectExecutor:
             if effect.reply is not None:
                 self._connections.require_question(effect.command_id)
                 handle.require_question(effect.session, effect.reply.answer)
-            filled = self._injector.fill(
+            filled = self._current.spec.injector.fill(
                 effect.document,
                 effect.insert,
                 Layout.PARTS if effect.parts else Layout.JSON,
@@ -217,7 +216,7 @@ class EffectExecutor:
                 self._deferred.asked(effect.command_id, session)
 
     def _signed(self, effect: SendMessage, key: str, filled: Filled) -> Filled:
-        signed = self._injector.signer.sign(
+        signed = self._current.spec.injector.signer.sign(
             key,
             Signable(
                 Subject.MESSAGE,
@@ -246,6 +245,7 @@ class EffectExecutor:
 
     async def _notify(self, effect: NotifyWorker, event: QueuedEvent) -> Refused | None:
         self.effects.begin(effect)
+        spec = self._current.spec
         try:
             sender = self._sender(event)
             await self._notifier.notify(
@@ -253,8 +253,8 @@ class EffectExecutor:
                     worker=effect.payload.worker,
                     text=effect.payload.text,
                     plugin=self._name,
-                    plugin_id=self._reference,
-                    digest=self._digest,
+                    plugin_id=spec.reference,
+                    digest=spec.digest,
                     ingress=effect.ingress,
                     event_id=effect.event_id,
                     command_id=effect.command_id,
@@ -271,9 +271,10 @@ class EffectExecutor:
 
         Raises PermissionDenied where there is one and the event is of no listed sender.
         """
-        if not self._senders:
+        senders = self._current.spec.senders
+        if not senders:
             return ""
-        sender = self._senders.hear(event.text).sender if isinstance(event, TextFrame) else ""
+        sender = senders.hear(event.text).sender if isinstance(event, TextFrame) else ""
         if not sender:
             raise PermissionDenied(
                 "denied.sender",
@@ -290,18 +291,21 @@ class EffectExecutor:
             raise RequestFailure(
                 "request.busy", f"{limits.requests_waiting} requests of this plugin wait already"
             )
-        prepared = self._http.prepare(effect.payload, effect.command_id)
+        http = self._current.spec.requests
+        prepared = http.prepare(effect.payload, effect.command_id)
         self.effects.keep(effect)
         self.effects.begin(effect)
-        work = contained_work("a request", self._exchange(effect, prepared), self._broken)
+        work = contained_work("a request", self._exchange(effect, http, prepared), self._broken)
         task = self._loop.create_task(metered(work, self._now, self._loop_budget.spend))
         # The loop knows its tasks only weakly.
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
-    async def _exchange(self, effect: HttpRequest, prepared: PreparedRequest) -> None:
+    async def _exchange(
+        self, effect: HttpRequest, http: ServiceRequests, prepared: PreparedRequest
+    ) -> None:
         try:
-            payload = await self._http.carry_out(prepared, effect.payload.capture)
+            payload = await http.carry_out(prepared, effect.payload.capture)
         except Exception as raised:
             error = self._as_error(effect, raised)
             payload = {"ok": False, "error": {"code": error.code, "message": error.message}}
@@ -370,4 +374,5 @@ class EffectExecutor:
         )
 
     def _as_error(self, effect: Effect, raised: Exception) -> YoiError:
-        return self._injector.masker().error(defect(raised, f"carrying out {effect.kind}"))
+        error = defect(raised, f"carrying out {effect.kind}")
+        return self._current.spec.injector.masker().error(error)

@@ -56,6 +56,12 @@ class HostEvents:
         Nothing is queued for an ingress that is declared no more: a command may be older than that.
         """
         if ingress not in self._queue.ingresses:
+            self._ledger.note(
+                "notice.dropped",
+                f"there is no ingress {ingress} any more for the {kind} event",
+                severity="warning",
+                count=1,
+            )
             return
         event = self.made(kind, ingress, source, payload)
         # It waits like a frame of a paused connection: accepted, within the overdraft.

@@ -104,6 +104,7 @@ class ServiceHostCalls:
         """What the guest has set since last asked, by key: before and now; None: not kept."""
         self._changing = threading.Lock()
         self._alive = False
+        self._superseded = False
         self._in_tool = False
         self._tell: Callable[[YoiError], None] = lambda _: None
         self._told: set[tuple[str, str]] = set()
@@ -133,6 +134,16 @@ class ServiceHostCalls:
             taken, self._changes = self._changes or {}, {}
             for key, (before, _) in taken.items():
                 self._state.set(self._service, key, before)
+
+    def forget_changes(self) -> None:
+        """Remember no more what the guest sets: nothing of it will be undone."""
+        with self._changing:
+            self._changes = None
+
+    def superseded(self) -> None:
+        """Another version has the state now: what this one still sets is refused."""
+        with self._changing:
+            self._superseded = True
 
     def end(self) -> None:
         """The instance stops or is gone: end what it waits for, close its sockets."""
@@ -250,6 +261,8 @@ class ServiceHostCalls:
 
     def _change(self, key: str, value: str | None) -> None:
         with self._changing:
+            if self._superseded:
+                raise _stopping()
             before = self._state.get(self._service, key)
             self._state.set(self._service, key, value)
             if self._changes is not None:

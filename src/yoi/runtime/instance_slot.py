@@ -1,7 +1,7 @@
-"""Holds the one instance of a plugin: loads it, runs guest code on worker threads, retires it."""
+"""Holds the instance of one version of a plugin: loads it, runs its code on threads, retires it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -14,12 +14,16 @@ from yoi.runtime.thread_bridge import on_worker
 
 
 class InstanceSlot:
-    """See the module docstring. Its methods belong to the event loop."""
+    """See the module docstring. Its methods belong to the event loop.
+
+    An instance that is `prepare`d is loaded and knows of nothing yet: `begin` makes it the one.
+    """
 
     def __init__(self, spec: ServiceSpec, context: HostContext, ledger: Ledger) -> None:
         self.instance: Instance | None = None
         self.gone: Callable[[], None] = lambda: None
         """Called when an instance is stopped or lost: what it had begun is nobody's."""
+        self._prepared: Instance | None = None
         self._spec = spec
         self._turns = context.turns
         self._mailbox = context.mailbox
@@ -47,9 +51,43 @@ class InstanceSlot:
             raise defect(exc, f"loading {spec.name}", str(exc)) from exc
         return status
 
+    async def prepare(self) -> None:
+        """Load an instance beside the one of another version. Raises YoiError."""
+        self._spec.calls.begin(self._call_refused)
+        try:
+            self._prepared = await self._beside(self._spec.load)
+        except Exception as exc:
+            raise defect(exc, f"loading {self._spec.name}", str(exc)) from exc
+
+    async def begin(self) -> Any:
+        """Call start() of what was prepared and return its status. Raises YoiError."""
+        spec, limits = self._spec, self._limits
+        config = msgspec.json.encode(spec.config).decode()
+        instance, self._prepared = self._prepared, None
+        assert instance is not None, "begin follows prepare"
+
+        def begin() -> dict[str, Any]:
+            try:
+                return instance.start(config, limits.start_ms)
+            except BaseException:
+                instance.close()
+                raise
+
+        try:
+            status = await self.run(begin)
+        except Exception as exc:
+            self._collect(instance)
+            raise defect(exc, f"starting {spec.name}", str(exc)) from exc
+        self.instance = instance
+        return status
+
     async def run(self, work: Callable[[], Any]) -> Any:
         """Return what `work` returns, run on a worker thread after the turns before it."""
         return await on_worker(self._turns, self._mailbox, self._spec.name, work)
+
+    async def _beside(self, work: Callable[[], Any]) -> Any:
+        """Do the same while another version of the plugin goes on."""
+        return await on_worker(self._turns, self._mailbox, f"{self._spec.name}:beside", work)
 
     def collect_output(self) -> None:
         """Put what the guest printed into the diagnostics."""
@@ -72,9 +110,19 @@ class InstanceSlot:
 
     async def retire(self) -> None:
         """Let the plugin end its work, within the bound, and close the instance."""
+        await self._retire(self.run)
+
+    async def leave(self) -> None:
+        """Do the same now that another version has taken over, which waits for nothing of this."""
+        await self._retire(self._beside)
+
+    async def _retire(self, run: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         # First: the turn that stops the guest waits for one that waits in a host call.
         self._spec.calls.end()
         instance, self.instance = self.instance, None
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            self._turns.submit(f"{self._spec.name}:beside", prepared.close)
         self.gone()
         if instance is None:
             return
@@ -87,7 +135,7 @@ class InstanceSlot:
 
         try:
             async with asyncio.timeout(self._limits.retire_ms / 1000):
-                await self.run(retire)
+                await run(retire)
         except TimeoutError:
             # Its turn cannot be cut short; `retire` follows it on the same thread.
             instance.close()

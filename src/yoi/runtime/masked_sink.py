@@ -59,6 +59,10 @@ class MaskedSink:
         """Give it its connection; before this nothing can arrive."""
         self._reading = reading
 
+    def use(self, masker: Callable[[], Masker]) -> None:
+        """Hide what `masker` hides from now on: another version of the plugin has taken over."""
+        self._masker = masker
+
     def leave(self) -> None:
         """Pass on no message that still waits: the service stops and takes none."""
         self._leaving = True

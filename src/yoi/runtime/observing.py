@@ -365,6 +365,9 @@ def _trouble(status: ServiceStatus) -> tuple[str | None, str | None]:
                 f"{connection.name}: {connection.last_error or 'not open'}",
                 connection.down_since,
             )
+    refused = status.refused_version
+    if refused is not None:
+        return f"{refused.version} is enabled and was refused: {refused.message}", refused.at
     if status.missing_secrets:
         return f"no secret {status.missing_secrets[0]}", None
     return None, None

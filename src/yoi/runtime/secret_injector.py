@@ -55,6 +55,15 @@ class Filled:
         return f"<filled at {', '.join(self.places) or 'no place'}>"
 
 
+@dataclass(slots=True)
+class _Standing:
+    """What the versions of one plugin share: the authority in force, and what is masked."""
+
+    authority: Authority
+    signer: Signer
+    echoes: Echoes
+
+
 class SecretInjector:
     """See the module docstring. One per service; it belongs to the event loop."""
 
@@ -68,12 +77,12 @@ class SecretInjector:
         nonces: NonceSource | None = None,
     ) -> None:
         self._service = service
-        self._authority = authority
+        signer = Signer(authority, secrets, clock, nonces or NoNonces(), self._remember)
+        self._own = authority, signer
+        self._standing = _Standing(*self._own, Echoes())
         self._secrets = secrets
         self._handles = handles
         self._clock = clock
-        self._echoes = Echoes()
-        self.signer = Signer(authority, secrets, clock, nonces or NoNonces(), self._echoes.remember)
         # The names of the secrets under the grants `_named`; asked for with each frame.
         self._named = authority.granted
         self._names = tuple(self._named.secret_names)
@@ -110,11 +119,11 @@ class SecretInjector:
                     f"{insertion.at} is where the host presents a certificate: no command fills it",
                 )
             if insertion.secret is not None:
-                decision = self._authority.secret(
+                decision = self._standing.authority.secret(
                     insertion.secret, where, connection=connection, request=request
                 ).require()
                 found = self._secrets.get(decision.secret or insertion.secret)
-                self._echoes.remember(found.reveal())
+                self._standing.echoes.remember(found.reveal())
                 return found.reveal()
             if insertion.captured is not None:
                 return self._captured(where, insertion.captured, connection, request)
@@ -137,11 +146,18 @@ class SecretInjector:
         """Return what is presented to the servers of one goal, or None. Raises PermissionDenied and
         SecretError.
         """
-        decision = self._authority.client_certificate(connection=connection, request=request)
+        decision = self._standing.authority.client_certificate(
+            connection=connection, request=request
+        )
         if decision is None:
             return None
         name = decision.require().secret or ""
         return ClientCertificate(name, self._secrets.get(name).reveal())
+
+    @property
+    def signer(self) -> Signer:
+        """Return what signs for this service under the grants in force."""
+        return self._standing.signer
 
     def masker(self) -> Masker:
         """Return what hides, as of now, what this service was granted, inserted or captured.
@@ -149,20 +165,31 @@ class SecretInjector:
         It changes with each rotation and capture, so it is asked for with each frame; the same
         object while nothing has changed.
         """
-        granted = self._authority.granted
+        granted = self._standing.authority.granted
         if granted is not self._named:
             self._named, self._names = granted, tuple(granted.secret_names)
         if not self._names:
-            return self._echoes.masker(())
-        return self._echoes.masker(tuple([self._secrets.secret(name) for name in self._names]))
+            return self._standing.echoes.masker(())
+        return self._standing.echoes.masker(
+            tuple([self._secrets.secret(name) for name in self._names])
+        )
+
+    def _remember(self, value: str) -> None:
+        self._standing.echoes.remember(value)
 
     def hide(self, value: Captured) -> None:
         """Mask `value`, taken out of an answer, wherever it comes back from now on."""
-        self._echoes.remember_captured(value.reveal())
+        self._standing.echoes.remember_captured(value.reveal())
+
+    def hand_over(self, to: "SecretInjector") -> None:
+        """Let what was made with this be judged as what `to` makes; what one masks both mask."""
+        self._standing.authority, self._standing.signer = to._own
+        to._standing = self._standing
 
     def missing(self) -> list[str]:
         """Return the granted secrets that the operator's store does not have, by its names."""
-        return [name for name in sorted(self._authority.granted.secret_names) if self._lacks(name)]
+        names = self._standing.authority.granted.secret_names
+        return [name for name in sorted(names) if self._lacks(name)]
 
     def _lacks(self, name: str) -> bool:
         try:
@@ -187,7 +214,7 @@ class SecretInjector:
         self, where: Position, handle: str, connection: str | None, request: str | None
     ) -> Json:
         target, value = self._handles.value(handle, self._service, self._clock.monotonic())
-        self._authority.captured(
+        self._standing.authority.captured(
             (target, value.name), where, connection=connection, request=request
         ).require()
         return value.reveal()

@@ -19,7 +19,9 @@ from yoi.protocol.status import ServiceStatus
 from yoi.runtime.containment import contained_work
 from yoi.runtime.dead_letters import DeadLetter
 from yoi.runtime.draining import Draining
+from yoi.runtime.instance_slot import InstanceSlot
 from yoi.runtime.life_notes import LifeNotes
+from yoi.runtime.replacement import Refused, Replacements
 from yoi.runtime.restart_timer import RestartTimer
 from yoi.runtime.service_figures import ServiceFigures, service_figures
 from yoi.runtime.service_parts import ServiceParts
@@ -33,13 +35,12 @@ class Service:
 
     def __init__(self, spec: ServiceSpec, context: HostContext) -> None:
         self.name = spec.name
-        self._spec = spec
         self._context = context
         self._life = ServiceLifecycle(context.rng, context.limits)
         self._parts = parts = ServiceParts(spec, context, self)
         self._ledger = parts.ledger
         self._queue = parts.queue
-        self._slot = parts.slot
+        self._current = parts.current
         self._connections = parts.connections
         self._executor = parts.executor
         self._dispatcher = parts.dispatcher
@@ -48,6 +49,9 @@ class Service:
         self._draining = Draining(parts.queue, self.wake, context.limits)
         self._restarts = RestartTimer(
             context.loop, self._restart_failed, self.guest_lost, context.limits
+        )
+        self._replacements = Replacements(
+            parts, self._life, self._restarts, self._notes, context, self
         )
         self._close_code = GOING_AWAY
         self._changing = asyncio.Lock()
@@ -68,8 +72,13 @@ class Service:
 
     @property
     def spec(self) -> ServiceSpec:
-        """Return what this service was made of."""
-        return self._spec
+        """Return what runs now."""
+        return self._current.spec
+
+    @property
+    def refused(self) -> Refused | None:
+        """Return the version that is wanted and could not take over from what runs, and why."""
+        return self._replacements.refused
 
     async def start(self) -> None:
         """Load the plugin, call its start(), then dial. Failures are recorded, never raised.
@@ -81,17 +90,36 @@ class Service:
                 self._life.start()
                 await self._bring_up()
 
+    async def replace(self, spec: ServiceSpec) -> bool:
+        """Put the version `spec` in the place of what runs; open sessions go on where they may.
+
+        Return False where that needs a new service. Otherwise what runs is `spec`, or what ran
+        before and `refused` says why. Goes on where the caller is cancelled. Raises nothing.
+        """
+        return await asyncio.shield(self._context.loop.create_task(self._replace(spec)))
+
+    async def _replace(self, spec: ServiceSpec) -> bool:
+        async with self._changing:
+            lives = self._life.state in (Lifecycle.RUNNING, Lifecycle.FAILED)
+            if self._retired or not lives or not self.spec.leads_to(spec):
+                return False
+            await self._replacements.carry_out(spec)
+            return True
+
     def regrant(self, spec: ServiceSpec) -> bool:
         """Put the grants of `spec` in force; return whether they are other ones.
 
         What they no longer allow closes at once (1012) and is not dialled again; what they allow
         now, and did not, is dialled. The instance, its queue and everything else go on.
         """
+        self._replacements.wanted_again()
         granted = spec.authority.granted
         if permission_hash(granted) == permission_hash(self._spec.authority.granted):
             return False
+        # A version that was given other grants is one that the operator has decided to keep.
+        self._replacements.keep()
         self._spec.authority.regrant(granted)
-        self._spec = replace(self._spec, tools=spec.tools)
+        self._current.spec = replace(self._spec, tools=spec.tools)
         refused = self._connections.reauthorise()
         self._spec.calls.reauthorise()
         self._notes.regranted(refused)
@@ -110,8 +138,12 @@ class Service:
             raise ServiceError(
                 "service.not_running", f"{self.name} is {self._life.state}; try again shortly"
             )
+        if self.refused is not None and await self.replace(self.refused.spec):
+            self._connections.revive(Change.PERSON)
+            return
         async with self._changing:
             self._restarts.cancel()
+            self._replacements.keep()
             if self._life.state is Lifecycle.RUNNING:
                 await self._retire_instance()
                 self._life.stop()
@@ -155,8 +187,11 @@ class Service:
         Commands in its answer are carried out when it has returned, each through the gate; those
         that were refused stand in the output. Raises YoiError.
         """
+        await self._replacements.calls_may_go()
         require_offered(self._spec.tools, self.name, name)
-        return await self._parts.tools.call(self._running(), name, arguments)
+        output = await self._parts.tools.call(self._running(), name, arguments)
+        self._replacements.handled()
+        return output
 
     async def ask_status(self) -> None:
         """Refresh the plugin's own status, where it is running and not busy."""
@@ -186,6 +221,7 @@ class Service:
             self._parts.loop_budget,
             self._ledger,
             self._context.clock,
+            None if self.refused is None else self.refused.status,
         )
 
     @property
@@ -224,8 +260,16 @@ class Service:
     # -- for its parts ------------------------------------------------------------------------
 
     def handled(self, count: int) -> None:
-        """Count good events towards forgiving earlier failures."""
+        """Count good events towards forgiving earlier failures, and towards keeping a version."""
         self._life.succeeded(count)
+        self._replacements.handled()
+
+    def trial_failed(self, error: YoiError) -> None:
+        """The first event of a new version was not handled: the one before it goes on."""
+        if isinstance(error, GuestTrapped):
+            self._replacements.lost(error)
+        else:
+            self._replacements.failed(error)
 
     def room(self) -> None:
         """Tell what found no room, and let paused connections read again where there is some."""
@@ -239,7 +283,9 @@ class Service:
         self._slot.collect_output()
 
     def guest_lost(self, error: YoiError) -> None:
-        """Discard the instance; restart after a backoff, or quarantine."""
+        """Discard the instance; go back to the version before, restart later, or quarantine."""
+        if self._replacements.lost(error):
+            return
         self._dispatcher.detach()
         self._slot.discard()
         self._spec.calls.revert()
@@ -260,6 +306,7 @@ class Service:
     def log_failed(self, error: YoiError) -> None:
         """Read and hand over nothing more until the log takes records and its state is there."""
         self._dispatcher.detach()
+        self._replacements.failed(error)
         self._connections.hold(self._queue)
         self._draining.look_again()
         self._ledger.error(error)
@@ -271,6 +318,7 @@ class Service:
     def idle(self) -> None:
         """Nothing is queued or in flight."""
         self._draining.look_again()
+        self._replacements.idle()
 
     def wake(self) -> None:
         """Something was queued."""
@@ -299,6 +347,7 @@ class Service:
 
     async def _load_and_start(self) -> None:
         # After a fault of the log, an instance that knows more than the log does is still there.
+        await self._replacements.gone_back()
         await self._slot.retire()
         try:
             await self._durability.open()
@@ -320,6 +369,8 @@ class Service:
 
     async def _stop(self, reason: str) -> None:
         self._restarts.cancel()
+        self._replacements.keep()
+        await self._replacements.gone_back()
         if self._life.state is Lifecycle.RUNNING:
             self._connections.leave()
             if not await self._draining.wait(self._is_running):
@@ -331,6 +382,7 @@ class Service:
         self._connections.close(self._close_code)
         await self._connections.closed()
         await self._retire_instance()
+        await self._replacements.stop()
         await self._spec.calls.gone()
         self._executor.stop()
         await self._durability.close()
@@ -353,6 +405,14 @@ class Service:
                 self._restarts.cancel()
                 self._life.start()
                 await self._bring_up()
+
+    @property
+    def _spec(self) -> ServiceSpec:
+        return self._current.spec
+
+    @property
+    def _slot(self) -> InstanceSlot:
+        return self._current.slot
 
     def _is_running(self) -> bool:
         return self._life.state is Lifecycle.RUNNING

@@ -25,6 +25,9 @@ from yoi.runtime.masked_sink import MaskedSink
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec
 from yoi.types import Clock, SessionId
 
+POLICY_CLOSE = 1012
+"""RFC 6455's registry calls it "service restart": the operator changed what runs here."""
+
 
 class ServiceConnections:
     """See the module docstring. `failed` hears of a fault of ours in what a connection reports."""
@@ -95,6 +98,39 @@ class ServiceConnections:
             self._adapters[spec.settings.name] = adapter
             self._handles[spec.settings.name] = handle
             handle.start()
+
+    def use(
+        self,
+        specs: Sequence[ConnectionSpec],
+        masker: Callable[[], Masker],
+        senders: SenderFilter | None,
+    ) -> list[str]:
+        """Have these connections from now on; return the names of those that are closed for it.
+
+        One that is declared as before, and of which policy says the same, keeps its session. What
+        is not there yet is dialled by `open`.
+        """
+        before = {spec.settings.name: spec for spec in self._specs}
+        now = {spec.settings.name: spec for spec in specs}
+        self._specs, self._masker, self._senders = specs, masker, senders
+        self._own_urls = {spec.settings.name: spec.settings.url for spec in specs}
+        closed: list[str] = []
+        for name, handle in tuple(self._handles.items()):
+            spec = now.get(name)
+            if spec is not None and spec.continues(before[name]) and spec.adopt(handle):
+                self._adapters[name].use(senders)
+                self._masked[name].use(masker)
+                continue
+            closed.append(name)
+            if spec is None or before[name].settings.ingress not in self._queue.ingresses:
+                self._adapters[name].mute()
+            self._close(name, POLICY_CLOSE, "another version of the plugin")
+        return closed
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the connections that there are now."""
+        return frozenset(self._handles)
 
     def handle(self, name: str) -> ConnectionHandle:
         """Return the connection `name`. Raises ConnectionFailure `connection.not_open`."""
@@ -232,17 +268,19 @@ class ServiceConnections:
         Where the host only goes away, each is closed as its manifest says.
         """
         leaves = {spec.settings.name: spec.settings.leave_code for spec in self._specs}
-        handles, self._handles = self._handles, {}
-        for name, handle in handles.items():
-            session = handle.status().session
-            if session is not None:
-                self._left[name] = (SessionId(session), handle.complete_until_ms())
-            for gap in self._untold(name, handle):
-                self.missing_since(name, *gap)
-            chosen = leaves[name] if code == GOING_AWAY else code
-            task = self._loop.create_task(_end(handle, chosen, self._masked.pop(name)))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        for name in tuple(self._handles):
+            self._close(name, leaves[name] if code == GOING_AWAY else code, "going away")
+
+    def _close(self, name: str, code: int, reason: str) -> None:
+        handle = self._handles.pop(name)
+        session = handle.status().session
+        if session is not None:
+            self._left[name] = (SessionId(session), handle.complete_until_ms())
+        for gap in self._untold(name, handle):
+            self.missing_since(name, *gap)
+        task = self._loop.create_task(_end(handle, code, reason, self._masked.pop(name)))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def hold(self, queue: IngressQueue) -> None:
         """Read nothing until there is room again: the service cannot take it."""
@@ -303,7 +341,7 @@ class ServiceConnections:
         return status
 
 
-async def _end(handle: ConnectionHandle, code: int, masked: MaskedSink) -> None:
+async def _end(handle: ConnectionHandle, code: int, reason: str, masked: MaskedSink) -> None:
     """Close the connection, and wait until all that it has told was passed on."""
-    await handle.close(code, "going away")
+    await handle.close(code, reason)
     await masked.settled()

@@ -2,24 +2,45 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from enum import Enum
 
 import msgspec
 
 from yoi.defects import defect
 from yoi.errors import ServiceError, YoiError
-from yoi.permissions import PermissionSet
+from yoi.permissions import PermissionSet, permission_hash
 from yoi.permissions.connection_settings import GOING_AWAY
 from yoi.protocol.diagnostics import failure
 from yoi.runtime.containment import contained_work
 from yoi.runtime.service import Service
+from yoi.runtime.service_connections import POLICY_CLOSE
 from yoi.runtime.service_spec import HostContext, ServiceSpec
 from yoi.runtime.services import Services
 from yoi.types import rfc3339
 
-_POLICY_CLOSE = 1012
-"""RFC 6455's registry calls it "service restart": the operator changed what runs here."""
 _STARTS_AT_ONCE = 4
 """Loading is CPU work in the guest: more at once only makes each slower."""
+
+
+class _Wish(Enum):
+    """What settings ask of a service that is there."""
+
+    GRANTS = "the version that runs, under these grants"
+    REPLACE = "another version in its place"
+    ANEW = "another service"
+    NOTHING = "a version that was tried and refused"
+
+
+_W = _Wish
+
+
+class RefusedChange(msgspec.Struct, kw_only=True, frozen=True):
+    """A service whose new version could not take over; the one before it goes on."""
+
+    name: str
+    version: str
+    code: str
+    message: str
 
 
 class Applied(msgspec.Struct, kw_only=True):
@@ -30,6 +51,9 @@ class Applied(msgspec.Struct, kw_only=True):
     restarted: list[str]
     regranted: list[str]
     """Services that go on under other grants; what those no longer allow was closed."""
+    replaced: list[str] = []
+    """Services whose new version took over, with every session that may stay open."""
+    refused: list[RefusedChange] = []
 
 
 class ServiceManager:
@@ -53,13 +77,14 @@ class ServiceManager:
                 raise ServiceError("service.stopping", "the host is stopping")
             there: dict[str, Service] = {service.name: service for service in self._services}
             gone = [name for name in there if name not in wanted]
-            changed = [
-                name
-                for name, service in there.items()
-                if name in wanted and wanted[name].fingerprint != service.spec.fingerprint
-            ]
+            wishes = {name: _wish(there[name], wanted[name]) for name in there if name in wanted}
+            changed = [name for name, wish in wishes.items() if wish in (_W.REPLACE, _W.ANEW)]
+            replaced = await self._replace(
+                [(there[name], wanted[name]) for name in changed if wishes[name] is _W.REPLACE]
+            )
+            changed = [name for name in changed if name not in replaced]
             regranted: list[str] = []
-            for name in [one for one in there if one in wanted and one not in changed]:
+            for name in [one for one, wish in wishes.items() if wish is _W.GRANTS]:
                 try:
                     if there[name].regrant(wanted[name]):
                         regranted.append(name)
@@ -71,7 +96,7 @@ class ServiceManager:
             new = [name for name in wanted if name not in there]
             await asyncio.gather(
                 *(
-                    self._retire(there[name], "disabled or changed", _POLICY_CLOSE)
+                    self._retire(there[name], "disabled or changed", POLICY_CLOSE)
                     for name in gone + changed
                 )
             )
@@ -86,6 +111,8 @@ class ServiceManager:
             stopped=sorted(gone),
             restarted=sorted(changed),
             regranted=sorted(regranted),
+            replaced=sorted(name for name in replaced if there[name].refused is None),
+            refused=_refused(there[name] for name in sorted(replaced)),
         )
 
     async def stop(self) -> None:
@@ -95,6 +122,17 @@ class ServiceManager:
         await self._retire_all()
         async with self._applying:
             await self._retire_all()
+
+    async def _replace(self, changes: Sequence[tuple[Service, ServiceSpec]]) -> set[str]:
+        """Have services go on as other versions; return those that need not be made anew."""
+        gate = asyncio.Semaphore(_STARTS_AT_ONCE)
+
+        async def replace(service: Service, spec: ServiceSpec) -> bool:
+            async with gate:
+                return await service.replace(spec)
+
+        done = await asyncio.gather(*(replace(*one) for one in changes))
+        return {service.name for (service, _), made in zip(changes, done, strict=True) if made}
 
     def _made(self, spec: ServiceSpec) -> Service:
         try:
@@ -132,3 +170,29 @@ class ServiceManager:
                     await contained_work(doing, service.start(), service.guest_lost)
 
         await asyncio.gather(*(start(service) for service in services))
+
+
+def _wish(service: Service, wanted: ServiceSpec) -> _Wish:
+    refused = service.refused
+    if wanted.fingerprint == service.spec.fingerprint:
+        return _W.GRANTS
+    if refused is None or refused.spec.fingerprint != wanted.fingerprint:
+        return _W.REPLACE
+    before = permission_hash(refused.spec.authority.granted)
+    if before == permission_hash(wanted.authority.granted):
+        return _W.NOTHING
+    # What runs was decided before what was refused; other grants are no decision about it.
+    return _W.ANEW
+
+
+def _refused(services: Iterable[Service]) -> list[RefusedChange]:
+    return [
+        RefusedChange(
+            name=service.name,
+            version=refused.status.version,
+            code=refused.status.code,
+            message=refused.status.message,
+        )
+        for service in services
+        if (refused := service.refused) is not None
+    ]

@@ -6,9 +6,12 @@ from yoi.core.deferred import DeferredCalls
 from yoi.core.gate import CommandGate, GatedConnection
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.loop_budget import LoopBudget
+from yoi.core.redaction import Masker
 from yoi.core.repeats import Repeats
 from yoi.errors import GuestTrapped, JournalError
 from yoi.protocol.diagnostics import Diagnostic
+from yoi.protocol.ingress import QueuedEvent
+from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.dispatcher import Dispatcher, DispatchOwner
 from yoi.runtime.durability import Durability, LoggedDurability, NoDurability
@@ -52,12 +55,11 @@ class ServiceParts:
 
     def __init__(self, spec: ServiceSpec, context: HostContext, owner: PartsOwner) -> None:
         clock, limits = context.clock, context.limits
-        masker = spec.injector.masker
-        self.ledger = Ledger(spec.name, clock, owner.diagnosed, limits, masker)
+        self.ledger = Ledger(spec.name, clock, owner.diagnosed, limits, self._masker)
         self.dead_letters = DeadLetters(spec.name, self.ledger, clock, limits)
         self.queue = IngressQueue(spec.ingresses, limits)
-        self.slot = InstanceSlot(spec, context, self.ledger)
-        self.slot.gone = self._instance_gone
+        self.current = current = CurrentVersion(spec, InstanceSlot(spec, context, self.ledger))
+        current.slot.gone = self.instance_gone
         self.deferred = DeferredCalls(limits)
         self.plugin_status = PluginStatus(spec.name, self.ledger, clock, limits)
         self.loop_budget = LoopBudget(clock.monotonic(), limits)
@@ -88,7 +90,7 @@ class ServiceParts:
             self.ledger,
             clock,
             owner.wake,
-            masker,
+            spec.injector.masker,
             spec.requests.background,
             context.loop,
             owner.guest_lost,
@@ -97,7 +99,7 @@ class ServiceParts:
             spec.senders,
         )
         self.executor = EffectExecutor(
-            spec,
+            current,
             context,
             self.connections,
             self.deferred,
@@ -113,8 +115,8 @@ class ServiceParts:
                 self.executor,
                 writer,
                 intake,
-                spec.calls.take_changes,
-                spec.requests.may_repeat,
+                lambda: current.spec.calls.take_changes(),
+                lambda target: current.spec.requests.may_repeat(target),
                 clock,
                 limits,
             )
@@ -137,8 +139,7 @@ class ServiceParts:
             limits,
         )
         self.tools = ToolCalls(
-            spec,
-            self.slot,
+            current,
             self.dispatcher,
             outbox,
             self.connections,
@@ -153,7 +154,7 @@ class ServiceParts:
             and isinstance(outbox, DurableOutbox)
         ):
             self.durability = LoggedDurability(
-                spec,
+                current,
                 context,
                 self.queue,
                 self.repeats,
@@ -167,10 +168,27 @@ class ServiceParts:
                 self.ledger,
                 self.dispatcher.judged,
             )
-        self.start_events = StartEvents(spec, self.connections, self.executor, events)
+        self.start_events = StartEvents(current, self.connections, self.executor, events)
         spec.requests.watch.tell = report_to(self.ledger)
 
-    def _instance_gone(self) -> None:
+    def use(self, spec: ServiceSpec, slot: InstanceSlot) -> list[QueuedEvent]:
+        """Run this version from now on; return what waited for ingresses that it does not have.
+
+        Not while events are with a guest. What is declared as before goes on: see `connections`.
+        """
+        gone = self.queue.reshape(spec.ingresses)
+        self.dispatcher.use(spec.rules, _gate(spec))
+        earlier = self.current.spec
+        self.current.spec, self.current.slot = spec, slot
+        # What the version before has put into place, a heartbeat for one, is judged as of now.
+        earlier.injector.hand_over(spec.injector)
+        self.connections.use(spec.connections, spec.injector.masker, spec.senders)
+        return gone
+
+    def _masker(self) -> Masker:
+        return self.current.spec.injector.masker()
+
+    def instance_gone(self) -> None:
         """What the instance waited for, and what waited for it, ends with it."""
         self.deferred.instance_gone()
         self.connections.give_up(None)

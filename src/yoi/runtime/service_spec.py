@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from yoi.connections import ConnectionSink
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.core.halts import Change
 from yoi.core.ingress_account import IngressPolicy
+from yoi.core.redaction import Masker
 from yoi.core.senders import SenderFilter
 from yoi.core.session_values import SessionValues
 from yoi.errors import YoiError
@@ -15,8 +17,9 @@ from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
-from yoi.permissions import Authority, Decision, JsonPointer
-from yoi.permissions.connection_settings import ConnectionSettings
+from yoi.permissions import Authority, Decision, JsonPointer, Url
+from yoi.permissions.connection_settings import ConnectionSettings, Dedupe
+from yoi.permissions.secrets import Binding
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Outcome
@@ -133,6 +136,15 @@ class ConnectionHandle(ControlledConnection, Protocol):
         """Close with 1012 what policy no longer allows; return whether it is allowed."""
         ...
 
+    def govern(
+        self,
+        authorise: Callable[[Url], Decision],
+        masker: Callable[[], Masker],
+        certificate: Callable[[], ClientCertificate | None],
+    ) -> bool:
+        """Ask these from now on; return whether policy says the same as before."""
+        ...
+
     def revive(self, change: Change) -> bool:
         """Dial again where `change` is what the connection waits for; return whether it is."""
         ...
@@ -160,6 +172,10 @@ class IngressRules:
     """Whether its events are written to the service's log before the plugin sees them."""
 
 
+SecretUses = frozenset[tuple[str, Binding, str | None]]
+"""The plugin's name of a secret, where it goes, and in a grant its name in the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionSpec:
     """What the service needs to know of one declared connection."""
@@ -169,6 +185,16 @@ class ConnectionSpec:
     """Decides about it as it stands in the manifest, under the grants in force."""
     open: Callable[[ConnectionSink], ConnectionHandle]
     """Make the connection for this sink; nothing is dialled before `ConnectionHandle.start`."""
+    adopt: Callable[[ConnectionHandle], bool]
+    """Put the policy of this spec over a connection that an earlier version of the plugin opened;
+    return whether it says the same of it."""
+    secret_uses: Callable[[], SecretUses]
+    """Which secrets both sides let into the connection's messages now, and where."""
+
+    def continues(self, earlier: "ConnectionSpec") -> bool:
+        """Return whether a session of `earlier` may go on as one of this."""
+        same = self.settings == earlier.settings
+        return same and self.secret_uses() == earlier.secret_uses()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +241,24 @@ class ServiceSpec:
     def disk(self) -> frozenset[str]:
         """Return the ingresses whose events outlive the host."""
         return frozenset(name for name, rules in self.rules.items() if rules.durable)
+
+    def leads_to(self, later: "ServiceSpec") -> bool:
+        """Return whether a service of this can go on as `later` without being made anew.
+
+        The ingresses whose events outlive the host must be the same: a log is theirs. So must be
+        what is remembered of the events of each, in the log or for `dedupe`.
+        """
+        sound = self.fault is None and later.fault is None
+        return sound and self.disk == later.disk and self._remembered == later._remembered
+
+    @property
+    def _remembered(self) -> set[tuple[str, Dedupe | None, JsonPointer | None]]:
+        """Return what is remembered of the events of each ingress: where its ids and keys stand."""
+        return {
+            (one.name, one.dedupe, one.order_key if self.disk else None)
+            for one in self.ingresses
+            if one.dedupe is not None or (self.disk and one.order_key is not None)
+        }
 
     def failed(self, fault: YoiError) -> "ServiceSpec":
         """Return what is left of the service where `fault` came up in making it: a name to show.

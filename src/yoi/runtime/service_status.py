@@ -9,7 +9,12 @@ from yoi.core.effects import EffectLedger
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.lifecycle import Lifecycle, ServiceLifecycle
 from yoi.core.loop_budget import LoopBudget
-from yoi.protocol.status import ConnectionStatus, DeferredCallStatus, ServiceStatus
+from yoi.protocol.status import (
+    ConnectionStatus,
+    DeferredCallStatus,
+    RefusedVersion,
+    ServiceStatus,
+)
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.plugin_status import PluginStatus
@@ -21,10 +26,14 @@ DEGRADED = "degraded"
 
 
 def health(
-    lifecycle: Lifecycle, connections: Sequence[ConnectionStatus], missing_secrets: Sequence[str]
+    lifecycle: Lifecycle,
+    connections: Sequence[ConnectionStatus],
+    missing_secrets: Sequence[str],
+    refused: RefusedVersion | None = None,
 ) -> str:
     """Return the lifecycle, or `degraded` where the service runs and lacks something it needs."""
-    lacks = missing_secrets or any(one.down_since is not None for one in connections)
+    down = any(one.down_since is not None for one in connections)
+    lacks = missing_secrets or refused is not None or down
     return DEGRADED if lifecycle is Lifecycle.RUNNING and lacks else lifecycle
 
 
@@ -40,6 +49,7 @@ def service_status(
     loop_budget: LoopBudget,
     ledger: Ledger,
     clock: Clock,
+    refused: RefusedVersion | None,
 ) -> ServiceStatus:
     """Return the status of the service made of these parts, as it is now."""
     events, size = queue.capacity
@@ -62,7 +72,7 @@ def service_status(
         digest=spec.digest,
         runtime=spec.runtime,
         lifecycle=life.state,
-        health=health(life.state, statuses, missing),
+        health=health(life.state, statuses, missing, refused),
         plugin_status=said.value,
         plugin_status_at=said.at,
         missing_secrets=missing,
@@ -75,6 +85,7 @@ def service_status(
         last_error_code=None if error is None else error.code,
         last_error_at=at(life.last_error_at),
         restart_at=at(life.restart_at),
+        refused_version=refused,
         counters=counters,
         commands=effects.results,
         connections=statuses,

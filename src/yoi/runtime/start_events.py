@@ -1,10 +1,10 @@
 """What a new instance hears before anything else: that it started, and what it takes over."""
 
 from yoi.protocol.ingress import EventKind
+from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.service_connections import ServiceConnections
-from yoi.runtime.service_spec import ServiceSpec
 
 
 class StartEvents:
@@ -12,12 +12,12 @@ class StartEvents:
 
     def __init__(
         self,
-        spec: ServiceSpec,
+        current: CurrentVersion,
         connections: ServiceConnections,
         executor: EffectExecutor,
         events: HostEvents,
     ) -> None:
-        self._spec = spec
+        self._current = current
         self._connections = connections
         self._executor = executor
         self._events = events
@@ -26,17 +26,21 @@ class StartEvents:
     def tell(self, restarts: int) -> None:
         """Queue them, at the front. `restarts` is how often a lost instance was replaced."""
         replaced, self._started_before = self._started_before, True
-        sessions = self._connections.open_sessions()
+        spec, sessions = self._current.spec, self._connections.open_sessions()
         payload = {
             "restarts": restarts,
             "replaced": replaced,
             "connections": sessions,
             "timers": self._executor.pending_timers(),
-            "durable": sorted(self._spec.disk),
+            "durable": sorted(spec.disk),
         }
         started = [
             self._events.made(EventKind.STARTED, ingress, "host", dict(payload))
-            for ingress in self._spec.told_of_start
+            for ingress in spec.told_of_start
         ]
         still_open = self._connections.still_open(sessions) if replaced else []
         self._events.put_first([*started, *still_open])
+
+    def forget(self) -> None:
+        """Take back what waits of them: the instance that they were for is gone."""
+        self._events.put_first([])

@@ -18,11 +18,11 @@ from yoi.protocol.deferral import Deferral
 from yoi.protocol.ingress import IngressEvent
 from yoi.protocol.outcomes import Commands
 from yoi.protocol.tool_answer import ToolAnswer, parse_tool_answer
+from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.dispatcher import Dispatcher
-from yoi.runtime.instance_slot import InstanceSlot
 from yoi.runtime.outbox import Outbox
 from yoi.runtime.service_connections import ServiceConnections
-from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
+from yoi.runtime.service_spec import HostContext, Instance
 from yoi.types import rfc3339_ms
 from yoi.workers.tools import PluginTool
 
@@ -34,8 +34,7 @@ class ToolCalls:
 
     def __init__(
         self,
-        spec: ServiceSpec,
-        slot: InstanceSlot,
+        current: CurrentVersion,
         dispatcher: Dispatcher,
         outbox: Outbox,
         connections: ServiceConnections,
@@ -43,10 +42,7 @@ class ToolCalls:
         context: HostContext,
         lost: Callable[[Instance, GuestTrapped], None],
     ) -> None:
-        self._name = spec.name
-        self._calls = spec.calls
-        self._ingress = spec.ingresses[0].name if spec.ingresses else ""
-        self._slot = slot
+        self._current = current
         self._dispatcher = dispatcher
         self._outbox = outbox
         self._connections = connections
@@ -72,7 +68,7 @@ class ToolCalls:
             raise ServiceError(
                 "service.no_answer", f"no answer in {self._limits.tool_wait_ms} ms"
             ) from None
-        if self._slot.instance is not instance:
+        if self._current.slot.instance is not instance:
             raise ServiceError(
                 "service.interrupted", "the plugin was replaced as it deferred the call"
             )
@@ -82,17 +78,18 @@ class ToolCalls:
         self, instance: Instance, name: str, arguments: Mapping[str, Any], call_id: str
     ) -> ToolAnswer:
         work = msgspec.json.encode(arguments).decode()
+        calls, slot = self._current.spec.calls, self._current.slot
 
         def call() -> str:
-            with self._calls.tool_call():
+            with calls.tool_call():
                 return instance.call_tool(name, work, self._limits.tool_ms, call_id)
 
         try:
-            answer = await self._slot.run(call)
+            answer = await slot.run(call)
         except GuestTrapped as exc:
             self._lost(instance, exc)
             raise
-        self._slot.collect_output()
+        slot.collect_output()
         return parse_tool_answer(answer, name, call_id, rfc3339_ms(self._clock.wall_ms()))
 
     async def _carry_out(self, answer: ToolAnswer, event: IngressEvent) -> list[Refused]:
@@ -135,10 +132,11 @@ class ToolCalls:
 
         It has no session. What its commands cause is heard on the first ingress, if there is one.
         """
+        ingresses = self._current.spec.ingresses
         return IngressEvent(
             kind=_KIND,
             source=f"tool:{name}",
-            ingress_name=self._ingress,
+            ingress_name=ingresses[0].name if ingresses else "",
             payload={},
             created_at=rfc3339_ms(self._clock.wall_ms()),
             correlation_id=f"tool.{secrets.token_hex(8)}",

@@ -213,6 +213,14 @@ function cards(status, service, redacted) {
     const shell = shellWord(one);
     made.push(wide("Missing secret", el("p", {}, name(one, 64), " ", shell ? command(`yoi secret set ${shell}`) : null), "bad"));
   }
+  const refused = status.refused_version;
+  if (refused) {
+    const shell = shellWord(status.name);
+    const said = [el("bdi", {}, untrusted(word(refused.message))), " ", el("code", {}, name(word(refused.code), 64))];
+    made.push(wide(`Enabled is ${printable(word(refused.version), 64)}, which could not take over`, [
+      said, " ", shell ? command(`yoi service restart ${shell}`) : null,
+    ], "bad"));
+  }
   if (status.last_error || status.last_error_code) {
     const over = status.lifecycle === "running";
     const at = status.last_error_at ? `${when(status.last_error_at)} ` : "";
