@@ -290,3 +290,16 @@ def test_what_concerns_all_services_is_said_beside_each(command, yoi, workspace,
     assert "it is gone; put it back" in ran.err
     assert json.loads(told.out)["host"] == host
     assert told.err == ""
+
+
+@pytest.mark.parametrize("command", [["status", "echo"], ["list"]])
+def test_a_host_that_is_starting_is_not_one_without_services(command, yoi, workspace, serving):
+    """A first start prepares the runner for many seconds: nothing is wrong meanwhile."""
+
+    async def host_status(params):
+        return {**HOST, "services": 0, "starting": True}
+
+    with serving(workspace, {**methods(), "host.status": host_status}):
+        ran = yoi("service", *command)
+    assert "the host is starting" in ran.err
+    assert "nothing is enabled" not in ran.out

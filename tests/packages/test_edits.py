@@ -80,6 +80,7 @@ def test_one_package_may_be_enabled_twice(tmp_path):
     write_enablement(path, entry())
     write_enablement(path, entry("second", granted=PermissionSet(), config={}))
     assert [one.name for one in Enablement.load(path).entries] == ["echo", "second"]
+    assert path.read_text().count("\n\n[[plugins.enabled]]\n") == 1
 
 
 COMMENTED = f"""# About this workspace

@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from yoi.cli.layout import many
 from yoi.errors import ControlError, YoiError
 from yoi.limits import LIMITS
 
@@ -130,7 +131,7 @@ def plugins(scope: DoctorScope) -> list[Finding]:
         Finding("store", "warn", f"{one.path.name}: {one.error.message}", one.error.hint or "")
         for one in found.unreadable
     ]
-    findings.append(Finding("store", "ok", f"{len(found.packages)} packages can be read"))
+    findings.append(Finding("store", "ok", f"{many(len(found.packages), 'package')} can be read"))
     try:
         resolution = resolve(found, enablement(scope.workspace))
     except YoiError as exc:
@@ -140,7 +141,7 @@ def plugins(scope: DoctorScope) -> list[Finding]:
         findings.append(
             Finding("enabled", "warn", f"{problem.name}: {problem.error.message}", hint)
         )
-    findings.append(Finding("enabled", "ok", f"{len(resolution.plugins)} plugins can run"))
+    findings.append(Finding("enabled", "ok", f"{many(len(resolution.plugins), 'plugin')} can run"))
     return findings
 
 

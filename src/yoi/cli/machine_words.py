@@ -38,6 +38,8 @@ def names_lines(requested: "PermissionSet") -> "Sequence[RenderableType]":
 
 def mention_host(host: "Mapping[str, Any]", output: Output) -> None:
     """Tell a person what of a running host concerns all its services: `host.status`'s answer."""
+    if host.get("starting"):
+        output.note("the host is starting: what is enabled is being started", "yellow")
     note = (host.get("network") or {}).get("note")
     if isinstance(note, str):
         output.note(note, "yellow")

@@ -2,15 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from yoi.cli.machine_words import mention_host
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
-from yoi.cli.output import Output
+from yoi.cli.output import Output, shown
 from yoi.cli.pending import mention_pending
 from yoi.errors import ControlError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from yoi.protocol.status import ServiceStatus
 
 app = typer.Typer(help="See and steer the services of the running host.", rich_markup_mode=None)
 
@@ -30,8 +37,16 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     mention_pending(folder, output)
     output.show(
         {"workspace": str(folder), "host": host, "services": statuses},
-        lambda: service_view.overview(statuses),
+        lambda: _overview(statuses, host),
     )
+
+
+def _overview(statuses: "Sequence[ServiceStatus]", host: dict[str, Any]) -> "RenderableType":
+    from yoi.cli import service_view
+
+    if not statuses and host.get("starting"):
+        return shown("no services yet")
+    return service_view.overview(statuses)
 
 
 @app.command("status")
@@ -41,9 +56,10 @@ def status_(name: Name, workspace: Workspace = None, as_json: Json = False) -> N
 
     folder = workspace_folder(workspace)
     output = Output("service status", as_json)
-    current = service_view.parse(ask(folder, "service.status", name=name))
     host = ask(folder, "host.status")
+    # Before a service that is not there yet is an error.
     mention_host(host, output)
+    current = service_view.parse(ask(folder, "service.status", name=name))
     pending = mention_pending(folder, output)
     output.show(
         {"service": current, "host": host, "pending": pending},

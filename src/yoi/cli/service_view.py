@@ -343,7 +343,8 @@ def _connection_notes(connection: ConnectionStatus) -> list[RenderableType]:
         )
     if connection.halt is not None:
         ways = [words for change, words in HOW.items() if change in connection.revived_by]
-        notes.append(shown("nothing is dialled until " + ", or ".join(ways).replace("`", "")))
+        notes.append(shown("it is dialled again when"))
+        notes += [shown(f"  {way}".replace("`", "")) for way in ways]
     if connection.next_dial_at is not None:
         notes.append(shown(f"next dial {age(connection.next_dial_at)}"))
     odd = [

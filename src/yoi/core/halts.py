@@ -59,12 +59,13 @@ WHY: dict[Halt, str] = {
     ),
 }
 HOW: dict[Change, str] = {
+    Change.GRANT: "the plugin's grants are changed",
+    Change.SECRET: "a secret that the plugin may use is changed",
+    Change.PERSON: "a person says `yoi service reconnect` or `yoi service restart`",
     Change.OPEN: "the plugin opens it (`websocket_open`)",
     Change.TARGET: "the plugin opens it with another URL, handle, header or secret",
-    Change.SECRET: "a secret that the plugin may use is changed",
-    Change.GRANT: "the plugin's grants are changed",
-    Change.PERSON: "a person says `yoi service reconnect` or `yoi service restart`",
 }
+"""What a person can do comes first."""
 _REFUSED = frozenset({401, 403})
 
 

@@ -78,6 +78,7 @@ class HostMethods:
             "workspace": str(self._workspace),
             "started_at": self._started_at,
             "services": len(self._services),
+            "starting": not self._runtime.settled(),
             "pending": list(self._applier.pending),
             "network": self._network(),
             "alerts": msgspec.to_builtins(

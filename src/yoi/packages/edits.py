@@ -43,8 +43,10 @@ def write_enablement(path: "Path", entry: EnabledEntry) -> None:
         document = _parse(before, path)
         rows = _rows(document)
         try:
-            _put(rows, entry)
+            added = _put(rows, entry)
             after = tomlkit.dumps(document)
+            if added:
+                after = _set_apart(after)
         except TOMLKitError as exc:
             raise EnablementError(
                 "enablement.malformed", f"the entry cannot be written as TOML: {exc}"
@@ -79,17 +81,26 @@ def remove_enablement(path: "Path", name: str) -> None:
         _replace(path, after)
 
 
-def _put(rows: AoT, entry: EnabledEntry) -> None:
+def _put(rows: AoT, entry: EnabledEntry) -> bool:
+    """Write `entry` into `rows`; return whether it was added as the last of them."""
     row = next((row for row in rows if _name(row) == entry.name), None)
     if row is None:
         row = tomlkit.table()
         _fill(row, entry)
         rows.append(row)
-    else:
-        # Comments at the end of an entry are mostly about the next one: they stay last.
-        ending = _detach_ending(row)
-        _fill(row, entry)
-        _attach_ending(row, ending)
+        return True
+    # Comments at the end of an entry are mostly about the next one: they stay last.
+    ending = _detach_ending(row)
+    _fill(row, entry)
+    _attach_ending(row, ending)
+    return False
+
+
+def _set_apart(text: str) -> str:
+    """Return `text` with an empty line before its last entry."""
+    before, header, entry = text.rpartition("\n[[plugins.enabled]]\n")
+    apart = before and not before.endswith("\n")
+    return f"{before}\n{header}{entry}" if apart else text
 
 
 @contextlib.contextmanager

@@ -137,9 +137,13 @@ def _script_rule(row: Row) -> ScriptRule:
 
 
 def _profile(row: Row) -> WorkerProfile:
-    if bool(row["script"]) != (row["model"] == SCRIPTED):
+    if row["script"] and row["model"] != SCRIPTED:
+        row.fault("value", "script", f'goes only with model = "{SCRIPTED}"')
+    elif row["model"] == SCRIPTED and not row["script"]:
         row.fault(
-            "value", "script", f'belongs to model = "{SCRIPTED}", which needs one; others none'
+            "missing",
+            "script",
+            f'is required with model = "{SCRIPTED}": what it says and calls, in [[workers.script]]',
         )
     if row["fallbacks"] and (
         row["model"] == SCRIPTED or any(one.model == SCRIPTED for one in row["fallbacks"])
