@@ -349,6 +349,27 @@ def _check_handshakes(row: Row) -> None:
                 )
 
 
+def _check_certificates(row: Row) -> None:
+    """Refuse a client certificate for what is reached without TLS: it would not be presented."""
+    plain: set[tuple[str | None, str | None]] = set()
+    for one in row["connections"] if row.good("connections") else ():
+        reached = None if one is None else one["target"] or one["url"]
+        if one is not None and reached is not None and reached.scheme != "wss":
+            plain.add((one["name"], None))
+    for target in row["request"] if row.good("request") else ():
+        if target.scheme != "https":
+            plain.add((None, target.name))
+    for index, use in enumerate(row["secrets"]):
+        if use.binding.presented and use.binding.bound_to in plain:
+            wanted = "wss" if use.binding.connection is not None else "https"
+            row.fault(
+                "value",
+                f"secrets[{index}].at",
+                f"has /tls/client, and {use.binding.goal} may be reached without TLS, where no "
+                f'certificate is presented: its target needs scheme = "{wanted}"',
+            )
+
+
 def _check_values(row: Row, connections: set[str]) -> None:
     """Refuse a secret or captured value that is bound to something the manifest does not have."""
     # Names of faulty tables count: their own fault is told, not that they are missing.
@@ -378,6 +399,7 @@ def _check_values(row: Row, connections: set[str]) -> None:
                         f'no [[secrets]] entry named "{name}" goes to {use.binding.goal}',
                     )
         _check_handshakes(row)
+        _check_certificates(row)
     if not row.good("request"):
         return
     for index, target in enumerate(row["request"]):
