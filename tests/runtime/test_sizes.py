@@ -160,6 +160,29 @@ async def test_more_than_is_granted_ends_it_for_good_with_the_key_and_the_guest_
         assert len(server.clients) == LIMITS.oversized_sessions
 
 
+async def test_more_than_is_granted_is_not_sent_and_the_refusal_names_the_key(workspace):
+    """The way out has no cutting: the host sends a message as one frame, whatever its kind."""
+    async with gateway(most=LIMITS.message_max_bytes) as server:
+        install(workspace, server, "pause", allowed=2 * MIB)
+        async with workspace.runtime() as runtime:
+            await server.until(lambda: server.clients)
+            for count, kind in enumerate(KINDS, 1):
+                await server.ask(f"send {kind} {2 * MIB + 8}")
+                await workspace.diagnostics.until(
+                    lambda count=count: (
+                        workspace.diagnostics.codes.count("connection.too_big") == count
+                    )
+                )
+                server.received.clear()
+                await server.ask(f"send {kind} {2 * MIB}")
+                await server.until(lambda: server.received, 60)
+                assert server.received == [KINDS[kind](2 * MIB)]
+            status = runtime.services["echo"].status()
+        hints = [one.hint for one in workspace.diagnostics if one.code == "connection.too_big"]
+        assert [f"max_message_bytes = {2 * MIB + 8}" in hint for hint in hints] == [True] * 4
+        assert (len(server.clients), status.counters.restarts) == (1, 0)
+
+
 async def test_what_the_guests_memory_can_not_hold_is_refused_with_the_memory_that_holds_it(
     workspace,
 ):
