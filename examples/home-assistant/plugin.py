@@ -99,8 +99,9 @@ class HomeAssistant(Plugin):
     @on("/type", "auth_invalid")
     def refused(self, event: TextEvent, ctx: Context) -> Answer:
         """Give the connection up: a hub bans an address that goes on trying a wrong token."""
-        self.trouble = f"the hub refused the token: {event.json().get('message', '')}"
-        return [StopConnection(HUB, reason=self.trouble, until="secret"), Status(self.trouble)]
+        why = str(event.json().get("message", ""))
+        self.trouble = f"the hub refused the token: {why}"
+        return [StopConnection(HUB, reason=why, until="secret"), Status(self.trouble)]
 
     # -- what the hub says ------------------------------------------------------------------------
 

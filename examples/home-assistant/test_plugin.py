@@ -69,9 +69,7 @@ def test_without_entities_it_does_not_ask_for_all():
 
 def test_a_refused_token_ends_the_connection_until_the_secret_is_changed():
     stop, said = made().json({"type": "auth_invalid", "message": "Invalid access token"})
-    assert stop == StopConnection(
-        "hub", reason="the hub refused the token: Invalid access token", until="secret"
-    )
+    assert stop == StopConnection("hub", reason="Invalid access token", until="secret")
     assert "Invalid access token" in said.message
 
 
