@@ -13,7 +13,7 @@ from yoi.cli import schemas
 from yoi.core import halts
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
-from yoi.packages import connections, declarations, enablement, manifest, sequence
+from yoi.packages import connection_table, declarations, enablement, manifest, sequence
 from yoi.permissions import headers, secrets, signature_tables, targets
 from yoi.protocol.diagnostics import NOTICES
 from yoi.secrets import authorizations, workspace
@@ -131,11 +131,11 @@ _KEYS = {
     "services": declarations.SERVICE,
     "ingresses": declarations.INGRESS,
     "dedupe": declarations.DEDUPE,
-    "connections": connections.CONNECTION,
-    "backoff": connections.BACKOFF,
-    "reconnect": connections.RECONNECT,
-    "last": connections.LAST,
-    "insert": connections.INSERT,
+    "connections": connection_table.CONNECTION,
+    "backoff": connection_table.BACKOFF,
+    "reconnect": connection_table.RECONNECT,
+    "last": connection_table.LAST,
+    "insert": connection_table.INSERT,
     "sequence": sequence.SEQUENCE,
     "secrets": secrets.REQUESTED_SECRET,
     "sign": signature_tables.SIGN,

@@ -9,14 +9,14 @@ import pytest
 from yoi.packages import (
     Enablement,
     Manifest,
-    connections,
+    connection_table,
     declarations,
     folder,
     manifest,
     schema,
 )
 from yoi.permissions import secrets
-from yoi.permissions.connection_settings import Deliver, OnFull
+from yoi.permissions.connection_settings import Deliver, OnFull, Open, Ready
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "manifest.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
@@ -24,12 +24,12 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 WORDS = {
     *manifest.MANIFEST.keys,
     *manifest.SURFACES,
-    *connections.CONNECTION.keys,
-    *connections.BACKOFF.keys,
-    *connections.RECONNECT.keys,
-    *connections.LAST.keys,
-    *connections.Open,
-    *connections.Ready,
+    *connection_table.CONNECTION.keys,
+    *connection_table.BACKOFF.keys,
+    *connection_table.RECONNECT.keys,
+    *connection_table.LAST.keys,
+    *Open,
+    *Ready,
     *secrets.SECRET.keys,
     *secrets.CAPTURE.keys,
     *declarations.INGRESS.keys,

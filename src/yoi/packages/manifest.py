@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from yoi.errors import ManifestError
 from yoi.limits import LIMITS
-from yoi.packages.connections import CONNECTION, connection, connections_of_sources
+from yoi.packages.connection_table import CONNECTION
+from yoi.packages.connections import connection, connections_of_sources
 from yoi.packages.declarations import (
     INGRESS,
     INSTANCE_WORLD,
