@@ -152,9 +152,9 @@ class FakeLink:
         self.adapter.opened(self.session, None, "127.0.0.1", OpenReason.FIRST)
         return self.session
 
-    def receive(self, text: str) -> None:
+    def receive(self, text: str, in_reply_to: str | None = None) -> None:
         assert self.session is not None
-        self.adapter.text(self.session, text, len(text))
+        self.adapter.text(self.session, text, len(text), in_reply_to)
 
     def end(self, code: int = 1006) -> None:
         assert self.session is not None

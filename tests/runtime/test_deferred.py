@@ -342,3 +342,28 @@ async def test_a_workers_call_waits_and_has_one_result_whatever_happens(workspac
             await desk.answer(number, "late")
             await server.until(lambda: "heard late" in server.received)
             assert len(await results(worker)) == 1
+
+
+async def test_another_version_takes_the_session_over_and_not_the_call(workspace):
+    """What was deferred is the old code's: interrupted, and the new one has the same socket."""
+    async with gateway() as server:
+        workspace.install(server.url, ASKER, manifest=ASKING)
+        workspace.enable()
+        async with workspace.runtime() as host:
+            desk = Desk(workspace, server, host)
+            await server.until(lambda: server.clients)
+            await server.ask('{"said": "hi"}')
+            await server.until(lambda: server.received)
+            call = desk.call("a")
+            number = await desk.asked("a")
+            workspace.install(server.url, ASKER.replace("heard ", "told "), manifest=ASKING)
+            workspace.enable()
+            await host.reload()
+            assert await failure(call) == "service.interrupted"
+            await desk.answer(number, "late")
+            await server.until(lambda: "told late" in server.received)
+            assert len(server.clients) == 1
+            call = desk.call("b")
+            assert await desk.asked("b") == 2, "the session's numbers go on"
+            await desk.answer(2, "yes")
+            assert json.loads((await call)["content"]) == {"said": "yes"}

@@ -8,7 +8,7 @@ import json
 
 import pytest
 from tests.runtime.fakes import Bench, FakeInstance
-from tests.runtime.test_durable import HANGING, EffectlessJournal, World
+from tests.runtime.test_durable import HANGING, DyingJournal, EffectlessJournal, World
 from tests.runtime.test_service import command, running
 
 from yoi.errors import GuestRefused, GuestTrapped, ServiceError, YoiError
@@ -150,3 +150,26 @@ async def test_a_guest_that_traps_leaves_no_call_open():
         await call
     assert raised.value.code == "service.interrupted"
     assert bench.service.status().deferred_calls == []
+
+
+async def test_what_a_frame_answers_is_known_after_a_crash():
+    """Acceptance: the host's finding is in the log with the frame, whoever hears it then."""
+    world, journal = World(), DyingJournal()
+    first = world.bench(journal, FakeInstance())
+    await first.service.start()
+    first.link.arrive()
+    first.turns.hold()
+    first.link.receive("on", in_reply_to="q1")
+    first.link.receive("plain")
+    await first.settle()
+    heard = []
+
+    def hearing(event):
+        if isinstance(event, TextFrame):
+            heard.append((event.text, event.in_reply_to))
+        return NO_COMMANDS
+
+    later = world.bench(journal.survivor(), FakeInstance(hearing))
+    await later.service.start()
+    await later.settle()
+    assert heard == [("on", "q1"), ("plain", None)]

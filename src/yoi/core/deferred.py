@@ -120,7 +120,8 @@ class DeferredCalls:
             CallState.TIMED_OUT,
             ServiceError(
                 "service.no_answer",
-                f"the plugin deferred the call and said nothing in {waited_ms} ms",
+                f"the plugin deferred the call and said nothing in {waited_ms} ms; whether the "
+                "call had an effect is unknown",
             ),
         )
 
