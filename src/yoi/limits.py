@@ -262,6 +262,7 @@ class Limits:
     handshake_ms: int = bound(10_000, "from TCP to 101, TLS included")
     connect_ms: int = bound(10_000, "TCP, whatever the number of addresses; TLS of a request")
     resolve_ms: int = bound(5_000, "a name look-up, from its turn on")
+    authorities_bytes: int = bound(4 * MIB, "one file of authorities; the system's have 250 KiB")
     network_entries: int = bound(64, "hosts without the proxy, or with authorities of their own")
     proxy_answer_bytes: int = bound(8 * KIB, "what a proxy may say before it leads on")
     proxy_ms: int = bound(8_000, "a proxy's answer; less than `connect_ms`, so that it is named")

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import os
 import socket
 import ssl
 from ipaddress import ip_address
@@ -379,7 +380,8 @@ async def test_an_authority_of_the_operators_is_trusted_for_its_hosts_and_read_a
 
 async def test_the_systems_authorities_stay_trusted_beside_it(tmp_path):
     file = tmp_path / "ca.pem"
-    trustme.CA().cert_pem.write_to_path(str(file))
+    # Bundles have names in any script between the certificates.
+    file.write_bytes("# Büro\n".encode() + trustme.CA().cert_pem.bytes() + b"\xff\n")
     plain = Ways(limits=QUICK).contexts.of("home.example.com")
     more = trusting(file).contexts.of("home.example.com")
     assert more.cert_store_stats()["x509_ca"] == plain.cert_store_stats()["x509_ca"] + 1
@@ -387,14 +389,34 @@ async def test_the_systems_authorities_stay_trusted_beside_it(tmp_path):
     assert more.check_hostname
 
 
+def _pipe(file):
+    os.mkfifo(file, 0o600)
+
+
+def _writable(file):
+    trustme.CA().cert_pem.write_to_path(str(file))
+    file.chmod(0o666)
+
+
+BROKEN = b"-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"
+
+
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [(None, "No such file"), (b"", "no certificate"), (b"not a certificate", "no certificate")],
+    ("make", "words"),
+    [
+        (lambda file: None, "it is not there"),
+        (lambda file: file.write_bytes(b""), "it has no certificate"),
+        (lambda file: file.write_bytes(b"not a certificate"), "it has no certificate"),
+        (lambda file: file.write_bytes(BROKEN), "cannot be read"),
+        (lambda file: file.mkdir(), "not a regular file"),
+        (_pipe, "not a regular file"),
+        (_writable, "can be written by other accounts"),
+        (lambda file: file.write_bytes(b"x" * (LIMITS.authorities_bytes + 1)), "is over"),
+    ],
 )
-async def test_a_file_without_authorities_is_named(connect, tmp_path, content, words):
+async def test_a_file_without_authorities_is_named(connect, tmp_path, make, words):
     file = tmp_path / "ca.pem"
-    if content is not None:
-        file.write_bytes(content)
+    make(file)
     async with FakeGateway(tls=secure(trustme.CA())) as gateway:
         _, sink = at_home(connect, gateway, trusting(file))
         error = (await sink.next("failed"))[1]

@@ -36,6 +36,14 @@ def test_a_few_refusals_of_the_credentials_end_it(status):
     assert error.hint == "see"
 
 
+@pytest.mark.parametrize("between", [200, 404, 503])
+def test_other_answers_between_refusals_begin_nothing_anew(between):
+    answers = HaltJudge(SETTINGS, LIMITS)
+    statuses = [401, between, 403, between] * LIMITS.unauthorised_dials
+    ends = [answers.judge_dial(answered(status))[0] for status in statuses]
+    assert ends.index(Halt.UNAUTHORISED) == 2 * LIMITS.unauthorised_dials - 2
+
+
 def test_what_went_well_or_changed_begins_the_count_anew():
     answers = HaltJudge(SETTINGS, LIMITS)
     for _ in range(3):

@@ -23,7 +23,7 @@ def test_a_proxy_shows_its_place_and_no_credentials():
     ["", "proxy.example:3128", "https://proxy.example:3128", "http://proxy.example", "http://:1",
      "http://proxy.example:3128/x", "http://proxy.example:3128?x", "http://proxy.example:99999",
      "http://a:b:c@[::1", "socks4://proxy.example:1", "http://us%3aer:x@proxy.example:1",
-     "http://" + "u" * 256 + ":x@proxy.example:1", "http://a_b!.example:1", "http://*:3128",
+     "http://" + "u" * 256 + ":x@proxy.example:1", "http://a_b!.example:1", "http://*:3128", "http://:secret@proxy.example:3128",
      "http://*.example:3128", "http://proxy.example:0", "http://proxy.example:65536",
      "http://[fe80::1%25eth0]:3128", "http://proxy.example.:3128",
      "http://" + ".".join(["a" * 63] * 4) + ":3128"],

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -13,11 +14,15 @@ from yoi.connections.proxies import lead
 from yoi.connections.resolver import HostResolver, Resolver, look_up
 from yoi.connections.sockets import Race, default_tls, open_direct
 from yoi.connections.tls_failures import WatchedHandshake
-from yoi.errors import ConnectionFailure
+from yoi.errors import ConnectionFailure, SecretError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url
 from yoi.permissions.ways_out import Destination, Proxy
+from yoi.secrets.files import read_authority
 
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", flags=re.DOTALL
+)
 _OURS = ":network"
 """Whose share of look-ups the proxy's name takes; no plugin can have this name."""
 
@@ -113,6 +118,7 @@ class TlsContexts:
         self._made: dict[tuple[Path, ...], tuple[_Stamps, ssl.SSLContext]] = {}
         self._presents: dict[tuple[bytes, tuple[Path, ...]], tuple[_Stamps, ssl.SSLContext]] = {}
         self._most = limits.certificate_contexts
+        self._most_bytes = limits.authorities_bytes
 
     def of(self, host: str, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
         """Return the context for `host`, in which `certificate` is presented where it is asked for.
@@ -158,37 +164,51 @@ class TlsContexts:
             del self._presents[next(iter(self._presents))]
         return known[1]
 
+    def _certificates_in(self, file: Path) -> str:
+        """Return the certificates in `file`, without what stands between them."""
+        try:
+            data = read_authority(file, self._most_bytes)
+        except SecretError as exc:
+            raise _unusable(file, exc.message) from None
+        if data is None:
+            raise _unusable(file, "it is not there")
+        found = _CERTIFICATE.findall(data)
+        if not found:
+            raise _unusable(file, "it has no certificate in PEM form")
+        return "\n".join(one.decode("ascii", "replace") for one in found)
+
     def _with(self, files: Sequence[Path]) -> ssl.SSLContext:
         context = self._watched()
         # Authorities that people make themselves often lack what newer Pythons insist on.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         for file in files:
             try:
-                context.load_verify_locations(cafile=file)
-            except (OSError, ValueError) as exc:
-                why = exc.strerror if isinstance(exc, OSError) and exc.errno else None
-                if why is None or isinstance(exc, ssl.SSLError):
-                    why = "it has no certificate in PEM form"
-                raise ConnectionFailure(
-                    "connection.authorities",
-                    f"the authorities in {file} cannot be used: {why}",
-                    hint="[[network.authorities]] in host.toml names a file with certificates in "
-                    "PEM form; it is read again when it has changed",
-                    file=str(file),
-                ) from None
+                context.load_verify_locations(cadata=self._certificates_in(file))
+            except ssl.SSLError:
+                raise _unusable(file, "a certificate in it cannot be read") from None
         return context
 
 
-_Stamps = tuple[tuple[int, int, int] | None, ...]
+def _unusable(file: Path, why: str) -> ConnectionFailure:
+    return ConnectionFailure(
+        "connection.authorities",
+        f"the authorities in {file} cannot be used: {why}",
+        hint="[[network.authorities]] in host.toml names a file with certificates in PEM form; it "
+        "is read again when it has changed",
+        file=str(file),
+    )
+
+
+_Stamps = tuple[tuple[int, ...] | None, ...]
 
 
 def _stamps(files: Sequence[Path]) -> _Stamps:
     return tuple(_stamp(file) for file in files)
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _stamp(file: Path) -> tuple[int, ...] | None:
     try:
         found = os.stat(file)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid

@@ -59,6 +59,8 @@ class Proxy:
         if host_pattern(f"[{host}]" if ":" in host else host).exact is None:
             raise ValueError("must name one host")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if password and not user:
+            raise ValueError("has a password and no user name")
         if len(user.encode()) > 255 or len(password.encode()) > 255 or ":" in user:
             raise ValueError("has a user name or password that no proxy takes")
         return cls(ProxyKind(parts.scheme), host, port, user, password)
