@@ -18,6 +18,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.permissions import Authority, PermissionSet
 from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
+from yoi.runtime.pull_targets import PullTargets
 from yoi.runtime.secret_injector import SecretInjector
 from yoi.runtime.service_requests import ServiceRequests
 from yoi.sandbox.state import GuestState, current
@@ -88,7 +89,8 @@ class Desk:
             self.host.waiting,
             self.host.state,
             ServiceRequests(name, authority, injector, self.host.requests.send, NoSecrets()),
-            PullSockets(authority, self.host.dialler, injector.masker, name, BackgroundWork()),
+            PullSockets(self.host.dialler, injector.masker, name, BackgroundWork()),
+            PullTargets(authority, injector, {}),
             self.host.limits,
         )
         self.calls.begin(self.refused.append)

@@ -30,6 +30,7 @@ from yoi.protocol.outcomes import NO_COMMANDS, Outcome
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.hostcalls import ServiceHostCalls
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
+from yoi.runtime.pull_targets import PullTargets
 from yoi.runtime.secret_injector import SecretInjector, Value
 from yoi.runtime.service import Service
 from yoi.runtime.service_requests import ServiceRequests
@@ -399,9 +400,10 @@ class Bench:
             self._limits,
             ManualTimers(self.clock).call_later,
         )
-        sockets = PullSockets(authority, dialler, injector.masker, "echo", requests.background)
+        sockets = PullSockets(dialler, injector.masker, "echo", requests.background)
+        targets = PullTargets(authority, injector, {})
         return ServiceHostCalls(
-            "echo", self.loop, nullcontext, self.state, requests, sockets, self._limits
+            "echo", self.loop, nullcontext, self.state, requests, sockets, targets, self._limits
         )
 
     def _load(self) -> FakeInstance:

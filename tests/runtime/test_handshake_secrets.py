@@ -61,13 +61,17 @@ def workspace(tmp_path, monkeypatch, compiled_runner):
 
 
 @contextlib.asynccontextmanager
-async def gateway():
+async def gateway(protocols=()):
     made, asked = Gateway(), []
 
     def note(connection, request):
-        asked.append(request.headers)
+        asked.append(request)
 
-    async with serve(made.handle, "127.0.0.1", 0, process_request=note) as server:
+    def select(connection, offered):
+        return next((one for one in protocols if one in offered), None)
+
+    options = {"process_request": note, "select_subprotocol": select}
+    async with serve(made.handle, "127.0.0.1", 0, **options) as server:
         made.port = server.sockets[0].getsockname()[1]
         yield made, asked
 
@@ -76,11 +80,11 @@ def keep(workspace, value, name="kept"):
     open_store(workspace.folder, Settings.load(workspace.folder), prompt=None).set(name, value)
 
 
-def install(workspace, url):
+def install(workspace, url, manifest=MANIFEST, plugin=PLUGIN):
     source = workspace.folder / "source"
     source.mkdir()
-    (source / "plugin.toml").write_text(MANIFEST.format(url=url))
-    (source / "plugin.py").write_text(PLUGIN)
+    (source / "plugin.toml").write_text(manifest.format(url=url))
+    (source / "plugin.py").write_text(plugin)
     add_to_store(source, Store.project(workspace.folder))
     package = read_package(next(Store.project(workspace.folder).path.iterdir()), "project")
     write_enablement(
@@ -115,9 +119,9 @@ async def test_the_host_dials_by_itself_with_the_secret_as_it_is_then(workspace)
             server.clients[-1].transport.abort()
             await server.until(lambda: len(server.clients) == 2)
             status = runtime.services["echo"].status()
-        assert asked[0]["Authorization"] == f"Bearer {first}"
-        assert asked[0]["User-Agent"] == "feed/1 (+https://example.com)"
-        assert asked[-1]["Authorization"] == f"Bearer {second}"
+        assert asked[0].headers["Authorization"] == f"Bearer {first}"
+        assert asked[0].headers["User-Agent"] == "feed/1 (+https://example.com)"
+        assert asked[-1].headers["Authorization"] == f"Bearer {second}"
         traces = canaries.grep_everything(
             status=msgspec.json.encode(status),
             diagnostics=[msgspec.to_builtins(one) for one in workspace.diagnostics],

@@ -414,7 +414,9 @@ async def test_open_refuses_urls_that_are_no_websocket(desk, url):
     [
         ("websocket.open", [{"url": "ws://127.0.0.1:1/"}], "denied.not_requested"),
         ("websocket.open", [{"url": "ws://user:pass@127.0.0.1/"}], "url.userinfo"),
-        ("websocket.open", [{"url": "ws://x", "headers": {"Cookie": "a"}}], "denied.unsupported"),
+        ("websocket.open", [{"url": "ws://x", "headers": {"a": 1}}], "service.call_malformed"),
+        ("websocket.open", [{"url": "ws://x", "insert": [{}]}], "insert.place"),
+        ("websocket.open", [{"connection": "none"}], "denied.not_requested"),
         ("websocket.open", [{"url": "ws://x", "origin": "y"}], "service.call_malformed"),
         ("websocket.open", ["not json"], "service.call_malformed"),
         ("websocket.open", [7], "service.call_malformed"),
@@ -467,7 +469,7 @@ def test_whatever_is_passed_the_answer_is_a_value(op, arguments):
     loop = asyncio.new_event_loop()
     loop.close()
     with contextlib.closing(StateStore(None)) as state:
-        desk = ServiceHostCalls("x", loop, contextlib.nullcontext, state, None, None, LIMITS)
+        desk = ServiceHostCalls("x", loop, contextlib.nullcontext, state, None, None, None, LIMITS)
         answer = json.loads(desk(op, json.dumps(arguments)))
     assert set(answer) in ({"ok"}, {"error"})
     assert "ok" in answer or answer["error"]["code"] in {

@@ -1,9 +1,12 @@
 """What a handler may ask the host, against the harness's fakes (W7, S7)."""
 
+import json
+
 import pytest
 
-from yoi_pdk import Context, HostError, Plugin, Request, SocketClosed, ToolCall
+from yoi_pdk import Context, HostError, Plugin, Request, SocketClosed, ToolCall, insert_secret
 from yoi_pdk.host import no_host
+from yoi_pdk.pull import PullSockets
 from yoi_pdk.testing import FakeSocket, PluginHarness, fake_answer
 
 URL = "wss://quotes.example.com/ws"
@@ -117,3 +120,30 @@ def test_a_context_without_a_host_refuses_everything():
     with pytest.raises(HostError) as refused:
         ctx.state.get("k")
     assert refused.value.code == "denied.unsupported"
+
+
+def test_a_socket_is_opened_as_a_connection_with_headers_and_a_secret():
+    asked = []
+
+    def call(op, argument):
+        asked.append(json.loads(argument)[0])
+        made = {"handle": 1, "url": "wss://quotes.example.com/", "protocol": None}
+        return json.dumps({"ok": made})
+
+    sockets = PullSockets(call)
+    token = insert_secret("/headers/authorization", "token", prefix="Bearer ")
+    sockets.open(connection="quotes", headers={"X-Lang": "en"}, query={"v": "1"}, insert=[token])
+    assert asked == [
+        {
+            "url": "",
+            "protocols": [],
+            "headers": {"X-Lang": "en"},
+            "query": {"v": "1"},
+            "insert": [token.wire()],
+            "connection": "quotes",
+        }
+    ]
+    sockets.open("wss://x.example.com/")
+    assert asked[1] == {"url": "wss://x.example.com/", "protocols": []}
+    with pytest.raises(TypeError, match="a url, or a connection"):
+        sockets.open()

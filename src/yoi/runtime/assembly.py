@@ -25,10 +25,11 @@ from yoi.packages import (
     ResolvedPlugin,
 )
 from yoi.protocol.ingress import EventKind
-from yoi.runtime.connection_specs import ConnectionSpecMaker
+from yoi.runtime.connection_specs import ConnectionSpecMaker, may_dial
 from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
 from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
+from yoi.runtime.pull_targets import DeclaredConnection, PullTargets
 from yoi.runtime.secret_injector import SecretInjector, SecretSource
 from yoi.runtime.service_requests import Rotation, ServiceRequests
 from yoi.runtime.service_spec import IngressRules, Instance, ServiceSpec
@@ -90,12 +91,14 @@ class Assembler:
             self.waiting,
             self.state,
             requests,
-            PullSockets(
+            PullSockets(self.pull, injector.masker, plugin.name, self.requests.background),
+            PullTargets(
                 plugin.authority,
-                self.pull,
-                injector.masker,
-                plugin.name,
-                self.requests.background,
+                injector,
+                {
+                    one.name: DeclaredConnection(one, partial(may_dial, plugin, one))
+                    for one in manifest.connections
+                },
             ),
             self.limits,
         )

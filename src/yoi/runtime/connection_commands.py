@@ -138,7 +138,7 @@ def _target(
             f"{command.connection} has no url in its manifest: name a url or handle to open",
             name=command.connection,
         )
-    return _filled(command, base, injector)
+    return filled_target(command, base, injector)
 
 
 def own_target(settings: ConnectionSettings, injector: SecretInjector) -> DialTarget | None:
@@ -151,11 +151,14 @@ def own_target(settings: ConnectionSettings, injector: SecretInjector) -> DialTa
     insert = tuple(one.to_insertion() for one in settings.insert)
     command = WebSocketOpen(settings.name, None, None, {}, {}, insert)
     base = DialTarget(settings.url)
-    return replace(base, again=lambda: _filled(command, base, injector))
+    return replace(base, again=lambda: filled_target(command, base, injector))
 
 
-def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) -> DialTarget:
-    """Return `base` with what `command` adds; it is filled in again for each later dial."""
+def filled_target(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) -> DialTarget:
+    """Return `base` with what `command` adds; it is filled in again for each later dial.
+
+    Raises YoiError, whose words hold nothing that was inserted.
+    """
     # The path of a captured URL is the credential itself: nothing is put into that.
     path = "/" if base.once else base.url.path
     filled = injector.fill(
@@ -172,7 +175,7 @@ def _filled(command: WebSocketOpen, base: DialTarget, injector: SecretInjector) 
 
     def again() -> DialTarget:
         try:
-            return _filled(command, base, injector)
+            return filled_target(command, base, injector)
         except CaptureFailed:
             # The handle has expired; the value that it stood for may still be good.
             return made

@@ -27,6 +27,7 @@ from yoi.protocol.depth import more_values_than
 from yoi.protocol.session_commands import Request, parse_session_payload
 from yoi.protocol.status import PullSocketStatus
 from yoi.runtime.pull_sockets import PullSockets
+from yoi.runtime.pull_targets import PullTargets
 from yoi.runtime.service_requests import ServiceRequests
 from yoi.sandbox import remaining_seconds
 
@@ -40,19 +41,22 @@ _TOLD = 32
 """Refusals of one instance that its operator is told of: one per operation and code."""
 
 
-class OpenCall(msgspec.Struct, forbid_unknown_fields=True):
-    """The argument of websocket.open. Headers are the host's: none may be given."""
-
-    url: str
-    protocols: list[str] = []
-    headers: list[Any] | dict[str, Any] = []
-
-
 class HeaderCall(msgspec.Struct, forbid_unknown_fields=True):
-    """One header of a request by URL."""
+    """One header of a request by URL, or of a socket's handshake."""
 
     name: str
     value: str
+
+
+class OpenCall(msgspec.Struct, forbid_unknown_fields=True):
+    """The argument of websocket.open; without `url` the connection's own."""
+
+    url: str = ""
+    protocols: list[str] = []
+    headers: list[HeaderCall] | dict[str, str] = []
+    query: dict[str, str] = {}
+    insert: list[Any] = []
+    connection: str | None = None
 
 
 class UrlCall(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,6 +95,7 @@ class ServiceHostCalls:
         state: StateStore,
         requests: ServiceRequests,
         sockets: PullSockets,
+        targets: PullTargets,
         limits: Limits,
     ) -> None:
         self._service = service
@@ -99,6 +104,7 @@ class ServiceHostCalls:
         self._state = state
         self._requests = requests
         self._sockets = sockets
+        self._targets = targets
         self._limits = limits
         self._changes: dict[str, tuple[str | None, str | None]] | None = None
         """What the guest has set since last asked, by key: before and now; None: not kept."""
@@ -297,13 +303,13 @@ class ServiceHostCalls:
     async def _open(self, asked: str | dict[str, Json]) -> Json:
         self._require_alive()
         call = _converted("websocket.open", _object("websocket.open", asked), OpenCall)
-        if call.headers:
-            raise ServiceError(
-                "denied.unsupported",
-                "websocket.open takes no headers",
-                hint="a connection that needs them belongs into [[connections]]",
-            )
-        handle, socket = await self._sockets.open(call.url, call.protocols, self._in_tool)
+        headers = call.headers
+        if isinstance(headers, list):
+            headers = {one.name: one.value for one in headers}
+        opening = self._targets.opening(
+            call.url, call.protocols, headers, call.query, call.insert, call.connection
+        )
+        handle, socket = await self._sockets.open(opening, self._in_tool)
         return {"handle": handle, "url": socket.url.display, "protocol": socket.subprotocol}
 
     async def _send_text(self, handle: int, text: str) -> Json:

@@ -1,10 +1,10 @@
 """The sockets that one plugin has opened itself: handles, caps, rates, and how they are dialled."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from yoi.connections import CallLater, Connector, DialTarget, HostResolver, WebSocket
+from yoi.connections import CallLater, Connector, HostResolver, WebSocket
 from yoi.connections.background_work import BackgroundWork
 from yoi.connections.pull_socket import PullClosed, PullSocket, PullState
 from yoi.connections.resolver import pin
@@ -12,9 +12,9 @@ from yoi.core.redaction import Masker
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import ConnectionFailure, ServiceError, YoiError
 from yoi.limits import Limits
-from yoi.permissions import Authority, Url
-from yoi.permissions.connection_settings import Handshake, SettingRefused
+from yoi.permissions import Decision
 from yoi.protocol.status import PullSocketStatus
+from yoi.runtime.pull_targets import Opening
 from yoi.types import Clock
 
 _GOING_AWAY = 1001
@@ -51,26 +51,31 @@ class PullDialler:
         """Take back what `take_slot` counted."""
         self._used -= 1
 
-    async def dial(
-        self, url: Url, protocols: Sequence[str], authority: Authority, plugin: str
-    ) -> WebSocket:
-        """Return an open WebSocket to `url`: authorised, looked up once, every address judged.
+    async def dial(self, opening: Opening, plugin: str) -> WebSocket:
+        """Return an open WebSocket: authorised, looked up once, every address judged.
 
-        Raises PermissionDenied, ConnectionFailure. Cancelled, it leaves nothing open.
+        Raises PermissionDenied, ConnectionFailure, and what filling in its values raises.
+        Cancelled, it leaves nothing open.
         """
-        decision = authority.websocket(url).require()
+        target = opening.fill()
         try:
-            handshake = Handshake(subprotocols=tuple(protocols))
-        except SettingRefused as exc:
-            raise ServiceError("service.call_malformed", f"websocket.open: {exc}") from None
-        addresses = await pin(url, decision, self._resolver.of(plugin), self.limits)
-        return await self._connector.dial(handshake, DialTarget(url), decision, addresses)
+            # Judged once more as it is dialled: a value may stand in the path.
+            decision = opening.decide(target.url).require()
+            addresses = await pin(target.url, decision, self._resolver.of(plugin), self.limits)
+            return await self._connector.dial(opening.handshake, target, decision, addresses)
+        except YoiError as exc:
+            raise target.cleared(exc) from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
     socket: PullSocket
     in_tool: bool
+    opening: Opening
+
+    def decide(self) -> Decision:
+        """Decide whether it may be used, as policy is now."""
+        return self.opening.decide(self.opening.url)
 
 
 class PullSockets:
@@ -81,7 +86,6 @@ class PullSockets:
 
     def __init__(
         self,
-        authority: Authority,
         dialler: PullDialler,
         masker: Callable[[], Masker],
         plugin: str,
@@ -89,7 +93,6 @@ class PullSockets:
     ) -> None:
         self._background = background
         self._plugin = plugin
-        self._authority = authority
         self._dialler = dialler
         self._masker = masker
         self._limits = dialler.limits
@@ -101,17 +104,14 @@ class PullSockets:
         self._used = 0
         self._leaving: set[PullSocket] = set()
 
-    async def open(
-        self, url_text: str, protocols: Sequence[str], in_tool: bool
-    ) -> tuple[int, PullSocket]:
+    async def open(self, opening: Opening, in_tool: bool) -> tuple[int, PullSocket]:
         """Return the handle of a new socket, and the socket.
 
-        `in_tool`: it is closed by `end_tool`. Raises UrlRefused, PermissionDenied, ServiceError
+        `in_tool`: it is closed by `end_tool`. Raises PermissionDenied, ServiceError
         (`service.pull_sockets`, `service.rate`) before anything is dialled, or ConnectionFailure.
         """
-        url = Url.parse(url_text)
         # Before any bound is asked: a denial says what would allow it, and costs nothing.
-        self._authority.websocket(url).require()
+        opening.decide(opening.url).require()
         if self._used >= self._limits.pull_sockets:
             raise ServiceError(
                 "service.pull_sockets",
@@ -125,14 +125,14 @@ class PullSockets:
         self._dialler.take_slot()
         self._used += 1
         try:
-            websocket = await self._dialler.dial(url, protocols, self._authority, self._plugin)
+            websocket = await self._dialler.dial(opening, self._plugin)
         except BaseException as exc:
             self._freed()
             if isinstance(exc, YoiError):
                 raise self._masker().error(exc) from None
             raise
         socket = PullSocket(
-            url,
+            opening.url,
             websocket,
             clock=self._dialler.clock,
             limits=self._limits,
@@ -141,7 +141,7 @@ class PullSockets:
         )
         self._forget_oldest_ended()
         handle = next(self._numbers)
-        self._held[handle] = _Held(socket, in_tool)
+        self._held[handle] = _Held(socket, in_tool, opening)
         return handle, socket
 
     def send(self, handle: int, message: str | bytes) -> int:
@@ -254,12 +254,12 @@ class PullSockets:
     def reauthorise(self) -> None:
         """Close, with 1012, the sockets that policy as it is now no longer allows."""
         for handle, held in list(self._held.items()):
-            if not self._authority.websocket(held.socket.url).allowed:
+            if not held.decide().allowed:
                 self.close(handle, 1012, "no longer allowed")
 
     def _allowed(self, handle: int) -> _Held:
         held = self._require(handle)
-        decision = self._authority.websocket(held.socket.url)
+        decision = held.decide()
         if not decision.allowed:
             self.close(handle, 1008, "no longer allowed")
         decision.require()

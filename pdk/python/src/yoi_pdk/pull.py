@@ -7,10 +7,14 @@ here is for a short exchange in the middle of a handler, such as a tool call. Ne
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yoi_pdk.host import HostCall, HostError, ask
+from yoi_pdk.host_command import name_of, strings
+from yoi_pdk.insertions import Insertion
+from yoi_pdk.limits import HANDSHAKE_HEADERS
+from yoi_pdk.message import insertions
 
 
 class SocketClosed(HostError):
@@ -100,9 +104,35 @@ class PullSockets:
     def __init__(self, call: HostCall) -> None:
         self._call = call
 
-    def open(self, url: str, protocols: Iterable[str] = ()) -> PullSocket:
-        """Dial `url` and return the open socket. Raises HostError."""
+    def open(
+        self,
+        url: str | None = None,
+        protocols: Iterable[str] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        insert: Iterable[Insertion] = (),
+        connection: str | None = None,
+    ) -> PullSocket:
+        """Dial `url` and return the open socket. Raises HostError.
+
+        With `connection`, a name from `[[connections]]`, it is dialled as that connection: within
+        its target, with the headers of its manifest entry, and `insert` puts its secrets into
+        `{headers, query, path}`; without `url` at its own. It is no less a socket of your own.
+        """
         if isinstance(protocols, str):
             raise TypeError("protocols takes a list of names")
-        made = ask(self._call, "websocket.open", {"url": url, "protocols": list(protocols)})
+        if url is None and connection is None:
+            raise TypeError("open() needs a url, or a connection that has one")
+        asked: dict[str, Any] = {"url": url or "", "protocols": list(protocols)}
+        if headers:
+            asked["headers"] = strings("headers", headers, HANDSHAKE_HEADERS)
+        if query:
+            asked["query"] = strings("query", query, HANDSHAKE_HEADERS)
+        placed = insertions(insert)
+        if placed:
+            asked["insert"] = [one.wire() for one in placed]
+        if connection is not None:
+            asked["connection"] = name_of("connection", connection)
+        made = ask(self._call, "websocket.open", asked)
         return PullSocket(self._call, made["handle"], made["url"], made.get("protocol"))
