@@ -27,3 +27,8 @@ def test_a_short_text_is_one_line_without_trailing_blanks():
 
 def test_a_screen_narrower_than_the_indent_loses_no_character():
     assert "".join(printed(Indented(Text("abc" * 10), 4), 3)).replace(" ", "") == "abc" * 10
+
+
+def test_what_the_width_breaks_off_hangs():
+    rows = printed(Indented(Text("one two three four"), 1, hang=3), 12)
+    assert rows == [" one two", "    three", "    four"]

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from tests.canary import Canaries
 
-from yoi.cli.logs import LogFormat, configure_logs
+from yoi.cli.logs import LogFormat, LogLevel, configure_logs
 from yoi.errors import ServingError
 from yoi.types import Secret
 
@@ -53,6 +53,14 @@ def test_configuring_again_replaces():
     log().info("hello")
     assert first.getvalue() == ""
     assert len(second.getvalue().splitlines()) == 1
+
+
+def test_debugging_is_told_where_it_is_asked_for():
+    stream = io.StringIO()
+    configure_logs(LogFormat.JSON, stream, LogLevel.DEBUG)
+    log().debug("a detail")
+    logging.getLogger("websockets").info("no")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["a detail"]
 
 
 def test_debugging_is_not_told_and_libraries_only_warn(lines):

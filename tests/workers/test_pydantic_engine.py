@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import structlog
 from pydantic_ai.models.function import DeltaThinkingPart, DeltaToolCall, FunctionModel
 from tests.workers.wire import Reply, Server, call, chunk, text
 from tests.workers.worlds import World, tool
@@ -134,6 +135,18 @@ async def test_a_rejected_request_is_not_repeated_and_the_key_is_not_shown():
         assert "[masked]" in end.error
         assert KEY not in repr(world.heard)
         assert KEY not in repr(await world.items())
+
+
+async def test_the_providers_own_words_are_in_the_log_of_who_asks_for_them():
+    no = Reply(status=401, body=json.dumps({"error": {"code": "x-17", "message": f"not {KEY}"}}))
+    with structlog.testing.capture_logs() as logged:
+        async with Server(no) as server, World(engine(server)) as world:
+            await world.run("hi")
+            assert "x-17" not in (await world.items())[-1].error
+    (told,) = [one for one in logged if one["event"] == "a provider's answer"]
+    assert told["log_level"] == "debug"
+    assert "x-17" in told["raw"]
+    assert KEY not in told["raw"]
 
 
 async def test_an_answer_that_repeats_the_key_is_masked_in_pieces_and_whole():

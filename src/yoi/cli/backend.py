@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from yoi.cli.logs import LogFormat, LogLines, configure_logs
+from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.pending import mention_pending
@@ -19,6 +19,7 @@ def backend(
     trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
+    log_level: LogDetail = LogLevel.INFO,
     host_config: HostConfig = None,
 ) -> int:
     """Show the workers and services of runtimes elsewhere to browsers, terminals and scripts.
@@ -30,7 +31,7 @@ def backend(
     from yoi.host.process import run
     from yoi.serving.host_settings import HostSettings
 
-    configure_logs(log_format)
+    configure_logs(log_format, level=log_level)
     folder = workspace_folder(workspace)
     output = Output("backend", as_json)
     machine = HostSettings.load(host_config)

@@ -87,17 +87,20 @@ def whole(text: Text) -> Text:
 
 
 class Indented:
-    """A text whose every line keeps `indent`, also those that the width breaks off."""
+    """A text whose every line keeps `indent`; those that the width breaks off, `hang` more."""
 
-    def __init__(self, text: Text, indent: int) -> None:
+    def __init__(self, text: Text, indent: int, hang: int = 0) -> None:
         self._text = text
         self._indent = indent
+        self._hang = hang
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        room = max(options.max_width - self._indent, _FOLDED)
+        room = max(options.max_width - self._indent - self._hang, _FOLDED)
+        indent = self._indent
         for row in self._text.wrap(console, room):
             row.rstrip()
-            yield whole(Text.assemble(" " * self._indent, row))
+            yield whole(Text.assemble(" " * indent, row))
+            indent = self._indent + self._hang
 
 
 def lines(parts: Iterable[RenderableType]) -> Group:

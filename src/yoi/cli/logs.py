@@ -49,7 +49,26 @@ LogLines = Annotated[
 """The option of commands that run for long."""
 
 
-def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
+class LogLevel(StrEnum):
+    """How much is written."""
+
+    INFO = "info"
+    DEBUG = "debug"
+
+
+LogDetail = Annotated[
+    LogLevel,
+    typer.Option(
+        "--log-level",
+        help="debug adds what a provider of models answered, in its own words and masked.",
+    ),
+]
+"""Another option of commands that run for long."""
+
+
+def configure_logs(
+    log_format: LogFormat, stream: TextIO | None = None, level: LogLevel = LogLevel.INFO
+) -> None:
     """Write all log lines of this process to `stream` (stderr); calling again replaces that."""
     import structlog
     from structlog.stdlib import ProcessorFormatter
@@ -82,7 +101,7 @@ def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger("yoi").setLevel(logging.INFO)
+    logging.getLogger("yoi").setLevel(level.upper())
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

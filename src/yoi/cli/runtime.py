@@ -1,6 +1,6 @@
 """`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
 
-from yoi.cli.logs import LogFormat, LogLines, configure_logs
+from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.serve import QUIET, Printer
@@ -14,6 +14,7 @@ def runtime(
     trust_workspace: TrustWorkspace = False,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
+    log_level: LogDetail = LogLevel.INFO,
     host_config: HostConfig = None,
 ) -> int:
     """Run what is enabled in the workspace, and let backends with a token watch it.
@@ -25,7 +26,7 @@ def runtime(
     from yoi.host.process import run
     from yoi.serving.host_settings import HostSettings
 
-    configure_logs(log_format)
+    configure_logs(log_format, level=log_level)
     folder = workspace_folder(workspace)
     hidden = frozenset[str]() if verbose else QUIET
     output = Output("runtime", as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yoi.cli.logs import LogFormat, LogLines, configure_logs
+from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
@@ -41,6 +41,7 @@ def serve(
     ] = None,
     as_json: JsonLines = False,
     log_format: LogLines = LogFormat.TEXT,
+    log_level: LogDetail = LogLevel.INFO,
     host_config: HostConfig = None,
 ) -> int:
     """Run what is enabled in the workspace until SIGTERM or Ctrl-C; then drain and exit 0.
@@ -48,7 +49,7 @@ def serve(
     Everything can be watched at the address it prints, and with `yoi watch`. Where it listens
     stands in the [observation] table of .yoi/yoi.toml.
     """
-    configure_logs(log_format)
+    configure_logs(log_format, level=log_level)
     folder = workspace_folder(workspace)
     output = Output("serve", as_json)
     printer = Printer(output, folder, frozenset() if verbose else QUIET)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from yoi.cli.layout import lines, whole
+from yoi.cli.layout import Indented, lines, whole
 from yoi.cli.output import shown
 
 _CHARS = 4096
@@ -126,7 +126,7 @@ def _lines(entry: Entry, who: str, said: Any, style: str) -> RenderableType:
     if len(rows) <= 1:
         if rows:
             head.append_text(shown(f": {rows[0]}", _CHARS, style))
-        return head
+        return Indented(head, 0, hang=len(_INDENT))
     parts: list[RenderableType] = [whole(head.append(":"))]
     parts += [whole(shown(_INDENT + row, _CHARS, style)) for row in rows[:_LINES]]
     if len(rows) > _LINES:

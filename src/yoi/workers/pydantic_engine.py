@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 from pydantic_ai import exceptions as px
 from pydantic_ai import messages as pm
 from pydantic_ai.direct import model_request_stream
@@ -25,6 +26,7 @@ from yoi.workers.engine import Answer, Said, TokenUsage
 from yoi.workers.model_words import in_words
 from yoi.workers.text import storable
 
+_log = structlog.get_logger("yoi.workers")
 _REPLAYED = ("id", "signature", "provider_name", "provider_details")
 _FROM_RESPONSE = ("provider_name", "provider_url", "canonical_system")
 
@@ -91,7 +93,10 @@ class PydanticEngine:
             await self._model.__aexit__(None, None, None)
 
     def _mapped(self, exc: Exception) -> ModelError:
-        words = in_words(exc) if isinstance(exc, px.ModelHTTPError) else str(exc)
+        words = str(exc)
+        if isinstance(exc, px.ModelHTTPError):
+            _log.debug("a provider's answer", model=self.name, raw=self._redact(storable(words)))
+            words = in_words(exc)
         message = self._redact(storable(words)) or type(exc).__name__
         fields: dict[str, Any] = {
             "status": getattr(exc, "status_code", None),
