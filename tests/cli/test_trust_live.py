@@ -6,6 +6,9 @@ import pytest
 from tests.cli.test_live import is_ready, running
 from tests.cli.test_watch_live import WORKER
 
+from yoi.decisions.store import DecisionStore
+from yoi.testing.trusting import trust_workspace
+
 pytestmark = pytest.mark.slow
 
 OTHER = '\n[[workers]]\nname = "other"\nmodel = "scripted"\nscript = [{ say = "x" }]\n'
@@ -44,6 +47,33 @@ def test_a_running_host_says_what_is_pending_and_takes_a_decision_at_once(yoi, w
         assert names(listed()) == ["triage"]
         assert json.loads(yoi("trust", "--forget", "--json").out)["forgotten"]
         assert names(listed()) == []
+
+
+def test_decisions_that_are_removed_or_damaged_while_a_host_runs_are_noticed(yoi, workspace):
+    file = workspace / ".yoi" / "yoi.toml"
+    file.parent.mkdir()
+    file.write_text(WORKER)
+    trust_workspace(workspace)
+    store = DecisionStore.of_account()
+
+    def is_gone(value):
+        return is_pending(value) and value["diagnostic"]["scope"] == "worker:triage"
+
+    def is_distrusted(value):
+        code = value["event"] == "diagnostic" and value["diagnostic"]["code"]
+        return code == "alert.opened" and "trust.damaged" in value["diagnostic"]["message"]
+
+    with running(workspace, "serve") as (_, until):
+        until(is_ready)
+        assert [one["name"] for one in json.loads(yoi("worker", "list", "--json").out)["workers"]]
+        (kept,) = store.folder.glob("*.json")
+        kept.unlink()
+        until(is_gone)
+        assert json.loads(yoi("worker", "list", "--json").out)["workers"] == []
+        trust_workspace(workspace)
+        (kept,) = store.folder.glob("*.json")
+        kept.write_bytes(kept.read_bytes()[:-20])
+        until(is_distrusted)
 
 
 def test_a_container_is_given_the_digest(yoi, workspace):

@@ -228,3 +228,66 @@ def test_the_file_can_be_read_by_a_person(store, workspace):
     said = json.loads(file_of(store).read_text())
     assert said["workspace"] == os.path.realpath(workspace)
     assert said["entries"] == {"worker:agent": WORKER}
+
+
+def rewritten(store, workspace):
+    store.record(workspace, {"plugin:p": {"name": "p", "digest": "another"}})
+
+
+def damaged(store, workspace):
+    next(store.folder.glob("*.json")).write_bytes(b"{")
+
+
+def truncated(store, workspace):
+    next(store.folder.glob("*.json")).write_bytes(b"")
+
+
+def opened_to_others(store, workspace):
+    next(store.folder.glob("*.json")).chmod(0o644)
+
+
+def folder_opened(store, workspace):
+    store.folder.chmod(0o755)
+
+
+def folder_moved(store, workspace):
+    store.folder.rename(store.folder.with_name("elsewhere"))
+
+
+def folder_linked(store, workspace):
+    folder_moved(store, workspace)
+    store.folder.symlink_to(store.folder.with_name("elsewhere"))
+
+
+def removed(store, workspace):
+    store.forget(workspace)
+
+
+def a_fifo(store, workspace):
+    path = next(store.folder.glob("*.json"))
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        rewritten,
+        damaged,
+        truncated,
+        opened_to_others,
+        folder_opened,
+        folder_moved,
+        folder_linked,
+        removed,
+        a_fifo,
+    ],
+)
+def test_whatever_happens_to_the_decisions_is_seen_by_looking(store, workspace, change):
+    decisions = AccountDecisions(store)
+    store.record(workspace, {"plugin:p": {"name": "p", "digest": "one"}})
+    before = decisions.signature(workspace)
+    store.queue(workspace, "00001", "digest")
+    assert decisions.signature(workspace) == before, "a queued work item decides no entry"
+    change(store, workspace)
+    assert decisions.signature(workspace) != before

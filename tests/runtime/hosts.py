@@ -40,7 +40,7 @@ def quiet_host(folder: Path, heard: Callable[[Diagnostic], None], limits: Limits
 
 def watching_host(folder: Path, heard: Callable[[Diagnostic], None]) -> Host:
     """Return a host of `folder` that reloads when a file is saved."""
-    return _host(folder, heard, LIMITS, partial(watch_operator_files, folder))
+    return _host(folder, heard, LIMITS, partial(watch_operator_files, folder, WholeWorkspace()))
 
 
 def _host(

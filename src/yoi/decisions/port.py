@@ -1,6 +1,6 @@
 """`Decisions`: what a host asks about a workspace, and the ways to answer."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +63,10 @@ class Decisions(QueueDecisions, Protocol):
         """Return the random id that the host's own files carry; None accepts every id."""
         ...
 
+    def signature(self, workspace: Path) -> Hashable:
+        """Return what differs once something else is decided, or it cannot be read any more."""
+        ...
+
 
 def judge(decided: Mapping[str, Content], file: Mapping[str, Content]) -> InForce:
     """Return what is decided and stands in the file, entry by entry."""
@@ -106,6 +110,13 @@ class AccountDecisions(_AccountQueue):
         """Return the id in the store."""
         return self.store.identity(workspace)
 
+    def signature(self, workspace: Path) -> Hashable:
+        """Return a digest of the decided entries, or why they cannot be read."""
+        try:
+            return digest(self.store.entries(workspace))
+        except TrustError as exc:
+            return exc.message
+
 
 class GivenDigest(_AccountQueue):
     """The file whose digest came with the command line is decided, until the process ends."""
@@ -139,6 +150,9 @@ class GivenDigest(_AccountQueue):
         """Return the id in the store."""
         return self.store.identity(workspace)
 
+    def signature(self, workspace: Path) -> None:
+        """Return None: what was given stays as long as the process."""
+
 
 class WholeWorkspace:
     """Whatever the workspace says is decided: who can write there grants."""
@@ -160,3 +174,6 @@ class WholeWorkspace:
     def identity(self, workspace: Path) -> str | None:
         """Return None."""
         return None
+
+    def signature(self, workspace: Path) -> None:
+        """Return None: nothing is kept anywhere else."""

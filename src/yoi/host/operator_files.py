@@ -4,18 +4,26 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+from yoi.decisions.port import Decisions
 from yoi.packages import Store
 from yoi.runtime.workspace import operator_file
 from yoi.serving.watching import Watch
 
 
-def watch_operator_files(workspace: Path, stop: asyncio.Event) -> Watch:
-    """Return a watch of what an operator changes: yoi.toml, the store, the secrets.
+def watch_operator_files(workspace: Path, decisions: Decisions, stop: asyncio.Event) -> Watch:
+    """Return a watch of what an operator changes: yoi.toml, the store, the secrets, decisions.
 
-    A grant that is taken away in an editor must not stay in force until the next restart.
+    A grant that is taken away in an editor must not stay in force until the next restart, nor one
+    whose decision is gone.
     """
     ours = (operator_file(workspace), Store.project(workspace).path, secrets_file(workspace))
-    return Watch(workspace / ".yoi", partial(_below, ours), stop, (operator_file(workspace),))
+    return Watch(
+        workspace / ".yoi",
+        partial(_below, ours),
+        stop,
+        (operator_file(workspace),),
+        elsewhere=partial(decisions.signature, workspace),
+    )
 
 
 def watch_secrets(workspace: Path, stop: asyncio.Event) -> Watch:

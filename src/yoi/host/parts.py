@@ -62,6 +62,6 @@ class Parts:
     def _of(cls, workspace: Path, clock: Clock, decisions: Decisions, showing: Showing) -> "Parts":
         return cls(
             plans=WorkspacePlans(workspace, clock, decisions),
-            watch=partial(watch_operator_files, workspace),
+            watch=partial(watch_operator_files, workspace, decisions),
             showing=showing,
         )

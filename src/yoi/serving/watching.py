@@ -23,11 +23,16 @@ _SETTLE_MS = 100
 """Editors save in several steps; one reload is enough."""
 
 
+def _nothing() -> None:
+    """Return what is always the same: nothing else is watched."""
+
+
 class Watch:
     """Watches `folder` while it is entered; `wanted` says which paths in it count.
 
-    Files in `contents` are compared by what is in them, wherever their links lead. What changes
-    between two calls of `changed` is told to the second.
+    Files in `contents` are compared by what is in them, wherever their links lead, and what
+    `elsewhere` returns, which may block, by itself. What changes between two calls of `changed` is
+    told to the second.
     """
 
     def __init__(
@@ -37,8 +42,10 @@ class Watch:
         stop: asyncio.Event,
         contents: Sequence[Path] = (),
         limits: Limits = LIMITS,
+        elsewhere: Callable[[], Hashable] = _nothing,
     ) -> None:
         self._folder, self._wanted, self._contents = folder, wanted, contents
+        self._elsewhere = elsewhere
         self._stop, self._limits = stop, limits
         self._noticed = asyncio.Event()
         self.fault: ServingError | None = None
@@ -115,6 +122,7 @@ class Watch:
         """Return what differs when a file does. Blocking."""
         return (
             tuple(_content(path, self._limits) for path in self._contents),
+            self._elsewhere(),
             tuple(sorted(self._stats())),
         )
 
