@@ -53,8 +53,8 @@ script = [{{ say = "x" }}]
 class CountedWatch(Watch):
     """The watch of the host's files; counts the changes that the host has taken wholly."""
 
-    def __init__(self, *args) -> None:
-        super().__init__(*args)
+    def __init__(self, *args, **named) -> None:
+        super().__init__(*args, **named)
         self.taken = 0
         self._told = False
         self._progress = asyncio.Event()
@@ -129,8 +129,8 @@ async def test_enable_and_the_watch_of_the_files_together_apply_a_change_once(
 ):
     watches: list[CountedWatch] = []
 
-    def watching(*args) -> CountedWatch:
-        watches.append(CountedWatch(*args))
+    def watching(*args, **named) -> CountedWatch:
+        watches.append(CountedWatch(*args, **named))
         return watches[-1]
 
     async def settled() -> None:
