@@ -60,3 +60,15 @@ def test_a_file_that_cannot_be_read_leaves_it_open(yoi, workspace, machine):
     write_plugin(workspace / "relay")
     ran = yoi("plugin", "enable", "./relay", *YES)
     assert "by which ways its targets are reached is unknown" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("command", [["check", "relay"], ["enable", "./relay", *YES]])
+def test_check_and_enable_name_the_memory_that_large_messages_need(command, yoi, workspace):
+    """N4: one budget of message size and the guest's memory, told before anything runs."""
+    prefixes = 'path_prefixes = ["/ws"]'
+    large = MANIFEST.replace(prefixes, f"{prefixes}, max_message_bytes = {16 << 20}")
+    write_plugin(workspace / "relay", large)
+    words = " ".join(yoi("plugin", *command).out.split())
+    assert "it may bring 16 MiB at once" in words
+    assert "memory of 64 MiB holds about 4 MiB of usual JSON" in words
+    assert "write and grant memory_bytes = 201326592" in words

@@ -143,7 +143,8 @@ def test_a_target_that_may_bring_more_than_the_memory_holds_is_said():
     large = {**BASE, "max_message_bytes": 16 * MIB}
     assert only_row(large, [large]).explanation == (
         "granted as asked; it may bring 16 MiB at once, and the plugin's memory of 64 MiB holds "
-        "about 4 MiB of JSON: to hold all, write and grant memory_bytes = 201326592"
+        "about 4 MiB of usual JSON: to hold all, write and grant memory_bytes = 201326592 "
+        "(JSON of many small values takes more; where it does not fit, the refusal says how much)"
     )
     asked = PermissionSet.parse([], [large], memory_bytes=192 * MIB)
     assert "holds" not in review(asked, asked).rows[0].explanation

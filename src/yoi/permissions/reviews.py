@@ -139,8 +139,9 @@ def _room(target: UrlTarget, memory: int) -> str | None:
     needed = min(-(-needed // _MEMORY_STEP) * _MEMORY_STEP, LIMITS.guest_memory_max_bytes)
     return (
         f"it may bring {in_words(size)} at once, and the plugin's memory of {in_words(memory)} "
-        f"holds about {in_words(holds // MIB * MIB)} of JSON: to hold all, write and grant "
-        f"memory_bytes = {needed}"
+        f"holds about {in_words(holds // MIB * MIB)} of usual JSON: to hold all, write and grant "
+        f"memory_bytes = {needed} (JSON of many small values takes more; where it does not fit, "
+        "the refusal says how much)"
     )
 
 
