@@ -4,6 +4,7 @@ Runs in the environment of `make fuzz`, which has atheris (libFuzzer for Python)
 nothing found; what is found is printed and kept in CORPUS as `crash-...`.
 """
 
+import json
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
@@ -14,14 +15,17 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["yoi"]):
+    from yoi.core.continuity import SequenceWatch
+    from yoi.core.frame_search import PointerReader
     from yoi.core.frame_watch import Autoreply, FrameWatch
-    from yoi.core.insertion import insert_into, parse_insertions
+    from yoi.core.insertion import insert_into, parse_insertions, value_at
     from yoi.errors import YoiError
     from yoi.packages.archive import read_archive
     from yoi.packages.manifest import Manifest
     from yoi.permissions import JsonPointer
     from yoi.permissions.connection_settings import LastValue
-    from yoi.permissions.match import Match
+    from yoi.permissions.match import Match, json_equal
+    from yoi.permissions.sequence import SequenceSettings
     from yoi.protocol import answers, lean
     from yoi.protocol import observation as ob
     from yoi.protocol.commands import parse_payload
@@ -102,12 +106,30 @@ def frame(data: bytes) -> None:
         Autoreply(Match(None, prefix=text[:1] or "x"), lambda *_: "", rest=True),
     ]
     watch.look(text)
+    _agrees(text, places)
+    numbers = SequenceWatch(SequenceSettings(places[0], places[4], None, places[1]))
+    for part in (text, text[: len(text) // 2], text):
+        numbers.judge(SessionId("s"), part, 1)
     try:
         found = ob.decode_frame(data)
     except YoiError:
         return
     if not isinstance(found, ob.UnknownFrame):
         ob.decode_frame(ob.encode_frame(found))
+
+
+def _agrees(text: str, places: list[JsonPointer]) -> None:
+    """The host finds what the guest's `json` finds, or says that it does not know."""
+    found = PointerReader(places).read(text)
+    if found is None:
+        return
+    try:
+        document = json.loads(text)
+    except ValueError:
+        assert not found
+        return
+    for at, value in found.items():
+        assert json_equal(value_at(document, at), value)
 
 
 def cursor(data: bytes) -> None:
@@ -167,6 +189,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterable[bytes]]]
         lambda: [
             b'{"s":11,"d":{"id":{},"0":1},"a":{"b":{"c":null}}}',
             b'[1,{"a":"\\u0073"}]',
+            b'{"s":NaN,"d":{"id":"\\ud800"},"s":"18446744073709551616"}',
             ob.encode_frame(ob.BookmarkFrame("c", up_to_date=True)),
             ob.encode_frame(ob.ResumedFrame("c")),
         ],

@@ -246,8 +246,10 @@ class Link:
         self._problem = why
         return []
 
-    def refused(self, why: str) -> list[Command]:
+    def refused(self, command: str, why: str, ctx: Context) -> list[Command]:
         """The host did not carry out what the way into a session needs."""
+        if command == "websocket_open":
+            self._forget(ctx)  # Discord named an address outside of what a person has granted
         return self._pause(why, None)
 
     def status(self) -> dict[str, Any]:

@@ -16,7 +16,9 @@ OUTBOX_TIMER = "outbox"
 MOST = 100
 """Posts that may wait; beyond it the oldest is given up."""
 AT_ONCE = 4
-TRIES = 6
+TRIES = 50
+"""Answers with a status of 500 or more to one post, before it is given up."""
+LONGEST_PAUSE_MS = 60_000
 _TOKEN = insert_secret("/headers/authorization", "bot", prefix="Bot ")
 _EVERYWHERE = ""
 
@@ -93,11 +95,18 @@ class Outbox:
             found = [
                 Status("posts are refused: the bot token is wrong: yoi secret set discord-bot")
             ]
-        elif (event.status or 500) >= 500 and self._again(nonce):
-            self._hold(channel, now_ms + 500 * 2 ** self._tries[nonce])
+        elif event.status is None or (event.status >= 500 and self._tries.get(nonce, 0) < TRIES):
+            self._hold(channel, now_ms + self._pause_ms(nonce))
         else:
             self._give_up(nonce, event.error_message or f"status {event.status}", ctx)
         return [*found, *self.pump(now_ms)]
+
+    def refused(self, command_id: str, now_ms: int) -> list[Command]:
+        """The host did not send a post, say for want of the secret: it is asked again later."""
+        nonce = self._flying.pop(command_id, None)
+        if nonce is not None:
+            self._hold(_EVERYWHERE, now_ms + LONGEST_PAUSE_MS)
+        return self.pump(now_ms)
 
     def status(self) -> dict[str, Any]:
         """Return what a person may want to know."""
@@ -111,9 +120,9 @@ class Outbox:
         path = f"/api/v10/channels/{post['channel']}/messages"
         return Request("channels", "POST", path, json=post["body"], insert=[_TOKEN], id=request_id)
 
-    def _again(self, nonce: str) -> bool:
-        self._tries[nonce] = self._tries.get(nonce, 0) + 1
-        return self._tries[nonce] < TRIES
+    def _pause_ms(self, nonce: str) -> int:
+        self._tries[nonce] = tries = self._tries.get(nonce, 0) + 1
+        return min(500 * 2 ** min(tries, 10), LONGEST_PAUSE_MS)
 
     def _hold(self, channel: str, until_ms: int) -> None:
         self._held = {one: at for one, at in self._held.items() if at > until_ms - 3_600_000}

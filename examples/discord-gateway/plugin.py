@@ -53,7 +53,7 @@ class Discord(Plugin):
     def _dispatch(self, event: TextEvent, message: dict[str, Any], ctx: Context) -> list[Command]:
         link, kind, seq = self.link, message.get("t"), message.get("s")
         data = fields(message.get("d"))
-        if event.session == link.broken or not isinstance(seq, int):
+        if event.session == link.broken or type(seq) is not int:
             return []  # it comes again when the session is resumed
         if not link.dispatched(kind, seq, data, ctx):
             return []
@@ -97,7 +97,9 @@ class Discord(Plugin):
                 return self.outbox.pump(_now(event))
             case DeniedEvent() | SendFailedEvent():
                 ctx.log(f"{event.command} was refused: {event.message}", "error")
-                return link.refused(event.message) if not link.ready else None
+                if event.command_id.startswith(POST):
+                    return self.outbox.refused(event.command_id, _now(event))
+                return link.refused(event.command, event.message, ctx) if not link.ready else None
             case GapEvent() if event.why == "sequence":
                 ctx.log(f"events are missing: {event.missing}; the session is resumed", "warning")
                 return link.missing(session)

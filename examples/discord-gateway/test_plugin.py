@@ -284,6 +284,37 @@ def test_what_may_have_arrived_is_posted_again_with_its_nonce():
     assert plugin.status()["waiting"] == 1
 
 
+def test_a_post_that_the_host_refuses_is_asked_again_and_blocks_nothing():
+    plugin = live()
+    [post] = only(Request, event(plugin, 2, "MESSAGE_CREATE", message("a")))
+    refused = denied_event(post.id, "secret.missing")
+    refused.payload["command"] = "request"
+    [wait] = plugin.event(refused)
+    assert wait == TimerSet("outbox", 60_000)
+    assert plugin.status()["waiting"] == 1
+
+
+def test_an_outage_of_the_api_loses_no_post():
+    plugin = live()
+    [post] = only(Request, event(plugin, 2, "MESSAGE_CREATE", message("a")))
+    for _ in range(100):
+        [wait] = plugin.response(post, error=("request.connect", "no route"))
+        assert wait.after_ms <= 60_000
+        plugin.plugin.outbox._held.clear()  # its time is over
+        [post] = plugin.timer("outbox")
+    assert plugin.status()["waiting"] == 1
+
+
+def test_an_address_outside_the_grant_is_not_asked_for_again():
+    plugin = live()
+    plugin.json({"op": 7}, session="s1")
+    plugin.close(4000, session="s1")
+    refused = denied_event("x", "denied.not_requested", "outside the target")
+    refused.payload["command"] = "websocket_open"
+    assert only(TimerSet, plugin.event(refused))
+    assert only(Request, plugin.timer("link")), "it begins anew where the API says"
+
+
 def test_a_post_that_discord_will_never_take_is_given_up():
     plugin = live()
     [post] = only(Request, event(plugin, 2, "MESSAGE_CREATE", message("a")))

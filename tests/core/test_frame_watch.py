@@ -228,3 +228,26 @@ def test_what_is_watched_may_change_between_frames():
     watch.ack = None
     assert watch.look('{"s":3,"op":11}') == (False, [])
     assert watch.last == {"seq": 3}
+
+
+def test_a_prefix_is_compared_with_megabytes_without_reading_them():
+    """Nothing is parsed or copied, and what is copied behind the answer is bounded."""
+    rest = Autoreply(Match(None, prefix="PING "), lambda copied, _: "".join(copied), rest=True)
+    watch = FrameWatch(())
+    watch.replies = [rest]
+    watch.ack = Match(None, prefix="{" * 128)
+    huge, long, line = (
+        "{" * 16_000_000,
+        "PING " + "x" * 16_000_000,
+        "PING :a\r\n" + "y" * 16_000_000,
+    )
+    tracemalloc.start()
+    try:
+        assert watch.look(huge) == (True, [])
+        [due] = watch.look(long)[1]
+        assert due.copied is None, "over 4 KiB: nothing is sent"
+        [due] = watch.look(line)[1]
+        assert due.copied == (":a",)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
