@@ -68,7 +68,7 @@ async def _get(
     context = (tls or trusting()) if server.secure else None
     reader, writer = await asyncio.open_connection(server.host, server.port, ssl=context)
     try:
-        wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes)
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes)
         request = h11.Request(
             method="GET",
             target=server.prefix + path,
@@ -79,9 +79,9 @@ async def _get(
                 ("Connection", "close"),
             ],
         )
-        writer.write((wire.send(request) or b"") + (wire.send(h11.EndOfMessage()) or b""))
+        writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
         await writer.drain()
-        return await _answer(wire, reader, limits)
+        return await _answer(http, reader, limits)
     finally:
         writer.close()
         with contextlib.suppress(OSError):
@@ -89,14 +89,14 @@ async def _get(
 
 
 async def _answer(
-    wire: h11.Connection, reader: asyncio.StreamReader, limits: Limits
+    http: h11.Connection, reader: asyncio.StreamReader, limits: Limits
 ) -> tuple[int, dict[str, str], bytes]:
     head: h11.Response | None = None
     body = bytearray()
     while True:
-        event = wire.next_event()
+        event = http.next_event()
         if event is h11.NEED_DATA:
-            wire.receive_data(await reader.read(_READ_BYTES))
+            http.receive_data(await reader.read(_READ_BYTES))
         elif isinstance(event, h11.Response):
             head = event
         elif isinstance(event, h11.Data):

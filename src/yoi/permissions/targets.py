@@ -61,7 +61,7 @@ class TargetKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class TargetReach:
     """One indivisible part of a target: a scheme, a port, a method ('' for WebSocket), a prefix."""
 
     scheme: str
@@ -235,15 +235,15 @@ class UrlTarget:
         """Return the capture called `name`, or None."""
         return next((one for one in self.captures if one.name == name), None)
 
-    def reaches(self) -> "Iterator[Reach]":
+    def reaches(self) -> "Iterator[TargetReach]":
         """Yield each indivisible part; together with the host they are the whole target."""
         for scheme in self.kind.schemes if self.scheme == "*" else (self.scheme,):
             port = self.port or DEFAULT_PORTS[scheme]
             for method in self.methods or ("",):
                 for prefix in self._prefixes:
-                    yield Reach(scheme, port, method, prefix)
+                    yield TargetReach(scheme, port, method, prefix)
 
-    def covers_reach(self, host: HostPattern, reach: Reach) -> bool:
+    def covers_reach(self, host: HostPattern, reach: TargetReach) -> bool:
         """Return whether every URL of `reach` on `host` is one of this target."""
         return (
             self._meets_reach(reach)
@@ -285,7 +285,7 @@ class UrlTarget:
     def _prefixes(self) -> tuple[str, ...]:
         return ("/",) if self.any_path else self.path_prefixes
 
-    def _meets_reach(self, reach: Reach) -> bool:
+    def _meets_reach(self, reach: TargetReach) -> bool:
         return (
             self.scheme in ("*", reach.scheme)
             and reach.port == (self.port or DEFAULT_PORTS[reach.scheme])

@@ -30,7 +30,7 @@ from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
 from yoi.runtime.offers import may_notify, tool_offers
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pull_targets import DeclaredConnection, PullTargets
-from yoi.runtime.secret_injector import SecretInjector, SecretSource
+from yoi.runtime.secret_injector import SecretInjector, ServiceSecrets
 from yoi.runtime.service_requests import Rotation, ServiceRequests
 from yoi.runtime.service_spec import IngressRules, Instance, ServiceSpec
 from yoi.runtime.signer import NonceSource
@@ -38,7 +38,7 @@ from yoi.sandbox import Sandbox
 from yoi.types import Clock
 
 
-class SecretStore(SecretSource, Rotation, Protocol):
+class RotatingSecrets(ServiceSecrets, Rotation, Protocol):
     """Secrets to insert, and a place for the ones that an answer replaces."""
 
 
@@ -52,7 +52,7 @@ class Assembler:
     clock: Clock
     limits: Limits
     requests: RequestClient
-    secrets: SecretStore
+    secrets: RotatingSecrets
     handles: HandleTable
     state: StateStore
     pull: PullDialler

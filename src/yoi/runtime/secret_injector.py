@@ -26,20 +26,16 @@ from yoi.permissions.places import Position
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.runtime.echoes import Echoes
 from yoi.runtime.signer import NonceSource, NoNonces, Signer
-from yoi.types import Clock, Secret
+from yoi.types import Clock, SecretSource
 
 Json = Any
 
 
-class SecretSource(Protocol):
-    """Where secrets come from; `yoi.secrets` has real ones. On the loop: never blocks."""
+class ServiceSecrets(SecretSource, Protocol):
+    """The secrets of a service's workspace. On the loop: never blocks."""
 
     def get(self, name: str) -> Value:
         """Return the secret `name` of the operator's store; SecretError `secret.missing`."""
-        ...
-
-    def secret(self, name: str) -> Secret | None:
-        """Return the secret `name`, or None when there is none."""
         ...
 
 
@@ -71,7 +67,7 @@ class SecretInjector:
         self,
         service: str,
         authority: Authority,
-        secrets: SecretSource,
+        secrets: ServiceSecrets,
         handles: HandleTable,
         clock: Clock,
         nonces: NonceSource | None = None,
