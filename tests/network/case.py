@@ -12,14 +12,17 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import uvloop
 from tests.connections.conftest import Sink, allow, settings_for
 from tests.connections.raw import RawServer
 
 from yoi.connections import HostConnection, MachineNetwork, SocketConnector, SystemResolver, Ways
+from yoi.host.machine_file import MachineFile
 from yoi.limits import LIMITS
 from yoi.permissions.ways_out import Proxy, WaysOut
+from yoi.serving.host_settings import HostSettings
 from yoi.testing.gateway import FakeGateway
 from yoi.types import SystemClock
 
@@ -46,9 +49,13 @@ def cable():
 class Connected:
     """A connection to `host` that is dialled again quickly; entered and left with the case."""
 
-    def __init__(self, host, port, *, limits=LIMITS, proxy=None, by_name=False, **changes):
+    def __init__(
+        self, host, port, *, limits=LIMITS, proxy=None, by_name=False, network=None, **changes
+    ):
         self.sink = Sink()
-        network = MachineNetwork(WaysOut(proxy and Proxy.parse(proxy), proxy_resolves=by_name))
+        if network is None:
+            out = WaysOut(proxy and Proxy.parse(proxy), proxy_resolves=by_name)
+            network = MachineNetwork(out)
         resolver = SystemResolver(limits, network=network)
         out = Ways(network, resolver, limits)
         self._host = HostConnection(
@@ -212,6 +219,42 @@ async def proxy_vanishes_and_returns(kind):
             return {"noticed": noticed, "back": back, "code": code}
 
 
+class _Alerts:
+    machine_fault = None
+
+
+async def host_toml_is_written(kind):
+    """Only a proxy leads out, and host.toml says so while the host runs."""
+    cable()
+    program, place = PROXIES[kind]
+    file = Path(sys.argv[2]) / "host.toml"
+    file.write_text("# nothing yet\n")
+    file.chmod(0o600)
+    machine = HostSettings.load(file, dataclasses.replace(LIMITS, look_ms=50))
+    network = MachineNetwork(machine.ways_out)
+    alerts = _Alerts()
+    followed = MachineFile(machine, network, alerts, lambda _: None, SystemClock())
+    following = asyncio.ensure_future(followed.follow())
+    async with (
+        FakeGateway(host=NEAR) as gateway,
+        running(program),
+        Connected("only.test", gateway.port, network=network) as link,
+    ):
+        before = await link.refused()
+        begun = time.monotonic()
+        file.write_text(f'[network]\nproxy = "{place}"\nproxy_resolves = true\n')
+        _, address = await link.opened()
+        took = round(time.monotonic() - begun, 3)
+        file.write_text("[network\n")
+        peer = await gateway.accept()
+        while alerts.machine_fault is None:
+            await asyncio.sleep(0.01)
+        await peer.send("hello")
+        lasted = (await link.sink.next("text"))[2] == "hello"
+    following.cancel()
+    return {"before": before, "seconds": took, "address": address, "lasted": lasted}
+
+
 CASES = {
     "dead-family": dead_family,
     "blackholed-first": blackholed_first,
@@ -220,6 +263,7 @@ CASES = {
     "socks5-proxy": lambda: proxied("socks5"),
     "http-proxy-by-name": lambda: proxied("http", "only.test", by_name=True),
     "socks5-proxy-by-name": lambda: proxied("socks5", "only.test", by_name=True),
+    "host-toml": lambda: host_toml_is_written("http"),
     "http-proxy-returns": lambda: proxy_vanishes_and_returns("http"),
     "socks5-proxy-returns": lambda: proxy_vanishes_and_returns("socks5"),
 }

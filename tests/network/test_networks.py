@@ -121,6 +121,13 @@ def test_a_proxy_looks_up_a_name_that_this_machine_does_not_know(tmp_path, case,
     assert found["unknown"] == "connection.proxy_refused"
 
 
+def test_a_proxy_that_is_named_while_the_host_runs_is_used(tmp_path):
+    found = run("host-toml", tmp_path, HTTP)
+    assert found["before"] == "connection.dns"
+    assert found["address"].startswith("only.test:")
+    assert found["lasted"]
+
+
 @pytest.mark.parametrize(
     ("case", "needs"), [("http-proxy-returns", HTTP), ("socks5-proxy-returns", SOCKS)]
 )
