@@ -232,8 +232,13 @@ async def host_toml_is_written(kind):
     file.chmod(0o600)
     machine = HostSettings.load(file, dataclasses.replace(LIMITS, look_ms=50))
     network = MachineNetwork(machine.ways_out)
-    alerts = _Alerts()
-    followed = MachineFile(machine, network, alerts, lambda _: None, SystemClock())
+    damaged = asyncio.Event()
+
+    def hear(entry):
+        if entry.severity == "warning":
+            damaged.set()
+
+    followed = MachineFile(machine, network, _Alerts(), hear, SystemClock())
     following = asyncio.ensure_future(followed.follow())
     async with (
         FakeGateway(host=NEAR) as gateway,
@@ -247,8 +252,7 @@ async def host_toml_is_written(kind):
         took = round(time.monotonic() - begun, 3)
         file.write_text("[network\n")
         peer = await gateway.accept()
-        while alerts.machine_fault is None:
-            await asyncio.sleep(0.01)
+        await damaged.wait()
         await peer.send("hello")
         lasted = (await link.sink.next("text"))[2] == "hello"
     following.cancel()
