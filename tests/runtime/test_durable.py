@@ -549,7 +549,8 @@ class EffectlessJournal(DyingJournal):
     """Dies before it stores how any effect has ended."""
 
     async def commit(self, appends):
-        if any(b'"effect"' in record for append in appends for record in append.records):
+        records = [record for append in appends for record in append.records]
+        if any(record.startswith((b'{"type":"effect"', b'{"type":"done"')) for record in records):
             self.dead.set()
         await super().commit(appends)
 

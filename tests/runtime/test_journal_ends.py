@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 from tests.runtime.fakes import FakeInstance
@@ -20,7 +21,6 @@ from yoi.core.lifecycle import Lifecycle
 from yoi.errors import JournalError
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import Limits
-from yoi.runtime.service_log import folded
 
 SOON = Limits(
     retry_first_ms=0, service_log_retry_ms=1, service_log_retry_max_ms=5, journal_busy_ms=5
@@ -162,40 +162,42 @@ async def test_a_journal_that_another_process_locks(tmp_path):
         await running.goes_on()
 
 
-async def looked_at(path):
-    """Return what the log in the file at `path` adds up to."""
-    journal = await SqliteJournal.open(path, limits=SOON)
-    try:
-        return await folded(journal, "service:echo", "echo")
-    finally:
-        await journal.close()
+def ask(pragma, connection):
+    connection.execute(f"PRAGMA {pragma}").fetchone()
 
 
-async def test_a_journal_that_is_damaged_while_it_is_used(tmp_path):
-    """It is left as it is; put right for the next host, everything that was accepted is there."""
-    path = tmp_path / "j.db"
+async def test_a_journal_that_was_damaged_while_the_host_was_away(tmp_path):
+    """It is left as it is, and nothing runs; put right, everything that was accepted is there."""
+    path, copy = tmp_path / "j.db", tmp_path / "copy.db"
     async with Running(path) as running:
-        await running.journal._do(
-            lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone(), writes=False
-        )
+        running.bench.turns.hold()
+        await running.hear(3)
+        while running.bench.service._durability._writer._under_way:
+            await running.bench.service._durability._writer.turned()
+        # What a host leaves that is killed now.
+        checkpoint = partial(ask, "wal_checkpoint(TRUNCATE)")
+        await running.journal._do(checkpoint, writes=False)
         data = path.read_bytes()
-        with path.open("r+b") as file:
-            file.seek(4096)
-            file.write(b"\xff" * (len(data) - 4096))
-        # What is in the connection's cache is right; it is what is read again that is not.
-        await running.journal._do(lambda c: c.execute("PRAGMA shrink_memory"), writes=False)
-        assert await running.refused() in ("journal.io", "journal.format")
-    with pytest.raises(JournalError):
-        await looked_at(path)
-    with path.open("r+b") as file:
-        file.write(data)
-    waiting = (await looked_at(path)).waiting.values()
-    due = len(running.world.workers.told) + sum(one.entry.frame is not None for one in waiting)
-    journal = await SqliteJournal.open(path, limits=SOON)
-    bench = running.world.bench(journal, FakeInstance(counting), limits=SOON)
-    await bench.service.start()
-    async with asyncio.timeout(60):
-        await running.world.workers.has(due)
-    await bench.service.stop()
-    assert list(running.world.workers.told.values()) == running.texts[:due]
-    await journal.close()
+        running.bench.turns.release()
+    copy.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    world = World()
+    for content, code in ((None, ("journal.io", "journal.format")), (data, (None,))):
+        if content is not None:
+            copy.write_bytes(content)
+        instance = FakeInstance(counting)
+        try:
+            journal = await SqliteJournal.open(copy, limits=SOON)
+        except JournalError as exc:
+            assert exc.code in code  # noqa: PT017  one of the ways it is refused
+            continue
+        bench = world.bench(journal, instance, limits=SOON)
+        await bench.service.start()
+        assert bench.service.status().last_error_code in code
+        if content is None:
+            assert instance.calls == bench.links == []
+        else:
+            async with asyncio.timeout(60):
+                await world.workers.has(3)
+            assert list(world.workers.told.values()) == running.texts[5:]
+        await bench.service.stop()
+        await journal.close()

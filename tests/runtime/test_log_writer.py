@@ -1,6 +1,7 @@
 """D6: while a log fails, for hours, what waits to be written is bounded and keeps its order."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.runtime.test_service_log import frame
@@ -10,7 +11,15 @@ from yoi.errors import JournalError
 from yoi.journal.memory import MemoryJournal
 from yoi.limits import LIMITS
 from yoi.protocol.ingress import EventKind, IngressEvent
-from yoi.protocol.service_log import Closed, Handled, Opened, accepted
+from yoi.protocol.service_log import (
+    Closed,
+    Dead,
+    Handled,
+    Opened,
+    Replayed,
+    TimerAt,
+    accepted,
+)
 from yoi.runtime.log_writer import LogWriter
 from yoi.testing import ManualClock
 
@@ -150,3 +159,121 @@ async def test_what_changed_of_committed_events_meanwhile_is_written(written):
     picture = await written.again()
     assert picture.waiting["grows"].entry.event.payload["more"] == 1
     assert "goes" not in picture.waiting
+
+
+class GatedJournal(FailingJournal):
+    """Lets each commit through only when told, with or without success."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = []
+        self.asked = asyncio.Event()
+
+    async def commit(self, appends):
+        gate = asyncio.get_running_loop().create_future()
+        self.waiting.append(gate)
+        self.asked.set()
+        if await gate:
+            await super().commit(appends)
+        else:
+            raise JournalError("journal.io", "the disk is gone")
+
+    async def next(self, well):
+        while not self.waiting:
+            self.asked.clear()
+            await self.asked.wait()
+        self.waiting.pop(0).set_result(well)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def gated():
+    made = Written()
+    made.journal = made.writer._journal = GatedJournal()
+    opening = asyncio.ensure_future(made.writer.open())
+    await made.journal.next(True)
+    await opening
+    return made
+
+
+async def put_turns(made, names):
+    """Put an event in each of several turns of the loop: each is an append of its own."""
+    for name in names:
+        made.writer.put(accepted(told(name)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_what_was_put_while_a_commit_failed_comes_after_what_failed():
+    """In the order in which it was put: what was on its way, and what was not yet."""
+    made = await gated()
+    await put_turns(made, ["a", "b", "c"])
+    made.journal.waiting[0].set_result(False)
+    # In the turn in which the failure is heard of.
+    made.writer.put(accepted(told("d")))
+    await made.failed.wait()
+    made.writer.put(accepted(told("e")))
+    reopening = asyncio.ensure_future(made.writer.reopen())
+    made.journal.waiting.clear()
+    await made.journal.next(True)
+    await reopening
+    await made.journal.next(True)
+    picture = await made.written()
+    assert list(picture.waiting) == ["a", "b", "c", "d", "e"]
+    await made.writer.close()
+
+
+async def test_what_was_on_its_way_when_a_later_record_was_refused_is_known_before_the_next_owner():
+    """A refusal at once overtakes a commit that is under way; it must not be taken for lost."""
+    made = await gated()
+    made.writer._log._limits = replace(LIMITS, service_log_waiting_bytes=150)
+    await put_turns(made, ["a"])
+    await put_turns(made, ["b", "c"])
+    assert made.failed.is_set()
+    reopening = asyncio.ensure_future(made.writer.reopen())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(made.journal.waiting) == 1, "the log is not opened before that is known"
+    for _ in range(2):
+        await made.journal.next(True)
+    await reopening
+    await made.journal.next(True)
+    picture = await made.written()
+    assert list(picture.waiting) == ["a", "b", "c"]
+    await made.writer.close()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_an_answer_is_in_the_log_once_whatever_was_stored_of_it(written, stored):
+    """Also one without commands: its timer must not be set again after it has fired."""
+    written.writer.put(accepted(told("e")))
+    await written.written()
+    ran = []
+    answer = Handled("e", timers=(TimerAt("events", "t", 5),))
+    written.journal.stored = stored
+    written.journal.fails = True
+    written.writer.put(answer, lambda: ran.append("then"), accepted=True)
+    await written.failed.wait()
+    written.journal.fails = False
+    taken_back = await written.writer.reopen()
+    assert (taken_back, ran) == (([], ["then"]) if stored else (["e"], []))
+    picture = await written.written()
+    records = await written.journal.read("service:echo", 0, 100)
+    assert sum(b'"handled"' in one.data for one in records) == stored
+    assert (picture.timers == {}) is not stored
+
+
+async def test_an_answer_to_a_replayed_letter_waits_for_the_word_that_replays_it(written):
+    """Neither was stored: the letter is still one, and the answer may not be taken for there."""
+    written.writer.put(accepted(told("e")))
+    written.writer.put(Dead("e", "c", "m", 1))
+    await written.written()
+    ran = []
+    written.journal.fails = True
+    written.writer.put(Replayed("e"))
+    written.writer.put(Handled("e"), lambda: ran.append("then"), accepted=True)
+    await written.failed.wait()
+    written.journal.fails = False
+    assert await written.writer.reopen() == []
+    picture = await written.written()
+    assert (ran, picture.dead, picture.waiting) == (["then"], {}, {})

@@ -179,3 +179,16 @@ async def test_a_cancelled_caller_stops_nothing(journal):
     future.cancel()
     await service.append([frame(2)])
     assert list(service.picture.waiting) == ["s.1", "s.2"]
+
+
+async def test_what_waits_behind_a_refused_append_is_refused_too(journal):
+    """A smaller one would fit; but it may not stand before what came before it."""
+    service = await opened(journal, limits=Limits(service_log_bytes=900, journal_batch=1))
+    large = accepted(TextFrame("events", "gw", SessionId("s"), 1, "x" * 900, 1, 900))
+    futures = [service.append([large]), service.append([frame(2)])]
+    for future in futures:
+        with pytest.raises(JournalError) as refused:
+            await future
+        assert refused.value.code == "journal.full"
+    await service.append([frame(3)])
+    assert list(service.picture.waiting) == ["s.3"]

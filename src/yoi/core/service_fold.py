@@ -142,6 +142,9 @@ def apply(picture: ServicePicture, entry: Entry) -> None:
                 picture.unsettled[entry.event_id, command.id] = command
         case log.Effected():
             picture.unsettled.pop((entry.event_id, entry.command_id), None)
+        case log.Done():
+            for command_id in entry.commands:
+                picture.unsettled.pop(command_id, None)
         case log.Tried():
             if entry.event_id in picture.waiting:
                 one = picture.waiting[entry.event_id]

@@ -39,10 +39,23 @@ CREATE TABLE records (
   log INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, seq)
 ) STRICT, WITHOUT ROWID;
 """
+_FOLLOW = """
+CREATE TEMP TRIGGER follow BEFORE INSERT ON main.records BEGIN
+  UPDATE logs SET head = NEW.seq, records = records + 1, size = size + length(NEW.data)
+    WHERE id = NEW.log AND head = NEW.seq - 1;
+  SELECT RAISE(ABORT, 'conflict') WHERE changes() = 0;
+END
+"""
+"""The fence: of this connection, not of the file. A record follows the head that its log has."""
+_ROWS = 256
+"""Records in one statement. Each step of SQLite gives the interpreter up, and must get it back from
+an event loop that is busy: so a commit is one step wherever it can be."""
+_INSERT = "INSERT INTO records (log, seq, data) VALUES "
 _GROUP = 256  # commits in one transaction; each keeps its own outcome
 _NOTHING = LogStatus(head=0, records=0, size_bytes=0)
 
 T = TypeVar("T")
+_Known = dict[str, tuple[int | None, LogStatus]]
 
 
 class Survives(Enum):
@@ -60,6 +73,8 @@ class _Job:
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     writes: bool
+    alone: str | None = None
+    """The log that the work appends to in one statement, which needs no transaction around it."""
 
 
 class SqliteJournal:
@@ -70,6 +85,8 @@ class SqliteJournal:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(limits.journal_waiting)
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._known: _Known = {}
+        """What the thread has written last; another process may have gone on since."""
 
     @classmethod
     async def open(
@@ -106,7 +123,12 @@ class SqliteJournal:
     async def commit(self, appends: Sequence[Append]) -> None:
         """Append all of `appends` or nothing; returns when it is stored."""
         check_appends(appends, self._limits)
-        await self._do(lambda connection: _commit(connection, appends, self._limits), writes=True)
+        one = len(appends) == 1 and len(appends[0].records) <= _ROWS
+        await self._do(
+            lambda connection: _commit(connection, appends, self._limits, self._known),
+            writes=True,
+            alone=appends[0].log if one else None,
+        )
 
     async def read(self, log: str, after: int, limit: int) -> list[Record]:
         """Return the records that follow `after`."""
@@ -123,7 +145,12 @@ class SqliteJournal:
     async def trim(self, log: str, through: int) -> None:
         """Drop the records up to `through`."""
         check_name(log, self._limits)
-        await self._do(lambda connection: _trim(connection, log, through), writes=True)
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._known.pop(log, None)
+            _trim(connection, log, through)
+
+        await self._do(work, writes=True)
 
     async def logs(self) -> list[str]:
         """Return the names of the logs."""
@@ -144,13 +171,15 @@ class SqliteJournal:
         if thread is not None:
             await asyncio.to_thread(thread.join)
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+    async def _do(
+        self, work: Callable[[sqlite3.Connection], T], *, writes: bool, alone: str | None = None
+    ) -> T:
         if self._closing:
             raise JournalError("journal.closed", "the journal is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         try:
-            self._jobs.put_nowait(_Job(work, future, loop, writes))
+            self._jobs.put_nowait(_Job(work, future, loop, writes, alone))
         except queue.Full:
             raise JournalError(
                 "journal.full", f"{self._limits.journal_waiting} commits wait for the disk"
@@ -165,13 +194,22 @@ class SqliteJournal:
                     _settle([job], [_outcome(job, connection)])
                     continue
                 group, following = self._gather(job)
-                outcomes = _transact(connection, group)
+                outcomes = self._write(connection, group)
                 _settle(group, outcomes)
                 if following is not None:
                     _settle([following], [_outcome(following, connection)])
         finally:
             closed(connection)
             connection.close()
+
+    def _write(self, connection: sqlite3.Connection, group: list[_Job]) -> list[Any]:
+        if len(group) == 1 and group[0].alone in self._known:
+            outcomes = [_outcome(group[0], connection)]
+        else:
+            outcomes = _transact(connection, group)
+        if any(isinstance(one, JournalError) for one in outcomes):
+            self._known.clear()
+        return outcomes
 
     def _gather(self, first: _Job) -> tuple[list[_Job], _Job | None]:
         """Return the writes that wait, and the read that ended the group, if one did."""
@@ -267,7 +305,10 @@ def _connect(
         # A project folder may come from a stranger: a link would have us write elsewhere.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(
-            path, isolation_level=None, timeout=limits.journal_busy_ms / 1000
+            path,
+            isolation_level=None,
+            timeout=limits.journal_busy_ms / 1000,
+            cached_statements=2 * _ROWS,
         )
     except (OSError, sqlite3.Error) as exc:
         raise _io(exc) from None
@@ -305,6 +346,7 @@ def _prepare(
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {survives.value}")
+    connection.execute(_FOLLOW)
     opened(connection)
 
 
@@ -317,10 +359,17 @@ def _status(connection: sqlite3.Connection, log: str) -> tuple[int | None, LogSt
     return row[0], LogStatus(head=row[1], records=row[2], size_bytes=row[3])
 
 
-def _commit(connection: sqlite3.Connection, appends: Sequence[Append], limits: Limits) -> None:
+def _commit(
+    connection: sqlite3.Connection, appends: Sequence[Append], limits: Limits, known: _Known
+) -> None:
     for append in appends:
-        log_id, before = _status(connection, append.log)
-        after = check_fit(append, before)
+        log_id, before = known.get(append.log) or _status(connection, append.log)
+        try:
+            after = check_fit(append, before)
+        except JournalError:
+            # Another process may have appended, or made room.
+            log_id, before = _status(connection, append.log)
+            after = check_fit(append, before)
         if log_id is None:
             (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
             if count >= limits.journal_logs:
@@ -331,17 +380,25 @@ def _commit(connection: sqlite3.Connection, appends: Sequence[Append], limits: L
                 "INSERT INTO logs (name, head, records, size) VALUES (?, 0, 0, 0)", (append.log,)
             )
             log_id = cursor.lastrowid
-        connection.executemany(
-            "INSERT INTO records (log, seq, data) VALUES (?, ?, ?)",
-            [
-                (log_id, seq, bytes(record))
-                for seq, record in enumerate(append.records, before.head + 1)
-            ],
-        )
-        connection.execute(
-            "UPDATE logs SET head = ?, records = ?, size = ? WHERE id = ?",
-            (after.head, after.records, after.size_bytes, log_id),
-        )
+        _insert(connection, log_id, before.head + 1, append.records)
+        known[append.log] = log_id, after
+
+
+def _insert(
+    connection: sqlite3.Connection, log_id: int | None, seq: int, records: Sequence[bytes]
+) -> None:
+    """Insert `records` from position `seq` on. Raises JournalError `journal.conflict`."""
+    for at in range(0, len(records), _ROWS):
+        values: list[Any] = []
+        rows = records[at : at + _ROWS]
+        for number, record in enumerate(rows, seq + at):
+            values += (log_id, number, bytes(record))
+        try:
+            connection.execute(_INSERT + ", ".join(["(?, ?, ?)"] * len(rows)), values)
+        except sqlite3.IntegrityError:
+            raise JournalError(
+                "journal.conflict", "another writer has appended to this log meanwhile"
+            ) from None
 
 
 def _read(

@@ -111,6 +111,13 @@ class Effected(_Record, frozen=True, tag="effect"):
     code: str = ""
 
 
+class Done(_Record, frozen=True, tag="done"):
+    """Commands that were carried out well, one turn of the loop together: nearly all are."""
+
+    commands: tuple[tuple[str, str], ...]
+    """The event and the command of each."""
+
+
 class Tried(_Record, frozen=True, tag="tried"):
     """An event is about to be handed over for this attempt."""
 
@@ -211,8 +218,8 @@ class CheckpointEnd(_Record, frozen=True, tag="checkpoint_end"):
 
 
 Entry = (
-    Begun | Accepted | Handled | Effected | Tried | Opened | Closed | Dead | Discarded | Replayed
-    | Declared | Alive | Checkpoint | Part | CheckpointEnd
+    Begun | Accepted | Handled | Effected | Done | Tried | Opened | Closed | Dead | Discarded
+    | Replayed | Declared | Alive | Checkpoint | Part | CheckpointEnd
 )  # fmt: skip
 
 _DECODER = msgspec.json.Decoder(Entry)

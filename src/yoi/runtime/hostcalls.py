@@ -130,6 +130,8 @@ class ServiceHostCalls:
 
     def take_changes(self) -> dict[str, str | None]:
         """Return what the guest has set since the last call, by key; None for a removed one."""
+        if not self._changes:
+            return {}
         with self._changing:
             taken, self._changes = self._changes or {}, {}
         return {key: now for key, (_, now) in taken.items()}

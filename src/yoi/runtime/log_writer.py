@@ -35,6 +35,8 @@ class _Open:
 
     entry: Entry | None
     then: Then | None
+    accepted: bool = False
+    """Whether it answers an event that the log has."""
 
 
 class LogWriter:
@@ -72,7 +74,10 @@ class LogWriter:
         """What a failure has left: it may be in the log, or not."""
         self._later: list[_Open] = []
         """What was put while there was no log."""
-        self._under_way = 0
+        self._under_way: list[list[_Open]] = []
+        """What the log was given, in order."""
+        self._left: ServiceLog | None = None
+        """The log that has failed: what it was given before that may still be committed."""
         self._turn = asyncio.Event()
 
     @property
@@ -100,6 +105,11 @@ class LogWriter:
 
         Everything else that was open is committed, or on its way again. Raises JournalError.
         """
+        if self._left is not None:
+            await self._left.close()
+            self._left = None
+        while self._under_way:
+            await self.turned()
         picture = await self.open()
         left, later, self._open, self._later = self._open, self._later, [], []
         taken_back: list[str] = []
@@ -112,18 +122,23 @@ class LogWriter:
                 self._run(one.then)
             elif isinstance(entry, Handled) and one.then and entry.event_id in picture.waiting:
                 taken_back.append(entry.event_id)
-            elif isinstance(entry, Handled) and may_be_there and _is_committed(entry, picture):
+            elif isinstance(entry, Handled) and may_be_there and _is_committed(one, entry, picture):
                 self._run(one.then)
             else:
-                self.put(entry, one.then)
+                self.put(entry, one.then, accepted=one.accepted)
         return taken_back
 
-    def put(self, entry: Entry, then: Then | None = None, size: int = 0) -> None:
-        """Write `entry` (of about `size` bytes); `then` runs once it is committed, in order."""
+    def put(
+        self, entry: Entry, then: Then | None = None, size: int = 0, *, accepted: bool = False
+    ) -> None:
+        """Write `entry` (of about `size` bytes); `then` runs once it is committed, in order.
+
+        `accepted` says that it answers an event that the log has.
+        """
         if self._log is None:
-            self._put_later(_Open(entry, then))
+            self._put_later(_Open(entry, then, accepted))
             return
-        self._batch.append(_Open(entry, then))
+        self._batch.append(_Open(entry, then, accepted))
         self._size += size
         if len(self._batch) >= _BATCH or self._size >= _BATCH_BYTES:
             self._flush()
@@ -185,25 +200,30 @@ class LogWriter:
         if log is None:
             self._open += batch
             return
-        self._under_way += 1
+        self._under_way.append(batch)
         done = log.append([one.entry for one in batch if one.entry is not None])
         done.add_done_callback(partial(self._settle, batch))
 
     def _settle(self, batch: list[_Open], done: "asyncio.Future[None]") -> None:
-        self._under_way -= 1
         self._turn.set()
+        index = next((at for at, one in enumerate(self._under_way) if one is batch), None)
+        if index is None:
+            return  # it failed with one before it
         error = done.exception()
         if error is None:
+            del self._under_way[index]
             for one in batch:
                 self._run(one.then)
             self._written()
             return
-        # Those that follow may not be written before it: they fail in their turn.
-        self._open += batch
+        # Those behind it may not be written before it. One that failed later stands before it.
+        self._open[:0] = [
+            one for failed in (*self._under_way[index:], self._batch) for one in failed
+        ]
+        del self._under_way[index:]
+        self._batch, self._size = [], 0
         if self._log is not None:
-            self._log = None
-            self._open += self._batch
-            self._batch, self._size = [], 0
+            self._log, self._left = None, self._log
             assert isinstance(error, JournalError)
             self._failed(error)
 
@@ -235,8 +255,13 @@ def _answered_by(entry: Entry, waiting: list[_Open]) -> int | None:
     return None
 
 
-def _is_committed(entry: Handled, picture: ServicePicture) -> bool:
-    """Return whether the log shows the answer to an event that does not wait."""
+def _is_committed(one: _Open, entry: Handled, picture: ServicePicture) -> bool:
+    """Return whether the log shows the answer to an event that does not wait.
+
+    An accepted event waits until it has its answer, but for a dead letter that is replayed.
+    """
+    if one.accepted and entry.event_id not in picture.dead:
+        return True
     return any((entry.event_id, one.id) in picture.unsettled for one in entry.commands)
 
 

@@ -25,7 +25,7 @@ from yoi.core.effects import (
 from yoi.limits import Limits
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Commands, Reply
-from yoi.protocol.service_log import Command, Effected, Handled, Outcome, TimerAt, encode
+from yoi.protocol.service_log import Command, Done, Effected, Handled, Outcome, TimerAt, encode
 from yoi.protocol.session_commands import StateSet, TimerClear, TimerSet
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.intake import DurableIntake
@@ -101,6 +101,8 @@ class DurableOutbox:
         """Events whose answers are not committed yet, by id, in handled order."""
         self._ended: list[Effected] = []
         """Ends of commands, to be written after what this turn of the loop tells of them."""
+        self._done: list[tuple[str, str]] = []
+        """Those that were carried out well, by event and command."""
         executor.effects.settled = self.settled
 
     @property
@@ -121,7 +123,8 @@ class DurableOutbox:
             record = msgspec.structs.replace(record, commands=())
             effects = [_too_large(one) if isinstance(one, Effect) else one for one in effects]
         self.pending[event.event_id] = event
-        self._writer.put(record, partial(self._committed, event, effects), event.size)
+        committed = partial(self._committed, event, effects)
+        self._writer.put(record, committed, event.size, accepted=self._intake.keeps(event))
 
     async def answered(
         self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands
@@ -140,20 +143,25 @@ class DurableOutbox:
         Of what only the stop of this host has ended, the next one repeats or tells the plugin.
         """
         picture = self._writer.picture
-        if picture is None:
-            return
-        if (effect.event_id, effect.command_id) not in picture.unsettled:
+        if picture is not None and (effect.event_id, effect.command_id) not in picture.unsettled:
             return
         if code in _STOPS:
             return
-        if not self._ended:
+        if not self._ended and not self._done:
             asyncio.get_running_loop().call_soon(self.write_ends)
+        if effect.state is EffectState.DONE:
+            self._done.append((effect.event_id, effect.command_id))
+            return
         outcome: Outcome = _OUTCOMES[effect.state]
         self._ended.append(Effected(effect.event_id, effect.command_id, outcome, code))
 
     def write_ends(self) -> None:
         """Write the ends of commands; a crash before leaves them unknown, never untold."""
         ended, self._ended = self._ended, []
+        done, self._done = self._done, []
+        most = self._limits.service_part_items
+        for at in range(0, len(done), most):
+            self._writer.put(Done(tuple(done[at : at + most])))
         for one in ended:
             self._writer.put(one)
 

@@ -102,8 +102,8 @@ class ServiceLog:
         """Return a future that is done when `entries` are committed, as one and in order.
 
         It fails with JournalError: `journal.full` at once where the log is at its bound, or what
-        the journal raised; nothing of the append counts then. `picture` holds the entries when the
-        future's callbacks run.
+        the journal raised; nothing of the append counts then, nor of those that wait behind it.
+        `picture` holds the entries when the future's callbacks run.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -179,9 +179,9 @@ class ServiceLog:
             await self._journal.commit([append])
         except JournalError as exc:
             if exc.code in ("journal.full", "journal.too_large"):
-                # Refused before anything was stored: only this group fails.
-                self._forget(group)
-                for one in group:
+                # Refused before anything was stored. What waits behind it may not come before it.
+                waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+                for one in waiting:
                     _fail(one.done, exc)
                 return
             raise
