@@ -303,3 +303,28 @@ def test_a_host_that_is_starting_is_not_one_without_services(command, yoi, works
         ran = yoi("service", *command)
     assert "the host is starting" in ran.err
     assert "nothing is enabled" not in ran.out
+
+
+def test_where_a_status_is_cut_it_says_where_the_rest_is(yoi, workspace, serving):
+    points_to = "whole in: yoi service status echo --json"
+    with serving(workspace, methods(status())):
+        assert points_to not in yoi("service", "status", "echo").out
+    long = msgspec.to_builtins(status())
+    long["plugin_status"] = {"state": "ready", "data": "x" * 600 + "the end"}
+    many = msgspec.to_builtins(status())
+    many["diagnostics"] = [
+        diagnostic(
+            "2026-01-02T03:04:06.000Z", "notice.gap", "service:echo", str(n), severity="error"
+        )
+        for n in range(14)
+    ]
+    for one, words in ((long, ""), (many, "4 earlier, ")):
+
+        async def answer(params, one=one):
+            return msgspec.to_builtins(one)
+
+        with serving(workspace, {**methods(status()), "service.status": answer}):
+            ran = yoi("service", "status", "echo")
+            told = yoi("service", "status", "echo", "--json")
+        assert words + points_to in ran.out
+        assert "the end" in told.out or one is many
