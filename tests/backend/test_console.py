@@ -226,6 +226,17 @@ async def test_a_session_that_is_over_leads_back_to_the_door(world, visit):
 # -- a worker --------------------------------------------------------------------------------------
 
 
+async def in_every_look(visit, shots, page, subject=None):
+    """Show a page dark, and as narrow as a phone: nothing is wider than the screen."""
+    for scheme, width in (("dark", 1280), ("light", 390), ("dark", 390)):
+        other = await visit(color_scheme=scheme, viewport={"width": width, "height": 844})
+        await expect(other.page.locator(".needs").first).to_be_visible()
+        if subject is not None:
+            await other.watch(subject)
+        assert await other.page.evaluate("document.documentElement.scrollWidth") <= width
+        await other.page.screenshot(path=shots / f"console-{page}-{scheme}-{width}.png")
+
+
 @needs_browser
 async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     told = world.worker("triage", tools=["deploys", "page"])
@@ -256,6 +267,10 @@ async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     await page.set_viewport_size({"width": 1280, "height": 1080})
     await page.locator(".pane").evaluate("(node) => node.scrollTo(0, node.scrollHeight)")
     await page.screenshot(path=shots / "console-worker.png")
+    head, given = [log.locator(".call").first.locator(one) for one in (".tool", "pre")]
+    above, below = await head.bounding_box(), await given.bounding_box()
+    assert above["y"] + above["height"] <= below["y"] + 1, "what is called with stands below"
+    await in_every_look(visit, shots, "worker", "triage")
 
     told.tell("approval_done", {"id": "c-72", "approved": True, "by": "mara"})
     await expect(page.locator(".waiting")).not_to_be_visible()
@@ -563,6 +578,7 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
     await page.set_viewport_size({"width": 1280, "height": 1000})
     await page.locator(".pane").evaluate("(node) => node.scrollTo(0, 240)")
     await page.screenshot(path=shots / "console-service.png")
+    await in_every_look(visit, shots, "service", "chat")
     await page.get_by_role("button", name="gaps").click()
     await expect(page.locator(".event")).to_have_count(1)
     await page.get_by_role("button", name="all").click()
@@ -583,7 +599,7 @@ async def test_the_first_page_shows_what_needs_a_person_then_everything(world, v
     world.service("feed", scenes.service_status())
     one = await visit(viewport={"width": 1280, "height": 900})
     page = one.page
-    calls = page.locator(".call")
+    calls = page.locator(".needs")
     await expect(calls.filter(has_text="waits").first).to_contain_text("1 call waits for approval")
     await expect(calls.filter(has_text="feed").first).to_contain_text("is degraded, down for")
     await expect(calls.filter(has_text="feed").last).to_contain_text("given up")
@@ -591,12 +607,7 @@ async def test_the_first_page_shows_what_needs_a_person_then_everything(world, v
     await page.screenshot(path=shots / "console-overview.png")
     await calls.get_by_role("link", name="waits").first.click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("waits")
-    for scheme, width in (("dark", 1280), ("light", 390), ("dark", 390)):
-        other = await visit(color_scheme=scheme, viewport={"width": width, "height": 844})
-        await expect(other.page.locator(".call").first).to_be_visible()
-        wide = await other.page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width
-        await other.page.screenshot(path=shots / f"console-overview-{scheme}-{width}.png")
+    await in_every_look(visit, shots, "overview")
 
 
 # -- the page --------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ function serviceCalls(one) {
 function call(one) {
   return el(
     "li",
-    { class: `call ${one.bad ? "bad" : "warn"}` },
+    { class: `needs ${one.bad ? "bad" : "warn"}` },
     el("span", {}, one.what, " ", el("bdi", {}, one.words)),
     one.next ?? null,
   );

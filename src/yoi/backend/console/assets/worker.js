@@ -204,7 +204,7 @@ export class WorkerContent {
       el(
         "p",
         { class: "hint" },
-        mine ? "You may decide. On the host: " : "Who runs the host decides there: ",
+        mine ? "You may decide, on the host: " : "The operator decides, on the host: ",
         run,
         words.every(Boolean) ? el("span", { class: "faint" }, " or the same with --deny") : null,
       ),
