@@ -267,7 +267,7 @@ async def test_a_run_is_shown_as_it_happens(world, visit, shots):
     await page.set_viewport_size({"width": 1280, "height": 1080})
     await page.locator(".pane").evaluate("(node) => node.scrollTo(0, node.scrollHeight)")
     await page.screenshot(path=shots / "console-worker.png")
-    head, given = [log.locator(".call").first.locator(one) for one in (".tool", "pre")]
+    head, given = [log.locator(".call").first.locator(one) for one in (".tool", ".args")]
     above, below = await head.bounding_box(), await given.bounding_box()
     assert above["y"] + above["height"] <= below["y"] + 1, "what is called with stands below"
     await in_every_look(visit, shots, "worker", "triage")
