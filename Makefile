@@ -140,6 +140,7 @@ bench: $(STAMP) $(BENCH_STAMP) $(PEERS_STAMP)
 	$(VENV)/bin/python benchmarks/recovery.py
 	$(VENV)/bin/python benchmarks/dns.py
 	$(VENV)/bin/python benchmarks/durable.py
+	$(VENV)/bin/python benchmarks/swap.py
 	$(VENV)/bin/python benchmarks/worker.py
 	$(VENV)/bin/python benchmarks/fanout.py
 	$(VENV)/bin/python benchmarks/stalled.py

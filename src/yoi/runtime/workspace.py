@@ -1,20 +1,29 @@
 """What a workspace asks the host to run, as far as the operator decided it."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yoi.core.withdrawal import Phase, Withdrawal
+from yoi.core.withdrawal import Phase, Reading, Withdrawal
 from yoi.decisions.entries import join
 from yoi.decisions.file import OperatorFile, look, operator_file
 from yoi.decisions.port import Decisions, InForce
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.packages import Enablement, ResolvedPlugin, package_inventory, resolve
+from yoi.packages import (
+    EnabledEntry,
+    Enablement,
+    Resolution,
+    ResolvedPlugin,
+    package_inventory,
+    resolve,
+)
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
+from yoi.runtime.packages_in_use import PackagesInUse
 from yoi.runtime.worker_profiles import WorkerFault, workers_of
 from yoi.toml.lines import line_of
 from yoi.types import Clock, rfc3339
@@ -55,6 +64,7 @@ class WorkspacePlans:
         self._fault_since: float | None = None
         self._hurried: set[str] = set()
         self._told: frozenset[tuple[str, str]] = frozenset()
+        self._packages = PackagesInUse(limits)
         self._mutex = threading.Lock()
 
     def decided(self, names: Iterable[str]) -> None:
@@ -65,7 +75,7 @@ class WorkspacePlans:
     def due_in(self) -> float | None:
         """Return after how many seconds to read again though no file changes, or None."""
         with self._mutex:
-            times = [self._file.due, self._told_at()]
+            times = [self._file.due, self._packages.due, self._told_at()]
             due = min((time for time in times if time is not None), default=None)
             return None if due is None else max(0.0, due - self._clock.monotonic())
 
@@ -78,6 +88,10 @@ class WorkspacePlans:
                 raise reading.fault
             self._started = now if self._started is None else self._started
             self._file.decided(self._hurried, reading, now)
+            as_decided = self._as_decided(reading)
+            if as_decided:
+                # A command of Yoi wrote them, too; its word to this host is still on the way.
+                self._file.decided(as_decided, reading, now)
             self._hurried = set()
             if reading.fault is None:
                 self._usable, self._fault_since = file, None
@@ -85,13 +99,26 @@ class WorkspacePlans:
                 self._fault_since = now
             return self._made(now)
 
+    def _as_decided(self, reading: Reading) -> set[str]:
+        """Return the entries of the file that are other ones than before, and wholly decided."""
+        effective = self._file.effective
+        if reading.fault is not None or reading.entries == effective:
+            return set()
+        entries = {name: join(entry) for name, entry in effective.items()}
+        decided = self._decisions.in_force(self._workspace, entries).decided
+        return {
+            name
+            for name, entry in reading.entries.items()
+            if entry != effective.get(name) and decided.get(name) == join(entry)
+        }
+
     def _made(self, now: float) -> Plan:
         entries = {name: join(entry) for name, entry in self._file.effective.items()}
         found = self._decisions.in_force(self._workspace, entries)
         if self._file.phase is Phase.SETTLED and self._ran_for(now, self._limits.withdraw_ms):
             self._decisions.narrow(self._workspace, found)
         at = rfc3339(self._clock.wall())
-        plan = _plan(self._usable, found, at)
+        plan = _plan(self._usable, found, at, partial(self._packages.kept, now=now))
         troubles = list(self._troubles(now))
         return replace(
             plan,
@@ -151,7 +178,10 @@ def _check(document: Mapping[str, Any]) -> None:
     workers_of(document)
 
 
-def _plan(file: OperatorFile, found: InForce, at: str) -> Plan:
+Keep = Callable[[Resolution, Iterable[EnabledEntry]], Resolution]
+
+
+def _plan(file: OperatorFile, found: InForce, at: str, keep: Keep) -> Plan:
     """Return what is in force, and why the rest is not."""
     document, path = found.document, operator_file(file.workspace)
     enabled = Enablement.of(document, path)
@@ -161,6 +191,7 @@ def _plan(file: OperatorFile, found: InForce, at: str) -> Plan:
         package_inventory(file.workspace),
         replace(enabled, diagnostics=said.diagnostics or enabled.diagnostics),
     )
+    resolution = keep(resolution, enabled.entries)
     workers = workers_of(document)
     faults = workers_of(file.document).faults or workers.faults
     problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
