@@ -22,6 +22,12 @@ def test_a_fault_keeps_its_own_hint_and_gets_one_where_it_has_none(own, shown):
     assert heard[0].hint == shown
 
 
+@pytest.mark.parametrize("family", ["connection", "request"])
+@pytest.mark.parametrize("fault", ["dns", "refused", "timeout", "tls", "lost", "protocol"])
+def test_every_fault_of_a_network_has_a_next_step(family, fault):
+    assert advice.advice(f"{family}.{fault}")
+
+
 def test_of_what_nothing_is_known_nothing_is_said():
     assert advice.advice("sandbox.trap") is None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from yoi.connections import HttpAnswer, HttpFailure
 from yoi.protocol.status import RequestStatus
+from yoi.runtime.advice import advice
 from yoi.runtime.ledger import Ledger
 
 BY_URL = "(by URL)"
@@ -69,7 +70,7 @@ def report_to(ledger: Ledger) -> Listener:
             f"requests to {change.target}: {change.message}",
             severity="info" if change.code is None else "warning",
             scope=f"request:{change.target}",
-            hint=change.hint,
+            hint=change.hint or advice(change.code or ""),
             failed=change.failed,
         )
 
