@@ -9,7 +9,7 @@ from yoi.permissions import PermissionSet, Url
 from yoi.protocol.ingress import EventKind
 from yoi.protocol.outcomes import NO_COMMANDS
 from yoi.protocol.session_commands import WebSocketOpen
-from yoi.runtime.connection_commands import _filled
+from yoi.runtime.connection_commands import filled_target
 from yoi.runtime.secret_injector import Filled
 
 URL = Url.parse("wss://gateway.example.com/ws")
@@ -70,7 +70,7 @@ def test_what_was_captured_stays_as_it_was_when_its_handle_is_gone():
 
     injector = Injector()
     command = WebSocketOpen("gateway", URL.href, None, {"x-token": ""}, {}, ({"at": "/x"},))
-    made = _filled(command, DialTarget(URL), injector)
+    made = filled_target(command, DialTarget(URL), injector)
     injector.expired = True
     assert made.again() is made
 
