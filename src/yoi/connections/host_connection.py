@@ -185,23 +185,23 @@ class HostConnection:
             raise self._no_such_session(session)
         self._machine.vouched(self._now())
 
-    def heartbeat(self, spec: HeartbeatSpec | None, session: SessionId | None = None) -> None:
-        """Send heartbeats on `session` (None: the open one) until it ends; no spec ends them.
+    def heartbeat(self, spec: HeartbeatSpec | None) -> None:
+        """Send heartbeats on the open session until it ends; no spec ends them.
 
         One that is not acknowledged before the next is due ends the session with 4000.
         """
-        live = self._find(session)
+        live = self._find(None)
         if spec is None:
             live.stop_heartbeat()
         else:
             live.start_heartbeat(spec)
 
-    def autoreply(self, reply: Autoreply | None, session: SessionId | None = None) -> None:
-        """Answer what matches, on `session` (None: the open one) until it ends; None clears all.
+    def autoreply(self, reply: Autoreply | None) -> None:
+        """Answer what matches, on the open session until it ends; None clears all.
 
         Raises ConnectionFailure (`connection.autoreplies`) beyond the bound.
         """
-        live = self._find(session)
+        live = self._find(None)
         if reply is None:
             live.clear_autoreplies()
         else:

@@ -217,7 +217,7 @@ class _Line:
                 self._runs[-1] = (low, last)
             return _NEXT
         if last <= high:
-            return self._behind(first, last, step, key)
+            return self._behind(first, last, step)
         after = first if previous is None else previous + 1
         if after <= high + (step if previous is None else 1):
             if previous is None and first == last and (last - high) % step:
@@ -242,7 +242,7 @@ class _Line:
         self._runs.append((low, high))
         del self._runs[: -self._most]
 
-    def _behind(self, first: int, last: int, step: int, key: Json) -> Judged:
+    def _behind(self, first: int, last: int, step: int) -> Judged:
         if any(low <= first and last <= high for low, high in self._runs):
             return _DUPLICATE
         if last < self._floor:

@@ -67,15 +67,15 @@ class Sandbox:
         self._foreign: WeakValueDictionary[str, Linked] = WeakValueDictionary()
         self._closed = False
 
-    def warm_up(self, progress: Callable[[str], None] | None = None) -> None:
-        """Compile (first run: seconds) and link the Python runner, so that loads are quick.
+    def warm_up(self) -> None:
+        """Compile (first run: seconds) and link the Python runner, so that loads are quick."""
+        self.python_runner()
+
+    def python_runner(self, progress: Callable[[str], None] | None = None) -> Component:
+        """Return the compiled Python runner. Raises SandboxError (`sandbox.runner_missing`).
 
         `progress` is told, in a few words, what takes time.
         """
-        self.python_runner(progress)
-
-    def python_runner(self, progress: Callable[[str], None] | None = None) -> Component:
-        """Return the compiled Python runner. Raises SandboxError (`sandbox.runner_missing`)."""
         return self._python(progress).component
 
     def load_python(
