@@ -42,7 +42,7 @@ class AttemptOwner(Protocol):
         ...
 
     def count_repeat(self) -> None:
-        """Count an event that was dropped because it had been heard before."""
+        """Count an event that was dropped because it came before."""
         ...
 
 

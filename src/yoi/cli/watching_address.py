@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def watching_address(host: "Host | BackendHost", output: Output) -> str | None:
     """Return where to watch: on a terminal with a code that lets in once, elsewhere without.
 
-    What is not a terminal is a log, and a log is no place for a code. None where `host` cannot be
-    watched.
+    Where the output is not a terminal it is a log, which must not hold a code. None where `host`
+    cannot be watched.
     """
     if output.as_json or not console().is_terminal:
         return host.url

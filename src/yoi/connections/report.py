@@ -102,7 +102,7 @@ class ConnectionReport:
         self._sink.notice(code, message, fields)
 
     def refused(self, decision: Decision, target: DialTarget) -> None:
-        """Policy closed the connection: that is why it is down, whatever failed before."""
+        """Policy closed the connection: show that as the reason, instead of an earlier failure."""
         self._note_error(target.hide(decision.message), decision.code or "denied.not_granted")
 
     def said_refused(self, reason: str) -> None:
@@ -111,7 +111,7 @@ class ConnectionReport:
         self._note_error(f"the server refused the secret{words}", "connection.unauthorised")
 
     def allowed_again(self) -> None:
-        """Policy allows what it refused: the refusal is no reason any more."""
+        """Policy allows what it refused: show the refusal no more."""
         status = self.status
         status.last_error = status.last_error_code = status.last_error_at = None
         status.last_error_status = None

@@ -342,7 +342,7 @@ class ConnectionMachine:
         return effects
 
     def _forgive(self) -> None:
-        """Something has changed: what failed before says nothing of what comes."""
+        """Something has changed: forget what failed before."""
         self._dials.forgive()
         self._halts.forget()
 

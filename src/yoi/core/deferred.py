@@ -126,7 +126,7 @@ class DeferredCalls:
         )
 
     def cancel(self, call: DeferredCall) -> None:
-        """Nobody waits for `call` any more."""
+        """The caller of `call` waits no longer."""
         if call.state is CallState.OPEN:
             self._end(call, CallState.CANCELLED)
 
@@ -149,7 +149,7 @@ class DeferredCalls:
                 self._interrupt(call, "the session on which its question was asked has ended")
 
     def instance_gone(self) -> None:
-        """Interrupt every call: who deferred it is gone."""
+        """Interrupt every call: the instance that deferred it is gone."""
         for call in self.open:
             self._interrupt(call, "the plugin was stopped or replaced before it answered")
 

@@ -51,7 +51,7 @@ class Heartbeat:
         return Beat.SEND, late * 1000
 
     def sent(self, paused: bool) -> None:
-        """It is on its way, and wants an answer."""
+        """It was sent; an acknowledgement is expected."""
         self._unanswered, self._excused = self._acknowledged, paused
 
     def acked(self, now: float) -> None:

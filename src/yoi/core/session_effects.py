@@ -101,7 +101,7 @@ class OpenReason(StrEnum):
     RECONNECT = "reconnect"
     COMMAND = "command"
     STILL_OPEN = "still_open"
-    """It did not begin: the instance that hears of it was replaced under it."""
+    """It goes on: a new instance hears of a session that was opened before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,5 +101,5 @@ async def to_nobody(
     limits: Limits,
     clock: Clock,
 ) -> AsyncIterator[Shown]:
-    """Listen nowhere: the control socket and this process alone see the runtime."""
+    """Listen nowhere: only the control socket and this process see the runtime."""
     yield Shown()

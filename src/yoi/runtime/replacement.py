@@ -1,7 +1,7 @@
 """Replaces the version of a plugin that a service runs, without closing what may stay open.
 
 The steps and what follows a fault in each are in docs/design/replacement.md. All of it belongs to
-the event loop. Whoever asks for a replacement holds the service's lock for changes; the trial of a
+the event loop. The caller of a replacement holds the service's lock for changes; the trial of a
 version that has heard nothing yet may outlast that.
 """
 
@@ -126,7 +126,7 @@ class Replacements:
         await self._hear_of_it()
 
     def wanted_again(self) -> None:
-        """What runs is what is wanted: a version that was refused is wanted no more."""
+        """Forget the version that was refused: the operator wants what runs now."""
         self.refused = None
 
     async def calls_may_go(self) -> None:
@@ -139,7 +139,7 @@ class Replacements:
             self.keep()
 
     def idle(self) -> None:
-        """Nothing waits: there is nothing by which the version could show what it is worth."""
+        """Nothing is queued: no event can show now whether a version on trial works."""
         self._decided.set()
 
     def keep(self) -> None:

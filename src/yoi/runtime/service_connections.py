@@ -166,7 +166,7 @@ class ServiceConnections:
         return self._own_urls.get(name)
 
     def leave(self) -> None:
-        """Read nothing more: the service stops, and what is read would only be discarded."""
+        """Read nothing more: the service stops and would discard it."""
         self._leaving = True
         for adapter in self._adapters.values():
             adapter.leave()

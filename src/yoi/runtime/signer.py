@@ -179,7 +179,7 @@ class Signer:
 
     def _key(self, name: str, sign: Signature, secret: Value) -> SigningKey:
         known = self._read.get((name, sign))
-        # Secrets are equal only if they are one: this notices each rotation.
+        # Secrets compare by identity, so that each rotation is noticed.
         if known is None or known[0] is not secret:
             known = secret, signing_key(secret.reveal(), sign.key, sign.algorithm)
             self._read[name, sign] = known

@@ -21,7 +21,7 @@ Judge = Callable[[Watching, Subject], "str | None"]
 
 
 def judge(identities: Identities, observes: Observes) -> Judge:
-    """Return the judge that asks `identities` who still stands and `observes` what they may see."""
+    """Return the judge that asks `identities` who may stay and `observes` what they may see."""
 
     def judged(watching: Watching, subject: Subject) -> str | None:
         principal = watching.token
