@@ -53,6 +53,19 @@ async def test_their_client_with_a_wrong_token_is_refused() -> None:
         assert hub.wrong_tokens == 1
 
 
+async def test_their_client_loses_its_socket_with_its_token() -> None:
+    async with Hub() as hub, their_client(hub) as them:
+        await them.ask("connect")
+        assert (await them.ask("get_states"))["ok"]
+        await hub.revoke("another token")
+        await hub.until(lambda: not hub.open)
+        async with asyncio.timeout(20):
+            while "ok" in (answer := await them.ask("connect")):
+                pass  # it has not seen the end of its socket yet
+        assert answer["error"] == "AuthenticationFailed"
+        assert hub.wrong_tokens == 1
+
+
 async def test_ids_have_to_grow() -> None:
     """What their client never does wrong."""
     async with Hub() as hub, connect(hub.url) as raw:
