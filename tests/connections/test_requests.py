@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yoi.connections.requests import PreparedRequest, place_of, request_body, request_url
+from yoi.connections.requests import PreparedRequest, request_body, request_url, without_query
 from yoi.errors import RequestFailure, UrlRefused
 from yoi.limits import LIMITS
 from yoi.permissions import Url
@@ -33,7 +33,7 @@ def test_no_path_or_query_reaches_another_host(path, query):
     except (RequestFailure, UrlRefused):
         return
     assert (url.scheme, url.host, url.port) == ("https", "api.example.com", 443)
-    assert place_of(url).href == url.href.partition("?")[0]
+    assert without_query(url).href == url.href.partition("?")[0]
 
 
 def test_bodies():
