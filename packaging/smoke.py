@@ -2,7 +2,8 @@
 
 For every supported Python that is found here, in a fresh environment and far from the checkout:
 install, doctor, demo, a plugin from each template with its tests, serve. The last line is JSON;
-exits 1 where a step failed. A Python that is not here is named in a line and in `absent`.
+exits 1 where a step failed. A Python that is not here is named in a line and in `absent`; that each
+locked library has a wheel for it is looked at all the same.
 """
 
 import argparse
@@ -22,6 +23,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TEMPLATES = ("websocket", "service", "tool")
 STEP_SECONDS = 300
 CONTAINERFILE = Path(__file__).parent / "Containerfile"
+LOCKED = Path(__file__).parents[1] / "requirements" / "run.txt"
 _KEPT = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE")
 _PIP = ("PIP_", "UV_", "REQUESTS_")
 WORKER = """
@@ -90,6 +92,11 @@ def main() -> int:
             if python is None:
                 print(f"smoke: Python {version} is not on this machine; skipped", flush=True)
                 absent.append(version)
+                lacking = without_wheels(version, Path(scratch) / "wheels")
+                if lacking:
+                    failed.append(f"{version} wheels")
+                words = lacking or "each locked library has a wheel for it"
+                print(f"smoke: Python {version}: {words}", flush=True)
                 continue
             folder = Path(scratch) / version
             folder.mkdir()
@@ -105,6 +112,10 @@ def main() -> int:
 def find_python(version: str) -> Path | None:
     """Return an interpreter of `version` that runs: on the path, or one that pyenv keeps."""
     named = [shutil.which(f"python{version}")]
+    if uv := shutil.which("uv"):
+        asked_uv = [uv, "python", "find", "--no-python-downloads", version]
+        found = subprocess.run(asked_uv, capture_output=True, text=True, check=False)
+        named += found.stdout.split()[:1]
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     named += [str(path) for path in sorted(root.glob(f"versions/{version}.*/bin/python3"))]
     for candidate in filter(None, named):
@@ -113,6 +124,15 @@ def find_python(version: str) -> Path | None:
         if ran.returncode == 0 and ran.stdout.strip() == version:
             return Path(candidate)
     return None
+
+
+def without_wheels(version: str, folder: Path) -> str:
+    """Return why the locked libraries cannot be installed for `version`, or nothing."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps"]
+    command += ["--only-binary", ":all:", "--python-version", version, "--target", str(folder)]
+    command += ["--disable-pip-version-check", "--require-hashes", "-r", str(LOCKED)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stderr.strip()[-1500:] if done.returncode else ""
 
 
 def trial(here: Trial, version: str, wheels: list[str]) -> list[str]:
