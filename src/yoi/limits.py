@@ -355,6 +355,9 @@ class Limits:
     service_log_bytes: int = bound(128 * MIB, "twice its queue, its state and a checkpoint")
     service_log_waiting_bytes: int = bound(16 * MIB, "appends of one service on their way to disk")
     alert_sample_ms: int = bound(2_000, "between two looks at what needs a person")
+    alert_paused_out_ms: int = bound(
+        600_000, "how long a session that was closed because the plugin was slow is told of"
+    )
     alert_unknown_ms: int = bound(3_600_000, "how long an unknown effect keeps its alert open")
     alerts_waiting: int = bound(256, "alerts on their way to the webhook")
     disk_free_bytes: int = bound(256 * MIB, "of the journal's disk; less raises an alert")

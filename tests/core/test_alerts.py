@@ -36,6 +36,9 @@ def link(state="open", **more):
     return ConnectionStatus(name="gateway", ingress="events", url="wss://x/", state=state, **more)
 
 
+OVERFLOWN = link(last_error_code="connection.overflow", last_error_at=EARLIER)
+
+
 def kinds(status, **expected):
     return [one.kind for one in conditions(status, expected, NOW)]
 
@@ -57,12 +60,14 @@ def result(status, at):
     [
         (service("quarantined"), AlertKind.QUARANTINED),
         (service("failed", last_error_code="journal.io"), AlertKind.JOURNAL),
+        (service("starting", last_error_code="journal.io"), AlertKind.JOURNAL),
+        (service("failed", last_error_code="service.state_full"), AlertKind.JOURNAL),
         (service(dead_letters=2), AlertKind.DEAD_LETTERS),
         (service(refused_version=REFUSED), AlertKind.REFUSED),
         (service(commands=[result("unknown", EARLIER)]), AlertKind.EFFECTS_UNKNOWN),
         (service(links=[link("waiting", halt="fatal close")]), AlertKind.ENDED),
         (service(links=[link("waiting", last_error_code="connection.budget")]), AlertKind.BUDGET),
-        (service(links=[link(last_error_code="connection.overflow")]), AlertKind.PAUSED_OUT),
+        (service(links=[OVERFLOWN]), AlertKind.PAUSED_OUT),
     ],
 )
 def test_each_condition_has_its_alert(status, kind):
@@ -116,3 +121,12 @@ def test_an_alert_opens_once_and_closes_once():
     assert book.of_service("ech") == []
     assert book.update([], AT) == ([], [standing])
     assert book.open == []
+
+
+def test_a_session_that_was_closed_for_slowness_is_told_of_until_the_next_has_lasted():
+    long_ago = link(last_error_code="connection.overflow", last_error_at="2025-12-31T23:00:00.000Z")
+    assert kinds(service(links=[long_ago])) == []
+    down = link(
+        "waiting", last_error_code="connection.overflow", last_error_at="2025-12-31T23:00:00.000Z"
+    )
+    assert kinds(service(links=[down])) == [AlertKind.PAUSED_OUT]

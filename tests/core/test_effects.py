@@ -101,3 +101,21 @@ def test_the_last_records_are_kept():
         book.done(one)
     assert [r.command_id for r in book.results] == ["c2", "c3", "c4"]
     assert {r.source_event_id for r in book.results} == {"e2", "e3", "e4"}
+
+
+def test_what_is_unknown_is_not_hidden_by_what_went_well():
+    """D2: a busy plugin's later commands push no unknown one out of its status."""
+    book = ledger(command_results=8)
+    lost = effect(0)
+    book.begin(lost)
+    book.unknown(lost, ServiceError("service.stopping", "cut"))
+    for number in range(1, 30):
+        one = effect(number)
+        book.begin(one)
+        book.done(one)
+    results = book.results
+    assert [(one.command_id, one.status) for one in results[:2]] == [
+        ("c0", "unknown"),
+        ("c22", "done"),
+    ]
+    assert len(results) == 9

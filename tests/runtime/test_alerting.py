@@ -2,18 +2,26 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
+from tests.core.test_alerts import EARLIER, OVERFLOWN, REFUSED, link, result
+from tests.core.test_alerts import service as status
 from tests.runtime.fakes import Bench, FakeInstance
 
 from yoi.connections import RequestClient, SystemResolver
-from yoi.errors import TrustError, YoiError
+from yoi.core.alerts import AlertKind
+from yoi.errors import ConfigError, TrustError, YoiError
 from yoi.host.webhook import webhook
-from yoi.limits import LIMITS
+from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url
 from yoi.protocol.outcomes import NO_COMMANDS, AnswerRefused
+from yoi.protocol.status import ServiceStatus
 from yoi.runtime.alerting import Alerting
+from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.services import Services
+from yoi.runtime.worker_figures import WorkerFigures
+from yoi.testing import ManualClock
 from yoi.testing.http_server import HttpAnswer, HttpServer
 from yoi.types import SystemClock
 
@@ -88,3 +96,88 @@ async def test_the_webhook_is_posted_to_and_a_redirect_is_not_followed():
 
 def test_without_a_url_there_is_no_webhook():
     assert webhook(None, None) is None
+
+
+class Shown:
+    """A service of which only the status is asked."""
+
+    def __init__(self, name):
+        self.name = name
+        self.bench = Bench([FakeInstance()])
+        self.shown = status("running")
+        self.spec = SimpleNamespace(name=name, expected_ms={"gateway": 59_000})
+
+    def status(self):
+        return self.shown
+
+    @property
+    def figures(self):
+        return self.bench.service.figures
+
+
+EVERYTHING = {
+    AlertKind.QUARANTINED: status("quarantined"),
+    AlertKind.JOURNAL: status("failed", last_error_code="journal.io"),
+    AlertKind.DEAD_LETTERS: status(dead_letters=2),
+    AlertKind.REFUSED: status(refused_version=REFUSED),
+    AlertKind.EFFECTS_UNKNOWN: status(commands=[result("unknown", EARLIER)]),
+    AlertKind.ENDED: status(links=[link("waiting", halt="fatal close")]),
+    AlertKind.BUDGET: status(links=[link("waiting", last_error_code="connection.budget")]),
+    AlertKind.PAUSED_OUT: status(links=[OVERFLOWN]),
+    AlertKind.DEAF: status(links=[link(last_news_at=EARLIER)]),
+    AlertKind.DISK: Limits(disk_free_bytes=1 << 62),
+    AlertKind.TRUST: TrustError("trust.damaged", "no"),
+    AlertKind.MACHINE: ConfigError("config.value", "no"),
+}
+"""What makes each kind of alert: the status of a service, or what the host finds out itself."""
+
+
+@pytest.mark.parametrize("kind", list(AlertKind))
+async def test_each_alert_opens_and_closes_in_log_status_metric_console_and_webhook(kind, tmp_path):
+    made = EVERYTHING[kind]
+    shown, services, told, posted = Shown("echo"), Services(), [], asyncio.Queue()
+    services.put(shown)
+
+    async def post(about):
+        posted.put_nowait((about["state"], about["alert"]))
+
+    clock = ManualClock()
+    alerting = Alerting(
+        lambda: services, tmp_path, lambda scope, d: told.append((scope, d)), clock, LIMITS, post
+    )
+    services.alerts_of = alerting.book.of_service
+    figures = RuntimeFigures(services, WorkerFigures(clock), alerting.book)
+
+    def measured():
+        (family,) = [one for one in figures() if one.name == "yoi_alert"]
+        return [one.labels["alert"] for one in family.samples]
+
+    host_wide = not isinstance(made, ServiceStatus)
+    for stands in (True, False):
+        if isinstance(made, Limits):
+            alerting._limits = made if stands else LIMITS
+        elif isinstance(made, TrustError):
+            alerting.distrusted = made if stands else None
+        elif isinstance(made, ConfigError):
+            alerting.machine_fault = made if stands else None
+        else:
+            shown.shown = made if stands else status("running")
+        await alerting.look()
+        await alerting.look()
+        expected = [kind] if stands else []
+        assert measured() == expected
+        assert [one.kind for one in alerting.book.open] == expected
+        assert [one.kind for one in services.status("echo").alerts] == (
+            [] if host_wide else expected
+        )
+    # The log and the console, which watches a service's diagnostics, are shown the same.
+    assert [(d.code, d.fields["alert"]) for _, d in told] == [
+        ("alert.opened", kind),
+        ("alert.closed", kind),
+    ]
+    assert {scope == "host" for scope, _ in told} == {host_wide}
+    alerting.start()
+    async with asyncio.timeout(10):
+        both = [await posted.get(), await posted.get()]
+    await alerting.stop()
+    assert both == [("opened", kind), ("closed", kind)]

@@ -59,7 +59,9 @@ def conditions(
     if status.lifecycle == "quarantined":
         why = status.last_error or "it failed too often"
         add(AlertKind.QUARANTINED, f"{name} is quarantined: {why}", f"yoi service restart {name}")
-    if status.lifecycle == "failed" and (status.last_error_code or "").startswith("journal."):
+    # It is tried again now and then; only when it runs it is over.
+    not_running = status.lifecycle in ("failed", "starting")
+    if not_running and _is_of_journal(status.last_error_code or ""):
         add(AlertKind.JOURNAL, f"{name} accepts nothing: {status.last_error}", "yoi doctor")
     refused = status.refused_version
     if refused is not None:
@@ -77,7 +79,7 @@ def conditions(
         words = f"{name}: it is not known whether {_many(len(unknown), 'command')} took effect"
         add(AlertKind.EFFECTS_UNKNOWN, words, f"yoi service status {name}")
     for connection in status.connections:
-        found += _of_connection(name, connection, expected_ms.get(connection.name), now_ms)
+        found += _of_connection(name, connection, expected_ms.get(connection.name), now_ms, limits)
     return found
 
 
@@ -105,7 +107,11 @@ def machine_unusable(error: YoiError | None) -> list[Condition]:
 
 
 def _of_connection(
-    service: str, connection: ConnectionStatus, expected_ms: int | None, now_ms: int
+    service: str,
+    connection: ConnectionStatus,
+    expected_ms: int | None,
+    now_ms: int,
+    limits: Limits,
 ) -> Iterable[Condition]:
     scope, name = f"connection:{service}/{connection.name}", f"{connection.name} of {service}"
     if connection.halt is not None:
@@ -115,7 +121,10 @@ def _of_connection(
         )
     if connection.last_error_code == "connection.budget" and connection.state != "open":
         yield Condition(AlertKind.BUDGET, scope, f"{name} was dialled too often and waits longer")
-    if connection.last_error_code == "connection.overflow":
+    if connection.last_error_code == "connection.overflow" and (
+        connection.state != "open"
+        or now_ms - _ms(connection.last_error_at or "1970-01-01") < limits.alert_paused_out_ms
+    ):
         words = f"{name} was closed because the plugin did not keep up"
         yield Condition(AlertKind.PAUSED_OUT, scope, words, f"yoi service status {service}")
     if expected_ms is not None and connection.state == "open" and not connection.reading_paused:
@@ -129,6 +138,11 @@ def _of_connection(
             yield Condition(
                 AlertKind.DEAF, scope, f"{name} is open and has been silent for {silent_s} s"
             )
+
+
+def _is_of_journal(code: str) -> bool:
+    """Return whether `code` says that a log, or the state that belongs to it, takes nothing."""
+    return code.startswith("journal.") or code == "service.state_full"
 
 
 class AlertBook:

@@ -167,6 +167,10 @@ class EffectLedger:
         self._records: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
             maxlen=limits.command_results
         )
+        self._unknown: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
+            maxlen=max(1, limits.command_results // 4)
+        )
+        """The last of which nobody knows whether they happened: others must not hide them."""
 
     @property
     def waiting(self) -> int:
@@ -216,10 +220,13 @@ class EffectLedger:
             counters.commands_unknown += 1
         else:
             counters.commands_denied += 1
-        self._records.append(
-            (refused.command_id, refused.event_id, refused.kind,
-             refused.status, refused.code, refused.message, self._wall_ms())
+        record = (
+            refused.command_id, refused.event_id, refused.kind,
+            refused.status, refused.code, refused.message, self._wall_ms(),
         )  # fmt: skip
+        self._records.append(record)
+        if refused.status == "unknown":
+            self._unknown.append(record)
         return refused
 
     def abandon(self) -> list[Refused]:
@@ -236,7 +243,9 @@ class EffectLedger:
 
     @property
     def results(self) -> list[CommandResult]:
-        """Return the last records, oldest first."""
+        """Return the last records, oldest first, and before them the last unknown ones."""
+        recent = {id(record) for record in self._records}
+        earlier = [record for record in self._unknown if id(record) not in recent]
         return [
             CommandResult(
                 command_id=command_id,
@@ -247,7 +256,10 @@ class EffectLedger:
                 message=message,
                 at=rfc3339_ms(at_ms),
             )
-            for command_id, event_id, kind, status, code, message, at_ms in self._records
+            for command_id, event_id, kind, status, code, message, at_ms in (
+                *earlier,
+                *self._records,
+            )
         ]
 
     def _settle(self, effect: Effect, to: EffectState, code: str) -> None:
