@@ -204,6 +204,24 @@ FORGED = {
     "forge_sends": "[["
     + ",".join(['[null,"websocket_send",{"text":"' + "x" * 60000 + '"}]'] * 64)
     + "]]\n",
+    "forge_completions": "[["
+    + ",".join(f'[null,"tool_complete",{{"call":"tool.{n}","result":{n}}}]' for n in range(64))
+    + "]]\n",
+    "forge_completion_deep": '[[["c","tool_complete",{"call":"q","result":'
+    + '{"a":' * 500
+    + "1"
+    + "}" * 500
+    + "}]]]\n",
+    "forge_questions": "[["
+    + ",".join(
+        f'["q{n}","websocket_send",{{"json":{{"id":null}},"reply_at":"/{n}/" ,'
+        '"insert":[{"at":"/id","counter":"session"}]}]'
+        for n in range(64)
+    )
+    + "]]\n",
+    "forge_question_twice": "[["
+    + '["q","websocket_send",{"json":{"id":null,"n":null},"reply_at":"/id",'
+    '"insert":[{"at":"/id","counter":"session"},{"at":"/n","counter":"session"}]}]]]\n',
     "forge_newlines": "[null]\n\n\n\n",
     "forge_cr": "[null]\r\n",
     "forge_bom": "\ufeff[null]\n",
