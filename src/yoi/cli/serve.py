@@ -128,7 +128,7 @@ class Printer:
         if self._held is not None:
             self._held.append(entry)
             return
-        from yoi.cli.service_view import diagnostic_line, hint_lines, trace_lines
+        from yoi.cli.diagnostic_view import diagnostic_line, hint_lines, trace_lines
 
         if self._output.as_json:
             self._output.line({"event": "diagnostic", "diagnostic": entry}, lambda: "")

@@ -132,16 +132,16 @@ def dead_letters(
     as_json: Json = False,
 ) -> None:
     """List the events that were given up, or show one of them in full."""
-    from yoi.cli import service_view
+    from yoi.cli import dead_letter_view
 
-    letters = service_view.parse_letters(
+    letters = dead_letter_view.parse_letters(
         ask(workspace_folder(workspace), "service.dead_letters", name=name)
     )
     output = Output("service dead-letters", as_json)
     if event_id is None:
         output.show(
             {"name": name, "dead_letters": letters},
-            lambda: service_view.letter_table(name, letters),
+            lambda: dead_letter_view.letter_table(name, letters),
         )
         return
     found = next((letter for letter in letters if letter.event_id == event_id), None)
@@ -151,7 +151,7 @@ def dead_letters(
             f"{name} has no dead letter {event_id!r}",
             hint=f"yoi service dead-letters {name}",
         )
-    output.show({"name": name, "dead_letter": found}, lambda: service_view.letter(found))
+    output.show({"name": name, "dead_letter": found}, lambda: dead_letter_view.letter(found))
 
 
 @app.command("replay")
@@ -165,11 +165,11 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Deliver dead letters again, each as its first attempt."""
-    from yoi.cli import service_view
+    from yoi.cli import dead_letter_view
 
     done = _for_each("replay", name, event_ids, every, workspace)
     Output("service replay", as_json).show(
-        {"name": name, "replayed": done}, lambda: service_view.replayed(name, done)
+        {"name": name, "replayed": done}, lambda: dead_letter_view.replayed(name, done)
     )
 
 
@@ -184,11 +184,11 @@ def discard(
     as_json: Json = False,
 ) -> None:
     """Throw dead letters away: they are never delivered."""
-    from yoi.cli import service_view
+    from yoi.cli import dead_letter_view
 
     done = _for_each("discard", name, event_ids, every, workspace)
     Output("service discard", as_json).show(
-        {"name": name, "discarded": done}, lambda: service_view.discarded(name, done)
+        {"name": name, "discarded": done}, lambda: dead_letter_view.discarded(name, done)
     )
 
 
@@ -256,7 +256,7 @@ def _for_each(
     what: str, name: str, event_ids: list[str] | None, every: bool, workspace: Path | None
 ) -> list[str]:
     """Ask the host for `what` with each of the dead letters; return their ids."""
-    from yoi.cli import service_view
+    from yoi.cli import dead_letter_view
 
     folder = workspace_folder(workspace)
     if bool(event_ids) == every:
@@ -267,7 +267,7 @@ def _for_each(
         )
     wanted = event_ids or [
         letter.event_id
-        for letter in service_view.parse_letters(ask(folder, "service.dead_letters", name=name))
+        for letter in dead_letter_view.parse_letters(ask(folder, "service.dead_letters", name=name))
     ]
     for event_id in wanted:
         ask(folder, f"service.{what}", name=name, event_id=event_id)

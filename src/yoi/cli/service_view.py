@@ -1,18 +1,18 @@
 """Services as tables and lines for people. What the host answers is parsed before it is shown."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from yoi.cli.diagnostic_view import counted, diagnostic_line, hint_lines, trace_lines
 from yoi.cli.layout import Indented, Rows, age, lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.core.halts import HOW
 from yoi.errors import ControlError
-from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.status import (
     ConnectionStatus,
     Counters,
@@ -25,7 +25,8 @@ from yoi.protocol.status import (
 _SHOWN_REFUSALS = 10
 _SAID_CHARS = 512
 """What `shown` shows of what a plugin says of itself."""
-_PAYLOAD_LINES = 400
+PAYLOAD_LINES = 400
+"""What is shown of a payload or a tool's answer."""
 _GOOD = {
     "running": "green",
     "open": "green",
@@ -36,35 +37,16 @@ _GOOD = {
 _BAD = frozenset({"failed", "quarantined"})
 
 
-class DeadLetterView(msgspec.Struct):
-    """One event that was given up, as the control socket tells it."""
-
-    event_id: str
-    kind: str
-    ingress: str
-    attempt: int
-    code: str
-    message: str
-    at: str
-    event: Any = None
-
-
 def parse(answer: Any) -> ServiceStatus:
     """Return the status in a control answer; raises ControlError where it does not fit."""
-    status: ServiceStatus = _converted(answer, ServiceStatus)
+    status: ServiceStatus = converted(answer, ServiceStatus)
     return status
 
 
 def parse_all(answer: Any) -> list[ServiceStatus]:
     """Return every status in a control answer."""
-    statuses: list[ServiceStatus] = _converted(answer, list[ServiceStatus])
+    statuses: list[ServiceStatus] = converted(answer, list[ServiceStatus])
     return statuses
-
-
-def parse_letters(answer: Any) -> list[DeadLetterView]:
-    """Return the dead letters in a control answer."""
-    letters: list[DeadLetterView] = _converted(answer, list[DeadLetterView])
-    return letters
 
 
 def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
@@ -198,63 +180,11 @@ def now_is(one: ServiceStatus) -> RenderableType:
     return line
 
 
-def letter_table(name: str, letters: Sequence[DeadLetterView]) -> RenderableType:
-    """Return the dead letters and how to go on with them."""
-    if not letters:
-        return shown(f"{name} has no dead letters")
-    grid = table("event", "kind", "ingress", ">attempt", "given up", "why")
-    for one in letters:
-        grid.add_row(
-            shown(one.event_id),
-            shown(one.kind),
-            shown(one.ingress),
-            shown(one.attempt),
-            shown(moment(one.at)),
-            shown(f"{one.message} [{one.code}]"),
-        )
-    return lines(
-        [
-            grid,
-            shown(f"  see one:      yoi service dead-letters {name} EVENT", style="cyan"),
-            shown(f"  deliver one:  yoi service replay {name} EVENT", style="cyan"),
-            shown(f"  throw away:   yoi service discard {name} EVENT", style="cyan"),
-        ]
-    )
-
-
-def letter(one: DeadLetterView) -> RenderableType:
-    """Return one dead letter in full, its payload as escaped JSON."""
-    rows = [
-        ("event", shown(one.event_id)),
-        ("kind", shown(one.kind)),
-        ("ingress", shown(one.ingress)),
-        ("attempt", shown(one.attempt)),
-        ("given up", shown(moment(one.at))),
-        ("why", shown(f"{one.message} [{one.code}]")),
-    ]
-    body = json.dumps(plain(one.event), indent=2, ensure_ascii=True).splitlines()
-    parts: list[RenderableType] = [pairs(rows), ""]
-    parts += [shown(row, 2048) for row in body[:_PAYLOAD_LINES]]
-    if len(body) > _PAYLOAD_LINES:
-        parts.append(shown(f"... {len(body) - _PAYLOAD_LINES} more lines: add --json", style="dim"))
-    return lines(parts)
-
-
 def reconnected(name: str, connections: Sequence[str]) -> RenderableType:
     """Return which connections are dialled."""
     if not connections:
         return shown(f"{name} declares no connections")
     return shown(f"{name} dials {', '.join(connections)}")
-
-
-def replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
-    """Return what was queued again."""
-    return shown(f"{many(len(event_ids), 'event')} queued again for {name}")
-
-
-def discarded(name: str, event_ids: Sequence[str]) -> RenderableType:
-    """Return what was thrown away."""
-    return shown(f"{many(len(event_ids), 'dead letter')} of {name} discarded")
 
 
 def tool_output(value: Any) -> RenderableType:
@@ -263,14 +193,14 @@ def tool_output(value: Any) -> RenderableType:
         content = value.get("content")
         parts: list[RenderableType] = [shown(value["summary"], style="bold")]
         if isinstance(content, str):
-            parts += [shown(row, 2048) for row in content.splitlines()[:_PAYLOAD_LINES]]
+            parts += [shown(row, 2048) for row in content.splitlines()[:PAYLOAD_LINES]]
         refused = value.get("refused")
         for one in refused if isinstance(refused, list) else ():
             # What the tool says it did is not what came of it.
             parts.append(shown(f"refused: {plain(one)}", 2048, style="red"))
         return lines(parts)
     body = json.dumps(plain(value), indent=2, ensure_ascii=True).splitlines()
-    return lines([shown(row, 2048) for row in body[:_PAYLOAD_LINES]])
+    return lines([shown(row, 2048) for row in body[:PAYLOAD_LINES]])
 
 
 _EVENTS = ("enqueued", "succeeded", "failed", "timed_out", "retried", "rejected", "dropped", "dead")
@@ -423,7 +353,7 @@ def _requests(targets: Sequence[RequestStatus]) -> Rows:
 
 def _refusals(one: ServiceStatus) -> list[RenderableType]:
     """Return the last warnings and errors, each with what to do about it."""
-    recent = _counted(entry for entry in one.diagnostics if entry.severity != "info")
+    recent = counted(entry for entry in one.diagnostics if entry.severity != "info")
     earlier, recent = len(recent[:-_SHOWN_REFUSALS]), recent[-_SHOWN_REFUSALS:]
     if not recent:
         return []
@@ -439,15 +369,6 @@ def _refusals(one: ServiceStatus) -> list[RenderableType]:
     return parts
 
 
-def hint_lines(entry: Diagnostic) -> list[Text]:
-    """Return what to do about a diagnostic, each of its lines as one."""
-    rows = (entry.hint or "").splitlines()
-    return [
-        shown(("          " if at else "    hint: ") + row, 1024, "cyan")
-        for at, row in enumerate(rows)
-    ]
-
-
 def _when(rfc3339: str | None) -> str:
     return "" if rfc3339 is None else f"{moment(rfc3339)} "
 
@@ -457,44 +378,12 @@ def state_of(one: ServiceStatus) -> Text:
     return _state(one.health or one.lifecycle)
 
 
-def _counted(entries: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]:
-    """Return what was said alike once, at its latest, with how often."""
-    found: dict[tuple[str, str, str], tuple[Diagnostic, int]] = {}
-    for entry in entries:
-        alike = (entry.code, entry.scope, entry.message)
-        _, count = found.pop(alike, (entry, 0))
-        found[alike] = (entry, count + 1)
-    return list(found.values())
-
-
-def diagnostic_line(entry: Diagnostic) -> Text:
-    """Return one diagnostic on one line."""
-    style = {"error": "red", "warning": "yellow"}.get(entry.severity, "")
-    return whole(
-        Text.assemble(
-            shown(moment(entry.at), style="dim"),
-            " ",
-            shown(entry.scope, style="bold"),
-            " ",
-            shown(entry.message, 1024, style),
-            shown(f" [{entry.code}]", style="dim"),
-        )
-    )
-
-
-def trace_lines(entry: Diagnostic) -> list[Text]:
-    """Return the plugin's own lines that led to the failure, innermost last."""
-    trace = entry.fields.get("trace")
-    if not isinstance(trace, str):
-        return []
-    return [whole(shown(f"    {row}", 1024, "dim")) for row in trace.splitlines() if row]
-
-
 def _state(state: str) -> Text:
     return shown(state, style="bold red" if state in _BAD else _GOOD.get(state, ""))
 
 
-def _converted(answer: Any, kind: Any) -> Any:
+def converted(answer: Any, kind: Any) -> Any:
+    """Return a control answer as `kind`; raises ControlError where it does not fit."""
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as exc:

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import RenderableType
 from rich.text import Text
 
-from yoi.cli import service_view
+from yoi.cli import diagnostic_view, service_view
 from yoi.cli.layout import age, lines, many, moment, table
 from yoi.cli.output import Output, console, plain, shown
 from yoi.cli.worker_stream import WorkerStream
@@ -221,12 +221,12 @@ class ServiceContent:
                 if entry is None:
                     self._print(shown(f"diagnostic {_words(data)}", 4096))
                     return
-                self._print(service_view.diagnostic_line(entry))
+                self._print(diagnostic_view.diagnostic_line(entry))
                 if data.get("redacted"):
                     self._print(shown("    what was said is withheld", style="dim"))
-                for row in service_view.trace_lines(entry):
+                for row in diagnostic_view.trace_lines(entry):
                     self._print(row)
-                for row in service_view.hint_lines(entry):
+                for row in diagnostic_view.hint_lines(entry):
                     self._print(row)
             case ServiceStopped():
                 self._print(shown("the service was disabled", style="dim"))
