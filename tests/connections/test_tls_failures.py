@@ -14,6 +14,9 @@ from tests.connections.tls_server import TlsServer
 
 from yoi.connections import MachineNetwork, RequestClient, SocketConnector, Ways
 from yoi.connections.client_certificate import ClientCertificate
+from yoi.connections.target import DialTarget
+from yoi.connections.tls_failures import Seen, tls_failure
+from yoi.permissions import Url
 from yoi.permissions.targets import host_pattern
 from yoi.permissions.ways_out import Trusted, WaysOut
 from yoi.testing import ManualClock
@@ -129,7 +132,7 @@ async def test_an_unknown_authority_is_named_with_the_files_that_were_trusted(co
     assert "[[network.authorities]] of host.toml" in error.hint
     assert error.fields["expected"] == HOST
     assert error.fields["subject"] == "its name"
-    assert error.fields["names"] == [HOST]
+    assert error.fields["names"] == HOST
 
 
 async def test_a_certificate_that_signs_itself_is_called_so(connect, ca_file, tmp_path):
@@ -197,6 +200,27 @@ async def test_what_a_certificate_says_is_escaped_and_bounded(connect, ca_file, 
     assert "\x1b" not in error.message
     assert "\u202e" not in error.message
     assert len(error.message) < 1000
+
+
+@pytest.mark.parametrize("padding", [0, 30, 90, 110, 200])
+async def test_a_certificate_that_repeats_a_secret_shows_no_part_of_it(padding):
+    """A server knows what earlier handshakes carried, and may put it where errors show it."""
+    token = "xoxb-0123456789-abcdefghijklmnop"
+    told = {"commonName": "x" * padding + token}
+    info = {
+        "subject": ((("commonName", told["commonName"]),),),
+        "issuer": ((("organizationName", told["commonName"]),),),
+        "subjectAltName": (("DNS", told["commonName"]),),
+    }
+    fault = ssl.SSLCertVerificationError("refused")
+    fault.verify_code, fault.verify_message = 18, "self-signed"
+    fault.seen = Seen(b"", [info])
+    target = DialTarget(
+        Url.parse(f"wss://{HOST}/"), inserted=(("Authorization", f"Bearer {token}"),)
+    )
+    error = target.cleared(tls_failure(target.url, fault, None))
+    shown = f"{error.message} {error.hint} {error.fields}"
+    assert not any(token[at : at + 8] in shown for at in range(len(token) - 7))
 
 
 # -- versions, ciphers, and what is no TLS --------------------------------------------------------

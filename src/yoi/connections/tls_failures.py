@@ -157,7 +157,7 @@ class _Certificate:
             _name(info.get("issuer", ())),
             _moment(info.get("notBefore")),
             _moment(info.get("notAfter")),
-            [printable(str(value), _NAME_CHARS) for _, value in info.get("subjectAltName", ())],
+            [_shown(str(value)) for _, value in info.get("subjectAltName", ())],
         )
 
     @property
@@ -176,7 +176,7 @@ class _Certificate:
             "issuer": self.issuer,
             "valid_from": _day(self.since),
             "valid_until": _day(self.until),
-            "names": list(self.names[:_NAMES_SHOWN]),
+            "names": ", ".join(self.names[:_NAMES_SHOWN]),
         }
 
 
@@ -194,7 +194,14 @@ def _name(parts: Sequence[Sequence[tuple[str, str]]]) -> str:
     pairs = [pair for part in parts for pair in part]
     common = [value for kind, value in pairs if kind == "commonName"]
     text = common[0] if common else ", ".join(value for _, value in pairs)
-    return printable(text or "a name without words", _NAME_CHARS)
+    return _shown(text) if text else "a name without words"
+
+
+def _shown(text: str) -> str:
+    """Return `text` escaped, or how long it is: a part of it could be a part of a secret."""
+    if len(text) > _NAME_CHARS:
+        return f"a name of {len(text)} characters"
+    return printable(text, 6 * _NAME_CHARS)
 
 
 def _moment(text: str | None) -> datetime | None:
