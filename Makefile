@@ -31,10 +31,10 @@ endif
 
 # What `make evidence-short` runs, one after the other: minutes in all. Each is a target below that ends
 # with one line of JSON and fails where it found anything.
-EVIDENCE := chaos-short fuzz-short hostile-short crash-short
+EVIDENCE := chaos-short fuzz-short hostile-short crash-short faults-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash faults evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -191,6 +191,10 @@ floods: $(STAMP)
 crash: $(STAMP)
 	@$(VENV)/bin/python -m crash.run --kills $${CRASH_KILLS:-1000}
 
+# A quarter of an hour: FAULTS_DISCONNECTS=10000 connections broken in every way. The last line is JSON (faults/README.md).
+faults: $(STAMP)
+	@$(VENV)/bin/python -m faults.run --disconnects $${FAULTS_DISCONNECTS:-10000}
+
 evidence-short: $(STAMP) $(PEERS_STAMP)
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(EVIDENCE)
 
@@ -209,6 +213,10 @@ hostile-short: $(STAMP)
 crash-short: $(STAMP)
 	@echo "== fifty kills of a host under load, or three minutes"
 	@$(VENV)/bin/python -m crash.run --kills 50 --minutes 3
+
+faults-short: $(STAMP)
+	@echo "== connections broken four hundred times, or for a minute"
+	@$(VENV)/bin/python -m faults.run --disconnects 400 --lanes 4 --minutes 1
 
 format: $(STAMP)
 	$(VENV)/bin/python -m ruff format .
