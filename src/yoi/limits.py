@@ -370,6 +370,9 @@ class Limits:
     service_part_bytes: int = bound(256 * KIB, "state in one record of a checkpoint")
 
     # journal
+    journal_record_depth: int = bound(
+        256, "levels of JSON in a command that is written down: what is read back is read deeper in"
+    )
     journal_record_bytes: int = bound(4 * MIB, "one record; the largest item with room to spare")
     journal_batch: int = bound(1024, "records committed at once")
     journal_batch_bytes: int = bound(16 * MIB, "bytes committed at once")

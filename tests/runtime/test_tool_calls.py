@@ -173,3 +173,27 @@ async def test_what_a_frame_answers_is_known_after_a_crash():
     await later.service.start()
     await later.settle()
     assert heard == [("on", "q1"), ("plain", None)]
+
+
+@pytest.mark.parametrize("depth", [200, 900, 980])
+async def test_what_is_too_deep_to_be_written_down_costs_its_own_command(depth):
+    """A record that can be written and not be read again would cost the service its log."""
+    result: object = 1
+    for _ in range(depth):
+        result = {"a": result}
+    instance = deferring(timeout_ms=1_000)
+    instance.answer = lambda event: (
+        Commands([command(event, "tool_complete", {"call": "q1", "result": result})])
+        if isinstance(event, TextFrame)
+        else NO_COMMANDS
+    )
+    bench = await running(instance, durable=True)
+    call = await called(bench)
+    bench.link.receive("x")
+    await bench.settle()
+    counters = bench.service.status().counters
+    assert (call.done(), counters.commands_failed) == (depth == 200, depth > 200)
+    assert ("sandbox.answer_too_large" in bench.codes()) == (depth > 200)
+    assert (bench.service.lifecycle, counters.restarts) == ("running", 0)
+    call.cancel()
+    await asyncio.wait([call])

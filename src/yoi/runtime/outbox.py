@@ -23,6 +23,7 @@ from yoi.core.effects import (
     StateChange,
 )
 from yoi.limits import Limits
+from yoi.protocol.depth import deeper_than
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Commands, Reply
 from yoi.protocol.service_log import Command, Done, Effected, Handled, Outcome, TimerAt, encode
@@ -119,9 +120,7 @@ class DurableOutbox:
         if record is None:
             # An event that the log does not have, behind others that wait for it.
             record = Handled(event.event_id)
-        if record.commands and len(encode(record)) > self._limits.journal_record_bytes:
-            record = msgspec.structs.replace(record, commands=())
-            effects = [_too_large(one) if isinstance(one, Effect) else one for one in effects]
+        effects, record = self._fitted(effects, record)
         self.pending[event.event_id] = event
         committed = partial(self._committed, event, effects)
         self._writer.put(record, committed, event.size, accepted=self._intake.keeps(event))
@@ -132,10 +131,24 @@ class DurableOutbox:
         """Write the tool's record, then carry out `effects`; return what came to nothing."""
         left, refused, record = self._record(event, effects, _commands(event, answer), 1)
         if record is not None:
+            left, record = self._fitted(left, record)
             written = asyncio.get_running_loop().create_future()
             self._writer.put(record, partial(_resolve, written))
             await written
         return [*refused, *await self._executor.answered(event, left)]
+
+    def _fitted(self, effects: list[Judged], record: Handled) -> tuple[list[Judged], Handled]:
+        """Return the same, or without its commands where no record can hold them."""
+        deepest, most = self._limits.journal_record_depth, self._limits.journal_record_bytes
+        if not record.commands or not (
+            any(deeper_than(one.payload, deepest) for one in record.commands)
+            or len(encode(record)) > most
+        ):
+            return effects, record
+        refused: list[Judged] = [
+            _too_large(one) if isinstance(one, Effect) else one for one in effects
+        ]
+        return refused, msgspec.structs.replace(record, commands=())
 
     def settled(self, effect: Effect, code: str) -> None:
         """Write how `effect` has ended, where the log waits for that.
@@ -242,7 +255,7 @@ def _too_large(effect: Effect) -> Refused:
     return Refused(
         "failed",
         "sandbox.answer_too_large",
-        "the answer is too large to be written down, so nothing of it is carried out",
+        "the answer is too large or too deep to be written down, so nothing of it is carried out",
         None,
         effect.event_id,
         effect.command_id,
