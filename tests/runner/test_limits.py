@@ -32,6 +32,7 @@ def test_the_bounds_are_the_hosts():
         "TIMER_MAX_MS",
         "REQUEST_HEADERS",
         "STATE_VALUE_BYTES",
+        "DEFERRED_MAX_MS",
     ):
         assert getattr(LIMITS, name.lower()) == getattr(pdk, name), name
 

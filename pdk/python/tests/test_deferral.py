@@ -15,7 +15,7 @@ from yoi_pdk import (
     insert_counter,
     tool,
 )
-from yoi_pdk.limits import DEFER_MAX_MS
+from yoi_pdk.limits import DEFERRED_MAX_MS
 from yoi_pdk.testing import PluginHarness
 
 
@@ -100,7 +100,7 @@ def test_what_they_are_on_the_wire():
     assert repr(Defer("q1", 5)) == "Defer('q1', 5)"
 
 
-@pytest.mark.parametrize("timeout_ms", [0, DEFER_MAX_MS + 1, 1.5, None])
+@pytest.mark.parametrize("timeout_ms", [0, DEFERRED_MAX_MS + 1, 1.5, None])
 def test_a_call_waits_for_a_bounded_time(timeout_ms):
     with pytest.raises((TypeError, ValueError)):
         Defer("q1", timeout_ms)

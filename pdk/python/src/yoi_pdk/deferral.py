@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from yoi_pdk.commands import Command
 from yoi_pdk.host_command import HostCommand, id_of, name_of, whole
-from yoi_pdk.limits import DEFER_MAX_MS
+from yoi_pdk.limits import DEFERRED_MAX_MS
 from yoi_pdk.tools import ToolResult, wired_commands
 
 
@@ -26,7 +26,7 @@ class Defer:
         self, id: str, timeout_ms: int, commands: Command | Iterable[Command] = ()
     ) -> None:
         self.id = name_of("id", id)
-        self.timeout_ms = whole("timeout_ms", timeout_ms, 1, DEFER_MAX_MS)
+        self.timeout_ms = whole("timeout_ms", timeout_ms, 1, DEFERRED_MAX_MS)
         self.commands = (commands,) if isinstance(commands, Command) else tuple(commands)
 
     def also(self, commands: list[Command]) -> "Defer":

@@ -41,7 +41,7 @@ TIMER_MIN_MS = 10
 TIMER_MAX_MS = 86_400_000
 """From `TimerSet` to its event."""
 
-DEFER_MAX_MS = 300_000
+DEFERRED_MAX_MS = 300_000
 """From `Defer` to `Complete`."""
 
 REQUEST_HEADERS = 32
