@@ -198,8 +198,10 @@ async def test_nobody_else_waits_while_somebody_floods() -> None:
             loud.writer.write(frame(TEXT, b"a") * 100_000)
             world.say("heard")
             await calm.until(b'"text":"heard"')
-            assert close_code(await loud.rest()) == 4503
-        assert world.hub.counters.refused_input < 1000
+            told = await loud.rest()
+        # A socket that is closed with input unread may lose what was written last.
+        assert b"\x88" not in told or close_code(told) == 4503
+        assert 0 < world.hub.counters.refused_input < 1000
 
 
 def test_a_frame_is_what_the_protocol_says() -> None:
