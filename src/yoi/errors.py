@@ -333,7 +333,7 @@ CODES: dict[str, str] = {
     # trust
     "trust.pending": "the operator of this account has not decided this",
     "trust.changed": "the file is not the one that was shown, or whose digest was given",
-    "trust.folder": "the folder for what was decided cannot be used",
+    "trust.folder": "the folder for what was decided, or one into which Yoi writes, cannot be used",
     "trust.damaged": "what was decided cannot be read",
     "trust.busy": "another process is recording a decision",
     "trust.full": "there is no room for what was decided",

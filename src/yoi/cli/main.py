@@ -107,6 +107,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the process's own command line and exit."""
+    # Whatever the account's umask: nothing that Yoi makes can be changed by everybody.
+    os.umask(os.umask(0o077) | 0o002)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character must not end the command.

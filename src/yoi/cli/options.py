@@ -1,11 +1,15 @@
 """Options and arguments that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from yoi.errors import UsageError
+from yoi.errors import TrustError, UsageError
+
+_WRITTEN = (".yoi", ".yoi/tickets", ".yoi/plugins", ".yoi/run")
+"""The folders of a workspace in which commands make files."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
 JsonLines = Annotated[
@@ -35,7 +39,11 @@ HostConfig = Annotated[
 
 
 def workspace_folder(chosen: Path | None) -> Path:
-    """Return the workspace as an absolute path; raises UsageError where there is no folder."""
+    """Return the workspace as an absolute path.
+
+    Raises UsageError where there is no folder, and TrustError (`trust.folder`) where a folder into
+    which Yoi writes leads out of it: whoever brings a workspace does not choose where that is.
+    """
     folder = (chosen or Path.cwd()).absolute()
     if not folder.is_dir():
         raise UsageError(
@@ -43,4 +51,13 @@ def workspace_folder(chosen: Path | None) -> Path:
             f"the workspace {folder} is not a folder",
             hint=f"mkdir -p {folder}",
         )
+    real = os.path.realpath(folder)
+    for name in _WRITTEN:
+        leads_to = Path(os.path.realpath(folder / name))
+        if not leads_to.is_relative_to(real):
+            raise TrustError(
+                "trust.folder",
+                f"{folder / name} leads out of the workspace, to {leads_to}",
+                hint=f"put a folder in its place: rm {folder / name}",
+            )
     return folder

@@ -118,7 +118,10 @@ class TicketStore:
     def new(self, title: str, body: str, by: Change, assignee: str | None = None) -> Ticket:
         """Make an item in state planning; return it. Raises TicketError."""
         title = self._title(title)
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
         if len(self._names()) >= self._limits.tickets:
             raise TicketError("ticket.bounds", f"there are {self._limits.tickets} tickets already")
         ms = self._clock.wall_ms()
