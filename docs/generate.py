@@ -258,8 +258,8 @@ def connection_ends() -> str:
     lines += [f"| `{change}` | {how} |" for change, how in halts.HOW.items()]
     lines += [
         "",
-        f"401 and 403 end a connection after {Limits().unauthorised_dials} in a row, with the",
-        "usual pauses between them.",
+        f"401 and 403 end a connection after {Limits().unauthorised_dials} without a session",
+        "between, with the usual pauses between them.",
         "A message over the granted size closes the session with 1009.",
         f"{Limits().oversized_sessions} sessions in a row end the connection so, unless one",
         "went well for an hour before; the error says which `max_message_bytes` would let the",

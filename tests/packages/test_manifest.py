@@ -144,6 +144,37 @@ def test_hooks_are_accepted_and_ignored_with_a_warning():
     assert "hook" not in manifest.surfaces
 
 
+@pytest.mark.parametrize(
+    ("durability", "size", "told"),
+    [("disk", 5 << 20, 1), ("memory", 5 << 20, 0), ("disk", 4 << 20, 0)],
+)
+def test_a_message_that_no_record_holds_is_told_beforehand(durability, size, told):
+    manifest = Manifest.parse(
+        HEAD
+        + f"""
+[runtime]
+kind = "python"
+runner = "1"
+entry = "plugin:P"
+
+[[ingresses]]
+name = "in"
+durability = "{durability}"
+
+[[connections]]
+name = "feed"
+ingress = "in"
+url = "wss://feed.example/"
+target = {{ scheme = "wss", host = "feed.example", max_message_bytes = {size} }}
+""".encode()
+    )
+    at = "connections.feed.target.max_message_bytes"
+    assert [one.at for one in manifest.warnings] == [at] * told
+    assert all(
+        "a record of the ingress in on disk holds" in one.message for one in manifest.warnings
+    )
+
+
 def test_every_fault_is_told_at_once():
     toml = (GOLDEN / "bad" / "many-faults.toml").read_bytes()
     with pytest.raises(ManifestError) as caught:

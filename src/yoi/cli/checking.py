@@ -8,7 +8,7 @@ from rich.text import Text
 
 from yoi.cli.layout import lines, whole
 from yoi.cli.output import shown
-from yoi.cli.plugin_view import findings_block, identity, review_block
+from yoi.cli.plugin_view import findings_block, identity, review_block, warning_lines
 from yoi.cli.sources import as_path, runs_in
 from yoi.errors import UsageError, YoiError
 from yoi.packages import (
@@ -148,10 +148,7 @@ def render(checked: Checked, fixed: list[str]) -> "RenderableType":
     else:
         parts.append(whole(shown(f"{checked.path} cannot be used", 1024, "bold red")))
         parts += findings_block(checked.findings)
-    parts += [
-        whole(shown(f"  warning: plugin.toml: {one.at} {one.message}", 1024, "yellow"))
-        for one in checked.warnings
-    ]
+    parts += warning_lines(checked.warnings)
     if checked.config_needed:
         words = f"  it needs configuration: {checked.config_needed}"
         parts.append(whole(shown(words, 1024, "yellow")))

@@ -18,7 +18,7 @@ from yoi.packages import Inspection, Package, Surface
 from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, review
 
 if TYPE_CHECKING:
-    from yoi.packages import Created, Difference, Finding, PackResult
+    from yoi.packages import Created, Difference, Finding, ManifestWarning, PackResult
     from yoi.packages.libraries import Library
 
 _STATUS = {
@@ -82,6 +82,14 @@ def review_block(found: Review, surfaces: Iterable[Surface]) -> RenderableType:
     if found.broad:
         parts += ["", broad_block(found.broad)]
     return lines(parts)
+
+
+def warning_lines(warnings: Iterable["ManifestWarning"]) -> list[RenderableType]:
+    """Return what a manifest says that has no effect, or not the one it seems to have."""
+    return [
+        whole(shown(f"  warning: plugin.toml: {one.at} {one.message}", 1024, "yellow"))
+        for one in warnings
+    ]
 
 
 def legend(found: Review) -> RenderableType:

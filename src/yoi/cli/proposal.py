@@ -75,6 +75,7 @@ def review(proposal: Proposal, workspace: Path) -> "RenderableType":
         parts.append(whole(shown(f"  it will be copied into {store}", 2048)))
     parts += ["", plugin_view.review_block(found, inspect(package, proposal.entry).surfaces)]
     parts += names_lines(package.manifest.requested)
+    parts += plugin_view.warning_lines(package.manifest.warnings)
     parts.append(plugin_view.legend(found))
     if before is not None:
         if before.reference != proposal.entry.reference:

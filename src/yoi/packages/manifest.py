@@ -230,13 +230,23 @@ def _manifest(row: Row) -> Manifest:
         connections=connections,
         config_schema=row["config_schema"],
         requested=requested,
-        warnings=tuple(_warnings(row)),
+        warnings=tuple(_warnings(row, connections)),
     )
 
 
-def _warnings(row: Row) -> Iterator[ManifestWarning]:
+def _warnings(row: Row, connections: tuple[ConnectionSettings, ...]) -> Iterator[ManifestWarning]:
     if row.has("hooks"):
         yield ManifestWarning("hooks", "is accepted and ignored: Yoi runs no hooks")
+    most = LIMITS.journal_record_bytes
+    durable = {one.name for one in row.get("ingresses", ()) if one.route.durable}
+    for link in connections:
+        size = link.target.max_message_bytes
+        if link.ingress in durable and size > most:
+            yield ManifestWarning(
+                f"connections.{link.name}.target.max_message_bytes",
+                f"allows {size} bytes, and a record of the ingress {link.ingress} on disk holds "
+                f'{most}: larger messages are refused; durability = "memory" takes them',
+            )
 
 
 def _connections(row: Row) -> tuple[ConnectionSettings, ...]:
