@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoi.cli import schemas
+from yoi.cluster import settings as cluster
 from yoi.core import halts
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
@@ -166,6 +167,7 @@ _YOI_TOML = (
     ("[observation]", serving.OBSERVATION),
     ("[runtime]", serving.RUNTIME),
     ("[[backend.runtimes]]", serving.UPSTREAM),
+    ("[cluster]", cluster.CLUSTER),
     ("[secrets]", workspace.SECRETS),
     ("[[secrets.authorize]]", authorizations.AUTHORIZE),
 )

@@ -21,6 +21,7 @@
     ├── ServiceError          a service cannot do what was asked in its state
     ├── ControlError          the running host could not be reached or refused
     ├── ProtocolMalformed     bytes that are not a message of a protocol of ours
+    ├── ClusterError          what several machines share cannot be used
     ├── JournalError          a journal could not be read or written as asked
     ├── TokenError            an observer's token cannot be made, kept or described as asked
     ├── WorkerError           a worker cannot do what was asked in its state
@@ -190,6 +191,12 @@ class ProtocolMalformed(YoiError):
     """Bytes that are not a message of the protocol they should belong to."""
 
     family = "protocol"
+
+
+class ClusterError(YoiError):
+    """The NATS deployment that several machines share cannot be used as it is."""
+
+    family = "cluster"
 
 
 class JournalError(YoiError):
@@ -464,6 +471,13 @@ CODES: dict[str, str] = {
     # protocol
     "protocol.malformed": "bytes that are not a message of this protocol",
     # journal
+    "cluster.unreachable": "no NATS server of [cluster] answered",
+    "cluster.credentials": "the NATS servers refused the credentials",
+    "cluster.version": "nats-server is too old: two hosts could write one log",
+    "cluster.no_jetstream": "the NATS servers have no JetStream, or none for this account",
+    "cluster.stream": "the stream of the logs is another one, or could lose records",
+    "cluster.lost": "the lease of this host is over: another one may run the workspace",
+    "cluster.full": "the NATS servers have no room for the stream of the logs",
     "journal.name": "a log's name is not a safe id",
     "journal.full": "the log is at its bound",
     "journal.too_large": "a record, or a batch of them, is over its bound",

@@ -378,6 +378,9 @@ class Limits:
     journal_batch_bytes: int = bound(16 * MIB, "bytes committed at once")
     journal_logs: int = bound(10_000, "logs in one journal: workers, services and connections")
     journal_waiting: int = bound(10_000, "commits waiting for the writer; then callers are refused")
+    journal_request_ms: int = bound(2_000, "one answer of a NATS server")
+    journal_settle_ms: int = bound(10_000, "asking whether a commit of unknown end was stored")
+    cluster_servers: int = bound(9, "NATS servers of a deployment")
     journal_busy_ms: int = bound(5_000, "waiting for another process's write lock")
 
     # workers

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.journal.nats import new_journal
 
 from yoi.errors import JournalError
 from yoi.journal.log import Append, Journal, LogBounds, LogStatus, Record
@@ -16,13 +17,16 @@ WIDE = LogBounds(records=1000, size_bytes=1_000_000)
 LIMITS = Limits(journal_batch=8, journal_batch_bytes=100, journal_record_bytes=50, journal_logs=3)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "jetstream"])
 async def journal(request, tmp_path):
-    made: Journal = (
-        MemoryJournal(LIMITS)
-        if request.param == "memory"
-        else await SqliteJournal.open(tmp_path / "j.db", limits=LIMITS)
-    )
+    made: Journal
+    match request.param:
+        case "memory":
+            made = MemoryJournal(LIMITS)
+        case "sqlite":
+            made = await SqliteJournal.open(tmp_path / "j.db", limits=LIMITS)
+        case _:
+            made = await new_journal(request.getfixturevalue("nats_server"), LIMITS)
     yield made
     await made.close()
 
@@ -163,7 +167,7 @@ STEPS = st.lists(
 
 @settings(max_examples=30)
 @given(STEPS)
-def test_both_engines_agree_on_every_history(tmp_path_factory, steps):
+def test_the_engines_agree_on_every_history(tmp_path_factory, nats_server, steps):
     async def run(made: Journal) -> list[object]:
         seen: list[object] = []
         for kind, log, value in steps:
@@ -181,9 +185,13 @@ def test_both_engines_agree_on_every_history(tmp_path_factory, steps):
         await made.close()
         return seen
 
-    async def both() -> tuple[list[object], list[object]]:
+    async def every() -> list[list[object]]:
         path = tmp_path_factory.mktemp("journal") / "j.db"
-        return await run(MemoryJournal()), await run(await SqliteJournal.open(path))
+        return [
+            await run(MemoryJournal()),
+            await run(await SqliteJournal.open(path)),
+            await run(await new_journal(nats_server)),
+        ]
 
-    memory, sqlite = asyncio.run(both())
-    assert memory == sqlite
+    memory, sqlite, jetstream = asyncio.run(every())
+    assert memory == sqlite == jetstream

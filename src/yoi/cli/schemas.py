@@ -43,6 +43,7 @@ def schema(
 
 def described() -> dict[Document, "TableSpec[Any]"]:
     """Return the table that each document is."""
+    from yoi.cluster.settings import CLUSTER
     from yoi.limits import LIMITS
     from yoi.packages.enablement import ENTRY
     from yoi.packages.manifest import MANIFEST
@@ -66,6 +67,7 @@ def described() -> dict[Document, "TableSpec[Any]"]:
             Key("observation", Nested(OBSERVATION), "the listener for browsers and observers"),
             Key("runtime", Nested(RUNTIME), "the listener of a runtime for backends elsewhere"),
             Key("backend", Nested(BACKEND), "which runtimes elsewhere are read"),
+            Key("cluster", Nested(CLUSTER), "several machines, one of which runs"),
             Key("secrets", Nested(secrets), "which secret store is used"),
         ),
         lambda row: row,

@@ -11,7 +11,7 @@ import structlog
 from yoi.control.server import ControlServer, claimed
 from yoi.decisions.port import AccountDecisions, Decisions
 from yoi.defects import defect, described
-from yoi.errors import YoiError
+from yoi.errors import ClusterError, YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.control_methods import HostMethods
 from yoi.host.machine_file import MachineFile
@@ -21,7 +21,9 @@ from yoi.host.parts import Parts, Preparing
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
 from yoi.host.showing import Shown
-from yoi.protocol.diagnostics import Diagnostic, Severity, failure
+from yoi.journal.log import Journal
+from yoi.limits import Limits
+from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic, failure
 from yoi.runtime.service_manager import Applied
 from yoi.runtime.services import Services
 from yoi.runtime.worker_manager import WorkerManager
@@ -72,6 +74,8 @@ class Host(EnteredOnce):
         self._runtime: RuntimeParts | None = None
         self._reloads: ReloadQueue[Applied] | None = None
         self._shown = Shown()
+        self.over = asyncio.Event()
+        """Set when the host has to be left: another host of its `[cluster]` may run in a moment."""
 
     @classmethod
     def runtime(
@@ -160,8 +164,11 @@ class Host(EnteredOnce):
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", holding(claimed(workspace)))
         store = self._parts.secrets_of or workspace
+        shared = None
+        if settings.clustered:
+            shared = await self._turn(opened, store, limits)
         runtime = await open_parts(
-            opened, workspace, store, self._listen, decisions, clock, machine
+            opened, workspace, store, self._listen, decisions, clock, machine, shared
         )
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
@@ -191,6 +198,26 @@ class Host(EnteredOnce):
         changes = await opened.enter("the watched files", self._parts.watch(asyncio.Event()))
         await reloads.reload()
         await opened.enter("following changes", following(partial(self._follow, changes)))
+
+    async def _turn(self, opened: Opened, store: Path, limits: Limits) -> Journal:
+        """Wait for this host's turn among those of its `[cluster]`; return the shared journal."""
+        # Loaded here: a host by itself needs no NATS client.
+        try:
+            from yoi.host.clustered import turn
+        except ModuleNotFoundError as exc:
+            raise ClusterError(
+                "cluster.unreachable",
+                f"[cluster] needs the NATS client, which is not installed ({exc.name})",
+                hint="pip install 'yoi[cluster]'",
+            ) from None
+
+        def waits(words: str) -> None:
+            at = rfc3339(self._clock.wall())
+            self._listen(diagnostic(at, "notice.standby", "host", words))
+
+        made = await turn(opened, self.workspace, store, self._decisions, limits, waits)
+        self.over = made.over
+        return made.journal
 
     async def _follow(self, changes: Watch) -> None:
         """Reload whenever the operator's files have changed."""

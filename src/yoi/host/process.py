@@ -1,9 +1,11 @@
 """A host as a process: until SIGTERM or SIGINT; the second of them ends it at once."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
+from yoi.errors import ClusterError
 from yoi.host.backend_host import BackendHost
 from yoi.host.host import Host
 from yoi.serving import process
@@ -26,5 +28,12 @@ async def _run(host: H, on_ready: Callable[[H], None]) -> int:
         if await process.finished(running.enter_async_context(host), stop):
             process.settle_memory()
             on_ready(host)
-            await stop.wait()
+            over = host.over if isinstance(host, Host) else asyncio.Event()
+            if not await process.finished(over.wait(), stop):
+                return 0
+            raise ClusterError(
+                "cluster.lost",
+                "the lease was not renewed in time: another host may run the workspace",
+                hint="start it again, as a supervisor does: it stands by until it is its turn",
+            )
     return 0

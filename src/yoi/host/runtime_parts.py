@@ -20,6 +20,7 @@ from yoi.decisions.nonces import nonce_store
 from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
 from yoi.host.webhook import webhook
+from yoi.journal.log import Journal
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
@@ -88,11 +89,12 @@ async def open_parts(
     decisions: Decisions,
     clock: Clock,
     machine: HostSettings,
+    shared: Journal | None = None,
 ) -> RuntimeParts:
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
     `machine` are the settings of this machine: its bounds, what a commit survives, the webhook.
-    Secrets are those of the workspace `secrets_of`.
+    Secrets are those of the workspace `secrets_of`. The logs are in `shared`, where one is given.
     """
     limits = machine.limits
     loop = asyncio.get_running_loop()
@@ -102,10 +104,14 @@ async def open_parts(
     state = await opened.enter("the plugins' state", _state(workspace, limits, owner))
     sandbox = await opened.enter("the sandbox", _sandbox(limits))
     scheduler = await opened.enter("the plugins' threads", _scheduler(limits))
-    journal = await opened.enter(
-        "the workers' journal",
-        _journal(workspace, limits, owner, Survives[machine.survives.upper()]),
-    )
+    journal: Journal
+    if shared is None:
+        survives = Survives[machine.survives.upper()]
+        journal = await opened.enter(
+            "the workers' journal", _journal(workspace, limits, owner, survives)
+        )
+    else:
+        journal = shared
     services, secrets = Services(), WorkspaceSecrets(secrets_of, decisions)
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
     worker_figures = WorkerFigures(clock)

@@ -140,6 +140,8 @@ class ServingSettings:
     backend: BackendSettings
     runtime: RuntimeSettings
     runtimes: tuple[RemoteRuntime, ...] = ()
+    clustered: bool = False
+    """Whether there is a `[cluster]` table: `yoi.cluster` reads it."""
 
     @classmethod
     def load(
@@ -176,6 +178,7 @@ class ServingSettings:
             runtimes=tuple(
                 replace(one, ca=None if one.ca is None else folder / one.ca) for one in remotes
             ),
+            clustered="cluster" in document,
         )
 
     def check_local(self) -> None:
@@ -206,7 +209,7 @@ def _check_tables(document: Mapping[str, Any], faults: Faults) -> None:
         faults.add("unknown_key", shown, words)
 
 
-_TABLES = ("backend", "observation", "plugins", "runtime", "secrets", "workers")
+_TABLES = ("backend", "cluster", "observation", "plugins", "runtime", "secrets", "workers")
 _OF_THE_MACHINE = ("host", "network")
 
 

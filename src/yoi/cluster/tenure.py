@@ -1,0 +1,174 @@
+"""`Tenure`: this host's turn. It waits for the lease, renews it, and says when it is over.
+
+The lease is a key of a bucket whose entries lapse. Everything is decided by compare-and-set, never
+by a read or a watch; the epoch is the revision at which the key was made.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.api import KeyValueConfig
+from nats.js.errors import APIError, KeyWrongLastSequenceError
+from nats.js.errors import Error as JetStreamError
+from nats.js.kv import KeyValue
+
+from yoi.core.lease import Lease, LeaseState, LeaseTimes
+from yoi.errors import ClusterError
+
+_KEY = "host"
+_WAYS_TO_FAIL = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
+
+
+class Ends(Protocol):
+    """Ends the process at a time; `yoi.cluster.watchdog` has the real one."""
+
+    def arm(self, seconds: float) -> None:
+        """End the process in `seconds`, unless armed again or disarmed before."""
+        ...
+
+    def disarm(self) -> None:
+        """Let the process live."""
+        ...
+
+
+class Tenure:
+    """See the module docstring. One per host; it belongs to the event loop."""
+
+    def __init__(
+        self,
+        bucket: KeyValue,
+        holder: str,
+        times: LeaseTimes,
+        monotonic: Callable[[], float],
+        ends: Ends,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        """`holder` is what other hosts are told about this one."""
+        self.lease = Lease(times)
+        self.over = asyncio.Event()
+        """Set when this host may act no more, or will not in a moment."""
+        self._bucket = bucket
+        self._value = json.dumps({"holder": holder}).encode()
+        self._monotonic = monotonic
+        self._ends = ends
+        self._sleep = sleep
+        self._revision = 0
+
+    async def claim(self) -> None:
+        """Return when the lease is ours; until then another host has it, or no server answers."""
+        while True:
+            sent = self._monotonic()
+            try:
+                self._revision = await self._bucket.create(_KEY, self._value)
+            except KeyWrongLastSequenceError:
+                await self._sleep(self.lease.times.renew)
+                continue
+            except _WAYS_TO_FAIL:
+                await self._sleep(self.lease.times.renew)
+                continue
+            self.lease.claimed(self._revision, sent)
+            if self.lease.may_send(self._monotonic()):
+                self._ends.arm(self.lease.stops_at - self._monotonic())
+                return
+            raise ClusterError(
+                "cluster.unreachable", "the lease was granted too late to be used", hint=None
+            )
+
+    async def keep(self) -> None:
+        """Renew the lease until it is over; then `over` is set. Never raises but when cancelled."""
+        while self.lease.state(self._monotonic()) in (LeaseState.HELD, LeaseState.EXPIRING):
+            left = self.lease.stops_at - self._monotonic()
+            if left < self.lease.times.renew:
+                # A drain that begins later would not end before sending must.
+                break
+            await self._sleep(max(0.0, self.lease.renew_at - self._monotonic()))
+            await self._renew()
+        self.over.set()
+
+    async def release(self) -> None:
+        """Give the lease back: nothing of ours is sent any more, and another host need not wait."""
+        self._ends.disarm()
+        if self.lease.state(self._monotonic()) is not LeaseState.LOST:
+            with contextlib.suppress(*_WAYS_TO_FAIL):
+                async with asyncio.timeout(self.lease.times.renew):
+                    await self._bucket.delete(_KEY, last=self._revision)
+            self.lease.refused()
+
+    async def holder(self) -> str | None:
+        """Return what the host that has the lease says about itself; None where nobody has it."""
+        try:
+            found = await self._bucket.get(_KEY)
+        except _WAYS_TO_FAIL:
+            return None
+        told = json.loads(found.value or b"{}")
+        return str(told.get("holder", ""))
+
+    async def _renew(self) -> None:
+        sent = self._monotonic()
+        try:
+            async with asyncio.timeout(self.lease.times.renew):
+                revision = await self._bucket.update(_KEY, self._value, last=self._revision)
+        except KeyWrongLastSequenceError:
+            # Also where an earlier renewal of ours arrived after it was given up.
+            await self._adopt(sent)
+            return
+        except _WAYS_TO_FAIL:
+            return
+        self._took(revision, sent)
+
+    async def _adopt(self, sent: float) -> None:
+        """Take a renewal of unknown end for one of ours, or the lease for lost."""
+        try:
+            found = await self._bucket.get(_KEY)
+            mine = found.value == self._value and found.revision is not None
+        except _WAYS_TO_FAIL:
+            mine = False
+        if not mine:
+            self.lease.refused()
+            return
+        assert found.revision is not None, "it is ours"
+        with contextlib.suppress(*_WAYS_TO_FAIL):
+            async with asyncio.timeout(self.lease.times.renew):
+                revision = await self._bucket.update(_KEY, self._value, last=found.revision)
+                self._took(revision, sent)
+
+    def _took(self, revision: int, sent: float) -> None:
+        self._revision = revision
+        self.lease.renewed(sent, self._monotonic())
+        self._ends.arm(self.lease.stops_at - self._monotonic())
+
+
+async def bucket_of(client: Client, name: str, ttl: float, replicas: int) -> KeyValue:
+    """Return the bucket of the leases, which is made where it is missing.
+
+    Raises ClusterError (`cluster.stream`) where it has other times.
+    """
+    try:
+        return await client.jetstream(timeout=2).create_key_value(
+            KeyValueConfig(bucket=name, ttl=ttl, history=1, replicas=replicas)
+        )
+    except APIError as exc:
+        raise ClusterError(
+            "cluster.stream",
+            f"the bucket {name} has other times than lease_ms says: {exc.description}",
+            hint="the same lease_ms on every machine, or another name in [cluster]",
+        ) from None
+    except _WAYS_TO_FAIL as exc:
+        raise ClusterError("cluster.unreachable", f"the bucket {name}: {exc}") from None
+
+
+@contextlib.asynccontextmanager
+async def kept(tenure: Tenure) -> AsyncIterator[Tenure]:
+    """Renew a claimed lease for as long as the block lasts, then give it back."""
+    keeping = asyncio.ensure_future(tenure.keep())
+    try:
+        yield tenure
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await tenure.release()

@@ -1,0 +1,191 @@
+"""What a NATS deployment must be like before anything is entrusted to it, and how it is reached."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from yoi.errors import ClusterError
+from yoi.limits import LIMITS, Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+OLDEST = "2.12"
+"""Older servers let two writers through the fence on three replicas (measured)."""
+_NO_STREAM, _NO_ROOM = 10059, 10047
+_AGAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class NatsSettings:
+    """Where the servers of a deployment are, and what is ours on them."""
+
+    servers: tuple[str, ...]
+    """URLs, `nats://HOST:PORT` or `tls://HOST:PORT`."""
+    prefix: str = "yoi"
+    """The name of this deployment on the servers; two with one name would share their logs."""
+    replicas: int = 1
+    size_bytes: int = 1 << 30
+    """The most that the stream of the logs takes; then appends are refused, nothing is dropped."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: "ssl.SSLContext | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def stream(self) -> str:
+        """The name of the stream that holds all logs."""
+        return f"{self.prefix.upper().replace('-', '_')}_J"
+
+    @property
+    def logs(self) -> str:
+        """What the subjects of the logs begin with."""
+        return f"{self.prefix}.j."
+
+
+async def connected(settings: NatsSettings, limits: Limits = LIMITS) -> Client:
+    """Return a connection that is good for logs: nothing is buffered while it is lost.
+
+    Raises ClusterError: `cluster.unreachable`, `cluster.credentials`, `cluster.version`,
+    `cluster.no_jetstream`.
+    """
+    faults: list[str] = []
+
+    async def heard(exc: Exception) -> None:
+        # The only place where a refused permission or a slow consumer is told.
+        faults.append(str(exc) or type(exc).__name__)
+        del faults[:-8]
+
+    client = Client()
+    try:
+        async with asyncio.timeout(limits.journal_settle_ms / 1000):
+            await client.connect(
+                list(settings.servers),
+                user=settings.user,
+                password=settings.password,
+                tls=settings.tls,
+                pending_size=0,
+                ping_interval=2,
+                max_outstanding_pings=2,
+                connect_timeout=2,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                error_cb=heard,
+                name="yoi",
+            )
+        await _check(client, settings, limits)
+    except (TimeoutError, nats.errors.Error, OSError, ValueError) as exc:
+        await client.close()
+        why = str(exc) or (faults[-1] if faults else "no server answered")
+        raise _unreachable(settings, why) from None
+    except BaseException:
+        await client.close()
+        raise
+    return client
+
+
+async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMITS) -> None:
+    """Make the stream of the logs, or check that the one that is there loses nothing.
+
+    Raises ClusterError: `cluster.stream`, `cluster.full`, `cluster.unreachable`.
+    """
+    wanted = {
+        "name": settings.stream,
+        "subjects": [f"{settings.logs}>"],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "new",
+        "max_bytes": settings.size_bytes,
+        "max_msgs": -1,
+        "max_age": 0,
+        "max_msgs_per_subject": -1,
+        "num_replicas": settings.replicas,
+        "allow_direct": True,
+        "allow_atomic": True,
+        "duplicate_window": 120_000_000_000,
+    }
+    told = await asked(client, f"STREAM.INFO.{settings.stream}", {}, limits)
+    if told.get("error", {}).get("err_code") == _NO_STREAM:
+        told = await asked(client, f"STREAM.CREATE.{settings.stream}", wanted, limits)
+    error = told.get("error")
+    if error:
+        code = "cluster.full" if error.get("err_code") == _NO_ROOM else "cluster.stream"
+        raise ClusterError(
+            code, f"the stream {settings.stream} cannot be made: {error.get('description')}"
+        )
+    config = told["config"]
+    for key in ("subjects", "discard", "max_age", "max_msgs", "max_msgs_per_subject", "storage"):
+        if config.get(key) != wanted[key] and not (key == "max_age" and not config.get(key)):
+            raise ClusterError(
+                "cluster.stream",
+                f"the stream {settings.stream} is not one of ours: its {key} is "
+                f"{config.get(key)!r}, not {wanted[key]!r}",
+                hint="another prefix in [cluster], or remove that stream",
+            )
+    if not config.get("allow_direct") or not config.get("allow_atomic"):
+        raise ClusterError(
+            "cluster.stream", f"the stream {settings.stream} allows no direct gets or no batches"
+        )
+
+
+async def asked(client: Client, what: str, request: Any, limits: Limits) -> dict[str, Any]:
+    """Return the answer to one request of the JetStream API, also one that says an error.
+
+    It is asked again until a leader answers: a request before there is one is dropped. Raises
+    ClusterError `cluster.unreachable`.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limits.journal_settle_ms / 1000
+    while True:
+        try:
+            answer = await client.request(
+                f"$JS.API.{what}", json.dumps(request).encode(), timeout=1
+            )
+            told: dict[str, Any] = json.loads(answer.data)
+            return told
+        except (nats.errors.Error, TimeoutError, OSError) as exc:
+            if loop.time() >= until:
+                raise _silent(what, exc) from None
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _check(client: Client, settings: NatsSettings, limits: Limits) -> None:
+    version = client.connected_server_version
+    if (version.major, version.minor) < tuple(map(int, OLDEST.split("."))):
+        raise ClusterError(
+            "cluster.version",
+            f"nats-server {version} is too old: {OLDEST} or newer is needed, because older ones "
+            "let two hosts write one log",
+        )
+    info = await asked(client, "INFO", {}, limits)
+    error = info.get("error")
+    if error:
+        raise ClusterError(
+            "cluster.no_jetstream",
+            f"{settings.servers[0]} has no JetStream for us: {error.get('description')}",
+            hint="jetstream { store_dir: /var/lib/nats }   # in nats-server's configuration",
+        )
+
+
+def _silent(what: str, exc: Exception) -> ClusterError:
+    if isinstance(exc, nats.errors.NoRespondersError):
+        return ClusterError(
+            "cluster.no_jetstream",
+            "the NATS servers have no JetStream, or no leader of it",
+            hint="jetstream { store_dir: /var/lib/nats }   # in nats-server's configuration",
+        )
+    words = str(exc) or type(exc).__name__
+    return ClusterError("cluster.unreachable", f"JetStream did not answer {what}: {words}")
+
+
+def _unreachable(settings: NatsSettings, why: str) -> ClusterError:
+    code = "cluster.credentials" if "uthorization" in why else "cluster.unreachable"
+    return ClusterError(
+        code,
+        f"{', '.join(settings.servers)}: {why}",
+        hint="[cluster] of yoi.toml names the servers; yoi cluster doctor looks closer",
+    )
