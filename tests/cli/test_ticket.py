@@ -96,3 +96,18 @@ def test_an_editor_writes_long_text(yoi, workspace, ticket, monkeypatch, tmp_pat
     assert "- by hand" in ticket("show", name)["body"]
     monkeypatch.setenv("EDITOR", "false")
     assert ticket("edit", name, status=2)["error"]["code"] == "usage.arguments"
+
+
+def test_an_item_that_only_its_file_queues_is_said_to_be_so(yoi, workspace, ticket):
+    name = ticket("new", "A", "-m", TEXT)["ticket"]["id"]
+    ticket("state", name, "ready")
+    ticket("queue", name)
+    assert "in_force" not in ticket("show", name)
+    path = workspace / ".yoi/tickets" / name / "item.md"
+    path.write_text(path.read_text() + "- and what a pull brought\n")
+    assert [one["in_force"] for one in ticket("list")["tickets"]] == [False]
+    assert ticket("show", name)["in_force"] is False
+    assert "not in force" in yoi("ticket", "list").out
+    assert f"yoi ticket queue {name}" in yoi("ticket", "show", name).out
+    ticket("queue", name)
+    assert "not in force" not in yoi("ticket", "list").out

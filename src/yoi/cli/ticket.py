@@ -17,10 +17,12 @@ from yoi.cli.output import Output
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from yoi.decisions.store import DecisionStore
     from yoi.tickets.front_matter import Value
     from yoi.tickets.store import Change, TicketStore
-    from yoi.tickets.ticket import Ticket
+    from yoi.tickets.ticket import Damaged, Ticket
 
 app = typer.Typer(help="Work items: what is to be done, and its thread.", rich_markup_mode=None)
 
@@ -90,9 +92,16 @@ def list_(
         )
     ]
     shown = wanted[-most:]
+    waiting = _undecided(workspace, [one for one in shown if not isinstance(one, Damaged)])
     Output("ticket list", as_json).show(
-        {"tickets": [one.to_json() for one in shown], "left_out": len(wanted) - len(shown)},
-        lambda: ticket_view.overview(shown, len(wanted) - len(shown)),
+        {
+            "tickets": [
+                {**one.to_json(), **({"in_force": False} if _name(one) in waiting else {})}
+                for one in shown
+            ],
+            "left_out": len(wanted) - len(shown),
+        },
+        lambda: ticket_view.overview(shown, len(wanted) - len(shown), waiting),
     )
 
 
@@ -109,7 +118,11 @@ def show(
     from yoi.cli import ticket_view
 
     seen = ticket_view.Seen.of(_store(workspace), ticket, events)
-    Output("ticket show", as_json).show(seen.to_json(), lambda: ticket_view.details(seen))
+    waiting = _undecided(workspace, [seen.ticket])
+    Output("ticket show", as_json).show(
+        {**seen.to_json(), **({"in_force": False} if waiting else {})},
+        lambda: ticket_view.details(seen, waiting),
+    )
 
 
 @app.command("edit")
@@ -327,6 +340,20 @@ def _store(workspace: Path | None) -> "TicketStore":
     from yoi.types import SystemClock
 
     return TicketStore(workspace_folder(workspace), SystemClock(), LIMITS)
+
+
+def _name(ticket: "Ticket | Damaged") -> str:
+    from yoi.tickets.ticket import Damaged
+
+    return ticket.name if isinstance(ticket, Damaged) else ticket.id
+
+
+def _undecided(workspace: Path | None, tickets: "Iterable[Ticket]") -> frozenset[str]:
+    """Return the ids of those that no worker is given although their files say queued."""
+    from yoi.tickets.queueing import undecided
+
+    folder, decisions = workspace_folder(workspace), _decisions()
+    return frozenset(one.id for one in tickets if undecided(decisions, folder, one))
 
 
 def _decisions() -> "DecisionStore":

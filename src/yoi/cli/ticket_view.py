@@ -1,6 +1,6 @@
 """Tickets as tables and text for people. What stands in them is escaped, line by line."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +72,10 @@ class Seen:
         }
 
 
-def overview(tickets: Sequence[Ticket | Damaged], left_out: int) -> RenderableType:
-    """Return one row per item."""
+def overview(
+    tickets: Sequence[Ticket | Damaged], left_out: int, undecided: Container[str] = frozenset()
+) -> RenderableType:
+    """Return one row per item; those in `undecided` are queued by their file alone."""
     if not tickets:
         return Group(
             Text("no tickets"), whole(Text('  next: yoi ticket new "TITLE"', style="cyan"))
@@ -91,7 +93,7 @@ def overview(tickets: Sequence[Ticket | Damaged], left_out: int) -> RenderableTy
         else:
             made.add_row(
                 shown(one.id),
-                shown(one.state, 32, _STYLES.get(one.state, "")),
+                _state(one, undecided),
                 shown(moment(one.text("updated_at")), 32),
                 shown(one.title, 200),
             )
@@ -101,6 +103,12 @@ def overview(tickets: Sequence[Ticket | Damaged], left_out: int) -> RenderableTy
     return lines(parts)
 
 
+def _state(ticket: Ticket, undecided: Container[str]) -> Text:
+    if ticket.id in undecided:
+        return Text(f"{ticket.state}, not in force", style="bold yellow")
+    return shown(ticket.state, 32, _STYLES.get(ticket.state, ""))
+
+
 def moved(ticket: Ticket, what: str) -> RenderableType:
     """Return one line about what a command did."""
     return Text.assemble(
@@ -108,12 +116,14 @@ def moved(ticket: Ticket, what: str) -> RenderableType:
     )
 
 
-def details(seen: Seen) -> RenderableType:
+def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableType:
     """Return the item, its relations and the end of its thread."""
     ticket = seen.ticket
     rows: list[tuple[str, Text]] = [
-        ("state", shown(ticket.state, 32, _STYLES.get(ticket.state, ""))),
+        ("state", _state(ticket, undecided)),
     ]
+    if ticket.id in undecided:
+        rows.append(("next", shown(f"yoi ticket queue {ticket.id}", style="cyan")))
     for key, value in ticket.head.values.items():
         if key not in ("title", "state") and value not in (None, "", []):
             words = ", ".join(value) if isinstance(value, list) else str(value)

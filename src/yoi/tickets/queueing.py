@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yoi.core.ticket_states import TicketState
 from yoi.decisions.store import DecisionStore
+from yoi.errors import TrustError
 from yoi.tickets.ids import TicketId
 from yoi.tickets.store import Change, TicketStore
 from yoi.tickets.ticket import Ticket
@@ -32,6 +33,20 @@ def queue(
         now = store.move(ticket, TicketState.QUEUED, by, reason=reason)
     decisions.queue(workspace, now.id, now.digest)
     return now
+
+
+def undecided(decisions: DecisionStore, workspace: Path, ticket: Ticket) -> bool:
+    """Return whether the file says `queued` and this account did not decide that as it stands.
+
+    No worker is given such an item: a pull may have brought it, or an editor changed it. Where the
+    decisions cannot be read, nothing is decided.
+    """
+    if ticket.state != TicketState.QUEUED:
+        return False
+    try:
+        return decisions.queued(workspace).get(ticket.id) != ticket.digest
+    except TrustError:
+        return True
 
 
 def withdrawing(decisions: DecisionStore, workspace: Path) -> Callable[[Ticket], None]:
