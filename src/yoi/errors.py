@@ -476,6 +476,7 @@ CODES: dict[str, str] = {
     "cluster.version": "nats-server is too old: two hosts could write one log",
     "cluster.no_jetstream": "the NATS servers have no JetStream, or none for this account",
     "cluster.stream": "the stream of the logs is another one, or could lose records",
+    "cluster.none": "the workspace names no servers to share",
     "cluster.lost": "the lease of this host is over: another one may run the workspace",
     "cluster.full": "the NATS servers have no room for the stream of the logs",
     "journal.name": "a log's name is not a safe id",

@@ -30,6 +30,7 @@ _COMMANDS = {
     "ticket": "yoi.cli.ticket:app",
     "watch": "yoi.cli.watch:watch",
     "secret": "yoi.cli.secret:app",
+    "cluster": "yoi.cli.cluster:app",
     "token": "yoi.cli.token:app",
     "trust": "yoi.cli.trust:trust",
     "demo": "yoi.cli.demo:demo",

@@ -47,7 +47,7 @@ async def turn(
     """
     settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
     assert settings is not None, "[cluster] is there"
-    servers = await _servers(settings, secrets_of, decisions)
+    servers = await servers_of(settings, secrets_of, decisions)
     times = LeaseTimes(settings.lease_ms / 1000)
     client = await connected(servers, limits)
     await opened.enter("the lease's connection", closing(client.close))
@@ -69,9 +69,10 @@ async def turn(
     return Turn(journal, tenure.over)
 
 
-async def _servers(
+async def servers_of(
     settings: ClusterSettings, secrets_of: Path, decisions: Decisions
 ) -> NatsSettings:
+    """Return where the servers are, with the password of the operator's secret store."""
     password = None
     if settings.password is not None:
         secrets = WorkspaceSecrets(secrets_of, decisions)

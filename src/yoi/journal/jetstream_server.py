@@ -158,8 +158,8 @@ async def _check(client: Client, settings: NatsSettings, limits: Limits) -> None
     if (version.major, version.minor) < tuple(map(int, OLDEST.split("."))):
         raise ClusterError(
             "cluster.version",
-            f"nats-server {version} is too old: {OLDEST} or newer is needed, because older ones "
-            "let two hosts write one log",
+            f"nats-server {version.major}.{version.minor} is too old: {OLDEST} or newer is needed, "
+            "because older ones let two hosts write one log",
         )
     info = await asked(client, "INFO", {}, limits)
     error = info.get("error")
@@ -187,5 +187,5 @@ def _unreachable(settings: NatsSettings, why: str) -> ClusterError:
     return ClusterError(
         code,
         f"{', '.join(settings.servers)}: {why}",
-        hint="[cluster] of yoi.toml names the servers; yoi cluster doctor looks closer",
+        hint="[cluster] of .yoi/yoi.toml names the servers; look at each: yoi cluster status",
     )
