@@ -163,6 +163,8 @@ class LoggedDurability:
         if self._alive is not None:
             self._alive.cancel()
             self._alive = None
+        await self._writer.drain()
+        # Also of what was carried out just now.
         self._outbox.write_ends()
         await self._writer.close()
         self._outbox.forget()

@@ -12,7 +12,7 @@ from yoi.core.ingress_queue import IngressQueue
 from yoi.core.repeats import Repeats
 from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull
-from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
+from yoi.protocol.ingress import LIFECYCLE_KINDS, EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.service_log import (
     Accepted,
     Closed,
@@ -139,6 +139,9 @@ class DurableIntake:
     def _offer(
         self, event: QueuedEvent, overflow: OnFull | None, settles: Settles | None
     ) -> Offered:
+        if self._writer.closed:
+            # Nothing could write it: the next host tells what this one did not accept.
+            return Offered.REFUSED
         key = self._repeats.mark(event, self._clock.wall_ms()) if self._repeats else None
         if not self.keeps(event):
             offered = self._queue.offer(event, overflow)
@@ -149,7 +152,7 @@ class DurableIntake:
             # No record can hold it: it is lost like one that finds no room, inside a gap.
             return Offered.REFUSED
         offered = self._queue.offer(event, overflow)
-        if isinstance(event, IngressEvent) and self._queue.merged is not None:
+        if event.kind in LIFECYCLE_KINDS and self._queue.merged is not None:
             self._write_merged()
         if offered in _TAKEN:
             self.accept(event, key, settles)

@@ -79,6 +79,8 @@ class LogWriter:
         self._left: ServiceLog | None = None
         """The log that has failed: what it was given before that may still be committed."""
         self._turn = asyncio.Event()
+        self.closed = True
+        """Whether the log was let go, or never opened: nothing is kept for it."""
 
     @property
     def picture(self) -> ServicePicture | None:
@@ -98,6 +100,7 @@ class LogWriter:
             self._service, self._journal, self._clock, _ignore, self._dedupe, limits=self._limits
         )
         self._log = log
+        self.closed = False
         return log.picture
 
     async def reopen(self) -> list[str]:
@@ -136,7 +139,8 @@ class LogWriter:
         `accepted` says that it answers an event that the log has.
         """
         if self._log is None:
-            self._put_later(_Open(entry, then, accepted))
+            if not self.closed:
+                self._put_later(_Open(entry, then, accepted))
             return
         self._batch.append(_Open(entry, then, accepted))
         self._size += size
@@ -156,11 +160,16 @@ class LogWriter:
         else:
             self._run(then)
 
-    async def close(self) -> None:
-        """Write what was put, as far as the journal takes it, and let the log go."""
+    async def drain(self) -> None:
+        """Write what was put, as far as the journal takes it."""
         while self._log is not None and (self._batch or self._under_way):
             self._flush()
             await self.turned()
+
+    async def close(self) -> None:
+        """Write what was put, as far as the journal takes it, and let the log go."""
+        await self.drain()
+        self.closed = True
         # What is left without a log was never accepted: the next host tells a gap for it.
         self._open, self._later, self._batch, self._size = [], [], [], 0
         log, self._log = self._log, None

@@ -22,6 +22,7 @@ from yoi.core.effects import (
     SetStatus,
     StateChange,
 )
+from yoi.errors import ServiceError
 from yoi.limits import Limits
 from yoi.protocol.depth import deeper_than
 from yoi.protocol.ingress import QueuedEvent
@@ -100,6 +101,8 @@ class DurableOutbox:
         self._limits = limits
         self.pending: dict[str, QueuedEvent] = {}
         """Events whose answers are not committed yet, by id, in handled order."""
+        self._writing: set[asyncio.Future[None]] = set()
+        """Callers of tools that wait until their answers are written."""
         self._ended: list[Effected] = []
         """Ends of commands, to be written after what this turn of the loop tells of them."""
         self._done: list[tuple[str, str]] = []
@@ -133,6 +136,8 @@ class DurableOutbox:
         if record is not None:
             left, record = self._fitted(left, record)
             written = asyncio.get_running_loop().create_future()
+            self._writing.add(written)
+            written.add_done_callback(self._writing.discard)
             self._writer.put(record, partial(_resolve, written))
             await written
         return [*refused, *await self._executor.answered(event, left)]
@@ -186,6 +191,9 @@ class DurableOutbox:
     def forget(self) -> None:
         """The log is closed: what was not committed is the next host's."""
         self.pending.clear()
+        for written in tuple(self._writing):
+            if not written.done():
+                written.set_exception(ServiceError("service.stopping", "the service is stopping"))
 
     def _committed(self, event: QueuedEvent, effects: Sequence[Judged]) -> None:
         self.pending.pop(event.event_id, None)

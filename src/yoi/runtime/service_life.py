@@ -176,8 +176,9 @@ class ServiceLife:
         await self._retire_instance()
         await self._replacements.stop()
         await self._spec.calls.gone()
-        self._executor.stop()
+        # First: what is committed now has its effects, or leaves them to the next host.
         await self._durability.close()
+        self._executor.stop()
         cleared = [one for one in self._queue.clear() if not self._durability.keeps(one)]
         self._connections.left_behind(cleared)
         self._parts.repeats.lost(cleared)
