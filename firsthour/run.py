@@ -216,6 +216,28 @@ def templates(hour: Hour) -> None:
         hour.expect(f"template {template}: disable", again)
 
 
+def developed(hour: Hour, name: str, tool: str, given: str, said: str) -> None:
+    """Run a template with `yoi plugin dev`, and call its tool from another terminal."""
+    with subprocess.Popen(
+        [hour.command, "plugin", "dev", ".", "--grant-requested", "--yes"],
+        cwd=hour.work / name, env=hour.env, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as session:  # fmt: skip
+        heard: list[str] = []
+        assert session.stdout is not None
+        lines = session.stdout
+        threading.Thread(target=lambda: heard.extend(lines), daemon=True).start()
+        try:
+            ready = until(lambda: "ready: 1 of 1" in "".join(heard))
+            hour.step(f"template {name}: plugin dev", ready, "".join(heard))
+            called = hour.yoi("service", "call", name, tool, given, cwd=hour.work / name)
+            hour.expect(f"template {name}: service call", called, said)
+        finally:
+            session.terminate()
+            ended = session.wait(30)
+    hour.step(f"template {name}: dev ends", ended == 0, "".join(heard))
+
+
 def libraries(hour: Hour) -> None:
     """Add a library and what it needs, take it out again, and be refused what cannot be had."""
     folder, wheels, ran = hour.work / "lib", hour.place / "wheels", hour.place / "ran"
@@ -316,6 +338,8 @@ def main() -> int:
         hour.expect("doctor", hour.yoi("doctor"), "0 failed")
         took = tour(hour)
         templates(hour)
+        developed(hour, "t-tool", "word_count", '{"text": "three short words"}', "3 words")
+        developed(hour, "t-service", "note_add", '{"text": "buy milk"}', "note 1 kept")
         libraries(hour)
         mistakes(hour, [one for one in MISTAKES if not one.host])
     result = {

@@ -17,7 +17,7 @@ class Notes(Plugin):
     def note_add(self, text: str) -> ToolResult:
         """Keep a note."""
         self.notes.append(text)
-        return ToolResult(f"{len(self.notes)} notes kept")
+        return ToolResult(f"note {len(self.notes)} kept")
 
     @tool
     def note_list(self) -> ToolResult:
