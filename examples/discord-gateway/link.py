@@ -134,8 +134,10 @@ class Link:
         """Nothing came of the last attempt, or a pause is over."""
         if self.ready:
             return []
-        stop = [StopConnection(GATEWAY)] if self.session is not None else []
-        return [*stop, *self.begin(event_id)]
+        if self.session is not None:
+            # Not stopped: that would close with 1000, and end what can be resumed.
+            return [Close(GATEWAY, code=LEAVE), TimerSet(LINK_TIMER, PATIENCE_MS)]
+        return self.begin(event_id)
 
     # -- how a session begins -------------------------------------------------------------------
 
@@ -216,6 +218,7 @@ class Link:
         if resumable:
             return self.told_to_resume()
         self._forget(ctx)
+        self.session = None  # what follows its end is the timer's
         pause = TimerSet(LINK_TIMER, 1_000 + int(4_000 * random()))
         return [StopConnection(GATEWAY), pause]
 

@@ -5,6 +5,7 @@ arrived is posted again all the same: each carries the id of its question as a `
 makes one message of those that have the same.
 """
 
+import json
 from random import random
 from typing import Any
 
@@ -13,8 +14,8 @@ from yoi_pdk import Command, Context, Request, ResponseEvent, Status, TimerSet, 
 POST = "post."
 """How the ids of its requests begin."""
 OUTBOX_TIMER = "outbox"
-MOST = 100
-"""Posts that may wait; beyond it the oldest is given up."""
+MOST, MOST_BYTES = 200, 700_000
+"""What may wait; beyond it the oldest is given up. A plugin's state has 256 keys and 1 MiB."""
 AT_ONCE = 4
 TRIES = 50
 """Answers with a status of 500 or more to one post, before it is given up."""
@@ -33,6 +34,7 @@ class Outbox:
             post = ctx.state.get(POST + nonce)
             if post is not None:
                 self._waiting[nonce] = post
+        self._bytes = sum(map(_size, self._waiting.values()))
         self._flying: dict[str, str] = {}
         """The nonce of what is on its way, by request id."""
         self._held: dict[str, int] = {}
@@ -45,9 +47,10 @@ class Outbox:
         """Keep a post until Discord has it."""
         if nonce in self._waiting:
             return
-        if len(self._waiting) >= MOST:
-            self._give_up(next(iter(self._waiting)), "too many wait", ctx)
         post = {"channel": channel, "body": {**body, "nonce": nonce, "enforce_nonce": True}}
+        self._bytes += _size(post)
+        while self._waiting and (len(self._waiting) >= MOST or self._bytes > MOST_BYTES):
+            self._give_up(next(iter(self._waiting)), "too many wait", ctx)
         self._waiting[nonce] = post
         ctx.state[POST + nonce] = post
         ctx.state["outbox"] = list(self._waiting)
@@ -134,10 +137,14 @@ class Outbox:
         self._forget(nonce, ctx)
 
     def _forget(self, nonce: str, ctx: Context) -> None:
-        self._waiting.pop(nonce, None)
+        self._bytes -= _size(self._waiting.pop(nonce))
         self._tries.pop(nonce, None)
         ctx.state[POST + nonce] = None
         ctx.state["outbox"] = list(self._waiting)
+
+
+def _size(post: dict[str, Any]) -> int:
+    return len(json.dumps(post, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _ms(seconds: Any) -> int:

@@ -37,9 +37,11 @@ class Discord(Plugin):
         except ValueError:
             message = {}
         link, data = self.link, message.get("d")
+        if message.get("op") == 0:
+            return self._dispatch(event, message, ctx)
+        if event.session != link.session:
+            return None  # of a socket that is gone: the host kept it over a restart
         match message.get("op"):
-            case 0:
-                return self._dispatch(event, message, ctx)
             case 7:
                 return link.told_to_resume()
             case 9:
@@ -57,7 +59,7 @@ class Discord(Plugin):
             return []  # it comes again when the session is resumed
         if not link.dispatched(kind, seq, data, ctx):
             return []
-        if kind in ("READY", "RESUMED"):
+        if kind in ("READY", "RESUMED") and event.session == link.session:
             return [*link.is_ready(resumed=kind == "RESUMED"), *self.outbox.pump(_now(event))]
         if kind != "MESSAGE_CREATE" or link.known is None:
             return []

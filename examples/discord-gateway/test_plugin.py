@@ -177,6 +177,7 @@ def test_a_session_that_is_over_is_begun_anew_after_a_moment():
     assert stop == StopConnection("gateway")
     assert 1_000 <= pause.after_ms <= 5_000
     assert "session" not in plugin.state
+    assert plugin.close(1000, session="s1") == []
     assert only(Request, plugin.timer("link"))
 
 
@@ -336,10 +337,18 @@ def test_posts_outlive_a_restart_and_a_late_answer_of_the_earlier_life_changes_n
 
 def test_the_outbox_is_bounded():
     plugin = live()
-    for number in range(120):
+    for number in range(220):
         event(plugin, number + 2, "MESSAGE_CREATE", message("a", str(9000 + number)))
-    assert plugin.status()["waiting"] == 100
-    assert len([key for key in plugin.state if key.startswith("post.")]) == 100
+    assert plugin.status()["waiting"] == 200
+    assert len([key for key in plugin.state if key.startswith("post.")]) == 200
+    for number in range(220):
+        long = message("\U0001f600" * 2000, str(19000 + number))
+        event(plugin, number + 222, "MESSAGE_CREATE", long)
+    assert plugin.status()["waiting"] < 100
+    assert (
+        sum(len(json.dumps(one, ensure_ascii=False).encode()) for one in plugin.state.values())
+        < 2**20
+    )
 
 
 def test_an_instance_that_replaces_another_keeps_the_open_session():
@@ -348,6 +357,21 @@ def test_an_instance_that_replaces_another_keeps_the_open_session():
     open_one = {"connection": "gateway", "session": "s1", "since": "", "ready": True}
     assert again.event(started_event(connections=[open_one])) == []
     assert only(Request, event(again, 2, "MESSAGE_CREATE", message("a")))
+
+
+@pytest.mark.parametrize("op", [7, 9, 10])
+def test_what_a_dead_socket_said_steers_nothing_after_a_restart(op):
+    """The host kept it on disk; its events are handled, and its orders are nobody's any more."""
+    plugin = live()
+    again = started(dict(plugin.state))
+    d = {"heartbeat_interval": 40_000} if op == 10 else False
+    assert again.json({"op": op, "d": d}, session="s1") == []
+    assert again.state["session"]["id"] == "abc"
+    late = event(again, 2, "MESSAGE_CREATE", message("late"))
+    assert only(Request, late)
+    assert only(Ready, event(again, 3, "RESUMED")) == []
+    again.open("s2")
+    assert only(Send, hello(again, "s2"))[0].json["d"]["seq"] == 3
 
 
 def test_the_host_asks_for_an_address_when_resuming_never_gets_ready():
@@ -366,7 +390,8 @@ def test_a_refused_sign_in_is_shown_and_tried_again():
     assert pause.name == "link"
     assert "discord-bot" in status.message
     assert plugin.event(send_failed_event("y"))
-    assert only(StopConnection, plugin.timer("link"))
+    # Not stopped, which would end what can be resumed.
+    assert plugin.timer("link")[0] == Close("gateway", code=4000)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from websockets.exceptions import ConnectionClosed
 
 from yoi.testing.http_server import HttpServer
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 """What is waited for comes within this time or never: then TimeoutError."""
 USER = {"id": "3000000000000000001", "username": "ada", "discriminator": "0000", "avatar": None}
 CHANNEL = "4000000000000000001"

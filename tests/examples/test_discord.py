@@ -4,7 +4,7 @@ The gateway is held to Discord's behaviour by discord.py: tests/discord_gateway/
 """
 
 import asyncio
-import os
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -244,20 +244,68 @@ async def test_no_session_is_begun_when_none_is_left_today(bot, discord):
     assert discord.sockets == []
 
 
-async def test_kill_9_loses_nothing_and_answers_nothing_twice(bot, discord):
-    """`durability = "disk"`: the host is killed at work, three times."""
-    rounds = 3
+async def serving(bot: Bot) -> asyncio.subprocess.Process:
+    """Return a `yoi serve` of its own, to be killed."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=bot.folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
 
-    async def serve() -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=bot.folder,
-            env={**os.environ, "YOI_LOG": "error"}, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+
+@pytest.mark.slow
+async def test_whatever_happens_meanwhile_each_message_is_answered_once_and_in_order(bot, discord):
+    """Kills of the host at random moments, lost sockets, holes, refused posts: one IDENTIFY."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance, clock = random.Random(seed), asyncio.get_running_loop().time
+    texts: dict[str, list[str]] = {"41": [], "42": []}
+
+    def say(**about: bool) -> None:
+        channel = chance.choice(list(texts))
+        texts[channel].append(f"{channel}.{len(texts[channel])}")
+        discord.message(texts[channel][-1], channel=channel, **about)
+
+    host = await serving(bot)
+    try:
+        await discord.ready()
+        for _ in range(4):
+            until = clock() + chance.uniform(0.5, 4.0)
+            while clock() < until:
+                say()
+                happens = chance.choice(
+                    [
+                        discord.socket.kill,
+                        lambda: discord.socket.send(7),
+                        lambda: say(lost=True),
+                        lambda: discord.api.fail_next(502),
+                        lambda: discord.api.limit_next(0.3),
+                        *[lambda: None] * 10,
+                    ]
+                )
+                happens()
+                await asyncio.sleep(chance.uniform(0.1, 0.5))
+            host.send_signal(signal.SIGKILL)
+            await host.wait()
+            say()
+            host = await serving(bot)
+        await discord.answered(sum(map(len, texts.values())))
+    finally:
+        host.terminate()
+        await host.wait()
+    for channel, wanted in texts.items():
+        made = [one["content"] for one in discord.api.messages if one["channel_id"] == channel]
+        assert made == [f"> {text}" for text in wanted], seed
+    assert len(discord.identified) == 1, seed
+
+
+async def test_kill_9_loses_nothing_and_answers_nothing_twice(bot, discord):
+    """`durability = "disk"`: the host is killed at work, twice."""
+    rounds = 2
 
     texts = []
     for number in range(rounds):
-        host = await serve()
+        host = await serving(bot)
         try:
             await discord.ready(len(discord.sockets) + 1)
             for part in range(8):
@@ -270,7 +318,7 @@ async def test_kill_9_loses_nothing_and_answers_nothing_twice(bot, discord):
             await host.wait()
         texts.append(f"{number}.down")
         discord.message(texts[-1])
-    host = await serve()
+    host = await serving(bot)
     try:
         await discord.answered(len(texts))
         texts.append("last")
