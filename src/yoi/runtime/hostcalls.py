@@ -15,57 +15,40 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from yoi.connections.pull_socket import PullClosed
 from yoi.errors import ServiceError, YoiError
 from yoi.journal.state import StateStore
-from yoi.limits import LIMITS, Limits
-from yoi.protocol.depth import more_values_than
+from yoi.limits import Limits
 from yoi.protocol.session_commands import Request, parse_session_payload
 from yoi.protocol.status import PullSocketStatus
+from yoi.runtime.hostcall_json import (
+    OpenCall,
+    UrlCall,
+    answered,
+    by_url,
+    call_object,
+    converted,
+    malformed,
+    received,
+    refusal,
+    require_few_values,
+)
 from yoi.runtime.pull_sockets import PullSockets
 from yoi.runtime.pull_targets import PullTargets
 from yoi.runtime.service_requests import ServiceRequests
 from yoi.sandbox import remaining_seconds
 
 Json = Any
-_Call = TypeVar("_Call", bound=msgspec.Struct)
 Waiting = Callable[[], AbstractContextManager[None]]
 """Lets others have the thread's place while a host call waits (`Scheduler.waiting`)."""
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 _TOLD = 32
 """Refusals of one instance that its operator is told of: one per operation and code."""
-
-
-class HeaderCall(msgspec.Struct, forbid_unknown_fields=True):
-    """One header of a request by URL, or of a socket's handshake."""
-
-    name: str
-    value: str
-
-
-class OpenCall(msgspec.Struct, forbid_unknown_fields=True):
-    """The argument of websocket.open; without `url` the connection's own."""
-
-    url: str = ""
-    protocols: list[str] = []
-    headers: list[HeaderCall] | dict[str, str] = []
-    query: dict[str, str] = {}
-    insert: list[Any] = []
-    connection: str | None = None
-
-
-class UrlCall(msgspec.Struct, forbid_unknown_fields=True):
-    """The argument of request.request by URL; the other form is that of the `request` command."""
-
-    method: str
-    url: str
-    headers: list[HeaderCall] = []
-    body: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +174,12 @@ class ServiceHostCalls:
             answer = self._carry_out(op, argument)
         except YoiError as exc:
             self._note(op, exc)
-            return _refusal(exc)
+            return refusal(exc)
         except Exception as exc:
             # A defect of ours, or a disk that fails: the guest has done nothing to be ended for.
             defect = YoiError("usage.internal", f"the call {op} failed: {type(exc).__name__}")
             self._note(op, defect)
-            return _refusal(defect)
+            return refusal(defect)
         return msgspec.json.encode({"ok": answer}).decode()
 
     def _carry_out(self, op: str, argument: str) -> Json:
@@ -256,14 +239,14 @@ class ServiceHostCalls:
         self._check_key(key)
         size = len(value.encode())
         if size > self._limits.state_value_bytes:
-            raise _malformed(
+            raise malformed(
                 f"state.set: the value has {size} bytes; the bound is "
                 f"{self._limits.state_value_bytes}"
             )
         try:
             kept = msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError):
-            raise _malformed("state.set: the value must be JSON text") from None
+            raise malformed("state.set: the value must be JSON text") from None
         self._change(key, None if kept is None else value)
         return {}
 
@@ -279,11 +262,11 @@ class ServiceHostCalls:
 
     def _check_key(self, key: str) -> None:
         if not key or len(key) > self._limits.name_bytes:
-            raise _malformed(f"a state key has 1 to {self._limits.name_bytes} characters")
+            raise malformed(f"a state key has 1 to {self._limits.name_bytes} characters")
 
     async def _request(self, asked: str | dict[str, Json]) -> Json:
         self._require_alive()
-        given = _object("request", asked)
+        given = call_object("request", asked)
         call_id = f"call.{secrets.token_hex(8)}"
         if "url" not in given:
             command = parse_session_payload("request", given)
@@ -291,8 +274,8 @@ class ServiceHostCalls:
             payload = await self._requests.carry_out(
                 self._requests.prepare(command, call_id), command.capture
             )
-            return _answered(payload)
-        call = _converted("request", given, UrlCall)
+            return answered(payload)
+        call = converted("request", given, UrlCall)
         prepared = self._requests.prepare_url(
             call.method,
             call.url,
@@ -300,11 +283,11 @@ class ServiceHostCalls:
             call.body,
             call_id,
         )
-        return _by_url(_answered(await self._requests.carry_out(prepared, ())))
+        return by_url(answered(await self._requests.carry_out(prepared, ())))
 
     async def _open(self, asked: str | dict[str, Json]) -> Json:
         self._require_alive()
-        call = _converted("websocket.open", _object("websocket.open", asked), OpenCall)
+        call = converted("websocket.open", call_object("websocket.open", asked), OpenCall)
         headers = call.headers
         if isinstance(headers, list):
             headers = {one.name: one.value for one in headers}
@@ -321,7 +304,7 @@ class ServiceHostCalls:
         try:
             raw = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError):
-            raise _malformed("websocket.send-binary: the data is not base64") from None
+            raise malformed("websocket.send-binary: the data is not base64") from None
         return {"sent": True, "bytes": self._sockets.send(handle, raw)}
 
     async def _recv(self, handle: int, timeout_ms: int) -> str | bytes | PullClosed:
@@ -339,93 +322,12 @@ class ServiceHostCalls:
 
 
 def _arguments(operation: Operation, argument: str) -> tuple[Any, ...]:
-    _require_few_values(operation.name, argument)
+    require_few_values(operation.name, argument)
     try:
         given: tuple[Any, ...] = msgspec.json.decode(argument, type=operation.arguments)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
-        raise _malformed(f"{operation.name}: {exc}") from None
+        raise malformed(f"{operation.name}: {exc}") from None
     return given
-
-
-def _require_few_values(name: str, text: str) -> None:
-    if more_values_than(LIMITS.json_values, text):
-        raise _malformed(f"{name}: more than {LIMITS.json_values} JSON values in one call")
-
-
-def _object(name: str, asked: str | dict[str, Json]) -> dict[str, Json]:
-    """Return the object that a call was given, as JSON text (public world) or as it is."""
-    if isinstance(asked, dict):
-        return asked
-    _require_few_values(name, asked)
-    try:
-        given: dict[str, Json] = msgspec.json.decode(asked, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as exc:
-        raise _malformed(f"{name}: {exc}") from None
-    return given
-
-
-def _converted(name: str, given: dict[str, Json], shape: type[_Call]) -> _Call:
-    try:
-        return msgspec.convert(given, shape)
-    except msgspec.ValidationError as exc:
-        raise _malformed(f"{name}: {exc}") from None
-
-
-def _answered(payload: dict[str, Json]) -> dict[str, Json]:
-    """Return the answer in the payload of a `response` event. Raises YoiError if there is none."""
-    if payload.pop("ok"):
-        return payload
-    error = payload["error"]
-    raise YoiError(
-        error["code"],
-        error["message"],
-        hint=error.get("hint"),
-        **{key: payload[key] for key in _BESIDE if key in payload},
-    )
-
-
-def _by_url(payload: dict[str, Json]) -> dict[str, Json]:
-    """Return an answer in the shape of a request by URL: a list of headers, and text."""
-    body = payload["body"]
-    if payload["body_kind"] == "json":
-        body = msgspec.json.encode(body).decode()
-    return {
-        "truncated": False,
-        **payload,
-        "headers": [{"name": name, "value": value} for name, value in payload["headers"].items()],
-        "body": body or "",
-    }
-
-
-def _received(got: str | bytes | PullClosed) -> dict[str, Json]:
-    if isinstance(got, str):
-        return {"type": "text", "text": got}
-    if isinstance(got, bytes):
-        return {"type": "binary", "data": base64.b64encode(got).decode()}
-    closed: dict[str, Json] = {
-        "type": "closed",
-        "code": got.code,
-        "reason": got.reason,
-        "clean": got.clean,
-    }
-    if got.error is not None:
-        closed["error"] = {"code": got.error.code, "message": got.error.message}
-    return closed
-
-
-def _refusal(error: YoiError) -> str:
-    told: dict[str, Json] = {"code": error.code, "message": error.message}
-    if error.hint is not None:
-        told["hint"] = error.hint
-    told |= {key: error.fields[key] for key in _BESIDE if key in error.fields}
-    return msgspec.json.encode({"error": told}).decode()
-
-
-_BESIDE = ("retry_after_ms", "may_have_arrived")
-
-
-def _malformed(message: str) -> ServiceError:
-    return ServiceError("service.call_malformed", message)
 
 
 def _stopping() -> ServiceError:
@@ -479,7 +381,7 @@ OPERATIONS: dict[str, Operation] = {
             tuple[_U32, _U32],
             ServiceHostCalls._recv,
             waits=True,
-            shape=_received,
+            shape=received,
         ),
         Operation(
             "websocket.close",
