@@ -115,3 +115,27 @@ async def test_a_slow_disk_refuses_instead_of_queueing_for_ever(tmp_path):
     await asyncio.gather(*commits, return_exceptions=True)
     assert any(c.exception() is None for c in commits)
     await journal.close()
+
+
+async def test_a_writer_that_has_written_before_is_fenced_by_another_process(tmp_path):
+    """What it knows of the log is older than the file: the statement itself finds that out."""
+    first = await SqliteJournal.open(tmp_path / "j.db")
+    second = await SqliteJournal.open(tmp_path / "j.db")
+    narrow = LogBounds(records=4, size_bytes=1_000_000)
+    await first.commit([Append("a", 0, [b"1"], narrow)])
+    await second.commit([Append("a", 1, [b"2", b"3"], narrow)])
+    for after in (1, 2, 4):
+        with pytest.raises(JournalError) as caught:
+            await first.commit([Append("a", after, [b"x"], narrow)])
+        assert caught.value.code == "journal.conflict"
+    await first.commit([Append("a", 3, [b"4"], narrow)])
+    # Room that another process has made is room.
+    await second.trim("a", 3)
+    await first.commit([Append("a", 4, [b"5", b"6"], narrow)])
+    assert [record.data for record in await second.read("a", 0, 9)] == [b"4", b"5", b"6"]
+    assert (await second.status("a")).records == 3
+    with pytest.raises(JournalError) as caught:
+        await second.commit([Append("a", 4, [b"x"], narrow)])
+    assert caught.value.code == "journal.conflict"
+    await first.close()
+    await second.close()
