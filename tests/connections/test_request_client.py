@@ -564,6 +564,21 @@ async def test_a_silent_server_is_given_up():
         assert (failure.error.code, failure.may_have_arrived) == ("request.timeout", True)
 
 
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"])
+async def test_a_byte_now_and_then_buys_a_server_no_time(head):
+    async def script(reader, writer):
+        await read_http(reader)
+        for byte in head or b"HTTP/1.1 200 OK\r\nX: aaaa":
+            writer.write(bytes([byte]))
+            await writer.drain()
+        await reader.read()
+
+    async with RawServer(script) as server:
+        use = client(limits=dataclasses.replace(LIMITS, request_ms=300))
+        failure = await use.send(prepared(f"http://127.0.0.1:{server.port}/"), allow)
+        assert (failure.error.code, failure.may_have_arrived) == ("request.timeout", True)
+
+
 async def test_a_cancelled_request_leaves_no_socket_open():
     gone = asyncio.Event()
 

@@ -277,9 +277,15 @@ async def test_a_socks_proxy_that_refuses_is_named(connect, proxy, login, proble
         assert "wrong" not in error.message + error.hint
 
 
-@pytest.mark.parametrize("kind", ["http", "socks5"])
-async def test_a_proxy_that_never_answers_is_named(connect, kind):
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("http", b""), ("http", b"HTTP/1.1 200 OK\r\nX: "), ("socks5", b""), ("socks5", b"\x05\x00")],
+)
+async def test_a_proxy_that_never_answers_is_named(connect, kind, said):
+    """Nor one that begins to: no byte of an answer buys it time."""
+
     async def silent(reader, writer):
+        writer.write(said)
         await reader.read()
 
     limits = dataclasses.replace(QUICK, proxy_ms=100)
