@@ -84,6 +84,23 @@ async def test_every_frame_is_numbered_sent_once_and_accounted_for(tmp_path: Pat
     assert 0 < done["p50_ms"] <= done["p99_ms"]
 
 
+async def test_held_frames_go_on_after_the_kill_and_not_before(tmp_path: Path) -> None:
+    """The demo kills its gateway midway, however late it looks."""
+    more = ("--frames", "6", "--hold-at", "4")
+    async with gateway(tmp_path / "a", *more) as process, connect(process.url()) as client:
+        for _ in range(4):
+            await reply(client, (await take(client))["id"])
+        while (await process.event("progress"))["answered"] < 4:
+            pass
+        assert (await process.event("progress"))["sent"] == 4
+    async with gateway(tmp_path / "a", *more) as process, connect(process.url()) as client:
+        assert [(await take(client))["id"], (await take(client))["id"]] == [5, 6]
+        for number in (5, 6):
+            await reply(client, number)
+        status, done = await process.finish()
+    assert (status, done["answered"]) == (0, 6)
+
+
 async def test_at_most_w_frames_wait_and_odd_answers_are_counted(tmp_path: Path) -> None:
     state = tmp_path / "a"
     async with (

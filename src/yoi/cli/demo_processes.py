@@ -84,6 +84,8 @@ class Gateway:
             sys.executable, "-m", "yoi.testing.demo_gateway", "--state", str(folder / "gateway"),
             "--frames", str(frames), "--rate", str(rate), "--try-other", str(try_other),
             "--max-seconds", str(max_seconds),
+            # On a busy machine the frames could be over before anybody saw that half were.
+            "--hold-at", str(max(1, frames * 3 // 4)),
         ]  # fmt: skip
         self._process: JsonProcess | None = None
         self._listening = threading.Event()

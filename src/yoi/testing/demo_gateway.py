@@ -1,7 +1,7 @@
 """A small chat gateway to talk to: a process of its own, on a WebSocket library that is not Yoi's.
 
     python -m yoi.testing.demo_gateway --state FILE [--port P] [--frames N] [--rate R]
-        [--outstanding W] [--try-other ID] [--max-seconds S]
+        [--outstanding W] [--try-other ID] [--hold-at N] [--max-seconds S]
 
 Whoever connects is sent numbered frames, at most W unanswered at a time, and answers each:
 
@@ -11,6 +11,8 @@ Whoever connects is sent numbered frames, at most W unanswered at a time, and an
 Frame `ID` of `--try-other` has the type "try_other" and is answered like any other; the example
 plugin also attempts a send that nobody granted when it sees it. A frame is sent once: one that was
 unanswered when its connection broke stays in the account as lost, with the time it was sent.
+
+With `--hold-at` a gateway sends N frames and waits to be killed: one that is started again goes on.
 
 Standard output carries one JSON object a line: {"event": "listening", "port"}, then {"event":
 "progress", ...} about five times a second, then {"event": "done", "complete", ...}, each with the
@@ -99,12 +101,18 @@ class DemoGateway:
         rate: float,
         outstanding: int,
         try_other: int | None,
+        hold_at: int | None = None,
     ) -> None:
-        """Take the journal to write, frames in all, frames a second (0: unpaced), the window W."""
+        """Take the journal to write, frames in all, frames a second (0: unpaced), the window W.
+
+        At `hold_at` frames it sends no more, until a process that is started again goes on.
+        """
         self.journal = journal
         self.account = journal.account
         self.finished = asyncio.Event()
         self._frames = frames
+        first = self.account.last_id == 0
+        self._until = min(hold_at, frames) if hold_at is not None and first else frames
         self._gap_s = 1 / rate if rate else 0.0
         self._outstanding = outstanding
         self._try_other = try_other
@@ -146,13 +154,13 @@ class DemoGateway:
     async def _feed(self, client: ServerConnection, window: asyncio.Semaphore) -> None:
         loop = asyncio.get_running_loop()
         next_at = loop.time()
-        while self.account.last_id < self._frames:
+        while self.account.last_id < self._until:
             await window.acquire()
             if self._gap_s:
                 # A schedule, not a pause per frame: a slow moment is caught up, within bounds.
                 next_at = max(next_at + self._gap_s, loop.time() - CATCH_UP_SECONDS)
                 await asyncio.sleep(next_at - loop.time())
-            if self._current is not client or self.account.last_id == self._frames:
+            if self._current is not client or self.account.last_id == self._until:
                 return
             number = self.account.last_id + 1
             self._sent_ns[number] = time.monotonic_ns()
@@ -196,6 +204,7 @@ async def run(arguments: argparse.Namespace, emit: Callable[[dict[str, Any]], No
             rate=arguments.rate,
             outstanding=arguments.outstanding,
             try_other=arguments.try_other,
+            hold_at=arguments.hold_at,
         )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -248,6 +257,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=_number(float, 0, 1e6), default=0.0, help="0: unpaced")
     parser.add_argument("--outstanding", type=_number(int, 1, MAX_OUTSTANDING), default=16)
     parser.add_argument("--try-other", type=_number(int, 1, MAX_FRAMES), default=None)
+    parser.add_argument("--hold-at", type=_number(int, 1, MAX_FRAMES), default=None)
     parser.add_argument("--max-seconds", type=_number(float, 0.1, MAX_SECONDS), default=120.0)
     return parser.parse_args(argv)
 
