@@ -19,6 +19,7 @@ from yoi.core.deferred import DeferredCalls
 from yoi.core.heartbeat import HeartbeatSpec
 from yoi.core.ingress_account import IngressPolicy
 from yoi.core.ingress_queue import IngressQueue
+from yoi.core.redaction import NOTHING
 from yoi.core.repeats import Repeats
 from yoi.limits import Limits
 from yoi.permissions import JsonPointer
@@ -53,7 +54,12 @@ class World:
         self.timers = ManualTimers(self.clock)
         self.connector = MemoryConnector(self.clock.monotonic)
         self.queue = IngressQueue([IngressPolicy("events", self.policy, 4, 4_000)], LIMITS)
-        names = (SessionId(f"s{n}") for n in itertools.count(1))
+        self.names = (SessionId(f"s{n}") for n in itertools.count(1))
+        self.connect()
+        self.socket: MemoryWebSocket | None = None
+
+    def connect(self) -> None:
+        """Make the connection, as a service does at its start."""
         made = settings_for(
             "wss://gateway.example.com/ws",
             on_full=self.policy,
@@ -83,10 +89,32 @@ class World:
             resolver=FixedResolver("93.184.215.14"),
             limits=LIMITS,
             call_later=self.timers.call_later,
-            new_session=lambda: next(names),
+            new_session=lambda: next(self.names),
         )
         self.adapter.attach(self.host)
-        self.socket: MemoryWebSocket | None = None
+
+    def replaced(self, max_events: int) -> None:
+        """Another version takes over, with other bounds; its connection is declared as before."""
+        assert self.queue.reshape([IngressPolicy("events", self.policy, max_events, 4_000)]) == []
+        self.adapter.use(None)
+        assert self.host.govern(allow, lambda: NOTHING, lambda: None)
+        if self.queue.resumable():
+            self.host.resume()
+
+    async def redialled(self) -> None:
+        """Another version takes over, and its connection is declared otherwise."""
+        status = self.host.status()
+        since = [self.host.complete_until_ms()] if status.session else []
+        since += [gap[1] for gap in (self.adapter.earlier, self.host.missing()) if gap is not None]
+        closing = asyncio.ensure_future(self.host.close(1012))
+        await self.settle()
+        self.timers.advance(100)
+        await closing
+        self.connect()
+        if since:
+            self.adapter.begin_after(status.session, min(since))
+        self.host.start()
+        await self.settle()
 
     async def settle(self) -> None:
         for _ in range(12):
@@ -148,6 +176,7 @@ STEPS = st.sampled_from(
     [
         "send", "send", "send", "send", "flood", "plugin", "plugin", "wait", "grace",
         "peer_closes", "peer_vanishes", "close", "reconnect", "open", "beat",
+        "replaced", "redialled",
     ]
 )  # fmt: skip
 
@@ -178,6 +207,10 @@ async def carry_out(world: World, step: str, binary: bool) -> None:
                 world.host.reconnect()
         case "open":
             world.host.open()
+        case "replaced":
+            world.replaced(2 if binary else 6)
+        case "redialled":
+            await world.redialled()
         case "beat":
             if world.host.status().state == "open":
                 world.host.heartbeat(

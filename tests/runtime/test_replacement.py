@@ -4,14 +4,17 @@ The same with a real host, package and socket: test_replacement_live.py.
 """
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.runtime.fakes import Bench, FakeInstance, NoWorkers
 
 from yoi.core.ingress_queue import IngressPolicy
 from yoi.core.lifecycle import Lifecycle
-from yoi.errors import GuestRefused, GuestTrapped, JournalError
+from yoi.errors import GuestRefused, GuestTrapped, JournalError, ServiceError
 from yoi.journal.memory import MemoryJournal
 from yoi.limits import Limits
 from yoi.permissions import Url
@@ -849,3 +852,90 @@ async def test_where_events_outlive_the_host_elsewhere_the_service_is_made_anew(
     assert list(services) != [before]
     assert bench.links[0].closed
     await manager.stop()
+
+
+# -- any order of it all ----------------------------------------------------------------------
+
+ENDS = {
+    "good": lambda name: Guest(name),
+    "does not load": lambda name: GuestRefused("sandbox.load", "no"),
+    "does not start": lambda name: _starts(GuestTrapped("sandbox.deadline", "too long")),
+    "raises first": lambda name: failing(name, HandlerFailed("KeyError", "'x'", "")),
+    "traps first": lambda name: failing(name, GuestTrapped("sandbox.trap", "unreachable")),
+}
+STEPS = st.sampled_from(
+    ["frame", "frame", "frame", "hold", "release", "wait", "restart", "trap", *ENDS]
+)
+
+
+@pytest.mark.parametrize("told", [TOLD, ()], ids=["told", "quiet"])
+@durably
+@settings(max_examples=25)
+@given(steps=st.lists(STEPS, max_size=25))
+def test_each_frame_is_handled_once_and_in_order_whatever_is_replaced_meanwhile(
+    steps, durable, told
+):
+    """A frame may come again as a further attempt, never as a first one; none is lost."""
+    asyncio.run(_any_order(steps, durable, told))
+
+
+async def _any_order(steps, durable, told):
+    handled = []
+
+    class Remembering(Guest):
+        def echo(self, event):
+            if isinstance(event, TextFrame):
+                handled.append((int(event.text), event.attempt))
+            return NO_COMMANDS
+
+    def made(end, name):
+        guest = ENDS[end](name)
+        return Remembering(name) if end == "good" else guest
+
+    bench = Bench(
+        [Remembering(f"r{n}") for n in range(60)],
+        durable=durable,
+        limits=QUICK,
+        told_of_start=told,
+        deliver=frozenset({EventKind.TEXT}),
+        max_events=256,
+    )
+    await bench.service.start()
+    session = bench.link.arrive()
+    await bench.settle()
+    frames, asked, versions = 0, [], 1
+    for step in steps:
+        match step:
+            case "frame" if bench.link.session is not None:
+                bench.link.receive(str(frames))
+                frames += 1
+            case "hold" if bench.turns.held is None:
+                bench.turns.hold("echo")
+            case "release":
+                bench.turns.release()
+            case "wait":
+                await bench.settle()
+            case "restart" if bench.turns.held is None:
+                with contextlib.suppress(ServiceError):
+                    await bench.service.restart()
+            case "trap":
+                error = GuestTrapped("sandbox.trap", "unreachable")
+                if bench.service.lifecycle is Lifecycle.RUNNING and not bench.service._queue.busy:
+                    bench.service.lost_in_call(bench.service._slot.instance, error)
+            case _ if step in ENDS:
+                versions += 1
+                spares = [Remembering(f"s{n}") for n in range(60)]
+                spec = bench.version(made(step, step), *spares, version=str(versions))
+                asked.append(asyncio.create_task(bench.service.replace(spec)))
+    bench.turns.release()
+    await asyncio.gather(*asked)
+    if bench.service.lifecycle is Lifecycle.QUARANTINED:
+        await bench.service.stop()
+        return
+    await until(bench, lambda: {number for number, _ in handled} == set(range(frames)))
+    firsts = [number for number, attempt in handled if attempt == 1]
+    assert firsts == sorted(set(firsts))
+    assert bench.links[0].session == session
+    assert len(bench.links) == 1
+    assert bench.service.dead_letters == ()
+    await bench.service.stop()

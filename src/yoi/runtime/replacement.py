@@ -105,7 +105,8 @@ class Replacements:
 
         The service runs, or has lost its instance. Raises nothing.
         """
-        self.keep()
+        await self.gone_back()
+        await self._give_up_trial()
         self.refused = None
         steps = Replacement()
         slot = InstanceSlot(spec, self._context, self._parts.ledger)
@@ -194,6 +195,13 @@ class Replacements:
         """End a trial, and wait for what ends versions that do not run."""
         self.keep()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _give_up_trial(self) -> None:
+        """Have the version before run again: what is on trial has handled nothing, and is over."""
+        trial = self._end_trial(_S.REFUSED)
+        if trial is not None:
+            self._parts.dispatcher.detach()
+            await self._go_back(trial)
 
     # -- the steps ------------------------------------------------------------------------------
 
@@ -296,7 +304,14 @@ class Replacements:
         elif isinstance(error, JournalError):
             self._owner.log_failed(error)
         else:
-            self._owner.guest_lost(error)
+            self._load_again(error)
+
+    def _load_again(self, error: YoiError) -> None:
+        """Load what ran before soon; it was lost earlier, so this counts as no failure of it."""
+        self._life.refuse(error, self._context.clock.monotonic())
+        seconds = self._context.limits.restart_first_ms / 1000
+        self._notes.restart_planned(seconds)
+        self._restarts.after(seconds)
 
     def _resume(self) -> None:
         """Hand events to the instance that is there, if the service runs."""
@@ -304,7 +319,7 @@ class Replacements:
         if self._life.state is not Lifecycle.RUNNING:
             return
         if instance is None:
-            self._owner.guest_lost(ServiceError("service.not_running", "there is no instance"))
+            self._load_again(ServiceError("service.not_running", "its instance was lost"))
             return
         self._parts.dispatcher.attach(instance)
         self._owner.room()
