@@ -58,6 +58,15 @@ async def test_a_dial_that_fails_or_is_refused_does_not_show_it():
     await world.shut()
 
 
+async def test_the_url_of_a_connection_is_shown_without_a_secret_that_stands_in_it():
+    world = World(None, masker=lambda: Masker([Secret("bot", PATH)]))
+    world.host.start()
+    world.host.open(DialTarget(Url.parse(f"wss://wss.example.com/link/{PATH}")))
+    await world.connector.dialled()
+    assert world.host.status().url == "wss://wss.example.com/link/[masked]"
+    await world.shut()
+
+
 async def test_what_a_server_says_of_a_session_is_masked_before_status_and_sink_have_it():
     world = World(masker=lambda: Masker([Secret("bot", VALUE)]), subprotocols=[f"v1.{VALUE}"])
     world.host.start()

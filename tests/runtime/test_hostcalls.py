@@ -140,6 +140,22 @@ async def test_a_secret_that_the_server_echoes_is_masked(desk, gateway):
     assert (await desk.ok("websocket.recv", handle, 5000))["reason"] == "bad: [masked]"
 
 
+async def test_a_secret_in_the_refusal_of_a_dial_is_masked():
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 no a-token-of-some-length\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(refuse) as port:
+        desk = Desk(having(PULL, websocket=[target(port)]))
+        desk.holds("a-token-of-some-length")
+        url = f"ws://127.0.0.1:{port}/a-token-of-some-length"
+        told = (await desk.ask("websocket.open", {"url": url}))["error"]
+        await desk.end()
+    assert told["code"].startswith("connection.")
+    assert "a-token" not in str(told)
+
+
 async def test_a_recv_without_a_message_times_out_and_the_socket_lives(desk, gateway):
     handle, peer = await opened(desk, gateway)
     assert await desk.code("websocket.recv", handle, 1) == "connection.timeout"
