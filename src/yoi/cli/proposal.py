@@ -131,16 +131,18 @@ def copy_to_store(path: Path, proposal: Proposal, workspace: Path) -> Path:
 
 
 def will_change(proposal: Proposal, running: dict[str, Any]) -> str:
-    """Return what the running host will close and drop when the proposal is in force."""
+    """Return what the running host will do when the proposal is in force."""
     entry, before = proposal.entry, proposal.before
     connections = [str(connection.get("name")) for connection in running.get("connections", [])]
     waiting = running.get("queue_depth", 0)
     same = before is not None and (before.digest, before.config) == (entry.digest, entry.config)
     if not same:
-        sockets = f"closes {', '.join(connections)}, " if connections else ""
+        stay = f", and {', '.join(connections)} stays open" if connections else ""
+        otherwise = " where it is declared and granted as before" if connections else ""
         return (
-            f"on the running host: {entry.name} is replaced, which {sockets}"
-            f"lets {waiting} waiting events finish, and drops what does not finish in time"
+            f"on the running host: {entry.name} goes on as this version, which handles the "
+            f"{waiting} waiting events{stay}{otherwise}; if it does not start, or fails at its "
+            "first event, what runs now goes on"
         )
     closing = _refused(proposal, connections)
     if not closing:
