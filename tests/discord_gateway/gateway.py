@@ -160,6 +160,10 @@ class DiscordGateway:
         """Wait until `count` messages were made."""
         await self.until(lambda: len(self.api.messages) >= count)
 
+    def ended_by(self, socket: Socket) -> bool:
+        """Return whether `socket` is gone."""
+        return any(number == socket.number for number, _ in self.over)
+
     async def ended(self, count: int) -> None:
         """Wait until `count` sockets are gone."""
         await self.until(lambda: len(self.over) >= count)
