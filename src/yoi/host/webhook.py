@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from yoi.connections import DialTarget, PreparedRequest, RequestClient
+from yoi.connections import PreparedRequest, RequestClient
 from yoi.errors import RequestFailure
 from yoi.permissions import Decision, Url
 
@@ -22,8 +22,6 @@ def webhook(
     """
     if url is None:
         return None
-
-    hidden = DialTarget(url, once=True)
 
     async def post(about: dict[str, Any]) -> None:
         prepared = PreparedRequest(
@@ -46,7 +44,10 @@ def webhook(
         answer = await client.send(prepared, authorise)
         if not answer.ok:
             # Receivers put their credential into the path: errors are logged without it.
-            raise hidden.cleared(answer.error)
+            message = answer.error.message.replace(url.display, "the webhook")
+            if len(url.path) > 1:
+                message = message.replace(url.path, "/…")
+            raise RequestFailure(answer.error.code, message)
         if answer.status >= _LOST:
             raise RequestFailure("request.status", f"the webhook answered {answer.status}")
 
