@@ -94,10 +94,9 @@ async def test_the_webhook_is_posted_to_and_a_redirect_is_not_followed():
     assert json.loads(seen[0].body) == about
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
-async def test_a_post_that_fails_does_not_show_the_path_which_is_the_credential(host):
+async def test_a_post_that_fails_does_not_show_the_path_which_is_the_credential():
     client = RequestClient(SystemResolver(LIMITS), SystemClock(), LIMITS)
-    url = Url.parse(f"http://{host}/services/T000/THE-PATH-IS-THE-SECRET", ("http",))
+    url = Url.parse("http://127.0.0.1:1/services/T000/THE-PATH-IS-THE-SECRET", ("http",))
     with pytest.raises(YoiError) as failed:
         await webhook(url, client)({"scope": "a", "alert": "b", "state": "opened", "at": "now"})
     assert "THE-PATH" not in f"{failed.value} {failed.value.hint} {failed.value.fields}"
