@@ -7,13 +7,6 @@ import hmac
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from yoi.errors import SignatureError
 from yoi.permissions.signatures import Algorithm, Form, KeyEncoding
 
@@ -22,16 +15,9 @@ _HASHES = {
     Algorithm.HMAC_SHA384: "sha384",
     Algorithm.HMAC_SHA512: "sha512",
 }
-_JWT_NAMES = {
-    Algorithm.HS256: "HS256",
-    Algorithm.RS256: "RS256",
-    Algorithm.ES256: "ES256",
-    Algorithm.EDDSA: "EdDSA",
-}
 _LEAST_BYTES = {Algorithm.HS256: 32}
 _LEAST_HMAC_BYTES = 1
-_SEED_BYTES = 32
-_LEAST_RSA_BITS = 2048
+SEED_BYTES = 32
 
 
 class SigningKey(Protocol):
@@ -57,23 +43,9 @@ class _Hmac:
         return hmac.digest(self._key, data, _HASHES[self._algorithm])
 
     def token(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+        import jwt  # a host whose plugins sign nothing does without
+
         return jwt.encode(dict(claims), self._key, "HS256", headers=dict(header))
-
-
-class _Private:
-    def __init__(self, key: Any, algorithm: Algorithm) -> None:
-        self._key, self._algorithm = key, algorithm
-
-    def __repr__(self) -> str:
-        return f"<{self._algorithm} key>"
-
-    def sign(self, data: bytes) -> bytes:
-        made: bytes = self._key.sign(data)
-        return made
-
-    def token(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
-        name = _JWT_NAMES[self._algorithm]
-        return jwt.encode(dict(claims), self._key, name, headers=dict(header))
 
 
 def signing_key(value: str, encoding: KeyEncoding, algorithm: Algorithm) -> SigningKey:
@@ -82,20 +54,17 @@ def signing_key(value: str, encoding: KeyEncoding, algorithm: Algorithm) -> Sign
     Raises SignatureError (`signature.key`) for one of another kind, encoding or length, and for a
     PEM key with a passphrase; no message quotes it.
     """
-    if encoding is KeyEncoding.PEM:
-        return _Private(_pem(value, algorithm), algorithm)
+    asymmetric = algorithm in (Algorithm.ED25519, Algorithm.EDDSA)
+    if encoding is KeyEncoding.PEM or asymmetric:
+        from yoi.secrets.private_keys import of_bytes, of_pem
+
+        if encoding is KeyEncoding.PEM:
+            return of_pem(value, algorithm)
+        return of_bytes(_bytes(value, encoding), algorithm)
     data = _bytes(value, encoding)
-    if algorithm in (Algorithm.ED25519, Algorithm.EDDSA):
-        # 64 bytes are a seed and the public key behind it, as libsodium writes them.
-        if len(data) not in (_SEED_BYTES, 2 * _SEED_BYTES):
-            raise _wrong(f"an {algorithm} key has {_SEED_BYTES} bytes, and this one {len(data)}")
-        key = Ed25519PrivateKey.from_private_bytes(data[:_SEED_BYTES])
-        if data[_SEED_BYTES:] not in (b"", key.public_key().public_bytes_raw()):
-            raise _wrong("the second half of the key is not its public key")
-        return _Private(key, algorithm)
     least = _LEAST_BYTES.get(algorithm, _LEAST_HMAC_BYTES)
     if len(data) < least:
-        raise _wrong(f"an {algorithm} key has at least {least} bytes, and this one {len(data)}")
+        raise wrong(f"an {algorithm} key has at least {least} bytes, and this one {len(data)}")
     return _Hmac(data, algorithm)
 
 
@@ -113,7 +82,7 @@ def other_spellings(value: str, encoding: KeyEncoding) -> tuple[str, ...]:
         except (ValueError, binascii.Error):
             return ()
         # The end of PKCS 8 is the key of some kinds by itself.
-        end = data[-_SEED_BYTES:].hex()
+        end = data[-SEED_BYTES:].hex()
         return (body, data.hex(), data.hex().upper(), end, end.upper())
     try:
         data = _bytes(value, encoding)
@@ -147,31 +116,9 @@ def _bytes(value: str, encoding: KeyEncoding) -> bytes:
         plain = value.strip().replace("-", "+").replace("_", "/").rstrip("=")
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (ValueError, binascii.Error):
-        raise _wrong(f"the key is not written in {encoding}") from None
+        raise wrong(f"the key is not written in {encoding}") from None
 
 
-def _pem(value: str, algorithm: Algorithm) -> Any:
-    try:
-        key = load_pem_private_key(value.encode(), password=None)
-    except TypeError:
-        raise _wrong(
-            "the key has a passphrase, which nobody could type",
-            "openssl pkey -in KEY.pem -out PLAIN.pem; yoi secret set NAME --stdin < PLAIN.pem",
-        ) from None
-    except (ValueError, UnicodeEncodeError, UnsupportedAlgorithm):
-        raise _wrong("the key is no private key in PEM form") from None
-    if algorithm in (Algorithm.ED25519, Algorithm.EDDSA):
-        good, wanted = isinstance(key, Ed25519PrivateKey), "an Ed25519 key"
-    elif algorithm is Algorithm.ES256:
-        good = isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1)
-        wanted = "a key of the curve P-256"
-    else:
-        good = isinstance(key, RSAPrivateKey) and key.key_size >= _LEAST_RSA_BITS
-        wanted = f"an RSA key of at least {_LEAST_RSA_BITS} bits"
-    if not good:
-        raise _wrong(f"{algorithm} needs {wanted}")
-    return key
-
-
-def _wrong(why: str, hint: str | None = None) -> SignatureError:
+def wrong(why: str, hint: str | None = None) -> SignatureError:
+    """Return the error of a key that is another than declared; `why` does not quote it."""
     return SignatureError("signature.key", why, hint=hint)
