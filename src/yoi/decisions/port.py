@@ -1,5 +1,6 @@
 """`Decisions`: what a host asks about a workspace, and the ways to answer."""
 
+import contextlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,10 @@ class Decisions(QueueDecisions, Protocol):
         """Return the random id that the host's own files carry; None accepts every id."""
         ...
 
+    def settle(self, workspace: Path) -> None:
+        """Return when no command has written yoi.toml and not yet its decision."""
+        ...
+
     def signature(self, workspace: Path) -> Hashable:
         """Return what differs once something else is decided, or it cannot be read any more."""
         ...
@@ -117,6 +122,11 @@ class AccountDecisions(_AccountQueue):
         except TrustError as exc:
             return exc.message
 
+    def settle(self, workspace: Path) -> None:
+        """Wait for the store's lock; where it is not to be had, the host reads what is there."""
+        with contextlib.suppress(TrustError):
+            self.store.settle(workspace)
+
 
 class GivenDigest(_AccountQueue):
     """The file whose digest came with the command line is decided, until the process ends."""
@@ -153,6 +163,9 @@ class GivenDigest(_AccountQueue):
     def signature(self, workspace: Path) -> None:
         """Return None: what was given stays as long as the process."""
 
+    def settle(self, workspace: Path) -> None:
+        """Do nothing: no command decides for this process."""
+
 
 class WholeWorkspace:
     """Whatever the workspace says is decided: who can write there grants."""
@@ -177,3 +190,6 @@ class WholeWorkspace:
 
     def signature(self, workspace: Path) -> None:
         """Return None: nothing is kept anywhere else."""
+
+    def settle(self, workspace: Path) -> None:
+        """Do nothing: what the file says is decided."""

@@ -24,10 +24,13 @@ def enable(workspace: Path, entry: EnabledEntry, store: DecisionStore | None = N
     kept = store or AccountDecisions().store
     # First of all: where nothing can be decided, nothing is written.
     kept.identity(workspace)
-    write_enablement(operator_file(workspace), entry)
-    # Second: a running host that saw the decision first would take the entry for withdrawn.
     name = plugin_entry(entry.name)
-    kept.record(workspace, {name: plain(entry.to_table())})
+    # The file first: a running host that saw the decision first would take the entry for withdrawn.
+    kept.record(
+        workspace,
+        {name: plain(entry.to_table())},
+        writing=lambda: write_enablement(operator_file(workspace), entry),
+    )
     return name
 
 

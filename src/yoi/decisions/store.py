@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +68,32 @@ class DecisionStore:
         with self._changing(workspace) as decided:
             return decided.id
 
-    def record(self, workspace: Path, changes: Mapping[str, Content | None]) -> None:
-        """Decide the entries in `changes` as they stand there; None forgets one."""
+    def record(
+        self,
+        workspace: Path,
+        changes: Mapping[str, Content | None],
+        writing: Callable[[], object] | None = None,
+    ) -> None:
+        """Decide the entries in `changes` as they stand there; None forgets one.
+
+        `writing` writes them into yoi.toml first; what it raises is raised, and nothing is decided.
+        Who `settle`s meanwhile waits for both.
+        """
         with self._changing(workspace) as decided:
+            if writing is not None:
+                writing()
             for entry, content in changes.items():
                 if content is None:
                     decided.entries.pop(entry, None)
                 else:
                     decided.entries[entry] = content
             decided.reviewed = True
+
+    def settle(self, workspace: Path) -> None:
+        """Return when no command is between yoi.toml and its decision. Raises TrustError."""
+        if check(self.folder, workspace):
+            with self._locked():
+                return
 
     def narrow(
         self, workspace: Path, seen: Mapping[str, Content], kept: Mapping[str, Content | None]

@@ -89,6 +89,11 @@ class WorkspacePlans:
             self._started = now if self._started is None else self._started
             self._file.decided(self._hurried, reading, now)
             as_decided = self._as_decided(reading)
+            if reading.fault is None and not self._changes(reading) <= as_decided:
+                # Perhaps a command is between the file and its decision: it holds a lock meanwhile.
+                self._decisions.settle(self._workspace)
+                reading, file = look(self._workspace, _check, self._limits)
+                as_decided = self._as_decided(reading)
             if as_decided:
                 # A command of Yoi wrote them, too; its word to this host is still on the way.
                 self._file.decided(as_decided, reading, now)
@@ -99,6 +104,11 @@ class WorkspacePlans:
                 self._fault_since = now
             return self._made(now)
 
+    def _changes(self, reading: Reading) -> set[str]:
+        """Return the entries of the file that are other ones than before."""
+        effective = self._file.effective
+        return {name for name, entry in reading.entries.items() if entry != effective.get(name)}
+
     def _as_decided(self, reading: Reading) -> set[str]:
         """Return the entries of the file that are other ones than before, and wholly decided."""
         effective = self._file.effective
@@ -108,8 +118,8 @@ class WorkspacePlans:
         decided = self._decisions.in_force(self._workspace, entries).decided
         return {
             name
-            for name, entry in reading.entries.items()
-            if entry != effective.get(name) and decided.get(name) == join(entry)
+            for name in self._changes(reading)
+            if decided.get(name) == join(reading.entries[name])
         }
 
     def _made(self, now: float) -> Plan:

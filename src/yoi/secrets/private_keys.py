@@ -31,10 +31,12 @@ class PrivateKey:
         return f"<{self._algorithm} key>"
 
     def sign(self, data: bytes) -> bytes:
+        """Return the signature of `data`."""
         made: bytes = self._key.sign(data)
         return made
 
     def token(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+        """Return the JWT of `claims`."""
         name = _JWT_NAMES[self._algorithm]
         return jwt.encode(dict(claims), self._key, name, headers=dict(header))
 
