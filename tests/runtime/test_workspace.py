@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from yoi.decisions.entries import plain
+from yoi.decisions.file import read_file
 from yoi.decisions.port import AccountDecisions
 from yoi.decisions.store import DecisionStore
 from yoi.errors import EnablementError
@@ -31,8 +31,6 @@ class World:
         operator_file(self.folder).write_text(text)
 
     def trust(self) -> None:
-        from yoi.decisions.file import read_file
-
         self.store.record(self.folder, read_file(self.folder).entries)
 
     def after(self, seconds: float) -> list[str]:
@@ -197,7 +195,11 @@ def test_a_command_between_the_file_and_its_decision_stops_nothing(world):
     world.write(AGENT)
     world.trust()
     assert world.after(0) == ["agent"]
-    written, read, found = threading.Event(), threading.Event(), []
+    written, read = threading.Event(), threading.Event()
+    world.write(AGENT.replace("5", "6"))
+    entries = read_file(world.folder).entries
+    world.write(AGENT)
+    world.plans.read()
 
     def command():
         def writing():
@@ -206,7 +208,6 @@ def test_a_command_between_the_file_and_its_decision_stops_nothing(world):
             # Held until the host is at its look.
             assert read.wait(30)
 
-        entries = {"worker:agent": plain({"name": "agent", "model": "openai:m", "max_turns": 6})}
         world.store.record(world.folder, entries, writing)
 
     class Account(AccountDecisions):
@@ -214,7 +215,7 @@ def test_a_command_between_the_file_and_its_decision_stops_nothing(world):
             read.set()
             super().settle(workspace)
 
-    world.plans = WorkspacePlans(world.folder, world.clock, Account(world.store))
+    world.plans._decisions = Account(world.store)
     running = threading.Thread(target=command)
     running.start()
     assert written.wait(30)
