@@ -111,6 +111,19 @@ class Masker:
                     break
         return most
 
+    def ended(self, text: str) -> int:
+        """Return how many of the last characters of `text` are a value that may go on after it.
+
+        The last sign of a Base64 spelling, and its padding, may follow.
+        """
+        most = 0
+        for anchor, form in self._forms:
+            if anchor in text:
+                for span in form.found(text):
+                    if span is not None and span[1] == len(text):
+                        most = max(most, len(text) - span[0])
+        return most
+
     def error(self, error: YoiError) -> YoiError:
         """Return `error`, or the same without the known values in its words and fields."""
         if not self._forms:
@@ -147,7 +160,12 @@ class StreamMask:
         """Return what can be told now, the new `piece` included as far as it is not held."""
         if not self._masker:
             return piece
-        text = self._masker.text(self._held + piece)
+        raw = self._held + piece
+        ended = self._masker.ended(raw)
+        if ended:
+            self._held = raw[len(raw) - ended :]
+            return self._masker.text(raw[: len(raw) - ended])
+        text = self._masker.text(raw)
         told = len(text) - self._masker.begun(text)
         self._held = text[told:]
         return text[:told]
@@ -155,7 +173,7 @@ class StreamMask:
     def end(self) -> str:
         """Return what was held: nothing follows it."""
         held, self._held = self._held, ""
-        return held
+        return self._masker.text(held)
 
 
 def finished(steps: Generator[None, None, T]) -> T:

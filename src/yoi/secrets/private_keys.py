@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from yoi.permissions.signatures import Algorithm
-from yoi.secrets.signing import SEED_BYTES, wrong
+from yoi.secrets.key_faults import SEED_BYTES, wrong
 
 _JWT_NAMES = {
     Algorithm.RS256: "RS256",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from yoi.errors import SignatureError
 from yoi.permissions.signatures import Algorithm, Form, KeyEncoding
+from yoi.secrets.key_faults import SEED_BYTES, wrong
 
 _HASHES = {
     Algorithm.HMAC_SHA256: "sha256",
@@ -17,7 +18,6 @@ _HASHES = {
 }
 _LEAST_BYTES = {Algorithm.HS256: 32}
 _LEAST_HMAC_BYTES = 1
-SEED_BYTES = 32
 
 
 class SigningKey(Protocol):
@@ -117,8 +117,3 @@ def _bytes(value: str, encoding: KeyEncoding) -> bytes:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (ValueError, binascii.Error):
         raise wrong(f"the key is not written in {encoding}") from None
-
-
-def wrong(why: str, hint: str | None = None) -> SignatureError:
-    """Return the error of a key that is another than declared; `why` does not quote it."""
-    return SignatureError("signature.key", why, hint=hint)
