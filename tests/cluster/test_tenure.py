@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from tests.journal.nats import running, settings_of
 
-from yoi.cluster.tenure import Tenure, bucket_of, kept
+from yoi.cluster.tenure import Tenure, bucket_of, holder_of, kept
 from yoi.core.lease import LeaseState, LeaseTimes
 from yoi.errors import ClusterError
 from yoi.journal.jetstream_server import connected
@@ -48,7 +48,7 @@ def tenure(bucket, holder="a", times=TIMES):
 async def test_one_has_it_and_the_next_waits_until_it_is_given_back(bucket):
     one, other = tenure(bucket, "one"), tenure(bucket, "other")
     await one.claim()
-    assert await other.holder() == "one"
+    assert await holder_of(bucket) == "one"
     assert 0 < one._ends.armed <= TIMES.stop
     waiting = asyncio.ensure_future(other.claim())
     done, _ = await asyncio.wait([waiting], timeout=TIMES.renew * 2)
@@ -59,7 +59,7 @@ async def test_one_has_it_and_the_next_waits_until_it_is_given_back(bucket):
     assert other.lease.epoch > one.lease.epoch
     assert one.lease.state(0) is LeaseState.LOST
     await other.release()
-    assert await one.holder() is None
+    assert await holder_of(bucket) is None
 
 
 async def test_a_kept_lease_outlives_its_time(bucket):

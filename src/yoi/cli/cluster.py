@@ -36,7 +36,7 @@ def status(workspace: Workspace = None, as_json: Json = False) -> None:
 async def _inspected(folder: "Path") -> "ClusterReport":
     import asyncio
 
-    from yoi.cluster.settings import ClusterSettings
+    from yoi.cluster.settings import ClusterSettings, missing_client
     from yoi.decisions.port import AccountDecisions
 
     decisions = AccountDecisions()
@@ -51,11 +51,7 @@ async def _inspected(folder: "Path") -> "ClusterReport":
         from yoi.cluster.inspection import inspect
         from yoi.host.clustered import servers_of
     except ModuleNotFoundError as exc:
-        raise ClusterError(
-            "cluster.unreachable",
-            f"[cluster] needs the NATS client, which is not installed ({exc.name})",
-            hint="pip install 'yoi[cluster]'",
-        ) from None
+        raise missing_client(exc) from None
     return await inspect(settings, await servers_of(settings, folder, decisions))
 
 

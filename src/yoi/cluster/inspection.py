@@ -9,9 +9,7 @@ from typing import Any
 from nats.js.errors import Error as JetStreamError
 
 from yoi.cluster.settings import ClusterSettings
-from yoi.cluster.tenure import Tenure, bucket_of
-from yoi.cluster.watchdog import Watchdog
-from yoi.core.lease import LeaseTimes
+from yoi.cluster.tenure import bucket_of, holder_of
 from yoi.errors import YoiError
 from yoi.journal.jetstream_server import NatsSettings, asked, connected
 from yoi.limits import LIMITS, Limits
@@ -57,10 +55,7 @@ async def inspect(
         bucket = await bucket_of(
             client, f"{servers.prefix}_leases", settings.lease_ms / 1000, settings.replicas
         )
-        tenure = Tenure(
-            bucket, "", LeaseTimes(settings.lease_ms / 1000), time.monotonic, Watchdog()
-        )
-        holder = await tenure.holder()
+        holder = await holder_of(bucket)
         told = await asked(client, f"STREAM.INFO.{servers.stream}", {}, limits)
         state, config = told.get("state", {}), told.get("config", {})
         remarks += _remarks(told, config, state, settings)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from yoi.decisions.file import read_file
 from yoi.decisions.port import Decisions
+from yoi.errors import ClusterError
 from yoi.limits import LIMITS, MIB, Limits
 from yoi.serving.settings import FILE_NAME, malformed
 from yoi.toml import Bad, Faults, Key, ListOf, Parsed, SafeId, TableSpec, Text, Whole
@@ -50,6 +51,15 @@ class ClusterSettings:
         if isinstance(read, Bad):
             raise malformed(faults, FILE_NAME)
         return read
+
+
+def missing_client(exc: ModuleNotFoundError) -> ClusterError:
+    """Return the error of a host whose `[cluster]` needs what is not installed."""
+    return ClusterError(
+        "cluster.unreachable",
+        f"[cluster] needs the NATS client, which is not installed ({exc.name})",
+        hint="pip install 'yoi[cluster]'",
+    )
 
 
 def _server(written: str) -> str:

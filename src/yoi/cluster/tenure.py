@@ -99,15 +99,6 @@ class Tenure:
                     await self._bucket.delete(_KEY, last=self._revision)
             self.lease.refused()
 
-    async def holder(self) -> str | None:
-        """Return what the host that has the lease says about itself; None where nobody has it."""
-        try:
-            found = await self._bucket.get(_KEY)
-        except _WAYS_TO_FAIL:
-            return None
-        told = json.loads(found.value or b"{}")
-        return str(told.get("holder", ""))
-
     async def _renew(self) -> None:
         sent = self._monotonic()
         try:
@@ -160,6 +151,16 @@ async def bucket_of(client: Client, name: str, ttl: float, replicas: int) -> Key
         ) from None
     except _WAYS_TO_FAIL as exc:
         raise ClusterError("cluster.unreachable", f"the bucket {name}: {exc}") from None
+
+
+async def holder_of(bucket: KeyValue) -> str | None:
+    """Return what the host that has the lease says about itself; None where nobody has it."""
+    try:
+        found = await bucket.get(_KEY)
+    except _WAYS_TO_FAIL:
+        return None
+    told = json.loads(found.value or b"{}")
+    return str(told.get("holder", ""))
 
 
 @contextlib.asynccontextmanager

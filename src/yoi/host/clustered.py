@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from yoi.cluster.settings import ClusterSettings
-from yoi.cluster.tenure import Tenure, bucket_of, kept
+from yoi.cluster.tenure import Tenure, bucket_of, holder_of, kept
 from yoi.cluster.watchdog import Watchdog
 from yoi.core.lease import LeaseTimes
 from yoi.decisions.port import Decisions
@@ -58,7 +58,7 @@ async def turn(
     try:
         done, _ = await asyncio.wait([claiming], timeout=times.renew / 2)
         if not done:
-            other = (await tenure.holder() or "another host").rpartition(":")[0]
+            other = (await holder_of(bucket) or "another host").rpartition(":")[0]
             waits(f"standing by: {other or 'another host'} has the lease of {settings.name}")
         await claiming
     finally:

@@ -11,7 +11,7 @@ import structlog
 from yoi.control.server import ControlServer, claimed
 from yoi.decisions.port import AccountDecisions, Decisions
 from yoi.defects import defect, described
-from yoi.errors import ClusterError, YoiError
+from yoi.errors import YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.control_methods import HostMethods
 from yoi.host.machine_file import MachineFile
@@ -205,11 +205,9 @@ class Host(EnteredOnce):
         try:
             from yoi.host.clustered import turn
         except ModuleNotFoundError as exc:
-            raise ClusterError(
-                "cluster.unreachable",
-                f"[cluster] needs the NATS client, which is not installed ({exc.name})",
-                hint="pip install 'yoi[cluster]'",
-            ) from None
+            from yoi.cluster.settings import missing_client
+
+            raise missing_client(exc) from None
 
         def waits(words: str) -> None:
             at = rfc3339(self._clock.wall())

@@ -18,7 +18,7 @@ from yoi.permissions.connection_settings import (
     Ready,
     SettingRefused,
 )
-from yoi.permissions.secrets import POINTER
+from yoi.permissions.places import POINTER
 from yoi.permissions.targets import TARGETS
 from yoi.toml import (
     BAD,

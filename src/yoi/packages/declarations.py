@@ -11,7 +11,7 @@ from yoi.packages.paths import check_path
 from yoi.packages.source import PythonEntry
 from yoi.permissions import JsonPointer
 from yoi.permissions.connection_settings import Dedupe, OnFull
-from yoi.permissions.secrets import POINTER
+from yoi.permissions.places import POINTER
 from yoi.toml import (
     AnyTable,
     Choice,

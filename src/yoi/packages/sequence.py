@@ -5,7 +5,7 @@ from typing import Any, Literal
 from yoi.limits import LIMITS
 from yoi.permissions.match import Match
 from yoi.permissions.match_table import MATCH
-from yoi.permissions.secrets import POINTER
+from yoi.permissions.places import POINTER
 from yoi.permissions.sequence import SequenceReset, SequenceSettings
 from yoi.toml import BAD, Bad, Choice, Faults, Key, Kind, Row, TableSpec, Whole, json_schema
 

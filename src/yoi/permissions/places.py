@@ -7,9 +7,11 @@ from typing import Any, Literal
 from yoi.display import printable
 from yoi.limits import LIMITS
 from yoi.permissions.pointers import JsonPointer, PointerFault, array_index
-from yoi.toml import BAD, Bad, Faults, Kind
+from yoi.toml import BAD, Bad, Faults, Kind, Parsed, Text
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+POINTER = Parsed(Text(LIMITS.url_chars, blank=True), JsonPointer.parse, "JSON pointer")
+"""A pointer where it stands in a table."""
 _IN_PATH = re.compile(r"[A-Za-z0-9._~:@!$&'()*+,;=-]*\Z")
 
 
@@ -127,16 +129,12 @@ def _after(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise PointerFault("has an `after` that is no text")
-    if len(value) > LIMITS.place_after_chars or not (value.isascii() and _printable(value)):
+    if len(value) > LIMITS.place_after_chars or not (value.isascii() and value.isprintable()):
         raise PointerFault(
             f"has an `after` that is not printable ASCII of at most {LIMITS.place_after_chars} "
             "characters"
         )
     return value
-
-
-def _printable(value: str) -> bool:
-    return not value or value.isprintable()
 
 
 def _literal_fault(place: Place) -> str | None:

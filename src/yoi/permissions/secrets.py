@@ -7,7 +7,7 @@ from yoi.display import printable
 from yoi.limits import LIMITS
 from yoi.permissions.headers import HeaderRefused, check_name
 from yoi.permissions.permission import malformed
-from yoi.permissions.places import Place, PlaceKind
+from yoi.permissions.places import POINTER, Place, PlaceKind
 from yoi.permissions.pointers import JsonPointer
 from yoi.permissions.signature_tables import SIGN
 from yoi.permissions.signatures import Signature, Subject
@@ -273,7 +273,6 @@ def _check_bound(row: Row) -> str | None:
     return None
 
 
-POINTER = Parsed(Text(LIMITS.url_chars, blank=True), JsonPointer.parse, "JSON pointer")
 _BINDING_KEYS = (
     Key("connection", SafeId(), "the connection that receives it; this or `request`"),
     Key("request", SafeId(), "the named `[[request]]` that receives it; this or `connection`"),

@@ -4,6 +4,7 @@ from typing import Any, Literal, TypeVar
 
 from yoi.display import printable
 from yoi.limits import LIMITS
+from yoi.permissions.places import POINTER
 from yoi.permissions.pointers import JsonPointer, PointerFault
 from yoi.permissions.signatures import (
     NONCE_UNITS,
@@ -35,7 +36,6 @@ from yoi.toml import (
     Row,
     Rows,
     TableSpec,
-    Text,
     Whole,
     is_safe_id,
 )
@@ -175,7 +175,6 @@ def _some(values: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 _PARTS = Parsed(ListOf(PartTable(), LIMITS.sign_parts), _some)
-_POINTER = Parsed(Text(LIMITS.url_chars, blank=True), JsonPointer.parse, "JSON pointer")
 _E = TypeVar("_E", bound=Algorithm | KeyEncoding | Subject | Form)
 
 
@@ -185,7 +184,7 @@ def _enum(kind: type[_E]) -> Parsed[_E]:
 
 PUT = TableSpec(
     (
-        Key("at", _POINTER, "where it stands, as a place of `[[secrets]]`", required=True),
+        Key("at", POINTER, "where it stands, as a place of `[[secrets]]`", required=True),
         Key("parts", _PARTS, "literals, `timestamp`, `nonce` and `secret` only", required=True),
         Key("number", Flag(), "write one timestamp or nonce as a number", default=False),
     ),

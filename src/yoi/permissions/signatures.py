@@ -204,9 +204,9 @@ class Signature:
             yield from part.parts
 
     @property
-    def nonce(self) -> bool:
-        """Whether it needs numbers that only grow."""
-        return any(part.kind is PartKind.NONCE for part in self.every_part())
+    def nonce_unit(self) -> str | None:
+        """The unit of the number that only grows; None where none is needed."""
+        return next((p.text for p in self.every_part() if p.kind is PartKind.NONCE), None)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -215,7 +215,7 @@ def _signed(
             sent=sent,
         ),
     )
-    return Filled(signed.document, (*filled.places, *signed.places))
+    return filled.with_signature(signed)
 
 
 def _with_query(url: Url, query: Mapping[str, str]) -> Url:

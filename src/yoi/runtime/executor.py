@@ -225,7 +225,7 @@ class EffectExecutor:
                 connection=effect.connection,
             ),
         )
-        return Filled(signed.document, (*filled.places, *signed.places))
+        return filled.with_signature(signed)
 
     def _change(self, effect: StateChange) -> None:
         payload = effect.payload

@@ -25,7 +25,7 @@ from yoi.permissions import Authority
 from yoi.permissions.places import Position
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.runtime.echoes import Echoes
-from yoi.runtime.signer import NonceSource, NoNonces, Signer
+from yoi.runtime.signer import NonceSource, NoNonces, Signed, Signer
 from yoi.types import Clock, SecretSource
 
 Json = Any
@@ -49,6 +49,10 @@ class Filled:
 
     def __repr__(self) -> str:
         return f"<filled at {', '.join(self.places) or 'no place'}>"
+
+    def with_signature(self, signed: Signed) -> "Filled":
+        """Return what `signed` made of it, with the places of both."""
+        return Filled(signed.document, (*self.places, *signed.places))
 
 
 @dataclass(slots=True)

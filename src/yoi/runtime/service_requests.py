@@ -69,7 +69,7 @@ class ServiceRequests:
                 hint="name one host and one scheme in [[request]], and give each its own name",
             )
         if command.sign is not None:
-            filled = self._signed(command, command.sign, target, filled)
+            filled = self._signed(command, command.sign, target, exact.header, filled)
         sent = filled_head(filled)
         headers = sent.headers
         data, media = _body(command, filled.document["body"], headers)
@@ -92,14 +92,14 @@ class ServiceRequests:
         """Return whether a request to `target` may be made again where its end is not known."""
         return self._authority.may_repeat(target)
 
-    def _signed(self, command: Request, key: str, target: UrlTarget, filled: Filled) -> Filled:
+    def _signed(
+        self, command: Request, key: str, target: UrlTarget, host: str, filled: Filled
+    ) -> Filled:
         """Return `filled` with its signature. Raises YoiError; nothing has left the host."""
-        exact = target.host.exact
-        assert exact is not None, "the target has one host"
 
         def sent(document: Json) -> Sent:
             made = filled_head(Filled(document, filled.places))
-            url = _url(target, exact.header, command.path, made)
+            url = _url(target, host, command.path, made)
             body, _ = _body(command, document["body"], made.headers)
             return Sent(command.method, url.host_header, url.path, url.query, body or b"")
 
@@ -114,7 +114,7 @@ class ServiceRequests:
                 sent=sent,
             ),
         )
-        return Filled(signed.document, (*filled.places, *signed.places))
+        return filled.with_signature(signed)
 
     def prepare_url(
         self,

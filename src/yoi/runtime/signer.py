@@ -137,9 +137,8 @@ class Signer:
         secret = self._keys.get(use.secret or "")
         key = self._key(name, sign, secret)
         now = self._clock.wall_ms()
-        nonce = 0
-        if sign.nonce:
-            unit = next(p.text for p in sign.every_part() if p.kind is PartKind.NONCE)
+        nonce, unit = 0, sign.nonce_unit
+        if unit is not None:
             nonce = self._nonces.next(use.secret or "", unit, now)
         making = _Making(self, what, now + sign.clock_offset_ms, nonce)
         (place,) = use.binding.places

@@ -6,7 +6,7 @@ one is noticed: then no number is given out until a person says where to begin.
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,12 +53,8 @@ class NonceStore:
         if not 0 <= beyond < _MOST:
             raise SignatureError("signature.nonce", f"a number must be from 0 to {_MOST - 1}")
         with self._held():
-            merged: dict[str, int] = {}
-            for path in self._files:
-                for entry, kept in (self._read(path) or {}).items():
-                    merged[entry] = max(merged.get(entry, 0), kept)
-            merged |= {f"{name}.{unit}": beyond for unit in _PER_S}
-            self._write(merged)
+            begun = {f"{name}.{unit}": beyond for unit in _PER_S}
+            self._write({**_largest([self._read(path) for path in self._files]), **begun})
 
     def used(self) -> Mapping[str, tuple[int | None, int | None]]:
         """Return the bounds of both files by `NAME.UNIT`; None where a file does not know it."""
@@ -83,11 +79,7 @@ class NonceStore:
             number = max([number, *(one + 1 for one in known if one is not None)])
             if number + ahead > _MOST:
                 raise SignatureError("signature.nonce", f"the numbers of {name} have reached 2^53")
-            merged = {**(contents[0] or {}), **(contents[1] or {})}
-            for content in contents:
-                for other, kept in (content or {}).items():
-                    merged[other] = max(merged[other], kept)
-            self._write({**merged, entry: number + ahead})
+            self._write({**_largest(contents), entry: number + ahead})
         self._kept[entry] = number + ahead
         return number
 
@@ -124,3 +116,12 @@ class NonceStore:
         data = json.dumps(content, sort_keys=True).encode()
         for path in self._files:
             write_private(path, data)
+
+
+def _largest(contents: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
+    """Return the larger number of each entry; None holds none."""
+    merged: dict[str, int] = {}
+    for content in contents:
+        for entry, kept in (content or {}).items():
+            merged[entry] = max(merged.get(entry, 0), kept)
+    return merged
