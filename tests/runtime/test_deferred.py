@@ -105,6 +105,17 @@ class Desk:
         )
 
 
+@contextlib.asynccontextmanager
+async def asking(workspace):
+    """Run a host whose plugin asks; yield its desk."""
+    async with gateway() as server:
+        workspace.install(server.url, ASKER, manifest=ASKING)
+        workspace.enable()
+        async with workspace.runtime() as host:
+            await server.until(lambda: server.clients)
+            yield Desk(workspace, server, host)
+
+
 async def failure(call):
     """Return the code with which a call failed."""
     with pytest.raises(YoiError) as raised:
@@ -115,111 +126,81 @@ async def failure(call):
 
 async def test_the_call_stays_open_until_the_answer_comes_and_is_visible(workspace):
     """T2, W4: a result, an error, and answers in another order than the questions."""
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            calls = [desk.call(what) for what in ("a", "b", "c")]
-            numbers = [await desk.asked(what) for what in ("a", "b", "c")]
-            assert sorted(numbers) == [1, 2, 3]
-            waiting = desk.service.status().deferred_calls
-            assert [one.tool for one in waiting] == ["ask"] * 3
-            assert all(one.id.startswith("tool.") for one in waiting)
-            for number, said in reversed(list(zip(numbers, ("yes", "no", "well"), strict=True))):
-                await desk.answer(number, said)
-            assert json.loads((await calls[0])["content"]) == {"said": "yes"}
-            assert await failure(calls[1]) == "service.tool_failed"
-            assert json.loads((await calls[2])["content"]) == {"said": "well"}
-            assert desk.service.status().deferred_calls == []
-            assert desk.link.open_questions == 0
+    async with asking(workspace) as desk:
+        calls = [desk.call(what) for what in ("a", "b", "c")]
+        numbers = [await desk.asked(what) for what in ("a", "b", "c")]
+        assert sorted(numbers) == [1, 2, 3]
+        waiting = desk.service.status().deferred_calls
+        assert [one.tool for one in waiting] == ["ask"] * 3
+        assert all(one.id.startswith("tool.") for one in waiting)
+        for number, said in reversed(list(zip(numbers, ("yes", "no", "well"), strict=True))):
+            await desk.answer(number, said)
+        assert json.loads((await calls[0])["content"]) == {"said": "yes"}
+        assert await failure(calls[1]) == "service.tool_failed"
+        assert json.loads((await calls[2])["content"]) == {"said": "well"}
+        assert desk.service.status().deferred_calls == []
+        assert desk.link.open_questions == 0
 
 
 async def test_an_answer_after_the_deadline_answers_nothing(workspace):
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            call = desk.call("a", timeout_ms=1)
-            assert await failure(call) == "service.no_answer"
-            await desk.answer(await desk.asked("a"), "late")
-            await server.until(lambda: "heard late" in server.received)
-            assert (desk.link.answers, desk.link.answers_late) == (0, 1)
+    async with asking(workspace) as desk:
+        call = desk.call("a", timeout_ms=1)
+        assert await failure(call) == "service.no_answer"
+        await desk.answer(await desk.asked("a"), "late")
+        await desk.server.until(lambda: "heard late" in desk.server.received)
+        assert (desk.link.answers, desk.link.answers_late) == (0, 1)
 
 
 async def test_a_caller_that_waits_no_longer_ends_the_call(workspace):
     """Cancelled with its run: what the plugin completes afterwards is refused."""
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            call = desk.call("a", **{"as": "q1"})
-            number = await desk.asked("a")
-            call.cancel()
-            await asyncio.wait([call])
-            assert call.cancelled()
-            assert desk.service.status().deferred_calls == []
-            await desk.answer(number, "late")
-            await server.until(lambda: "heard late" in server.received)
-            await server.ask('{"complete": ["q1"]}')
-            await desk.refused("service.deferred_ended")
+    async with asking(workspace) as desk:
+        call = desk.call("a", **{"as": "q1"})
+        number = await desk.asked("a")
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
+        assert desk.service.status().deferred_calls == []
+        await desk.answer(number, "late")
+        await desk.server.until(lambda: "heard late" in desk.server.received)
+        await desk.server.ask('{"complete": ["q1"]}')
+        await desk.refused("service.deferred_ended")
 
 
 async def test_a_session_that_ends_interrupts_what_waits_on_it(workspace):
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            call = desk.call("a")
-            number = await desk.asked("a")
-            server.clients[-1].transport.abort()
-            assert await failure(call) == "service.interrupted"
-            await server.until(lambda: len(server.clients) == 2)
-            # The new session's server answers a question of the old one's.
-            await desk.answer(number, "late")
-            await server.until(lambda: "heard late" in server.received)
+    async with asking(workspace) as desk:
+        call = desk.call("a")
+        number = await desk.asked("a")
+        desk.server.clients[-1].transport.abort()
+        assert await failure(call) == "service.interrupted"
+        await desk.server.until(lambda: len(desk.server.clients) == 2)
+        # The new session's server answers a question of the old one's.
+        await desk.answer(number, "late")
+        await desk.server.until(lambda: "heard late" in desk.server.received)
 
 
 async def test_a_plugin_that_is_replaced_leaves_no_call_open(workspace):
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            call = desk.call("a")
-            number = await desk.asked("a")
-            await desk.service.restart()
-            assert await failure(call) == "service.interrupted"
-            assert desk.link.open_questions == 0
-            # The connection has stayed; the new instance hears a message that answers nothing.
-            await desk.answer(number, "late")
-            await server.until(lambda: "heard late" in server.received)
-            call = desk.call("b")
-            await desk.answer(await desk.asked("b"), "yes")
-            assert json.loads((await call)["content"]) == {"said": "yes"}
+    async with asking(workspace) as desk:
+        call = desk.call("a")
+        number = await desk.asked("a")
+        await desk.service.restart()
+        assert await failure(call) == "service.interrupted"
+        assert desk.link.open_questions == 0
+        # The connection has stayed; the new instance hears a message that answers nothing.
+        await desk.answer(number, "late")
+        await desk.server.until(lambda: "heard late" in desk.server.received)
+        call = desk.call("b")
+        await desk.answer(await desk.asked("b"), "yes")
+        assert json.loads((await call)["content"]) == {"said": "yes"}
 
 
 async def test_a_question_that_cannot_be_asked_ends_its_call_at_once(workspace):
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            await server.ask('{"said": "hi"}')
-            await server.until(lambda: server.received)
-            desk.host.services["echo"]._connections.handle("gateway").stop()
-            await server.clients[-1].wait_closed()
-            assert (await failure(desk.call("a"))).startswith("connection.")
-            assert desk.service.status().deferred_calls == []
+    async with asking(workspace) as desk:
+        await desk.server.ask('{"said": "hi"}')
+        await desk.server.until(lambda: desk.server.received)
+        desk.host.services["echo"]._connections.handle("gateway").stop()
+        await desk.server.clients[-1].wait_closed()
+        assert (await failure(desk.call("a"))).startswith("connection.")
+        assert desk.service.status().deferred_calls == []
 
 
 async def test_a_call_is_completed_once_and_by_its_own_plugin_only(workspace):
@@ -248,49 +229,34 @@ async def test_a_call_is_completed_once_and_by_its_own_plugin_only(workspace):
 
 
 async def test_an_id_that_waits_already_is_refused_before_anything_is_asked(workspace):
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            call = desk.call("a", **{"as": "q1"})
-            number = await desk.asked("a")
-            assert await failure(desk.call("b", **{"as": "q1"})) == "service.deferred_repeated"
-            await desk.answer(number, "yes")
-            assert json.loads((await call)["content"]) == {"said": "yes"}
-            assert len(server.received) == 1
+    async with asking(workspace) as desk:
+        call = desk.call("a", **{"as": "q1"})
+        number = await desk.asked("a")
+        assert await failure(desk.call("b", **{"as": "q1"})) == "service.deferred_repeated"
+        await desk.answer(number, "yes")
+        assert json.loads((await call)["content"]) == {"said": "yes"}
+        assert len(desk.server.received) == 1
 
 
 async def test_a_plugin_that_never_completes_is_bounded(workspace):
     """More calls than may wait: the rest is refused at once, and the plugin goes on."""
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            more = 6
-            calls = [desk.call(f"n{n}") for n in range(LIMITS.deferred_calls + more)]
-            refused = [await failure(one) for one in calls[LIMITS.deferred_calls :]]
-            assert refused == ["service.deferred_full"] * more
-            waiting = desk.service.status().deferred_calls
-            assert len(waiting) == LIMITS.deferred_calls
-            await server.ask(json.dumps({"complete": [one.id for one in waiting]}))
-            outputs = await asyncio.gather(*calls[: LIMITS.deferred_calls])
-            assert {one["summary"] for one in outputs} == {"by order"}
+    async with asking(workspace) as desk:
+        more = 6
+        calls = [desk.call(f"n{n}") for n in range(LIMITS.deferred_calls + more)]
+        refused = [await failure(one) for one in calls[LIMITS.deferred_calls :]]
+        assert refused == ["service.deferred_full"] * more
+        waiting = desk.service.status().deferred_calls
+        assert len(waiting) == LIMITS.deferred_calls
+        await desk.server.ask(json.dumps({"complete": [one.id for one in waiting]}))
+        outputs = await asyncio.gather(*calls[: LIMITS.deferred_calls])
+        assert {one["summary"] for one in outputs} == {"by order"}
 
 
 async def test_a_stopping_host_leaves_no_call_open(workspace):
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
-        workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            call = desk.call("a")
-            await desk.asked("a")
-        assert await failure(call) == "service.interrupted"
+    async with asking(workspace) as desk:
+        call = desk.call("a")
+        await desk.asked("a")
+    assert await failure(call) == "service.interrupted"
 
 
 WORKER = """
@@ -307,7 +273,7 @@ async def asking_worker(workspace, server):
     """Yield the desk and a worker whose run waits for the server's answer, with its number."""
     async with workspace.runtime() as host:
         desk = Desk(workspace, server, host)
-        await server.until(lambda: server.clients)
+        await desk.server.until(lambda: desk.server.clients)
         worker = host.workers["house"]
         ended = asyncio.Event()
         worker.bus.listen(lambda event: ended.set() if isinstance(event, RunEnd) else None)
@@ -346,24 +312,19 @@ async def test_a_workers_call_waits_and_has_one_result_whatever_happens(workspac
 
 async def test_another_version_takes_the_session_over_and_not_the_call(workspace):
     """What was deferred is the old code's: interrupted, and the new one has the same socket."""
-    async with gateway() as server:
-        workspace.install(server.url, ASKER, manifest=ASKING)
+    async with asking(workspace) as desk:
+        await desk.server.ask('{"said": "hi"}')
+        await desk.server.until(lambda: desk.server.received)
+        call = desk.call("a")
+        number = await desk.asked("a")
+        workspace.install(desk.server.url, ASKER.replace("heard ", "told "), manifest=ASKING)
         workspace.enable()
-        async with workspace.runtime() as host:
-            desk = Desk(workspace, server, host)
-            await server.until(lambda: server.clients)
-            await server.ask('{"said": "hi"}')
-            await server.until(lambda: server.received)
-            call = desk.call("a")
-            number = await desk.asked("a")
-            workspace.install(server.url, ASKER.replace("heard ", "told "), manifest=ASKING)
-            workspace.enable()
-            await host.reload()
-            assert await failure(call) == "service.interrupted"
-            await desk.answer(number, "late")
-            await server.until(lambda: "told late" in server.received)
-            assert len(server.clients) == 1
-            call = desk.call("b")
-            assert await desk.asked("b") == 2, "the session's numbers go on"
-            await desk.answer(2, "yes")
-            assert json.loads((await call)["content"]) == {"said": "yes"}
+        await desk.host.reload()
+        assert await failure(call) == "service.interrupted"
+        await desk.answer(number, "late")
+        await desk.server.until(lambda: "told late" in desk.server.received)
+        assert len(desk.server.clients) == 1
+        call = desk.call("b")
+        assert await desk.asked("b") == 2, "the session's numbers go on"
+        await desk.answer(2, "yes")
+        assert json.loads((await call)["content"]) == {"said": "yes"}
