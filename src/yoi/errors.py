@@ -483,6 +483,7 @@ CODES: dict[str, str] = {
     "journal.full": "the log is at its bound",
     "journal.too_large": "a record, or a batch of them, is over its bound",
     "journal.conflict": "another writer has appended to this log",
+    "journal.fenced": "the log has a later owner: another machine runs what it belongs to",
     "journal.closed": "the journal is closed",
     "journal.io": "the journal's file could not be read or written",
     "journal.format": "the journal's file is of another kind or a newer version",

@@ -9,6 +9,7 @@ from tests.runtime.test_service_log import frame
 from yoi.core.service_fold import ServicePicture
 from yoi.errors import JournalError
 from yoi.journal.memory import MemoryJournal
+from yoi.journal.ownership import SoleOwner
 from yoi.limits import LIMITS
 from yoi.protocol.ingress import EventKind, IngressEvent
 from yoi.protocol.service_log import (
@@ -59,6 +60,7 @@ class Written:
             lambda: None,
             self.told.append,
             {},
+            SoleOwner(),
         )
 
     async def fail(self, entry, then=None):

@@ -70,6 +70,7 @@ def decided(approved):
         [*OPEN, END, END],
         [END],
         [STARTED],
+        [it.Owned(at_ms=1, epoch=2), it.Owned(at_ms=1, epoch=1)],
         [it.RunResumed(at_ms=1)],
         [it.Resumed(at_ms=1, by="a")],
         [it.Paused(at_ms=1, by="a"), it.Paused(at_ms=1, by="a")],

@@ -90,6 +90,19 @@ class Tenure:
             await self._renew()
         self.over.set()
 
+    def epoch(self, log: str) -> int:
+        """Return the epoch of the lease: what this host holds is held under it."""
+        return self.lease.epoch
+
+    def fenced(self, log: str, epoch: int) -> None:
+        """Hear that `log` has a later owner: then another host was given the lease."""
+        self.lease.saw(epoch)
+        self.over.set()
+
+    def moved_from(self, log: str) -> str | None:
+        """Return None: who held the lease before is not known."""
+        return None
+
     async def release(self) -> None:
         """Give the lease back: nothing of ours is sent any more, and another host need not wait."""
         self._ends.disarm()

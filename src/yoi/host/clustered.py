@@ -19,6 +19,7 @@ from yoi.host.opened import Opened
 from yoi.host.runtime_parts import closing
 from yoi.journal.jetstream import JetStreamJournal
 from yoi.journal.jetstream_server import NatsSettings, connected
+from yoi.journal.ownership import Ownership
 from yoi.limits import Limits
 from yoi.serving.secrets import WorkspaceSecrets
 
@@ -28,6 +29,7 @@ class Turn:
     """What a host has while it is its turn."""
 
     journal: JetStreamJournal
+    ownership: Ownership
     over: asyncio.Event
     """Set when the host has to stop: another one may take over in a moment."""
 
@@ -66,7 +68,7 @@ async def turn(
     await opened.enter("the lease", kept(tenure))
     journal = await JetStreamJournal.open(servers, limits)
     await opened.enter("the shared journal", closing(journal.close))
-    return Turn(journal, tenure.over)
+    return Turn(journal, tenure, tenure.over)
 
 
 async def servers_of(

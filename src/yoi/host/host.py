@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,7 +22,6 @@ from yoi.host.parts import Parts, Preparing
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
 from yoi.host.showing import Shown
-from yoi.journal.log import Journal
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic, failure
 from yoi.runtime.service_manager import Applied
@@ -31,6 +31,9 @@ from yoi.serving.host_settings import HostSettings
 from yoi.serving.settings import ServingSettings
 from yoi.serving.watching import Watch
 from yoi.types import Clock, SystemClock, rfc3339
+
+if TYPE_CHECKING:
+    from yoi.host.clustered import Turn
 
 _log = structlog.get_logger("yoi.host")
 
@@ -164,11 +167,17 @@ class Host(EnteredOnce):
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", holding(claimed(workspace)))
         store = self._parts.secrets_of or workspace
-        shared = None
-        if settings.clustered:
-            shared = await self._turn(opened, store, limits)
+        turn = await self._turn(opened, store, limits) if settings.clustered else None
         runtime = await open_parts(
-            opened, workspace, store, self._listen, decisions, clock, machine, shared
+            opened,
+            workspace,
+            store,
+            self._listen,
+            decisions,
+            clock,
+            machine,
+            None if turn is None else turn.journal,
+            None if turn is None else turn.ownership,
         )
         applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
@@ -199,8 +208,8 @@ class Host(EnteredOnce):
         await reloads.reload()
         await opened.enter("following changes", following(partial(self._follow, changes)))
 
-    async def _turn(self, opened: Opened, store: Path, limits: Limits) -> Journal:
-        """Wait for this host's turn among those of its `[cluster]`; return the shared journal."""
+    async def _turn(self, opened: Opened, store: Path, limits: Limits) -> "Turn":
+        """Wait for this host's turn among those of its `[cluster]`, and return what it has then."""
         # Loaded here: a host by itself needs no NATS client.
         try:
             from yoi.host.clustered import turn
@@ -215,7 +224,7 @@ class Host(EnteredOnce):
 
         made = await turn(opened, self.workspace, store, self._decisions, limits, waits)
         self.over = made.over
-        return made.journal
+        return made
 
     async def _follow(self, changes: Watch) -> None:
         """Reload whenever the operator's files have changed."""

@@ -21,6 +21,7 @@ from yoi.decisions.port import Decisions
 from yoi.host.opened import Opened
 from yoi.host.webhook import webhook
 from yoi.journal.log import Journal
+from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
@@ -90,12 +91,15 @@ async def open_parts(
     clock: Clock,
     machine: HostSettings,
     shared: Journal | None = None,
+    ownership: Ownership | None = None,
 ) -> RuntimeParts:
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
     `machine` are the settings of this machine: its bounds, what a commit survives, the webhook.
-    Secrets are those of the workspace `secrets_of`. The logs are in `shared`, where one is given.
+    Secrets are those of the workspace `secrets_of`. The logs are in `shared`, where one is given,
+    and written under `ownership`.
     """
+    ownership = SoleOwner() if ownership is None else ownership
     limits = machine.limits
     loop = asyncio.get_running_loop()
     owner = await asyncio.to_thread(decisions.identity, workspace)
@@ -127,7 +131,7 @@ async def open_parts(
     tickets = TicketAssigner(workspace, decisions, clock, limits)
     await opened.enter("the work items' threads", closing(tickets.close))
     workers = WorkerManager(
-        journal, services, secrets, listen, clock, limits, follow, tickets.tools
+        journal, services, secrets, listen, clock, limits, follow, tickets.tools, ownership
     )
     context = HostContext(
         turns=scheduler,
@@ -141,6 +145,7 @@ async def open_parts(
         notifier=workers,
         journal=journal,
         observer=observing,
+        ownership=ownership,
     )
     network = MachineNetwork(machine.ways_out)
     resolver = SystemResolver(limits, clock=clock, network=network)

@@ -17,6 +17,7 @@ from functools import partial
 from yoi.core.service_fold import ServicePicture
 from yoi.errors import JournalError, YoiError
 from yoi.journal.log import Journal
+from yoi.journal.ownership import Ownership
 from yoi.limits import Limits
 from yoi.permissions.connection_settings import Dedupe
 from yoi.protocol.service_log import Accepted, Closed, Entry, Handled, Opened
@@ -56,8 +57,10 @@ class LogWriter:
         written: Callable[[], None],
         broken: Callable[[YoiError], None],
         dedupe: Mapping[str, Dedupe],
+        ownership: Ownership,
     ) -> None:
         self._service = service
+        self._ownership = ownership
         self._journal = journal
         self._clock = clock
         self._loop = loop
@@ -96,9 +99,21 @@ class LogWriter:
 
     async def open(self) -> ServicePicture:
         """Open the log and return its fold. Raises JournalError."""
-        log = await ServiceLog.open(
-            self._service, self._journal, self._clock, _ignore, self._dedupe, limits=self._limits
-        )
+        name = f"service:{self._service}"
+        try:
+            log = await ServiceLog.open(
+                self._service,
+                self._journal,
+                self._clock,
+                _ignore,
+                self._dedupe,
+                epoch=self._ownership.epoch(name),
+                limits=self._limits,
+            )
+        except JournalError as exc:
+            if exc.code == "journal.fenced":
+                self._ownership.fenced(name, int(exc.fields["epoch"]))
+            raise
         self._log = log
         self.closed = False
         return log.picture

@@ -76,13 +76,21 @@ class ServiceLog:
         """Return the log of `service`, folded, and owned from now on.
 
         The `begun` record that is appended first fences every earlier owner: its appends name a
-        head that is gone. `failed` hears once that nothing more can be written; what `dedupe` no
-        longer asks to know is left out of checkpoints. Raises
-        JournalError, also for a log that cannot be understood; then nothing is appended.
+        head that is gone. It names the head that was folded, so it is refused, and the log folded
+        again, where an earlier owner has written once more. `failed` hears once that nothing more
+        can be written; what `dedupe` no longer asks to know is left out of checkpoints. Raises
+        JournalError, also for a log that cannot be understood, and `journal.fenced` for one whose
+        owner has a later epoch than `epoch`; then nothing is appended.
         """
         name = f"service:{service}"
         for _ in range(_FENCE_TRIES):
             picture = await folded(journal, name, service, limits)
+            if 0 < epoch < picture.epoch:
+                raise JournalError(
+                    "journal.fenced",
+                    f"the log of {service} has an owner of epoch {picture.epoch}, after {epoch}",
+                    epoch=picture.epoch,
+                )
             made = cls(service, journal, clock, limits, picture, failed, dedupe or {})
             begun = Begun(service, clock.wall_ms(), max(epoch, picture.epoch))
             try:

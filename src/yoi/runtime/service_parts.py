@@ -78,6 +78,7 @@ class ServiceParts:
                 owner.wake,
                 owner.guest_lost,
                 dedupe,
+                context.ownership,
             )
             intake = DurableIntake(
                 self.queue, self.repeats, writer, spec.disk, clock, owner.wake, limits

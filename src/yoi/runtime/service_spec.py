@@ -15,6 +15,7 @@ from yoi.core.session_values import SessionValues
 from yoi.errors import YoiError
 from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
+from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, JsonPointer, Url
@@ -315,3 +316,4 @@ class HostContext:
     journal: Journal = field(default_factory=MemoryJournal)
     """Where the logs of durable services are."""
     observer: ServiceObserver = field(default_factory=NoObserver)
+    ownership: Ownership = field(default_factory=SoleOwner)

@@ -6,6 +6,7 @@ from typing import Any
 
 from yoi.errors import WorkerError, YoiError
 from yoi.journal.log import Journal
+from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.services import Services
@@ -69,6 +70,7 @@ class WorkerManager:
         limits: Limits,
         observer: Callable[[Sequence[Worker], Sequence[FailedWorker]], None] = _unobserved,
         host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools,
+        ownership: Ownership | None = None,
     ) -> None:
         tools = HostTools(services)
         self._listen = listen
@@ -85,6 +87,7 @@ class WorkerManager:
                 secrets=secrets,
                 redactor=tools,
                 host_tools=host_tools,
+                ownership=SoleOwner() if ownership is None else ownership,
                 clock=clock,
                 limits=limits,
             )

@@ -125,7 +125,7 @@ class Driver:
         # What is still under way belongs to the history as it was remembered, not as it is.
         self.generation += 1
         self._interrupt()
-        await self.history.load()
+        await self._take()
         self.caller.inflight.clear()
         loaded()
         transcript, now = self.transcript, self._now()
@@ -135,6 +135,20 @@ class Driver:
             self.alerts.add("error", "worker", "the run was interrupted too often; it waits")
         if lost:
             await self.store(*lost)
+
+    async def _take(self) -> None:
+        """Read the history; of several machines, as the one that owns it from now on."""
+        ownership, log = self.setup.ownership, f"worker:{self.setup.name}"
+        epoch = ownership.epoch(log)
+        if not epoch:
+            await self.history.load()
+            return
+        try:
+            await self.history.own(epoch, self._now())
+        except JournalError as exc:
+            if exc.code == "journal.fenced":
+                ownership.fenced(log, int(exc.fields["epoch"]))
+            raise
 
     def request(self) -> ModelInput:
         """Return what the model is asked after what is committed now."""

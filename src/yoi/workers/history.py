@@ -12,6 +12,7 @@ from yoi.workers.items import AnyItem, Stored, decode_item, encode_item
 from yoi.workers.transcript import Transcript
 
 T = TypeVar("T")
+_FENCE_TRIES = 5
 
 
 class History:
@@ -43,6 +44,32 @@ class History:
         while (found := await self._folded(undone)) != undone:
             # A later item undoes a compaction: read again and keep what it had replaced.
             undone = found
+
+    async def own(self, epoch: int, at_ms: int) -> None:
+        """Read the log and append the fence of a machine that holds it under `epoch`.
+
+        What an earlier owner still appends is refused from then on: it names a head that is gone.
+        Call it under `changing`. Raises as `load`, and JournalError `journal.fenced` for a log
+        with a later owner.
+        """
+        for _ in range(_FENCE_TRIES):
+            await self.load()
+            if self.transcript.epoch > epoch:
+                raise JournalError(
+                    "journal.fenced",
+                    f"{self._log} has an owner of epoch {self.transcript.epoch}, after {epoch}",
+                    epoch=self.transcript.epoch,
+                )
+            if self.transcript.epoch == epoch:
+                return
+            try:
+                await self.commit([it.Owned(at_ms=at_ms, epoch=epoch)])
+            except JournalError as exc:
+                if exc.code != "journal.conflict":
+                    raise
+                continue  # its last owner wrote once more while the log was read
+            return
+        raise JournalError("journal.conflict", f"another owner writes {self._log} all the time")
 
     async def _folded(self, undone: frozenset[int]) -> frozenset[int]:
         """Read the log once, keeping what the compactions `undone` replaced.

@@ -266,8 +266,15 @@ class CompactionFailed(Item, frozen=True, tag="compaction_failed"):
     error: str
 
 
+class Owned(Item, frozen=True, tag="owned"):
+    """A machine has taken the worker over; what one of an earlier `epoch` appends is refused."""
+
+    epoch: int
+
+
 AnyItem = (
     Configured
+    | Owned
     | UserInput
     | SystemItem
     | RunStart

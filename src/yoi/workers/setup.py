@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from yoi.journal.log import Journal
+from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.limits import LIMITS, Limits
 from yoi.types import Clock
 from yoi.workers.budget import NO_BUDGET, Budget
@@ -38,4 +39,5 @@ class WorkerSetup:
     agains: int = LIMITS.run_agains
     """How often in a row the inputs of a run that failed in passing are taken up again."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ownership: Ownership = field(default_factory=SoleOwner)
     rng: Callable[[], float] = field(default=random.random)

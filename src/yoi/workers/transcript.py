@@ -53,6 +53,8 @@ class Transcript:
         self.undone = undone
         """The compactions that a later item undoes; see `History.load`."""
         self.head = 0
+        self.epoch = 0
+        """Of the machine that owns the log; 0 where no machine but one ever had it."""
         self.config: it.Configured | None = None
         self.run: OpenRun | None = None
         self.paused_by: str | None = None
@@ -119,7 +121,7 @@ class Transcript:
             return
         copy = Transcript(self._limits)
         copy.head, copy.config, copy.paused_by = self.head, self.config, self.paused_by
-        copy.compacting, copy.llm_calls = self.compacting, self.llm_calls
+        copy.compacting, copy.llm_calls, copy.epoch = self.compacting, self.llm_calls, self.epoch
         copy.waiting = self.waiting.copy()
         copy.again_at_ms, copy.summary_at = self.again_at_ms, self.summary_at
         copy.aside, copy.outside = self.aside.copy(), self.outside
@@ -138,6 +140,8 @@ class Transcript:
         match item:
             case it.Configured():
                 self.config = item
+            case it.Owned():
+                self.epoch = item.epoch
             case it.UserInput():
                 self.waiting[seq] = item
             case it.SystemItem():
@@ -252,6 +256,8 @@ class Transcript:
                 return self._assistant_problem(item)
             case it.ToolStart() | it.ToolResult() | it.ApprovalAsked() | it.ApprovalDecided():
                 return self._call_problem(item)
+            case it.Owned() if item.epoch < self.epoch:
+                return "its owner is older than the one before"
             case it.RunResumed() if self.run is None:
                 return "no run is open"
             case it.RunEnd():

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from yoi.errors import WorkerError, YoiError
 from yoi.journal.log import Journal
+from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.limits import LIMITS, Limits
 from yoi.types import Clock, SecretSource
 from yoi.workers.engine import Engine
@@ -36,6 +37,7 @@ class WorkerContext:
     clock: Clock
     host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools
     """The tools of the host itself, as a profile grants them."""
+    ownership: Ownership = field(default_factory=SoleOwner)
     limits: Limits = LIMITS
 
 
@@ -196,6 +198,7 @@ class WorkerSet:
                 engine=engine,
                 tools=tools,
                 journal=around.journal,
+                ownership=around.ownership,
                 clock=around.clock,
                 limits=around.limits,
                 approval_deadline_ms=None if deadline_s is None else deadline_s * 1000,

@@ -1,0 +1,96 @@
+"""M1: a new owner's fence: what an earlier owner still appends is refused, wherever it stands."""
+
+import pytest
+from tests.journal.nats import journal_of, running, settings_of
+
+from yoi.errors import JournalError
+from yoi.journal.log import Append, LogBounds
+from yoi.protocol.service_log import Handled
+from yoi.runtime.service_log import ServiceLog, folded
+from yoi.testing import ManualClock
+from yoi.workers import items as it
+from yoi.workers.history import History
+
+BOUNDS = LogBounds(100, 100_000)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("nats")) as made:
+        yield made
+
+
+@pytest.fixture
+async def journals(server):
+    settings = settings_of(server)
+    both = await journal_of(settings), await journal_of(settings)
+    yield both
+    for one in both:
+        await one.close()
+
+
+async def opened(journal, epoch):
+    return await ServiceLog.open("echo", journal, ManualClock(), lambda _: None, epoch=epoch)
+
+
+async def test_an_earlier_owner_of_a_service_writes_nothing_more_at_any_position(journals):
+    stale, fresh = journals
+    before = await opened(stale, 4)
+    await before.append([Handled("e.1", state={"k": "1"})])
+    after = await opened(fresh, 5)
+    assert after.picture.state == {"k": "1"}
+    with pytest.raises(JournalError) as caught:
+        await before.append([Handled("e.2", state={"k": "stale"})])
+    assert caught.value.code == "journal.conflict"
+    for position in range(after.picture.head):
+        # As a writer that remembers any moment of its turn.
+        with pytest.raises(JournalError) as caught:
+            await stale.commit([Append("service:echo", position, [b"late"], BOUNDS)])
+        assert caught.value.code == "journal.conflict"
+    with pytest.raises(JournalError) as caught:
+        await opened(stale, 4)
+    assert caught.value.code == "journal.fenced"
+    assert caught.value.fields["epoch"] == 5
+    await after.append([Handled("e.3", state={"k": "2"})])
+    assert (await folded(fresh, "service:echo", "echo")).state == {"k": "2"}
+
+
+async def test_what_lands_between_the_fold_and_the_fence_is_folded(journals):
+    stale, fresh = journals
+    before = await opened(stale, 4)
+    commit = fresh.commit
+    late = [before]
+
+    async def slow(appends):
+        while late:
+            await late.pop().append([Handled("e.1", state={"k": "just in time"})])
+        await commit(appends)
+
+    fresh.commit = slow
+    after = await opened(fresh, 5)
+    assert after.picture.state == {"k": "just in time"}
+    with pytest.raises(JournalError):
+        await before.append([Handled("e.2")])
+
+
+async def test_an_earlier_owner_of_a_worker_writes_nothing_more(journals):
+    stale, fresh = (History(one, "bot", lambda _: None) for one in journals)
+    async with stale.changing, fresh.changing:
+        await stale.own(1, 0)
+        await stale.commit([it.UserInput(at_ms=1, text="a")])
+        await fresh.own(2, 0)
+        with pytest.raises(JournalError) as caught:
+            await stale.commit([it.UserInput(at_ms=2, text="stale")])
+        assert caught.value.code == "journal.conflict"
+        with pytest.raises(JournalError) as caught:
+            await stale.own(1, 0)
+        assert caught.value.code == "journal.fenced"
+        # The same owner, started again, adds nothing.
+        head = fresh.transcript.head
+        await fresh.own(2, 0)
+        assert fresh.transcript.head == head
+    assert [type(one.item) for one in fresh.transcript.window] == [
+        it.Owned,
+        it.UserInput,
+        it.Owned,
+    ]
