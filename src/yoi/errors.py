@@ -478,6 +478,7 @@ CODES: dict[str, str] = {
     "cluster.stream": "the stream of the logs is another one, or could lose records",
     "cluster.none": "the workspace names no servers to share",
     "cluster.lost": "the lease of this host is over: another one may run the workspace",
+    "cluster.in_use": "a host runs on the logs that are to be copied",
     "cluster.full": "the NATS servers have no room for the stream of the logs",
     "journal.name": "a log's name is not a safe id",
     "journal.full": "the log is at its bound",
@@ -486,6 +487,9 @@ CODES: dict[str, str] = {
     "journal.fenced": "the log has a later owner: another machine runs what it belongs to",
     "journal.closed": "the journal is closed",
     "journal.io": "the journal's file could not be read or written",
+    "journal.not_empty": "the journal to copy into holds records already",
+    "journal.incomplete": "a copy into this journal was not finished",
+    "journal.differs": "what was copied is not what the source holds",
     "journal.format": "the journal's file is of another kind or a newer version",
     # token
     "token.name": "a token's name is not a safe id",

@@ -93,6 +93,22 @@ async def test_trimming_everything_keeps_the_head(journal):
     assert await journal.read("a", 0, 10) == [Record(3, b"z")]
 
 
+async def test_a_log_that_is_reset_is_empty_and_goes_on_from_there(journal):
+    await journal.commit([put("a", 0, b"x", b"y")])
+    for log in ("a", "new"):
+        await journal.reset(log, 7)
+        assert await journal.status(log) == LogStatus(head=7, records=0, size_bytes=0)
+        assert await journal.read(log, 0, 10) == []
+        await refused(journal, "journal.conflict", put(log, 2, b"stale"))
+        await journal.commit([put(log, 7, b"z")])
+        assert await journal.read(log, 0, 10) == [Record(8, b"z")]
+    await journal.reset("c", 0)
+    assert await journal.logs() == ["a", "c", "new"]
+    with pytest.raises(JournalError) as caught:
+        await journal.reset("one-more", 0)
+    assert caught.value.code == "journal.full"
+
+
 async def test_bounds_of_one_commit(journal):
     await refused(journal, "journal.too_large", put("a", 0, b"x" * 51))
     await refused(journal, "journal.too_large", put("a", 0, *[b"x"] * 9))

@@ -31,6 +31,7 @@ _COMMANDS = {
     "watch": "yoi.cli.watch:watch",
     "secret": "yoi.cli.secret:app",
     "cluster": "yoi.cli.cluster:app",
+    "journal": "yoi.cli.journal:app",
     "token": "yoi.cli.token:app",
     "trust": "yoi.cli.trust:trust",
     "demo": "yoi.cli.demo:demo",

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from struct import pack, unpack_from
 from typing import Any
@@ -19,7 +19,13 @@ import nats.errors
 from nats.aio.client import Client
 
 from yoi.errors import JournalError
-from yoi.journal.jetstream_server import NatsSettings, connected, prepare
+from yoi.journal.jetstream_server import (
+    NatsSettings,
+    connected,
+    finish_copy,
+    prepare,
+    prepare_copy,
+)
 from yoi.journal.log import Append, LogStatus, Record, check_appends, check_fit, check_name
 from yoi.limits import LIMITS, Limits
 
@@ -103,13 +109,34 @@ class JetStreamJournal:
 
         Raises ClusterError where the servers cannot be trusted with it as they are.
         """
+        return await cls._opened(settings, limits, prepare)
+
+    @classmethod
+    async def open_to_copy(cls, settings: NatsSettings, limits: Limits) -> "JetStreamJournal":
+        """Return the journal of a deployment to be copied into; no host opens it until `copied`.
+
+        Raises as `open`.
+        """
+        return await cls._opened(settings, limits, prepare_copy)
+
+    @classmethod
+    async def _opened(
+        cls,
+        settings: NatsSettings,
+        limits: Limits,
+        prepared: Callable[[Client, NatsSettings, Limits], Awaitable[None]],
+    ) -> "JetStreamJournal":
         client = await connected(settings, limits)
         try:
-            await prepare(client, settings, limits)
+            await prepared(client, settings, limits)
         except BaseException:
             await client.close()
             raise
         return cls(client, settings.stream, settings.logs, limits)
+
+    async def copied(self) -> None:
+        """Let hosts open the journal: the copy into it is whole."""
+        await finish_copy(self._client, self._stream, self._limits)
 
     async def commit(self, appends: Sequence[Append]) -> None:
         """Append all of `appends` or nothing; one message a log, several as one atomic batch."""
@@ -179,6 +206,19 @@ class JetStreamJournal:
                 await self._api(f"STREAM.PURGE.{self._stream}", filter=self._subject(log), seq=cut)
             self._ways.pop(log, None)
 
+    async def reset(self, log: str, head: int) -> None:
+        """Make `log` an empty one at position `head`, by a message without records."""
+        self._open()
+        check_name(log, self._limits)
+        async with self._lock(log):
+            last, _ = await self._last(log)
+            await self._check_room(last)
+            await self._put([_Put(log, last, LogStatus(head, 0, 0), b"")])
+            if last:
+                cut = self._known[log][0]
+                await self._api(f"STREAM.PURGE.{self._stream}", filter=self._subject(log), seq=cut)
+            self._ways.pop(log, None)
+
     async def logs(self) -> list[str]:
         """Return the names of the logs."""
         self._open()
@@ -205,10 +245,7 @@ class JetStreamJournal:
             await self._last(append.log)
         sequence, before = self._known[append.log]
         after = check_fit(append, before)
-        if not sequence and len(await self.logs()) >= self._limits.journal_logs:
-            raise JournalError(
-                "journal.full", f"the journal holds {self._limits.journal_logs} logs already"
-            )
+        await self._check_room(sequence)
         data = b"".join(pack(">I", len(one)) + bytes(one) for one in append.records)
         if len(data) > self._client.max_payload - _HEADER_BYTES:
             raise JournalError(
@@ -217,6 +254,13 @@ class JetStreamJournal:
                 hint="max_payload: 8MB   # in the configuration of every NATS server",
             )
         return _Put(append.log, sequence, after, data)
+
+    async def _check_room(self, sequence: int) -> None:
+        """Raise JournalError where a log whose last message has this sequence is one too many."""
+        if not sequence and len(await self.logs()) >= self._limits.journal_logs:
+            raise JournalError(
+                "journal.full", f"the journal holds {self._limits.journal_logs} logs already"
+            )
 
     async def _put(self, puts: Sequence[_Put]) -> None:
         """Store `puts`, and settle what is not known by asking again with the same expectation.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 from nats.aio.client import Client
 
-from yoi.errors import ClusterError
+from yoi.errors import ClusterError, JournalError
 from yoi.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ OLDEST = "2.12"
 """Older servers let two writers through the fence on three replicas (measured)."""
 _NO_STREAM, _NO_ROOM = 10059, 10047
 _AGAIN_SECONDS = 0.2
+_COPYING = "yoi-copying"
+"""In the stream's metadata while it is being copied into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,59 @@ async def connected(settings: NatsSettings, limits: Limits = LIMITS) -> Client:
 async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMITS) -> None:
     """Make the stream of the logs, or check that the one that is there loses nothing.
 
-    Raises ClusterError: `cluster.stream`, `cluster.full`, `cluster.unreachable`.
+    Raises ClusterError: `cluster.stream`, `cluster.full`, `cluster.unreachable`; JournalError
+    `journal.incomplete` while another journal is being copied into it, and after that failed.
     """
+    config = await _stream(client, settings, limits, {})
+    if _COPYING in (config.get("metadata") or {}):
+        raise JournalError(
+            "journal.incomplete",
+            f"a copy into the stream {settings.stream} was not finished: it is not whole",
+            hint="let it go on where it stopped: yoi journal copy --to jetstream",
+        )
+
+
+async def prepare_copy(client: Client, settings: NatsSettings, limits: Limits) -> None:
+    """Mark the stream of the logs, made where it is missing, as one that a copy is written into.
+
+    Raises as `prepare`, and JournalError `journal.not_empty` where hosts have written to it.
+    """
+    config = await _stream(client, settings, limits, {_COPYING: "yes"})
+    if _COPYING in (config.get("metadata") or {}):
+        return
+    told = await asked(client, f"STREAM.INFO.{settings.stream}", {}, limits)
+    if told["state"]["messages"]:
+        raise JournalError(
+            "journal.not_empty",
+            f"the stream {settings.stream} holds records already",
+            hint='copy into a new one: another name in [cluster], such as name = "yoi-2"',
+        )
+    await _mark(client, config, {_COPYING: "yes"}, limits)
+
+
+async def finish_copy(client: Client, stream: str, limits: Limits) -> None:
+    """Take the mark of `prepare_copy` off the stream."""
+    config = (await asked(client, f"STREAM.INFO.{stream}", {}, limits))["config"]
+    await _mark(client, config, {}, limits)
+
+
+async def _mark(
+    client: Client, config: dict[str, Any], marks: dict[str, str], limits: Limits
+) -> None:
+    kept = {key: value for key, value in config.get("metadata", {}).items() if key != _COPYING}
+    wanted = {**config, "metadata": {**kept, **marks}}
+    told = await asked(client, f"STREAM.UPDATE.{config['name']}", wanted, limits)
+    if told.get("error"):
+        raise ClusterError(
+            "cluster.stream",
+            f"the stream {config['name']} cannot be marked: {told['error'].get('description')}",
+        )
+
+
+async def _stream(
+    client: Client, settings: NatsSettings, limits: Limits, marks: dict[str, str]
+) -> dict[str, Any]:
+    """Return the settings of the stream; a missing one is made, with `marks`."""
     wanted = {
         "name": settings.stream,
         "subjects": [f"{settings.logs}>"],
@@ -107,6 +160,7 @@ async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMIT
         "allow_direct": True,
         "allow_atomic": True,
         "duplicate_window": 120_000_000_000,
+        "metadata": marks,
     }
     told = await asked(client, f"STREAM.INFO.{settings.stream}", {}, limits)
     if told.get("error", {}).get("err_code") == _NO_STREAM:
@@ -117,7 +171,7 @@ async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMIT
         raise ClusterError(
             code, f"the stream {settings.stream} cannot be made: {error.get('description')}"
         )
-    config = told["config"]
+    config: dict[str, Any] = told["config"]
     for key in ("subjects", "discard", "max_age", "max_msgs", "max_msgs_per_subject", "storage"):
         if config.get(key) != wanted[key] and not (key == "max_age" and not config.get(key)):
             raise ClusterError(
@@ -130,6 +184,7 @@ async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMIT
         raise ClusterError(
             "cluster.stream", f"the stream {settings.stream} allows no direct gets or no batches"
         )
+    return config
 
 
 async def asked(client: Client, what: str, request: Any, limits: Limits) -> dict[str, Any]:

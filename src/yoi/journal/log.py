@@ -1,8 +1,8 @@
 """What a journal is: named, append-only, bounded logs of bytes, committed all or nothing.
 
-Two engines implement it, `memory` and `sqlite`, and one conformance suite judges both
-(tests/journal/conformance.py). Positions start at 1 and are contiguous; nothing is ever edited.
-Old records leave only by an explicit `trim`.
+Three engines implement it, `memory`, `sqlite` and `jetstream`, and one conformance suite judges
+them (tests/journal/test_journals.py). Positions start at 1 and are contiguous; nothing is ever
+edited. Old records leave only by an explicit `trim`.
 """
 
 import re
@@ -92,6 +92,17 @@ class Journal(Protocol):
 
     async def close(self) -> None:
         """Finish what was accepted and close; closing twice is harmless."""
+        ...
+
+
+class CopyTarget(Journal, Protocol):
+    """A journal into which another one can be copied, positions and all."""
+
+    async def reset(self, log: str, head: int) -> None:
+        """Make `log` an empty one at position `head`; whatever it held is dropped.
+
+        Raises JournalError `journal.full`, `journal.name`.
+        """
         ...
 
 

@@ -35,11 +35,7 @@ class MemoryJournal:
         """Append all of `appends` or nothing."""
         self._open()
         check_appends(appends, self._limits)
-        new = sum(append.log not in self._logs for append in appends)
-        if len(self._logs) + new > self._limits.journal_logs:
-            raise JournalError(
-                "journal.full", f"the journal holds {self._limits.journal_logs} logs already"
-            )
+        self._check_room(sum(append.log not in self._logs for append in appends))
         fits = [(append, check_fit(append, self._status(append.log))) for append in appends]
         for append, after in fits:
             log = self._logs.setdefault(append.log, _Log())
@@ -89,6 +85,13 @@ class MemoryJournal:
             size_bytes=held.status.size_bytes - size,
         )
 
+    async def reset(self, log: str, head: int) -> None:
+        """Make `log` an empty one at position `head`."""
+        self._open()
+        check_name(log, self._limits)
+        self._check_room(log not in self._logs)
+        self._logs[log] = _Log(LogStatus(head=head, records=0, size_bytes=0))
+
     async def logs(self) -> list[str]:
         """Return the names of the logs."""
         self._open()
@@ -97,6 +100,12 @@ class MemoryJournal:
     async def close(self) -> None:
         """Refuse everything that follows."""
         self._closed = True
+
+    def _check_room(self, new: int) -> None:
+        if len(self._logs) + new > self._limits.journal_logs:
+            raise JournalError(
+                "journal.full", f"the journal holds {self._limits.journal_logs} logs already"
+            )
 
     def _status(self, log: str) -> LogStatus:
         held = self._logs.get(log)

@@ -152,6 +152,16 @@ class SqliteJournal:
 
         await self._do(work, writes=True)
 
+    async def reset(self, log: str, head: int) -> None:
+        """Make `log` an empty one at position `head`."""
+        check_name(log, self._limits)
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._known.pop(log, None)
+            _reset(connection, log, head, self._limits)
+
+        await self._do(work, writes=True)
+
     async def logs(self) -> list[str]:
         """Return the names of the logs."""
         return await self._do(
@@ -371,17 +381,30 @@ def _commit(
             log_id, before = _status(connection, append.log)
             after = check_fit(append, before)
         if log_id is None:
-            (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
-            if count >= limits.journal_logs:
-                raise JournalError(
-                    "journal.full", f"the journal holds {limits.journal_logs} logs already"
-                )
-            cursor = connection.execute(
-                "INSERT INTO logs (name, head, records, size) VALUES (?, 0, 0, 0)", (append.log,)
-            )
-            log_id = cursor.lastrowid
+            log_id = _made(connection, append.log, limits)
         _insert(connection, log_id, before.head + 1, append.records)
         known[append.log] = log_id, after
+
+
+def _made(connection: sqlite3.Connection, log: str, limits: Limits) -> int | None:
+    """Make an empty log and return its id. Raises JournalError `journal.full`."""
+    (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
+    if count >= limits.journal_logs:
+        raise JournalError("journal.full", f"the journal holds {limits.journal_logs} logs already")
+    cursor = connection.execute(
+        "INSERT INTO logs (name, head, records, size) VALUES (?, 0, 0, 0)", (log,)
+    )
+    return cursor.lastrowid
+
+
+def _reset(connection: sqlite3.Connection, log: str, head: int, limits: Limits) -> None:
+    log_id, _ = _status(connection, log)
+    if log_id is None:
+        log_id = _made(connection, log, limits)
+    connection.execute("DELETE FROM records WHERE log = ?", (log_id,))
+    connection.execute(
+        "UPDATE logs SET head = ?, records = 0, size = 0 WHERE id = ?", (head, log_id)
+    )
 
 
 def _insert(

@@ -1,0 +1,148 @@
+"""Moves a workspace's logs between the file that one host uses and the servers of a `[cluster]`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+from yoi.cluster.holders import lease_holders
+from yoi.cluster.settings import ClusterSettings
+from yoi.control.server import claimed
+from yoi.decisions.port import Decisions
+from yoi.errors import ClusterError, JournalError
+from yoi.host.clustered import servers_of
+from yoi.journal.copying import Copied, copy
+from yoi.journal.jetstream import JetStreamJournal
+from yoi.journal.jetstream_server import NatsSettings, connected
+from yoi.journal.log import CopyTarget, Journal
+from yoi.journal.sqlite import SqliteJournal, Survives
+from yoi.limits import LIMITS, Limits
+
+J = TypeVar("J", bound=Journal)
+
+
+class To(Enum):
+    """Where the logs go."""
+
+    JETSTREAM = "jetstream"
+    SQLITE = "sqlite"
+
+
+async def copy_journal(
+    workspace: Path,
+    to: To,
+    decisions: Decisions,
+    limits: Limits = LIMITS,
+) -> Copied:
+    """Copy the logs of `workspace` and return what arrived; the source stays as it is.
+
+    No host may run on either; one that starts meanwhile is kept out.
+    Raises ControlError `control.in_use`, ClusterError, JournalError, TrustError.
+    """
+    settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
+    if settings is None:
+        raise ClusterError(
+            "cluster.none",
+            "this workspace has no [cluster] in force: it says which servers are meant",
+            hint="docs/how-to/move-the-journal.md; after an edit: yoi trust",
+        )
+    servers = await servers_of(settings, workspace, decisions)
+    owner = await asyncio.to_thread(decisions.identity, workspace)
+    with claimed(workspace):
+        if to is To.JETSTREAM:
+            return await _to_jetstream(workspace, servers, owner, limits)
+        return await _to_sqlite(workspace, servers, owner, limits)
+
+
+async def _to_jetstream(
+    workspace: Path,
+    servers: NatsSettings,
+    owner: str | None,
+    limits: Limits,
+) -> Copied:
+    path = _file(workspace)
+    if not path.exists():
+        raise JournalError("journal.io", f"{path} is not there: no host has run here by itself")
+    async with (
+        _closing(await SqliteJournal.open(path, limits=limits, owner=owner)) as source,
+        _closing(await JetStreamJournal.open_to_copy(servers, limits)) as target,
+    ):
+        # After the mark that keeps hosts out: one that took the lease before it is seen here.
+        await _check_unused(servers, limits)
+        made = await copy(source, target)
+        await target.copied()
+        return made
+
+
+async def _to_sqlite(
+    workspace: Path,
+    servers: NatsSettings,
+    owner: str | None,
+    limits: Limits,
+) -> Copied:
+    path = _file(workspace)
+    if path.exists():
+        async with _closing(await SqliteJournal.open(path, limits=limits, owner=owner)) as there:
+            if await there.logs():
+                raise JournalError(
+                    "journal.not_empty",
+                    f"{path} holds records already",
+                    hint=f"put it aside: mv {path} {path}.old",
+                )
+    beside = path.with_name("journal.copy.db")
+    async with _closing(await JetStreamJournal.open(servers, limits)) as source:
+        await _check_unused(servers, limits)
+        # What an interrupted copy left is not gone on with: nothing knows what of it was stored.
+        for ending in ("", "-wal", "-shm", "-journal"):
+            beside.with_name(beside.name + ending).unlink(missing_ok=True)
+        target: CopyTarget = await SqliteJournal.open(beside, Survives.POWER_LOSS, limits, owner)
+        async with _closing(target):
+            # Compared at its end: a host that took a lease meanwhile and wrote fails the copy.
+            made = await copy(source, target)
+        await _check_unused(servers, limits)
+    await asyncio.to_thread(_put_in_place, beside, path)
+    return made
+
+
+async def _check_unused(servers: NatsSettings, limits: Limits) -> None:
+    """Raise ClusterError `cluster.in_use` where a host holds a lease of the deployment."""
+    client = await connected(servers, limits)
+    try:
+        holders = await lease_holders(client, servers.prefix, limits)
+    finally:
+        await client.close()
+    if holders:
+        raise ClusterError(
+            "cluster.in_use",
+            f"{', '.join(holders[:4])} runs on the logs of {servers.prefix}",
+            hint="stop every host of the deployment first (systemctl stop yoi); the lease of one "
+            "that was killed lapses by itself",
+        )
+
+
+def _file(workspace: Path) -> Path:
+    return workspace / ".yoi" / "journal.db"
+
+
+def _put_in_place(made: Path, path: Path) -> None:
+    """Give `made` the name `path` in one step, so that no half copy ever has it."""
+    try:
+        made.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as exc:
+        raise JournalError("journal.io", f"{path} could not be put in place: {exc}") from None
+
+
+@asynccontextmanager
+async def _closing(journal: J) -> AsyncIterator[J]:
+    try:
+        yield journal
+    finally:
+        await journal.close()
