@@ -142,8 +142,11 @@ class Writer:
                 return {"id": self._one("c1", "c2", "c3"), "name": self._one("t", "u", "")}
             case "tool_call_args_delta":
                 return {"id": self._one("c1", "c9"), "json": self._text(), **self._redacted()}
-            case "tool_call_done" | "approval_request":
+            case "tool_call_done":
                 return self._call("arguments")
+            case "approval_request":
+                more = {"item": 7, "after_outside": self._maybe(), "times": self._one(1, 2)}
+                return {**self._call("arguments"), **self._some(more)}
             case "approval_done":
                 return {"id": self._one("c1", "c2"), "approved": True, "by": "me"}
             case "tool_result":

@@ -115,6 +115,32 @@ def test_a_call_that_waits_is_shown_and_decided(yoi, workspace):
         assert [d["approved"] for d in decided] == [False]
 
 
+def test_grants_of_all_workers_are_listed_and_taken_back(yoi, workspace):
+    tools = [{"plugin": "chat", "tool": "reply"}]
+    with host(workspace, profile(tools=tools, script=SCRIPT), profile("b", script=SCRIPT)):
+        nothing = "no call waits for a person, and no grant is in force"
+        assert yoi("worker", "approvals").out.strip() == nothing
+        assert yoi("worker", "approvals", "--revoke", "1").status == 2
+        yoi("worker", "send", "w", "help")
+        waits = "waits for approval: reply"
+        while waits not in (text := yoi("worker", "approvals").out):
+            pass
+        assert text.splitlines()[0] == "w"
+        for bad in (["--match", "at ="], ["--lasts", "soon"], ["--deny", "--for", "run"]):
+            assert yoi("worker", "approve", "w", *bad).status == 2
+        unfit = yoi("worker", "approve", "w", "--for", "matching")
+        assert (unfit.status, "[worker.decision]" in unfit.err) == (1, True)
+        match = """at = "/text", prefix = "com\""""
+        options = ["--for", "matching", "--match", match, "--lasts", "2h"]
+        assert yoi("worker", "approve", "w", *options).status == 0
+        listed = yoi("worker", "approvals").out.splitlines()
+        assert listed[1].endswith(
+            'operator granted reply where /text begins with "com" until 2026-01-01T02:00:00.000Z'
+        )
+        command = listed[2].split("hint: yoi ")[1].split()
+        assert yoi(*command).out.strip() == nothing
+
+
 def test_pause_resume_compact_list_and_refusals(yoi, workspace):
     with host(workspace, profile("a", script=SCRIPT), profile("b", script=SCRIPT)):
         assert yoi("worker", "pause", "a").status == 0

@@ -25,6 +25,7 @@ from yoi.runtime.services import Services
 from yoi.runtime.worker_figures import WorkerFigures
 from yoi.serving.metrics import Metrics, UpstreamFigures
 from yoi.testing import ManualClock
+from yoi.workers.approvals import Decision
 from yoi.workers.scripted import CallTool, Say
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
@@ -127,7 +128,7 @@ async def test_a_worker_is_counted_with_how_long_a_person_is_waited_for():
         assert values(found["yoi_worker_approval_age_seconds"]) == [90]
         assert values(found["yoi_workers"], state="failed") == [2]
         call = world.worker.status().approvals[0]
-        await world.worker.approve(call.id, approved=True, by="me")
+        await world.worker.approve(Decision(question=call.item, approved=True), "me")
         await world.until_status("idle")
         found = families(everything)
         assert values(found["yoi_worker_approval_age_seconds"]) == [0]

@@ -21,6 +21,7 @@ from yoi.tickets.queueing import queue, withdrawing
 from yoi.tickets.store import Change, TicketStore
 from yoi.workers import items as it
 from yoi.workers import worker_set
+from yoi.workers.approvals import Decision
 from yoi.workers.context import ToolOutputs
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.scripted import CallTool, Say, ScriptedEngine
@@ -135,7 +136,7 @@ async def test_a_queued_item_is_taken_reported_and_done_and_a_person_closes_it(w
         worker = await world.until("w", lambda now: now.approvals)
         (asked,) = worker.status().approvals
         assert asked.name == "ticket_move"
-        await worker.approve(asked.id, approved=True, by="ada")
+        await worker.approve(Decision(question=asked.item, approved=True), "ada")
     worker = await world.rest()
     assert [one.outcome for one in await world.results()] == ["returned"] * 3
 

@@ -23,6 +23,7 @@ from yoi.journal.log import Append
 from yoi.journal.memory import MemoryJournal
 from yoi.limits import Limits
 from yoi.workers import items as it
+from yoi.workers.approvals import Decision
 from yoi.workers.context import ModelInput, model_input
 from yoi.workers.items import Stored, decode_item
 from yoi.workers.notify import Notification, Notifications
@@ -168,7 +169,9 @@ class Simulation:
                 case "approve":
                     for waiting in self.worker.status().approvals[:1]:
                         self.begin(
-                            self.worker.approve(waiting.id, approved=number % 2 == 0, by="ann")
+                            self.worker.approve(
+                                Decision(question=waiting.item, approved=number % 2 == 0), "ann"
+                            )
                         )
                 case "compact":
                     self.begin(self.worker.compact())

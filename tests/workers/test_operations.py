@@ -59,7 +59,7 @@ async def test_a_person_sends_follows_approves_and_reads(host):
     assert await host.ask("worker.send", name="a", text="help") == {"seq": 1}
     heard = await host.events_until(follow["watch"], "approval_request")
     call = next(e for e in heard if e["event"] == "approval_request")["data"]
-    await host.ask("worker.approve", name="a", call_id=call["id"], approved=True)
+    await host.ask("worker.approve", name="a", item=call["item"], approved=True)
     heard = await host.events_until(follow["watch"], "tool_result")
     await host.events_until(follow["watch"], "status")
     status = await host.ask("worker.status", name="a")
@@ -108,7 +108,6 @@ async def test_followers_are_bounded_and_idle_ones_make_room(host):
         ("worker.status", {"name": 3}),
         ("worker.status", {}),
         ("worker.history", {"name": "a", "after": -1}),
-        ("worker.approve", {"name": "a", "call_id": "x", "approved": "yes"}),
     ],
 )
 async def test_bad_parameters_are_refused(host, method, params):

@@ -8,6 +8,7 @@ from tests.workers.worlds import World, answers, echo, run_ended, spec
 
 from yoi.protocol import events as ev
 from yoi.workers import items as it
+from yoi.workers.approvals import Decision
 from yoi.workers.items import Origin
 from yoi.workers.scripted import CallTool, Say
 from yoi.workers.tools import PluginTool, Tool, ToolChoice, plugin_tool
@@ -37,9 +38,10 @@ async def test_the_operator_decides_about_calls_after_a_stranger_spoke(after, be
         await desk(world).notify(note("a stranger"))
         if becomes == "waits":
             await world.until(ev.ApprovalRequest)
-            (asked,) = [i for i in await world.items() if isinstance(i, it.ApprovalAsked)]
+            await world.until_status("paused")
+            (asked,) = world.worker.status().approvals
             assert asked.after_outside
-            await world.worker.approve(asked.call_id, approved=True, by="ann")
+            await world.worker.approve(Decision(question=asked.item, approved=True), "ann")
         await world.until(run_ended("finished"), 2)
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert result.outcome == ("returned" if becomes == "waits" else becomes)

@@ -19,6 +19,7 @@ from yoi.core.observation import WorkerView
 from yoi.errors import JournalError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
+from yoi.workers.approvals import Decision
 from yoi.workers.scripted import CallTool, Fail, Say, Think
 from yoi.workers.worker import Worker
 
@@ -111,7 +112,7 @@ async def test_a_call_that_waits_for_a_person(approved):
         await world.until_status("paused")
         everybody.check()
         (waiting,) = everybody.watches[0].view.snapshot().data.waiting
-        await world.worker.approve(waiting.id, approved=approved, by="ann")
+        await world.worker.approve(Decision(question=waiting.item, approved=approved), "ann")
         await world.until(run_ended("finished"))
         everybody.check()
 

@@ -11,6 +11,7 @@ from yoi.errors import WorkerError
 from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
+from yoi.workers.approvals import Decision
 from yoi.workers.context import ToolOutputs, model_input
 from yoi.workers.phases import Phase
 from yoi.workers.scripted import CallTool, Say, Think
@@ -158,12 +159,12 @@ async def test_ask_parks_the_run_until_a_person_approves():
         assert any(map(run_ended("paused"), world.heard))
         assert not any(isinstance(i, it.ToolStart) for i in await world.items())
 
-        await world.worker.approve(waiting.id, approved=True, by="ann")
+        await world.worker.approve(Decision(question=waiting.item, approved=True), "ann")
         await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert result.outcome == "returned"
         with pytest.raises(WorkerError, match=r"no call.*waits"):
-            await world.worker.approve(waiting.id, approved=True, by="ann")
+            await world.worker.approve(Decision(question=waiting.item, approved=True), "ann")
 
 
 async def test_a_refused_approval_is_a_result_the_model_hears():
@@ -171,7 +172,8 @@ async def test_a_refused_approval_is_a_result_the_model_hears():
     async with World(script, [tool(approval="ask")]) as world:
         await world.worker.send("go")
         await world.until_status("paused")
-        await world.worker.approve("call-0-0", approved=False, by="ann")
+        (waiting,) = world.worker.status().approvals
+        await world.worker.approve(Decision(question=waiting.item, approved=False), "ann")
         await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert (result.outcome, result.output) == ("denied", "a person did not approve this call")
@@ -185,7 +187,7 @@ async def test_a_parked_call_survives_a_restart():
         await world.restart()
         await world.until_status("paused")
         (waiting,) = world.worker.status().approvals
-        await world.worker.approve(waiting.id, approved=True, by="ann")
+        await world.worker.approve(Decision(question=waiting.item, approved=True), "ann")
         await world.until(run_ended("finished"))
         results = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert [r.outcome for r in results] == ["returned"]
@@ -420,7 +422,8 @@ async def test_an_approval_does_not_reach_a_tool_that_changed_meanwhile():
         await world.worker.send("go")
         await world.until_status("paused")
         await world.restart(tools=lambda: ToolRegistry([changed]))
-        await world.worker.approve("call-0-0", approved=True, by="ann")
+        (waiting,) = world.worker.status().approvals
+        await world.worker.approve(Decision(question=waiting.item, approved=True), "ann")
         await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert (result.outcome, "changed" in result.output) == ("refused", True)

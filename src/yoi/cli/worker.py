@@ -27,6 +27,7 @@ class Scope(StrEnum):
     ONCE = "once"
     RUN = "run"
     EXACT = "exact"
+    MATCHING = "matching"
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `yoi worker list`.")]
@@ -149,16 +150,32 @@ def approve(
         Scope,
         typer.Option(
             "--for",
-            help="Cover later calls too: of this tool in this run, or this exact call for 8 hours.",
+            help="Cover later calls too: of this tool in this run, or, for 8 hours, this exact "
+            "call or those that every --match fits.",
         ),
     ] = Scope.ONCE,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--match",
+            metavar="MATCH",
+            help="What the arguments of later calls must hold, as TOML: "
+            '\'at = "/channel", equals = "general"\'; or one_of = [...], or prefix = "..."; '
+            "repeatable, with --for matching.",
+        ),
+    ] = None,
+    lasts: Annotated[
+        str | None,
+        typer.Option("--lasts", metavar="TIME", help="Instead of 8 hours: 30m, 2h, 7d."),
+    ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Decide about a tool call that waits for a person."""
-    from yoi.cli import worker_view
+    from yoi.cli import deciding, worker_view
 
     folder = workspace_folder(workspace)
+    decision = deciding.decision(scope, match or (), lasts, deny=deny)
     waiting = worker_view.parse(ask(folder, "worker.status", name=name)).approvals
     chosen = [call for call in waiting if call_id in (None, call.id)]
     if len(chosen) != 1:
@@ -167,16 +184,7 @@ def approve(
             f"{len(waiting)} calls of {name} wait" if len(chosen) > 1 else "no such call waits",
             hint=f"yoi worker show {name}",
         )
-    if deny and scope is not Scope.ONCE:
-        raise UsageError("usage.arguments", "--deny and --for exclude each other")
-    ask(
-        folder,
-        "worker.approve",
-        name=name,
-        call_id=chosen[0].id,
-        approved=not deny,
-        scope=str(scope),
-    )
+    ask(folder, "worker.approve", name=name, item=chosen[0].item, **decision)
     Output("worker approve", as_json).show(
         {"name": name, "call": chosen[0], "approved": not deny, "scope": str(scope)},
         lambda: worker_view.decided(chosen[0], approved=not deny),
@@ -185,7 +193,9 @@ def approve(
 
 @app.command("approvals")
 def approvals(
-    name: Name,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of this worker only.")
+    ] = None,
     revoke: Annotated[
         int | None,
         typer.Option("--revoke", min=1, metavar="ITEM", help="Take back the grant of that item."),
@@ -198,11 +208,23 @@ def approvals(
 
     folder = workspace_folder(workspace)
     if revoke is not None:
+        if name is None:
+            raise UsageError("usage.arguments", "--revoke needs the worker's NAME")
         ask(folder, "worker.revoke", name=name, item=revoke)
-    worker = worker_view.parse(ask(folder, "worker.status", name=name))
+    workers = (
+        worker_view.parse_all(ask(folder, "worker.list"))
+        if name is None
+        else [worker_view.parse(ask(folder, "worker.status", name=name))]
+    )
     Output("worker approvals", as_json).show(
-        {"name": name, "waiting": worker.approvals, "grants": worker.grants, "revoked": revoke},
-        lambda: worker_view.approvals(worker),
+        {
+            "workers": [
+                {"name": one.name, "waiting": one.approvals, "grants": one.grants}
+                for one in workers
+            ],
+            "revoked": revoke,
+        },
+        lambda: worker_view.approvals(workers),
     )
 
 

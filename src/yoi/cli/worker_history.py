@@ -67,11 +67,13 @@ class Conversation:
         return _lines(entry, head, entry.get("output"), "" if good else "red")
 
     def _asked(self, entry: Entry) -> RenderableType:
-        return _lines(entry, f"{self._call(entry)} waits for a person", "", "yellow")
+        outside = ", after text from outside" if entry.get("after_outside") else ""
+        return _lines(entry, f"{self._call(entry)} waits for a person{outside}", "", "yellow")
 
     def _decided(self, entry: Entry) -> RenderableType:
         verb = "approved" if entry.get("approved") else "denied"
-        words = f"{entry.get('by', '?')} {verb} {self._call(entry)}"
+        scope = str(entry.get("scope", "once"))
+        words = f"{entry.get('by', '?')} {verb} {self._call(entry)}{_SCOPES.get(scope, '')}"
         return _lines(entry, words, "", "green" if entry.get("approved") else "red")
 
     def _run_end(self, entry: Entry) -> RenderableType:
@@ -99,6 +101,12 @@ class Conversation:
         call = str(entry.get("call_id"))
         return self._calls.get(call, f"the call {call}")
 
+
+_SCOPES = {
+    "run": " and its like in this run",
+    "exact": " and the same call later",
+    "matching": " and later calls that match",
+}
 
 _TELL: Mapping[str, Callable[[Conversation, Entry], RenderableType | None]] = {
     "user_input": Conversation._user,

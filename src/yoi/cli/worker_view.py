@@ -15,6 +15,7 @@ from yoi.display import printable
 from yoi.errors import ControlError
 from yoi.protocol.events import ApprovalRequestData
 from yoi.types import rfc3339
+from yoi.workers.grants import Grant
 from yoi.workers.worker import WorkerStatus
 
 _STYLES = {
@@ -140,28 +141,60 @@ def _wall(at_ms: int) -> str:
 
 def approval(name: str, call: ApprovalRequestData) -> RenderableType:
     """Return what a person must see to decide, and how to."""
-    return Group(
-        shown(f"waits for approval: {call.name} {call.arguments}", 4096, "yellow"),
+    often = f" ({call.times} times)" if call.times > 1 else ""
+    rows = [shown(f"waits for approval: {call.name} {call.arguments}{often}", 4096, "yellow")]
+    if call.after_outside:
+        rows.append(shown(f"  {AFTER_OUTSIDE}", 512, "yellow"))
+    rows.append(
         shown(
-            f"  hint: yoi worker approve {name} {call.id}   (or --deny, --for run, --for exact)",
+            f"  hint: yoi worker approve {name} {call.id}   "
+            "(or --deny, --for run, --for exact, --for matching)",
             512,
             "cyan",
-        ),
-    )
-
-
-def approvals(worker: WorkerStatus) -> RenderableType:
-    """Return what waits for a person, and what people granted."""
-    if not worker.approvals and not worker.grants:
-        return Text("no call waits for a person, and no grant is in force")
-    parts: list[RenderableType] = [approval(worker.name, call) for call in worker.approvals]
-    for grant in worker.grants:
-        what = "in this run" if grant.arguments is None else f"with {grant.arguments}"
-        ends = "" if grant.until_ms is None else f" until {_moment(grant.until_ms)}"
-        parts.append(
-            shown(f"item {grant.item}: {grant.by} granted {grant.tool} {what}{ends}", 4096)
         )
-    return lines(parts)
+    )
+    return Group(*rows)
+
+
+AFTER_OUTSIDE = "after text from outside: strangers may have asked for this"
+
+
+def approvals(workers: Sequence[WorkerStatus]) -> RenderableType:
+    """Return what waits for a person, and what people granted."""
+    parts: list[RenderableType] = []
+    for worker in workers:
+        if not worker.approvals and not worker.grants:
+            continue
+        parts.append(shown(worker.name, style="bold"))
+        parts += [approval(worker.name, call) for call in worker.approvals]
+        for grant in worker.grants:
+            ends = "" if grant.until_ms is None else f" until {_moment(grant.until_ms)}"
+            words = f"{grant.by} granted {grant.tool} {_covered(grant)}{ends}"
+            parts.append(shown(f"item {grant.item}: {words}", 4096))
+            parts.append(
+                shown(
+                    f"  hint: yoi worker approvals {worker.name} --revoke {grant.item}",
+                    512,
+                    "cyan",
+                )
+            )
+    return lines(parts or [Text("no call waits for a person, and no grant is in force")])
+
+
+def _covered(grant: Grant) -> str:
+    """Return in words which calls `grant` covers."""
+    if grant.arguments is not None:
+        return f"with {grant.arguments}"
+    if grant.matches:
+        return f"where {' and '.join(map(_match_words, grant.matches))}"
+    return "in this run"
+
+
+def _match_words(match: Mapping[str, Any]) -> str:
+    at = match.get("at") or "the whole text"
+    (test,) = [key for key in match if key != "at"] or ["?"]
+    words = {"equals": "is", "one_of": "is one of", "prefix": "begins with"}.get(test, test)
+    return f"{at} {words} {json.dumps(match.get(test), ensure_ascii=False)}"
 
 
 def _moment(at_ms: int) -> str:

@@ -216,20 +216,31 @@ class AlertData(Data):
 
 
 class ApprovalRequestData(Data):
-    """The run waits for a person: `yoi worker approve`."""
+    """The run waits for a person: `yoi worker approve`. `item` is the question's place."""
 
     id: str
     name: str
     arguments: str
     redacted: bool = False
+    item: Count = 0
+    after_outside: bool = False
+    """Whether the model had read text from outside before it made the call."""
+    times: Count = 1
+    """How often the answer makes the same call: one decision is for all of them."""
 
 
 class ApprovalDoneData(Data):
-    """A person decided; `by` says who."""
+    """A person decided; `by` says who, `scope` which later calls are covered, `seq` by which item.
+
+    `until_ms` is when that ends, 0 for with the run.
+    """
 
     id: str
     approved: bool
     by: str
+    scope: str = "once"
+    until_ms: Count = 0
+    seq: Count | None = None
 
 
 class ConfiguredData(Data):

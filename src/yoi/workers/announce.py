@@ -9,7 +9,7 @@ from yoi.limits import LIMITS
 from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.items import Stored
-from yoi.workers.transcript import Transcript
+from yoi.workers.transcript import PendingCall, Transcript
 
 
 def announcement(stored: Stored, after: Transcript) -> list[ev.Event]:
@@ -57,11 +57,20 @@ def announcement(stored: Stored, after: Transcript) -> list[ev.Event]:
         case it.ToolResult():
             return [ev.ToolResult(_result(stored.seq, item)), *_turn_end(after)]
         case it.ApprovalAsked() if after.run is not None:
-            call = after.run.pending[item.call_id].call
-            return [ev.ApprovalRequest(approval_data(call))]
+            return [ev.ApprovalRequest(approval_data(after.run.pending[item.call_id]))]
         case it.ApprovalDecided():
-            decided = ev.ApprovalDoneData(id=item.call_id, approved=item.approved, by=item.by)
-            return [ev.ApprovalDone(decided)]
+            return [
+                ev.ApprovalDone(
+                    ev.ApprovalDoneData(
+                        id=item.call_id,
+                        approved=item.approved,
+                        by=item.by,
+                        scope=item.scope,
+                        until_ms=item.until_ms,
+                        seq=seq,
+                    )
+                )
+            ]
         case it.RunEnd():
             failed: list[ev.Event] = []
             if item.error:
@@ -89,9 +98,16 @@ def announcement(stored: Stored, after: Transcript) -> list[ev.Event]:
             return []
 
 
-def approval_data(call: it.Call) -> ev.ApprovalRequestData:
-    """Return what a person must see to decide about `call`."""
-    return ev.ApprovalRequestData(id=call.id, name=call.name, arguments=call.arguments)
+def approval_data(parked: PendingCall) -> ev.ApprovalRequestData:
+    """Return what a person must see to decide about a call that waits."""
+    return ev.ApprovalRequestData(
+        id=parked.call.id,
+        name=parked.call.name,
+        arguments=parked.call.arguments,
+        item=parked.question,
+        after_outside=parked.after_outside,
+        times=parked.times,
+    )
 
 
 def _turn_end(after: Transcript) -> list[ev.Event]:

@@ -205,7 +205,7 @@ def outside_sources(history: Iterable[Stored]) -> tuple[list[OutsideSource], int
                 for taken in item.takes:
                     if taken in waiting:
                         found[_messenger(waiting.pop(taken))] = None
-            case it.ToolResult() if item.origin is not None and item.origin.kind != "builtin":
+            case it.ToolResult() if item.origin is not None and item.origin.outside:
                 found[_tool(item.origin)] = None
             case it.Compaction():
                 # It stands for all before it.
@@ -254,7 +254,7 @@ def _said(item: it.Assistant) -> tuple[it.Part, ...]:
 
 def _add_result(found: list[Heard], seq: int, item: it.ToolResult, aside: Container[int]) -> None:
     text = item.output
-    if item.origin is None or item.origin.kind != "builtin":
+    if item.origin is None or item.origin.outside:
         text = escape_invisible(text)
     if seq in aside:
         text = _set_aside(seq)

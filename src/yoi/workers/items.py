@@ -16,7 +16,7 @@ TICKETS = "host:tickets"
 """The name recorded in place of a plugin's where the host itself hands a worker a work item."""
 
 Approval = Literal["auto", "ask", "deny"]
-Scope = Literal["once", "run", "exact"]
+Scope = Literal["once", "run", "exact", "matching"]
 AfterOutside = Literal["allow", "ask", "deny"]
 Finish = Literal["complete", "cut", "interrupted", "failed"]
 Outcome = Literal["returned", "failed", "refused", "denied", "cancelled", "interrupted"]
@@ -26,7 +26,7 @@ RunOutcome = Literal["finished", "limit_reached", "cancelled", "failed"]
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a tool comes from: `builtin`, `plugin` with the code that answers its calls, `tickets`.
 
-    Answers of plugins and of `tickets` are text from outside.
+    Answers of every kind but `builtin` are text from outside.
     """
 
     kind: Literal["builtin", "plugin", "tickets"]
@@ -34,6 +34,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     plugin_id: str = ""
     digest: str = ""
     tool: str = ""
+
+    @property
+    def outside(self) -> bool:
+        """Return whether what such a tool answers is text from outside."""
+        return self.kind != "builtin"
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,10 +161,14 @@ class ToolResult(Item, frozen=True, tag="tool_result"):
 
 
 class ApprovalAsked(Item, frozen=True, tag="approval_asked"):
-    """The call waits for a person; `after_outside` says that text from outside came before it."""
+    """The call waits for a person; `after_outside` says that text from outside came before it.
+
+    `times` is how often the same answer makes the same call: one decision is for all of them.
+    """
 
     call_id: str
     after_outside: bool = False
+    times: int = 1
 
 
 class ApprovalDecided(Item, frozen=True, tag="approval_decided"):
@@ -170,6 +179,8 @@ class ApprovalDecided(Item, frozen=True, tag="approval_decided"):
     by: str
     scope: Scope = "once"
     until_ms: int = 0
+    matches: list[dict[str, Any]] = []
+    """What the arguments of calls hold that `matching` covers: each a `Match` as a table."""
 
 
 class ApprovalRevoked(Item, frozen=True, tag="approval_revoked"):

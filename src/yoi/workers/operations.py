@@ -17,6 +17,7 @@ from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.events import Shutdown
 from yoi.types import Clock
+from yoi.workers.approvals import Decision
 from yoi.workers.bus import Subscription
 from yoi.workers.context import AssistantParts, Message, ToolOutputs, UserText
 from yoi.workers.items import public_entry
@@ -85,14 +86,9 @@ class WorkerOperations:
         await self._worker_set.worker(_text(params, "name")).cancel()
 
     async def _approve(self, params: dict[str, Any]) -> None:
-        approved = params["approved"]
-        if not isinstance(approved, bool):
-            raise TypeError("approved must be true or false")
         worker = self._worker_set.worker(_text(params, "name"))
-        scope = params.get("scope", "once")
-        if scope not in ("once", "run", "exact"):
-            raise TypeError("scope must be once, run or exact")
-        await worker.approve(_text(params, "call_id"), approved=approved, by=OPERATOR, scope=scope)
+        decision = {key: value for key, value in params.items() if key != "name"}
+        await worker.approve(Decision.parse(decision), OPERATOR)
 
     async def _revoke(self, params: dict[str, Any]) -> None:
         worker = self._worker_set.worker(_text(params, "name"))

@@ -92,13 +92,13 @@ def step_items(step: steps.Step, transcript: Transcript, now: int) -> list[AnyIt
         case steps.Refuse():
             return [tool_result(step.pending.call, step.outcome, step.message, now)]
         case steps.Park():
-            return [_approval_asked(step.pending.call, transcript, now)]
-        case steps.UseGrant():
-            call, grant = step.pending.call, step.grant
-            by = f"{grant.by}, by the grant at item {grant.item}"
+            call = step.pending.call
+            return [_approval_asked(call, transcript, now, steps.alike(transcript, call))]
+        case steps.Covered():
+            call = step.pending.call
             return [
                 _approval_asked(call, transcript, now),
-                it.ApprovalDecided(at_ms=now, call_id=call.id, approved=True, by=by),
+                it.ApprovalDecided(at_ms=now, call_id=call.id, approved=True, by=step.by),
             ]
         case steps.Expire():
             call_id, by = step.pending.call.id, steps.NOBODY
@@ -153,8 +153,11 @@ def summary(
     return [*usage_items(answer, number, now), done]
 
 
-def _approval_asked(call: it.Call, transcript: Transcript, now: int) -> it.ApprovalAsked:
-    return it.ApprovalAsked(at_ms=now, call_id=call.id, after_outside=transcript.outside)
+def _approval_asked(
+    call: it.Call, transcript: Transcript, now: int, times: int = 1
+) -> it.ApprovalAsked:
+    outside = transcript.outside
+    return it.ApprovalAsked(at_ms=now, call_id=call.id, after_outside=outside, times=times)
 
 
 def _settings(config: it.Configured) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from yoi.protocol.events import InvokeKind
 from yoi.workers import items as it
-from yoi.workers.grants import Grant, canonical
+from yoi.workers.grants import canonical
 from yoi.workers.items import ToolSpec
 from yoi.workers.tools import read_arguments
 from yoi.workers.transcript import PendingCall, Transcript
@@ -61,11 +61,11 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
-class UseGrant:
-    """Record that an earlier approval covers the call."""
+class Covered:
+    """Record that an earlier approval covers the call: whose, and where it stands."""
 
     pending: PendingCall
-    grant: Grant
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class FinishRun:
 
 
 Step = (
-    Wait | BeginRun | AskModel | RunTool | Refuse | Park | UseGrant | Expire | Summarise | FinishRun
+    Wait | BeginRun | AskModel | RunTool | Refuse | Park | Covered | Expire | Summarise | FinishRun
 )
 
 
@@ -156,12 +156,23 @@ def _before_asking(
     call, run = pending.call, transcript.run
     if run is not None and (call.name, canonical(call.arguments)) in run.denied:
         return Refuse(pending, "denied", "the same call was not approved before in this run")
+    shared = None if run is None else run.shared.get((call.name, canonical(call.arguments)))
+    if shared is not None:
+        return Covered(pending, f"{shared.by}, asked at item {shared.question}")
     for grant in transcript.grants.values():
-        if grant.covers(call, spec, now_ms):
-            return UseGrant(pending, grant)
+        if grant.covers(call, spec, now_ms, outside=transcript.outside):
+            return Covered(pending, f"{grant.by}, by the grant at item {grant.item}")
     # A person is not asked about a call that would be refused in any case.
     arguments = read_arguments(call, spec)
     return Refuse(pending, "refused", arguments) if isinstance(arguments, str) else Park(pending)
+
+
+def alike(transcript: Transcript, call: it.Call) -> int:
+    """Return how often the newest answer makes `call`, which waits: the same tool and arguments."""
+    same = (call.name, canonical(call.arguments))
+    pending = () if transcript.run is None else transcript.run.pending.values()
+    calls = [one.call for one in pending]
+    return sum((one.name, canonical(one.arguments)) == same for one in calls)
 
 
 def approval_of(transcript: Transcript, spec: ToolSpec) -> it.Approval:

@@ -27,6 +27,19 @@ class PendingCall:
     approved: bool | None = None
     asked_at_ms: int = 0
     decided_by: str = ""
+    question: int = 0
+    """Where the question to a person stands."""
+    after_outside: bool = False
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An approval that is also for `left` further calls of the same answer, which are the same."""
+
+    left: int
+    by: str
+    question: int
 
 
 @dataclass(slots=True)
@@ -41,6 +54,8 @@ class OpenRun:
     pending: OrderedDict[str, PendingCall] = field(default_factory=OrderedDict)
     denied: set[tuple[str, str]] = field(default_factory=set)
     """The calls of this run that a person did not approve, by name and arguments."""
+    shared: dict[tuple[str, str], Shared] = field(default_factory=dict)
+    """The approvals of the newest answer that are for further calls of it, likewise."""
 
 
 Waiting = it.UserInput | it.SystemItem
@@ -66,6 +81,8 @@ class Transcript:
         """Those of `aside` that the host has not decided about."""
         self.grants: dict[int, Grant] = {}
         """What people granted with their approvals, by place."""
+        self.decided: OrderedDict[int, str] = OrderedDict()
+        """Who decided the newest questions, by the question's place."""
         self.outside = False
         """Whether the model reads text from outside, or a summary that was made from some."""
         self.again_at_ms: int | None = None
@@ -127,7 +144,12 @@ class Transcript:
         copy.aside, copy.outside = self.aside.copy(), self.outside
         if self.run is not None:
             pending = OrderedDict((key, replace(call)) for key, call in self.run.pending.items())
-            copy.run = replace(self.run, pending=pending, denied=set(self.run.denied))
+            copy.run = replace(
+                self.run,
+                pending=pending,
+                denied=set(self.run.denied),
+                shared=dict(self.run.shared),
+            )
         copy.grants = dict(self.grants)
         for item in items:
             copy.apply(item, 0)
@@ -201,6 +223,7 @@ class Transcript:
                 self.llm_calls = item.llm_call
                 run.turns += 1
                 run.resumes = 0
+                run.shared = {}
                 if item.finish == "complete":
                     calls = [part for part in item.parts if isinstance(part, it.Call)]
                     run.answered = not calls
@@ -209,12 +232,13 @@ class Transcript:
                 run.pending[item.call_id].started = True
             case it.ToolResult():
                 del run.pending[item.call_id]
-                if item.origin is not None and item.origin.kind != "builtin":
+                if item.origin is not None and item.origin.outside:
                     self.outside = True
                 run.resumes = 0
             case it.ApprovalAsked():
-                run.pending[item.call_id].asked = True
-                run.pending[item.call_id].asked_at_ms = item.at_ms
+                pending = run.pending[item.call_id]
+                pending.asked, pending.asked_at_ms, pending.question = True, item.at_ms, seq
+                pending.after_outside, pending.times = item.after_outside, item.times
             case it.ApprovalDecided():
                 run.pending[item.call_id].approved = item.approved
                 run.pending[item.call_id].decided_by = item.by
@@ -223,10 +247,19 @@ class Transcript:
                 raise AssertionError(item)
 
     def _decided(self, seq: int, item: it.ApprovalDecided, run: OpenRun) -> None:
-        call = run.pending[item.call_id].call
+        pending = run.pending[item.call_id]
+        call = pending.call
+        self.decided[pending.question] = item.by
+        while len(self.decided) > self._limits.worker_decided:
+            self.decided.popitem(last=False)
+        same = (call.name, canonical(call.arguments))
         if not item.approved:
-            run.denied.add((call.name, canonical(call.arguments)))
-        elif item.scope != "once" and self.config is not None:
+            run.denied.add(same)
+            return
+        shared = run.shared.pop(same, Shared(pending.times, item.by, pending.question))
+        if shared.left > 1:
+            run.shared[same] = replace(shared, left=shared.left - 1)
+        if item.scope != "once" and self.config is not None:
             spec = next((one for one in self.config.tools if one.name == call.name), None)
             if spec is None:
                 return
@@ -237,9 +270,11 @@ class Transcript:
                 scope=item.scope,
                 by=item.by,
                 origin=spec.origin,
-                arguments=canonical(call.arguments) if exact else None,
+                arguments=same[1] if exact else None,
+                matches=item.matches,
                 until_ms=item.until_ms or None,
-                run=None if exact else run.seq,
+                run=run.seq if item.scope == "run" else None,
+                after_outside=pending.after_outside,
             )
             while len(self.grants) > self._limits.worker_grants:
                 del self.grants[min(self.grants)]

@@ -8,6 +8,7 @@ from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.alerts import Alerts
 from yoi.workers.announce import approval_data, view_entry
+from yoi.workers.approvals import Decision
 from yoi.workers.bus import Bus, Listener
 from yoi.workers.context import ModelInput
 from yoi.workers.driver import Driver
@@ -187,32 +188,42 @@ class Worker:
             raise WorkerError("worker.not_running", f"worker {self.name} has no run to cancel")
         self._driver.cancel()
 
-    async def approve(
-        self, call_id: str, *, approved: bool, by: str, scope: it.Scope = "once"
-    ) -> None:
-        """Decide about a call that waits. Raises WorkerError `worker.no_approval`.
+    async def approve(self, decision: Decision, by: str) -> None:
+        """Record what `by` decided about a call that waits; of several who decide, the first.
 
-        With `scope`, "run" covers later calls of the tool in this run, "exact" the same call for
-        some hours.
+        Raises WorkerError: `worker.decided` where another has decided (`fields["by"]`), and
+        `worker.no_approval` where the call waits no more, or never did.
         """
         async with self._history.changing:
-            if all(parked.call.id != call_id for parked in self._driver.transcript.parked):
-                raise WorkerError(
-                    "worker.no_approval",
-                    f"no call {call_id!r} of worker {self.name} waits for a decision",
-                    hint=f"yoi worker show {self.name}",
-                )
+            transcript = self._driver.transcript
+            asked = next((p for p in transcript.parked if p.question == decision.question), None)
+            if asked is None:
+                raise self._not_waiting(decision.question)
             now = self._clock.wall_ms()
+            ends = decision.scope in ("exact", "matching")
             decided = it.ApprovalDecided(
                 at_ms=now,
-                call_id=call_id,
-                approved=approved,
+                call_id=asked.call.id,
+                approved=decision.approved,
                 by=by,
-                scope=scope if approved else "once",
-                until_ms=now + self._limits.grant_ms if approved and scope == "exact" else 0,
+                scope=decision.scope,
+                until_ms=now + (decision.lasts_ms or self._limits.grant_ms) if ends else 0,
+                matches=[match.to_table() for match in decision.matches],
             )
             await self._driver.commit(decided)
         self._driver.wake()
+
+    def _not_waiting(self, question: int) -> WorkerError:
+        hint = f"yoi worker show {self.name}"
+        by = self._driver.transcript.decided.get(question)
+        if by is not None:
+            words = f"{by} has decided about the call that item {question} asks about"
+            return WorkerError("worker.decided", words, hint=hint, by=by)
+        return WorkerError(
+            "worker.no_approval",
+            f"no call of worker {self.name} waits for a decision at item {question}",
+            hint=hint,
+        )
 
     async def revoke(self, place: int, by: str) -> None:
         """Take back the grant given at item `place`. Raises WorkerError `worker.no_approval`."""
@@ -321,7 +332,7 @@ class Worker:
                 ),
                 status=self._driver.status,
                 in_flight=self._driver.in_flight,
-                waiting=[approval_data(parked.call) for parked in transcript.parked],
+                waiting=[approval_data(parked) for parked in transcript.parked],
                 alerts=self.alerts.recent[-self._limits.snapshot_alerts :],
                 usage=ev.UsageData(
                     input_tokens=transcript.input_tokens, output_tokens=transcript.output_tokens
@@ -339,7 +350,7 @@ class Worker:
             status=str(self.phase),
             engine=self.engine_name,
             waiting=len(transcript.waiting),
-            approvals=[approval_data(parked.call) for parked in transcript.parked],
+            approvals=[approval_data(parked) for parked in transcript.parked],
             paused_by="fault"
             if self._driver.fault is not None
             else transcript.paused_by or self._driver.over_budget,

@@ -39,6 +39,7 @@ function shape(fields) {
 
 const words = optional(text, () => "");
 const no = optional(flag, () => false);
+const none = optional(whole, () => 0);
 const status = oneOf("idle", "running", "paused");
 const place = { seq: maybe(whole), at_ms: maybe(whole) };
 
@@ -50,11 +51,21 @@ const provenance = shape({
   ingress: text,
   event_id: text,
   command_id: text,
+  sender: words,
 });
 const systemItem = shape({ seq: whole, text, at_ms: whole, provenance: maybe(provenance) });
 const llmCall = shape({ llm_call: whole, model: words, ...place, finish: words });
 const said = shape({ text, redacted: no });
 const toolCallDone = shape({ id: text, name: text, arguments: text, redacted: no });
+const approval = shape({
+  id: text,
+  name: text,
+  arguments: text,
+  redacted: no,
+  item: none,
+  after_outside: no,
+  times: optional(whole, () => 1),
+});
 const usage = shape({
   input_tokens: whole,
   output_tokens: whole,
@@ -97,7 +108,7 @@ const snapshot = shape({
   greeting,
   status,
   in_flight: maybe(shape({ blocks: listOf(block) })),
-  waiting: optional(listOf(toolCallDone), () => []),
+  waiting: optional(listOf(approval), () => []),
   alerts: optional(listOf(alert), () => []),
   usage: maybe(usage),
   left_out: optional(whole, () => 0),
@@ -142,8 +153,15 @@ const WORKER = {
     name: words,
     redacted: no,
   }),
-  approval_request: toolCallDone,
-  approval_done: shape({ id: text, approved: flag, by: text }),
+  approval_request: approval,
+  approval_done: shape({
+    id: text,
+    approved: flag,
+    by: text,
+    scope: optional(text, () => "once"),
+    until_ms: none,
+    seq: maybe(whole),
+  }),
   usage,
   run_end: shape({
     result: oneOf("finished", "paused", "limit_reached", "rolled_back", "cancelled", "failed"),

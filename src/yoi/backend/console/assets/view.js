@@ -142,7 +142,7 @@ export class WorkerView {
     };
     const inFlight = this.inFlight.snapshot();
     if (inFlight) data.in_flight = inFlight;
-    if (this.waiting.size) data.waiting = [...this.waiting.values()].map(withoutDefaults);
+    if (this.waiting.size) data.waiting = [...this.waiting.values()].map(asked);
     if (this.alerts.length) data.alerts = this.alerts.map(withoutDefaults);
     if (this.leftOut) data.left_out = this.leftOut;
     return { event: "snapshot", data };
@@ -227,7 +227,20 @@ export class WorkerView {
   }
 }
 
-const said = ({ text, provenance }) => (provenance ? { text, provenance } : { text });
+function said({ text, provenance }) {
+  if (!provenance) return { text };
+  const { sender, ...from } = provenance;
+  return { text, provenance: sender ? { ...from, sender } : from };
+}
+
+/** Returns a call that waits without what stands in for what was not sent. */
+function asked({ item, after_outside, times, ...call }) {
+  const made = withoutDefaults(call);
+  if (item) made.item = item;
+  if (after_outside) made.after_outside = after_outside;
+  if (times !== 1) made.times = times;
+  return made;
+}
 
 function part(block) {
   const made =

@@ -1,0 +1,50 @@
+"""What a person typed about a call that waits, as the decision that the host reads."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from yoi.errors import UsageError
+
+_TIME = re.compile(r"([1-9][0-9]{0,5})([mhd])", re.ASCII)
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def decision(
+    scope: str, matches: Sequence[str], lasts: str | None, *, deny: bool
+) -> dict[str, Any]:
+    """Return the parameters of `worker.approve`, all but which call. Raises UsageError."""
+    if deny and (scope != "once" or matches or lasts):
+        raise UsageError("usage.arguments", "--deny goes with no --for, --match or --lasts")
+    made: dict[str, Any] = {"approved": not deny, "scope": str(scope)}
+    if matches:
+        made["matches"] = [_match(text) for text in matches]
+    if lasts is not None:
+        made["lasts_s"] = seconds(lasts)
+    return made
+
+
+def seconds(text: str) -> int:
+    """Return how many seconds `30m`, `2h` or `7d` are. Raises UsageError."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            "usage.arguments", f"{text!r} is not a time", hint="write it like 30m, 2h or 7d"
+        )
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _match(text: str) -> dict[str, Any]:
+    """Return the table in `at = "/a", equals = 1`, with or without its braces."""
+    from yoi.toml import TomlFault, parse_toml
+
+    inner = text.strip().removeprefix("{").removesuffix("}")
+    try:
+        found: dict[str, Any] = parse_toml(f"match = {{{inner}}}".encode())["match"]
+    except TomlFault as exc:
+        raise UsageError(
+            "usage.arguments",
+            f"--match {text!r} cannot be read: {exc.message}",
+            hint="""write it like --match 'at = "/channel", equals = "general"'""",
+        ) from None
+    return found
