@@ -554,6 +554,7 @@ CODES: dict[str, str] = {
     "ticket.value": "a value cannot be written into a ticket",
     "ticket.transition": "the state does not lead there, or a condition is not met",
     "ticket.cycle": "an item would depend on itself",
+    "ticket.changed": "an item is not the one that was read: its digest is another",
     "ticket.conflict": "what is to be added stands there already",
     "ticket.busy": "a file of a ticket is being changed by something else all the time",
     "ticket.bounds": "there are as many tickets as a workspace may have",

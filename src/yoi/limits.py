@@ -86,6 +86,7 @@ class Limits:
     ticket_front_matter_nodes: int = bound(1_000, "values in it, nested ones counted")
     ticket_relations_bytes: int = bound(1 * MIB, "artifacts/relations.json")
     ticket_relations: int = bound(1_000, "relations, or artifacts, of one item")
+    ticket_relations_all: int = bound(100_000, "relations of all items of one workspace")
     ticket_title_chars: int = bound(200, "a title, an author, a reason: one line")
     ticket_lock_ms: int = bound(10_000, "waiting for another command that changes the same item")
     ticket_look_ms: int = bound(3_000, "between two looks for items that were queued")

@@ -109,5 +109,13 @@ def test_an_item_that_only_its_file_queues_is_said_to_be_so(yoi, workspace, tick
     assert ticket("show", name)["in_force"] is False
     assert "not in force" in yoi("ticket", "list").out
     assert f"yoi ticket queue {name}" in yoi("ticket", "show", name).out
-    ticket("queue", name)
+    shown = yoi("ticket", "show", name).out
+    (odd,) = [one for one in ticket("doctor")["oddities"] if one["what"] == "queue"]
+    assert "not in force" in odd["message"]
+    digest = ticket("show", name)["ticket"]["digest"]
+    assert digest in shown
+    other = "sha256:" + "0" * 64
+    assert ticket("queue", name, "--digest", other, status=1)["error"]["code"] == "ticket.changed"
+    assert ticket("show", name)["in_force"] is False
+    ticket("queue", name, "--digest", digest)
     assert "not in force" not in yoi("ticket", "list").out

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,10 @@ from yoi.tickets.ticket import Damaged, Ticket
 from .conftest import CORPUS, ME
 
 BODY = "# What\n\n## Acceptance\n\n- it works\n"
+
+
+def in_force(ticket):
+    return False
 
 
 def refused(code, call):
@@ -66,7 +71,7 @@ def test_the_life_of_an_item(store):
     assert {k: moved.attributes[k] for k in ("author", "from", "to", "reason", "field")} == {
         "author": "ada", "from": "planning", "to": "ready", "reason": "r", "field": "state",
     }  # fmt: skip
-    assert examine(store) == []
+    assert examine(store, in_force) == []
 
 
 def test_a_refused_change_changes_nothing(store):
@@ -126,7 +131,7 @@ def test_the_corpus_is_listed_and_a_comment_changes_nothing_else(corpus):
     listing = corpus.listing()
     assert len(listing) == 41
     assert all(isinstance(one, Ticket) for one in listing)
-    oddities = [one for one in examine(corpus) if one.what == "state"]
+    oddities = [one for one in examine(corpus, in_force) if one.what == "state"]
     assert sum("no event about" in one.message for one in oddities) == 14
     assert sum("the thread ends with" in one.message for one in oddities) == 2
     for one in listing:
@@ -159,7 +164,7 @@ def test_a_damaged_item_is_listed_as_damaged_with_its_line(store, damage, code, 
     found = {one.name if isinstance(one, Damaged) else one.id: one for one in store.listing()}
     assert isinstance(found[good.id], Ticket)
     assert (found[bad.id].code, found[bad.id].line) == (code, line)
-    assert [one.what for one in examine(store) if one.ticket == bad.id] == ["damaged"]
+    assert [one.what for one in examine(store, in_force) if one.ticket == bad.id] == ["damaged"]
 
 
 def swap(path, make):
@@ -208,10 +213,13 @@ def test_doctor_reports_and_offers(store):
             }
         )
     )
-    whats = [(one.what, one.line) for one in examine(store)]
+    whats = [(one.what, one.line) for one in examine(store, in_force)]
     assert ("state", 3) in whats
     assert {what for what, _ in whats} == {"state", "time", "relation"}
     (folder / "artifacts/relations.json").write_text("{")
+    whats = [(one.what, one.offer) for one in examine(store, lambda ticket: True)]
+    assert ("damaged", "mend artifacts/relations.json") in whats
+    assert ("queue", f"yoi ticket queue {item.id}") in whats
     refused("ticket.relations", lambda: store.relate(item.id, "related", id_of_ms(4), "", ME))
 
 
@@ -315,3 +323,61 @@ def test_a_state_that_is_a_list_is_shown_and_leads_nowhere(store, state):
     assert store.ticket(made.id).state.startswith("[")
     with pytest.raises(TicketError, match="none of"):
         store.move(made.id, TicketState.CLOSED, ME, reason="x", resolution="y")
+
+
+def test_relations_of_thousands_are_read_once(store, monkeypatch):
+    """A chain, a ring of three and an item that only leads to it; each file is opened once."""
+    head, ring, names = id_of_ms(1), [id_of_ms(n) for n in (2, 3, 4)], []
+    depends = {head: ring[0], **dict(zip(ring, ring[1:] + ring[:1], strict=True))}
+    depends |= {id_of_ms(n): id_of_ms(n - 1) for n in range(11, 300)}
+    for name in [*depends, id_of_ms(10)]:
+        folder = store.root / name / "artifacts"
+        folder.mkdir(parents=True)
+        (folder.parent / "item.md").write_text("---\ntitle: A\nstate: ready\n---\n")
+        rows = [{"ticket_id": name, "kind": "depends_on", "target": depends.get(name, head)}]
+        (folder / "relations.json").write_text(json.dumps({"version": 1, "relations": rows}))
+    real = store.own_relations
+    monkeypatch.setattr(store, "own_relations", lambda name: names.append(name) or real(name))
+    graph = store.graph()
+    assert len(names) == len(set(names)) == 294
+    assert graph.of(ring[1]).cycle == (ring[1], ring[2], ring[0], ring[1])
+    assert graph.of(head).cycle == graph.of(id_of_ms(299)).cycle == ()
+    assert graph.of(ring[0]).blocks == (head, ring[2])
+    cycles = {one.ticket for one in examine(store, in_force) if one.what == "cycle"}
+    assert cycles == set(ring)
+    few = TicketStore(store.root.parents[1], ManualClock(), replace(LIMITS, ticket_relations_all=9))
+    refused("ticket.bounds", few.graph)
+    assert [one.what for one in examine(few, in_force)] == ["relation"]
+
+
+def test_a_state_is_read_from_the_head_alone(store):
+    item = store.new("A", BODY, ME)
+    path = store.root / item.id / "item.md"
+    path.write_bytes(path.read_bytes() + b"\n---\n\xff" + b"x" * 200_000)
+    assert store.state(item.id) == "planning"
+    path.write_text("---\ntitle: A\n")
+    assert store.state(item.id) is None
+    assert store.state("../x") is None
+
+
+def test_only_what_was_read_is_moved(store):
+    """An editor that saves while the file is replaced is noticed, too."""
+    item = store.new("A", BODY, ME)
+    path = store.root / item.id / "item.md"
+    store.move(item.id, TicketState.READY, ME, reason="r", digest=item.digest)
+    refused(
+        "ticket.changed",
+        lambda: store.move(item.id, TicketState.QUEUED, ME, reason="r", digest=item.digest),
+    )
+    now = store.ticket(item.id)
+
+    def saves(ticket):
+        path.write_text(path.read_text() + "and more\n")
+
+    refused(
+        "ticket.changed",
+        lambda: store.move(
+            item.id, TicketState.QUEUED, ME, reason="r", digest=now.digest, before=saves
+        ),
+    )
+    assert store.ticket(item.id).state == "ready"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.errors import TicketError
-from yoi.tickets.thread import parse_thread, written
+from yoi.tickets.thread import Fences, open_fence, parse_thread, written
 
 from .conftest import CORPUS
 
@@ -110,6 +110,10 @@ def test_additions_are_read_as_what_they_were(additions):
         for n, (body, author) in enumerate(additions)
     )
     found = parse_thread(text)
+    for most in (0, 1, len(additions) + 1):
+        tail = parse_thread(text, most)
+        assert tail.events == found.events[max(0, found.count - most) :]
+        assert tail.count == len(additions)
     assert found.damage == ()
     assert [event.attributes["n"] for event in found.events] == [
         str(n) for n in range(len(additions))
@@ -117,7 +121,16 @@ def test_additions_are_read_as_what_they_were(additions):
     assert [e.author for e in found.events] == [a.replace("--", "- -") for _, a in additions]
 
 
-@given(st.text(max_size=300))
+@given(_LINES | st.text(max_size=300))
 def test_any_text_is_a_thread(text):
     parse_thread(text)
+    assert (open_fence(text) is not None) == bool(_open_line(text))
     parse_thread("<!-- event: a author: b -->\n" + text)
+
+
+def _open_line(text):
+    """Return whether a code block is open at the end, line by line."""
+    fences = Fences()
+    for number, row in enumerate(text.split("\n"), 1):
+        fences.feed(row, number)
+    return fences.inside

@@ -82,16 +82,20 @@ def list_(
     from yoi.cli import ticket_view
     from yoi.tickets.ticket import Damaged
 
-    wanted = [
-        one
-        for one in _store(workspace).listing()
-        if isinstance(one, Damaged)
-        or (
-            (not state or one.state in state)
-            and (text is None or text.casefold() in (one.title + one.body).casefold())
-        )
-    ]
-    shown = wanted[-most:]
+    store = _store(workspace)
+    names = store.names()
+    if state:
+        # Only the heads are read; what cannot be read is listed as damaged.
+        names = [name for name in names if store.state(name) in (None, *state)]
+    if text is None:
+        left_out, shown = max(0, len(names) - most), store.each(names[-most:])
+    else:
+        wanted = [
+            one
+            for one in store.each(names)
+            if isinstance(one, Damaged) or text.casefold() in (one.title + one.body).casefold()
+        ]
+        left_out, shown = max(0, len(wanted) - most), wanted[-most:]
     waiting = _undecided(workspace, [one for one in shown if not isinstance(one, Damaged)])
     Output("ticket list", as_json).show(
         {
@@ -99,9 +103,9 @@ def list_(
                 {**one.to_json(), **({"in_force": False} if _name(one) in waiting else {})}
                 for one in shown
             ],
-            "left_out": len(wanted) - len(shown),
+            "left_out": left_out,
         },
-        lambda: ticket_view.overview(shown, len(wanted) - len(shown), waiting),
+        lambda: ticket_view.overview(shown, left_out, waiting),
     )
 
 
@@ -262,6 +266,14 @@ def state(
 def queue(
     ticket: Id,
     reason: Reason = "queued",
+    digest: Annotated[
+        str | None,
+        typer.Option(
+            "--digest",
+            metavar="DIGEST",
+            help="Queue only what was read: the digest that `yoi ticket show` prints.",
+        ),
+    ] = None,
     author: Author = None,
     workspace: Workspace = None,
     as_json: Json = False,
@@ -281,6 +293,7 @@ def queue(
         store.ticket(ticket).id,
         _by(author),
         reason,
+        digest,
     )
     _tell("ticket queue", made, "is queued", as_json)
 
@@ -320,8 +333,11 @@ def doctor(
     """Say what is damaged or odd, with the line, and what would settle it. Repairs nothing."""
     from yoi.cli import ticket_view
     from yoi.tickets.doctor import examine
+    from yoi.tickets.queueing import undecided
 
-    found = [one for one in examine(_store(workspace)) if ticket in (None, one.ticket)]
+    folder, decisions = workspace_folder(workspace), _decisions()
+    oddities = examine(_store(workspace), lambda one: undecided(decisions, folder, one))
+    found = [one for one in oddities if ticket in (None, one.ticket)]
     Output("ticket doctor", as_json).show({"oddities": found}, lambda: ticket_view.oddities(found))
 
 

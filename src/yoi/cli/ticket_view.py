@@ -10,7 +10,7 @@ from rich.text import Text
 from yoi.cli.layout import lines, moment, pairs, table, whole
 from yoi.cli.output import shown
 from yoi.tickets.relations import Linked
-from yoi.tickets.thread import Thread, ThreadEvent
+from yoi.tickets.thread import Thread
 from yoi.tickets.ticket import Damaged, Ticket
 
 if TYPE_CHECKING:
@@ -38,23 +38,19 @@ class Seen:
     blockers: tuple[tuple[str, str | None], ...]
     artifacts: list[str]
     thread: Thread
-    events: tuple[ThreadEvent, ...]
 
     @classmethod
     def of(cls, store: "TicketStore", name: str, most: int) -> "Seen":
         """Return the item called `name` with its last `most` events. Raises TicketError."""
         ticket = store.ticket(name)
-        thread = store.thread(ticket.id)
+        graph = store.graph()
         return cls(
             ticket,
             store.resolution(ticket.id),
-            store.relations(ticket.id),
-            store.blockers(ticket.id),
+            graph.of(ticket.id),
+            store.blockers(ticket.id, graph),
             store.artifacts(ticket.id),
-            thread,
-            thread.events[len(thread.events) - most :]
-            if most < len(thread.events)
-            else thread.events,
+            store.thread(ticket.id, most),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -66,8 +62,8 @@ class Seen:
             "relations": self.relations,
             "blockers": [{"id": name, "state": state} for name, state in self.blockers],
             "artifacts": self.artifacts,
-            "events": self.events,
-            "events_left_out": len(self.thread.events) - len(self.events),
+            "events": self.thread.events,
+            "events_left_out": self.thread.left_out,
             "damage": [{"line": line, "message": message} for line, message in self.thread.damage],
         }
 
@@ -124,6 +120,7 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
     ]
     if ticket.id in undecided:
         rows.append(("next", shown(f"yoi ticket queue {ticket.id}", style="cyan")))
+        rows.append(("", shown(f"  --digest {ticket.digest}", style="cyan")))
     for key, value in ticket.head.values.items():
         if key not in ("title", "state") and value not in (None, "", []):
             words = ", ".join(value) if isinstance(value, list) else str(value)
@@ -144,12 +141,12 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
     ]
     if seen.resolution.strip():
         parts += ["", Text("resolution", style="bold"), *_block(seen.resolution, _BODY_LINES, "  ")]
-    left_out = len(seen.thread.events) - len(seen.events)
-    head = f"thread ({len(seen.thread.events)} events" + (
+    left_out = seen.thread.left_out
+    head = f"thread ({seen.thread.count} events" + (
         f", {left_out} older ones left out)" if left_out else ")"
     )
     parts += ["", Text(head, style="bold")]
-    for event in seen.events:
+    for event in seen.thread.events:
         step = (
             f"  {event.attributes.get('from', '')} -> {event.attributes.get('to', '')}"
             if event.kind == "state_changed"

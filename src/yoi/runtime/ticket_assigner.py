@@ -132,10 +132,26 @@ class TicketAssigner:
         decided = self._decisions.queued(self._workspace)
         if decided is not None:
             found = [one for one in map(self._read, sorted(decided)) if one is not None]
-            return [one for one in found if self._in_force(one, decided) and self._free(one)]
-        names = [name for name in self._store.names() if self._may_be_queued(name)]
-        found = [one for one in map(self._read, names) if one is not None]
-        return [one for one in found if one.state == TicketState.QUEUED and self._free(one)]
+            return self._unblocked([one for one in found if self._in_force(one, decided)])
+        names = self._store.names()
+        self._seen = {name: self._looked_at(name) for name in names}
+        waiting = map(self._read, (name for name in names if self._seen[name][1]))
+        found = [one for one in waiting if one is not None]
+        return self._unblocked([one for one in found if one.state == TicketState.QUEUED])
+
+    def _unblocked(self, queued: Sequence[Ticket]) -> list[Ticket]:
+        """Return those of `queued` whose dependencies are settled, or are not here."""
+        if not queued:
+            return []
+        graph = self._store.graph()
+        return [
+            one
+            for one in queued
+            if all(
+                state is None or state in SETTLED
+                for _, state in self._store.blockers(one.id, graph)
+            )
+        ]
 
     def _in_force(self, ticket: Ticket, decided: Mapping[str, str]) -> bool:
         """Return whether the item is what was queued; a decision about another is withdrawn."""
@@ -145,19 +161,16 @@ class TicketAssigner:
         self._decisions.taken(self._workspace, ticket.id, digest)
         return False
 
-    def _free(self, ticket: Ticket) -> bool:
-        blockers = self._store.blockers(ticket.id)
-        return all(state is None or state in SETTLED for _, state in blockers)
+    def _looked_at(self, name: str) -> tuple[object, bool]:
+        """Return what tells whether the item changes, and whether it may be queued.
 
-    def _may_be_queued(self, name: str) -> bool:
-        """Return whether the item may be queued, reading only what changed since the last look."""
+        Only the heads that changed since the last look are read.
+        """
         signature = self._store.signature(name)
         known = self._seen.get(name)
-        if known is None or known[0] != signature:
-            ticket = self._read(name)
-            known = (signature, ticket is not None and ticket.state == TicketState.QUEUED)
-            self._seen[name] = known
-        return known[1]
+        if known is not None and known[0] == signature:
+            return known
+        return signature, self._store.state(name) == TicketState.QUEUED
 
     def _read(self, name: str) -> Ticket | None:
         try:

@@ -130,22 +130,21 @@ class _Acting:
 
     def list(self, state: str | None = None) -> dict[str, Any]:
         """Return the newest items in `state`."""
-        found = [
-            one
-            for one in self.tools.store.listing()
-            if state is None or isinstance(one, Damaged) or one.state == state
-        ]
-        shown = found[-self.tools.limits.ticket_shown_items :]
-        return {"items": [_row(one) for one in shown], "left_out": len(found) - len(shown)}
+        store, most = self.tools.store, self.tools.limits.ticket_shown_items
+        names = store.names()
+        if state is not None:
+            names = [name for name in names if store.state(name) in (None, state)]
+        shown = [_row(one) for one in store.each(names[-most:])]
+        return {"items": shown, "left_out": len(names) - len(shown)}
 
     def show(self, id: str) -> dict[str, Any]:
         """Return one item, its newest events as far as they have room."""
         store, limits = self.tools.store, self.tools.limits
         ticket = store.ticket(id)
-        events = store.thread(ticket.id).events
+        thread = store.thread(ticket.id, limits.ticket_shown_events)
         shown: list[dict[str, Any]] = []
         room = limits.tool_output_bytes // 3
-        for event in reversed(events[-limits.ticket_shown_events :]):
+        for event in reversed(thread.events):
             row = self._event(event)
             room -= sum(len(text.encode()) for text in row.values())
             if room < 0:
@@ -159,7 +158,7 @@ class _Acting:
                 for name, state in store.blockers(ticket.id)
             ],
             "resolution": self._text(store.resolution(ticket.id)),
-            "events_left_out": len(events) - len(shown),
+            "events_left_out": thread.count - len(shown),
             "events": shown,
         }
 

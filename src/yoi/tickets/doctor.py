@@ -1,12 +1,12 @@
 """What is odd about the items of a workspace. Reports; repairs nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from yoi.core.ticket_states import TicketState
 from yoi.errors import TicketError
-from yoi.tickets.relations import KINDS
+from yoi.tickets.relations import KINDS, RelationGraph
 from yoi.tickets.store import TicketStore
 from yoi.tickets.ticket import Damaged, Ticket
 
@@ -22,15 +22,35 @@ class Oddity:
     offer: str
 
 
-def examine(store: TicketStore) -> list[Oddity]:
-    """Return what is damaged, what the files disagree about, and what else is odd."""
+def examine(store: TicketStore, undecided: Callable[[Ticket], bool]) -> list[Oddity]:
+    """Return what is damaged, what the files disagree about, and what else is odd.
+
+    `undecided` returns whether an item is queued by its file alone.
+    """
+    listed = store.listing()
+    readable = {str(one.id) for one in listed if isinstance(one, Ticket)}
+    try:
+        graph = store.graph()
+    except TicketError as exc:
+        return [Oddity("", "relation", exc.message, None, "remove some of them")]
     found: list[Oddity] = []
-    for one in store.listing():
+    for one in listed:
         if isinstance(one, Damaged):
             offer = "mend the file in an editor" if one.line else "look at the folder"
             found.append(Oddity(one.name, "damaged", one.message, one.line, offer))
-        else:
-            found += _item(store, one)
+            continue
+        if undecided(one):
+            found.append(
+                Oddity(
+                    one.id,
+                    "queue",
+                    "queued by its file alone, not in force: no worker is given it",
+                    None,
+                    f"yoi ticket queue {one.id}",
+                )
+            )
+        found += _item(store, one)
+        found += _relations(store, one, graph, readable)
     return found
 
 
@@ -68,7 +88,16 @@ def _item(store: TicketStore, ticket: Ticket) -> Iterator[Oddity]:
         elif before is not None and at < before:
             yield Oddity(ticket.id, "time", "an event is older than the one above", event.line, "")
         before = at or before
-    relations = store.relations(ticket.id)
+
+
+def _relations(
+    store: TicketStore, ticket: Ticket, graph: RelationGraph, readable: Container[str]
+) -> Iterator[Oddity]:
+    try:
+        store.own_relations(ticket.id)
+    except TicketError as exc:
+        yield Oddity(ticket.id, "damaged", exc.message, None, "mend artifacts/relations.json")
+    relations = graph.of(ticket.id)
     if relations.cycle:
         way = " -> ".join(relations.cycle)
         yield Oddity(ticket.id, "cycle", f"it depends on itself: {way}", None, "remove one of them")
@@ -76,8 +105,8 @@ def _item(store: TicketStore, ticket: Ticket) -> Iterator[Oddity]:
         yield Oddity(
             ticket.id, "relation", f"{kind} {target} is none of {', '.join(KINDS)}", None, ""
         )
-    for name, state in store.blockers(ticket.id):
-        if state is None:
+    for name in relations.depends_on:
+        if name not in readable:
             yield Oddity(
                 ticket.id, "relation", f"it depends on {name}, which is not here", None, ""
             )

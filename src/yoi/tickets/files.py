@@ -45,6 +45,17 @@ def read_text(path: Path, most: int) -> str | None:
 
 def read_bytes(path: Path, most: int) -> bytes | None:
     """Return the bytes of the regular file `path`, None when it is not there; see `read_text`."""
+    data = read_start(path, most + 1)
+    if data is not None and len(data) > most:
+        raise TicketError("ticket.too_large", f"{path.name} is over {most} bytes")
+    return data
+
+
+def read_start(path: Path, most: int) -> bytes | None:
+    """Return the first `most` bytes of the regular file `path`, None when it is not there.
+
+    Raises TicketError (`ticket.file`) for a link, another kind of file, or one that cannot be read.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -57,12 +68,9 @@ def read_bytes(path: Path, most: int) -> bytes | None:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise TicketError("ticket.file", f"{path.name} is not a file")
         with os.fdopen(fd, "rb", closefd=False) as file:
-            data = file.read(most + 1)
+            return file.read(most)
     finally:
         os.close(fd)
-    if len(data) > most:
-        raise TicketError("ticket.too_large", f"{path.name} is over {most} bytes")
-    return data
 
 
 @contextlib.contextmanager

@@ -4,8 +4,10 @@ Every scalar is text (PyYAML's BaseLoader). Anchors, aliases, tags and keys that
 refused. An edit replaces the lines of the keys that change; everything else stays byte-identical.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -14,6 +16,7 @@ from yoi.limits import LIMITS
 
 Value = str | list[str] | None
 _FENCE = "---"
+_END = re.compile(rb"\n---\r*(?:\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +50,57 @@ def parse_front_matter(text: str) -> FrontMatter:
     return FrontMatter(values, lines, end, "".join(rows[end:]))
 
 
-def _read(head: str) -> tuple[dict[str, Value], dict[str, tuple[int, int]]]:
-    _refuse_graphs(head)
+def parse_head(start: bytes) -> Mapping[str, Value]:
+    """Return the head's values from the first bytes of an item.md, which hold all of the head.
+
+    What follows the head is not looked at. Raises TicketError as `parse_front_matter`.
+    """
+    end = _END.search(start)
     try:
-        node = yaml.compose(head, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as exc:
-        raise _malformed(exc) from None
-    if node is None:
-        return {}, {}
-    if not isinstance(node, yaml.MappingNode):
-        raise _damage(2, "the front matter is not a table of keys")
+        text = start[: end.end() if end else None].decode("utf-8")
+    except UnicodeDecodeError:
+        raise _damage(1, "the front matter is not UTF-8 text") from None
+    return parse_front_matter(text).values
+
+
+def _read(head: str) -> tuple[dict[str, Value], dict[str, tuple[int, int]]]:
+    events = iter(_events(head))
     values: dict[str, Value] = {}
     lines: dict[str, tuple[int, int]] = {}
-    for key, value in node.value:
+    document = next(
+        (
+            one
+            for one in events
+            if not isinstance(one, (yaml.StreamStartEvent, yaml.DocumentStartEvent))
+        ),
+        None,
+    )
+    if document is None or isinstance(document, yaml.StreamEndEvent):
+        return values, lines
+    if not isinstance(document, yaml.MappingStartEvent):
+        raise _damage(2, "the front matter is not a table of keys")
+    for key in events:
+        if isinstance(key, yaml.MappingEndEvent):
+            break
         line = key.start_mark.line + 2
-        if not isinstance(key, yaml.ScalarNode):
+        if not isinstance(key, yaml.ScalarEvent):
             raise _damage(line, "a key is not a word")
         if key.value in values:
             raise _damage(line, f"the key {key.value} stands twice")
-        values[key.value] = _value(value, head)
-        last = value.end_mark
+        values[key.value], last = _value(events, head)
         behind = last.line + 2 + (1 if last.column else 0)
         lines[key.value] = (line, max(behind, line + 1))
     return values, lines
 
 
-def _refuse_graphs(head: str) -> None:
-    """Refuse what makes YAML more than a tree of texts, before anything is built of it."""
-    count = depth = 0
+def _events(head: str) -> list[Any]:
+    """Return the events of the YAML in `head`; refuse what makes it more than a tree of texts."""
+    found: list[Any] = []
+    depth = documents = 0
     try:
         for event in yaml.parse(head, Loader=yaml.BaseLoader):
             line = event.start_mark.line + 2 if event.start_mark else 2
-            count += 1
-            if count > LIMITS.ticket_front_matter_nodes:
+            if len(found) > LIMITS.ticket_front_matter_nodes:
                 raise _damage(line, "the front matter has too many values")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
                 raise _damage(line, "anchors and aliases are refused")
@@ -91,24 +112,41 @@ def _refuse_graphs(head: str) -> None:
                     raise _damage(line, "the front matter is nested too deeply")
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
+            elif isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise _damage(line, "the front matter is more than one document")
+            found.append(event)
     except yaml.YAMLError as exc:
         raise _malformed(exc) from None
     except (RecursionError, ValueError) as exc:
         raise _damage(2, f"the front matter cannot be read: {exc}") from None
+    return found
 
 
 _MAX_DEPTH = 8
 
 
-def _value(node: yaml.Node, head: str) -> Value:
-    if isinstance(node, yaml.ScalarNode):
-        plain = node.style is None
-        return None if plain and node.value in ("", "null", "~") else str(node.value)
-    if isinstance(node, yaml.SequenceNode) and all(
-        isinstance(one, yaml.ScalarNode) for one in node.value
-    ):
-        return [str(one.value) for one in node.value]
-    return head[node.start_mark.index : node.end_mark.index].rstrip()
+def _value(events: Iterator[Any], head: str) -> tuple[Value, Any]:
+    """Return the value that `events` begins with, and its end mark; nested ones as their text."""
+    first = next(events)
+    if isinstance(first, yaml.ScalarEvent):
+        plain = first.style is None
+        value = None if plain and first.value in ("", "null", "~") else str(first.value)
+        return value, first.end_mark
+    texts: list[str] | None = [] if isinstance(first, yaml.SequenceStartEvent) else None
+    depth = 1
+    while depth:
+        last = next(events)
+        if isinstance(last, yaml.CollectionStartEvent):
+            depth, texts = depth + 1, None
+        elif isinstance(last, yaml.CollectionEndEvent):
+            depth -= 1
+        elif texts is not None:
+            texts.append(str(last.value))
+    if texts is not None:
+        return texts, last.end_mark
+    return head[first.start_mark.index : last.end_mark.index].rstrip(), last.end_mark
 
 
 def edited(text: str, changes: Mapping[str, Value]) -> str:

@@ -21,16 +21,19 @@ def queue(
     ticket: TicketId,
     by: Change,
     reason: str,
+    digest: str | None = None,
 ) -> Ticket:
     """Queue the item and decide that it is; return it.
 
-    One whose file says `queued` already is decided as it stands. Raises TicketError, TrustError.
+    One whose file says `queued` already is decided as it stands. `digest` is the one of the item.md
+    that the person read (None: whatever stands there now). Raises TicketError, TrustError.
     """
     # First of all: where nothing can be decided, nothing is written.
     decisions.identity(workspace)
     now = store.ticket(ticket)
+    now.must_be(digest)
     if now.state != TicketState.QUEUED:
-        now = store.move(ticket, TicketState.QUEUED, by, reason=reason)
+        now = store.move(ticket, TicketState.QUEUED, by, reason=reason, digest=digest)
     decisions.queue(workspace, now.id, now.digest)
     return now
 

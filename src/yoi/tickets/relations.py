@@ -1,6 +1,7 @@
 """artifacts/relations.json: what an item depends on and what it is related to."""
 
 import json
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,6 @@ from yoi.tickets.ids import TicketId, parse_id
 DEPENDS_ON = "depends_on"
 RELATED = "related"
 KINDS = (DEPENDS_ON, RELATED)
-_INVERSE = {DEPENDS_ON: "blocks", RELATED: RELATED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,40 +103,72 @@ class Linked:
     """The dependencies that lead from the item back to itself; empty where there are none."""
 
 
-def linked(ticket: TicketId, everything: Iterable[Relation]) -> Linked:
-    """Return what the relations of all items say of `ticket`."""
-    depends: dict[str, list[str]] = {}
-    related: dict[str, None] = {}
-    others: list[tuple[str, str]] = []
-    for one in everything:
-        if one.kind == DEPENDS_ON:
-            depends.setdefault(one.ticket, []).append(one.target)
-        elif one.kind == RELATED and ticket in (one.ticket, one.target):
-            related[one.target if one.ticket == ticket else one.ticket] = None
-        elif one.ticket == ticket and one.kind not in _INVERSE:
-            others.append((one.kind, one.target))
-    mine = tuple(dict.fromkeys(depends.get(ticket, ())))
-    blocks = tuple(name for name, targets in depends.items() if ticket in targets)
-    return Linked(mine, blocks, tuple(related), tuple(others), _cycle(ticket, depends))
+class RelationGraph:
+    """What the relations of all items say, read once and asked for many items."""
 
+    def __init__(self, everything: Iterable[Relation]) -> None:
+        self._depends: dict[str, dict[str, None]] = {}
+        self._blocks: dict[str, dict[str, None]] = {}
+        self._related: dict[str, dict[str, None]] = {}
+        self._others: dict[str, list[tuple[str, str]]] = {}
+        for one in everything:
+            if one.kind == DEPENDS_ON:
+                self._depends.setdefault(one.ticket, {})[one.target] = None
+                self._blocks.setdefault(one.target, {})[one.ticket] = None
+            elif one.kind == RELATED:
+                self._related.setdefault(one.ticket, {})[one.target] = None
+                self._related.setdefault(one.target, {})[one.ticket] = None
+            else:
+                self._others.setdefault(one.ticket, []).append((one.kind, one.target))
+        self._in_cycles = self._untrimmed()
 
-def _cycle(start: str, depends: dict[str, list[str]]) -> tuple[str, ...]:
-    """Return the shortest way of dependencies from `start` back to it, or nothing."""
-    came: dict[str, str] = {}
-    waiting = [start]
-    while waiting:
-        here = waiting.pop(0)
-        for target in depends.get(here, ()):
-            if target == start:
-                way = [start]
-                while here != start:
-                    way.append(here)
-                    here = came[here]
-                return (start, *reversed(way))
-            if target not in came:
-                came[target] = here
-                waiting.append(target)
-    return ()
+    def of(self, ticket: TicketId) -> Linked:
+        """Return what is known of `ticket`."""
+        return Linked(
+            self.depends_on(ticket),
+            tuple(self._blocks.get(ticket, ())),
+            tuple(self._related.get(ticket, ())),
+            tuple(self._others.get(ticket, ())),
+            self._cycle(ticket),
+        )
+
+    def depends_on(self, ticket: TicketId) -> tuple[str, ...]:
+        """Return what `ticket` depends on."""
+        return tuple(self._depends.get(ticket, ()))
+
+    def _untrimmed(self) -> frozenset[str]:
+        """Return all items of cycles; among them may be some that only lead from one to another."""
+        left = set(self._depends) & set(self._blocks)
+        before, after = self._blocks, self._depends
+        waiting = list(left)
+        while waiting:
+            name = waiting.pop()
+            if name in left and not (
+                any(one in left for one in before[name]) and any(one in left for one in after[name])
+            ):
+                left.remove(name)
+                waiting += [one for one in (*before[name], *after[name]) if one in left]
+        return frozenset(left)
+
+    def _cycle(self, start: str) -> tuple[str, ...]:
+        """Return the shortest way of dependencies from `start` back to it, or nothing."""
+        if start not in self._in_cycles:
+            return ()
+        came: dict[str, str] = {}
+        waiting = deque([start])
+        while waiting:
+            here = waiting.popleft()
+            for target in self._depends.get(here, ()):
+                if target == start:
+                    way = [start]
+                    while here != start:
+                        way.append(here)
+                        here = came[here]
+                    return (start, *reversed(way))
+                if target not in came and target in self._in_cycles:
+                    came[target] = here
+                    waiting.append(target)
+        return ()
 
 
 def _damage(message: str) -> TicketError:

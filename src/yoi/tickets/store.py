@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,24 +16,26 @@ from typing import Self
 from yoi.core.ticket_states import Facts, TicketState, refusal
 from yoi.errors import TicketError
 from yoi.limits import Limits
-from yoi.tickets.files import change, locked, read_bytes, read_text
-from yoi.tickets.front_matter import Value, edited, parse_front_matter
+from yoi.tickets.files import change, locked, read_bytes, read_start, read_text
+from yoi.tickets.front_matter import Value, edited, parse_front_matter, parse_head
 from yoi.tickets.ids import LENGTH, TicketId, id_of_ms, parse_id
 from yoi.tickets.relations import (
     DEPENDS_ON,
     KINDS,
     Linked,
     Relation,
-    linked,
+    RelationGraph,
     parse_relations,
     with_relation,
 )
-from yoi.tickets.thread import Thread, parse_thread, written
-from yoi.tickets.ticket import Damaged, Ticket
+from yoi.tickets.thread import Thread, open_fence, parse_thread, written
+from yoi.tickets.ticket import Damaged, Ticket, state_of
 from yoi.types import Clock, rfc3339
 
 ITEM, THREAD, RESOLUTION = "item.md", "thread.md", "resolution.md"
 RELATIONS = "artifacts/relations.json"
+_HEAD_ROOM = 64
+"""Bytes for the two fences of a head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,20 @@ class TicketStore:
 
     def listing(self) -> list[Ticket | Damaged]:
         """Return every item, oldest first; those that cannot be read as `Damaged`."""
-        return [self._try(name) for name in self._names()]
+        return self.each(self._names())
+
+    def each(self, names: Iterable[str]) -> list[Ticket | Damaged]:
+        """Return the items called `names`; those that cannot be read as `Damaged`."""
+        return [self._try(name) for name in names]
+
+    def state(self, name: str) -> str | None:
+        """Return an item's state from the head of its item.md; None where that cannot be read."""
+        try:
+            path = self._folder(parse_id(name)) / ITEM
+            head = read_start(path, self._limits.ticket_front_matter_bytes + _HEAD_ROOM)
+            return None if head is None else state_of(parse_head(head))
+        except TicketError:
+            return None
 
     def ticket(self, name: str) -> Ticket:
         """Return one item; raises TicketError: `ticket.id`, `ticket.unknown`, or its damage."""
@@ -75,10 +90,10 @@ class TicketStore:
             )
         return self._parsed(ticket, text)
 
-    def thread(self, ticket: TicketId) -> Thread:
-        """Return the item's thread; empty where there is none."""
+    def thread(self, ticket: TicketId, most: int | None = None) -> Thread:
+        """Return the item's thread, its last `most` events (None: all); empty where it has none."""
         path = self._folder(ticket) / THREAD
-        return parse_thread(read_text(path, self._limits.ticket_thread_bytes) or "")
+        return parse_thread(read_text(path, self._limits.ticket_thread_bytes) or "", most)
 
     def resolution(self, ticket: TicketId) -> str:
         """Return the item's resolution; empty where there is none."""
@@ -87,7 +102,20 @@ class TicketStore:
 
     def relations(self, ticket: TicketId) -> Linked:
         """Return what the files of all items say of this one; damaged files say nothing."""
-        return linked(ticket, self._all_relations())
+        return self.graph().of(ticket)
+
+    def graph(self) -> RelationGraph:
+        """Return what the files of all items say of each other; damaged files say nothing.
+
+        Raises TicketError (`ticket.bounds`) where there are too many relations.
+        """
+        return RelationGraph(self._all_relations())
+
+    def own_relations(self, ticket: TicketId) -> tuple[Relation, ...]:
+        """Return the relations in the item's own file. Raises TicketError where it is damaged."""
+        path = self._folder(ticket) / RELATIONS
+        data = read_bytes(path, self._limits.ticket_relations_bytes)
+        return () if data is None else parse_relations(data)
 
     def artifacts(self, ticket: TicketId) -> list[str]:
         """Return the names of the files in the item's artifacts folder, sorted."""
@@ -109,9 +137,15 @@ class TicketStore:
             return None
         return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
-    def blockers(self, ticket: TicketId) -> tuple[tuple[str, str | None], ...]:
-        """Return what the item depends on, with its state; None where that item is not here."""
-        return tuple((name, self._state_of(name)) for name in self.relations(ticket).depends_on)
+    def blockers(
+        self, ticket: TicketId, among: RelationGraph | None = None
+    ) -> tuple[tuple[str, str | None], ...]:
+        """Return what the item depends on, with its state; None where that item is not here.
+
+        `among` is a graph that was read already.
+        """
+        graph = self.graph() if among is None else among
+        return tuple((name, self._state_of(name)) for name in graph.depends_on(ticket))
 
     # -- changing ------------------------------------------------------------------------------
 
@@ -199,7 +233,7 @@ class TicketStore:
         with locked(folder, self._limits.ticket_lock_ms):
             if kind == DEPENDS_ON:
                 more = Relation(ticket, kind, target, note, by.author, by.at)
-                if way := linked(ticket, [*self._all_relations(), more]).cycle:
+                if way := RelationGraph([*self._all_relations(), more]).of(ticket).cycle:
                     raise TicketError("ticket.cycle", f"that is a cycle: {' -> '.join(way)}")
             relation = Relation(ticket, kind, target, note, by.author, by.at)
             most = self._limits.ticket_relations_bytes
@@ -221,12 +255,14 @@ class TicketStore:
         unknown_blocks: bool = False,
         only_from: TicketState | None = None,
         assignee: str | None = None,
+        digest: str | None = None,
         before: Callable[[Ticket], None] | None = None,
     ) -> Ticket:
         """Change the state, along the table; return the item as it is then.
 
         `resolution` is written to resolution.md first (closing needs one). `only_from` refuses an
-        item that somebody else has moved meanwhile; `assignee` is written where it is given;
+        item that somebody else has moved meanwhile, `digest` one whose item.md is not the one that
+        was read; `assignee` is written where it is given;
         `before` is called with the item under the lock, when all conditions hold, and may raise.
         Raises TicketError (`ticket.transition`) naming what is missing, and then nothing has
         changed.
@@ -247,6 +283,7 @@ class TicketStore:
                 raise TicketError(
                     "ticket.transition", f"{ticket} cannot become {to}: {why}", state=now.state
                 )
+            now.must_be(digest)
             changes: dict[str, Value] = {"state": to.value, "updated_at": by.at}
             if to is TicketState.QUEUED:
                 changes |= {"queued_by": by.author, "queued_at": by.at}
@@ -262,7 +299,7 @@ class TicketStore:
                 change(folder / RESOLUTION, most, lambda _: content.encode())
             self._add(ticket, "state_changed", step, f"State: {to}", text, by)
             # What was written, not what stands there now: a decision may be made about it.
-            return self._parsed(ticket, self._write(ticket, changes, None))
+            return self._parsed(ticket, self._write(ticket, changes, None, digest))
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -280,14 +317,14 @@ class TicketStore:
 
         def appended(data: bytes | None) -> bytes:
             before = (data or b"").decode("utf-8", "surrogateescape")
-            open_fence = parse_thread(before).open_fence
-            if open_fence is not None:
+            line = open_fence(before)
+            if line is not None:
                 raise TicketError(
                     "ticket.thread",
-                    f"thread.md, line {open_fence}: a code block is never closed; "
+                    f"thread.md, line {line}: a code block is never closed; "
                     "what is added would be part of it",
                     hint=f"yoi ticket doctor {ticket}",
-                    line=open_fence,
+                    line=line,
                 )
             between = "" if not before or before.endswith("\n\n") else "\n"
             if before and not before.endswith("\n"):
@@ -299,9 +336,18 @@ class TicketStore:
     def _locked(self, ticket: TicketId) -> contextlib.AbstractContextManager[None]:
         return locked(self._folder(ticket), self._limits.ticket_lock_ms)
 
-    def _write(self, ticket: TicketId, changes: dict[str, Value], body: str | None) -> str:
+    def _write(
+        self,
+        ticket: TicketId,
+        changes: dict[str, Value],
+        body: str | None,
+        digest: str | None = None,
+    ) -> str:
         def made(data: bytes | None) -> bytes:
-            text = edited((data or b"").decode("utf-8"), changes)
+            before = (data or b"").decode("utf-8")
+            if digest is not None:
+                self._parsed(ticket, before).must_be(digest)
+            text = edited(before, changes)
             if body is not None:
                 text = text[: len(text) - len(parse_front_matter(text).body)] + body
             return text.encode()
@@ -348,7 +394,8 @@ class TicketStore:
             return []
         except OSError as exc:
             raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
-        return names[: self._limits.tickets]
+        # The newest: what somebody puts before them hides none of those at work.
+        return names[-self._limits.tickets :]
 
     def _try(self, name: str) -> Ticket | Damaged:
         try:
@@ -364,12 +411,16 @@ class TicketStore:
         return found.state if isinstance(found, Ticket) else None
 
     def _all_relations(self) -> Iterator[Relation]:
+        count = 0
         for name in self._names():
             try:
-                data = read_bytes(
-                    self._folder(parse_id(name)) / RELATIONS, self._limits.ticket_relations_bytes
-                )
-                if data is not None:
-                    yield from parse_relations(data)
+                found = self.own_relations(parse_id(name))
             except TicketError:
                 continue
+            count += len(found)
+            if count > self._limits.ticket_relations_all:
+                raise TicketError(
+                    "ticket.bounds",
+                    f"the items have more than {self._limits.ticket_relations_all} relations",
+                )
+            yield from found

@@ -21,6 +21,9 @@ from yoi.limits import LIMITS
 _EVENT = "<!-- event"
 _HEAD = re.compile(r"<!-- event: (?P<kind>[A-Za-z0-9_.-]{1,64})(?P<rest>(?: .*)?) -->[ \t]*")
 _ATTRIBUTE = re.compile(r' (?P<name>[A-Za-z0-9_-]{1,64}): (?P<value>"(?:[^"\\]|\\.)*"|[^\s"]\S*)')
+_MARK = re.compile(r"\n(?: {0,3}(?:```|~~~)|<!-- event)")
+"""What lines begin with that may begin an event or a code block."""
+_STATE_FIELDS = (None, "state", "workflow_state")
 _OPEN_FENCE = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})(?P<info>[^\r\n]*)")
 
 
@@ -47,49 +50,78 @@ class ThreadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A whole thread: its events, and what is damaged, as (line, message)."""
+    """A thread: its last events, and what is damaged anywhere in it, as (line, message)."""
 
     events: tuple[ThreadEvent, ...]
+    left_out: int
+    """How many older events there are."""
+    state: str | None
+    """The state that the last event about it sets; None where no event does."""
     damage: tuple[tuple[int, str], ...]
-    open_fence: int | None
-    """The line of a code block that is never closed: what is added behind it would be code."""
 
     @property
-    def state(self) -> str | None:
-        """Return the state that the last event about it sets; None where none does."""
-        for event in reversed(self.events):
-            if event.kind == "state_changed" and event.attributes.get("field") in (
-                None,
-                "state",
-                "workflow_state",
-            ):
-                return event.attributes.get("to")
-        return None
+    def count(self) -> int:
+        """Return how many events the thread has."""
+        return self.left_out + len(self.events)
 
 
-def parse_thread(text: str) -> Thread:
-    """Return what `text` holds. Never raises: what cannot be read is damage, with its line."""
-    events: list[ThreadEvent] = []
+def parse_thread(text: str, most: int | None = None) -> Thread:
+    """Return what `text` holds, its last `most` events (None: all).
+
+    Never raises: what cannot be read is damage, with its line. Only lines that begin an event or a
+    code block are looked at one by one: a thread of 20 MB is read in a fraction of a second.
+    """
+    starts, opened_at = _layout(text)
     damage: list[tuple[int, str]] = []
-    head: tuple[str, dict[str, str], int] | None = None
-    body: list[str] = []
+    before = text[: starts[0]] if starts else text
+    if before.strip():
+        blank = len(before) - len(before.lstrip())
+        line = before.count("\n", 0, blank) + 1
+        damage.append((line, "there is text before the first event"))
+    events: list[ThreadEvent] = []
+    state: str | None = None
+    left_out = 0 if most is None else max(0, len(starts) - most)
+    line, counted = 1, 0
+    for index, start in enumerate(starts):
+        line, counted = line + text.count("\n", counted, start), start
+        row = _row(text, start)
+        kind, attributes = _head(row.rstrip("\r"), line, damage)
+        if kind == "state_changed" and attributes.get("field") in _STATE_FIELDS:
+            state = attributes.get("to")
+        if index >= left_out:
+            end = starts[index + 1] - 1 if index + 1 < len(starts) else len(text)
+            body = _body(text[start + len(row) + 1 : end])
+            events.append(ThreadEvent(kind, attributes, line, body))
+    if opened_at is not None:
+        line = text.count("\n", 0, opened_at) + 1
+        damage.append((line, "a code block is never closed"))
+    return Thread(tuple(events), left_out, state, tuple(damage))
+
+
+def open_fence(text: str) -> int | None:
+    """Return the line of a code block that is never closed: what is added behind it is code."""
+    _, opened_at = _layout(text)
+    return None if opened_at is None else text.count("\n", 0, opened_at) + 1
+
+
+def _layout(text: str) -> tuple[list[int], int | None]:
+    """Return where events begin, and where a code block begins that is never closed."""
+    starts: list[int] = []
     fences = Fences()
-    for number, row in enumerate(text.split("\n"), 1):
-        inside = fences.inside
-        fences.feed(row, number)
-        if not inside and row.startswith(_EVENT):
-            if head is not None:
-                events.append(_event(head, body))
-            head, body = _head(row.rstrip("\r"), number, damage), []
-        elif head is not None:
-            body.append(row)
-        elif row.strip() and not damage:
-            damage.append((number, "there is text before the first event"))
-    if head is not None:
-        events.append(_event(head, body))
-    if fences.inside:
-        damage.append((fences.opened_at, "a code block is never closed"))
-    return Thread(tuple(events), tuple(damage), fences.opened_at if fences.inside else None)
+    for found in _MARK.finditer("\n" + text):
+        # With the line break in front, a match begins where its row does in `text`.
+        start = found.start()
+        if text.startswith(_EVENT, start):
+            if not fences.inside:
+                starts.append(start)
+        else:
+            fences.feed(_row(text, start), start)
+    return starts, fences.opened_at if fences.inside else None
+
+
+def _row(text: str, start: int) -> str:
+    end = text.find("\n", start)
+    return text[start:] if end < 0 else text[start:end]
 
 
 class Fences:
@@ -98,7 +130,7 @@ class Fences:
     def __init__(self) -> None:
         self._mark = ""
         self.opened_at = 0
-        """The line of the block's fence."""
+        """The position of the block's fence, as `feed` was told it."""
 
     @property
     def inside(self) -> bool:
@@ -110,24 +142,24 @@ class Fences:
         """Return the fence that would close the block."""
         return self._mark
 
-    def feed(self, row: str, number: int) -> None:
-        """Take the next line."""
+    def feed(self, row: str, at: int) -> None:
+        """Take the next line, which stands at the position `at`."""
         found = _OPEN_FENCE.fullmatch(row.rstrip("\r"))
         if found is None:
             return
         mark, info = found["mark"], found["info"]
         if not self._mark:
             if mark[0] == "~" or "`" not in info:
-                self._mark, self.opened_at = mark, number
+                self._mark, self.opened_at = mark, at
         elif mark[0] == self._mark[0] and len(mark) >= len(self._mark) and not info.strip():
             self._mark = ""
 
 
-def _head(row: str, number: int, damage: list[tuple[int, str]]) -> tuple[str, dict[str, str], int]:
+def _head(row: str, number: int, damage: list[tuple[int, str]]) -> tuple[str, dict[str, str]]:
     found = _HEAD.fullmatch(row)
     if found is None:
         damage.append((number, "an event's comment cannot be read"))
-        return "unknown", {}, number
+        return "unknown", {}
     attributes: dict[str, str] = {}
     at, rest = 0, found["rest"]
     while at < len(rest):
@@ -141,19 +173,21 @@ def _head(row: str, number: int, damage: list[tuple[int, str]]) -> tuple[str, di
         else:
             attributes[name] = _unquoted(value)
         at = one.end()
-    return found["kind"], attributes, number
+    return found["kind"], attributes
 
 
 def _unquoted(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
 
 
-def _event(head: tuple[str, dict[str, str], int], body: list[str]) -> ThreadEvent:
-    kind, attributes, line = head
-    text = "\n".join(row.rstrip("\r") for row in body).strip("\n")
+def _body(text: str) -> str:
+    """Return an event's text without carriage returns at line ends and a closing `---`."""
+    if "\r" in text:
+        text = "\n".join(row.rstrip("\r") for row in text.split("\n"))
+    text = text.strip("\n")
     if text == "---" or text.endswith("\n---"):
         text = text[:-3].rstrip("\n")
-    return ThreadEvent(kind, attributes, line, text)
+    return text
 
 
 def written(kind: str, attributes: Iterable[tuple[str, str]], title: str, text: str) -> str:

@@ -1,9 +1,11 @@
 """One work item as its files say it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from yoi.errors import TicketError
 from yoi.tickets.front_matter import FrontMatter, Value
 from yoi.tickets.ids import TicketId
 
@@ -31,14 +33,22 @@ class Ticket:
     @property
     def state(self) -> str:
         """Return its state as the file says it, known or not."""
-        value = self.head.values.get("state")
-        # A list is no state, and must not pass for an item that says none.
-        return f"[{', '.join(value)}]" if isinstance(value, list) else value or "planning"
+        return state_of(self.head.values)
 
     @property
     def body(self) -> str:
         """Return its text."""
         return self.head.body
+
+    def must_be(self, digest: str | None) -> None:
+        """Raise TicketError (`ticket.changed`) unless item.md is the one of `digest`; None: any."""
+        if digest is not None and digest != self.digest:
+            raise TicketError(
+                "ticket.changed",
+                f"{self.id} is not what was read: its digest is {self.digest} now",
+                hint=f"yoi ticket show {self.id}",
+                digest=self.digest,
+            )
 
     def text(self, key: str) -> str:
         """Return the front matter's text of `key`; empty where it has none."""
@@ -69,6 +79,13 @@ class Ticket:
             "has_resolution": self.has_resolution,
             "digest": self.digest,
         }
+
+
+def state_of(values: Mapping[str, Value]) -> str:
+    """Return the state that a front matter says, known or not."""
+    value = values.get("state")
+    # A list is no state, and must not pass for an item that says none.
+    return f"[{', '.join(value)}]" if isinstance(value, list) else value or "planning"
 
 
 @dataclass(frozen=True, slots=True)
