@@ -100,3 +100,16 @@ async def test_other_times_on_another_machine_are_said(server):
         await bucket_of(client, f"{settings.prefix}_leases", 9.0, 1)
     assert caught.value.code == "cluster.stream"
     await client.close()
+
+
+async def test_a_bucket_made_later_has_later_epochs(server):
+    client = await connected(settings_of(server))
+    epochs = []
+    for _ in range(2):
+        made = tenure(await bucket_of(client, f"{settings_of(server).prefix}_leases", 3.0, 1))
+        await made.claim()
+        epochs.append(made.lease.epoch)
+        for _ in range(20):
+            await made._renew()
+    assert epochs[1] > epochs[0]
+    await client.close()

@@ -7,20 +7,23 @@ by a read or a watch; the epoch is the revision at which the key was made.
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import nats.errors
 from nats.aio.client import Client
-from nats.js.api import KeyValueConfig
-from nats.js.errors import APIError, KeyWrongLastSequenceError
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from yoi.core.lease import Lease, LeaseState, LeaseTimes
 from yoi.errors import ClusterError
+from yoi.journal.jetstream_server import asked
+from yoi.limits import LIMITS, Limits
 
 _KEY = "host"
+_DUPLICATES = 120.0
 _WAYS_TO_FAIL = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
 
 
@@ -147,21 +150,46 @@ class Tenure:
         self._ends.arm(self.lease.stops_at - self._monotonic())
 
 
-async def bucket_of(client: Client, name: str, ttl: float, replicas: int) -> KeyValue:
+async def bucket_of(
+    client: Client, name: str, ttl: float, replicas: int, limits: Limits = LIMITS
+) -> KeyValue:
     """Return the bucket of the leases, which is made where it is missing.
 
-    Raises ClusterError (`cluster.stream`) where it has other times.
+    Its revisions, which are the epochs, begin at the time it was made: logs that were moved here
+    from another deployment, or outlived a bucket, have earlier ones. Raises ClusterError
+    (`cluster.stream`) where it has other times.
     """
-    try:
-        return await client.jetstream(timeout=2).create_key_value(
-            KeyValueConfig(bucket=name, ttl=ttl, history=1, replicas=replicas)
-        )
-    except APIError as exc:
+    stream = f"KV_{name}"
+    told = await asked(client, f"STREAM.INFO.{stream}", {}, limits)
+    if "config" not in told:
+        wanted = {
+            "name": stream,
+            "subjects": [f"$KV.{name}.>"],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "max_age": int(ttl * 1e9),
+            "duplicate_window": int(min(ttl, _DUPLICATES) * 1e9),
+            "max_msgs_per_subject": 1,
+            "num_replicas": replicas,
+            "allow_rollup_hdrs": True,
+            "deny_delete": True,
+            "first_seq": time.time_ns() // 1_000_000,
+        }
+        made = await asked(client, f"STREAM.CREATE.{stream}", wanted, limits)
+        # Also where another host was first, with another time.
+        told = {**made, **await asked(client, f"STREAM.INFO.{stream}", {}, limits)}
+    if told.get("config", {}).get("max_age") != int(ttl * 1e9):
+        why = "it has other times than lease_ms says"
+        if "config" not in told:
+            why = str(told.get("error", {}).get("description"))
         raise ClusterError(
             "cluster.stream",
-            f"the bucket {name} has other times than lease_ms says: {exc.description}",
+            f"the bucket {name}: {why}",
             hint="the same lease_ms on every machine, or another name in [cluster]",
-        ) from None
+        )
+    try:
+        return await client.jetstream(timeout=2).key_value(name)
     except _WAYS_TO_FAIL as exc:
         raise ClusterError("cluster.unreachable", f"the bucket {name}: {exc}") from None
 
