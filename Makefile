@@ -79,9 +79,11 @@ setup: $(STAMP) $(PEERS_STAMP)
 demo: $(STAMP)
 	@$(VENV)/bin/python -m yoi demo
 
-# PYTEST_ARGS="-k queue" for a part of it.
+# PYTEST_ARGS="-k queue" for a part of it; TEST_JOBS=0 for one process. The files are divided among the
+# processes, so the tests of one file keep their order.
+TEST_JOBS ?= 2
 test: $(STAMP) $(PEERS_STAMP)
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(VENV)/bin/python -m ruff format --check .
@@ -99,7 +101,7 @@ latest: $(PEERS_STAMP)
 	$(LATEST)/bin/python $(PIP) "pip>=25.1"
 	$(LATEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager --group dev $(HERE)
 	$(LATEST)/bin/python -m pip list
-	$(LATEST)/bin/python -m pytest $(PYTEST_ARGS)
+	$(LATEST)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 # Writes requirements/ anew from pyproject.toml, keeping the versions that still fit; UPGRADE=1 takes
 # the newest. Each file is for Python 3.11 to 3.14 on every system.

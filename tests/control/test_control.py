@@ -140,7 +140,7 @@ async def test_a_link_in_a_strangers_project_is_refused_and_what_it_names_left_a
     victim.mkdir(mode=0o755)
     (victim / "control.sock").write_text("mine")
     run = socket_path(tmp_path / "project").parent
-    run.parent.mkdir(parents=True)
+    run.parent.mkdir(parents=True, exist_ok=True)
     run.symlink_to(victim)
     with pytest.raises(ControlError) as refused:
         async with served(tmp_path / "project", {}):

@@ -374,7 +374,8 @@ class ConnectionAdapter:
         if offered is not Offered.DROPPED_OLDEST or self._marks is None:
             return self._complete_ms()
         arrived_ms = received_ms(self._queue.evicted[0])
-        return next((done for at, done in self._marks if at >= arrived_ms), arrived_ms)
+        # A frame that an earlier adapter of the connection has queued has no mark here.
+        return next((done for at, done in reversed(self._marks) if at <= arrived_ms), arrived_ms)
 
     def _complete_ms(self) -> int:
         return self._clock.wall_ms() if self._reading is None else self._reading.complete_until_ms()
