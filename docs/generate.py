@@ -14,6 +14,7 @@ from yoi.cluster import settings as cluster
 from yoi.core import halts
 from yoi.errors import CODES, YoiError
 from yoi.limits import KIB, MIB, Limits
+from yoi.mcp import settings as mcp
 from yoi.packages import connection_table, declarations, enablement, manifest, sequence
 from yoi.permissions import headers, secrets, signature_tables, targets
 from yoi.protocol.diagnostics import NOTICES
@@ -163,7 +164,15 @@ _YOI_TOML = (
     ("[[workers.tools]]", profile.TOOL),
     ("[[workers.notify]]", profile.NOTIFY),
     ("[[workers.tickets]]", profile.TICKETS),
+    ("[[workers.mcp]]", profile.MCP),
+    ("[[workers.mcp.tools]]", profile.MCP_TOOL),
     ("[[workers.script]]", profile.SCRIPT),
+    ("[[mcp.servers]]", mcp.SERVER),
+    ("[[mcp.servers.environment]]", mcp.ENVIRONMENT),
+    ("[[mcp.servers.headers]]", mcp.HEADER),
+    ("[[mcp.servers.tools]]", mcp.APPROVED),
+    ("[[mcp.tools]]", mcp.SERVED_TOOL),
+    ("[[mcp.events]]", mcp.SERVED_EVENTS),
     ("[observation]", serving.OBSERVATION),
     ("[runtime]", serving.RUNTIME),
     ("[[backend.runtimes]]", serving.UPSTREAM),

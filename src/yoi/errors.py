@@ -26,6 +26,7 @@
     ├── TokenError            an observer's token cannot be made, kept or described as asked
     ├── WorkerError           a worker cannot do what was asked in its state
     ├── ModelError            a model call failed
+    ├── McpError              an MCP server, or a client of ours, cannot do what was asked
     ├── ObserveError          something cannot be watched, and trying again would not help
     ├── TicketError           a work item cannot be read, or not changed as asked
     ├── ServingError          a listener could not be opened, or not as configured
@@ -221,6 +222,12 @@ class ModelError(YoiError):
     """A model call failed; `fields["retryable"]` says whether asking again may help."""
 
     family = "model"
+
+
+class McpError(YoiError):
+    """An MCP server cannot be used as asked, or this host not by an MCP client."""
+
+    family = "mcp"
 
 
 class ServingError(YoiError):
@@ -528,6 +535,20 @@ CODES: dict[str, str] = {
     "model.output": "the model's answer cannot be used",
     "model.timeout": "the model did not answer in time",
     "model.unknown": "no such model, or its provider's library is not installed",
+    # mcp
+    "mcp.extra": "the library for MCP is not installed",
+    "mcp.start": "the server could not be started, or did not begin as MCP says",
+    "mcp.lost": "the server ended, or hung up",
+    "mcp.timeout": "the server did not answer in time",
+    "mcp.too_large": "the server sent more than one message, or list, may hold",
+    "mcp.flood": "the server sent too many messages that answer nothing",
+    "mcp.protocol": "what the server sent is not what MCP says",
+    "mcp.refused": "the server answered with an error",
+    "mcp.tool_failed": "the tool answered that it failed",
+    "mcp.changed": "the tool is not the one that was approved",
+    "mcp.unavailable": "the server is not running now",
+    "mcp.unknown": "no such MCP server or tool",
+    "mcp.secret": "a secret that the server's table names is not there",
     # serving
     "serving.listen": "the address or port cannot be listened at",
     "serving.tls": "a certificate, its key or an authority cannot be used",

@@ -439,6 +439,26 @@ class Limits:
     history_page: int = bound(200, "items in one answer; a page of a long history")
     worker_alerts: int = bound(64, "recent alerts kept per worker")
 
+    # MCP: tools of other programs
+    mcp_servers: int = bound(32, "servers of one workspace; each is a process or a session")
+    mcp_server_tools: int = bound(256, "tools that one server may list")
+    mcp_pages: int = bound(32, "pages of one listing; a server may say for ever that there is more")
+    mcp_description_chars: int = bound(8 * KIB, "what a tool says of itself; a person reads it")
+    mcp_command_parts: int = bound(64, "words of the command that starts a server")
+    mcp_message_bytes: int = bound(4 * MIB, "one message of a server; a larger one ends it")
+    mcp_unasked: int = bound(1_000, "messages in ten seconds that answer nothing; then it is ended")
+    mcp_start_ms: int = bound(20_000, "from the start of a server to its list of tools")
+    mcp_settle_ms: int = bound(5_000, "workers wait for servers that start; then without them")
+    mcp_call_ms: int = bound(120_000, "one call of a server's tool")
+    mcp_calls: int = bound(8, "calls under way at one server; others wait within their time")
+    mcp_listing_ms: int = bound(30_000, "a call looks at the list of tools again after so long")
+    mcp_stop_ms: int = bound(2_000, "a server whose input was closed ends, or is killed")
+    mcp_retry_first_ms: int = bound(1_000, "before a server that ended is started again")
+    mcp_retry_max_ms: int = bound(60_000, "the longest of these waits; each is twice the last")
+    mcp_steady_ms: int = bound(60_000, "a server that held for so long forgives failures")
+    mcp_words_bytes: int = bound(2 * KIB, "the last of a server's error output that is kept")
+    mcp_schema_steps: int = bound(50_000, "steps of checking arguments against a server's schema")
+
     # observation
     observed_ring_events: int = bound(4096, "events of one worker or service that can be replayed")
     observed_ring_bytes: int = bound(4 * MIB, "the same in bytes; a longer absence is a snapshot")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from yoi.decisions.compare import Turn, compare
 from yoi.decisions.entries import digest, document_of, entries_of, join, split, text
 from yoi.decisions.keys import GRANT_KEYS, SECTIONS, Kind, Rule
+from yoi.mcp import settings as mcp
 from yoi.packages import enablement
 from yoi.permissions import PermissionSet, UrlTarget, secrets, targets
 from yoi.permissions.secrets import SecretUse
@@ -211,6 +212,13 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(worker["tools"].keys) == set(profile.TOOL.keys)
     assert known(worker["notify"].keys) == set(profile.NOTIFY.keys)
     assert known(worker["tickets"].keys) == set(profile.TICKETS.keys)
+    assert known(worker["mcp"].keys) == set(profile.MCP.keys)
+    served = SECTIONS["mcp"].keys
+    assert known(served) == set(mcp.MCP.keys)
+    assert known(served["servers"].keys) == set(mcp.SERVER.keys)
+    assert known(served["servers"].keys["tools"].keys) == set(mcp.APPROVED.keys)
+    assert known(served["tools"].keys) - {"after_outside"} == set(mcp.SERVED_TOOL.keys)
+    assert known(served["events"].keys) == set(mcp.SERVED_EVENTS.keys)
     assert known(SECTIONS["observation"].keys) == set(serving_settings.OBSERVATION.keys)
     assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)
     assert known(SECTIONS["upstream"].keys) == set(serving_settings.UPSTREAM.keys)

@@ -10,7 +10,7 @@ from tests.core.test_alerts import service as status
 from tests.runtime.fakes import Bench, FakeInstance
 
 from yoi.connections import RequestClient, SystemResolver
-from yoi.core.alerts import AlertKind
+from yoi.core.alerts import AlertKind, Condition
 from yoi.errors import ConfigError, TrustError, YoiError
 from yoi.host.webhook import webhook
 from yoi.limits import LIMITS, Limits
@@ -136,6 +136,7 @@ EVERYTHING = {
     AlertKind.DISK: Limits(disk_free_bytes=1 << 62),
     AlertKind.TRUST: TrustError("trust.damaged", "no"),
     AlertKind.MACHINE: ConfigError("config.value", "no"),
+    AlertKind.MCP: Condition(AlertKind.MCP, "mcp:files", "a tool changed"),
 }
 """What makes each kind of alert: the status of a service, or what the host finds out itself."""
 
@@ -150,8 +151,15 @@ async def test_each_alert_opens_and_closes_in_log_status_metric_console_and_webh
         posted.put_nowait((about["state"], about["alert"]))
 
     clock = ManualClock()
+    others = []
     alerting = Alerting(
-        lambda: services, tmp_path, lambda scope, d: told.append((scope, d)), clock, LIMITS, post
+        lambda: services,
+        tmp_path,
+        lambda scope, d: told.append((scope, d)),
+        clock,
+        LIMITS,
+        post,
+        lambda: others,
     )
     services.alerts_of = alerting.book.of_service
     figures = RuntimeFigures(services, WorkerFigures(clock), alerting.book)
@@ -168,6 +176,8 @@ async def test_each_alert_opens_and_closes_in_log_status_metric_console_and_webh
             alerting.distrusted = made if stands else None
         elif isinstance(made, ConfigError):
             alerting.machine_fault = made if stands else None
+        elif isinstance(made, Condition):
+            others[:] = [made] if stands else []
         else:
             shown.shown = made if stands else status("running")
         await alerting.look()
@@ -183,7 +193,7 @@ async def test_each_alert_opens_and_closes_in_log_status_metric_console_and_webh
         ("alert.opened", kind),
         ("alert.closed", kind),
     ]
-    assert {scope == "host" for scope, _ in told} == {host_wide}
+    assert {scope in ("host", "mcp:files") for scope, _ in told} == {host_wide}
     alerting.start()
     async with asyncio.timeout(10):
         both = [await posted.get(), await posted.get()]

@@ -45,6 +45,7 @@ def described() -> dict[Document, "TableSpec[Any]"]:
     """Return the table that each document is."""
     from yoi.cluster.settings import CLUSTER
     from yoi.limits import LIMITS
+    from yoi.mcp.settings import MCP
     from yoi.packages.enablement import ENTRY
     from yoi.packages.manifest import MANIFEST
     from yoi.secrets.authorizations import AUTHORIZATIONS
@@ -64,6 +65,7 @@ def described() -> dict[Document, "TableSpec[Any]"]:
         (
             Key("plugins", Nested(plugins), "what is switched on"),
             Key("workers", Rows(WORKER, LIMITS.workers), "agents"),
+            Key("mcp", Nested(MCP), "the Model Context Protocol"),
             Key("observation", Nested(OBSERVATION), "the listener for browsers and observers"),
             Key("runtime", Nested(RUNTIME), "the listener of a runtime for backends elsewhere"),
             Key("backend", Nested(BACKEND), "which runtimes elsewhere are read"),

@@ -28,11 +28,15 @@ class AlertKind(StrEnum):
     DISK = "disk_nearly_full"
     TRUST = "trust_unusable"
     MACHINE = "host_settings_unusable"
+    MCP = "mcp_server"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that stands now: `scope` is `service:NAME`, `connection:SERVICE/NAME` or `host`."""
+    """Something that stands now.
+
+    `scope` is `service:NAME`, `connection:SERVICE/NAME`, `mcp:NAME` or `host`.
+    """
 
     kind: AlertKind
     scope: str

@@ -91,6 +91,12 @@ _NOTIFY = Rule(
         "per_minute": Rule(Kind.AT_MOST, default=LIMITS.notify_per_minute),
     },
 )
+_MCP = Rule(
+    Kind.ROWS,
+    identity=("server",),
+    # Without a row for a tool, more may hold for it than with one.
+    keys={"server": NAME, "approval": _APPROVAL, "after_outside": SETTING, "tools": SETTING},
+)
 _TICKETS = Rule(
     Kind.ROWS,
     keys={
@@ -100,6 +106,19 @@ _TICKETS = Rule(
     },
 )
 _NAMES = Rule(Kind.SET, default=())
+_MCP_SERVERS = Rule(
+    Kind.ROWS,
+    identity=("name",),
+    keys={
+        "name": NAME,
+        "command": SETTING,
+        "url": SETTING,
+        "environment": SETTING,
+        "headers": SETTING,
+        "tools": Rule(Kind.ROWS, identity=("name",), keys={"name": NAME, "digest": SETTING}),
+    },
+)
+_MCP_EVENTS = Rule(Kind.ROWS, identity=("plugin",), keys={"plugin": NAME})
 
 SECTIONS: Mapping[str, Section] = {
     section.name: section
@@ -143,6 +162,7 @@ SECTIONS: Mapping[str, Section] = {
                 "tools": _TOOLS,
                 "notify": _NOTIFY,
                 "tickets": _TICKETS,
+                "mcp": _MCP,
                 "script": SETTING,
             },
         ),
@@ -199,6 +219,12 @@ SECTIONS: Mapping[str, Section] = {
                 "refresh_as": SETTING,
                 "port": SETTING,
             },
+        ),
+        Section(
+            "mcp",
+            ("mcp",),
+            many=False,
+            keys={"servers": _MCP_SERVERS, "tools": _TOOLS, "events": _MCP_EVENTS},
         ),
     )
 }

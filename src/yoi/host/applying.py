@@ -67,6 +67,7 @@ class PlanApplier:
         if changed:
             for service in runtime.services:
                 service.secrets_changed(changed)
+        await runtime.mcp.apply(plan.mcp.servers)
         # After the services: a worker that goes on with a run finds its tools.
         await runtime.workers.apply(plan.workers, plan.faulty_workers)
         runtime.observing.settled = True

@@ -82,7 +82,11 @@ class HostMethods:
             "pending": list(self._applier.pending),
             "network": self._network(),
             "alerts": msgspec.to_builtins(
-                [one for one in self._runtime.alerting.book.open if one.scope == "host"]
+                [
+                    one
+                    for one in self._runtime.alerting.book.open
+                    if one.scope == "host" or one.scope.startswith("mcp:")
+                ]
             ),
         }
 

@@ -184,7 +184,11 @@ class Host(EnteredOnce):
         methods = HostMethods(workspace, runtime, applier, reloads, self._tell, clock, limits)
         control = await opened.enter(
             "the control socket",
-            ControlServer(workspace, {**methods.methods, **runtime.workers.methods}, limits),
+            ControlServer(
+                workspace,
+                {**methods.methods, **runtime.workers.methods, **runtime.mcp.methods},
+                limits,
+            ),
         )
         await opened.enter("the services", closing(runtime.manager.stop))
         # Stops before the services: no worker sees its plugins' tools fail because the host goes.

@@ -25,6 +25,7 @@ from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
+from yoi.mcp.servers import McpServers
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.alerting import Alerting
@@ -61,6 +62,7 @@ class RuntimeParts:
     manager: ServiceManager
     workers: WorkerManager
     tickets: TicketAssigner
+    mcp: McpServers
     assembler: Assembler
     observing: Observing
     figures: RuntimeFigures
@@ -130,8 +132,19 @@ async def open_parts(
 
     tickets = TicketAssigner(workspace, decisions, clock, limits)
     await opened.enter("the work items' threads", closing(tickets.close))
+    mcp = McpServers(workspace, secrets, clock, limits)
+    await opened.enter("the MCP servers", closing(mcp.stop))
     workers = WorkerManager(
-        journal, services, secrets, listen, clock, limits, follow, tickets.tools, ownership
+        journal,
+        services,
+        secrets,
+        listen,
+        clock,
+        limits,
+        follow,
+        tickets.tools,
+        ownership,
+        mcp.tools,
     )
     context = HostContext(
         turns=scheduler,
@@ -180,6 +193,7 @@ async def open_parts(
         clock,
         limits,
         webhook(machine.webhook, assembler.requests),
+        mcp.conditions,
     )
     services.alerts_of = alerting.book.of_service
     await opened.enter("the alerts", _alerting(alerting))
@@ -188,6 +202,7 @@ async def open_parts(
         manager=ServiceManager(services, context),
         workers=workers,
         tickets=tickets,
+        mcp=mcp,
         assembler=assembler,
         observing=observing,
         figures=RuntimeFigures(services, worker_figures, alerting.book),

@@ -30,7 +30,10 @@ _log = structlog.get_logger("yoi.alerts")
 
 
 class Alerting:
-    """See the module docstring. `diagnosed` shows a diagnostic; `post` sends alerts elsewhere."""
+    """See the module docstring. `diagnosed` shows a diagnostic; `post` sends alerts elsewhere.
+
+    `others` says what stands beside what services and the host's files say.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Alerting:
         clock: Clock,
         limits: Limits,
         post: Post | None = None,
+        others: Callable[[], Iterable[Condition]] = tuple,
     ) -> None:
         self.book = AlertBook()
         self.distrusted: YoiError | None = None
@@ -52,6 +56,7 @@ class Alerting:
         self._clock = clock
         self._limits = limits
         self._post = post
+        self._others = others
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(limits.alerts_waiting)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -74,6 +79,7 @@ class Alerting:
         found: list[Condition] = [] if free is None else disk(free, self._limits)
         found += untrusted(self.distrusted)
         found += machine_unusable(self.machine_fault)
+        found += self._others()
         for service in self._services():
             found += conditions(service.status(), service.spec.expected_ms, now_ms, self._limits)
         opened, closed = self.book.update(found, rfc3339_ms(now_ms))

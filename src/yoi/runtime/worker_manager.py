@@ -17,7 +17,7 @@ from yoi.workers.operations import WorkerOperations
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.tools import PluginTool, Tool
 from yoi.workers.worker import Worker
-from yoi.workers.worker_set import WorkerContext, WorkerSet, no_tools
+from yoi.workers.worker_set import WorkerContext, WorkerSet, no_servers, no_tools
 
 
 class HostTools:
@@ -71,6 +71,7 @@ class WorkerManager:
         observer: Callable[[Sequence[Worker], Sequence[FailedWorker]], None] = _unobserved,
         host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools,
         ownership: Ownership | None = None,
+        mcp_tools: Callable[[WorkerProfile], tuple[Sequence[Tool], Sequence[str]]] = no_servers,
     ) -> None:
         tools = HostTools(services)
         self._listen = listen
@@ -88,6 +89,7 @@ class WorkerManager:
                 redactor=tools,
                 host_tools=host_tools,
                 ownership=SoleOwner() if ownership is None else ownership,
+                mcp_tools=mcp_tools,
                 clock=clock,
                 limits=limits,
             )

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from yoi.decisions.port import Decisions, InForce
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
+from yoi.mcp.settings import McpSettings
 from yoi.packages import (
     EnabledEntry,
     Enablement,
@@ -41,6 +42,7 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...]
     workers: tuple[WorkerProfile, ...] = ()
     faulty_workers: tuple[FailedWorker, ...] = ()
+    mcp: McpSettings = field(default_factory=McpSettings)
     pending: tuple[Mapping[str, Any], ...] = ()
     """What waits for a decision, as `pending_rows`."""
     trouble: YoiError | None = None
@@ -186,6 +188,7 @@ def _check(document: Mapping[str, Any]) -> None:
     """Raise for a yoi.toml that cannot be used as a whole."""
     Enablement.of(document, Path("yoi.toml"))
     workers_of(document)
+    McpSettings.read(document)
 
 
 Keep = Callable[[Resolution, Iterable[EnabledEntry]], Resolution]
@@ -217,6 +220,7 @@ def _plan(file: OperatorFile, found: InForce, at: str, keep: Keep) -> Plan:
             ),
         ),
         workers=workers.profiles,
+        mcp=McpSettings.read(document),
         faulty_workers=faulty,
         pending=tuple(pending_rows(found.pending)),
     )

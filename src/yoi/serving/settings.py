@@ -209,7 +209,7 @@ def _check_tables(document: Mapping[str, Any], faults: Faults) -> None:
         faults.add("unknown_key", shown, words)
 
 
-_TABLES = ("backend", "cluster", "observation", "plugins", "runtime", "secrets", "workers")
+_TABLES = ("backend", "cluster", "mcp", "observation", "plugins", "runtime", "secrets", "workers")
 _OF_THE_MACHINE = ("host", "network")
 
 

@@ -26,10 +26,11 @@ RunOutcome = Literal["finished", "limit_reached", "cancelled", "failed"]
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a tool comes from: `builtin`, `plugin` with the code that answers its calls, `tickets`.
 
-    Answers of every kind but `builtin` are text from outside.
+    `mcp` is a server: `service` is `mcp:NAME`, `digest` that of what it says of the tool. Answers
+    of every kind but `builtin` are text from outside.
     """
 
-    kind: Literal["builtin", "plugin", "tickets"]
+    kind: Literal["builtin", "plugin", "tickets", "mcp"]
     service: str = ""
     plugin_id: str = ""
     digest: str = ""

@@ -29,7 +29,7 @@ from yoi.toml import (
     joined,
 )
 from yoi.workers.budget import NO_BUDGET, Budget, Price
-from yoi.workers.items import Approval
+from yoi.workers.items import AfterOutside, Approval
 from yoi.workers.tools import ToolChoice
 
 SCRIPTED = "scripted"
@@ -42,6 +42,25 @@ class NotifyRule:
     plugin: str
     start_run: bool
     per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class McpToolRule:
+    """What the operator says otherwise about one tool of an MCP server."""
+
+    name: str
+    approval: Approval
+    after_outside: AfterOutside | None
+
+
+@dataclass(frozen=True, slots=True)
+class McpRule:
+    """The operator's grant: this worker may use the approved tools of this MCP server."""
+
+    server: str
+    approval: Approval
+    after_outside: AfterOutside
+    tools: Mapping[str, McpToolRule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,7 @@ class WorkerProfile:
     tools: tuple[ToolChoice, ...] = ()
     notify: Mapping[str, NotifyRule] = field(default_factory=dict)
     tickets: TicketRule | None = None
+    mcp: tuple[McpRule, ...] = ()
     script: tuple[ScriptRule, ...] = ()
     approval_deadline_s: int | None = None
     window: int | None = None
@@ -168,6 +188,7 @@ def _profile(row: Row) -> WorkerProfile:
         tools=row["tools"],
         notify={rule.plugin: rule for rule in row["notify"]},
         tickets=next(iter(row["tickets"]), None),
+        mcp=row["mcp"],
         script=row["script"],
         approval_deadline_s=row["approval_deadline_s"],
         window=row["window"],
@@ -284,6 +305,56 @@ TICKETS = TableSpec(
     about="What the worker may do with the [work items](../how-to/tickets.md) of the workspace; "
     "one table at most.",
 )
+_AFTER_OUTSIDE = Choice(("allow", "ask", "deny"))
+MCP_TOOL = TableSpec(
+    (
+        Key("tool", Text(), "the tool's name as its server says it", required=True),
+        Key("name", Text(), "what the model calls it", default_words="`SERVER_TOOL`"),
+        Key(
+            "approval",
+            Choice(("auto", "ask", "deny")),
+            "whether a call runs by itself, waits for a person, or is not offered",
+            default="ask",
+        ),
+        Key(
+            "after_outside",
+            _AFTER_OUTSIDE,
+            "what becomes of a call once the worker has read text from outside",
+            default_words="as for the server",
+        ),
+    ),
+    lambda row: (
+        row["tool"],
+        McpToolRule(row["name"] or "", row["approval"], row["after_outside"]),
+    ),
+    about="A tool of the server for which something else holds.",
+)
+MCP = TableSpec(
+    (
+        Key("server", SafeId(), "a name of `[[mcp.servers]]`", required=True),
+        Key(
+            "approval",
+            Choice(("auto", "ask", "deny")),
+            "as for a tool, for those without a table of their own",
+            default="ask",
+        ),
+        Key(
+            "after_outside",
+            _AFTER_OUTSIDE,
+            "what becomes of calls once the worker has read text from outside",
+            # What the server says its tools do is no reason to run them unasked.
+            default="ask",
+        ),
+        Key(
+            "tools",
+            Rows(MCP_TOOL, unique="tool"),
+            "see `[[workers.mcp.tools]]`",
+            default=(),
+        ),
+    ),
+    lambda row: McpRule(row["server"], row["approval"], row["after_outside"], dict(row["tools"])),
+    about="The approved tools of an MCP server, which the worker may call.",
+)
 SCRIPT = TableSpec(
     (
         Key(
@@ -381,6 +452,12 @@ WORKER = TableSpec(
         Key("tools", Rows(TOOL), "see `[[workers.tools]]`", default=()),
         Key("notify", Rows(NOTIFY, unique="plugin"), "see `[[workers.notify]]`", default=()),
         Key("tickets", Rows(TICKETS, 1), "see `[[workers.tickets]]`", default=()),
+        Key(
+            "mcp",
+            Rows(MCP, LIMITS.mcp_servers, unique="server"),
+            "see `[[workers.mcp]]`",
+            default=(),
+        ),
         Key("script", Rows(SCRIPT), "see `[[workers.script]]`", default=()),
     ),
     _profile,

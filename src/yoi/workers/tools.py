@@ -15,7 +15,8 @@ import msgspec
 
 from yoi.errors import WorkerError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.packages.schema import schema_problems, value_problems
+from yoi.packages.foreign_schema import foreign_schema_problems, foreign_value_problems
+from yoi.packages.schema import SchemaProblem, schema_problems, value_problems
 from yoi.protocol.depth import more_values_than
 from yoi.workers.items import AfterOutside, Approval, Call, Origin, Outcome, ToolSpec
 from yoi.workers.text import clipped
@@ -110,7 +111,7 @@ class ToolRegistry:
             raise WorkerError("worker.duplicate", f"two tools are called {spec.name}")
         if len(self._tools) >= self._limits.worker_tools:
             raise WorkerError("worker.tool", f"more than {self._limits.worker_tools} tools")
-        for problem in schema_problems(spec.input_schema):
+        for problem in _schema_problems(spec):
             raise WorkerError(
                 "worker.tool", f"tool {spec.name}: its schema: {problem.at} {problem.message}"
             )
@@ -168,11 +169,19 @@ def read_arguments(call: Call, spec: ToolSpec, limits: Limits = LIMITS) -> dict[
         value = msgspec.json.decode(call.arguments or "{}")
     except (msgspec.DecodeError, RecursionError) as exc:
         return f"the arguments are not JSON: {exc}"
-    problems = value_problems(spec.input_schema, value)
+    check = foreign_value_problems if spec.origin.kind == "mcp" else value_problems
+    problems = check(spec.input_schema, value)
     if problems:
         told = "; ".join(f"{problem.at} {problem.message}" for problem in problems)
         return f"the arguments do not fit the tool's schema: {told}"
     return dict(value)
+
+
+def _schema_problems(spec: ToolSpec) -> list[SchemaProblem]:
+    """Return what keeps the tool's schema from being used; one from a server may say more."""
+    if spec.origin.kind == "mcp":
+        return foreign_schema_problems(spec.input_schema)
+    return schema_problems(spec.input_schema)
 
 
 def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> Tool:

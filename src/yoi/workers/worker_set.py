@@ -26,6 +26,11 @@ def no_tools(profile: WorkerProfile) -> Sequence[Tool]:
     return ()
 
 
+def no_servers(profile: WorkerProfile) -> tuple[Sequence[Tool], Sequence[str]]:
+    """Return no tools, and nothing that is missing."""
+    return (), ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
     """What every worker of a host shares; the runtime brings it."""
@@ -38,6 +43,8 @@ class WorkerContext:
     host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools
     """The tools of the host itself, as a profile grants them."""
     ownership: Ownership = field(default_factory=SoleOwner)
+    mcp_tools: Callable[[WorkerProfile], tuple[Sequence[Tool], Sequence[str]]] = no_servers
+    """Those of MCP servers, and in words what is missing of them."""
     limits: Limits = LIMITS
 
 
@@ -177,7 +184,9 @@ class WorkerSet:
             registry = ToolRegistry(around.host_tools(profile), around.limits)
             found, missing = chosen_tools(profile.tools, around.plugins)
             problems = [f"plugin {c.service} offers no tool {c.tool} now" for c in missing]
-            for tool in found:
+            served, unserved = around.mcp_tools(profile)
+            problems += unserved
+            for tool in (*found, *served):
                 try:
                     registry.add(tool)
                 except WorkerError as exc:

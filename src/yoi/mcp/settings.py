@@ -1,0 +1,266 @@
+"""The `[mcp]` tables of yoi.toml: servers whose tools workers use, and what clients may use."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from yoi.errors import UrlRefused
+from yoi.limits import LIMITS
+from yoi.permissions import REQUEST_SCHEMES, Url
+from yoi.permissions.headers import HeaderRefused, check_name
+from yoi.serving.settings import FILE_NAME, malformed
+from yoi.toml import (
+    Bad,
+    Choice,
+    Faults,
+    Key,
+    ListOf,
+    Parsed,
+    Row,
+    Rows,
+    SafeId,
+    TableSpec,
+    Text,
+)
+from yoi.workers.items import Approval
+
+TABLE = "mcp"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSecret:
+    """A variable of a server's environment that holds a secret."""
+
+    name: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderSecret:
+    """A header of each request to a server that holds a secret behind `prefix`."""
+
+    name: str
+    secret: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One MCP server: a command, or a URL. `tools` are the approved ones, each by its digest."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    url: Url | None = None
+    environment: tuple[EnvironmentSecret, ...] = ()
+    headers: tuple[HeaderSecret, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """Return what it is, for people."""
+        return " ".join(self.command) if self.url is None else self.url.display
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return the names of the secrets that it is given."""
+        given: tuple[EnvironmentSecret | HeaderSecret, ...] = (*self.environment, *self.headers)
+        return tuple(one.secret for one in given)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTool:
+    """A plugin's tool that MCP clients may call, and who approves."""
+
+    plugin: str
+    tool: str
+    name: str
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
+class McpSettings:
+    """What the tables say."""
+
+    servers: tuple[ServerSettings, ...] = ()
+    tools: tuple[ServedTool, ...] = ()
+    events: tuple[str, ...] = ()
+    """The plugins whose services MCP clients may watch."""
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "McpSettings":
+        """Return what a decoded yoi.toml says. Raises EnablementError `enablement.malformed`."""
+        faults = Faults()
+        read = MCP.read(document.get(TABLE, {}), TABLE, faults)
+        if isinstance(read, Bad):
+            raise malformed(faults, FILE_NAME)
+        return read
+
+
+def _command(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words:
+        raise ValueError("must name a program")
+    if any("\0" in word for word in words):
+        raise ValueError("must have no NUL characters")
+    return words
+
+
+def _url(text: str) -> Url:
+    try:
+        return Url.parse(text, REQUEST_SCHEMES)
+    except UrlRefused as exc:
+        # Not the words: they repeat the URL.
+        raise ValueError(f"is not acceptable ({exc.code})") from None
+
+
+def _variable(text: str) -> str:
+    if _VARIABLE.fullmatch(text) is None:
+        raise ValueError("must be the name of a variable: letters, digits and '_'")
+    return text
+
+
+def _header(text: str) -> str:
+    try:
+        check_name(text, inserted=True)
+    except HeaderRefused as exc:
+        raise ValueError(exc.message) from None
+    return text
+
+
+def _digest(text: str) -> str:
+    if _DIGEST.fullmatch(text) is None:
+        raise ValueError("must be sha256: and 64 hexadecimal digits, as `yoi mcp approve` writes")
+    return text
+
+
+def _server(row: Row) -> ServerSettings:
+    if (row["command"] is None) == (row["url"] is None):
+        row.fault("value", "command", "or url is required, and not both")
+    if row["environment"] and row["url"] is not None:
+        row.fault("value", "environment", "goes only with command")
+    if row["headers"] and row["url"] is None:
+        row.fault("value", "headers", "go only with url")
+    url: Url | None = row["url"]
+    if url is not None and row["headers"] and not url.secure:
+        local = url.host == "localhost" or (url.ip is not None and url.ip.is_loopback)
+        if not local:
+            row.fault("value", "url", "is plain http: to another machine, and headers hold secrets")
+    return ServerSettings(
+        name=row["name"],
+        command=row["command"] or (),
+        url=url,
+        environment=row["environment"],
+        headers=row["headers"],
+        tools=dict(row["tools"]),
+    )
+
+
+_SECRET = Key("secret", SafeId(), "the name of a secret in the store", required=True)
+ENVIRONMENT = TableSpec(
+    (
+        Key(
+            "name",
+            Parsed(Text(), _variable, "variable"),
+            "the variable that holds it",
+            required=True,
+        ),
+        _SECRET,
+    ),
+    lambda row: EnvironmentSecret(row["name"], row["secret"]),
+    about="A secret in the environment of the server's process, which is empty but for `PATH` and "
+    "`LANG`.",
+)
+HEADER = TableSpec(
+    (
+        Key("name", Parsed(Text(), _header, "header"), "the header that holds it", required=True),
+        _SECRET,
+        Key(
+            "prefix", Text(64, blank=True), 'what stands before it, such as `"Bearer "`', default=""
+        ),
+    ),
+    lambda row: HeaderSecret(row["name"], row["secret"], row["prefix"]),
+    about="A secret in a header of each request to the server.",
+)
+APPROVED = TableSpec(
+    (
+        Key("name", Text(), "the tool's name as the server says it", required=True),
+        Key(
+            "digest",
+            Parsed(Text(), _digest, "digest"),
+            "of its name, title, description and schema",
+            required=True,
+        ),
+    ),
+    lambda row: (row["name"], row["digest"]),
+    about="A tool that was approved as it was; `yoi mcp approve` writes it. Any other tool of the "
+    "server, and this one once it says something else, is not offered.",
+)
+SERVER = TableSpec(
+    (
+        Key("name", SafeId(), "unique", required=True),
+        Key(
+            "command",
+            Parsed(
+                ListOf(Text(LIMITS.url_chars), LIMITS.mcp_command_parts), _command, "list of text"
+            ),
+            "the program and its arguments; it runs with your rights, outside the sandbox, in the "
+            "workspace's folder",
+        ),
+        Key(
+            "url",
+            Parsed(Text(LIMITS.url_chars), _url, "URL"),
+            "where the server is, instead of a command (streamable HTTP)",
+        ),
+        Key(
+            "environment",
+            Rows(ENVIRONMENT, unique="name"),
+            "see `[[mcp.servers.environment]]`",
+            default=(),
+        ),
+        Key("headers", Rows(HEADER, unique="name"), "see `[[mcp.servers.headers]]`", default=()),
+        Key(
+            "tools",
+            Rows(APPROVED, LIMITS.mcp_server_tools, unique="name"),
+            "see `[[mcp.servers.tools]]`",
+            default=(),
+        ),
+    ),
+    _server,
+    about="An MCP server whose tools workers may use: see `[[workers.mcp]]`.",
+)
+SERVED_TOOL = TableSpec(
+    (
+        Key("plugin", SafeId(), "the instance's name", required=True),
+        Key("tool", Text(), "the tool's name in its manifest", required=True),
+        Key("name", Text(), "what clients call it", default_words="the tool's name"),
+        Key(
+            "approval",
+            Choice(("auto", "ask", "deny")),
+            "whether a call runs by itself, waits for a person, or is not offered",
+            default="ask",
+        ),
+    ),
+    lambda row: ServedTool(row["plugin"], row["tool"], row["name"] or row["tool"], row["approval"]),
+    about="A tool of a plugin that MCP clients of this account may call, with `yoi mcp`.",
+)
+SERVED_EVENTS = TableSpec(
+    (Key("plugin", SafeId(), "the instance's name", required=True),),
+    lambda row: row["plugin"],
+    about="A plugin whose service MCP clients of this account may watch, as a resource.",
+)
+MCP = TableSpec[McpSettings](
+    (
+        Key(
+            "servers",
+            Rows(SERVER, LIMITS.mcp_servers, unique="name"),
+            "see `[[mcp.servers]]`",
+            default=(),
+        ),
+        Key("tools", Rows(SERVED_TOOL), "see `[[mcp.tools]]`", default=()),
+        Key("events", Rows(SERVED_EVENTS, unique="plugin"), "see `[[mcp.events]]`", default=()),
+    ),
+    lambda row: McpSettings(row["servers"], row["tools"], row["events"]),
+    about="The Model Context Protocol.",
+)
