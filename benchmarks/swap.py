@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from websockets.exceptions import ConnectionClosed
 
 from yoi.control.client import call
 from yoi.decisions.recording import enable
-from yoi.packages import EnabledEntry, Store, add_to_store
+from yoi.packages import EnabledEntry, Store, add_to_store, read_package
 from yoi.types import InstanceName
 
 MANIFEST = """\
@@ -100,9 +101,11 @@ class Gateway:
 
     async def _send(self, socket: ServerConnection) -> None:
         due = time.monotonic()
-        while self.sending:
+        while True:
             due += self._every
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if not self.sending:
+                break
             self.sent.append(time.monotonic())
             await socket.send(str(len(self.sent)))
 
@@ -137,17 +140,16 @@ class Operator:
         manifest = MANIFEST.format(version=version, port=self._port, durability=self._durability)
         (self._source / "plugin.toml").write_text(manifest)
         (self._source / "plugin.py").write_text(PLUGIN.replace("{version}", str(version)))
-        for old in self._store.path.glob("*") if self._store.path.exists() else ():
-            old.unlink()
-        package = add_to_store(self._source, self._store)
+        package = read_package(self._source)
         entry = EnabledEntry(
-            reference=package.reference,
+            reference=f"project:{package.id}",
             name=InstanceName("swapped"),
             version=package.manifest.version,
             digest=package.digest,
             granted=package.manifest.requested,
         )
-        return enable(self.workspace, entry)
+        copying = partial(add_to_store, self._source, self._store)
+        return enable(self.workspace, entry, copying=copying)
 
 
 async def measured(folder: Path, replacements: int, rate: float, durability: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Proxy:
         """When each frame was handed on whole, by number."""
         self._serving: set[asyncio.Task[None]] = set()
         self.by_port: dict[int, Way] = {}
-        """The connections there have been, by the port that the gateway sees."""
+        """The newest connection of each port that the gateway sees."""
         self.refusing = 0
         """How many of the next connections are cut at once."""
         self.ways: set[Way] = set()

@@ -18,7 +18,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from faults.network import Fault, Names, Proxy
+from faults.network import Fault, Names, Proxy, Way
 from yoi.decisions.port import WholeWorkspace
 from yoi.decisions.recording import enable
 from yoi.host import Host
@@ -35,8 +35,10 @@ class Gateway:
     """Sends numbered frames to whoever is there, at most so many without an answer."""
 
     def __init__(self, *, signs_in: bool) -> None:
-        self.sent: dict[int, int] = {}
-        """By number, the port of the connection that it was written to."""
+        self.sent: dict[int, Way] = {}
+        """By number, the connection that it was written to."""
+        self.by_port: dict[int, Way] = {}
+        """The newest connection of each port: the system gives a port again after a while."""
         self.acks = 0
         self.visits = 0
         self.ended = 0
@@ -77,12 +79,12 @@ class Gateway:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _send(self, socket: ServerConnection) -> None:
-        port = socket.remote_address[1]
+        way = self.by_port[socket.remote_address[1]]
         while True:
             await asyncio.sleep(0.002)
             if self.sending and self._open_acks < _OUTSTANDING:
                 number = len(self.sent) + 1
-                self.sent[number] = port
+                self.sent[number] = way
                 self._open_acks += 1
                 await socket.send(json.dumps({"op": "event", "number": number}))
 
@@ -155,7 +157,7 @@ class Lane:
         passed = self.proxy.passed.get(number)
         if passed is not None:
             return passed
-        return self.proxy.by_port[self.gateway.sent[number]].ended_ms or 0
+        return self.gateway.sent[number].ended_ms or 0
 
     def account(self, dead: set[int]) -> dict[str, int]:
         """Return what became of each frame."""
@@ -224,6 +226,7 @@ class World:
             serve(gateway, "127.0.0.1", 0, ping_interval=None, close_timeout=1)
         )
         proxy = await stack.enter_async_context(Proxy(next(iter(server.sockets)).getsockname()[1]))
+        gateway.by_port = proxy.by_port
         lane = Lane(f"lane-{number}", kind, random.Random(self._rng.random()), gateway, proxy)
         self._enable(lane, policy)
         return lane

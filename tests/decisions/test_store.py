@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from yoi.decisions.file import operator_file
 from yoi.decisions.folder import decisions_folder
 from yoi.decisions.port import AccountDecisions, GivenDigest, WholeWorkspace
+from yoi.decisions.recording import enable
 from yoi.decisions.store import DecisionStore
-from yoi.errors import TrustError
+from yoi.errors import PackageError, TrustError
 from yoi.limits import LIMITS
+from yoi.packages import EnabledEntry
+from yoi.types import InstanceName
 
 WORKER = {"name": "agent", "model": "openai:m", "max_turns": 5}
 
@@ -179,16 +183,43 @@ def test_processes_that_decide_at_once_lose_nothing(store, workspace):
     assert len(store.entries(workspace)) == 30
 
 
-def test_a_narrowing_that_comes_late_does_not_undo_a_decision(store, workspace):
-    account = AccountDecisions(store)
+def test_a_narrowing_without_the_lock_is_refused_and_changes_nothing(store, workspace):
     store.record(workspace, {"worker:agent": WORKER})
-    found = account.in_force(workspace, {})
-    wider = {**WORKER, "max_turns": 9}
-    store.record(workspace, {"worker:agent": wider})
-    account.narrow(workspace, found)
-    assert store.entries(workspace) == {"worker:agent": wider}
-    account.narrow(workspace, account.in_force(workspace, {}))
+    hasty = DecisionStore(store.folder, replace(LIMITS, secret_lock_ms=1))
+    with store.undisturbed(workspace), hasty.undisturbed(workspace) as found:
+        assert found.entries == {"worker:agent": WORKER}
+        with pytest.raises(TrustError) as caught:
+            found.narrow({"worker:agent": None})
+    assert caught.value.code == "trust.busy"
+    assert store.entries(workspace) == {"worker:agent": WORKER}
+
+
+def test_enable_copies_writes_and_decides_under_one_lock(store, workspace):
+    hasty = DecisionStore(store.folder, replace(LIMITS, secret_lock_ms=1))
+    entry = EnabledEntry(
+        reference="project:echo",
+        name=InstanceName("echo"),
+        version="1.0.0",
+        digest="sha256:" + "0" * 64,
+    )
+
+    def copying():
+        with hasty.undisturbed(workspace) as found, pytest.raises(TrustError, match="another"):
+            found.narrow({})
+        raise PackageError("package.digest", "it has changed")
+
+    with pytest.raises(PackageError):
+        enable(workspace, entry, store, copying)
     assert store.entries(workspace) == {}
+    assert not operator_file(workspace).exists()
+
+
+def test_a_narrowing_leaves_what_it_does_not_name(store, workspace):
+    account = AccountDecisions(store)
+    store.record(workspace, {"worker:agent": WORKER, "worker:b": WORKER})
+    with account.undisturbed(workspace) as decisions:
+        decisions.narrow(decisions.in_force({"worker:b": WORKER}))
+    assert store.entries(workspace) == {"worker:b": WORKER}
 
 
 def test_a_digest_decides_one_content_and_nothing_that_comes_later(store, workspace):
@@ -199,7 +230,8 @@ def test_a_digest_decides_one_content_and_nothing_that_comes_later(store, worksp
     assert given.in_force(workspace, file).entries == file
     more = {**file, "worker:b": WORKER}
     assert given.in_force(workspace, more).entries == file
-    given.narrow(workspace, given.in_force(workspace, {}))
+    with given.undisturbed(workspace) as decisions:
+        decisions.narrow(decisions.in_force({}))
     assert given.in_force(workspace, file).entries == {}
     with pytest.raises(TrustError) as caught:
         GivenDigest(digest(more), store).in_force(workspace, file)

@@ -1,6 +1,5 @@
 """A running host follows yoi.toml by the rule of withdrawal, and records what is missing."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -188,38 +187,3 @@ def test_a_fault_of_one_row_is_told_by_its_place_in_the_file(world):
     assert written[shown.line - 1] == 'colour = "red"'
     assert str(shown.line) in shown.hint
     assert len(plan.pending) == 2
-
-
-def test_a_command_between_the_file_and_its_decision_stops_nothing(world):
-    """The host waits for the command's lock, and finds both."""
-    world.write(AGENT)
-    world.trust()
-    assert world.after(0) == ["agent"]
-    written, read = threading.Event(), threading.Event()
-    world.write(AGENT.replace("5", "6"))
-    entries = read_file(world.folder).entries
-    world.write(AGENT)
-    world.plans.read()
-
-    def command():
-        def writing():
-            world.write(AGENT.replace("5", "6"))
-            written.set()
-            # Held until the host is at its look.
-            assert read.wait(30)
-
-        world.store.record(world.folder, entries, writing)
-
-    class Account(AccountDecisions):
-        def settle(self, workspace):
-            read.set()
-            super().settle(workspace)
-
-    world.plans._decisions = Account(world.store)
-    running = threading.Thread(target=command)
-    running.start()
-    assert written.wait(30)
-    found = world.plans.read()
-    running.join(30)
-    assert [one.name for one in found.workers] == ["agent"]
-    assert not [one for one in found.diagnostics if one.code == "trust.pending"]

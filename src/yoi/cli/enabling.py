@@ -116,9 +116,16 @@ def enable(
         output.note(will_change(proposal, running), style="")
     if not yes:
         confirm(f"Enable {instance} with these grants?")
-    if copies is not None:
-        output.note(f"copied to {copy_to_store(copies, proposal, folder)}")
-    host = reload_host(folder, [record(folder, proposal.entry)])
+    copied: list[Path] = []
+
+    def copying() -> None:
+        if copies is not None:
+            copied.append(copy_to_store(copies, proposal, folder))
+
+    entry = record(folder, proposal.entry, copying=copying)
+    for place in copied:
+        output.note(f"copied to {place}")
+    host = reload_host(folder, [entry])
     missing = _missing(folder, proposal.entry.granted.secret_names)
     output.show(
         {

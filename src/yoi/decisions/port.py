@@ -1,8 +1,10 @@
 """`Decisions`: what a host asks about a workspace, and the ways to answer."""
 
 import contextlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +51,19 @@ class InForce:
         return {one.entry: one.keep for one in self.verdicts if one.narrowed}
 
 
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """What is decided about one workspace, while no command of Yoi changes it or yoi.toml."""
+
+    in_force: Callable[[Entries], InForce]
+    """Returns what of the entries of the file is in force. Raises TrustError."""
+    narrow: Callable[[InForce], None]
+    """Records what the file does not say any more, so that it asks when it returns.
+
+    Raises TrustError where it cannot be recorded.
+    """
+
+
 class Decisions(QueueDecisions, Protocol):
     """What the operator decided. Every method blocks, but not for long."""
 
@@ -56,16 +71,12 @@ class Decisions(QueueDecisions, Protocol):
         """Return what of the entries of the file is in force. Raises TrustError."""
         ...
 
-    def narrow(self, workspace: Path, found: InForce) -> None:
-        """Record what the file does not say any more, so that it asks when it returns."""
+    def undisturbed(self, workspace: Path) -> AbstractContextManager["Undisturbed"]:
+        """Yield what is decided while no command is between yoi.toml and its decision."""
         ...
 
     def identity(self, workspace: Path) -> str | None:
         """Return the random id that the host's own files carry; None accepts every id."""
-        ...
-
-    def settle(self, workspace: Path) -> None:
-        """Return when no command has written yoi.toml and not yet its decision."""
         ...
 
     def signature(self, workspace: Path) -> Hashable:
@@ -106,10 +117,16 @@ class AccountDecisions(_AccountQueue):
         """Return what was decided and stands in `file`."""
         return judge(self.store.entries(workspace), file)
 
-    def narrow(self, workspace: Path, found: InForce) -> None:
-        """Record what is missing, but for entries that were decided anew meanwhile."""
-        if found.kept:
-            self.store.narrow(workspace, found.decided, found.kept)
+    @contextlib.contextmanager
+    def undisturbed(self, workspace: Path) -> Iterator[Undisturbed]:
+        """Yield what the store says, with its lock where that is to be had."""
+        with self.store.undisturbed(workspace) as found:
+
+            def narrow(one: InForce) -> None:
+                if one.kept:
+                    found.narrow(one.kept)
+
+            yield Undisturbed(partial(judge, found.entries), narrow)
 
     def identity(self, workspace: Path) -> str | None:
         """Return the id in the store."""
@@ -121,11 +138,6 @@ class AccountDecisions(_AccountQueue):
             return digest(self.store.entries(workspace))
         except TrustError as exc:
             return exc.message
-
-    def settle(self, workspace: Path) -> None:
-        """Wait for the store's lock; where it is not to be had, the host reads what is there."""
-        with contextlib.suppress(TrustError):
-            self.store.settle(workspace)
 
 
 class GivenDigest(_AccountQueue):
@@ -151,8 +163,12 @@ class GivenDigest(_AccountQueue):
             self._decided = dict(file)
         return judge(self._decided, file)
 
-    def narrow(self, workspace: Path, found: InForce) -> None:
-        """Remember what is missing until the process ends."""
+    @contextlib.contextmanager
+    def undisturbed(self, workspace: Path) -> Iterator[Undisturbed]:
+        """Yield what was given; what is missing is remembered until the process ends."""
+        yield Undisturbed(partial(self.in_force, workspace), self._narrow)
+
+    def _narrow(self, found: InForce) -> None:
         left = {**found.decided, **found.kept}
         self._decided = {name: one for name, one in left.items() if one is not None}
 
@@ -162,9 +178,6 @@ class GivenDigest(_AccountQueue):
 
     def signature(self, workspace: Path) -> None:
         """Return None: what was given stays as long as the process."""
-
-    def settle(self, workspace: Path) -> None:
-        """Do nothing: no command decides for this process."""
 
 
 class WholeWorkspace:
@@ -181,8 +194,10 @@ class WholeWorkspace:
         """Return all of `file`."""
         return judge(file, file)
 
-    def narrow(self, workspace: Path, found: InForce) -> None:
-        """Record nothing."""
+    @contextlib.contextmanager
+    def undisturbed(self, workspace: Path) -> Iterator[Undisturbed]:
+        """Yield all of the file; nothing is recorded."""
+        yield Undisturbed(partial(self.in_force, workspace), _nothing)
 
     def identity(self, workspace: Path) -> str | None:
         """Return None."""
@@ -191,5 +206,6 @@ class WholeWorkspace:
     def signature(self, workspace: Path) -> None:
         """Return None: nothing is kept anywhere else."""
 
-    def settle(self, workspace: Path) -> None:
-        """Do nothing: what the file says is decided."""
+
+def _nothing(found: InForce) -> None:
+    """Record nothing."""

@@ -1,5 +1,6 @@
 """What Yoi's own commands decide: the entry that they displayed, as displayed, and no other."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from yoi.decisions.entries import plain
@@ -16,21 +17,29 @@ def plugin_entry(name: str) -> str:
     return f"plugin:{name}"
 
 
-def enable(workspace: Path, entry: EnabledEntry, store: DecisionStore | None = None) -> str:
+def enable(
+    workspace: Path,
+    entry: EnabledEntry,
+    store: DecisionStore | None = None,
+    copying: Callable[[], object] | None = None,
+) -> str:
     """Decide `entry` and write it into yoi.toml; return the entry's name.
 
-    Raises as `write_enablement`, and TrustError; then nothing was decided.
+    `copying` puts the package into its store first; what it raises is raised, and nothing is
+    decided. A running host finds all three steps done, or none. Raises as `write_enablement`, and
+    TrustError; then nothing was decided.
     """
     kept = store or AccountDecisions().store
     # First of all: where nothing can be decided, nothing is written.
     kept.identity(workspace)
     name = plugin_entry(entry.name)
-    # The file first: a running host that saw the decision first would take the entry for withdrawn.
-    kept.record(
-        workspace,
-        {name: plain(entry.to_table())},
-        writing=lambda: write_enablement(operator_file(workspace), entry),
-    )
+
+    def write() -> None:
+        if copying is not None:
+            copying()
+        write_enablement(operator_file(workspace), entry)
+
+    kept.record(workspace, {name: plain(entry.to_table())}, writing=write)
     return name
 
 
@@ -41,15 +50,18 @@ def disable(workspace: Path, name: str, store: DecisionStore | None = None) -> Y
     nothing of it is in force whatever the file says. Raises as `remove_enablement`.
     """
     kept = store or AccountDecisions().store
-    entry, fault = plugin_entry(name), None
-    decided = entry in kept.entries(workspace)
-    try:
+    entry = plugin_entry(name)
+    if entry not in kept.entries(workspace):
         remove_enablement(operator_file(workspace), name)
-    except YoiError as exc:
-        # Also where the file system is read-only.
-        if not decided:
-            raise
-        fault = exc
-    if decided:
-        kept.record(workspace, {entry: None})
-    return fault
+        return None
+    faults: list[YoiError] = []
+
+    def write() -> None:
+        try:
+            remove_enablement(operator_file(workspace), name)
+        except YoiError as exc:
+            # Also where the file system is read-only.
+            faults.append(exc)
+
+    kept.record(workspace, {entry: None}, writing=write)
+    return next(iter(faults), None)

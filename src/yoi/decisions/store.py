@@ -77,7 +77,7 @@ class DecisionStore:
         """Decide the entries in `changes` as they stand there; None forgets one.
 
         `writing` writes them into yoi.toml first; what it raises is raised, and nothing is decided.
-        Who `settle`s meanwhile waits for both.
+        A host that reads `undisturbed` finds both or neither.
         """
         with self._changing(workspace) as decided:
             if writing is not None:
@@ -89,24 +89,24 @@ class DecisionStore:
                     decided.entries[entry] = content
             decided.reviewed = True
 
-    def settle(self, workspace: Path) -> None:
-        """Return when no command is between yoi.toml and its decision. Raises TrustError."""
-        if check(self.folder, workspace):
-            with self._locked():
-                return
+    @contextlib.contextmanager
+    def undisturbed(self, workspace: Path) -> Iterator["HeldDecisions"]:
+        """Yield what is decided while no command is between yoi.toml and its decision.
 
-    def narrow(
-        self, workspace: Path, seen: Mapping[str, Content], kept: Mapping[str, Content | None]
-    ) -> None:
-        """Keep only what `kept` says of entries that are still decided as in `seen`."""
-        with self._changing(workspace) as decided:
-            for entry, content in kept.items():
-                # Decided anew meanwhile: then that counts, not what was missing before.
-                if decided.entries.get(entry) == seen.get(entry):
-                    if content is None:
-                        decided.entries.pop(entry, None)
-                    else:
-                        decided.entries[entry] = content
+        Where the lock is not to be had, what is there is yielded all the same, and nothing can be
+        narrowed: a process that hangs must not keep a host from seeing what was withdrawn. Raises
+        TrustError as `read`.
+        """
+        if not check(self.folder, workspace):
+            yield HeldDecisions(self, None, None)
+            return
+        fault: TrustError | None = None
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self._locked())
+            except TrustError as exc:
+                fault = exc
+            yield HeldDecisions(self, self._read(_real(workspace)), fault)
 
     def queued(self, workspace: Path) -> Mapping[str, str]:
         """Return the work items that were queued: id, and digest of item.md. Raises TrustError."""
@@ -160,16 +160,20 @@ class DecisionStore:
             else:
                 before = _encoded(found)
             yield found
-            data = _encoded(found)
-            if len(data) > self._limits.decisions_bytes:
-                raise TrustError(
-                    "trust.full", f"the decisions are over {self._limits.decisions_bytes} bytes"
-                )
-            if data != before:
-                try:
-                    write_private(self._path(real), data)
-                except SecretError as exc:
-                    raise TrustError("trust.folder", exc.message, hint=exc.hint) from None
+            self._write(found, before)
+
+    def _write(self, decided: Decided, before: bytes) -> None:
+        """Replace what is decided, where that is not `before`. The lock is held."""
+        data = _encoded(decided)
+        if len(data) > self._limits.decisions_bytes:
+            raise TrustError(
+                "trust.full", f"the decisions are over {self._limits.decisions_bytes} bytes"
+            )
+        if data != before:
+            try:
+                write_private(self._path(decided.workspace), data)
+            except SecretError as exc:
+                raise TrustError("trust.folder", exc.message, hint=exc.hint) from None
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -224,6 +228,35 @@ class DecisionStore:
                 f"there are decisions for {self._limits.decided_workspaces} workspaces",
                 hint="forget those of one: yoi trust --forget --workspace DIR",
             )
+
+
+class HeldDecisions:
+    """What is decided for one workspace, as long as `DecisionStore.undisturbed` lasts."""
+
+    def __init__(
+        self, store: DecisionStore, decided: Decided | None, fault: TrustError | None
+    ) -> None:
+        self._store, self._decided, self._fault = store, decided, fault
+
+    @property
+    def entries(self) -> Entries:
+        """The decided entries."""
+        return {} if self._decided is None else dict(self._decided.entries)
+
+    def narrow(self, kept: Mapping[str, Content | None]) -> None:
+        """Keep only what `kept` says of the entries in it; None forgets one. Raises TrustError."""
+        if self._fault is not None:
+            raise self._fault
+        decided = self._decided
+        if decided is None:
+            return
+        before = _encoded(decided)
+        for entry, content in kept.items():
+            if content is None:
+                decided.entries.pop(entry, None)
+            else:
+                decided.entries[entry] = content
+        self._store._write(decided, before)
 
 
 def _real(workspace: Path) -> str:

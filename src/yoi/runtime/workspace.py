@@ -10,7 +10,7 @@ from typing import Any
 from yoi.core.withdrawal import Phase, Reading, Withdrawal
 from yoi.decisions.entries import join
 from yoi.decisions.file import OperatorFile, look, operator_file
-from yoi.decisions.port import Decisions, InForce
+from yoi.decisions.port import Decisions, InForce, Undisturbed
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
@@ -64,6 +64,8 @@ class WorkspacePlans:
         self._usable = OperatorFile(workspace)
         self._started: float | None = None
         self._fault_since: float | None = None
+        self._unrecorded: TrustError | None = None
+        """Why what the file no longer says could not be recorded, None where it was."""
         self._hurried: set[str] = set()
         self._told: frozenset[tuple[str, str]] = frozenset()
         self._packages = PackagesInUse(limits)
@@ -82,20 +84,18 @@ class WorkspacePlans:
             return None if due is None else max(0.0, due - self._clock.monotonic())
 
     def read(self) -> Plan:
-        """Return the plan now. Raises as `read_plan`, but for a file that was usable before."""
-        with self._mutex:
+        """Return the plan now. Raises as `read_plan`, but for a file that was usable before.
+
+        File, decisions and packages are read as one: no command of Yoi is between two of them.
+        """
+        with self._mutex, self._decisions.undisturbed(self._workspace) as decisions:
             now = self._clock.monotonic()
             reading, file = look(self._workspace, _check, self._limits)
             if reading.fault is not None and self._started is None:
                 raise reading.fault
             self._started = now if self._started is None else self._started
             self._file.decided(self._hurried, reading, now)
-            as_decided = self._as_decided(reading)
-            if reading.fault is None and not self._changes(reading) <= as_decided:
-                # Perhaps a command is between the file and its decision: it holds a lock meanwhile.
-                self._decisions.settle(self._workspace)
-                reading, file = look(self._workspace, _check, self._limits)
-                as_decided = self._as_decided(reading)
+            as_decided = self._as_decided(reading, decisions)
             if as_decided:
                 # A command of Yoi wrote them, too; its word to this host is still on the way.
                 self._file.decided(as_decided, reading, now)
@@ -104,31 +104,31 @@ class WorkspacePlans:
                 self._usable, self._fault_since = file, None
             elif self._fault_since is None:
                 self._fault_since = now
-            return self._made(now)
+            return self._made(now, decisions)
 
-    def _changes(self, reading: Reading) -> set[str]:
-        """Return the entries of the file that are other ones than before."""
-        effective = self._file.effective
-        return {name for name, entry in reading.entries.items() if entry != effective.get(name)}
-
-    def _as_decided(self, reading: Reading) -> set[str]:
+    def _as_decided(self, reading: Reading, decisions: Undisturbed) -> set[str]:
         """Return the entries of the file that are other ones than before, and wholly decided."""
         effective = self._file.effective
         if reading.fault is not None or reading.entries == effective:
             return set()
         entries = {name: join(entry) for name, entry in effective.items()}
-        decided = self._decisions.in_force(self._workspace, entries).decided
+        decided = decisions.in_force(entries).decided
         return {
             name
-            for name in self._changes(reading)
-            if decided.get(name) == join(reading.entries[name])
+            for name, entry in reading.entries.items()
+            if entry != effective.get(name) and decided.get(name) == join(entry)
         }
 
-    def _made(self, now: float) -> Plan:
+    def _made(self, now: float, decisions: Undisturbed) -> Plan:
         entries = {name: join(entry) for name, entry in self._file.effective.items()}
-        found = self._decisions.in_force(self._workspace, entries)
+        found = decisions.in_force(entries)
+        self._unrecorded = None
         if self._file.phase is Phase.SETTLED and self._ran_for(now, self._limits.withdraw_ms):
-            self._decisions.narrow(self._workspace, found)
+            try:
+                decisions.narrow(found)
+            except TrustError as exc:
+                # It is not in force all the same; the next reading tries again.
+                self._unrecorded = exc
         at = rfc3339(self._clock.wall())
         plan = _plan(self._usable, found, at, partial(self._packages.kept, now=now))
         troubles = list(self._troubles(now))
@@ -175,6 +175,8 @@ class WorkspacePlans:
                     + [f"yoi plugin disable {name.partition(':')[2]}" for name in names]
                 ),
             )
+        if self._unrecorded is not None:
+            yield self._unrecorded
         since, fault = self._fault_since, self._file.fault
         if (
             fault is not None
