@@ -448,7 +448,7 @@ class Limits:
     mcp_message_bytes: int = bound(4 * MIB, "one message of a server; a larger one ends it")
     mcp_unasked: int = bound(1_000, "messages in ten seconds that answer nothing; then it is ended")
     mcp_start_ms: int = bound(20_000, "from the start of a server to its list of tools")
-    mcp_settle_ms: int = bound(5_000, "workers wait for servers that start; then without them")
+    mcp_settle_ms: int = bound(10_000, "workers wait for servers that start; then without them")
     mcp_call_ms: int = bound(120_000, "one call of a server's tool")
     mcp_calls: int = bound(8, "calls under way at one server; others wait within their time")
     mcp_listing_ms: int = bound(30_000, "a call looks at the list of tools again after so long")

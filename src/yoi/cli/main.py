@@ -28,6 +28,7 @@ _COMMANDS = {
     "service": "yoi.cli.service:app",
     "worker": "yoi.cli.worker:app",
     "ticket": "yoi.cli.ticket:app",
+    "mcp": "yoi.cli.mcp:app",
     "watch": "yoi.cli.watch:watch",
     "secret": "yoi.cli.secret:app",
     "cluster": "yoi.cli.cluster:app",

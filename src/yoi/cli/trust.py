@@ -211,7 +211,20 @@ def _entry(
         except YoiError as exc:
             return [shown(f"  cannot be used: {exc.message}", 1024, "yellow")]
     rows = [row for change in one.changes for row in _change(change)]
+    if one.entry == "mcp" and content is not None:
+        rows += _programs(content)
     return [shown(row, 1024) for row in rows]
+
+
+def _programs(content: "Mapping[str, Any]") -> "Sequence[str]":
+    """Return what a person must know of each program that an entry would start."""
+    servers = content.get("servers")
+    return [
+        f"  {row.get('name')}: runs with your rights, outside the sandbox: "
+        f"{' '.join(map(str, row['command']))}"
+        for row in (servers if isinstance(servers, list) else ())
+        if isinstance(row, dict) and isinstance(row.get("command"), list)
+    ]
 
 
 def _plugin(

@@ -16,6 +16,7 @@ from yoi.errors import ControlError
 from yoi.protocol.events import ApprovalRequestData
 from yoi.types import rfc3339
 from yoi.workers.grants import Grant
+from yoi.workers.servers import ServerShown
 from yoi.workers.worker import WorkerStatus
 
 _STYLES = {
@@ -117,6 +118,7 @@ def details(worker: WorkerStatus) -> RenderableType:
         rows.append(("grants", shown(f"{len(worker.grants)}: yoi worker approvals {worker.name}")))
     if worker.outside:
         rows.append(("outside text", shown("its model reads text from outside", style="yellow")))
+    rows += [("MCP server", _server(one)) for one in worker.servers]
     if worker.set_aside:
         places = ", ".join(map(str, worker.set_aside))
         rows.append(
@@ -133,6 +135,15 @@ def details(worker: WorkerStatus) -> RenderableType:
         for a in worker.alerts
     ]
     return lines(parts)
+
+
+def _server(one: ServerShown) -> Text:
+    words = f"{one.name}: {one.state}, {many(one.approved, 'approved tool')}"
+    if one.changed:
+        words += f", {one.changed} changed: yoi mcp approve {one.name}"
+    if one.error is not None:
+        words += f"; {one.error}"
+    return shown(words, 1024, "yellow" if one.changed or one.error else "")
 
 
 def _wall(at_ms: int) -> str:

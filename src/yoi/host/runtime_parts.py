@@ -144,7 +144,7 @@ async def open_parts(
         follow,
         tickets.tools,
         ownership,
-        mcp.tools,
+        mcp,
     )
     context = HostContext(
         turns=scheduler,

@@ -1,6 +1,7 @@
 """The MCP servers of one host: which run, and what they give to workers and to people."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 from yoi.core.alerts import AlertKind, Condition
 from yoi.errors import McpError
 from yoi.limits import LIMITS, Limits
+from yoi.mcp import library
 from yoi.mcp.listing import ListedTool, Standing
 from yoi.mcp.names import model_name
 from yoi.mcp.process import process_streams
@@ -20,6 +22,7 @@ from yoi.mcp.wire import Wire
 from yoi.types import Clock, Secret, SecretSource
 from yoi.workers.items import Origin, ToolSpec
 from yoi.workers.profile import McpRule, McpToolRule, WorkerProfile
+from yoi.workers.servers import ServerShown
 from yoi.workers.tools import Tool
 
 
@@ -60,6 +63,10 @@ class McpServers:
         self._named, self._missing = named, {}
         for one in named.values():
             await self._have(one)
+        if self._servers:
+            # Not counted as a server's time: the first load takes a second or more.
+            with contextlib.suppress(McpError):
+                await library.load()
         begun = [asyncio.ensure_future(one.settled()) for one in self._servers.values()]
         if begun:
             _, late = await asyncio.wait(begun, timeout=self._limits.mcp_settle_ms / 1000)
@@ -126,6 +133,28 @@ class McpServers:
                 if name not in usable
             ]
         return found, problems
+
+    def shown(self, profile: WorkerProfile) -> list[ServerShown]:
+        """Return the servers that `profile` names, as the status of its worker shows them."""
+        found: list[ServerShown] = []
+        for rule in profile.mcp:
+            name = rule.server
+            if name not in self._named:
+                words = "no table [[mcp.servers]] of this name is in force"
+                found.append(ServerShown(name=name, state="unknown", error=words))
+                continue
+            status = self._status(name)
+            standing = [tool.standing for tool in status.tools]
+            found.append(
+                ServerShown(
+                    name=name,
+                    state=status.state,
+                    approved=standing.count(Standing.APPROVED),
+                    changed=standing.count(Standing.CHANGED),
+                    error=status.error,
+                )
+            )
+        return found
 
     def _tool(self, server: McpServer, listed: ListedTool, rule: McpRule) -> Tool:
         own = rule.tools.get(listed.name, McpToolRule("", rule.approval, None))

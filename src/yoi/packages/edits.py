@@ -55,6 +55,29 @@ def write_enablement(path: "Path", entry: EnabledEntry) -> None:
         _replace(path, after)
 
 
+def edit_document(
+    path: "Path",
+    change: "Callable[[tomlkit.TOMLDocument], object]",
+    meant: "Callable[[dict[str, Any]], dict[str, Any]]",
+) -> None:
+    """Let `change` edit the yoi.toml at `path`; it must then say what `meant` makes of it.
+
+    Raises EnablementError as `write_enablement`, and what `change` raises; then it is as it was.
+    """
+    with _locked(path):
+        before = _read(path)
+        document = _parse(before, path)
+        try:
+            change(document)
+            after = tomlkit.dumps(document)
+            said = tomllib.loads(after)
+        except (TOMLKitError, tomllib.TOMLDecodeError) as exc:
+            raise _by_hand(path, str(exc)) from None
+        if said != meant(tomllib.loads(before)):
+            raise _by_hand(path, "the result would not say what was meant")
+        _replace(path, after)
+
+
 def remove_enablement(path: "Path", name: str) -> None:
     """Remove the entry whose instance name is `name` from the yoi.toml at `path`.
 

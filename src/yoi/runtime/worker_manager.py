@@ -15,9 +15,10 @@ from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
 from yoi.workers.profile import WorkerProfile
+from yoi.workers.servers import McpTools, NoServers
 from yoi.workers.tools import PluginTool, Tool
 from yoi.workers.worker import Worker
-from yoi.workers.worker_set import WorkerContext, WorkerSet, no_servers, no_tools
+from yoi.workers.worker_set import WorkerContext, WorkerSet, no_tools
 
 
 class HostTools:
@@ -71,7 +72,7 @@ class WorkerManager:
         observer: Callable[[Sequence[Worker], Sequence[FailedWorker]], None] = _unobserved,
         host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools,
         ownership: Ownership | None = None,
-        mcp_tools: Callable[[WorkerProfile], tuple[Sequence[Tool], Sequence[str]]] = no_servers,
+        mcp: McpTools | None = None,
     ) -> None:
         tools = HostTools(services)
         self._listen = listen
@@ -89,7 +90,7 @@ class WorkerManager:
                 redactor=tools,
                 host_tools=host_tools,
                 ownership=SoleOwner() if ownership is None else ownership,
-                mcp_tools=mcp_tools,
+                mcp=NoServers() if mcp is None else mcp,
                 clock=clock,
                 limits=limits,
             )

@@ -16,6 +16,7 @@ from yoi.workers.failed import FailedWorker, WorkerFaultStatus
 from yoi.workers.grants import Grant
 from yoi.workers.items import Stored
 from yoi.workers.phases import Phase
+from yoi.workers.servers import ServerShown
 from yoi.workers.setup import WorkerSetup
 from yoi.workers.transcript import Waiting
 
@@ -58,6 +59,8 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     """When the inputs of a run that failed in passing are taken up again."""
     alerts: list[ev.AlertData]
     last_error_at: str | None = None
+    servers: list[ServerShown] = []
+    """The MCP servers whose tools it may use."""
     fault: WorkerFaultStatus | None = None
     """Why it does not run, where its state is `failed`."""
 

@@ -16,6 +16,7 @@ from yoi.workers.engines import make_engine
 from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notifications, Redactor
 from yoi.workers.profile import WorkerProfile
+from yoi.workers.servers import McpTools, NoServers
 from yoi.workers.setup import WorkerSetup
 from yoi.workers.tools import PluginTools, Tool, ToolRegistry, chosen_tools
 from yoi.workers.worker import Worker, WorkerStatus, failed_status
@@ -24,11 +25,6 @@ from yoi.workers.worker import Worker, WorkerStatus, failed_status
 def no_tools(profile: WorkerProfile) -> Sequence[Tool]:
     """Return no tools."""
     return ()
-
-
-def no_servers(profile: WorkerProfile) -> tuple[Sequence[Tool], Sequence[str]]:
-    """Return no tools, and nothing that is missing."""
-    return (), ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +39,8 @@ class WorkerContext:
     host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools
     """The tools of the host itself, as a profile grants them."""
     ownership: Ownership = field(default_factory=SoleOwner)
-    mcp_tools: Callable[[WorkerProfile], tuple[Sequence[Tool], Sequence[str]]] = no_servers
-    """Those of MCP servers, and in words what is missing of them."""
+    mcp: McpTools = field(default_factory=NoServers)
+    """Those of MCP servers."""
     limits: Limits = LIMITS
 
 
@@ -89,7 +85,11 @@ class WorkerSet:
         Raises WorkerError `worker.unknown`.
         """
         failed = self._failed.get(name)
-        return self.worker(name).status() if failed is None else failed_status(failed)
+        if failed is not None:
+            return failed_status(failed)
+        status = self.worker(name).status()
+        status.servers = self._around.mcp.shown(self._running[name][0])
+        return status
 
     def statuses(self) -> list[WorkerStatus]:
         """Return the same of every worker, by name."""
@@ -184,7 +184,7 @@ class WorkerSet:
             registry = ToolRegistry(around.host_tools(profile), around.limits)
             found, missing = chosen_tools(profile.tools, around.plugins)
             problems = [f"plugin {c.service} offers no tool {c.tool} now" for c in missing]
-            served, unserved = around.mcp_tools(profile)
+            served, unserved = around.mcp.tools(profile)
             problems += unserved
             for tool in (*found, *served):
                 try:

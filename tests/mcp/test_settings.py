@@ -1,0 +1,116 @@
+"""The `[mcp]` tables: what they take, and that nothing of another server is in force by itself."""
+
+import copy
+
+import pytest
+
+from yoi.decisions.compare import compare
+from yoi.errors import EnablementError
+from yoi.mcp.names import model_name
+from yoi.mcp.settings import McpSettings
+
+DIGEST = "sha256:" + "0" * 64
+DECIDED = {
+    "servers": [
+        {
+            "name": "files",
+            "command": ["server", "--read"],
+            "environment": [{"name": "KEY", "secret": "key"}],
+            "tools": [{"name": "read", "digest": DIGEST}, {"name": "list", "digest": DIGEST}],
+        }
+    ],
+    "tools": [{"plugin": "chat", "tool": "reply", "approval": "ask"}],
+    "events": [{"plugin": "chat"}],
+}
+
+
+def edited(**values):
+    made = copy.deepcopy(DECIDED)
+    made["servers"][0].update(values)
+    return made
+
+
+def in_force(file):
+    found = compare("mcp", DECIDED, file)
+    return McpSettings.read({"mcp": found.in_force or {}}), [c.turn.value for c in found.changes]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"command": ["server", "--write"]},
+        {"environment": [{"name": "KEY", "secret": "another"}]},
+        {"url": "https://mcp.example.com/mcp"},
+    ],
+)
+def test_another_command_secret_or_place_waits_for_a_decision(edit):
+    settings, turns = in_force(edited(**edit))
+    assert settings.servers == ()
+    assert turns == ["changed"]
+    assert settings.tools  # the rest goes on
+
+
+def test_another_digest_and_another_tool_wait_and_a_missing_one_is_gone():
+    other = "sha256:" + "1" * 64
+    settings, turns = in_force(
+        edited(tools=[{"name": "read", "digest": other}, {"name": "write", "digest": DIGEST}])
+    )
+    assert settings.servers[0].tools == {}
+    assert sorted(turns) == ["changed", "gone", "new"]
+
+
+def test_clients_are_not_given_more_by_an_edit():
+    wider = copy.deepcopy(DECIDED)
+    wider["tools"][0]["approval"] = "auto"
+    wider["tools"].append({"plugin": "chat", "tool": "delete"})
+    wider["events"].append({"plugin": "bank"})
+    settings, turns = in_force(wider)
+    assert [(one.name, one.approval) for one in settings.tools] == [("reply", "ask")]
+    assert settings.events == ("chat",)
+    assert sorted(turns) == ["new", "new", "wider"]
+
+
+@pytest.mark.parametrize(
+    ("server", "at"),
+    [
+        ({"name": "a"}, "mcp.servers[0].command"),
+        ({"name": "a", "command": []}, "mcp.servers[0].command"),
+        ({"name": "a", "command": ["a\0b"]}, "mcp.servers[0].command"),
+        ({"name": "a", "command": ["a"], "url": "https://a.example/"}, "mcp.servers[0].command"),
+        ({"name": "a", "url": "ftp://a.example/"}, "mcp.servers[0].url"),
+        ({"name": "a", "url": "https://u:p@a.example/"}, "mcp.servers[0].url"),
+        (
+            {"name": "a", "command": ["a"], "environment": [{"name": "A=B", "secret": "s"}]},
+            "mcp.servers[0].environment[0].name",
+        ),
+        (
+            {"name": "a", "url": "http://a.example/", "headers": [{"name": "X", "secret": "s"}]},
+            "mcp.servers[0].url",
+        ),
+        (
+            {
+                "name": "a",
+                "url": "https://a.example/",
+                "headers": [{"name": "Host", "secret": "s"}],
+            },
+            "mcp.servers[0].headers[0].name",
+        ),
+        (
+            {"name": "a", "command": ["a"], "tools": [{"name": "t", "digest": "sha256:1"}]},
+            "mcp.servers[0].tools[0].digest",
+        ),
+    ],
+)
+def test_what_no_server_can_be_is_refused_with_its_place(server, at):
+    with pytest.raises(EnablementError) as caught:
+        McpSettings.read({"mcp": {"servers": [server]}})
+    assert caught.value.fields["at"] == at
+    assert "u:p" not in str(caught.value)
+
+
+def test_a_model_knows_each_tool_by_a_name_that_providers_take():
+    assert model_name("files", "read_file") == "files_read_file"
+    odd, other = model_name("files", "read file"), model_name("files", "read/file")
+    assert odd != other
+    assert len({model_name("f", "x" * 100), model_name("f", "x" * 101)}) == 2
+    assert all(len(one) <= 64 for one in (odd, model_name("f", "x" * 128)))
