@@ -382,6 +382,9 @@ class Limits:
     journal_request_ms: int = bound(2_000, "one answer of a NATS server")
     journal_settle_ms: int = bound(10_000, "asking whether a commit of unknown end was stored")
     cluster_servers: int = bound(9, "NATS servers of a deployment")
+    cluster_skew_ms: int = bound(30_000, "two clocks may differ so much; timers are of wall time")
+    publication_bytes: int = bound(4 * MIB, "what was decided, signed; a server takes 8 MiB")
+    publication_ms: int = bound(2_000, "between two looks at what is published")
     journal_busy_ms: int = bound(5_000, "waiting for another process's write lock")
 
     # workers

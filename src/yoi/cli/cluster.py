@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from yoi.cli import publishing
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.errors import ClusterError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from yoi.cluster.inspection import ClusterReport
 
 app = typer.Typer(help="Several machines, one of which runs.", rich_markup_mode=None)
+app.command("publish")(publishing.publish)
+app.command("key")(publishing.key)
 
 
 @app.callback()

@@ -55,7 +55,7 @@ async def turn(
     await opened.enter("the lease's connection", closing(client.close))
     bucket = await bucket_of(client, f"{servers.prefix}_leases", times.ttl, settings.replicas)
     holder = f"{socket.gethostname()}:{os.getpid()}:{token_hex(8)}"
-    tenure = Tenure(bucket, holder, times, _suspension_counts, Watchdog())
+    tenure = Tenure(bucket, holder, times, SUSPENSION_COUNTS, Watchdog())
     claiming = asyncio.ensure_future(tenure.claim())
     try:
         done, _ = await asyncio.wait([claiming], timeout=times.renew / 2)
@@ -90,7 +90,7 @@ async def servers_of(
     )
 
 
-_suspension_counts = partial(
+SUSPENSION_COUNTS = partial(
     time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 )
 """A clock that goes on while the machine sleeps."""

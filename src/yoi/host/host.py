@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from yoi.host.control_methods import HostMethods
 from yoi.host.machine_file import MachineFile
 from yoi.host.observing import Observation, subject_of
 from yoi.host.opened import EnteredOnce, Opened, following, holding
-from yoi.host.parts import Parts, Preparing
+from yoi.host.parts import Parts, Plans, Preparing
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
 from yoi.host.showing import Shown
@@ -34,6 +34,7 @@ from yoi.types import Clock, SystemClock, rfc3339
 
 if TYPE_CHECKING:
     from yoi.host.clustered import Turn
+    from yoi.host.published import Published
 
 _log = structlog.get_logger("yoi.host")
 
@@ -167,7 +168,14 @@ class Host(EnteredOnce):
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", holding(claimed(workspace)))
         store = self._parts.secrets_of or workspace
-        turn = await self._turn(opened, store, limits) if settings.clustered else None
+        plans, published, turn = self._parts.plans, None, None
+        if settings.clustered:
+            published = await self._published(opened, store, machine)
+            turn = await self._turn(opened, store, limits)
+        if published is not None:
+            # Again: the host may have waited for its turn.
+            await published.look()
+            plans = published.plans
         runtime = await open_parts(
             opened,
             workspace,
@@ -179,7 +187,7 @@ class Host(EnteredOnce):
             None if turn is None else turn.journal,
             None if turn is None else turn.ownership,
         )
-        applier = PlanApplier(runtime, self._parts.plans, self._preparing, self._listen, self._tell)
+        applier = PlanApplier(runtime, plans, self._preparing, self._listen, self._tell)
         reloads = ReloadQueue(applier.apply)
         methods = HostMethods(workspace, runtime, applier, reloads, self._tell, clock, limits)
         control = await opened.enter(
@@ -210,17 +218,27 @@ class Host(EnteredOnce):
         # Watched before the plan is read, so that no save falls between.
         changes = await opened.enter("the watched files", self._parts.watch(asyncio.Event()))
         await reloads.reload()
-        await opened.enter("following changes", following(partial(self._follow, changes)))
+        await opened.enter("following changes", following(partial(self._follow, changes, plans)))
+        if published is not None:
+            follow = partial(published.follow, self.reload, self._tell, self.over)
+            await opened.enter("following what is published", following(follow))
+
+    async def _published(
+        self, opened: Opened, store: Path, machine: HostSettings
+    ) -> "Published | None":
+        """Return what the machine's operator published; None where this account decides."""
+        if machine.publisher is None:
+            return None
+        with _needing_nats():
+            from yoi.host.published import Published
+        return await Published.open(
+            opened, self.workspace, store, self._decisions, machine, self._clock, self._listen
+        )
 
     async def _turn(self, opened: Opened, store: Path, limits: Limits) -> "Turn":
         """Wait for this host's turn among those of its `[cluster]`, and return what it has then."""
-        # Loaded here: a host by itself needs no NATS client.
-        try:
+        with _needing_nats():
             from yoi.host.clustered import turn
-        except ModuleNotFoundError as exc:
-            from yoi.cluster.settings import missing_client
-
-            raise missing_client(exc) from None
 
         def waits(words: str) -> None:
             at = rfc3339(self._clock.wall())
@@ -230,11 +248,11 @@ class Host(EnteredOnce):
         self.over = made.over
         return made
 
-    async def _follow(self, changes: Watch) -> None:
+    async def _follow(self, changes: Watch, plans: Plans) -> None:
         """Reload whenever the operator's files have changed."""
         warned = False
         try:
-            while await changes.changed(self._parts.plans.due_in()):
+            while await changes.changed(plans.due_in()):
                 if changes.fault is not None and not warned:
                     warned = True
                     self._tell(changes.fault, "warning")
@@ -258,3 +276,14 @@ class Host(EnteredOnce):
     def _tell(self, error: YoiError, severity: Severity = "error") -> None:
         """Let the listener hear of an error that belongs to the host itself."""
         self._listen(failure(rfc3339(self._clock.wall()), "host", error, severity))
+
+
+@contextlib.contextmanager
+def _needing_nats() -> Iterator[None]:
+    """Say what is missing; a host by itself loads no NATS client."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        from yoi.cluster.settings import missing_client
+
+        raise missing_client(exc) from None

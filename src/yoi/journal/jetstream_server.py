@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from yoi.errors import ClusterError, JournalError
+from yoi.journal.server_clock import check_clock
 from yoi.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ async def connected(settings: NatsSettings, limits: Limits = LIMITS) -> Client:
 async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMITS) -> None:
     """Make the stream of the logs, or check that the one that is there loses nothing.
 
-    Raises ClusterError: `cluster.stream`, `cluster.full`, `cluster.unreachable`; JournalError
+    Raises ClusterError: `cluster.stream`, `cluster.full`, `cluster.clock`, `cluster.unreachable`;
+    JournalError
     `journal.incomplete` while another journal is being copied into it, and after that failed.
     """
     config = await _stream(client, settings, limits, {})
@@ -171,6 +174,8 @@ async def _stream(
         raise ClusterError(
             code, f"the stream {settings.stream} cannot be made: {error.get('description')}"
         )
+    # Timers are of wall time: an hour off, they fire an hour too soon or too late.
+    check_clock(told, wall_ms(), limits)
     config: dict[str, Any] = told["config"]
     for key in ("subjects", "discard", "max_age", "max_msgs", "max_msgs_per_subject", "storage"):
         if config.get(key) != wanted[key] and not (key == "max_age" and not config.get(key)):
@@ -185,6 +190,11 @@ async def _stream(
             "cluster.stream", f"the stream {settings.stream} allows no direct gets or no batches"
         )
     return config
+
+
+def wall_ms() -> int:
+    """Return this machine's time, in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 async def asked(client: Client, what: str, request: Any, limits: Limits) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTICES: dict[str, str] = {
     "notice.standby": "another host runs the workspace; this one takes over when it is gone",
+    "notice.published": "which publication of the operator's the host goes by",
     "notice.lifecycle": "a service changed its state",
     "notice.connected": "a connection is open",
     "notice.closed": "a connection closed",

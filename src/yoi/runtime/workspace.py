@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from yoi.core.withdrawal import Phase, Reading, Withdrawal
 from yoi.decisions.entries import join
-from yoi.decisions.file import OperatorFile, look, operator_file
+from yoi.decisions.file import Check, OperatorFile, look, operator_file
 from yoi.decisions.port import Decisions, InForce, Undisturbed
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
@@ -18,6 +18,7 @@ from yoi.mcp.settings import McpSettings
 from yoi.packages import (
     EnabledEntry,
     Enablement,
+    PackageInventory,
     Resolution,
     ResolvedPlugin,
     package_inventory,
@@ -49,6 +50,34 @@ class Plan:
     """Why yoi.toml cannot be used now, where what it said before stays in force."""
 
 
+class PlanSource(Protocol):
+    """Where a host finds what to run. Both methods block, but not for long."""
+
+    def look(self, check: Check) -> tuple[Reading, OperatorFile]:
+        """Return what the operator says, judged by `check`; a fault is in the reading."""
+        ...
+
+    def packages(self) -> PackageInventory:
+        """Return the packages that there are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFiles:
+    """A workspace's own yoi.toml, and the stores of the workspace and the person."""
+
+    workspace: Path
+    limits: Limits = LIMITS
+
+    def look(self, check: Check) -> tuple[Reading, OperatorFile]:
+        """Return what yoi.toml says."""
+        return look(self.workspace, check, self.limits)
+
+    def packages(self) -> PackageInventory:
+        """Return what the stores hold."""
+        return package_inventory(self.workspace)
+
+
 class WorkspacePlans:
     """The plans of a running host: a change of yoi.toml counts by the rule of withdrawal.
 
@@ -56,9 +85,15 @@ class WorkspacePlans:
     """
 
     def __init__(
-        self, workspace: Path, clock: Clock, decisions: Decisions, limits: Limits = LIMITS
+        self,
+        workspace: Path,
+        clock: Clock,
+        decisions: Decisions,
+        limits: Limits = LIMITS,
+        source: PlanSource | None = None,
     ) -> None:
         self._workspace, self._clock, self._decisions = workspace, clock, decisions
+        self._source = OwnFiles(workspace, limits) if source is None else source
         self._limits = limits
         self._file = Withdrawal(limits)
         self._usable = OperatorFile(workspace)
@@ -90,7 +125,7 @@ class WorkspacePlans:
         """
         with self._mutex, self._decisions.undisturbed(self._workspace) as decisions:
             now = self._clock.monotonic()
-            reading, file = look(self._workspace, _check, self._limits)
+            reading, file = self._source.look(_check)
             if reading.fault is not None and self._started is None:
                 raise reading.fault
             self._started = now if self._started is None else self._started
@@ -130,7 +165,8 @@ class WorkspacePlans:
                 # It is not in force all the same; the next reading tries again.
                 self._unrecorded = exc
         at = rfc3339(self._clock.wall())
-        plan = _plan(self._usable, found, at, partial(self._packages.kept, now=now))
+        packages = self._source.packages()
+        plan = _plan(self._usable, found, packages, at, partial(self._packages.kept, now=now))
         troubles = list(self._troubles(now))
         return replace(
             plan,
@@ -196,14 +232,16 @@ def _check(document: Mapping[str, Any]) -> None:
 Keep = Callable[[Resolution, Iterable[EnabledEntry]], Resolution]
 
 
-def _plan(file: OperatorFile, found: InForce, at: str, keep: Keep) -> Plan:
+def _plan(
+    file: OperatorFile, found: InForce, packages: PackageInventory, at: str, keep: Keep
+) -> Plan:
     """Return what is in force, and why the rest is not."""
     document, path = found.document, operator_file(file.workspace)
     enabled = Enablement.of(document, path)
     # The file's own faults name their place in it; an entry with one is not in force.
     said = Enablement.of(file.document, path)
     resolution = resolve(
-        package_inventory(file.workspace),
+        packages,
         replace(enabled, diagnostics=said.diagnostics or enabled.diagnostics),
     )
     resolution = keep(resolution, enabled.entries)

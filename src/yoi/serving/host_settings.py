@@ -19,6 +19,7 @@ from yoi.permissions import Network, Url, assumable
 from yoi.permissions.targets import host_pattern
 from yoi.permissions.ways_out import Proxy, Trusted, Unproxied, WaysOut
 from yoi.secrets.files import read_authority
+from yoi.secrets.publisher import PublicKey
 from yoi.serving.settings import (
     OBSERVATION,
     RUNTIME,
@@ -83,6 +84,8 @@ class HostSettings:
     """Where alerts are posted to."""
     survives: str = PROCESS_CRASH
     """What the events of disk ingresses survive: one of `SURVIVES`."""
+    publisher: PublicKey | None = None
+    """Whose publications decide what runs here; None: this account decides."""
     ways_out: WaysOut = field(default_factory=WaysOut)
     path: Path | None = field(default=None, compare=False)
     """The file that was read; None where there is none."""
@@ -125,7 +128,7 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, ways_out, backend, runtime, survives, webhook = made
+        bounds, ways_out, backend, runtime, survives, webhook, publisher = made
         return cls(
             limits=replace(limits, **bounds),
             ways_out=replace(
@@ -138,6 +141,7 @@ class HostSettings:
             runtime=runtime and replace(runtime, listener=runtime.listener.below(folder)),
             survives=survives,
             webhook=webhook,
+            publisher=publisher,
         )
 
     def over(self, settings: ServingSettings) -> ServingSettings:
@@ -300,6 +304,20 @@ ALERTS = TableSpec[Url | None](
     lambda row: row["webhook"],
     about="Who is told of what needs a person.",
 )
+CLUSTER = TableSpec[PublicKey | None](
+    (
+        Key(
+            "publisher",
+            Parsed(Text(128), PublicKey.parse, "key"),
+            "the public key of the operator whose publications this machine obeys, as "
+            "`yoi cluster key` prints it: plugins and workers are then those that were published "
+            "for the `[cluster]` of yoi.toml, and no others",
+            default=None,
+        ),
+    ),
+    lambda row: row["publisher"],
+    about="What this machine runs as one of several.",
+)
 _File = tuple[
     dict[str, int],
     WaysOut,
@@ -307,6 +325,7 @@ _File = tuple[
     RuntimeSettings | None,
     str,
     Url | None,
+    PublicKey | None,
 ]
 HOST_FILE = TableSpec[_File](
     (
@@ -314,6 +333,7 @@ HOST_FILE = TableSpec[_File](
         Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=WaysOut()),
         Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
         Key("alerts", Nested(ALERTS), "see [`[alerts]`](#alerts)", default=None),
+        Key("cluster", Nested(CLUSTER), "see [`[cluster]`](#cluster)", default=None),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
         Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
     ),
@@ -324,6 +344,7 @@ HOST_FILE = TableSpec[_File](
         row["runtime"],
         row["journal"],
         row["alerts"],
+        row["cluster"],
     ),
     about="What the operator says about this machine.",
 )

@@ -1,0 +1,124 @@
+"""`yoi cluster publish` and `yoi cluster key`: what was decided here, for other machines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.output import Output, shown
+from yoi.types import rfc3339_ms
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from yoi.host.publishing import Made
+    from yoi.secrets.publisher import PublicKey, PublisherKey
+
+_Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        help="The key that signs; made where it is missing (default: publisher.key of the "
+        "account's publications).",
+    ),
+]
+
+
+def publish(
+    key_file: _Key = None,
+    days: Annotated[
+        int,
+        typer.Option("--days", min=1, max=366, help="For how many days machines go by it."),
+    ] = 30,
+    taking_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="This workspace decides from now on, instead of the one that published before.",
+        ),
+    ] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Publish the plugins and workers that are in force here, signed, to the [cluster].
+
+    Machines whose host.toml names the key run them, and nothing else, within seconds; what is not
+    in force here any more stops there.
+    """
+    import asyncio
+    import time
+
+    from yoi.cluster.settings import missing_client
+    from yoi.decisions.port import AccountDecisions
+
+    try:
+        from yoi.host.publishing import publish as published
+        from yoi.host.publishing import take_over
+    except ModuleNotFoundError as exc:
+        raise missing_client(exc) from None
+    folder = workspace_folder(workspace)
+    output = Output("cluster publish", as_json)
+    signing = _signing_key(key_file)
+    now_ms = time.time_ns() // 1_000_000
+    with output.working("publishing"):
+        if taking_over:
+            asyncio.run(take_over(folder, AccountDecisions(), signing))
+        made = asyncio.run(published(folder, AccountDecisions(), signing, now_ms, days))
+    found = made.publication
+    output.show(
+        {
+            "deployment": found.deployment,
+            "name": found.name,
+            "serial": found.serial,
+            "expires_at": rfc3339_ms(found.expires_at_ms),
+            "entries": sorted(found.entries),
+            "packages": [one.digest for one in found.packages],
+            "pending": made.pending,
+            "publisher": str(signing.public),
+        },
+        lambda: _view(made, signing.public),
+    )
+    if made.pending:
+        output.note(f"not published, because not decided here: {', '.join(made.pending)}", "yellow")
+        output.note("  review it with: yoi trust; then publish again")
+
+
+def key(key_file: _Key = None, as_json: Json = False) -> None:
+    """Print the public key that machines obey, with the lines for their host.toml."""
+    public = _signing_key(key_file).public
+    Output("cluster key", as_json).show({"publisher": str(public)}, lambda: _host_toml(public))
+
+
+def _signing_key(path: Path | None) -> "PublisherKey":
+    from yoi.cluster.kept import state_folder
+    from yoi.secrets.publisher import PublisherKey
+
+    return PublisherKey.read(path or state_folder() / "publisher.key")
+
+
+def _view(made: "Made", public: "PublicKey") -> "RenderableType":
+    from yoi.cli.layout import lines, pairs
+    from yoi.decisions.words import entry_words
+
+    found = made.publication
+    return lines(
+        [
+            pairs(
+                [
+                    ("published", shown(f"{found.name}, serial {found.serial}")),
+                    ("until", shown(rfc3339_ms(found.expires_at_ms))),
+                    ("signed by", shown(public)),
+                    ("packages", shown(len(found.packages))),
+                ]
+            ),
+            *(shown(f"  {entry_words(name)}") for name in sorted(found.entries)),
+        ]
+    )
+
+
+def _host_toml(public: "PublicKey") -> "RenderableType":
+    from yoi.cli.layout import lines
+
+    return lines([shown("[cluster]"), shown(f'publisher = "{public}"')])

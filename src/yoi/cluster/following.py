@@ -1,0 +1,139 @@
+"""`Following`: a machine goes by what is published for its deployment, and by nothing older.
+
+It looks again every two seconds. What cannot be confirmed for two thirds of a lease is in force no
+longer: then the host has to stop, as one that could not renew its lease.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from yoi.cluster.bulletin import Bulletin
+from yoi.cluster.kept import Kept
+from yoi.cluster.publication import Expected, Publication, Verified, verify
+from yoi.errors import ClusterError, YoiError
+from yoi.limits import LIMITS, Limits
+from yoi.packages.package import Package
+from yoi.secrets.publisher import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A publication that was taken for true, with its packages."""
+
+    publication: Publication
+    packages: tuple[Package, ...]
+
+
+class Following:
+    """See the module docstring. One per host; it belongs to the event loop."""
+
+    def __init__(
+        self,
+        bulletin: Bulletin,
+        kept: Kept,
+        key: PublicKey,
+        name: str,
+        stale_after: float,
+        wall_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+        limits: Limits = LIMITS,
+    ) -> None:
+        """`name` is the deployment's; `stale_after` seconds count from when a look was begun."""
+        self._bulletin, self._kept, self._limits = bulletin, kept, limits
+        self._expected = Expected(key, name, None)
+        self._stale_after = stale_after
+        self._wall_ms, self._monotonic = wall_ms, monotonic
+        self._in_force: InForce | None = None
+        self._fresh_at = 0.0
+
+    @property
+    def in_force(self) -> InForce:
+        """Return what the machine goes by. Only after a first `look`."""
+        assert self._in_force is not None, "looked"
+        return self._in_force
+
+    async def look(self) -> None:
+        """Take what is published for true, or raise.
+
+        Raises ClusterError as `verify`, and `cluster.unreachable`, `cluster.package`; TrustError,
+        SecretError where it cannot be remembered. What was in force stays so.
+        """
+        begun = self._monotonic()
+        found = await self._bulletin.read()
+        if found is None:
+            raise ClusterError(
+                "cluster.publication",
+                f"nothing is published for the deployment {self._expected.name}",
+                hint="where a person decides: yoi cluster publish",
+            )
+        if self._expected.seen is None:
+            seen = await asyncio.to_thread(self._kept.seen)
+            self._expected = replace(self._expected, seen=seen)
+        verified = verify(found[1], self._expected, self._wall_ms(), self._limits)
+        before = self._in_force
+        if before is None or verified.publication != before.publication:
+            packages = await self._packages(verified)
+            # Remembered before anything goes by it: an older one is refused from here on.
+            await asyncio.to_thread(self._kept.keep, verified.seen)
+            self._expected = replace(self._expected, seen=verified.seen)
+            self._in_force = InForce(verified.publication, packages)
+        self._fresh_at = begun
+
+    async def follow(
+        self,
+        changed: Callable[[InForce, InForce], object],
+        tell: Callable[[YoiError], object],
+        over: asyncio.Event,
+    ) -> None:
+        """Look until what is in force is stale; then `over` is set. Only after a first `look`.
+
+        `changed` hears what was in force and what is now, `tell` a fault, once until a look is well
+        again.
+        """
+        told: str | None = None
+        while not over.is_set():
+            await asyncio.sleep(min(self._limits.publication_ms / 1000, self._stale_after / 4))
+            before = self.in_force
+            fault = await self._fault()
+            if fault is None:
+                told = None
+                if self.in_force is not before:
+                    changed(before, self.in_force)
+                continue
+            if fault.code != told:
+                tell(fault)
+                told = fault.code
+            if self._monotonic() - self._fresh_at >= self._stale_after:
+                tell(
+                    ClusterError(
+                        "cluster.stale",
+                        f"what is published could not be confirmed for {self._stale_after:g} s "
+                        f"({fault.code}): this host stops",
+                        hint=fault.hint,
+                    )
+                )
+                over.set()
+
+    async def _fault(self) -> YoiError | None:
+        """Look, and return why that failed."""
+        try:
+            async with asyncio.timeout(self._stale_after / 2):
+                await self.look()
+        except TimeoutError:
+            return ClusterError("cluster.unreachable", "what is published was not read in time")
+        except YoiError as exc:
+            return exc
+        return None
+
+    async def _packages(self, verified: Verified) -> tuple[Package, ...]:
+        made = []
+        wanted = verified.publication.packages
+        for one in wanted:
+            package = await asyncio.to_thread(self._kept.package, one)
+            if package is None:
+                data = await self._bulletin.package(one)
+                package = await asyncio.to_thread(self._kept.keep_package, one, data)
+            made.append(package)
+        await asyncio.to_thread(self._kept.drop_packages, wanted)
+        return tuple(made)

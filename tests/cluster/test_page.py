@@ -1,0 +1,136 @@
+"""M2, M4, U3: docs/how-to/several-machines.md followed from three empty folders, real processes."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from tests.cluster.test_takeover import MANIFEST, PLUGIN, Gateway, HostProcess, code
+from tests.journal.nats import running
+from tests.runtime.conftest import compiled_runner
+
+from yoi.cli.main import run
+
+__all__ = ["compiled_runner"]
+pytestmark = pytest.mark.slow
+PAGE = (Path(__file__).parents[2] / "docs/how-to/several-machines.md").read_text()
+BLOCKS = re.findall(r"^ *```(\w+)\n(.*?)^ *```", PAGE, re.M | re.S)
+NATS, CLUSTER, MACHINE = (text for kind, text in BLOCKS if kind in ("text", "toml"))
+COMMANDS = [
+    line.split()[1:] for kind, text in BLOCKS for line in re.findall(r"^ *\$ (yoi .+)", text, re.M)
+]
+
+
+class Folder(HostProcess):
+    """One machine: an empty folder, and an account's state and configuration."""
+
+    def __init__(self, root, capsys):
+        self.folder, self.root, self._capsys = root / "w", root, capsys
+        (self.folder / ".yoi").mkdir(parents=True)
+        (root / "config/yoi").mkdir(parents=True, mode=0o700)
+        self._account = {
+            "YOI_STATE_HOME": str(root / "state"),
+            "XDG_CONFIG_HOME": str(root / "config"),
+            "XDG_DATA_HOME": str(root / "data"),
+        }
+        self._env = {**os.environ, **self._account}
+        self._child = None
+        self.lines = []
+
+    def write(self, place, text):
+        (self.root / place).write_text(text)
+        (self.root / place).chmod(0o600)
+
+    async def yoi(self, *words):
+        """Carry out a command of this account; return its JSON."""
+        with self._as_account():
+            self._capsys.readouterr()
+            where = () if words == ("cluster", "key") else ("-w", str(self.folder))
+            await asyncio.to_thread(run, [*words, *where, "--json"])
+            told = json.loads(self._capsys.readouterr().out)
+        assert "error" not in told, told
+        return told
+
+    async def trust(self):
+        await self.yoi("trust", "--digest", (await self.yoi("trust", "--show"))["digest"])
+
+    async def serve(self):
+        self._child = await self._run("serve", "--json")
+
+    @contextmanager
+    def _as_account(self):
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in self._account.items():
+                patched.setenv(name, value)
+            yield
+
+
+def test_the_page_names_the_commands_that_are_followed_here():
+    decided = ["yoi trust", "yoi cluster publish", "yoi cluster key"]
+    said = [" ".join(["yoi", *words]) for words in COMMANDS]
+    assert said == [*decided, "yoi trust", "yoi serve", "yoi cluster publish"]
+
+
+async def test_three_empty_folders(tmp_path, compiled_runner, capsys):
+    where = NATS.replace("/var/lib/nats", f'"{tmp_path}/js"')
+    with running(tmp_path / "nats", where, jetstream=False) as server:
+        async with Gateway() as gateway:
+            cluster = re.sub(r"^ +", "", CLUSTER, flags=re.M)
+            cluster = re.sub(r"nats = .*", f'nats = ["{server.url}"]', cluster)
+            # One server and short times; all else as it stands there.
+            cluster = cluster.replace("replicas = 3", "replicas = 1\nlease_ms = 3000")
+            desk, one, other = (Folder(tmp_path / name, capsys) for name in "abc")
+
+            source = desk.root / "echo"
+            source.mkdir()
+            desk.write("echo/plugin.toml", MANIFEST.format(port=gateway.port))
+            desk.write("echo/plugin.py", PLUGIN)
+            enable = ("plugin", "enable", str(source), "--grant-requested", "--yes")
+            desk.write("w/.yoi/yoi.toml", cluster)
+            await desk.trust()
+            await desk.yoi(*enable)
+            await desk.yoi("cluster", "publish")
+            publisher = (await desk.yoi("cluster", "key"))["publisher"]
+            for machine in (one, other):
+                machine.write("w/.yoi/yoi.toml", cluster)
+                obeys = re.sub('".*"', f'"{publisher}"', re.sub(r"^ +", "", MACHINE, flags=re.M))
+                listens = '[observation]\nlisten = "127.0.0.1:0"\n'
+                machine.write("config/yoi/host.toml", f"{obeys}\n{listens}")
+                await machine.trust()
+
+            await one.serve()
+            await gateway.until(lambda: gateway.open)
+            await other.serve()
+            assert "standing by" in json.dumps(await other.line(code("notice.standby")))
+            await gateway.say("hello")
+            await gateway.until(lambda: "1:hello" in gateway.heard)
+
+            # A revocation reaches the machine that runs, and the next decision, too.
+            await desk.yoi("plugin", "disable", "echo")
+            await desk.yoi("cluster", "publish")
+            await gateway.until(lambda: not gateway.open)
+            await desk.yoi(*enable)
+            await desk.yoi("cluster", "publish")
+            await gateway.until(lambda: gateway.open)
+            await gateway.say("again")
+            await gateway.until(lambda: "2:again" in gateway.heard)
+
+            one.send(signal.SIGKILL)
+            await one.ended()
+            await gateway.until(lambda: len(gateway.sockets) == 3)
+            await gateway.say("there")
+            await gateway.until(lambda: "3:there" in gateway.heard)
+
+            # What cannot be confirmed is in force no longer.
+            client = await nats.connect(server.url)
+            bucket = await client.jetstream().key_value("yoi_conf")
+            await bucket.put("publication", b"something else")
+            await client.close()
+            await other.line(code("cluster.stale"))
+            assert await other.ended() != 0
+            await gateway.until(lambda: not gateway.open)
