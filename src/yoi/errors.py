@@ -484,6 +484,7 @@ CODES: dict[str, str] = {
     "cluster.no_jetstream": "the NATS servers have no JetStream, or none for this account",
     "cluster.stream": "the stream of the logs is another one, or could lose records",
     "cluster.none": "the workspace names no servers to share",
+    "cluster.elsewhere": "the logs are on the servers of [cluster], so a host must run",
     "cluster.lost": "the lease of this host is over: another one may run the workspace",
     "cluster.publication": "what was published for the deployment is not there, or no publication",
     "cluster.signature": "the publication is not signed by the key that this machine obeys",

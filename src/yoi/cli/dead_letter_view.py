@@ -78,6 +78,16 @@ def replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
     return shown(f"{many(len(event_ids), 'event')} queued again for {name}")
 
 
+def to_be_replayed(name: str, event_ids: Sequence[str]) -> RenderableType:
+    """Return what the next host will deliver."""
+    return lines(
+        [
+            shown(f"{many(len(event_ids), 'event')} of {name} will be delivered by the next host"),
+            shown("  start it with: yoi serve", style="cyan"),
+        ]
+    )
+
+
 def discarded(name: str, event_ids: Sequence[str]) -> RenderableType:
     """Return what was thrown away."""
     return shown(f"{many(len(event_ids), 'dead letter')} of {name} discarded")

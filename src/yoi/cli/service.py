@@ -131,16 +131,20 @@ def dead_letters(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """List the events that were given up, or show one of them in full."""
-    from yoi.cli import dead_letter_view
+    """List the events that were given up, or show one of them in full.
 
-    letters = dead_letter_view.parse_letters(
-        ask(workspace_folder(workspace), "service.dead_letters", name=name)
-    )
+    Where no host runs, those of ingresses with durability = "disk" are read from the log.
+    """
+    from yoi.cli import dead_letter_view
+    from yoi.cli.dead_letters import listed
+
+    letters, running = listed(workspace_folder(workspace), name)
     output = Output("service dead-letters", as_json)
+    if not running:
+        output.note("no host runs here: this is what the log holds")
     if event_id is None:
         output.show(
-            {"name": name, "dead_letters": letters},
+            {"name": name, "dead_letters": letters, "host_runs": running},
             lambda: dead_letter_view.letter_table(name, letters),
         )
         return
@@ -151,7 +155,10 @@ def dead_letters(
             f"{name} has no dead letter {event_id!r}",
             hint=f"yoi service dead-letters {name}",
         )
-    output.show({"name": name, "dead_letter": found}, lambda: dead_letter_view.letter(found))
+    output.show(
+        {"name": name, "dead_letter": found, "host_runs": running},
+        lambda: dead_letter_view.letter(found),
+    )
 
 
 @app.command("replay")
@@ -164,12 +171,18 @@ def replay(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Deliver dead letters again, each as its first attempt."""
-    from yoi.cli import dead_letter_view
+    """Deliver dead letters again, each as its first attempt.
 
-    done = _for_each("replay", name, event_ids, every, workspace)
+    Where no host runs, that is written into the log, and the next host delivers them.
+    """
+    from yoi.cli import dead_letter_view
+    from yoi.cli.dead_letters import act
+
+    folder = workspace_folder(workspace)
+    done, running = act(folder, "replay", name, event_ids or (), every=every)
+    told = dead_letter_view.replayed if running else dead_letter_view.to_be_replayed
     Output("service replay", as_json).show(
-        {"name": name, "replayed": done}, lambda: dead_letter_view.replayed(name, done)
+        {"name": name, "replayed": done, "host_runs": running}, lambda: told(name, done)
     )
 
 
@@ -183,12 +196,15 @@ def discard(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Throw dead letters away: they are never delivered."""
+    """Throw dead letters away: they are never delivered. Needs no running host."""
     from yoi.cli import dead_letter_view
+    from yoi.cli.dead_letters import act
 
-    done = _for_each("discard", name, event_ids, every, workspace)
+    folder = workspace_folder(workspace)
+    done, running = act(folder, "discard", name, event_ids or (), every=every)
     Output("service discard", as_json).show(
-        {"name": name, "discarded": done}, lambda: dead_letter_view.discarded(name, done)
+        {"name": name, "discarded": done, "host_runs": running},
+        lambda: dead_letter_view.discarded(name, done),
     )
 
 
@@ -250,25 +266,3 @@ def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:
         {"name": name, "lifecycle": current.lifecycle, "last_error": current.last_error},
         lambda: service_view.now_is(current),
     )
-
-
-def _for_each(
-    what: str, name: str, event_ids: list[str] | None, every: bool, workspace: Path | None
-) -> list[str]:
-    """Ask the host for `what` with each of the dead letters; return their ids."""
-    from yoi.cli import dead_letter_view
-
-    folder = workspace_folder(workspace)
-    if bool(event_ids) == every:
-        raise UsageError(
-            "usage.arguments",
-            f"name the events to {what}, or say --all",
-            hint=f"yoi service dead-letters {name}",
-        )
-    wanted = event_ids or [
-        letter.event_id
-        for letter in dead_letter_view.parse_letters(ask(folder, "service.dead_letters", name=name))
-    ]
-    for event_id in wanted:
-        ask(folder, f"service.{what}", name=name, event_id=event_id)
-    return wanted
