@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from tests.runtime.fakes import Bench, FakeInstance
 
+from yoi.connections.background_work import BackgroundWork
 from yoi.core.lifecycle import Lifecycle
+from yoi.core.redaction import NOTHING
 from yoi.core.session_effects import OpenReason
 from yoi.errors import ConnectionFailure, JournalError, SandboxError
 from yoi.limits import Limits
 from yoi.protocol.ingress import TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Reply
-from yoi.runtime.containment import ContainedSink, contained, contained_work
+from yoi.runtime.containment import contained, contained_work
+from yoi.runtime.masked_sink import MaskedSink
 from yoi.runtime.service_manager import ServiceManager
 from yoi.runtime.service_spec import ServiceSpec
 from yoi.runtime.services import Services
@@ -286,9 +289,13 @@ SINK_CALLS: list[tuple[str, tuple[Any, ...]]] = [
 
 
 @pytest.mark.parametrize(("name", "args"), SINK_CALLS, ids=[name for name, _ in SINK_CALLS])
-def test_nothing_that_a_sink_raises_reaches_the_driver(name, args):
+async def test_nothing_that_a_sink_raises_reaches_the_driver(name, args):
     heard = []
-    getattr(ContainedSink(BrokenSink(), "an event", heard.append), name)(*args)
+    loop = asyncio.get_running_loop()
+    sink = MaskedSink(
+        BrokenSink(), lambda: NOTHING, BackgroundWork(), loop, "an event", heard.append
+    )
+    getattr(sink, name)(*args)
     assert [error.code for error in heard] == ["usage.internal"]
 
 

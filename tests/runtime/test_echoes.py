@@ -181,7 +181,12 @@ def adapter(masker):
     intake = MemoryIntake(queue, Repeats({}), clock)
     adapter = ConnectionAdapter(made, queue, intake, ledger, clock, lambda: None, DeferredCalls())
     loop = asyncio.get_running_loop()
-    return MaskedSink(adapter, masker, BackgroundWork(), loop, pytest.fail), adapter, queue, heard
+    return (
+        MaskedSink(adapter, masker, BackgroundWork(), loop, "x", pytest.fail),
+        adapter,
+        queue,
+        heard,
+    )
 
 
 async def test_a_binary_frame_that_repeats_a_secret_is_left_out_and_told_as_a_gap():

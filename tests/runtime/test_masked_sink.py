@@ -55,7 +55,7 @@ def having(*values):
 
 def made(masker, failed=pytest.fail):
     told, reading = Told(), Reading()
-    sink = MaskedSink(told, masker, BackgroundWork(), asyncio.get_running_loop(), failed)
+    sink = MaskedSink(told, masker, BackgroundWork(), asyncio.get_running_loop(), "x", failed)
     sink.attach(reading)
     return sink, told, reading
 

@@ -708,12 +708,12 @@ def test_a_guest_is_ended_by_its_own_time_long_before_the_walls(
 
     def use(guest: Guest) -> str:
         with pytest.raises(GuestTrapped) as trapped:
-            guest.call_tool("t", "", 3_000_000)
+            guest.call_tool("t", "", 200)
         return trapped.value.code
 
     component = wat.component(handle_tool=wat.SPIN)
     assert with_guest(sandbox, component, use) == "sandbox.deadline"
-    assert extensions[-1] == 0
+    assert extensions == [0], "its first deadline is its last"
 
 
 # --- threads -------------------------------------------------------------------------------------

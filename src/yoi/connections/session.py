@@ -99,7 +99,8 @@ class Session:
     def send_text(self, text: str) -> None:
         """Queue one text message within the rate."""
         try:
-            self._room()
+            if not self._rate.take(self._clock.monotonic()):
+                raise _too_often()
             size = self.socket.send_text(text)
         except ConnectionFailure:
             self._status.send_failures += 1
@@ -110,7 +111,8 @@ class Session:
     def send_binary(self, data: bytes) -> None:
         """Queue one binary message within the rate."""
         try:
-            self._room()
+            if not self._rate.take(self._clock.monotonic()):
+                raise _too_often()
             size = self.socket.send_binary(data)
         except ConnectionFailure:
             self._status.send_failures += 1
@@ -265,12 +267,6 @@ class Session:
             self._heartbeat.paused()
         self.socket.pause_reading()
 
-    def _room(self) -> None:
-        if not self._rate.take(self._clock.monotonic()):
-            raise ConnectionFailure(
-                "connection.rate", "more messages per second than the connection may send"
-            )
-
     def _look(self, text: str) -> tuple[bool, Sequence[Due], str | None]:
         """Return whether `text` acknowledges, what it asks for, and the question it answers."""
         acked, due = self._watch.look(text)
@@ -363,3 +359,9 @@ class Session:
         if key not in self._told:
             self._told.add(key)
             self._sink.notice(code, message, {"session": self.id, "error": error})
+
+
+def _too_often() -> ConnectionFailure:
+    return ConnectionFailure(
+        "connection.rate", "more messages per second than the connection may send"
+    )

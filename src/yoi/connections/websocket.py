@@ -68,6 +68,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._flushing = False
         self._queued = 0
         self._backlog = 0
+        self._room = limits.send_buffer_bytes - _FRAME_OVERHEAD
         # The end.
         self._error: YoiError | None = None
         self._lost = False
@@ -386,9 +387,15 @@ class AsyncioWebSocket(asyncio.Protocol):
         size = len(payload)
         if size > ws.granted:
             raise too_big(f"a message to send has {size} bytes", size, ws.granted)
-        # A message of any allowed size leaves where half of the buffer is free.
-        room = min(size, self._limits.send_buffer_bytes // 2)
-        bound = self._limits.send_buffer_bytes - room - _FRAME_OVERHEAD
+        if self._backlog + self._queued + size > self._room:
+            self._require_room(size, transport)
+        ws.send_whole(opcode, payload)
+        self._written(size)
+        return size
+
+    def _require_room(self, size: int, transport: asyncio.Transport) -> None:
+        """A message of any allowed size leaves where half of the buffer is free."""
+        bound = self._room - min(size, self._limits.send_buffer_bytes // 2)
         if self._backlog + self._queued > bound:
             self._backlog = transport.get_write_buffer_size()
             if self._backlog + self._queued > bound:
@@ -396,9 +403,6 @@ class AsyncioWebSocket(asyncio.Protocol):
                     "connection.send_failed",
                     f"{self._backlog + self._queued} bytes are unsent; the peer does not read",
                 )
-        ws.send_whole(opcode, payload)
-        self._written(size)
-        return size
 
     def _written(self, size: int) -> None:
         """Let what the library wrote leave at the end of this turn of the loop."""

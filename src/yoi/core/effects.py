@@ -195,7 +195,7 @@ class EffectLedger:
 
     def done(self, effect: Effect) -> None:
         """It happened."""
-        self._settle(effect, EffectState.DONE, "")
+        self._transition(effect, EffectState.DONE)
         self._counters.commands_done += 1
         self._records.append(
             (effect.command_id, effect.event_id, effect.kind, "done", None, "", self._wall_ms())
@@ -203,12 +203,12 @@ class EffectLedger:
 
     def failed(self, effect: Effect, error: YoiError) -> Refused:
         """It did not happen, because of `error`."""
-        self._settle(effect, EffectState.FAILED, error.code)
+        self._transition(effect, EffectState.FAILED, error.code)
         return self.refused(refusal(effect, error))
 
     def unknown(self, effect: Effect, error: YoiError) -> Refused:
         """It may have happened: it was interrupted by `error`."""
-        self._settle(effect, EffectState.UNKNOWN, error.code)
+        self._transition(effect, EffectState.UNKNOWN, error.code)
         return self.refused(refusal(effect, error))
 
     def refused(self, refused: Refused) -> Refused:
@@ -262,17 +262,16 @@ class EffectLedger:
             )
         ]
 
-    def _settle(self, effect: Effect, to: EffectState, code: str) -> None:
-        self._transition(effect, to)
-        if self._waiting:
-            self._waiting.pop(id(effect), None)
-        if self.settled is not None:
-            self.settled(effect, code)
-
-    @staticmethod
-    def _transition(effect: Effect, to: EffectState) -> None:
+    def _transition(self, effect: Effect, to: EffectState, code: str = "") -> None:
+        """Let `effect` become `to`; `code` is of what went wrong, where that is its end."""
         if to not in _NEXT[effect.state]:
             raise YoiError(
                 "usage.internal", f"a {effect.kind} that is {effect.state} cannot become {to}"
             )
         effect.state = to
+        if to is EffectState.SENDING:
+            return
+        if self._waiting:
+            self._waiting.pop(id(effect), None)
+        if self.settled is not None:
+            self.settled(effect, code)

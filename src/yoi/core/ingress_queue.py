@@ -427,8 +427,9 @@ class IngressQueue:
         account = self._accounts[event.ingress]
         account.depth -= 1
         account.bytes -= event.size + EVENT_OVERHEAD_BYTES
-        self._ordered.keys.pop(id(event), None)
-        if _is_lifecycle(event):
+        if self._ordered.keys:
+            self._ordered.keys.pop(id(event), None)
+        if isinstance(event, IngressEvent) and _is_lifecycle(event):  # messages are spared the call
             self._lifecycle -= 1
 
 

@@ -25,7 +25,9 @@ class TokenBucket:
         # As `_fill`, written out: every message that is sent passes here.
         tokens = self._tokens
         if now > self._filled_at:
-            tokens = min(self._size, tokens + (now - self._filled_at) * self._per_second)
+            tokens += (now - self._filled_at) * self._per_second
+            if tokens > self._size:
+                tokens = self._size
             self._filled_at = now
         if tokens < self._reserved:
             self._tokens = tokens

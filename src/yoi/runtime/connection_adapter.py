@@ -146,12 +146,13 @@ class ConnectionAdapter:
         if duplicate:
             frame.duplicate = True
         offered = self._offer(frame, self._on_full)
-        self._taken = offered is not Offered.REFUSED and offered is not Offered.DISCONNECT
         if offered is Offered.ACCEPTED:
+            self._taken = True
             self._ledger.counters.enqueued += 1
             if self.lost:
                 self.tell_losses()
         else:
+            self._taken = offered is not Offered.REFUSED and offered is not Offered.DISCONNECT
             self._full(offered, session)
         if self._marks is not None:
             self._mark(now_ms)

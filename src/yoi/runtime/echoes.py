@@ -19,6 +19,8 @@ class Echoes:
         self._remembered: deque[Secret] = deque(maxlen=limits.mask_remembered)
         self._current: Sequence[Secret | None] = ()
         self._masker: Masker | None = NOTHING
+        self.any = False
+        """Whether there was ever something to mask."""
 
     def __repr__(self) -> str:
         return f"<Echoes of {len(self._remembered)}>"
@@ -28,6 +30,7 @@ class Echoes:
         if len(value) < self._limits.mask_min_chars:
             return
         if all(known.reveal() != value for known in self._remembered):
+            self.any = True
             self._remembered.append(Secret("", value))
             self._masker = None
 

@@ -96,7 +96,7 @@ class EffectExecutor:
     def handled(self, event: QueuedEvent, effects: Iterable[Effect | Refused]) -> None:
         """Carry out `effects` of the answer to `event`, in order; each ends for itself."""
         for effect in effects:
-            self._start(effect, event)
+            self.start(effect, event)
 
     async def answered(
         self, event: QueuedEvent, effects: Iterable[Effect | Refused]
@@ -107,7 +107,7 @@ class EffectExecutor:
         """
         refused: list[Refused] = []
         for effect in effects:
-            outcome = self._start(effect, event)
+            outcome = self.start(effect, event)
             if isinstance(outcome, asyncio.Future):
                 outcome = await self._settled(outcome, effect)
             if outcome is not None:
@@ -116,7 +116,7 @@ class EffectExecutor:
 
     def change(self, effect: StateChange, event: QueuedEvent) -> Refused | None:
         """Change a timer or a piece of state now; return why it came to nothing."""
-        outcome = self._start(effect, event)
+        outcome = self.start(effect, event)
         return outcome if isinstance(outcome, Refused) else None
 
     def restore_timers(self, timers: Iterable[tuple[str, str, int]]) -> None:
@@ -144,7 +144,7 @@ class EffectExecutor:
 
     # -- each kind of effect ----------------------------------------------------------------------
 
-    def _start(
+    def start(
         self, effect: Effect | Refused, event: QueuedEvent
     ) -> Refused | asyncio.Future[Refused | None] | None:
         """Begin one effect; return why it came to nothing, or its outcome to come."""

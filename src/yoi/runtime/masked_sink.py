@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from yoi.connections import ConnectionSink
 from yoi.connections.background_work import BackgroundWork
 from yoi.core.redaction import NOTHING, Masker
 from yoi.core.session_effects import OpenReason
 from yoi.errors import YoiError
-from yoi.runtime.containment import Failed, WithholdingSink, report
+from yoi.runtime.containment import Failed, report
 from yoi.types import SessionId
 
 Step = Callable[[], Awaitable[None] | None]
@@ -28,8 +29,18 @@ class Reading(Protocol):
         ...
 
 
+class WithholdingSink(ConnectionSink, Protocol):
+    """A sink that is also told of what was left out."""
+
+    def withheld(self, session: SessionId) -> None:
+        """A binary message was left out, because it repeats a secret."""
+        ...
+
+
 class MaskedSink:
     """A `ConnectionSink` that passes everything on to `sink`, messages without what is masked.
+
+    It raises nothing: what `sink` raises, or masking, goes to `failed`, as met in `doing`.
 
     What takes more than about a millisecond is done in slices of the loop's time, one message of
     the host at a time. Nothing is read meanwhile, and what is told meanwhile waits for it, so that
@@ -42,6 +53,7 @@ class MaskedSink:
         masker: Callable[[], Masker],
         background: BackgroundWork,
         loop: asyncio.AbstractEventLoop,
+        doing: str,
         failed: Failed,
     ) -> None:
         self._sink = sink
@@ -49,6 +61,7 @@ class MaskedSink:
         self._masker = masker
         self._background = background
         self._loop = loop
+        self._doing = doing
         self._failed = failed
         self._reading: Reading | None = None
         self._waiting: deque[Step] = deque()
@@ -79,23 +92,25 @@ class MaskedSink:
     ) -> None:
         """Pass on one text message; called for every one, so kept short."""
         if self._work is None:
-            masker = self._masker()
-            if masker is NOTHING:
-                self._text(session, text, size, in_reply_to)
-                return
-            if masker.cheap(size):
-                self._text(session, masker.text(text), size, in_reply_to)
+            try:
+                masker = self._masker()
+                if masker is NOTHING:
+                    self._text(session, text, size, in_reply_to)
+                    return
+                if masker.cheap(size):
+                    self._text(session, masker.text(text), size, in_reply_to)
+                    return
+            except Exception as exc:
+                report(exc, self._doing, self._failed)
                 return
         self._hold(partial(self._mask, session, text, size, in_reply_to))
 
     def binary(self, session: SessionId, data: bytes) -> None:
         """Pass on one binary message whole, or that it was left out."""
         if self._work is None:
-            masker = self._masker()
-            if masker.cheap(len(data)):
-                self._pass_binary(session, data, masker.found_in(data))
-                return
-        self._hold(partial(self._look, session, data))
+            self._in_order(partial(self._look_at_once, session, data))
+        else:
+            self._hold(partial(self._look, session, data))
 
     def once_taken(self, then: Callable[[], None]) -> None:
         """Pass on what waits for the message just delivered."""
@@ -136,10 +151,13 @@ class MaskedSink:
     # -- inside ------------------------------------------------------------------------------------
 
     def _in_order(self, step: Callable[[], None]) -> None:
-        if self._work is None:
-            step()
-        else:
+        if self._work is not None:
             self._waiting.append(step)
+            return
+        try:
+            step()
+        except Exception as exc:
+            report(exc, self._doing, self._failed)
 
     def _hold(self, step: Step) -> None:
         """Do `step` in its turn, and read nothing until then."""
@@ -157,7 +175,7 @@ class MaskedSink:
                     if work is not None:
                         await work
                 except Exception as exc:
-                    report(exc, "masking a message", self._failed)
+                    report(exc, self._doing, self._failed)
         finally:
             self._work = None
             if self._reading is not None:
@@ -169,6 +187,13 @@ class MaskedSink:
         masked = await self._background.in_slices(self._masker().masking(text))
         if not self._leaving:
             self._text(session, masked, size, in_reply_to)
+
+    def _look_at_once(self, session: SessionId, data: bytes) -> None:
+        masker = self._masker()
+        if masker.cheap(len(data)):
+            self._pass_binary(session, data, masker.found_in(data))
+        else:
+            self._hold(partial(self._look, session, data))
 
     async def _look(self, session: SessionId, data: bytes) -> None:
         found = await self._background.in_slices(self._masker().finding(data))

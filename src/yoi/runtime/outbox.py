@@ -66,8 +66,8 @@ class MemoryOutbox:
 
     def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
         """Carry out `effects` now."""
-        if effects:
-            self._executor.handled(event, effects)
+        for effect in effects:
+            self._executor.start(effect, event)
 
     async def answered(
         self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands

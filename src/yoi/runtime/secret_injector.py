@@ -18,7 +18,7 @@ from yoi.core.insertion import (
     parse_insertions,
     position,
 )
-from yoi.core.redaction import Masker, Value
+from yoi.core.redaction import NOTHING, Masker, Value
 from yoi.core.session_values import SessionValues
 from yoi.errors import InsertionError, SecretError
 from yoi.permissions import Authority
@@ -165,14 +165,12 @@ class SecretInjector:
         It changes with each rotation and capture, so it is asked for with each frame; the same
         object while nothing has changed.
         """
-        granted = self._standing.authority.granted
+        granted, echoes = self._standing.authority.granted, self._standing.echoes
         if granted is not self._named:
             self._named, self._names = granted, tuple(granted.secret_names)
         if not self._names:
-            return self._standing.echoes.masker(())
-        return self._standing.echoes.masker(
-            tuple([self._secrets.secret(name) for name in self._names])
-        )
+            return echoes.masker(()) if echoes.any else NOTHING
+        return echoes.masker(tuple([self._secrets.secret(name) for name in self._names]))
 
     def _remember(self, value: str) -> None:
         self._standing.echoes.remember(value)

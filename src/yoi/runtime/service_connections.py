@@ -18,7 +18,6 @@ from yoi.permissions.connection_settings import GOING_AWAY
 from yoi.protocol.ingress import EventKind, IngressEvent, QueuedEvent
 from yoi.protocol.status import ConnectionStatus
 from yoi.runtime.connection_adapter import ConnectionAdapter, received_ms
-from yoi.runtime.containment import ContainedSink
 from yoi.runtime.intake import Intake
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.masked_sink import MaskedSink
@@ -89,8 +88,10 @@ class ServiceConnections:
             )
             if spec.settings.name in self._left:
                 adapter.begin_after(*self._left.pop(spec.settings.name))
-            contained = ContainedSink(adapter, f"an event of {spec.settings.name}", self._failed)
-            masked = MaskedSink(contained, self._masker, self._background, self._loop, self._failed)
+            doing = f"an event of {spec.settings.name}"
+            masked = MaskedSink(
+                adapter, self._masker, self._background, self._loop, doing, self._failed
+            )
             handle = spec.open(masked)
             masked.attach(handle)
             adapter.attach(handle)

@@ -35,7 +35,7 @@ from yoi.sandbox.binding import (
     run_handler,
     too_long,
 )
-from yoi.sandbox.state import current
+from yoi.sandbox.state import GuestState, current
 
 Lower = Callable[[int, int, Any], None]
 """`lower(context, address, value)` writes a handler's answer for wasmtime to take."""
@@ -264,10 +264,7 @@ def _callback(handler: Handler, lower: Lower | None) -> Any:
         state = None
         try:
             state = current.state
-            lifter = _Lifter(context, 0 if state is None else state.limits.host_call_bytes)
-            values = [lifter.lift(args + index * _VAL) for index in range(count)]
-            if lifter.listed and state is not None:
-                state.check_deadline()  # wasmtime has taken its time with them
+            values = _lifted(state, context, args, count) if count else ()
             value = run_handler(state, handler, values)
             if lower is not None:
                 lower(context, results, value)
@@ -278,6 +275,15 @@ def _callback(handler: Handler, lower: Lower | None) -> Any:
             return _error_new(b"host function failed") or 0
 
     return _Callback(call)
+
+
+def _lifted(state: GuestState | None, context: int, args: int, count: int) -> list[Any]:
+    """Return the `count` arguments of an import that stand at `args`."""
+    lifter = _Lifter(context, 0 if state is None else state.limits.host_call_bytes)
+    values = [lifter.lift(args + index * _VAL) for index in range(count)]
+    if lifter.listed and state is not None:
+        state.check_deadline()  # wasmtime has taken its time with them
+    return values
 
 
 class Bytes(bytes):

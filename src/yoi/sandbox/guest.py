@@ -225,9 +225,10 @@ class Instance:
             if self._closing:
                 self._drop()
             self._require_store()
-            state.begin(budget_ms / 1000)
+            budget = budget_ms / 1000
+            state.begin(budget)
             current.state = state
-            self._ticker.arm(state, time.monotonic() + state.remaining(), self._set_ticks)
+            self._ticker.arm(state, time.monotonic() + budget, self._set_ticks)
             try:
                 return function(*args)
             finally:
