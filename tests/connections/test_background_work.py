@@ -1,9 +1,11 @@
 """Work on large bodies is done apart from the event loop, one body at a time (T3)."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
+import uvloop
 
 from yoi.connections.background_work import BackgroundWork
 
@@ -44,3 +46,34 @@ async def test_one_at_a_time_and_a_fault_is_raised():
     assert set(most) == {1}
     with pytest.raises(ValueError, match="not a body"):
         await background.run(1, work)
+
+
+def test_between_two_slices_the_loop_really_rests(monkeypatch):
+    """uvloop takes a sleep of half a millisecond for none: no other thread had its turn."""
+    rests, sleep = [], asyncio.sleep
+
+    def slept(seconds):
+        rests.append(seconds)
+        return sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    monkeypatch.setattr("yoi.connections.background_work._SLICE_S", 0.0)
+
+    def steps():
+        for _ in range(5):
+            yield
+        return "done"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(BackgroundWork().in_slices(steps())) == "done"
+    assert len(rests) >= 5
+    assert all(round(seconds * 1000) >= 1 for seconds in rests)
+
+
+async def test_threads_change_quickly_only_while_a_large_body_is_worked_on():
+    usual = sys.getswitchinterval()
+    assert await BackgroundWork().run(LARGE, sys.getswitchinterval) < usual / 5
+    assert sys.getswitchinterval() == pytest.approx(usual)
+    with pytest.raises(ZeroDivisionError):
+        await BackgroundWork().run(LARGE, lambda: 1 // 0)
+    assert sys.getswitchinterval() == pytest.approx(usual)

@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -99,12 +100,13 @@ def test_hostile_text_matches_nothing(text):
     assert watching(("seq", "/op/op"), ack=Match(at("/op/0"), (11,))).look(text) == (False, [])
 
 
-@given(document=JSON, pretty=st.booleans())
-def test_every_value_is_found_where_a_whole_parse_finds_it(document, pretty):
-    text = json.dumps(document, indent=2 if pretty else None)
-    for pointer, value in places(document):
-        watch = watching(ack=Match(pointer, (value,)))
-        assert watch.look(text)[0] is True
+@given(document=JSON, pretty=st.booleans(), beginning=st.sampled_from([1, 8, 40, 4096]))
+def test_every_value_is_found_where_a_whole_parse_finds_it(document, pretty, beginning):
+    text = json.dumps(document, indent=2 if pretty else None, ensure_ascii=not pretty)
+    with patch.object(frame_search, "_BEGINNING", beginning):
+        for pointer, value in places(document):
+            watch = watching(ack=Match(pointer, (value,)))
+            assert watch.look(text)[0] is True
 
 
 def places(value, tokens=()):
@@ -140,6 +142,24 @@ def test_a_container_is_gone_through_once_whatever_is_watched_in_it(monkeypatch)
     watch.look('{"s":1,"x":[' + ",".join(["[]"] * 1000) + "]}")
     assert len(watch.last) == 8
     assert len(parsed) == 2 + 8  # the object, its list, and eight values
+
+
+def test_of_a_long_list_only_the_beginning_is_read_again(monkeypatch):
+    sizes = []
+    real = frame_search._parsed
+
+    def counted(decoder, data):
+        sizes.append(len(data if isinstance(data, str) else memoryview(data)))
+        return real(decoder, data)
+
+    monkeypatch.setattr(frame_search, "_parsed", counted)
+    watch = watching(*((f"n{n}", f"/x/{n}") for n in range(8)))
+    frame = '{"x":[' + ",".join(['"],[\\",["', "[[1,2]]", "{}"] * 20_000) + "]}"
+    watch.look(frame)
+    assert watch.last["n0"] == watch.last["n6"] == '],[",['
+    assert watch.last["n7"] == [[1, 2]]
+    assert sorted(sizes)[-1] == len(frame)
+    assert sorted(sizes)[-2] < 100
 
 
 def test_what_is_not_on_a_way_is_never_built():

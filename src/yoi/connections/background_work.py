@@ -6,8 +6,10 @@ millisecond at a time: a thread would hold the lock for five.
 """
 
 import asyncio
+import contextlib
+import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,7 +18,13 @@ _SMALL_BYTES = 16 * 1024
 """Up to this size a change of threads costs more than the work."""
 
 _SLICE_S = 0.0005
-"""How long a slice of work lasts, and the pause after it, in which others have several turns."""
+"""How long a slice of work lasts."""
+_PAUSE_S = 0.001
+"""After a slice, in which others have several turns: what is shorter is no pause to uvloop."""
+
+_USUAL_SWITCH_S = sys.getswitchinterval()
+_QUICK_SWITCH_S = 0.0005
+"""How long a thread that wants the interpreter waits for it while a large body is worked on."""
 
 
 class BackgroundWork:
@@ -33,7 +41,8 @@ class BackgroundWork:
         if size <= _SMALL_BYTES:
             return work()
         async with self._one:
-            return await asyncio.to_thread(work)
+            with _quick_switches():
+                return await asyncio.to_thread(work)
 
     async def in_slices(self, steps: Generator[None, None, T]) -> T:
         """Return what `steps` returns; the loop does other things between slices of its work."""
@@ -41,9 +50,20 @@ class BackgroundWork:
             while True:
                 until = time.perf_counter() + _SLICE_S
                 try:
+                    next(steps)
                     while time.perf_counter() < until:
                         next(steps)
                 except StopIteration as end:
                     result: T = end.value
                     return result
-                await asyncio.sleep(_SLICE_S)
+                await asyncio.sleep(_PAUSE_S)
+
+
+@contextlib.contextmanager
+def _quick_switches() -> Iterator[None]:
+    """Let threads change quickly for a while; always would cost the frame path a third."""
+    sys.setswitchinterval(_QUICK_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(_USUAL_SWITCH_S)

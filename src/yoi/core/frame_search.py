@@ -10,6 +10,7 @@ way, up to a bound. Where even that is not possible it is not known what the fra
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -30,6 +31,9 @@ _ODD_KEY_BYTES = 64 * 1024
 """The largest object that is searched for a key with quotes, backslashes or control characters."""
 _ELEMENTS: Final = 1024
 """Elements of a list in which something can be watched for; real messages name the first few."""
+_BEGINNING: Final = 4096
+"""Bytes of a long list that are looked at by themselves: the rest is known to be JSON already."""
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
 
 class PointerReader:
@@ -169,9 +173,30 @@ def _elements(tokens: tuple[str, ...], data: msgspec.Raw) -> dict[str, msgspec.R
     wanted = {t: at for t, at in indices.items() if at is not None and at < _ELEMENTS}
     if not wanted:
         return {}
-    made = _parsed(_list_decoder(1 << max(wanted.values()).bit_length()), data)
+    first = max(wanted.values()) + 1
+    made = _parsed(_list_decoder(1 << (first - 1).bit_length()), _beginning(data, first))
     found = {token: getattr(made, f"f{at}", msgspec.UNSET) for token, at in wanted.items()}
     return {token: raw for token, raw in found.items() if raw is not msgspec.UNSET}
+
+
+def _beginning(data: msgspec.Raw, elements: int) -> "msgspec.Raw | bytes":
+    """Return a list of the first `elements` of the valid list `data`; `data` where that is long."""
+    whole = memoryview(data)
+    if len(whole) <= _BEGINNING:
+        return data
+    beginning = bytes(whole[:_BEGINNING])
+    depth = 0
+    for token in _TOKENS.finditer(beginning):
+        sign = token[0]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+        elif sign == b"," and depth == 1:
+            elements -= 1
+            if not elements:
+                return beginning[: token.start()] + b"]"
+    return data
 
 
 def _fields(tokens: tuple[str, ...], made: Any) -> dict[str, msgspec.Raw]:

@@ -35,8 +35,8 @@ _DOUBLINGS = 8
 _CHAR_CHARS = 48
 _SLASH_CHARS = 8
 _PADDING_CHARS = 8
-_PIECE_CHARS = 64 * 1024
-"""Tried at once: the interpreter is held for a few milliseconds at most."""
+_PIECE_CHARS = 8 * 1024
+"""Tried at once: the interpreter is held for half a millisecond or so, whatever is met."""
 _LOOK_CHARS = 256 * 1024
 """Looked through for an anchor at once: a few hundred microseconds at most."""
 _TOGETHER_CHARS = 1024

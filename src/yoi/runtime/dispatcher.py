@@ -280,9 +280,13 @@ class Dispatcher:
                 memory_errors = 0
                 handled(event, (judge_reply(outcome, event),), outcome)
             elif isinstance(outcome, Commands):
-                good += 1
                 memory_errors = 0
-                handled(event, self.judged(outcome.commands, event), outcome)
+                left = self._act_on(outcome, event, ends)
+                if left is not None:
+                    acted -= 1
+                    outcomes[acted] = left
+                    break
+                good += 1
             elif isinstance(outcome, HandlerFailed):
                 counters.failed += 1
                 memory_errors = memory_errors + 1 if outcome.kind == "MemoryError" else 0
@@ -312,6 +316,20 @@ class Dispatcher:
             counters.succeeded += good
             self._owner.handled(good)
         return acted
+
+    def _act_on(self, answer: Commands, event: QueuedEvent, ends: float) -> Commands | None:
+        """Act on the commands of `answer` until the time `ends`; return what is left of it.
+
+        An answer that is written down before it is acted on is one record, and never divided.
+        """
+        commands, at_once = answer.commands, self._limits.commands_at_once
+        while len(commands) > at_once and self._outbox.takes_parts:
+            part, commands = commands[:at_once], commands[at_once:]
+            self._outbox.handled(event, self.judged(part, event), Commands(part))
+            if self._clock.monotonic() > ends:
+                return Commands(commands)
+        self._outbox.handled(event, self.judged(commands, event), answer)
+        return None
 
     def _given_up_on(self, events: list[QueuedEvent], fault: YoiError) -> None:
         """Have the version before handle `events`: the one on trial could not."""

@@ -45,6 +45,11 @@ class Outbox(Protocol):
         """Return whether more events may be handed to the plugin."""
         ...
 
+    @property
+    def takes_parts(self) -> bool:
+        """Return whether an answer may be handed over in several parts."""
+        ...
+
     def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
         """Carry out what became of `answer` to `event`."""
         ...
@@ -59,7 +64,7 @@ class Outbox(Protocol):
 class MemoryOutbox:
     """Has effects carried out at once; nothing of them outlives the host."""
 
-    has_room = True
+    has_room = takes_parts = True
 
     def __init__(self, executor: EffectExecutor) -> None:
         self._executor = executor
@@ -81,6 +86,8 @@ class DurableOutbox:
 
     `may_repeat` says whether a request to the target of that name may be made again.
     """
+
+    takes_parts = False
 
     def __init__(
         self,
