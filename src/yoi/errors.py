@@ -528,6 +528,7 @@ CODES: dict[str, str] = {
     "worker.input": "an input is empty or over its bound",
     "worker.no_approval": "no tool call waits for a decision there, or there is no such grant",
     "worker.decided": "somebody else has decided about that tool call already",
+    "worker.command": "a command for a worker does not exist or is not written as it must be",
     "worker.decision": "a decision about a tool call is not written as it must be",
     "worker.not_paused": "the worker is not paused",
     "worker.not_running": "the worker has no run to cancel",

@@ -73,6 +73,7 @@ class ConsoleWorld:
         self.runtime = Hub(Hop.RUNTIME, KEYS, self.clock)
         self.source = CutSource(RUNTIME, self.runtime, self._inventory)
         self.others = []
+        self.commands: Any = None
         self._workspace = workspace
         self._limits = limits
         self._persist = persist
@@ -106,6 +107,7 @@ class ConsoleWorld:
             [self.source, *self.others],
             self.clock,
             self._limits,
+            commands=self.commands,
         )
         await backend.__aenter__()
         self._backend = backend
@@ -161,9 +163,12 @@ def _service_row(told: Told) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def console_world(workspace: Path, limits: Limits = LIMITS, *, persist: bool = True):
+async def console_world(
+    workspace: Path, limits: Limits = LIMITS, *, persist: bool = True, commands: Any = None
+):
     """Yield a world whose backend listens."""
     world = ConsoleWorld(workspace, limits, persist=persist)
+    world.commands = commands
     await world.start()
     try:
         yield world

@@ -16,6 +16,7 @@ from tests.backend.console_world import RUNTIME, console_world
 from tests.backend.histories import history
 from tests.backend.proxied import basic_auth_proxy
 
+from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind, Redaction
@@ -56,7 +57,7 @@ async def browser():
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
-    async with console_world(tmp_path_factory.mktemp("backend")) as made:
+    async with console_world(tmp_path_factory.mktemp("backend"), commands=Port()) as made:
         yield made
 
 
@@ -351,6 +352,59 @@ async def test_hostile_text_is_shown_and_does_nothing(world, visit):
     await expect(page.locator(".approval code")).to_have_text(
         "yoi worker approve hostile '$(reboot)'"
     )
+
+
+class Port:
+    """Takes decisions; the second about a question is refused, as a worker would."""
+
+    def __init__(self):
+        self.decided = []
+
+    def reaches(self, subject):
+        return subject.name == "payer"
+
+    async def send(self, subject, command, arguments, principal):
+        if arguments["item"] in [taken["item"] for taken in self.decided]:
+            raise WorkerError("worker.decided", "mara has decided about that call")
+        self.decided.append({"command": command, "by": str(principal), **arguments})
+        return {}
+
+
+@needs_browser
+async def test_a_person_decides_in_the_console(world, visit, shots):
+    told = world.worker("payer", tools=["pay"])
+    scenes.busy_worker(told)
+    told.tell("approval_done", {"id": "c-72", "approved": True, "by": "mara"})
+    call = {"id": "c9", "name": "pay", "arguments": '{"to": "<b>ann</b>", "sum": 5, "x": [1]}'}
+    told.tell("approval_request", {**call, "item": 40, "after_outside": True, "times": 2})
+    one = await visit()
+    await one.open("payer")
+    waiting = one.page.locator(".approval")
+    await expect(waiting).to_contain_text("After text from outside")
+    await expect(waiting).to_contain_text("2 times")
+    await waiting.locator("select").select_option("matching")
+    await waiting.get_by_role("button", name="Approve", exact=True).click()
+    await expect(waiting.locator(".told")).to_contain_text("Choose what later calls")
+    await expect(waiting.locator("label")).to_have_text(['to = "<b>ann</b>"', "sum = 5"])
+    await waiting.get_by_label("to =").check()
+    await one.page.screenshot(path=shots / "console-approval.png")
+    await waiting.get_by_role("button", name="Approve", exact=True).click()
+    await expect(waiting.locator(".told")).to_have_text("Sent.")
+    assert world.commands.decided == [
+        {
+            "command": "approve",
+            "by": "operator",
+            "item": 40,
+            "approved": True,
+            "scope": "matching",
+            "matches": [{"at": "/to", "equals": "<b>ann</b>"}],
+        }
+    ]
+    told.tell("approval_done", {"id": "c9", "approved": True, "by": "operator"})
+    await expect(waiting).to_have_count(0)
+    told.tell("approval_request", {**call, "item": 40})
+    await waiting.get_by_role("button", name="Deny").click()
+    await expect(waiting.locator(".told")).to_have_text("mara has decided about that call")
 
 
 @needs_browser

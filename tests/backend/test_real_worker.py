@@ -5,11 +5,13 @@ import contextlib
 import pytest
 from tests.backend.served import CLOCK, UPSTREAM_TOKEN, backend, token
 from tests.backend.world import KEYS
-from tests.workers.worlds import World, answers
+from tests.workers.worlds import World, answers, run_ended, tool
 
 from yoi.backend.local_source import LocalSource
 from yoi.backend.remote_source import RemoteSource
-from yoi.client import Event, Server, Snapshot, Target, observe
+from yoi.client import Event, Server, Snapshot, Target, affordances, approve, command, observe
+from yoi.errors import ObserveError
+from yoi.host.commands import LocalCommands
 from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.observation_app import ObservationRoutes
@@ -19,7 +21,8 @@ from yoi.serving.names import ListenerNames
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind
 from yoi.serving.server import ObservationServer, bind
 from yoi.types import Secret
-from yoi.workers.scripted import Say
+from yoi.workers import items as it
+from yoi.workers.scripted import CallTool, Say
 
 IDLE = ev.Status(ev.StatusData(status="idle"))
 
@@ -63,3 +66,48 @@ async def test_a_run_is_seen_whole_and_its_fold_is_the_worker_s_own(tmp_path, wh
                 if isinstance(value, Event) and value.event == IDLE:
                     break
             assert watch.view.snapshot() == world.worker.snapshot()
+
+
+async def test_a_token_that_may_approve_decides_and_history_says_who(tmp_path) -> None:
+    may = token(tmp_path, "ops", commands=["approve", "send"])
+    other = token(tmp_path, "night", commands=["approve"])
+    script = answers([CallTool("pay", '{"text":"a"}')], [CallTool("pay", '{"text":"b"}')])
+    async with (
+        World(script, [tool("pay", "ask")]) as world,
+        source_of(world.worker, "local") as source,
+        backend(tmp_path, source, commands=LocalCommands("r", {"w": world.worker})) as served,
+    ):
+        subject = Subject(SubjectKind.WORKER, "w", "r")
+        ops, night = (Target(Server(served.url, Secret("t", key)), subject) for key in (may, other))
+        assert await affordances(ops) == ["approve", "send"]
+        async with observe(ops) as watch:
+            async for value in watch:
+                if isinstance(value, Snapshot):
+                    assert (await command(ops, "send", {"text": "go"})) == {"seq": 1}
+                if isinstance(value, Event) and isinstance(value.event, ev.ApprovalRequest):
+                    break
+        waiting = value.event.data
+        fits = [{"at": "/text", "one_of": ["a", "b"]}]
+        await approve(ops, waiting.item, scope="matching", matches=fits, lasts_s=60)
+        for target, item, code in (
+            (night, waiting.item, "worker.decided"),
+            (night, waiting.item + 1, "worker.no_approval"),
+            (night, 0, "worker.decision"),
+        ):
+            with pytest.raises(ObserveError) as caught:
+                await approve(target, item)
+            assert caught.value.code == code
+        for name, arguments, code in (
+            ("pause", {}, "observe.forbidden"),
+            ("approve", {"item": 1, "approved": True, "by": "root"}, "worker.decision"),
+            ("send", {"text": 3}, "worker.command"),
+        ):
+            with pytest.raises(ObserveError) as caught:
+                await command(ops, name, arguments)
+            assert caught.value.code == code
+        await world.until(run_ended("finished"))
+        decided = [i.by for i in await world.items() if isinstance(i, it.ApprovalDecided)]
+        assert decided[0] == "token:ops"
+        assert decided[1].startswith("token:ops, by the grant at item ")
+        (first,) = [i for i in await world.items() if isinstance(i, it.UserInput)]
+        assert first.by == "token:ops"

@@ -387,8 +387,11 @@ async def test_commands_are_refused_unless_somebody_carries_them(tmp_path) -> No
     sent = []
 
     class Port:
-        async def send(self, subject, command, arguments):
-            sent.append((subject.name, command, arguments))
+        def reaches(self, subject):
+            return subject.runtime_id == "r"
+
+        async def send(self, subject, command, arguments, principal):
+            sent.append((subject.name, command, arguments, str(principal)))
             return {"done": True}
 
     runtime = Runtime("w", "x")
@@ -411,7 +414,7 @@ async def test_commands_are_refused_unless_somebody_carries_them(tmp_path) -> No
         assert (await Caller(served, may_not).ask("POST", path, headers, body))[0] == 403
         actions = await caller.get("/api/runtimes/r/workers/w/affordances")
         assert actions == (200, {"actions": ["send"]})
-    assert sent == [("w", "send", {"text": "hi"})]
+    assert sent == [("w", "send", {"text": "hi"}, "token:may")]
 
 
 async def test_a_page_that_asks_a_socket_s_route_is_told_what_it_is(tmp_path) -> None:

@@ -8,9 +8,9 @@ from tests.redactors import NoRedaction
 from tests.workers.test_tools import Plugins
 from tests.workers.test_worker_set import NoSecrets
 
-from yoi.backend.commands import COMMANDS
 from yoi.journal.memory import MemoryJournal
 from yoi.serving.keys import KeyStore, keys_file
+from yoi.serving.principals import COMMANDS
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.clock import ManualClock
 from yoi.testing.trusting import workspace_id
@@ -119,7 +119,7 @@ def test_what_cannot_be_made(yoi, workspace, words, code):
 
 def test_an_unknown_command_is_refused_with_the_list_and_each_of_the_list_exists(yoi, workspace):
     ran = yoi("token", "create", "x", "--allow", "anything")
-    assert "approve, cancel, compact, pause, resume, send" in ran.err
+    assert "approve, cancel, compact, pause, resume, revoke, send" in ran.err
     worker_set = WorkerSet(
         WorkerContext(
             journal=MemoryJournal(),

@@ -136,7 +136,9 @@ class BackendRoutes:
         principal, subject = self._principal(request), _subject(request)
         if not self._access.shows(principal, subject):
             raise not_found(subject)
-        return answer({"actions": list(self._access.policy.affordances(principal, subject))})
+        carried = self._commands is not None and self._commands.reaches(subject)
+        offered = self._access.policy.affordances(principal, subject) if carried else ()
+        return answer({"actions": list(offered)})
 
     async def _command(self, request: Request) -> Response:
         principal, subject = self._principal(request), _subject(request)
@@ -145,10 +147,11 @@ class BackendRoutes:
         asked = await self._read(request, _Command)
         if not self._access.policy.forward(asked.command, principal, subject):
             raise Refused(403, "forbidden", "this token may not send that command")
-        if self._commands is None:
-            raise Refused(403, "forbidden", "this server passes no commands on")
+        port = self._commands
+        if port is None or not port.reaches(subject):
+            raise Refused(403, "forbidden", "this server passes no commands on to that")
         try:
-            return answer(await self._commands.send(subject, asked.command, asked.arguments))
+            return answer(await port.send(subject, asked.command, asked.arguments, principal))
         except YoiError as exc:
             return answer({"code": exc.code, "message": exc.message}, 409)
 

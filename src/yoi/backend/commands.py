@@ -5,14 +5,21 @@ none. Streams only show (O8); this is the one place where anything could go the 
 from typing import Any, Protocol
 
 from yoi.protocol.observation import Subject
-
-COMMANDS = ("approve", "cancel", "compact", "pause", "resume", "send")
-"""What a client may ask of a worker; a token names those that it may have passed on."""
+from yoi.serving.principals import Principal
 
 
 class CommandPort(Protocol):
     """Carries commands that policy lets pass. Only a process with a runtime in it has one."""
 
-    async def send(self, subject: Subject, command: str, arguments: dict[str, Any]) -> Any:
-        """Carry out `command` and return its answer as JSON values. Raises YoiError."""
+    def reaches(self, subject: Subject) -> bool:
+        """Return whether commands for `subject` can be carried out."""
+        ...
+
+    async def send(
+        self, subject: Subject, command: str, arguments: dict[str, Any], principal: Principal
+    ) -> Any:
+        """Carry out `command` of `principal` and return its answer as JSON values.
+
+        Raises YoiError.
+        """
         ...

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from yoi.backend.redaction import Observed, redacted
 from yoi.protocol.observation import Subject
-from yoi.serving.principals import Principal, SubjectPattern
+from yoi.serving.principals import Principal, Redaction, SubjectPattern
 
 FULL = "full"
 """The projection in which nothing is hidden."""
@@ -65,8 +65,14 @@ class ConfiguredPolicy:
         return redacted(event, principal.redact)
 
     def affordances(self, principal: Principal, subject: Subject) -> tuple[str, ...]:
-        """Return the commands that may be passed on, sorted."""
-        return tuple(sorted(principal.commands)) if self.observe(principal, subject) else ()
+        """Return the commands that may be passed on, sorted.
+
+        A principal from whom arguments are withheld cannot know what it would approve.
+        """
+        if not self.observe(principal, subject):
+            return ()
+        blind = Redaction.TOOL_ARGUMENTS in principal.redact
+        return tuple(sorted(principal.commands - {"approve"} if blind else principal.commands))
 
     def forward(self, command: str, principal: Principal, subject: Subject) -> bool:
         """Return whether the token names `command` and the subject may be watched."""

@@ -52,8 +52,8 @@ def create(
         typer.Option(
             "--allow",
             metavar="COMMAND",
-            help="What it may ask of workers where commands are passed on: approve, cancel, "
-            "compact, pause, resume, send; repeatable.",
+            help="What it may ask of the workers of `yoi serve`: approve, cancel, compact, pause, "
+            "resume, revoke, send; repeatable.",
         ),
     ] = None,
     upstream: Annotated[
@@ -160,7 +160,7 @@ def _end(text: str) -> datetime | None:
 
 
 def _check_commands(names: Sequence[str]) -> None:
-    from yoi.backend.commands import COMMANDS
+    from yoi.serving.principals import COMMANDS
 
     unknown = [name for name in names if name not in COMMANDS]
     if unknown:

@@ -36,7 +36,7 @@ class Conversation:
         return tell(self, entry)
 
     def _user(self, entry: Entry) -> RenderableType:
-        return _lines(entry, "you", entry.get("text"), "bold")
+        return _lines(entry, str(entry.get("by") or "you"), entry.get("text"), "bold")
 
     def _outside(self, entry: Entry) -> RenderableType:
         origin = entry.get("provenance")

@@ -5,6 +5,7 @@ async with observe(Target.worker(url, "triage", token=token)) as watch:
         ...
 """
 
+from yoi.client.commands import affordances, approve, command
 from yoi.client.connection import Observation, observe
 from yoi.client.http import RuntimeListing, fetch, runtimes
 from yoi.client.outcomes import Why
@@ -47,6 +48,9 @@ __all__ = [
     "Value",
     "View",
     "Why",
+    "affordances",
+    "approve",
+    "command",
     "fetch",
     "observe",
     "runtimes",

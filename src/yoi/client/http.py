@@ -45,9 +45,28 @@ async def fetch(
     server: Server, path: str, *, tls: ssl.SSLContext | None = None, limits: Limits = LIMITS
 ) -> bytes:
     """Return the body of the answer to `GET path`, where it is 200. Raises ObserveError."""
+    status, headers, body = await asked(server, path, None, tls=tls, limits=limits)
+    if status != 200:
+        judged = of_answer(status, headers, body)
+        raise judged.error or _unreachable(judged.message)
+    return body
+
+
+async def asked(
+    server: Server,
+    path: str,
+    document: bytes | None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits = LIMITS,
+) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers in lower case and body of the answer: to a GET, or to a POST of JSON.
+
+    Raises ObserveError where there is none.
+    """
     try:
         async with asyncio.timeout(limits.observe_open_ms / 1000):
-            status, headers, body = await _get(server, path, tls, limits)
+            return await _answered(server, path, document, tls, limits)
     except ObserveError:
         raise
     except h11.RemoteProtocolError:
@@ -55,31 +74,30 @@ async def fetch(
     except Exception as exc:
         leave = of_failed_dial(exc)
         raise leave.error or _unreachable(leave.message) from None
-    if status != 200:
-        judged = of_answer(status, headers, body)
-        raise judged.error or _unreachable(judged.message)
-    return body
 
 
-async def _get(
-    server: Server, path: str, tls: ssl.SSLContext | None, limits: Limits
+async def _answered(
+    server: Server, path: str, document: bytes | None, tls: ssl.SSLContext | None, limits: Limits
 ) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers in lower case, and body."""
     context = (tls or trusting()) if server.secure else None
     reader, writer = await asyncio.open_connection(server.host, server.port, ssl=context)
     try:
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes)
-        request = h11.Request(
-            method="GET",
-            target=server.prefix + path,
-            headers=[
-                ("Host", server.authority),
-                ("Authorization", f"Bearer {server.token.reveal()}"),
-                ("Accept", "application/json"),
-                ("Connection", "close"),
-            ],
-        )
-        writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
+        head = [
+            ("Host", server.authority),
+            ("Authorization", f"Bearer {server.token.reveal()}"),
+            ("Accept", "application/json"),
+            ("Connection", "close"),
+        ]
+        if document is not None:
+            head += [("Content-Type", "application/json"), ("Content-Length", str(len(document)))]
+        method = "GET" if document is None else "POST"
+        sent: list[h11.Event] = [
+            h11.Request(method=method, target=server.prefix + path, headers=head),
+            *([] if document is None else [h11.Data(data=document)]),
+            h11.EndOfMessage(),
+        ]
+        writer.write(b"".join(http.send(event) or b"" for event in sent))
         await writer.drain()
         return await _answer(http, reader, limits)
     finally:

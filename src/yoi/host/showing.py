@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from yoi.backend.local_source import LocalSource
 from yoi.backend.server import Backend, remote_sources
 from yoi.host.backend_methods import Methods, backend_methods
+from yoi.host.commands import LocalCommands
 from yoi.host.runtime_parts import RuntimeParts
 from yoi.limits import Limits
 from yoi.runtime.listener import RuntimeListener
@@ -64,7 +65,14 @@ async def through_backend(
         *await remote_sources(settings.runtimes, runtime.secrets, clock, limits),
     ]
     backend = Backend(
-        workspace, shown, sources, clock, limits, figures=runtime.figures, owner=runtime.owner
+        workspace,
+        shown,
+        sources,
+        clock,
+        limits,
+        commands=LocalCommands(settings.runtime.id, runtime.workers),
+        figures=runtime.figures,
+        owner=runtime.owner,
     )
     async with backend:
         yield Shown(backend.url, backend, backend_methods(backend, settings.runtime.id))

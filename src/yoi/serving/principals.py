@@ -13,6 +13,10 @@ ANY = "*"
 _KINDS = (ANY, *SubjectKind)
 
 
+COMMANDS = ("approve", "cancel", "compact", "pause", "resume", "revoke", "send")
+"""What a client may ask of a worker; a token names those that it may have passed on."""
+
+
 class PrincipalKind(StrEnum):
     """How a principal was identified."""
 
@@ -110,5 +114,10 @@ class Principal:
 
 
 def operator() -> Principal:
-    """Return who may watch everything here: the person who runs the process."""
-    return Principal(name="operator", kind=PrincipalKind.OPERATOR, observe=(EVERYTHING,))
+    """Return who may watch and ask everything here: the person who runs the process."""
+    return Principal(
+        name="operator",
+        kind=PrincipalKind.OPERATOR,
+        observe=(EVERYTHING,),
+        commands=frozenset(COMMANDS),
+    )

@@ -98,9 +98,10 @@ class Configured(Item, frozen=True, tag="configured"):
 
 
 class UserInput(Item, frozen=True, tag="user_input"):
-    """A person's message, waiting until a run takes it."""
+    """A person's message, waiting until a run takes it; `by` names one who is not the operator."""
 
     text: str
+    by: str = ""
 
 
 class SystemItem(Item, frozen=True, tag="system_item"):

@@ -119,8 +119,10 @@ class Worker:
         """End what is under way, record the interruption, and stop for good."""
         await self._driver.stop()
 
-    async def send(self, text: str) -> int:
+    async def send(self, text: str, by: str = "") -> int:
         """Commit a person's message and return its place; a run takes it when its turn comes.
+
+        `by` is who sent it where it came from elsewhere; the model does not read it.
 
         Raises WorkerError: `worker.input`, `worker.queue_full`, `worker.stopped`.
         """
@@ -134,7 +136,7 @@ class Worker:
                 f"a message has 1 to {self._limits.input_bytes} bytes of text, this one {size}",
             )
         async with self._history.changing:
-            return await self._enqueue(it.UserInput(at_ms=self._clock.wall_ms(), text=text))
+            return await self._enqueue(it.UserInput(at_ms=self._clock.wall_ms(), text=text, by=by))
 
     def remembered(self, plugin: str, event_id: str, command_id: str) -> int | None:
         """Return the place of the system item that this command has made, if it has."""

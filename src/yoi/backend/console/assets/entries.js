@@ -94,6 +94,7 @@ function origin(from) {
     el("span", { class: "badge-kind" }, "plugin"),
     name(text(from.plugin), 64, { class: "badge-name" }),
     el("span", {}, "via ", name(text(from.ingress), 64)),
+    from.sender ? el("span", {}, "from ", name(text(from.sender), 64)) : null,
     el("span", { class: "mono" }, name(short)),
   );
 }

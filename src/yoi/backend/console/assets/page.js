@@ -111,9 +111,23 @@ export class Page {
     }
     const offered = Array.isArray(actions) ? actions.filter((one) => typeof one === "string") : [];
     if (!offered.length) return;
-    this._content.allow(offered);
+    this._content.allow(offered, (decision) => this._decide(decision));
     fill(this._offers, "your session may: ", offered.map((one) => [name(one, 32), " "]));
     this.refresh();
+  }
+
+  /** Sends a decision about a call that waits; resolves to why it was not taken, or "". */
+  async _decide(decision) {
+    try {
+      return await this._session.send(`${path(this.subject)}/commands`, {
+        command: "approve",
+        arguments: decision,
+      });
+    } catch (error) {
+      if (!(error instanceof Unauthorized)) return error.message;
+      this._expired();
+      return "the session is over";
+    }
   }
 
   _env() {

@@ -107,6 +107,32 @@ export class Session {
     return answer(path, { headers: { "Yoi-Token": this._token } });
   }
 
+  /**
+   * Posts `body` to `path`; resolves to "" or to why it was refused. Throws Unauthorized or
+   * Unreachable, after which it is not known whether it was carried out.
+   */
+  async send(path, body) {
+    let response;
+    try {
+      response = await fetch(path, {
+        method: "POST",
+        cache: "no-store",
+        credentials: "same-origin",
+        headers: { "Content-Type": "application/json", "Yoi-Token": this._token },
+        body: JSON.stringify(body),
+      });
+    } catch {
+      throw new Unreachable("the server cannot be reached; look whether it was decided");
+    }
+    if (response.status === 401) throw new Unauthorized();
+    if (response.ok) return "";
+    try {
+      return String((await response.json()).message).slice(0, 1000);
+    } catch {
+      return `the server answers ${response.status}`;
+    }
+  }
+
   /** Returns "ok", "expired" or "unreachable". */
   async probe() {
     try {

@@ -1,8 +1,9 @@
 // A worker: its history, what is in flight, what waits for a person, alerts and usage.
 
 import { Activity } from "./activity.js";
+import { approval } from "./approval.js";
 import { button, command, el, fill, keyed, mark, name, say, untrusted, withheld } from "./dom.js";
-import { Growing, args, entryNode, toolName } from "./entries.js";
+import { Growing, entryNode, toolName } from "./entries.js";
 import { Follow } from "./scroll.js";
 import { stateWord } from "./sidebar.js";
 import { count, many, printable, shellWord, when } from "./text.js";
@@ -179,6 +180,7 @@ export class WorkerContent {
 
   _showWaiting() {
     const calls = [...this._view.waiting.values()];
+    const decide = this._actions.includes("approve") ? this._decide : null;
     const key = JSON.stringify([calls, this._actions]);
     if (key === this._waitingShown) return;
     this._waitingShown = key;
@@ -186,36 +188,16 @@ export class WorkerContent {
     fill(
       this._waiting,
       el("h2", { role: "status" }, `Waiting for a person: ${many(calls.length, "tool call")}`),
-      calls.map((call) => this._approval(call)),
-    );
-  }
-
-  _approval(call) {
-    const words = [shellWord(this._name), shellWord(call.id)];
-    const run = words.every(Boolean)
-      ? command(`yoi worker approve ${words.join(" ")}`)
-      : command("yoi worker list");
-    const mine = this._actions.includes("approve");
-    return el(
-      "div",
-      { class: "approval" },
-      el("div", { class: "call-head" }, toolName(call.name)),
-      args(call),
-      el(
-        "p",
-        { class: "hint" },
-        mine ? "You may decide, on the host: " : "The operator decides, on the host: ",
-        run,
-        words.every(Boolean) ? el("span", { class: "faint" }, " or the same with --deny") : null,
-      ),
+      calls.map((call) => approval(this._name, call, decide)),
     );
   }
 
   _actions = [];
 
-  /** Learns which actions to offer. */
-  allow(actions) {
+  /** Learns which actions to offer, and how a decision is sent. */
+  allow(actions, decide) {
     this._actions = actions;
+    this._decide = decide;
   }
 
   _showNow() {
