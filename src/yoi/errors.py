@@ -559,6 +559,7 @@ CODES: dict[str, str] = {
     "mcp.changed": "the tool is not the one that was approved",
     "mcp.unavailable": "the server is not running now",
     "mcp.unknown": "no such MCP server or tool",
+    "mcp.busy": "too many MCP clients, or calls of one, are under way",
     "mcp.secret": "a secret that the server's table names is not there",
     # serving
     "serving.listen": "the address or port cannot be listened at",

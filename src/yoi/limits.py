@@ -460,6 +460,8 @@ class Limits:
     mcp_retry_first_ms: int = bound(1_000, "before a server that ended is started again")
     mcp_retry_max_ms: int = bound(60_000, "the longest of these waits; each is twice the last")
     mcp_steady_ms: int = bound(60_000, "a server that held for so long forgives failures")
+    mcp_clients: int = bound(16, "MCP clients that have calls under way here")
+    mcp_client_calls: int = bound(32, "calls of one MCP client under way; one runs, others wait")
     mcp_words_bytes: int = bound(2 * KIB, "the last of a server's error output that is kept")
     mcp_schema_steps: int = bound(50_000, "steps of checking arguments against a server's schema")
 

@@ -68,6 +68,8 @@ JSON_OF = {
 def commands():
     def walk(command, words):
         if hasattr(command, "commands"):
+            if words and command.invoke_without_command:
+                yield words, command
             for name, inner in command.commands.items():
                 yield from walk(inner, [*words, name])
         else:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +17,33 @@ from yoi.errors import McpError, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(help="MCP servers and clients.", rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 
-@app.callback()
-def _group() -> None:
-    """MCP servers and clients."""
+@app.callback(invoke_without_command=True)
+def serve(context: typer.Context, workspace: Workspace = None) -> None:
+    """Let an MCP client use what this workspace offers, over standard input and output.
+
+    The client starts this command; it asks the running host. `[[mcp.tools]]` and `[[mcp.events]]`
+    of yoi.toml say what is offered.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    import asyncio
+
+    from yoi.cli.service import ask
+    from yoi.mcp.library import loaded
+
+    folder = workspace_folder(workspace)
+    loaded()
+    # Before the first word of MCP: a client shows what is said here when the start fails.
+    offered = ask(folder, "mcp.offered")
+    if not offered and not ask(folder, "mcp.resources"):
+        words = "nothing is offered to MCP clients: [[mcp.tools]] in .yoi/yoi.toml, then: yoi trust"
+        Output("mcp", False).note(words, "yellow")
+    from yoi.mcp.serving import serve as speak
+
+    asyncio.run(speak(partial(ask, folder)))
 
 
 Server = Annotated[str, typer.Argument(metavar="SERVER", help="A name from `yoi mcp servers`.")]

@@ -8,6 +8,7 @@ from typing import Any
 from yoi.errors import SandboxError, SecretError, YoiError
 from yoi.host.parts import Plans, Preparing
 from yoi.host.runtime_parts import RuntimeParts
+from yoi.mcp.clients import WORKER as CLIENTS
 from yoi.packages import PythonRuntime
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.service_manager import Applied
@@ -70,6 +71,10 @@ class PlanApplier:
         await runtime.mcp.apply(plan.mcp.servers)
         # After the services: a worker that goes on with a run finds its tools.
         await runtime.workers.apply(plan.workers, plan.faulty_workers)
+        runtime.events.granted = plan.mcp.events
+        workers = runtime.workers
+        own = workers[CLIENTS] if CLIENTS in workers and plan.mcp.tools else None
+        await runtime.clients.apply(plan.mcp, own)
         runtime.observing.settled = True
         return applied
 

@@ -194,7 +194,13 @@ class Host(EnteredOnce):
             "the control socket",
             ControlServer(
                 workspace,
-                {**methods.methods, **runtime.workers.methods, **runtime.mcp.methods},
+                {
+                    **methods.methods,
+                    **runtime.workers.methods,
+                    **runtime.mcp.methods,
+                    **runtime.clients.methods,
+                    **runtime.events.methods,
+                },
                 limits,
             ),
         )

@@ -18,6 +18,7 @@ from yoi.connections import (
 from yoi.core.captures import HandleTable
 from yoi.decisions.nonces import nonce_store
 from yoi.decisions.port import Decisions
+from yoi.host.mcp_events import McpEvents
 from yoi.host.opened import Opened
 from yoi.host.webhook import webhook
 from yoi.journal.log import Journal
@@ -25,6 +26,7 @@ from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
+from yoi.mcp.clients import McpClients
 from yoi.mcp.servers import McpServers
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
@@ -41,7 +43,7 @@ from yoi.runtime.services import Services
 from yoi.runtime.thread_bridge import Mailbox
 from yoi.runtime.ticket_assigner import TicketAssigner
 from yoi.runtime.worker_figures import WorkerFigures
-from yoi.runtime.worker_manager import WorkerManager
+from yoi.runtime.worker_manager import HostTools, WorkerManager
 from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.keys import KeyStore, keys_file
@@ -63,6 +65,8 @@ class RuntimeParts:
     workers: WorkerManager
     tickets: TicketAssigner
     mcp: McpServers
+    clients: McpClients
+    events: McpEvents
     assembler: Assembler
     observing: Observing
     figures: RuntimeFigures
@@ -134,6 +138,8 @@ async def open_parts(
     await opened.enter("the work items' threads", closing(tickets.close))
     mcp = McpServers(workspace, secrets, clock, limits)
     await opened.enter("the MCP servers", closing(mcp.stop))
+    clients = McpClients(HostTools(services), clock, limits)
+    await opened.enter("the MCP clients", closing(clients.stop))
     workers = WorkerManager(
         journal,
         services,
@@ -145,6 +151,7 @@ async def open_parts(
         tickets.tools,
         ownership,
         mcp,
+        clients.engine,
     )
     context = HostContext(
         turns=scheduler,
@@ -203,6 +210,8 @@ async def open_parts(
         workers=workers,
         tickets=tickets,
         mcp=mcp,
+        clients=clients,
+        events=McpEvents(observing, limits),
         assembler=assembler,
         observing=observing,
         figures=RuntimeFigures(services, worker_figures, alerting.book),

@@ -245,6 +245,15 @@ SERVED_TOOL = TableSpec(
     lambda row: ServedTool(row["plugin"], row["tool"], row["name"] or row["tool"], row["approval"]),
     about="A tool of a plugin that MCP clients of this account may call, with `yoi mcp`.",
 )
+
+
+def _mcp(row: Row) -> McpSettings:
+    names = [tool.name for tool in row["tools"]]
+    if len(set(names)) != len(names):
+        row.fault("duplicate", "tools", "two tools have the same name")
+    return McpSettings(row["servers"], row["tools"], row["events"])
+
+
 SERVED_EVENTS = TableSpec(
     (Key("plugin", SafeId(), "the instance's name", required=True),),
     lambda row: row["plugin"],
@@ -261,6 +270,6 @@ MCP = TableSpec[McpSettings](
         Key("tools", Rows(SERVED_TOOL), "see `[[mcp.tools]]`", default=()),
         Key("events", Rows(SERVED_EVENTS, unique="plugin"), "see `[[mcp.events]]`", default=()),
     ),
-    lambda row: McpSettings(row["servers"], row["tools"], row["events"]),
+    _mcp,
     about="The Model Context Protocol.",
 )

@@ -11,6 +11,7 @@ from yoi.limits import Limits
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.services import Services
 from yoi.types import Clock, SecretSource, rfc3339
+from yoi.workers.engine import Engine
 from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notification, Notified
 from yoi.workers.operations import WorkerOperations
@@ -18,7 +19,7 @@ from yoi.workers.profile import WorkerProfile
 from yoi.workers.servers import McpTools, NoServers
 from yoi.workers.tools import PluginTool, Tool
 from yoi.workers.worker import Worker
-from yoi.workers.worker_set import WorkerContext, WorkerSet, no_tools
+from yoi.workers.worker_set import WorkerContext, WorkerSet, no_engine, no_tools
 
 
 class HostTools:
@@ -73,6 +74,7 @@ class WorkerManager:
         host_tools: Callable[[WorkerProfile], Sequence[Tool]] = no_tools,
         ownership: Ownership | None = None,
         mcp: McpTools | None = None,
+        engine: Callable[[WorkerProfile], Engine | None] = no_engine,
     ) -> None:
         tools = HostTools(services)
         self._listen = listen
@@ -91,6 +93,7 @@ class WorkerManager:
                 host_tools=host_tools,
                 ownership=SoleOwner() if ownership is None else ownership,
                 mcp=NoServers() if mcp is None else mcp,
+                engine=engine,
                 clock=clock,
                 limits=limits,
             )

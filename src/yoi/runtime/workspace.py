@@ -14,6 +14,7 @@ from yoi.decisions.port import Decisions, InForce, Undisturbed
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
+from yoi.mcp.clients import clients_profile
 from yoi.mcp.settings import McpSettings
 from yoi.packages import (
     EnabledEntry,
@@ -247,6 +248,8 @@ def _plan(
     resolution = keep(resolution, enabled.entries)
     workers = workers_of(document)
     faults = workers_of(file.document).faults or workers.faults
+    mcp = McpSettings.read(document)
+    own = clients_profile(mcp)
     problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
     faulty = faulty_workers(faults, file.content, at)
     return Plan(
@@ -259,8 +262,8 @@ def _plan(
                 for one in found.pending
             ),
         ),
-        workers=workers.profiles,
-        mcp=McpSettings.read(document),
+        workers=(*workers.profiles, *([] if own is None else [own])),
+        mcp=mcp,
         faulty_workers=faulty,
         pending=tuple(pending_rows(found.pending)),
     )

@@ -27,6 +27,11 @@ def no_tools(profile: WorkerProfile) -> Sequence[Tool]:
     return ()
 
 
+def no_engine(profile: WorkerProfile) -> Engine | None:
+    """Return None."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
     """What every worker of a host shares; the runtime brings it."""
@@ -41,6 +46,8 @@ class WorkerContext:
     ownership: Ownership = field(default_factory=SoleOwner)
     mcp: McpTools = field(default_factory=NoServers)
     """Those of MCP servers."""
+    engine: Callable[[WorkerProfile], Engine | None] = no_engine
+    """The engine of a worker that is the host's own, None for every other."""
     limits: Limits = LIMITS
 
 
@@ -160,7 +167,9 @@ class WorkerSet:
     async def _begin(self, profile: WorkerProfile) -> None:
         around = self._around
         worker = self._made(
-            profile, make_engine(profile, around.secrets, around.limits, around.clock.monotonic)
+            profile,
+            around.engine(profile)
+            or make_engine(profile, around.secrets, around.limits, around.clock.monotonic),
         )
         try:
             await worker.start()
