@@ -21,6 +21,7 @@ from yoi.permissions import Url
 from yoi.protocol.commands import OutputCommand
 from yoi.protocol.ingress import EventKind, IngressEvent, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Commands, HandlerFailed, Reply
+from yoi.protocol.service_log import Handled, decode
 from yoi.runtime.service_manager import ServiceManager
 from yoi.runtime.services import Services
 
@@ -509,9 +510,12 @@ class FullJournal(MemoryJournal):
     """Refuses commits while told to."""
 
     full = False
+    unanswered = False
+    """Whether it refuses answers alone."""
 
     async def commit(self, appends):
-        if self.full:
+        records = (decode(data, 0) for append in appends for data in append.records)
+        if self.full or (self.unanswered and any(isinstance(one, Handled) for one in records)):
             raise JournalError("journal.full", "no room")
         await super().commit(appends)
 
@@ -565,6 +569,28 @@ async def test_a_log_that_refuses_during_the_trial_has_the_old_version_back():
     assert bench.service.spec.version == "0.1.0"
     assert bench.service.refused.status.code == "journal.full"
     assert new.frames == []
+    await bench.service.stop()
+
+
+async def test_a_first_answer_that_the_log_does_not_take_has_the_old_version_back():
+    """S7: a version is kept at the commit of its first answer, not at the answer."""
+    journal = FullJournal()
+    limits = replace(QUICK, service_log_retry_ms=1, service_log_retry_max_ms=1)
+    again, new = Guest("again"), Guest("new")
+    bench = await running(
+        Guest("old"), again, durable=True, journal=journal, limits=limits, **QUIET
+    )
+    await bench.service.replace(bench.version(new))
+    journal.unanswered = True
+    bench.link.receive("a")
+    await bench.diagnostics.until(lambda: "journal.full" in bench.codes())
+    assert new.frames == ["a"]
+    journal.unanswered = False
+    await until(bench, lambda: again.frames == ["a"])
+    assert bench.service.spec.version == "0.1.0"
+    assert bench.service.refused.status.code == "journal.full"
+    assert "stop" in new.calls
+    await until(bench, lambda: sent(bench) == ["again:a"])
     await bench.service.stop()
 
 

@@ -47,6 +47,10 @@ class Durability(Protocol):
         """Wait, for a bounded time, until every answer so far is written."""
         ...
 
+    def after(self, then: Callable[[], None]) -> None:
+        """Run `then` once every answer so far is written; never where that fails."""
+        ...
+
     def keeps(self, event: QueuedEvent) -> bool:
         """Return whether `event` is still there after a restart of the host."""
         ...
@@ -66,6 +70,10 @@ class NoDurability:
 
     async def settled(self) -> None:
         """Do nothing."""
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Run `then` now."""
+        then()
 
     def keeps(self, event: QueuedEvent) -> bool:
         """Return False."""
@@ -153,6 +161,10 @@ class LoggedDurability:
             async with asyncio.timeout(self._limits.drain_ms / 1000):
                 while self._outbox.pending and self._writer.picture is not None:
                     await self._writer.turned()
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Run `then` once the log has taken what was put before."""
+        self._writer.after(then)
 
     def keeps(self, event: QueuedEvent) -> bool:
         """Return whether the log has `event`."""

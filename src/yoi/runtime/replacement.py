@@ -6,8 +6,9 @@ version that has heard nothing yet may outlast that.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from yoi.core.lifecycle import Lifecycle, ServiceLifecycle
@@ -134,9 +135,21 @@ class Replacements:
         """Wait while one version has nothing in hand any more and the next is being started."""
         await self._calls_may_go.wait()
 
-    def handled(self) -> None:
-        """The version that runs has handled something: it is kept."""
+    def answered(self, written: Callable[[Callable[[], None]], None]) -> None:
+        """The version that runs has answered an event: it is kept once `written` runs what it gets.
+
+        An answer that the log does not take is none.
+        """
         if self._trial is not None:
+            written(partial(self._keep_after, self._trial))
+
+    def handled(self) -> None:
+        """The version that runs has answered a tool call: it is kept."""
+        if self._trial is not None:
+            self.keep()
+
+    def _keep_after(self, trial: _Trial) -> None:
+        if self._trial is trial:
             self.keep()
 
     def idle(self) -> None:

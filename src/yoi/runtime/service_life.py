@@ -54,7 +54,7 @@ class ServiceLife:
     def handled(self, count: int) -> None:
         """Count good events towards forgiving earlier failures, and towards keeping a version."""
         self._life.succeeded(count)
-        self._replacements.handled()
+        self._replacements.answered(self._durability.after)
 
     def trial_failed(self, error: YoiError) -> None:
         """The first event of a new version was not handled: the one before it goes on."""
