@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
-const { WorkerView, ServiceView, LIMITS } = await import(pathToFileURL(process.argv[2]).href);
+const { WorkerView, ServiceView, BoardView, LIMITS } = await import(pathToFileURL(process.argv[2]).href);
 const { printable } = await import(new URL("text.js", pathToFileURL(process.argv[2])).href);
 const given = JSON.parse(readFileSync(0, "utf8"));
 
@@ -17,7 +17,7 @@ const sorted = (value) => {
 const differences = [];
 let checks = 0;
 given.histories.forEach(({ kind, payloads, checks: expected }, number) => {
-  const view = kind === "worker" ? new WorkerView() : new ServiceView();
+  const view = new { worker: WorkerView, service: ServiceView, board: BoardView }[kind]();
   let next = 0;
   payloads.forEach((payload, at) => {
     view.apply(payload);

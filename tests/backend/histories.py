@@ -4,11 +4,9 @@ import json
 import random
 from typing import Any
 
-from yoi.core.observation.service_view import ServiceView
-from yoi.core.observation.worker_view import WorkerView
+from yoi.backend.source import KINDS
 from yoi.errors import ProtocolMalformed
-from yoi.protocol.events import decode_event, encode_event
-from yoi.protocol.service_events import decode_service_event, encode_service_event
+from yoi.protocol.observation import SubjectKind
 
 Payload = dict[str, Any]
 History = dict[str, Any]
@@ -45,6 +43,10 @@ class Writer:
     def service(self, count: int) -> list[Payload]:
         """Return a service's snapshot and `count` payloads after it."""
         return [self.service_snapshot(), *(self._service_payload() for _ in range(count))]
+
+    def board(self, count: int) -> list[Payload]:
+        """Return a board's snapshot and `count` payloads after it."""
+        return [self._board_snapshot(), *(self._board_payload() for _ in range(count))]
 
     def snapshot(self) -> Payload:
         """Return any snapshot of a worker."""
@@ -216,6 +218,50 @@ class Writer:
         rest = self._some({"hint": self._text(), "fields": {"a": [None, self._text()]}})
         return {"at": "2026-01-01T00:00:00Z", "code": "notice.gap", "message": self._text(), **rest}
 
+    def _board_snapshot(self) -> Payload:
+        items = [self._ticket() for _ in range(self._one(0, 3, 499, 500))]
+        items = list({one["id"]: one for one in items}.values())
+        entries = [self._thread_event() for _ in range(self._one(0, 5, 399, 420))]
+        data = {"items": items, "entries": entries, **self._some({"left_out": 4})}
+        return {"event": "board_snapshot", "data": data}
+
+    def _ticket_id(self) -> str:
+        return f"T{self._random.randrange(30)}"
+
+    def _ticket(self) -> Payload:
+        rest = {
+            "title": self._text(),
+            "state": self._one("", "queued", "odd"),
+            "assignee": self._text(),
+            "updated_at": self._one("", "2026-01-01T00:00:00Z"),
+            "undecided": self._maybe(),
+            "damage": self._text(),
+            "thread_damage": self._text(),
+            "events": self._random.randrange(9),
+            "new": 1,
+        }
+        return {"id": self._ticket_id(), **self._some(rest), **self._redacted()}
+
+    def _thread_event(self) -> Payload:
+        named = {"ticket": self._ticket_id(), "number": self._random.randrange(1, 30)}
+        rest = {"author": self._text(), "at": self._text(), "step": "a -> b", "cut": self._maybe()}
+        long = self._one(*[""] * 7, "€" * self._random.randrange(5000))
+        text = {"kind": self._one("comment", "odd"), "text": self._text() + long}
+        return {**named, **text, **self._some(rest), **self._redacted()}
+
+    def _board_payload(self) -> Payload:
+        return self._one(
+            {"event": "ticket_changed", "data": self._ticket()},
+            *[{"event": "thread_added", "data": self._thread_event()}] * 5,
+            {"event": "thread_rewritten", "data": {"id": self._ticket_id()}},
+            {"event": "ticket_gone", "data": {"id": self._ticket_id()}},
+            {"event": "board_counted", "data": {"left_out": self._random.randrange(9)}},
+            {"event": "ticket_changed", "data": {"id": 5}},
+            {"event": "thread_added", "data": {"ticket": "T1", "number": -1, "kind": "x"}},
+            {"event": "of a newer version", "data": 1},
+            *([self._board_snapshot()] if self._maybe(0.1) else []),
+        )
+
     def _service_payload(self) -> Payload:
         return self._one(
             {"event": "service_status", "data": {"status": self._status(), **self._redacted()}},
@@ -241,7 +287,8 @@ _WORKER_EVENTS = [
 def history(kind: str, seed: int, count: int) -> History:
     """Return a history with what Python's own view shows in it; what it refuses is left out."""
     writer = Writer(seed)
-    payloads = writer.worker(count) if kind == "worker" else writer.service(count)
+    write = {"worker": writer.worker, "service": writer.service, "board": writer.board}
+    payloads = write[kind](count)
     return checked(kind, payloads)
 
 
@@ -263,15 +310,14 @@ def checked(kind: str, payloads: list[Payload]) -> History:
 
 
 def _folded(kind: str, view: Any, raw: str) -> Any:
-    event: Any = decode_event(raw) if kind == "worker" else decode_service_event(raw)
+    known = KINDS[SubjectKind(kind)]
+    event: Any = known.decode(raw.encode())
     if view is None:
-        return WorkerView.of(event) if kind == "worker" else ServiceView.of(event)
+        return known.view(event)
     view.apply(event)
     return view
 
 
 def _shown(kind: str, view: Any) -> Payload:
-    snapshot = view.snapshot()
-    raw = encode_event(snapshot) if kind == "worker" else encode_service_event(snapshot)
-    shown: Payload = json.loads(raw)
+    shown: Payload = json.loads(KINDS[SubjectKind(kind)].encode(view.snapshot()))
     return shown

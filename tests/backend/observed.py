@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from hypothesis import strategies as st
 
+from yoi.protocol import board_events as be
 from yoi.protocol import events as ev
 from yoi.protocol import service_events as sv
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
@@ -19,6 +20,8 @@ SMALL = st.integers(0, 1000)
 
 def of(kind: Any, name: str = "") -> st.SearchStrategy[Any]:
     """Values of a field's type."""
+    if kind == ev.Count:
+        return SMALL
     origin, args = get_origin(kind), get_args(kind)
     if kind is str:
         return IDS if name in ("id", "name") else TEXT
@@ -124,4 +127,27 @@ SERVICE_EVENTS = (
     | UNKNOWN
 )
 
-__all__ = ["SERVICE_EVENTS", "SERVICE_SNAPSHOTS", "SNAPSHOTS", "WORKER_EVENTS", "Diagnostic", "of"]
+BOARD_SNAPSHOTS = st.builds(
+    lambda items, entries, left_out: be.BoardSnapshot(
+        be.BoardSnapshotData(items=items, entries=entries, left_out=left_out)
+    ),
+    st.lists(of(be.BoardItem), max_size=3),
+    st.lists(of(be.BoardEntry), max_size=3),
+    SMALL,
+)
+BOARD_EVENTS = (
+    st.one_of(*(of(kind) for kind in get_args(be.BoardEvent) if kind is not be.BoardSnapshot))
+    | BOARD_SNAPSHOTS
+    | UNKNOWN
+)
+
+__all__ = [
+    "BOARD_EVENTS",
+    "BOARD_SNAPSHOTS",
+    "SERVICE_EVENTS",
+    "SERVICE_SNAPSHOTS",
+    "SNAPSHOTS",
+    "WORKER_EVENTS",
+    "Diagnostic",
+    "of",
+]

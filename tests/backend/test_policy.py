@@ -6,13 +6,27 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.backend.observed import SERVICE_EVENTS, SERVICE_SNAPSHOTS, SNAPSHOTS, WORKER_EVENTS
+from tests.backend.observed import (
+    BOARD_EVENTS,
+    BOARD_SNAPSHOTS,
+    SERVICE_EVENTS,
+    SERVICE_SNAPSHOTS,
+    SNAPSHOTS,
+    WORKER_EVENTS,
+)
 
 from yoi.backend.policy import ConfiguredPolicy
 from yoi.backend.redaction import redacted
-from yoi.core.observation import ServiceView, WorkerView
+from yoi.core.observation import BoardView, ServiceView, WorkerView
 from yoi.errors import ProtocolMalformed
 from yoi.protocol import events as ev
+from yoi.protocol.board_events import (
+    BoardEntry,
+    BoardItem,
+    BoardSnapshot,
+    ThreadAdded,
+    TicketChanged,
+)
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.protocol.service_events import (
     ServiceDiagnosed,
@@ -66,13 +80,47 @@ def test_the_same_for_a_service(
     assert plain(redacted(whole.snapshot(), hide)) == plain(shown.snapshot())
 
 
-@given(WORKER_EVENTS | SERVICE_EVENTS, HIDES)
+@given(BOARD_SNAPSHOTS, st.lists(BOARD_EVENTS, max_size=20), HIDES)
+def test_the_same_for_a_board(
+    snapshot: BoardSnapshot, events: list, hide: frozenset[Redaction]
+) -> None:
+    whole = BoardView.of(snapshot)
+    shown = BoardView.of(redacted(whole.snapshot(), hide))
+    for event in events:
+        whole.apply(event)
+        shown.apply(redacted(event, hide))
+    assert plain(redacted(whole.snapshot(), hide)) == plain(shown.snapshot())
+
+
+@pytest.mark.parametrize("category", [Redaction.TICKETS, Redaction.TOOL_ARGUMENTS])
+def test_of_work_items_ids_states_and_times_stay(category: Redaction) -> None:
+    """What a worker wrote into a thread is the arguments of its tool: hiding those hides it."""
+    words = dict.fromkeys(["title", "assignee", "damage", "thread_damage", "state"], SECRET)
+    item = BoardItem(id="a", updated_at="2026-01-01T00:00:00Z", events=3, undecided=True, **words)
+    said = dict.fromkeys(["author", "step", "text", "at", "kind"], SECRET)
+    entry = BoardEntry(ticket="a", number=2, **said)
+    view = BoardView()
+    for event in (TicketChanged(item), ThreadAdded(entry)):
+        view.apply(event)
+    data = redacted(view.snapshot(), frozenset({category})).data
+    assert SECRET not in msgspec.json.encode(data).decode()
+    assert data.items == [
+        BoardItem(id="a", updated_at=item.updated_at, events=3, undecided=True, redacted=True)
+    ]
+    assert data.entries == [BoardEntry(ticket="a", number=2, kind="", redacted=True)]
+    others = frozenset(Redaction) - {Redaction.TICKETS, Redaction.TOOL_ARGUMENTS}
+    assert redacted(view.snapshot(), others).data.entries == [entry]
+    known = BoardItem(id="a", state="queued")
+    assert redacted(TicketChanged(known), frozenset({category})).data == known
+
+
+@given(WORKER_EVENTS | SERVICE_EVENTS | BOARD_EVENTS, HIDES)
 def test_redacting_twice_is_redacting_once(event: object, hide: frozenset[Redaction]) -> None:
     once = redacted(event, hide)
     assert plain(redacted(once, hide)) == plain(once)
 
 
-@given(WORKER_EVENTS | SERVICE_EVENTS)
+@given(WORKER_EVENTS | SERVICE_EVENTS | BOARD_EVENTS)
 def test_with_nothing_to_hide_an_event_is_itself(event: object) -> None:
     assert redacted(event, frozenset()) is event
 
@@ -82,6 +130,7 @@ HIDDEN = {
         ev.ThinkingDelta(ev.TextData(text=SECRET)),
         ev.ThinkingDone(ev.TextData(text=SECRET)),
     ],
+    Redaction.TICKETS: [],
     Redaction.TOOL_ARGUMENTS: [
         ev.ToolCallArgsDelta(ev.ToolArgsDeltaData(id="c", json=SECRET)),
         ev.ToolCallDone(ev.ToolCallDoneData(id="c", name="t", arguments=SECRET)),
@@ -276,10 +325,10 @@ def test_a_projection_s_name_says_what_is_hidden_and_nothing_else() -> None:
     policy = ConfiguredPolicy()
     names = {
         policy.projection(observer("*", redact=each), WORKER)
-        for size in range(5)
+        for size in range(len(Redaction) + 1)
         for each in itertools.combinations(Redaction, size)
     }
-    assert len(names) == 16
+    assert len(names) == 2 ** len(Redaction)
     one = observer("*", redact=(Redaction.THINKING, Redaction.DIAGNOSTICS))
     other = observer("r/worker/w", redact=(Redaction.DIAGNOSTICS, Redaction.THINKING))
     assert policy.projection(one, WORKER) == policy.projection(other, WORKER)

@@ -40,7 +40,7 @@ def worker(*entries, in_flight=None, **rest):
     return {"event": "snapshot", "data": data}
 
 
-def live(kind, **data):
+def live(kind, /, **data):
     return {"event": kind, "data": data}
 
 
@@ -200,6 +200,50 @@ def test_a_service_is_followed(yoi, golden, access):
         ran = yoi("watch", "service:desk")
     assert ran.status == 0
     golden("watch-service.txt", ran.out)
+
+
+BOARD = says(
+    event(1, live("board_snapshot", left_out=2, items=[
+        {"id": "00001KSKBP8Z8", "title": "Mend the door", "state": "queued", "undecided": True,
+         "updated_at": "2026-01-01T12:00:00Z", "events": 2},
+        {"id": "00001KSKBP9YG", "title": HOSTILE, "state": HOSTILE, "assignee": HOSTILE},
+        {"id": HOSTILE, "damage": f"item.md, line 3: {HOSTILE}"},
+    ], entries=[
+        {"ticket": "00001KSKBP8Z8", "number": 2, "kind": "state_changed", "author": "ada",
+         "at": "2026-01-01T12:00:00Z", "step": "ready -> queued", "text": "## State: queued"},
+    ]), suffix=".s", board_id="tickets"),
+    event(2, live("ticket_changed", id="00001KSKBP8Z8", title="Mend the door", state="inprogress",
+                  assignee="worker:smith", events=3), board_id="tickets"),
+    event(3, live("ticket_changed", id="00001KSKBP8Z8", title="Mend the door", state="inprogress",
+                  assignee="worker:smith", events=4), board_id="tickets"),
+    event(4, live("thread_added", ticket="00001KSKBP8Z8", number=4, kind="comment",
+                  author=HOSTILE, at=HOSTILE, text=f"{HOSTILE}\n" * 14, cut=True),
+          board_id="tickets"),
+    event(5, live("thread_added", ticket="00001KSKBP8Z8", number=5, kind="", redacted=True),
+          board_id="tickets"),
+    event(6, live("thread_rewritten", id="00001KSKBP8Z8"), board_id="tickets"),
+    event(7, live("ticket_changed", id="00001KSKBPAXR", title="New", state="planning"),
+          board_id="tickets"),
+    event(8, live("ticket_changed", id="00001KSKBPAXR", state="planning", redacted=True),
+          board_id="tickets"),
+    event(9, live("ticket_gone", id=HOSTILE), board_id="tickets"),
+    event(10, live("board_counted", left_out=1), board_id="tickets"),
+    event(11, live("dance"), board_id="tickets"),
+    BYE,
+    close=4502,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_work_items_are_followed(columns, yoi, golden, access, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with server(NONE, BOARD) as one, access(one):
+        ran = yoi("watch", "tickets")
+    assert (ran.status, one.paths[1]) == (0, "/api/runtimes/local/boards/tickets/events/ws")
+    assert ran.err == "-- board tickets is gone for good\n"
+    for forbidden in ("\x1b", "\x07", "\x9b", "\u202e", "\r", "\nfake: ok"):
+        assert forbidden not in ran.out
+    golden(f"watch-board-{columns}.txt", ran.out)
 
 
 @pytest.mark.parametrize("data", [{"redacted": True}, {}])
@@ -382,6 +426,8 @@ ALL = listing(
         services=[{"id": "desk", "lifecycle": "running", "reference": "project:desk", "open": 1,
                    "connections": 2, "queue_depth": 0, "dead_letters": 3, "last_error": HOSTILE},
                   {"id": "new", "lifecycle": {"x": 1}}],
+        boards=[{"id": "tickets", "items": 9, "queued": 2, "inprogress": 1, "undecided": 1,
+                 "damaged": HOSTILE}],
     ),
     {"runtime_id": "far", "state": "unavailable"},
 )  # fmt: skip

@@ -28,8 +28,11 @@ def kind(wanted):
     return lambda value: value["kind"] == wanted
 
 
-def ended(value):
-    return value["kind"] == "event" and value["event"]["event"] == "run_end"
+def event(name):
+    return lambda value: value["kind"] == "event" and value["event"]["event"] == name
+
+
+ended = event("run_end")
 
 
 @pytest.mark.usefixtures("interrupts")
@@ -40,6 +43,11 @@ def test_a_watch_outlives_the_host(yoi, workspace):
     trust_workspace(workspace)
     with running(workspace, "serve", "--port", "0") as (host, until):
         until(is_ready)
+        with running(workspace, "watch", "tickets") as (_, told):
+            assert told(kind("snapshot"))["event"]["data"] == {"items": [], "entries": []}
+            assert yoi("ticket", "new", "Mend the door", "--message", "x").status == 0
+            assert told(event("ticket_changed"))["event"]["data"]["title"] == "Mend the door"
+            assert told(event("thread_added"))["event"]["data"]["kind"] == "create"
         with running(workspace, "watch", "triage") as (watch, seen):
             assert seen(kind("snapshot"))["event"]["data"]["entries"] == []
             assert yoi("worker", "run", "triage", "help").status == 0

@@ -4,6 +4,12 @@ from msgspec.json import encode
 from tests.client.frames import snapshot
 
 from yoi.client import Event, FoldedView, Snapshot
+from yoi.protocol.board_events import (
+    BoardItem,
+    BoardSnapshot,
+    BoardSnapshotData,
+    TicketChanged,
+)
 from yoi.protocol.events import TextData, TextDelta, decode_event
 from yoi.protocol.service_events import (
     ServiceSnapshot,
@@ -34,3 +40,11 @@ def test_a_service_is_folded():
     view.begin(Snapshot(first, "c", "e-1.s", b""))
     view.apply(Event(ServiceStatusChanged(ServiceStatusData(status={"n": 2})), "c", "e-2", b""))
     assert view.snapshot().data.status == {"n": 2}
+
+
+def test_a_board_is_folded():
+    view = FoldedView()
+    first = BoardSnapshot(BoardSnapshotData(items=[BoardItem(id="a")], entries=[]))
+    view.begin(Snapshot(first, "c", "e-1.s", b""))
+    view.apply(Event(TicketChanged(BoardItem(id="a", state="queued")), "c", "e-2", b""))
+    assert [one.state for one in view.snapshot().data.items] == ["queued"]

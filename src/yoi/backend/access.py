@@ -23,7 +23,7 @@ from yoi.serving.hub import Hub
 from yoi.serving.principals import Principal
 from yoi.serving.watcher import Watching
 
-_STREAM = re.compile(r"/api/runtimes/([^/]+)/(worker|service)s/([^/]+)/events/ws")
+_STREAM = re.compile(r"/api/runtimes/([^/]+)/(worker|service|board)s/([^/]+)/events/ws")
 
 
 class ObservationAccess:
@@ -132,6 +132,4 @@ def _busy() -> Refused:
 
 
 def _names(source: Source, kind: SubjectKind) -> set[str]:
-    found = source.inventory
-    rows = found.workers if kind is SubjectKind.WORKER else found.services
-    return {row.id for row in rows}
+    return {row.id for row in source.inventory.of(kind)}

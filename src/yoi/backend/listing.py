@@ -1,4 +1,4 @@
-"""What a principal is told that there is: runtimes, workers and services (`GET /api/runtimes`)."""
+"""What a principal is told that there is: runtimes and their subjects (`GET /api/runtimes`)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from yoi.backend.policy import ObservationPolicy
-from yoi.backend.source import ServiceSummary, Source, WorkerSummary
+from yoi.backend.source import BoardSummary, Inventory, Source, Summary
 from yoi.permissions import is_safe_id
 from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
@@ -26,16 +26,14 @@ def listing(
     shown = []
     for source in sources:
         found = source.inventory
-        workers = _rows(source, SubjectKind.WORKER, found.workers, policy, principal)
-        services = _rows(source, SubjectKind.SERVICE, found.services, policy, principal)
-        if workers or services or _sees_all(source.runtime_id, principal):
+        rows = {f"{kind}s": _rows(source, kind, found, policy, principal) for kind in SubjectKind}
+        if any(rows.values()) or _sees_all(source.runtime_id, principal):
             shown.append(
                 {
                     "runtime_id": source.runtime_id,
                     "state": str(source.availability),
                     "since": rfc3339_ms(source.since_ms),
-                    "workers": workers,
-                    "services": services,
+                    **rows,
                 }
             )
     return shown
@@ -44,21 +42,21 @@ def listing(
 def _rows(
     source: Source,
     kind: SubjectKind,
-    found: Iterable[WorkerSummary] | Iterable[ServiceSummary],
+    found: Inventory,
     policy: ObservationPolicy,
     principal: Principal,
 ) -> list[Row]:
     return [
         _row(one, policy, principal)
-        for one in found
+        for one in found.of(kind)
         if is_safe_id(one.id)
         and policy.observe(principal, Subject(kind, one.id, source.runtime_id))
     ]
 
 
-def _row(one: WorkerSummary | ServiceSummary, policy: ObservationPolicy, who: Principal) -> Row:
+def _row(one: Summary, policy: ObservationPolicy, who: Principal) -> Row:
     row: Row = msgspec.to_builtins(one)
-    if one.last_error is not None:
+    if not isinstance(one, BoardSummary) and one.last_error is not None:
         # The last error is an error event: it is hidden here where that event is hidden.
         event = ev.Error(ev.ErrorData(code="internal", message=one.last_error))
         shown = policy.project(event, who)

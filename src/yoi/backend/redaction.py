@@ -7,13 +7,24 @@ anything: under a redaction it becomes a placeholder, and fields it does not kno
 A model's text stays text: what it quotes of a hidden output is not found in it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
+from yoi.core.ticket_states import TicketState
 from yoi.errors import CODES
 from yoi.protocol import events as ev
+from yoi.protocol.board_events import (
+    BoardEntry,
+    BoardEvent,
+    BoardItem,
+    BoardSnapshot,
+    BoardSnapshotData,
+    ThreadAdded,
+    TicketChanged,
+)
 from yoi.protocol.diagnostics import NOTICES
 from yoi.protocol.events import Event, UnknownEvent
 from yoi.protocol.service_events import (
@@ -32,12 +43,27 @@ from yoi.protocol.status import (
 from yoi.serving.principals import Redaction
 
 Entry = dict[str, Any]
-Observed = Event | ServiceEvent | UnknownEvent
+Observed = Event | ServiceEvent | BoardEvent | UnknownEvent
 S = TypeVar("S", bound=msgspec.Struct)
 
 _HIDDEN = msgspec.Raw(b'{"redacted":true}')
 _WORDS = {"last_error", "close_reason", "plugin_status", "commands", "diagnostics"}
 """Fields of a service's status in which a plugin, a gateway or an error speaks."""
+_TICKET_TEXT = frozenset({Redaction.TICKETS, Redaction.TOOL_ARGUMENTS})
+"""Either hides what items say: what a worker writes into one is the arguments of its tool."""
+_TICKET_STATES = frozenset(TicketState)
+_TICKET_KINDS = (
+    "create",
+    "comment",
+    "decision",
+    "implementation_report",
+    "item_edit",
+    "plan",
+    "relation",
+    "review",
+    "state_changed",
+)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 _SEVERITIES = ("info", "warning", "error")
 
 
@@ -186,6 +212,56 @@ def _service_diagnosed(event: ServiceDiagnosed, hide: frozenset[Redaction]) -> O
     )
 
 
+def _board_snapshot(event: BoardSnapshot, hide: frozenset[Redaction]) -> Observed:
+    data = event.data
+    shown = BoardSnapshotData(
+        items=[_board_item(item, hide) for item in data.items],
+        entries=[_board_entry(entry, hide) for entry in data.entries],
+        left_out=data.left_out,
+    )
+    return BoardSnapshot(shown)
+
+
+def _ticket_changed(event: TicketChanged, hide: frozenset[Redaction]) -> Observed:
+    return TicketChanged(_board_item(event.data, hide))
+
+
+def _thread_added(event: ThreadAdded, hide: frozenset[Redaction]) -> Observed:
+    return ThreadAdded(_board_entry(event.data, hide))
+
+
+def _board_item(item: BoardItem, hide: frozenset[Redaction]) -> BoardItem:
+    """Return ids, states, times and counts; a word that is no state could say anything."""
+    if not hide & _TICKET_TEXT:
+        return item
+    state = item.state if item.state in _TICKET_STATES else ""
+    shown = BoardItem(
+        id=item.id,
+        state=state,
+        updated_at=_time(item.updated_at),
+        undecided=item.undecided,
+        events=item.events,
+    )
+    return msgspec.structs.replace(shown, redacted=item.redacted or shown != item)
+
+
+def _time(text: str) -> str:
+    """Return `text` where it can be nothing but a time."""
+    return text if _TIME.fullmatch(text) else ""
+
+
+def _board_entry(entry: BoardEntry, hide: frozenset[Redaction]) -> BoardEntry:
+    if not hide & _TICKET_TEXT:
+        return entry
+    shown = BoardEntry(
+        ticket=entry.ticket,
+        number=entry.number,
+        kind=entry.kind if entry.kind in _TICKET_KINDS else "",
+        at=_time(entry.at),
+    )
+    return msgspec.structs.replace(shown, redacted=entry.redacted or shown != entry)
+
+
 def _diagnostic(entry: Entry) -> Entry:
     """Return when something happened and its code, if the code is one of Yoi's; no text of it."""
     shown = _picked(entry, ("at", "scope"))
@@ -270,4 +346,7 @@ _EMPTIED: dict[type, Callable[[Any, frozenset[Redaction]], Observed]] = {
     ServiceSnapshot: _service_snapshot,
     ServiceStatusChanged: _service_status,
     ServiceDiagnosed: _service_diagnosed,
+    BoardSnapshot: _board_snapshot,
+    TicketChanged: _ticket_changed,
+    ThreadAdded: _thread_added,
 }

@@ -4,14 +4,15 @@ A source of another process makes one attempt when it is asked for a stream; its
 when to ask again. The source of this process (`LocalSource`) shares its streams instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 import msgspec
 
-from yoi.core.observation import ServiceView, View, WorkerView
+from yoi.core.observation import BoardView, ServiceView, View, WorkerView
+from yoi.protocol.board_events import BoardSnapshot, decode_board_event, encode_board_event
 from yoi.protocol.cursors import Position
 from yoi.protocol.events import Snapshot, decode_event, encode_event
 from yoi.protocol.observation import Subject, SubjectKind
@@ -38,7 +39,7 @@ class LossKind(Enum):
     REFUSED = "refused"
     """The runtime does not let this backend in."""
     NOT_FOUND = "not_found"
-    """The runtime has no such worker or service."""
+    """The runtime has no such subject."""
     ENDED = "ended"
     """The runtime says that nothing will ever follow."""
     MALFORMED = "malformed"
@@ -134,11 +135,36 @@ class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
     last_error_at: str | None = None
 
 
+class BoardSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The work items of a workspace as a list shows them: how many there are in which state."""
+
+    id: str
+    items: int = 0
+    queued: int = 0
+    inprogress: int = 0
+    undecided: int = 0
+    """Queued by their files alone."""
+    damaged: int = 0
+
+
+Summary = WorkerSummary | ServiceSummary | BoardSummary
+
+
 class Inventory(msgspec.Struct, frozen=True):
     """What a runtime has, as last heard."""
 
     workers: list[WorkerSummary] = []
     services: list[ServiceSummary] = []
+    boards: list[BoardSummary] = []
+
+    def of(self, kind: SubjectKind) -> Sequence[Summary]:
+        """Return what there is of one kind."""
+        found: dict[SubjectKind, Sequence[Summary]] = {
+            SubjectKind.WORKER: self.workers,
+            SubjectKind.SERVICE: self.services,
+            SubjectKind.BOARD: self.boards,
+        }
+        return found[kind]
 
 
 class Source(Protocol):
@@ -183,7 +209,7 @@ class RemoteStreams(Source, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the events of workers, or of services, are read, folded and written."""
+    """How the events of one kind of subject are read, folded and written."""
 
     decode: Callable[[bytes], Any]
     encode: Callable[[Any], bytes]
@@ -202,6 +228,9 @@ KINDS: dict[SubjectKind, Kind] = {
         ServiceView.of,
         ServiceSnapshot,
         "service_not_found",
+    ),
+    SubjectKind.BOARD: Kind(
+        decode_board_event, encode_board_event, BoardView.of, BoardSnapshot, "board_not_found"
     ),
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yoi.tickets.doctor import Oddity
     from yoi.tickets.store import TicketStore
 
-_STYLES = {
+STYLES = {
     "ready": "cyan",
     "queued": "yellow",
     "inprogress": "green",
@@ -102,7 +102,7 @@ def overview(
 def _state(ticket: Ticket, undecided: Container[str]) -> Text:
     if ticket.id in undecided:
         return Text(f"{ticket.state}, not in force", style="bold yellow")
-    return shown(ticket.state, 32, _STYLES.get(ticket.state, ""))
+    return shown(ticket.state, 32, STYLES.get(ticket.state, ""))
 
 
 def moved(ticket: Ticket, what: str) -> RenderableType:
@@ -137,10 +137,10 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
         Text.assemble(shown(ticket.id, style="bold"), "  ", shown(ticket.title, 200, "bold")),
         pairs(rows),
         "",
-        *_block(ticket.body, _BODY_LINES, ""),
+        *block(ticket.body, _BODY_LINES, ""),
     ]
     if seen.resolution.strip():
-        parts += ["", Text("resolution", style="bold"), *_block(seen.resolution, _BODY_LINES, "  ")]
+        parts += ["", Text("resolution", style="bold"), *block(seen.resolution, _BODY_LINES, "  ")]
     left_out = seen.thread.left_out
     head = f"thread ({seen.thread.count} events" + (
         f", {left_out} older ones left out)" if left_out else ")"
@@ -161,7 +161,7 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
                 shown(event.kind + step, 200, "bold"),
             )
         )
-        parts += _block(event.text, _EVENT_LINES, "    ")
+        parts += block(event.text, _EVENT_LINES, "    ")
     for line, message in seen.thread.damage:
         parts.append(shown(f"thread.md, line {line}: {message}", 300, "red"))
     return lines(parts)
@@ -182,7 +182,7 @@ def oddities(found: "Sequence[Oddity]") -> RenderableType:
     return lines(parts)
 
 
-def _block(text: str, most: int, indent: str) -> list[RenderableType]:
+def block(text: str, most: int, indent: str) -> list[RenderableType]:
     """Return the lines of `text`, each escaped; at most `most`."""
     rows = text.strip("\n").splitlines()
     made: list[RenderableType] = [shown(indent + row, 2000) for row in rows[:most]]

@@ -43,8 +43,8 @@ def create(
         typer.Option(
             "--redact",
             metavar="WHAT",
-            help="What is withheld from it: thinking, tool_arguments, tool_output, diagnostics; "
-            "repeatable.",
+            help="What is withheld from it: thinking, tool_arguments, tool_output, diagnostics, "
+            "tickets; repeatable.",
         ),
     ] = None,
     allow: Annotated[

@@ -1,4 +1,4 @@
-"""`yoi watch`: follow a worker or a service live, or see all there are."""
+"""`yoi watch`: follow a worker, a service or the work items live, or see all there are."""
 
 import shlex
 import sys
@@ -26,7 +26,7 @@ _HINTS = {
 def watch(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A worker, or service:NAME; without it, all."),
+        typer.Argument(metavar="[NAME]", help="A worker, service:NAME or tickets; otherwise all."),
     ] = None,
     workspace: Workspace = None,
     url: Annotated[
@@ -61,9 +61,10 @@ def watch(
     ] = None,
     as_json: JsonLines = False,
 ) -> None:
-    """Follow a worker or service live through every loss of connection, until interrupted.
+    """Follow a worker, a service or the work items live through every loss of connection.
 
-    Without --url it is what `yoi serve` runs in the workspace. Ctrl-C ends it with status 0.
+    Without --url it is what `yoi serve` runs in the workspace. It goes on until interrupted;
+    Ctrl-C ends it with status 0.
     """
     if (url is None) != (token_file is None):
         raise UsageError(
@@ -74,7 +75,7 @@ def watch(
     if cursor is not None and name is None:
         raise UsageError(
             "usage.arguments",
-            "a cursor is a position of one worker or service",
+            "a cursor is a position of one worker, service or board",
             hint="yoi watch NAME --cursor CURSOR",
         )
     from yoi.cli.watch_locations import RemoteLocation, WorkspaceLocation, instead

@@ -6,7 +6,7 @@ import ipaddress
 import shlex
 import ssl
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -14,7 +14,7 @@ from yoi.cli.console import ask_backend
 from yoi.client import Locate, RuntimeListing, Server, Target, runtimes, trusting
 from yoi.errors import ControlError, ObserveError, SecretError, UsageError, YoiError
 from yoi.limits import LIMITS
-from yoi.protocol.observation import Subject, SubjectKind
+from yoi.protocol.observation import BOARD_NAME, Subject, SubjectKind
 from yoi.secrets.files import read_private
 from yoi.types import Secret
 
@@ -25,7 +25,7 @@ class Location(Protocol):
     tls: ssl.SSLContext | None
 
     def target(self, name: str) -> Target:
-        """Return what `NAME`, `worker:NAME` or `service:NAME` means there."""
+        """Return what `NAME`, `worker:NAME`, `service:NAME` or `tickets` means there."""
         ...
 
     def locator(self, subject: Subject) -> Locate | None:
@@ -122,15 +122,13 @@ def instead(location: Location, name: str) -> str | None:
     except ControlError:
         return None
     kinds = {
-        str(row.get("id")): one
-        for one in SubjectKind
-        for seen in listed
-        for row in _rows(seen, one)
+        str(row.get("id")): one for one in SubjectKind for seen in listed for row in seen.rows(one)
     }
     near = [plain] if plain in kinds else difflib.get_close_matches(plain, kinds, 1)
     for found in near:
         if (kinds[found], found) != (kind, plain):
-            prefix = "service:" if kinds[found] is SubjectKind.SERVICE else ""
+            kind_of = kinds[found]
+            prefix = "" if _named(found)[0] is kind_of else f"{kind_of}:"
             there = shlex.quote(prefix + found)  # the name comes from elsewhere
             return f"there is a {kinds[found]} {found}: yoi watch {there}"
     return None
@@ -149,10 +147,6 @@ def _chosen(listed: list[RuntimeListing], runtime: str | None) -> list[RuntimeLi
     return found
 
 
-def _rows(one: RuntimeListing, kind: SubjectKind) -> list[dict[str, Any]]:
-    return one.workers if kind is SubjectKind.WORKER else one.services
-
-
 def _listed(server: Server, tls: ssl.SSLContext | None) -> list[RuntimeListing]:
     return asyncio.run(runtimes(server, tls=tls))
 
@@ -160,7 +154,7 @@ def _listed(server: Server, tls: ssl.SSLContext | None) -> list[RuntimeListing]:
 def _having(listed: list[RuntimeListing], kind: SubjectKind, name: str) -> str | None:
     """Return the one runtime that has it. Raises UsageError where several have."""
     found = [
-        one.runtime_id for one in listed if any(row.get("id") == name for row in _rows(one, kind))
+        one.runtime_id for one in listed if any(row.get("id") == name for row in one.rows(kind))
     ]
     if len(found) > 1:
         raise UsageError(
@@ -175,7 +169,8 @@ def _named(name: str) -> tuple[SubjectKind, str]:
     kind, colon, rest = name.partition(":")
     if colon and kind in frozenset(SubjectKind):
         return SubjectKind(kind), rest
-    return SubjectKind.WORKER, name
+    # A worker of that name is `worker:tickets`.
+    return SubjectKind.BOARD if name == BOARD_NAME else SubjectKind.WORKER, name
 
 
 def _server(access: _Access) -> Server:

@@ -1,9 +1,9 @@
-"""What `yoi watch` prints: a worker or service as it goes on, and honest lines about the watching.
+"""What `yoi watch` prints: one subject as it goes on, and honest lines about the watching.
 
 Lines about the watching go to stderr, so that nothing a worker says can pass for one in a pipe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from yoi.cli import diagnostic_view, service_view
+from yoi.cli.board_view import BoardContent
 from yoi.cli.layout import age, lines, many, moment, table
 from yoi.cli.output import Output, console, plain, shown
 from yoi.cli.worker_stream import WorkerStream
@@ -90,11 +91,7 @@ class Screen:
 
     def __init__(self, output: Output, subject: Subject) -> None:
         self._output = output
-        self._content: Content
-        if subject.kind is SubjectKind.WORKER:
-            self._content = WorkerContent(output, subject.name)
-        else:
-            self._content = ServiceContent(output, subject.name)
+        self._content = _CONTENTS[subject.kind](output, subject.name)
         self._what = f"{subject.kind} {subject.name}"
         self._away = ""
 
@@ -240,6 +237,13 @@ class ServiceContent:
         console().print(line, soft_wrap=True, crop=False)
 
 
+_CONTENTS: dict[SubjectKind, Callable[[Output, str], Content]] = {
+    SubjectKind.WORKER: WorkerContent,
+    SubjectKind.SERVICE: ServiceContent,
+    SubjectKind.BOARD: BoardContent,
+}
+
+
 def figures(one: ServiceStatus) -> str:
     """Return one line of what changes while a service runs."""
     connections = one.connections
@@ -263,7 +267,7 @@ def figures(one: ServiceStatus) -> str:
 
 
 def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableType:
-    """Return a table of workers and services for each runtime; `trouble` is why it may be old."""
+    """Return tables of what each runtime shows; `trouble` is why it may be old."""
     parts: list[RenderableType] = []
     for one in listed:
         good = one.state == "available"
@@ -282,7 +286,9 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
             parts += [grid, ""]
         if one.services:
             parts += [_services(one.services), ""]
-        if good and not one.workers and not one.services:
+        if one.boards:
+            parts += [_boards(one.boards), ""]
+        if good and not any(one.rows(kind) for kind in SubjectKind):
             parts += [shown("  nothing that you may watch", style="dim"), ""]
     if not listed:
         parts.append(shown("no runtimes: none that you may watch"))
@@ -302,6 +308,14 @@ def _services(rows: Sequence[dict[str, Any]]) -> RenderableType:
         heard = row.get("last_frame_at")
         cells[5] = shown(age(heard) if isinstance(heard, str) else "")
         grid.add_row(*cells)
+    return grid
+
+
+def _boards(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    names = "id items queued inprogress undecided damaged"
+    grid = table("board", ">items", ">queued", ">in progress", ">not in force", ">damaged")
+    for row in rows:
+        grid.add_row(*_cells(row, names))
     return grid
 
 

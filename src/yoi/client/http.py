@@ -13,18 +13,28 @@ from yoi.client.target import Server, trusting
 from yoi.errors import ObserveError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.depth import deeper_than
+from yoi.protocol.observation import SubjectKind
 
 _READ_BYTES = 65536
 
 
 class RuntimeListing(msgspec.Struct, kw_only=True):
-    """One runtime as a backend lists it; `workers` and `services` hold what may be watched."""
+    """One runtime as a backend lists it; its lists hold what may be watched."""
 
     runtime_id: str
     state: str
     since: str | None = None
     workers: list[dict[str, Any]] = []
     services: list[dict[str, Any]] = []
+    boards: list[dict[str, Any]] = []
+
+    def rows(self, kind: SubjectKind) -> list[dict[str, Any]]:
+        """Return what is listed of one kind."""
+        return {
+            SubjectKind.WORKER: self.workers,
+            SubjectKind.SERVICE: self.services,
+            SubjectKind.BOARD: self.boards,
+        }[kind]
 
 
 async def runtimes(
@@ -36,7 +46,9 @@ async def runtimes(
         listed = msgspec.json.decode(body, type=list[RuntimeListing])
     except (msgspec.DecodeError, RecursionError):
         raise ObserveError("observe.refused", "the server's list cannot be read") from None
-    if deeper_than([[one.workers, one.services] for one in listed], limits.observed_depth):
+    if deeper_than(
+        [[one.rows(kind) for kind in SubjectKind] for one in listed], limits.observed_depth
+    ):
         raise ObserveError("observe.refused", "the server's list is nested too deeply")
     return listed
 

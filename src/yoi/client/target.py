@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from yoi.errors import ObserveError
-from yoi.protocol.observation import Subject, SubjectKind
+from yoi.protocol.observation import BOARD_NAME, Subject, SubjectKind
 from yoi.types import Secret
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
@@ -73,7 +73,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One worker or service of one server. A subject without `runtime_id` is a runtime's own."""
+    """One subject of one server. A subject without `runtime_id` is a runtime's own."""
 
     server: Server
     subject: Subject
@@ -89,6 +89,13 @@ class Target:
     ) -> Self:
         """Return a service behind a backend."""
         return cls(Server(url, _secret(token)), Subject(SubjectKind.SERVICE, name, runtime_id))
+
+    @classmethod
+    def board(
+        cls, url: str, *, token: str | Secret, runtime_id: str = "local", name: str = BOARD_NAME
+    ) -> Self:
+        """Return the work items of a workspace, behind a backend."""
+        return cls(Server(url, _secret(token)), Subject(SubjectKind.BOARD, name, runtime_id))
 
     def websocket_url(self, cursor: str | None, *, snapshot_always: bool = False) -> str:
         """Return the URL of the stream, beginning after `cursor`. It never holds the token."""

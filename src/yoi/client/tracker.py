@@ -38,6 +38,7 @@ from yoi.client.view import View
 from yoi.display import printable
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.board_events import BoardEvent, BoardSnapshot, decode_board_event
 from yoi.protocol.cursors import CURSOR_CHARS
 from yoi.protocol.depth import deeper_than, json_beyond
 from yoi.protocol.events import Event as WorkerEvent
@@ -64,7 +65,7 @@ from yoi.protocol.service_events import (
     decode_service_event,
 )
 
-Payload = WorkerEvent | ServiceEvent | UnknownEvent
+Payload = WorkerEvent | ServiceEvent | BoardEvent | UnknownEvent
 
 _AROUND = 4
 """Levels of JSON around an entry of a snapshot."""
@@ -270,7 +271,7 @@ class Tracker:
     def _snapshot(self, envelope: Envelope, cursor: str, position: tuple[str, int]) -> list[Value]:
         raw = bytes(envelope.payload)
         event = self._decoded(raw)
-        if not isinstance(event, WorkerSnapshot | ServiceSnapshot):
+        if not isinstance(event, WorkerSnapshot | ServiceSnapshot | BoardSnapshot):
             raise _Fault(Why.MALFORMED_FRAME, "not a snapshot of this kind of subject")
         asked = self._opening
         base = self.phase is Phase.OPENING and self._resync is None and asked.snapshot_always
@@ -341,10 +342,8 @@ class Tracker:
 
     def _check_names(self, envelope: Envelope) -> None:
         subject = self.subject
-        worker = subject.kind is SubjectKind.WORKER
         if (
-            (envelope.worker_id if worker else envelope.service_id) != subject.name
-            or (envelope.service_id if worker else envelope.worker_id)
+            envelope.subject_names != {subject.kind: subject.name}
             or envelope.runtime_id != subject.runtime_id
         ):
             raise _Fault(Why.MALFORMED_FRAME, "an event of another subject")
@@ -358,6 +357,8 @@ class Tracker:
             event = decode_event(raw)
             free = event.data.entries if isinstance(event, WorkerSnapshot) else None
             return self._shallow(event, free)
+        if self.subject.kind is SubjectKind.BOARD:
+            return decode_board_event(raw)  # nothing in it is free of form
         told = decode_service_event(raw)
         match told:
             case ServiceSnapshot(data):

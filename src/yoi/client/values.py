@@ -15,6 +15,7 @@ Ended         it is gone for good; nothing follows
 import msgspec
 
 from yoi.protocol import events as ev
+from yoi.protocol.board_events import BoardEvent, BoardSnapshot
 from yoi.protocol.observation import ObservationDiagnostic
 from yoi.protocol.service_events import ServiceEvent, ServiceSnapshot
 
@@ -26,7 +27,7 @@ class _Value(msgspec.Struct, frozen=True, gc=False):
 class Snapshot(_Value, frozen=True):
     """The subject as of `cursor`. `raw` is the payload's JSON as it came."""
 
-    event: ev.Snapshot | ServiceSnapshot
+    event: ev.Snapshot | ServiceSnapshot | BoardSnapshot
     cursor: str
     event_id: str
     raw: bytes
@@ -35,7 +36,7 @@ class Snapshot(_Value, frozen=True):
 class Event(_Value, frozen=True):
     """One event; `cursor` is the position after it. `raw` is the payload's JSON as it came."""
 
-    event: ev.Event | ServiceEvent | ev.UnknownEvent
+    event: ev.Event | ServiceEvent | BoardEvent | ev.UnknownEvent
     cursor: str
     event_id: str
     raw: bytes
@@ -94,7 +95,7 @@ class Reconnected(_Value, frozen=True):
 
 
 class Ended(_Value, frozen=True):
-    """The worker or service is gone for good. The diagnostic is None where only a close said so."""
+    """The subject is gone for good. The diagnostic is None where only a close said so."""
 
     diagnostic: ObservationDiagnostic | None
 

@@ -3,9 +3,10 @@
 from typing import Protocol
 
 from yoi.client.values import Event, Snapshot
-from yoi.core.observation import ServiceView, WorkerView
+from yoi.core.observation import BoardView, ServiceView, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
+from yoi.protocol.board_events import BoardSnapshot
 from yoi.protocol.service_events import ServiceSnapshot
 
 
@@ -20,7 +21,7 @@ class View(Protocol):
         """Take in the next event."""
         ...
 
-    def snapshot(self) -> ev.Snapshot | ServiceSnapshot | None:
+    def snapshot(self) -> ev.Snapshot | ServiceSnapshot | BoardSnapshot | None:
         """Return the state, or None where it is not known."""
         ...
 
@@ -39,17 +40,19 @@ class NoView:
 
 
 class FoldedView:
-    """The view of a worker or of a service, whichever its first snapshot is of."""
+    """The view of a worker, a service or a board, whichever its first snapshot is of."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
-        self._fold: WorkerView | ServiceView | None = None
+        self._fold: WorkerView | ServiceView | BoardView | None = None
 
     def begin(self, snapshot: Snapshot) -> None:
         """Replace everything."""
         event = snapshot.event
         if isinstance(event, ServiceSnapshot):
             self._fold = ServiceView.of(event, self._limits)
+        elif isinstance(event, BoardSnapshot):
+            self._fold = BoardView.of(event, self._limits)
         else:
             self._fold = WorkerView.of(event, self._limits)
 
@@ -58,6 +61,6 @@ class FoldedView:
         if self._fold is not None:
             self._fold.apply(event.event)  # type: ignore[arg-type]  # of one subject, one kind
 
-    def snapshot(self) -> ev.Snapshot | ServiceSnapshot | None:
+    def snapshot(self) -> ev.Snapshot | ServiceSnapshot | BoardSnapshot | None:
         """Return the state, or None before a first snapshot: a resumed watch has its own."""
         return None if self._fold is None else self._fold.snapshot()

@@ -211,6 +211,7 @@ class Host(EnteredOnce):
         await opened.enter(
             "the work items", runtime.tickets.watching(lambda: worker_set.with_profiles)
         )
+        await opened.enter("the board", runtime.tickets.board.watching())
         await opened.enter("late answers", closing(methods.close))
         await opened.enter("reloads", closing(reloads.close))
         self._runtime, self._reloads = runtime, reloads

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from yoi.core.observation.stream import Held
 from yoi.errors import ObserveError
+from yoi.protocol.board_events import BoardEvent
 from yoi.protocol.events import Event, UnknownEvent
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.protocol.service_events import ServiceEvent
@@ -15,7 +16,7 @@ from yoi.runtime.observing import Observing
 if TYPE_CHECKING:
     from yoi.core.observation import Stream
 
-Observed = Event | ServiceEvent | UnknownEvent
+Observed = Event | ServiceEvent | BoardEvent | UnknownEvent
 
 
 class Observation(AsyncIterator[Observed]):
@@ -92,8 +93,11 @@ class Observation(AsyncIterator[Observed]):
 
 
 def subject_of(name: str) -> Subject:
-    """Return what `service:NAME` or `worker:NAME` means. Raises ObserveError `observe.target`."""
+    """Return what `service:NAME`, `worker:NAME` or `board:tickets` means.
+
+    Raises ObserveError `observe.target`.
+    """
     kind, colon, plain = name.partition(":")
-    if not colon or not plain or kind not in (SubjectKind.SERVICE, SubjectKind.WORKER):
+    if not colon or not plain or kind not in frozenset(SubjectKind):
         raise ObserveError("observe.target", f"{name!r} is not service:NAME or worker:NAME")
     return Subject(SubjectKind(kind), plain)

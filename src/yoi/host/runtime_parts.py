@@ -136,6 +136,7 @@ async def open_parts(
 
     tickets = TicketAssigner(workspace, decisions, clock, limits)
     await opened.enter("the work items' threads", closing(tickets.close))
+    observing.show_board(tickets.board.stream, tickets.board.rows)
     mcp = McpServers(workspace, secrets, clock, limits)
     await opened.enter("the MCP servers", closing(mcp.stop))
     clients = McpClients(HostTools(services), clock, limits)

@@ -17,6 +17,8 @@ SUBPROTOCOL = "yoi.observe.v1"
 TOKEN_SUBPROTOCOL = "yoi.token."
 """A browser cannot set a header on a WebSocket; its token is offered as a subprotocol instead."""
 
+BOARD_NAME = "tickets"
+
 Scope = Literal["client", "stream", "runtime", "backend"]
 Action = Literal["reconnect", "resync", "continue", "stop"]
 
@@ -33,6 +35,13 @@ class SubjectKind(StrEnum):
 
     WORKER = "worker"
     SERVICE = "service"
+    BOARD = "board"
+    """The work items of a workspace; there is one, named `BOARD_NAME`."""
+
+    @property
+    def field(self) -> str:
+        """Return the field of an envelope that has the subject's name."""
+        return f"{self}_id"
 
     @property
     def not_found(self) -> str:
@@ -113,6 +122,9 @@ OBSERVATION_CODES: dict[str, Meaning] = {
     "service_not_found": Meaning(
         "there is no such service here", "stream", "stop", CloseCode.NOT_FOUND
     ),
+    "board_not_found": Meaning(
+        "there is no such board here", "stream", "stop", CloseCode.NOT_FOUND
+    ),
     "stream_closed": Meaning(
         "it is gone for good; nothing follows", "stream", "stop", CloseCode.STREAM_CLOSED
     ),
@@ -188,6 +200,13 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     runtime_id: str = ""
     worker_id: str = ""
     service_id: str = ""
+    board_id: str = ""
+
+    @property
+    def subject_names(self) -> dict[str, str]:
+        """Return the name that it has for each kind of subject; one of them is not empty."""
+        names = {kind: getattr(self, kind.field) for kind in SubjectKind}
+        return {kind: name for kind, name in names.items() if name}
 
 
 class EventFrame(msgspec.Struct, frozen=True, tag_field="kind", tag="event"):

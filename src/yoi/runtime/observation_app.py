@@ -16,7 +16,7 @@ from yoi.serving.answers import answer, application, nothing_here
 from yoi.serving.authenticator import Authenticator, asgi_headers
 from yoi.serving.watcher import Watching
 
-_STREAM = re.compile(r"/v1/(worker|service)s/([^/]+)/events/ws")
+_STREAM = re.compile(r"/v1/(worker|service|board)s/([^/]+)/events/ws")
 
 
 class ObservationRoutes:

@@ -17,6 +17,7 @@ from yoi.core.observation import ServiceView, Stream, WorkerView
 from yoi.core.observation.measure import on_one_line
 from yoi.errors import ProtocolMalformed
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.board_events import BoardEvent
 from yoi.protocol.cursors import EPOCH_BYTES, CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.protocol.events import Event, UnknownEvent, encode_event
@@ -160,6 +161,7 @@ class Observing:
         self._asked: dict[str, float] = {}
         self._workers: dict[str, WorkerTap] = {}
         self._services: dict[str, ServiceTap] = {}
+        self._boards: Callable[[], list[dict[str, Any]]] = list
         self._sampling: asyncio.Task[None] | None = None
         self._soon = False
 
@@ -193,6 +195,15 @@ class Observing:
                 tap = self._workers[name] = self._worker_tap(name, worker)
             if tap.worker is not worker:
                 tap.attach(worker)
+
+    def show_board(
+        self,
+        stream: "Stream[BoardEvent | UnknownEvent]",
+        rows: Callable[[], list[dict[str, Any]]],
+    ) -> None:
+        """Show the stream of the work items; `rows` returns what the inventory says of them."""
+        self.hub.add(stream, _encode_board)
+        self._boards = rows
 
     def follow_services(self) -> None:
         """Show exactly the services there are now."""
@@ -235,6 +246,7 @@ class Observing:
                 )
             ],
             "services": [_service_row(status) for _, status in sorted(self._statuses().items())],
+            "boards": self._boards(),
         }
 
     async def _sample(self) -> None:
@@ -309,6 +321,10 @@ def _encode_worker(event: Event | UnknownEvent) -> bytes:
 
 
 def _encode_service(event: ServiceEvent | UnknownEvent) -> bytes:
+    return msgspec.json.encode(event)
+
+
+def _encode_board(event: BoardEvent | UnknownEvent) -> bytes:
     return msgspec.json.encode(event)
 
 

@@ -17,6 +17,7 @@ from yoi.decisions.port import QueueDecisions
 from yoi.errors import TicketError, YoiError
 from yoi.limits import Limits
 from yoi.protocol.events import Provenance
+from yoi.runtime.ticket_board import TicketBoard
 from yoi.runtime.ticket_tools import TicketTools
 from yoi.tickets.store import TicketStore
 from yoi.tickets.ticket import Ticket
@@ -47,6 +48,8 @@ class TicketAssigner:
         # Not the loop's own threads: a lock that somebody holds must not keep others waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="yoi-tickets")
         self._tools = TicketTools(workspace, self._store, decisions, clock, limits, self._on_thread)
+        self.board = TicketBoard(self._store, workspace, decisions, limits, self._on_thread)
+        """What observers are shown of the items."""
         self._offered: set[tuple[str, str]] = set()
         self._seen: dict[str, tuple[object, bool]] = {}
 

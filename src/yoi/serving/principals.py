@@ -37,6 +37,7 @@ class Redaction(StrEnum):
     TOOL_ARGUMENTS = "tool_arguments"
     TOOL_OUTPUT = "tool_output"
     DIAGNOSTICS = "diagnostics"
+    TICKETS = "tickets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,18 @@ LENGTH = 13
 
 def parse_id(text: str) -> TicketId:
     """Return `text` as an id; raises TicketError (`ticket.id`). No id holds part of a path."""
-    if len(text) != LENGTH or any(char not in ALPHABET for char in text):
+    if not is_id(text):
         raise TicketError(
             "ticket.id",
             f"{text!r} is not a ticket id: {LENGTH} characters of 0-9 and A-Z without I, L, O, U",
             hint="yoi ticket list",
         )
     return TicketId(text)
+
+
+def is_id(text: str) -> bool:
+    """Return whether `text` is an id."""
+    return len(text) == LENGTH and all(char in ALPHABET for char in text)
 
 
 def id_of_ms(ms: int) -> TicketId:

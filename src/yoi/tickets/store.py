@@ -18,7 +18,7 @@ from yoi.errors import TicketError
 from yoi.limits import Limits
 from yoi.tickets.files import change, locked, read_bytes, read_start, read_text
 from yoi.tickets.front_matter import Value, edited, parse_front_matter, parse_head
-from yoi.tickets.ids import LENGTH, TicketId, id_of_ms, parse_id
+from yoi.tickets.ids import LENGTH, TicketId, id_of_ms, is_id, parse_id
 from yoi.tickets.relations import (
     DEPENDS_ON,
     KINDS,
@@ -129,10 +129,18 @@ class TicketStore:
         """Return the names of all items' folders, oldest first; they may be no ids."""
         return self._names()
 
-    def signature(self, name: str) -> object:
-        """Return what is another when item.md has changed, without reading it."""
+    def thread_bytes(self, ticket: TicketId) -> bytes:
+        """Return the item's thread.md as it is; empty where there is none. Raises TicketError."""
+        path = self._folder(ticket) / THREAD
+        return read_bytes(path, self._limits.ticket_thread_bytes) or b""
+
+    def signature(self, name: str, file: str = ITEM) -> object:
+        """Return what is another when a file of an item has changed, without reading it.
+
+        None where it is not there; else the first of the values is when it changed.
+        """
         try:
-            found = (self.root / name / ITEM).lstat()
+            found = (self.root / name / file).lstat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
@@ -389,12 +397,13 @@ class TicketStore:
     def _names(self) -> list[str]:
         try:
             with os.scandir(self.root) as entries:
-                names = sorted(one.name for one in entries if not one.name.startswith("."))
+                names = [one.name for one in entries if not one.name.startswith(".")]
         except FileNotFoundError:
             return []
         except OSError as exc:
             raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
-        # The newest: what somebody puts before them hides none of those at work.
+        # What is no id comes first, as if it were older: it takes the room of no item.
+        names.sort(key=lambda name: (is_id(name), name))
         return names[-self._limits.tickets :]
 
     def _try(self, name: str) -> Ticket | Damaged:

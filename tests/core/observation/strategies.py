@@ -45,7 +45,8 @@ def of_type(kind: Any, name: str = "") -> st.SearchStrategy[Any]:
     if kind is type(None):
         return st.none()
     if origin is list:
-        inner = ENTRIES if name == "entries" else of_type(args[0])
+        free = name == "entries" and get_origin(args[0]) is dict
+        inner = ENTRIES if free else of_type(args[0])
         return st.lists(inner, max_size=3)
     if origin is dict:
         return st.dictionaries(st.text(max_size=3), JSON, max_size=3)

@@ -20,7 +20,6 @@ from yoi.protocol.observation import (
     ObservationDiagnostic,
     ResumedFrame,
     Subject,
-    SubjectKind,
     encode_frame,
     observation_diagnostic,
 )
@@ -71,9 +70,8 @@ class Feed(Generic[E]):
         self._bookmark: tuple[tuple[int, int, bool], bytes] | None = None
         self._spans: dict[int, tuple[bytes, int]] = {}
         self._spans_of = stream.version
-        key = "worker_id" if subject.kind is SubjectKind.WORKER else "service_id"
         ids = {"runtime_id": subject.runtime_id} if subject.runtime_id else {}
-        ids[key] = subject.name
+        ids[subject.kind.field] = subject.name
         self._names = msgspec.json.encode(ids)[1:-1]
         stream.on_evicted(self._forget)
 

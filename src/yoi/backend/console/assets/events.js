@@ -1,5 +1,5 @@
 // Reads events off the wire: what fits its shape, and null for what this page cannot read.
-// The twin of protocol/events.py and protocol/service_events.py; fields nobody knows are dropped.
+// The twin of protocol/events.py, service_events.py and board_events.py; fields nobody knows are dropped.
 
 class Unreadable extends Error {}
 
@@ -202,6 +202,44 @@ const SERVICE = {
   service_stopped: nothing,
 };
 
+const ticket = shape({
+  id: text,
+  title: words,
+  state: words,
+  assignee: words,
+  updated_at: words,
+  undecided: no,
+  damage: words,
+  thread_damage: words,
+  events: optional(whole, () => 0),
+  redacted: no,
+});
+const threadEvent = shape({
+  ticket: text,
+  number: whole,
+  kind: text,
+  author: words,
+  at: words,
+  step: words,
+  text: words,
+  cut: no,
+  redacted: no,
+});
+const named = shape({ id: text });
+
+const BOARD = {
+  board_snapshot: shape({
+    items: listOf(ticket),
+    entries: listOf(threadEvent),
+    left_out: optional(whole, () => 0),
+  }),
+  ticket_changed: ticket,
+  ticket_gone: named,
+  thread_added: threadEvent,
+  thread_rewritten: named,
+  board_counted: shape({ left_out: whole }),
+};
+
 function read(shapes, payload) {
   try {
     const { event, data } = shape({ event: text, data: optional(any, () => undefined) })(payload);
@@ -217,3 +255,6 @@ export const readWorkerEvent = (payload) => read(WORKER, payload);
 
 /** Returns the service event in `payload` with its defaults filled in, or null. */
 export const readServiceEvent = (payload) => read(SERVICE, payload);
+
+/** Returns the board event in `payload` with its defaults filled in, or null. */
+export const readBoardEvent = (payload) => read(BOARD, payload);

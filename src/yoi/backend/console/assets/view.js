@@ -1,8 +1,8 @@
 // What a person who watches sees, folded from events. No DOM here.
-// The twin of core/observation/worker_view.py and service_view.py: the same events give the same
+// The twin of core/observation/worker_view.py, service_view.py and board_view.py: the same events give the same
 // snapshot there and here (tests/backend/test_console_fold.py).
 
-import { readServiceEvent, readWorkerEvent } from "./events.js";
+import { readBoardEvent, readServiceEvent, readWorkerEvent } from "./events.js";
 import { InFlight } from "./inflight.js";
 
 /**
@@ -14,6 +14,8 @@ export const LIMITS = Object.freeze({
   snapshot_bytes: 1048576,
   snapshot_alerts: 16,
   snapshot_diagnostics: 64,
+  board_entries: 400,
+  board_thread_entries: 20,
   observed_inflight_bytes: 4194304,
 });
 
@@ -301,4 +303,100 @@ export class ServiceView {
       this.leftOut = Math.min(this.leftOut + 1, MOST);
     });
   }
+}
+
+/** A board's fold: the work items and the end of each thread. */
+export class BoardView {
+  constructor(limits = LIMITS) {
+    this._limits = limits;
+    this._begin(0);
+  }
+
+  /** Takes in the next payload; returns false, and nothing changed, where it is unreadable. */
+  apply(payload) {
+    const read = readBoardEvent(payload);
+    if (!read) return false;
+    const { event, data } = read;
+    if (event === "ticket_changed") this.items.set(data.id, data);
+    else if (event === "thread_added") this._add(data);
+    else if (event === "thread_rewritten") this._forget(data.id);
+    else if (event === "board_counted") this.leftOut = data.left_out;
+    else if (event === "ticket_gone") {
+      this.items.delete(data.id);
+      this._forget(data.id);
+    } else {
+      this._begin(data.left_out);
+      for (const item of data.items) this.items.set(item.id, item);
+      for (const entry of data.entries) this._add(entry);
+    }
+    return true;
+  }
+
+  /** Returns the view as the event that would begin it. */
+  snapshot() {
+    const data = {
+      items: [...this.items.values()].map(sent),
+      entries: [...this._entries.values()].map(({ entry }) => sent(entry)),
+    };
+    if (this.leftOut) data.left_out = this.leftOut;
+    return { event: "board_snapshot", data };
+  }
+
+  /** Returns what is known of an item's thread, oldest first. Nobody changes one. */
+  thread(id) {
+    return [...this._entries.values()]
+      .map(({ entry }) => entry)
+      .filter((entry) => entry.ticket === id)
+      .sort((one, other) => one.number - other.number);
+  }
+
+  _begin(leftOut) {
+    /** The items by id. They are shared: nobody changes one. */
+    this.items = new Map();
+    this.leftOut = leftOut;
+    this._entries = new Map();
+    this._bytes = 0;
+    this._perTicket = new Map();
+  }
+
+  _add(entry) {
+    const key = JSON.stringify([entry.ticket, entry.number]);
+    const size = encoder.encode(JSON.stringify(sent(entry))).length;
+    const before = this._entries.get(key);
+    if (!before) this._perTicket.set(entry.ticket, (this._perTicket.get(entry.ticket) ?? 0) + 1);
+    this._entries.set(key, { entry, size });
+    this._bytes += size - (before?.size ?? 0);
+    if (this._perTicket.get(entry.ticket) > this._limits.board_thread_entries) {
+      this._drop(this._keys(entry.ticket).next().value);
+    }
+    while (
+      this._entries.size > this._limits.board_entries ||
+      this._bytes > this._limits.snapshot_bytes
+    ) {
+      this._drop(this._entries.keys().next().value);
+    }
+  }
+
+  *_keys(id) {
+    for (const [key, { entry }] of this._entries) if (entry.ticket === id) yield key;
+  }
+
+  _forget(id) {
+    for (const key of [...this._keys(id)]) this._drop(key);
+  }
+
+  _drop(key) {
+    const { entry, size } = this._entries.get(key);
+    this._entries.delete(key);
+    this._bytes -= size;
+    this._perTicket.set(entry.ticket, this._perTicket.get(entry.ticket) - 1);
+  }
+}
+
+/** Returns an item or an entry as it is sent: without what is empty. */
+function sent(one) {
+  const needed = ["id", "ticket", "number", "kind"];
+  return Object.fromEntries(
+    Object.entries(one).filter(([name, value]) => value || needed.includes(name)),
+  );
 }
