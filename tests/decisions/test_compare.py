@@ -217,7 +217,7 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(served) == set(mcp.MCP.keys)
     assert known(served["servers"].keys) == set(mcp.SERVER.keys)
     assert known(served["servers"].keys["tools"].keys) == set(mcp.APPROVED.keys)
-    assert known(served["tools"].keys) - {"after_outside"} == set(mcp.SERVED_TOOL.keys)
+    assert known(served["tools"].keys) - {"after_outside", "same"} == set(mcp.SERVED_TOOL.keys)
     assert known(served["events"].keys) == set(mcp.SERVED_EVENTS.keys)
     assert known(SECTIONS["observation"].keys) == set(serving_settings.OBSERVATION.keys)
     assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)

@@ -1,16 +1,23 @@
 """What a worker may do once it has read text from outside."""
 
+import asyncio
+import json
 from dataclasses import replace
 
 import pytest
+from tests.redactors import NoRedaction
 from tests.workers.test_notify import desk, note
 from tests.workers.worlds import World, answers, echo, run_ended, spec
 
+from yoi.errors import ModelError
 from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.approvals import Decision
 from yoi.workers.items import Origin
-from yoi.workers.scripted import CallTool, Say
+from yoi.workers.notify import Notifications
+from yoi.workers.profile import NotifyRule
+from yoi.workers.same import answers_where_asked
+from yoi.workers.scripted import CallTool, Say, ScriptedEngine
 from yoi.workers.tools import PluginTool, Tool, ToolChoice, plugin_tool
 
 PLUGIN = Origin(kind="plugin", service="p", plugin_id="project:p", digest="d", tool="read")
@@ -85,3 +92,117 @@ def test_a_tool_that_writes_to_the_outside_asks_unless_the_operator_says_else(
     offered = PluginTool("p", "act", "d", {"type": "object"}, "project:p", "d", writes)
     choice = replace(ToolChoice("p", "act", "act", "auto"), after_outside=chosen)
     assert plugin_tool(offered, choice, None).spec.after_outside == after
+
+
+TALK = '{"type":"message","channel":"C1","author":7,"say":"hello"}'
+ANSWER = Origin(kind="plugin", service="chat", plugin_id="project:chat", digest="d", tool="reply")
+PLACES = {
+    "type": "object",
+    "properties": {"channel": {"type": "string"}, "text": {"type": "string"}},
+    "required": ["channel", "text"],
+}
+
+
+def replying(approval="auto", after="ask"):
+    return Tool(
+        it.ToolSpec(
+            name="reply",
+            description="answers",
+            input_schema=PLACES,
+            approval=approval,
+            origin=ANSWER,
+            after_outside=after,
+            same=(it.Same("/channel", "/channel"),),
+        ),
+        lambda _: asyncio.sleep(0, "sent"),
+    )
+
+
+def reply(channel, call_id="c1"):
+    return [CallTool("reply", json.dumps({"text": "x", "channel": channel}))]
+
+
+def hears(world, **more):
+    """Return a desk at which plugins are heard, and what is compared is read."""
+    made = Notifications(NoRedaction(), world.clock)
+    rules = {name: NotifyRule(name, True, 30) for name in ("chat", "other")}
+    made.open(world.worker, rules, ["/channel"])
+    return lambda frame, **rest: made.notify(
+        replace(note("a stranger"), frame=frame, **{**more, **rest})
+    )
+
+
+@pytest.mark.parametrize(
+    ("channel", "frames", "plugin", "outcome"),
+    [
+        ("C1", [TALK], "chat", "returned"),
+        ("C2", [TALK], "chat", "denied"),
+        ("C1", [TALK, TALK.replace("C1", "C2")], "chat", "denied"),  # two places asked
+        ("C1", [TALK], "other", "denied"),  # another plugin's channel of that name
+        ("C1", ['{"say":"hello"}'], "chat", "denied"),
+        ("C1", ["not JSON"], "chat", "denied"),
+        ("C1", [TALK.replace('"C1"', '["C1"]')], "chat", "denied"),
+        ("C1", [TALK.replace('"C1"', '"' + 300 * "C" + '"')], "chat", "denied"),
+    ],
+)
+async def test_a_call_that_answers_where_it_was_asked_needs_no_question(
+    channel, frames, plugin, outcome
+):
+    script = answers(reply(channel), [Say("ok")])
+    async with World(script, [replying(after="deny")]) as world:
+        await world.worker.pause("ann")
+        for number, frame in enumerate(frames):
+            await hears(world)(frame, plugin=plugin, event_id=f"e-{number}")
+        await world.worker.resume("ann")
+        await world.until(run_ended("finished"))
+        (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
+        assert result.outcome == outcome
+
+
+class Down:
+    """An engine that fails in passing until it is `up`, then says what `script` gives."""
+
+    name = "down"
+
+    def __init__(self, script):
+        self.up = False
+        self._engine = ScriptedEngine(script)
+
+    async def ask(self, request):
+        if not self.up:
+            raise ModelError("model.provider", "down", retryable=True)
+        async for piece in self._engine.ask(request):
+            yield piece
+
+    async def close(self):
+        pass
+
+
+async def test_what_proves_it_outlives_a_passing_fault_but_not_the_run():
+    engine = Down(answers(reply("C1"), [Say("ok")], reply("C1"), [Say("end")]))
+    async with World(engine, [replying(after="deny")], agains=3) as world:
+        failed = run_ended("failed")
+        world.worker.bus.listen(lambda event: setattr(engine, "up", engine.up or failed(event)))
+        await hears(world)(TALK)
+        await world.until(run_ended("finished"))
+        assert any(map(failed, world.heard))
+        await world.restart()
+        await world.run("and once more, there")  # a person's run: nothing was asked there
+        results = [i.outcome for i in await world.items() if isinstance(i, it.ToolResult)]
+        assert results == ["returned", "denied"]
+
+
+def test_of_two_keys_of_one_name_the_one_that_is_sent_is_compared():
+    item = it.SystemItem(
+        at_ms=0,
+        text="x",
+        provenance=ev.Provenance(
+            plugin="chat", plugin_id="", digest="", ingress="", event_id="", command_id=""
+        ),
+        wakes=True,
+        facts={"/channel": "C1"},
+    )
+    asked = '{"channel":"C2","channel":"C1"}', '{"channel":"C1","channel":"C2"}'
+    calls = [it.Call("c", "reply", text) for text in asked]
+    assert [answers_where_asked([item], replying().spec, c) for c in calls] == [True, False]
+    assert not answers_where_asked([], replying().spec, calls[0])

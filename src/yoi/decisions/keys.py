@@ -80,6 +80,7 @@ _TOOLS = Rule(
         "name": NAME,
         "approval": _APPROVAL,
         "after_outside": SETTING,
+        "same": SETTING,
     },
 )
 _NOTIFY = Rule(

@@ -259,6 +259,7 @@ class EffectExecutor:
                     event_id=effect.event_id,
                     command_id=effect.command_id,
                     sender=sender,
+                    frame=event.text if isinstance(event, TextFrame) else "",
                 )
             )
         except Exception as raised:

@@ -42,10 +42,18 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.kind != "builtin"
 
 
+class Same(msgspec.Struct, frozen=True):
+    """The argument at the JSON pointer `arg` must be what the event holds at `event`."""
+
+    arg: str
+    event: str
+
+
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A tool as the model sees it, with what the operator decided about it.
 
-    `after_outside` is what becomes of a call once the conversation holds text from outside.
+    `after_outside` is what becomes of a call once the conversation holds text from outside; where
+    all of `same` hold, the call answers where it was asked, and `approval` alone decides.
     """
 
     name: str
@@ -54,6 +62,7 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     approval: Approval
     origin: Origin
     after_outside: AfterOutside = "allow"
+    same: tuple[Same, ...] = ()
 
 
 class Text(msgspec.Struct, frozen=True, tag_field="kind", tag="text", omit_defaults=True):
@@ -108,12 +117,14 @@ class SystemItem(Item, frozen=True, tag="system_item"):
     """A message from outside, with its provenance, waiting until a run takes it.
 
     `wakes` says whether it may start a run by itself; `cut` whether the text was over its bound.
+    `facts` is what the host read in the event, by JSON pointer, for tools with `same`.
     """
 
     text: str
     provenance: Provenance
     wakes: bool
     cut: bool = False
+    facts: dict[str, Any] = {}
 
 
 class RunStart(Item, frozen=True, tag="run_start"):

@@ -6,9 +6,9 @@ Each refusal is an answer to the plugin's command and an alert on the worker; no
 text is kept. The runtime calls `Notifications.notify` once the command gate lets a command pass.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from yoi.core.token_bucket import TokenBucket
 from yoi.errors import PermissionDenied, WorkerError
@@ -17,6 +17,7 @@ from yoi.protocol.events import Provenance
 from yoi.types import Clock
 from yoi.workers import items as it
 from yoi.workers.profile import NotifyRule
+from yoi.workers.same import Facts
 from yoi.workers.text import clipped
 from yoi.workers.worker import Worker
 
@@ -34,6 +35,15 @@ class Notification:
     event_id: str
     command_id: str
     sender: str = ""
+    frame: str = ""
+    """The text of the event; what tools with `same` compare is read from it."""
+
+
+@dataclass(slots=True)
+class _Recipient:
+    worker: Worker
+    rules: Mapping[str, NotifyRule]
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +83,15 @@ class Notifications:
         self._redactor = redactor
         self._clock = clock
         self._limits = limits
-        self._recipients: dict[str, tuple[Worker, Mapping[str, NotifyRule]]] = {}
+        self._recipients: dict[str, _Recipient] = {}
         self._rates: dict[tuple[str, str], _Rate] = {}
 
-    def open(self, worker: Worker, rules: Mapping[str, NotifyRule]) -> None:
-        """Let the plugins in `rules` notify `worker`."""
-        self._recipients[worker.name] = (worker, rules)
+    def open(
+        self, worker: Worker, rules: Mapping[str, NotifyRule], compared: Iterable[str] = ()
+    ) -> None:
+        """Let the plugins in `rules` notify `worker`; `compared` is read in the events."""
+        facts = Facts(compared, self._limits)
+        self._recipients[worker.name] = _Recipient(worker, rules, facts)
 
     def close(self, worker: str) -> None:
         """Let no plugin notify `worker` any more."""
@@ -94,7 +107,8 @@ class Notifications:
         `worker.input`, `worker.queue_full`, `worker.stopped`) or JournalError.
         """
         plugin = notification.plugin
-        worker, rule = self._granted(notification)
+        recipient, rule = self._granted(notification)
+        worker = recipient.worker
         known = worker.remembered(plugin, notification.event_id, notification.command_id)
         if known is not None:
             # Before rate and room: a repeat after a crash is no further message.
@@ -118,6 +132,7 @@ class Notifications:
             ),
             wakes=rule.start_run,
             cut=cut,
+            facts=self._facts(recipient, notification),
         )
         try:
             seq, new = await worker.accept(item)
@@ -127,17 +142,27 @@ class Notifications:
             raise
         return Notified(seq, new)
 
-    def _granted(self, notification: Notification) -> tuple[Worker, NotifyRule]:
+    def _facts(self, recipient: _Recipient, notification: Notification) -> dict[str, Any]:
+        """Return what is compared later; a text that holds a secret is left out."""
+        found = recipient.facts.read(notification.frame)
+        return {
+            at: value
+            for at, value in found.items()
+            if not isinstance(value, str)
+            or self._redactor.redact(notification.plugin, value) == value
+        }
+
+    def _granted(self, notification: Notification) -> tuple[_Recipient, NotifyRule]:
         plugin = notification.plugin
-        worker, rules = self._recipients.get(notification.worker, (None, {}))
-        rule = rules.get(plugin)
-        if worker is None or rule is None:
+        recipient = self._recipients.get(notification.worker)
+        rule = None if recipient is None else recipient.rules.get(plugin)
+        if recipient is None or rule is None:
             raise PermissionDenied(
                 "denied.not_granted",
                 f"plugin {plugin} may not notify worker {notification.worker}",
                 hint=f'[[workers.notify]] plugin = "{plugin}"   # in that worker\'s profile',
             )
-        return worker, rule
+        return recipient, rule
 
     def _spend(self, worker: Worker, rule: NotifyRule) -> None:
         now = self._clock.monotonic()

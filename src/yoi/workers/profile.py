@@ -9,6 +9,7 @@ from typing import Any, Literal
 from yoi.core.ticket_states import TicketState
 from yoi.errors import WorkerError
 from yoi.limits import LIMITS
+from yoi.permissions.pointers import JsonPointer
 from yoi.toml import (
     AnyTable,
     Bad,
@@ -29,7 +30,7 @@ from yoi.toml import (
     joined,
 )
 from yoi.workers.budget import NO_BUDGET, Budget, Price
-from yoi.workers.items import AfterOutside, Approval
+from yoi.workers.items import AfterOutside, Approval, Same
 from yoi.workers.tools import ToolChoice
 
 SCRIPTED = "scripted"
@@ -234,6 +235,18 @@ FALLBACK = TableSpec(
     about="A model that is asked while those before it fail. It reads the same history; `price` "
     "counts for it too.",
 )
+_POINTER = Parsed(
+    Text(LIMITS.pointer_chars), lambda text: str(JsonPointer.parse(text)), "JSON pointer"
+)
+SAME = TableSpec(
+    (
+        Key("arg", _POINTER, "a position in the call's arguments", required=True),
+        Key("event", _POINTER, "a position in the message that the run answers", required=True),
+    ),
+    lambda row: Same(row["arg"], row["event"]),
+    about="Two values that are the same where a call answers where it was asked. It must hold for "
+    "every message from outside that the run took, all of them of the tool's own plugin.",
+)
 TOOL = TableSpec(
     (
         Key("plugin", SafeId(), "the instance's name", required=True),
@@ -252,6 +265,13 @@ TOOL = TableSpec(
             "what becomes of a call once the worker has read text from outside",
             default_words="`ask` where the tool writes to the outside, else `allow`",
         ),
+        Key(
+            "same",
+            Rows(SAME, LIMITS.tool_same),
+            "where all of these pairs are equal, the call answers where it was asked and "
+            "`after_outside` is not looked at",
+            default=(),
+        ),
     ),
     lambda row: ToolChoice(
         row["plugin"],
@@ -259,6 +279,7 @@ TOOL = TableSpec(
         row["name"] or row["tool"],
         row["approval"],
         row["after_outside"],
+        row["same"],
     ),
     about="A tool of a plugin that the worker may call.",
 )

@@ -121,7 +121,7 @@ def first_start(transcript: Transcript, parts: Iterable[it.Part], now: int) -> l
     for part in parts:
         if isinstance(part, it.Call):
             spec = steps.tool_spec(transcript, part.name)
-            if spec is not None and steps.approval_of(transcript, spec) == "auto":
+            if spec is not None and steps.approval_of(transcript, spec, part) == "auto":
                 return [it.ToolStart(at_ms=now, call_id=part.id)]
             return []
     return []

@@ -6,6 +6,7 @@ from yoi.protocol.events import InvokeKind
 from yoi.workers import items as it
 from yoi.workers.grants import canonical
 from yoi.workers.items import ToolSpec
+from yoi.workers.same import answers_where_asked
 from yoi.workers.tools import read_arguments
 from yoi.workers.transcript import PendingCall, Transcript
 
@@ -175,9 +176,11 @@ def alike(transcript: Transcript, call: it.Call) -> int:
     return sum((one.name, canonical(one.arguments)) == same for one in calls)
 
 
-def approval_of(transcript: Transcript, spec: ToolSpec) -> it.Approval:
-    """Return what the operator decided about calls of `spec`, text from outside considered."""
+def approval_of(transcript: Transcript, spec: ToolSpec, call: it.Call) -> it.Approval:
+    """Return what the operator decided about `call` of `spec`, text from outside considered."""
     if not transcript.outside or spec.after_outside == "allow":
+        return spec.approval
+    if transcript.run is not None and answers_where_asked(transcript.run.heard, spec, call):
         return spec.approval
     if spec.after_outside == "deny":
         return "deny"
@@ -190,7 +193,7 @@ def _call_step(
     spec = tool_spec(transcript, pending.call.name)
     if spec is None:
         return Refuse(pending, "refused", f"there is no tool called {pending.call.name!r}")
-    approval = approval_of(transcript, spec)
+    approval = approval_of(transcript, spec, pending.call)
     if approval != spec.approval == "auto" and approval == "deny":
         return Refuse(pending, "denied", "not allowed once text from outside was read")
     if approval == "deny":

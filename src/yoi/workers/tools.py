@@ -18,7 +18,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.packages.foreign_schema import foreign_schema_problems, foreign_value_problems
 from yoi.packages.schema import SchemaProblem, schema_problems, value_problems
 from yoi.protocol.depth import more_values_than
-from yoi.workers.items import AfterOutside, Approval, Call, Origin, Outcome, ToolSpec
+from yoi.workers.items import AfterOutside, Approval, Call, Origin, Outcome, Same, ToolSpec
 from yoi.workers.text import clipped
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -64,6 +64,7 @@ class ToolChoice:
     approval: Approval
     after_outside: AfterOutside | None = None
     """None: ask where the tool changes something outside, else allow."""
+    same: tuple[Same, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,7 @@ def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> T
         input_schema=tool.input_schema,
         approval=choice.approval,
         after_outside=choice.after_outside or ("ask" if tool.external_write else "allow"),
+        same=choice.same,
         origin=Origin(
             kind="plugin",
             service=tool.service,

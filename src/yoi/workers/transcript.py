@@ -54,6 +54,8 @@ class OpenRun:
     pending: OrderedDict[str, PendingCall] = field(default_factory=OrderedDict)
     denied: set[tuple[str, str]] = field(default_factory=set)
     """The calls of this run that a person did not approve, by name and arguments."""
+    heard: list[it.SystemItem] = field(default_factory=list)
+    """The messages from outside that it took, or took up again after a passing fault."""
     shared: dict[tuple[str, str], Shared] = field(default_factory=dict)
     """The approvals of the newest answer that are for further calls of it, likewise."""
 
@@ -87,6 +89,8 @@ class Transcript:
         """Whether the model reads text from outside, or a summary that was made from some."""
         self.again_at_ms: int | None = None
         self.agains = 0
+        self.again_heard: list[it.SystemItem] = []
+        """What the newest of them had heard from outside: the next run answers it."""
         """Runs in a row that ended for a passing reason."""
         self.context_tokens = 0
         """What the provider counted for the newest request since the last compaction."""
@@ -140,6 +144,7 @@ class Transcript:
         copy.head, copy.config, copy.paused_by = self.head, self.config, self.paused_by
         copy.compacting, copy.llm_calls, copy.epoch = self.compacting, self.llm_calls, self.epoch
         copy.waiting = self.waiting.copy()
+        copy.again_heard = self.again_heard
         copy.again_at_ms, copy.summary_at = self.again_at_ms, self.summary_at
         copy.aside, copy.outside = self.aside.copy(), self.outside
         if self.run is not None:
@@ -170,12 +175,15 @@ class Transcript:
                 self.waiting[seq] = item
                 self._remember(item, seq)
             case it.RunStart():
-                for taken in item.takes:
-                    heard = self.waiting.pop(taken)
-                    self.outside = self.outside or isinstance(heard, it.SystemItem)
-                self.run = OpenRun(seq=seq, kind=item.kind)
-                self.again_at_ms = None
+                taken = [self.waiting.pop(place) for place in item.takes]
+                heard = [one for one in taken if isinstance(one, it.SystemItem)]
+                self.outside = self.outside or bool(heard)
+                heard = [*self.again_heard, *heard]
+                self.run = OpenRun(seq=seq, kind=item.kind, heard=heard)
+                self.again_at_ms, self.again_heard = None, []
             case it.RunEnd():
+                assert self.run is not None
+                self.again_heard = self.run.heard if item.again_at_ms else []
                 self.run = None
                 self.grants = {at: g for at, g in self.grants.items() if g.run is None}
                 self.again_at_ms = item.again_at_ms or None

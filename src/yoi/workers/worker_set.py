@@ -177,7 +177,8 @@ class WorkerSet:
             await worker.stop()
             raise
         self._running[profile.name] = (profile, worker)
-        self.notifications.open(worker, profile.notify)
+        compared = [same.event for tool in profile.tools for same in tool.same]
+        self.notifications.open(worker, profile.notify, compared)
 
     async def _end(self, name: str) -> None:
         self.notifications.close(name)
