@@ -243,6 +243,7 @@ def host_toml() -> str:
             ("[journal]", host_settings.JOURNAL),
             ("[[network.authorities]]", host_settings.AUTHORITY),
             ("[alerts]", host_settings.ALERTS),
+            ("[cluster]", host_settings.CLUSTER),
         ),
     )
 

@@ -386,6 +386,11 @@ class Limits:
     cluster_skew_ms: int = bound(30_000, "two clocks may differ so much; timers are of wall time")
     publication_bytes: int = bound(4 * MIB, "what was decided, signed; a server takes 8 MiB")
     publication_ms: int = bound(2_000, "between two looks at what is published")
+    cluster_patterns: int = bound(16, "machines that a plugin names")
+    cluster_claims: int = bound(32, "units that a machine takes at once")
+    cluster_takeovers_at_once: int = bound(4, "the same, of a machine that died")
+    cluster_drains_at_once: int = bound(4, "units that a machine hands over at once")
+    cluster_takeovers: int = bound(3, "takeovers of a unit in a row that handled nothing")
     journal_busy_ms: int = bound(5_000, "waiting for another process's write lock")
 
     # workers

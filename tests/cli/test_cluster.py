@@ -7,7 +7,10 @@ import pytest
 from tests.cluster.test_tenure import Ends
 from tests.journal.nats import running
 
-from yoi.cluster.tenure import Tenure, bucket_of
+from yoi.cluster.records import Book, Record
+from yoi.cluster.settings import ClusterSettings
+from yoi.cluster.tenure import Tenure
+from yoi.cluster.units import buckets_of
 from yoi.core.lease import LeaseTimes
 from yoi.journal.jetstream import JetStreamJournal
 from yoi.journal.jetstream_server import NatsSettings, connected
@@ -37,27 +40,53 @@ async def hold(url):
     await journal.commit([Append("a", 0, [b"x"], LogBounds(10, 10))])
     await journal.close()
     client = await connected(settings)
-    bucket = await bucket_of(client, "desk_leases", 60.0, 1)
+    machines, units = await buckets_of(client, ClusterSettings((url,), "desk", lease_ms=60_000))
     loop = asyncio.get_running_loop()
-    await Tenure(bucket, "machine-a:17:abc", LeaseTimes(60.0), loop.time, Ends()).claim()
+    tenure = Tenure(machines, "machine-a", LeaseTimes(60.0), loop.time, Ends())
+    await tenure.claim()
+    book = Book(units)
+    await book.write("service:echo", Record(tenure.session, "machine-a", 7, 0, "machine-b"))
+    await book.write("worker:w", Record("gone", "machine-b", 3, 0))
+    await book.write("service:bad", Record("", "machine-b", 3, 0, barred="it ends machines"))
     await client.close()
 
 
 def test_who_runs_and_what_to_look_at(yoi, workspace, server):
     configure(workspace, server.url, "nats://127.0.0.1:1")
     before = json.loads(yoi("cluster", "status", "--json").out)
-    assert before["holder"] is None
+    assert before["machines"] == []
     assert any("no host has run yet" in one for one in before["remarks"])
     asyncio.run(hold(server.url))
     told = json.loads(yoi("cluster", "status", "--json").out)
-    assert (told["holder"], told["logs"], told["replicas"]) == ("machine-a:17", 1, 1)
+    assert [(one["name"], one["owns"]) for one in told["machines"]] == [("machine-a", 1)]
+    assert (told["logs"], told["replicas"]) == (1, 1)
     assert told["servers"][0]["version"].startswith("2.")
     assert told["servers"][1]["version"] is None
-    assert any("127.0.0.1:1" in one for one in told["remarks"])
-    assert any("one copy" in one for one in told["remarks"])
+    for words in ("127.0.0.1:1", "one copy", "service:bad runs nowhere"):
+        assert any(words in one for one in told["remarks"])
     shown = yoi("cluster", "status").out
-    assert "machine-a:17" in shown
+    assert "machine-a (1)" in shown
     assert "one copy" in shown
+
+
+def test_who_owns_what_and_what_may_run_again(yoi, workspace, server):
+    configure(workspace, server.url)
+    asyncio.run(hold(server.url))
+    told = json.loads(yoi("cluster", "leases", "--json").out)["leases"]
+    assert [(one["name"], one["state"], one["machine"], one["epoch"]) for one in told] == [
+        ("service:bad", "barred", "machine-b", 3),
+        ("service:echo", "owned", "machine-a", 7),
+        ("worker:w", "lapsed", "machine-b", 3),
+    ]
+    shown = yoi("cluster", "leases").out
+    assert "from machine-b" in shown
+    assert "it ends machines" in shown
+    assert yoi("cluster", "release", "service:bad").status == 0
+    told = json.loads(yoi("cluster", "leases", "--json").out)["leases"]
+    assert told[0]["state"] == "free"
+    ran = yoi("cluster", "release", "service:none")
+    assert ran.status == 1
+    assert "cluster.unit_unknown" in ran.err
 
 
 def test_a_workspace_by_itself_says_so(yoi, workspace):

@@ -1,4 +1,4 @@
-"""M1, M2: the lease with a real server: claimed once, renewed, given back, lost."""
+"""M1, M2: a machine's lease with a real server: made, renewed, given back, ended, lost."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,8 @@ import contextlib
 import pytest
 from tests.journal.nats import running, settings_of
 
-from yoi.cluster.tenure import Tenure, bucket_of, holder_of, kept
+from yoi.cluster.bucket import Bucket, Taken
+from yoi.cluster.tenure import Tenure, end, kept, machines_of
 from yoi.core.lease import LeaseState, LeaseTimes
 from yoi.errors import ClusterError
 from yoi.journal.jetstream_server import connected
@@ -34,82 +35,91 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-async def bucket(server):
-    settings = settings_of(server)
-    client = await connected(settings)
-    yield await bucket_of(client, f"{settings.prefix}_leases", TIMES.ttl, 1)
-    await client.close()
+async def client(server):
+    made = await connected(settings_of(server))
+    yield made
+    await made.close()
 
 
-def tenure(bucket, holder="a", times=TIMES):
-    return Tenure(bucket, holder, times, asyncio.get_running_loop().time, Ends())
+@pytest.fixture
+async def bucket(server, client):
+    return await Bucket.open(client, f"{settings_of(server).prefix}_leases", TIMES.ttl, 1)
 
 
-async def test_one_has_it_and_the_next_waits_until_it_is_given_back(bucket):
+def tenure(bucket, machine="a", times=TIMES):
+    return Tenure(bucket, machine, times, asyncio.get_running_loop().time, Ends())
+
+
+async def test_machines_live_side_by_side_until_they_leave(bucket):
     one, other = tenure(bucket, "one"), tenure(bucket, "other")
     await one.claim()
-    assert await holder_of(bucket) == "one"
+    await other.claim()
+    assert sorted(machines_of(await bucket.since()).values()) == ["one", "other"]
     assert 0 < one._ends.armed <= TIMES.stop
-    waiting = asyncio.ensure_future(other.claim())
-    done, _ = await asyncio.wait([waiting], timeout=TIMES.renew * 2)
-    assert not done
+    assert not await end(bucket, one.session, "other")
     await one.release()
     assert one._ends.armed is None
-    await asyncio.wait_for(waiting, 30)
-    assert other.lease.epoch > one.lease.epoch
     assert one.lease.state(0) is LeaseState.LOST
-    await other.release()
-    assert await holder_of(bucket) is None
+    assert list(machines_of(await bucket.since()).values()) == ["other"]
+    assert await end(bucket, one.session, "other")
 
 
-async def test_a_kept_lease_outlives_its_time(bucket):
-    one = tenure(bucket)
+async def test_a_kept_lease_outlives_its_time_and_another_does_not(bucket):
+    one, silent = tenure(bucket), tenure(bucket, "silent")
     await one.claim()
-    first = one._revision
+    await silent.claim()
     async with kept(one):
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(one.over.wait(), TIMES.ttl * 1.2)
-        assert one._revision > first
-        assert one.lease.may_send(asyncio.get_running_loop().time())
+        while not await end(bucket, silent.session, "a"):
+            await one._renew()
         assert not one.over.is_set()
+        # Wherever its renewal was: it comes too late.
+        await silent._renew()
+        assert silent.lease.state(0) is LeaseState.LOST
+        assert list(machines_of(await bucket.since()).values()) == ["a"]
 
 
 async def test_a_renewal_whose_answer_was_lost_is_taken_for_ours(bucket):
     one = tenure(bucket)
     await one.claim()
-    await bucket.update("host", one._value, last=one._revision)
+    await bucket.put(one._key, one._value, one._revision)
     await one._renew()
-    assert one.lease.may_send(asyncio.get_running_loop().time())
+    assert one.lives
     await one.release()
 
 
-async def test_another_holder_is_the_end(bucket):
+async def test_a_lease_that_is_gone_is_the_end(bucket):
     one = tenure(bucket)
     await one.claim()
-    await bucket.put("host", b'{"holder": "thief"}')
+    await bucket.put(one._key, b'{"ended_by": "thief"}', one._revision)
     await one.keep()
     assert one.over.is_set()
     assert one.lease.state(0) is LeaseState.LOST
 
 
-async def test_other_times_on_another_machine_are_said(server):
-    settings = settings_of(server)
-    client = await connected(settings)
-    await bucket_of(client, f"{settings.prefix}_leases", 3.0, 1)
+async def test_other_times_on_another_machine_are_said(server, client):
+    name = f"{settings_of(server).prefix}_leases"
+    made = await Bucket.open(client, name, 3.0, 1)
     with pytest.raises(ClusterError) as caught:
-        await bucket_of(client, f"{settings.prefix}_leases", 9.0, 1)
+        await Bucket.open(client, name, 9.0, 1)
     assert caught.value.code == "cluster.stream"
-    await client.close()
+    assert await made.is_the_same()
+    await client.request(f"$JS.API.STREAM.DELETE.KV_{name}", b"")
+    assert not await made.is_the_same()
 
 
-async def test_a_bucket_made_later_has_later_epochs(server):
-    client = await connected(settings_of(server))
-    epochs = []
-    for _ in range(2):
-        made = tenure(await bucket_of(client, f"{settings_of(server).prefix}_leases", 3.0, 1))
-        await made.claim()
-        epochs.append(made.lease.epoch)
-        for _ in range(20):
-            await made._renew()
-    assert epochs[1] > epochs[0]
-    await client.close()
+async def test_what_is_read_in_pages_is_whole_and_writes_name_what_they_replace(server, client):
+    bucket = await Bucket.open(client, f"{settings_of(server).prefix}_units", 0, 1)
+    last = 0
+    for number in range(1100):
+        last = await bucket.put(f"k.{number}", b"x", 0)
+    assert len(await bucket.since()) == 1100
+    assert [one.key for one in await bucket.since(last - 1)] == ["k.1099"]
+    with pytest.raises(Taken):
+        await bucket.put("k.1", b"y", last)
+    found = await bucket.last("k.1")
+    await bucket.drop("k.1", found.revision)
+    assert (await bucket.last("k.1")).data == b""
+    assert await bucket.last("k.none") is None
+    with contextlib.suppress(Taken):
+        await bucket.put("k.1", b"z", 0)
+        raise AssertionError("a key that was dropped has a revision")

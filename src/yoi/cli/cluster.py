@@ -1,7 +1,7 @@
 """`yoi cluster`: the machines that share a workspace, as seen from this one."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from yoi.cluster.inspection import ClusterReport
+    from yoi.cluster.inspection import ClusterReport, OwnerReport
+    from yoi.cluster.settings import ClusterSettings
+    from yoi.journal.jetstream_server import NatsSettings
 
-app = typer.Typer(help="Several machines, one of which runs.", rich_markup_mode=None)
+app = typer.Typer(help="The machines that share a workspace.", rich_markup_mode=None)
 app.command("publish")(publishing.publish)
 app.command("key")(publishing.key)
 
 
 @app.callback()
 def _group() -> None:
-    """Several machines, one of which runs."""
+    """The machines that share a workspace."""
 
 
 @app.command("status")
 def status(workspace: Workspace = None, as_json: Json = False) -> None:
-    """Show which host runs, how the servers are, and what a person should look at."""
+    """Show which machines live, how the servers are, and what a person should look at."""
     import asyncio
 
     report = asyncio.run(_inspected(workspace_folder(workspace)))
@@ -37,6 +39,14 @@ def status(workspace: Workspace = None, as_json: Json = False) -> None:
 
 
 async def _inspected(folder: "Path") -> "ClusterReport":
+    settings, servers = await _settings(folder)
+    from yoi.cluster.inspection import inspect
+
+    return await inspect(settings, servers)
+
+
+async def _settings(folder: "Path") -> "tuple[ClusterSettings, NatsSettings]":
+    """Return what the workspace says of its cluster. Raises ClusterError `cluster.none`."""
     import asyncio
 
     from yoi.cluster.settings import ClusterSettings, missing_client
@@ -51,11 +61,64 @@ async def _inspected(folder: "Path") -> "ClusterReport":
             hint="docs/how-to/several-machines.md; after an edit: yoi trust",
         )
     try:
-        from yoi.cluster.inspection import inspect
         from yoi.host.clustered import servers_of
     except ModuleNotFoundError as exc:
         raise missing_client(exc) from None
-    return await inspect(settings, await servers_of(settings, folder, decisions))
+    return settings, await servers_of(settings, folder, decisions)
+
+
+@app.command("leases")
+def leases(workspace: Workspace = None, as_json: Json = False) -> None:
+    """Show which machine has each service and worker, since when, and what runs nowhere."""
+    import asyncio
+
+    found = asyncio.run(_owned(workspace_folder(workspace)))
+    rows = [asdict(one) for one in found]
+    Output("cluster leases", as_json).show({"leases": rows}, lambda: _owners_view(found))
+
+
+@app.command("release")
+def release(
+    member: Annotated[str, typer.Argument(metavar="NAME", help="service:NAME or worker:NAME")],
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Let machines run again what was taken over too often without progress."""
+    import asyncio
+
+    asyncio.run(_released(workspace_folder(workspace), member))
+    Output("cluster release", as_json).show({"released": member}, lambda: f"{member} may run again")
+
+
+async def _owned(folder: "Path") -> "tuple[OwnerReport, ...]":
+    settings, servers = await _settings(folder)
+    from yoi.cluster.inspection import owners
+
+    return await owners(settings, servers)
+
+
+async def _released(folder: "Path", member: str) -> None:
+    settings, servers = await _settings(folder)
+    from yoi.cluster.inspection import release as release_member
+
+    await release_member(settings, servers, member)
+
+
+def _machines(report: "ClusterReport") -> str:
+    return ", ".join(f"{one.name} ({one.owns})" for one in report.machines)
+
+
+def _owners_view(found: "tuple[OwnerReport, ...]") -> "RenderableType":
+    from yoi.cli.layout import table
+
+    rows = table("", "state", "machine", "since", "epoch", "")
+    for one in found:
+        moved = f"from {one.moved_from}" if one.moved_from else ""
+        rows.add_row(
+            *map(shown, (one.name, one.state, one.machine, one.since, str(one.epoch))),
+            shown(one.barred or moved, 200),
+        )
+    return rows
 
 
 def _view(report: "ClusterReport") -> "RenderableType":
@@ -70,7 +133,7 @@ def _view(report: "ClusterReport") -> "RenderableType":
     parts: list[RenderableType] = [
         pairs(
             [
-                ("runs on", shown(report.holder or "nobody has the lease")),
+                ("machines", shown(_machines(report) or "no machine lives")),
                 ("logs", shown(f"{report.logs}; {used}")),
             ]
         ),

@@ -104,6 +104,8 @@ def enable(
             surfaces=None if before is None else before.surfaces,
             config=values,
             senders=() if before is None else before.senders,
+            runs_on=() if before is None else before.runs_on,
+            weight=1 if before is None else before.weight,
             granted=requested.granting(secrets) if grant is None else read_grant(grant),
         ),
         before,

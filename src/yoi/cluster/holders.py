@@ -1,41 +1,27 @@
-"""Which hosts hold a lease of a deployment now, whatever its units are."""
+"""Which machines of a deployment live now, whatever they run."""
 
 import base64
-import json
-from typing import Any
 
 from nats.aio.client import Client
 
+from yoi.cluster.bucket import Entry
+from yoi.cluster.tenure import machines_of
 from yoi.journal.jetstream_server import asked
 from yoi.limits import LIMITS, Limits
 
-_GONE = ("DEL", "PURGE")
-
 
 async def lease_holders(client: Client, prefix: str, limits: Limits = LIMITS) -> list[str]:
-    """Return what the holders of the leases of `prefix` call themselves, each once, sorted.
+    """Return the names of the machines of `prefix` that live, each once, sorted.
 
     The stream's leader is asked, never a copy. Raises ClusterError `cluster.unreachable`.
     """
     stream = f"KV_{prefix}_leases"
     told = await asked(client, f"STREAM.INFO.{stream}", {"subjects_filter": ">"}, limits)
-    found = set()
+    found = []
     for subject in (told.get("state") or {}).get("subjects") or {}:
         got = await asked(client, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, limits)
         message = got.get("message")
-        if message is not None and not _is_gone(message):
-            found.add(_holder(message))
-    return sorted(found)
-
-
-def _is_gone(message: dict[str, Any]) -> bool:
-    headers = base64.b64decode(message.get("hdrs", "")).decode(errors="replace")
-    return any(f"KV-Operation: {how}" in headers for how in _GONE)
-
-
-def _holder(message: dict[str, Any]) -> str:
-    try:
-        told = json.loads(base64.b64decode(message.get("data", "")))
-        return str(told["holder"]).rpartition(":")[0] or str(told["holder"])
-    except (ValueError, KeyError, TypeError):
-        return "another host"
+        if message is not None:
+            key = subject.removeprefix(f"$KV.{prefix}_leases.")
+            found.append(Entry(key, 0, base64.b64decode(message.get("data", ""))))
+    return sorted(set(machines_of(found).values()))

@@ -2,17 +2,24 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nats.js.errors import Error as JetStreamError
+from msgspec import structs
+from nats.aio.client import Client
 
+from yoi.cluster.bucket import UNSURE, Taken
+from yoi.cluster.records import Book, Record
 from yoi.cluster.settings import ClusterSettings
-from yoi.cluster.tenure import bucket_of, holder_of
-from yoi.errors import YoiError
+from yoi.cluster.tenure import machines_of
+from yoi.cluster.units import buckets_of
+from yoi.errors import ClusterError, YoiError
 from yoi.journal.jetstream_server import NatsSettings, asked, connected
 from yoi.limits import LIMITS, Limits
+from yoi.types import rfc3339_ms
 
 _FULL = 0.8
 _SKEW_MS = 1_000
@@ -28,11 +35,38 @@ class ServerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineReport:
+    """One process that lives, and how much it runs."""
+
+    name: str
+    session: str
+    owns: int
+    """Services and workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerReport:
+    """One service or worker of the deployment."""
+
+    name: str
+    """`service:NAME` or `worker:NAME`."""
+    state: str
+    """`owned`, `free`, `lapsed` (its machine has gone without a word) or `barred`."""
+    machine: str
+    """The machine that has it, or had it last."""
+    epoch: int
+    since: str
+    moved_from: str
+    takeovers: int
+    barred: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterReport:
     """What was found; `remarks` are what a person should look at."""
 
-    holder: str | None
-    """The host that runs, as it calls itself; None where nobody does."""
+    machines: tuple[MachineReport, ...]
+    """The machines that live."""
     servers: tuple[ServerReport, ...]
     logs: int
     records_bytes: int
@@ -52,15 +86,13 @@ async def inspect(
     remarks = [f"{one.url}: {one.fault}" for one in found if one.fault is not None]
     client = await connected(servers, limits)
     try:
-        bucket = await bucket_of(
-            client, f"{servers.prefix}_leases", settings.lease_ms / 1000, settings.replicas
-        )
-        holder = await holder_of(bucket)
+        machines, owners = await _owners(client, settings, limits)
         told = await asked(client, f"STREAM.INFO.{servers.stream}", {}, limits)
         state, config = told.get("state", {}), told.get("config", {})
         remarks += _remarks(told, config, state, settings)
+        remarks += [f"{one.name} runs nowhere: {one.barred}" for one in owners if one.barred]
         return ClusterReport(
-            holder=None if not holder else holder.rpartition(":")[0],
+            machines=machines,
             servers=tuple(found),
             logs=int(state.get("num_subjects", 0)),
             records_bytes=int(state.get("bytes", 0)),
@@ -68,10 +100,84 @@ async def inspect(
             replicas=int(config.get("num_replicas", 0)),
             remarks=tuple(remarks),
         )
-    except JetStreamError as exc:
-        raise YoiError("cluster.unreachable", f"JetStream: {exc}") from None
+    except UNSURE as exc:
+        raise ClusterError("cluster.unreachable", f"JetStream: {exc}") from None
     finally:
         await client.close()
+
+
+async def owners(
+    settings: ClusterSettings, servers: NatsSettings, limits: Limits = LIMITS
+) -> tuple[OwnerReport, ...]:
+    """Return who owns each service and worker. Raises ClusterError."""
+    client = await connected(servers, limits)
+    try:
+        return (await _owners(client, settings, limits))[1]
+    except UNSURE as exc:
+        raise ClusterError("cluster.unreachable", f"JetStream: {exc}") from None
+    finally:
+        await client.close()
+
+
+async def release(
+    settings: ClusterSettings, servers: NatsSettings, member: str, limits: Limits = LIMITS
+) -> None:
+    """Let machines take `member` again. Raises ClusterError, `cluster.unit_unknown` among them."""
+    client = await connected(servers, limits)
+    try:
+        _, units = await buckets_of(client, settings, limits)
+        book = Book(units)
+        known = await book.again(member)
+        if not known.revision:
+            raise ClusterError(
+                "cluster.unit_unknown",
+                f"no machine has ever run {member}",
+                hint="yoi cluster leases   # names are service:NAME and worker:NAME",
+            )
+        if known.record.barred:
+            await book.write(member, structs.replace(known.record, barred="", takeovers=0))
+    except (Taken, *UNSURE) as exc:
+        raise ClusterError("cluster.unreachable", f"it was not written: {exc}") from None
+    finally:
+        await client.close()
+
+
+async def _owners(
+    client: Client, settings: ClusterSettings, limits: Limits
+) -> tuple[tuple[MachineReport, ...], tuple[OwnerReport, ...]]:
+    machines, units = await buckets_of(client, settings, limits)
+    living = machines_of(await machines.since())
+    book = Book(units)
+    await book.look()
+    records = {name: book.known[name].record for name in sorted(book.known)}
+    count = Counter(one.session for one in records.values())
+    return (
+        tuple(
+            MachineReport(name, session, count[session])
+            for session, name in sorted(living.items(), key=lambda one: (one[1], one[0]))
+        ),
+        tuple(
+            OwnerReport(
+                name=name,
+                state=_state(one, living),
+                machine=one.machine,
+                epoch=one.epoch,
+                since=rfc3339_ms(one.since_ms),
+                moved_from=one.moved_from,
+                takeovers=one.takeovers,
+                barred=one.barred,
+            )
+            for name, one in records.items()
+        ),
+    )
+
+
+def _state(record: Record, living: Mapping[str, str]) -> str:
+    if record.barred:
+        return "barred"
+    if not record.session:
+        return "free"
+    return "owned" if record.session in living else "lapsed"
 
 
 async def _server(servers: NatsSettings, url: str, limits: Limits) -> ServerReport:
@@ -106,7 +212,7 @@ def _remarks(
     if most > 0 and state.get("bytes", 0) > _FULL * most:
         found.append(f"the logs take over {_FULL:.0%} of size_bytes: events will wait when full")
     behind = [
-        one.get("name", "?")
+        f"{one.get('name', '?')} ({one.get('lag', 0)} messages behind)"
         for one in (told.get("cluster") or {}).get("replicas") or []
         if one.get("offline") or not one.get("current")
     ]

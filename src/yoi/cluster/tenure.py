@@ -1,30 +1,23 @@
-"""`Tenure`: this host's turn. It waits for the lease, renews it, and says when it is over.
+"""`Tenure`: this process is a machine that lives, as long as it renews one key of a bucket.
 
-The lease is a key of a bucket whose entries lapse. Everything is decided by compare-and-set, never
-by a read or a watch; the epoch is the revision at which the key was made.
+The key is this process's own: it lapses when it is not renewed, and another machine that wants to
+take over what this one holds ends it first, by making it anew. So the machines that live are a
+matter of compare-and-set, and whatever a machine holds costs one renewal.
 """
 
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from secrets import token_hex
 from typing import Any, Protocol
 
-import nats.errors
-from nats.aio.client import Client
-from nats.js.errors import Error as JetStreamError
-from nats.js.errors import KeyWrongLastSequenceError
-from nats.js.kv import KeyValue
-
+from yoi.cluster.bucket import UNSURE, Bucket, Entry, Taken
 from yoi.core.lease import Lease, LeaseState, LeaseTimes
 from yoi.errors import ClusterError
-from yoi.journal.jetstream_server import asked
-from yoi.limits import LIMITS, Limits
 
-_KEY = "host"
-_DUPLICATES = 120.0
-_WAYS_TO_FAIL = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
+_KIND = "host."
 
 
 class Ends(Protocol):
@@ -40,47 +33,63 @@ class Ends(Protocol):
 
 
 class Tenure:
-    """See the module docstring. One per host; it belongs to the event loop."""
+    """See the module docstring. One per process; it belongs to the event loop."""
 
     def __init__(
         self,
-        bucket: KeyValue,
-        holder: str,
+        bucket: Bucket,
+        machine: str,
         times: LeaseTimes,
         monotonic: Callable[[], float],
         ends: Ends,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
-        """`holder` is what other hosts are told about this one."""
+        """`machine` is the name of this machine; several processes may have one name."""
         self.lease = Lease(times)
+        self.machine = machine
+        self.session = token_hex(8)
+        """What this process is known by: no other one ever has it."""
         self.over = asyncio.Event()
-        """Set when this host may act no more, or will not in a moment."""
+        """Set when this process may act no more, or will not in a moment."""
         self._bucket = bucket
-        self._value = json.dumps({"holder": holder}).encode()
+        self._key = _KIND + self.session
+        self._value = json.dumps({"machine": machine, "pid": os.getpid()}).encode()
         self._monotonic = monotonic
         self._ends = ends
         self._sleep = sleep
         self._revision = 0
 
+    @property
+    def lives(self) -> bool:
+        """Return whether this process may act now."""
+        return self.lease.may_send(self._monotonic())
+
     async def claim(self) -> None:
-        """Return when the lease is ours; until then another host has it, or no server answers."""
+        """Make the key. Raises ClusterError `cluster.unreachable` where no server does it."""
+        until = self._monotonic() + self.lease.times.ttl
+        expected = 0
         while True:
             sent = self._monotonic()
             try:
-                self._revision = await self._bucket.create(_KEY, self._value)
-            except KeyWrongLastSequenceError:
-                await self._sleep(self.lease.times.renew)
-                continue
-            except _WAYS_TO_FAIL:
+                try:
+                    self._revision = await self._bucket.put(self._key, self._value, expected)
+                except Taken:
+                    # It was written although its answer was lost, when is not known: once more.
+                    found = await self._mine()
+                    expected = 0 if found is None else found.revision
+                    continue
+            except UNSURE as exc:
+                if self._monotonic() > until:
+                    raise ClusterError(
+                        "cluster.unreachable", f"no lease from the servers: {exc or 'timeout'}"
+                    ) from None
                 await self._sleep(self.lease.times.renew)
                 continue
             self.lease.claimed(self._revision, sent)
-            if self.lease.may_send(self._monotonic()):
+            if self.lives:
                 self._ends.arm(self.lease.stops_at - self._monotonic())
                 return
-            raise ClusterError(
-                "cluster.unreachable", "the lease was granted too late to be used", hint=None
-            )
+            raise ClusterError("cluster.unreachable", "the lease was granted too late to be used")
 
     async def keep(self) -> None:
         """Renew the lease until it is over; then `over` is set. Never raises but when cancelled."""
@@ -93,56 +102,46 @@ class Tenure:
             await self._renew()
         self.over.set()
 
-    def epoch(self, log: str) -> int:
-        """Return the epoch of the lease: what this host holds is held under it."""
-        return self.lease.epoch
-
-    def fenced(self, log: str, epoch: int) -> None:
-        """Hear that `log` has a later owner: then another host was given the lease."""
-        self.lease.saw(epoch)
-        self.over.set()
-
-    def moved_from(self, log: str) -> str | None:
-        """Return None: who held the lease before is not known."""
-        return None
-
     async def release(self) -> None:
-        """Give the lease back: nothing of ours is sent any more, and another host need not wait."""
+        """Give the lease back: nothing of ours is sent any more, and no other need wait."""
         self._ends.disarm()
         if self.lease.state(self._monotonic()) is not LeaseState.LOST:
-            with contextlib.suppress(*_WAYS_TO_FAIL):
+            with contextlib.suppress(Taken, *UNSURE):
                 async with asyncio.timeout(self.lease.times.renew):
-                    await self._bucket.delete(_KEY, last=self._revision)
+                    await self._bucket.drop(self._key, self._revision)
             self.lease.refused()
 
     async def _renew(self) -> None:
         sent = self._monotonic()
         try:
             async with asyncio.timeout(self.lease.times.renew):
-                revision = await self._bucket.update(_KEY, self._value, last=self._revision)
-        except KeyWrongLastSequenceError:
+                revision = await self._bucket.put(self._key, self._value, self._revision)
+        except Taken:
             # Also where an earlier renewal of ours arrived after it was given up.
             await self._adopt(sent)
             return
-        except _WAYS_TO_FAIL:
+        except UNSURE:
             return
         self._took(revision, sent)
 
     async def _adopt(self, sent: float) -> None:
         """Take a renewal of unknown end for one of ours, or the lease for lost."""
-        try:
-            found = await self._bucket.get(_KEY)
-            mine = found.value == self._value and found.revision is not None
-        except _WAYS_TO_FAIL:
-            mine = False
-        if not mine:
-            self.lease.refused()
-            return
-        assert found.revision is not None, "it is ours"
-        with contextlib.suppress(*_WAYS_TO_FAIL):
+        with contextlib.suppress(*UNSURE):
             async with asyncio.timeout(self.lease.times.renew):
-                revision = await self._bucket.update(_KEY, self._value, last=found.revision)
+                found = await self._mine()
+                if found is None:
+                    self.lease.refused()
+                    return
+                try:
+                    revision = await self._bucket.put(self._key, self._value, found.revision)
+                except Taken:
+                    return
                 self._took(revision, sent)
+
+    async def _mine(self) -> Entry | None:
+        """Return the key where it has our value."""
+        found = await self._bucket.last(self._key)
+        return found if found is not None and found.data == self._value else None
 
     def _took(self, revision: int, sent: float) -> None:
         self._revision = revision
@@ -150,58 +149,31 @@ class Tenure:
         self._ends.arm(self.lease.stops_at - self._monotonic())
 
 
-async def bucket_of(
-    client: Client, name: str, ttl: float, replicas: int, limits: Limits = LIMITS
-) -> KeyValue:
-    """Return the bucket of the leases, which is made where it is missing.
+def machines_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the names of the machines that live, by session, as the keys of the bucket say."""
+    found: dict[str, str] = {}
+    for one in entries:
+        if one.key.startswith(_KIND) and one.data:
+            machine = json.loads(one.data).get("machine")
+            if machine:
+                found[one.key.removeprefix(_KIND)] = str(machine)
+    return found
 
-    Its revisions, which are the epochs, begin at the time it was made: logs that were moved here
-    from another deployment, or outlived a bucket, have earlier ones. Raises ClusterError
-    (`cluster.stream`) where it has other times.
+
+async def end(bucket: Bucket, session: str, by: str) -> bool:
+    """Have `session` be over for ever, where its key has lapsed; return whether it is over.
+
+    Its own renewal is refused from then on. Raises UNSURE.
     """
-    stream = f"KV_{name}"
-    told = await asked(client, f"STREAM.INFO.{stream}", {}, limits)
-    if "config" not in told:
-        wanted = {
-            "name": stream,
-            "subjects": [f"$KV.{name}.>"],
-            "retention": "limits",
-            "storage": "file",
-            "discard": "new",
-            "max_age": int(ttl * 1e9),
-            "duplicate_window": int(min(ttl, _DUPLICATES) * 1e9),
-            "max_msgs_per_subject": 1,
-            "num_replicas": replicas,
-            "allow_rollup_hdrs": True,
-            "deny_delete": True,
-            "first_seq": time.time_ns() // 1_000_000,
-        }
-        made = await asked(client, f"STREAM.CREATE.{stream}", wanted, limits)
-        # Also where another host was first, with another time.
-        told = {**made, **await asked(client, f"STREAM.INFO.{stream}", {}, limits)}
-    if told.get("config", {}).get("max_age") != int(ttl * 1e9):
-        why = "it has other times than lease_ms says"
-        if "config" not in told:
-            why = str(told.get("error", {}).get("description"))
-        raise ClusterError(
-            "cluster.stream",
-            f"the bucket {name}: {why}",
-            hint="the same lease_ms on every machine, or another name in [cluster]",
-        )
+    key = _KIND + session
+    found = await bucket.last(key)
+    if found is not None:
+        return not found.data or "machine" not in json.loads(found.data)
     try:
-        return await client.jetstream(timeout=2).key_value(name)
-    except _WAYS_TO_FAIL as exc:
-        raise ClusterError("cluster.unreachable", f"the bucket {name}: {exc}") from None
-
-
-async def holder_of(bucket: KeyValue) -> str | None:
-    """Return what the host that has the lease says about itself; None where nobody has it."""
-    try:
-        found = await bucket.get(_KEY)
-    except _WAYS_TO_FAIL:
-        return None
-    told = json.loads(found.value or b"{}")
-    return str(told.get("holder", ""))
+        await bucket.put(key, json.dumps({"ended_by": by}).encode(), 0)
+    except Taken:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -136,6 +136,8 @@ SECTIONS: Mapping[str, Section] = {
                 "surfaces": Rule(Kind.SET),
                 "config": SETTING,
                 "senders": SETTING,
+                "runs_on": SETTING,
+                "weight": SETTING,
                 "grants": Rule(Kind.GRANTS),
             },
         ),

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from yoi.errors import SandboxError, SecretError, YoiError
-from yoi.host.parts import Plans, Preparing
+from yoi.host.parts import Placing, Plans, Preparing
 from yoi.host.runtime_parts import RuntimeParts
 from yoi.mcp.clients import WORKER as CLIENTS
 from yoi.packages import PythonRuntime
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.service_manager import Applied
 from yoi.runtime.thread_bridge import on_worker
+from yoi.runtime.workspace import Plan
 
 _PREPARE = ":prepare"
 """The scheduler's key for work of the host itself; no plugin can have this name."""
@@ -28,8 +29,12 @@ class PlanApplier:
         preparing: Preparing,
         listen: Callable[[Diagnostic], None],
         tell: Callable[[YoiError], None],
+        placing: Placing | None = None,
     ) -> None:
+        """`placing` says what of a plan runs here; without it everything does."""
         self._runtime = runtime
+        self._placing = placing
+        self._plan: Plan | None = None
         self._plans = plans
         self._preparing = preparing
         self._listen = listen
@@ -52,7 +57,11 @@ class PlanApplier:
             plan = await asyncio.to_thread(self._plans.read)
         except YoiError as exc:
             runtime.alerting.distrusted = exc
+            if self._plan is not None and self._placing is not None:
+                # What another machine is to run must stop here nevertheless.
+                await self._run(self._plan)
             raise
+        self._plan = plan
         runtime.alerting.distrusted = plan.trouble
         self.pending = plan.pending
         changed: frozenset[str] = frozenset()
@@ -62,20 +71,35 @@ class PlanApplier:
             self._tell(exc)
         for problem in plan.diagnostics:
             self._listen(problem)
-        if any(isinstance(one.package.manifest.runtime, PythonRuntime) for one in plan.plugins):
-            await self._prepare()
-        applied = await runtime.manager.apply([runtime.assembler.spec(p) for p in plan.plugins])
+        applied = await self._run(plan)
         if changed:
             for service in runtime.services:
                 service.secrets_changed(changed)
+        runtime.observing.settled = True
+        return applied
+
+    async def _run(self, plan: Plan) -> Applied:
+        """Run what of `plan` belongs here."""
+        runtime = self._runtime
+        here = plan if self._placing is None else self._placing.kept(plan)
+        if any(isinstance(one.package.manifest.runtime, PythonRuntime) for one in here.plugins):
+            await self._prepare()
+        staying = {one.name for one in here.workers}
+        leaving = [one.name for one in runtime.workers if one.name not in staying]
+        if leaving and self._placing is not None:
+            # Before the services: no worker sees its plugins' tools fail because its unit moves.
+            kept = [one for one in here.workers if one.name in runtime.workers]
+            await runtime.workers.apply(kept, plan.faulty_workers)
+        names = {one.name for one in plan.plugins} - {one.name for one in here.plugins}
+        specs = [runtime.assembler.spec(one) for one in here.plugins]
+        applied = await runtime.manager.apply(specs, names)
         await runtime.mcp.apply(plan.mcp.servers)
         # After the services: a worker that goes on with a run finds its tools.
-        await runtime.workers.apply(plan.workers, plan.faulty_workers)
+        await runtime.workers.apply(here.workers, plan.faulty_workers)
         runtime.events.granted = plan.mcp.events
         workers = runtime.workers
         own = workers[CLIENTS] if CLIENTS in workers and plan.mcp.tools else None
         await runtime.clients.apply(plan.mcp, own)
-        runtime.observing.settled = True
         return applied
 
     async def _prepare(self) -> None:

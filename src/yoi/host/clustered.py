@@ -1,74 +1,207 @@
-"""A host of several: it waits for its turn, keeps its logs where the others find them."""
+"""A host of several: it keeps its logs where the others find them, and runs the units it owns."""
 
 import asyncio
-import os
+import contextlib
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 
+from nats.aio.client import Client
+
+from yoi.cluster.bucket import UNSURE
 from yoi.cluster.settings import ClusterSettings
-from yoi.cluster.tenure import Tenure, bucket_of, holder_of, kept
+from yoi.cluster.tenure import Tenure, kept
+from yoi.cluster.units import Units, buckets_of
 from yoi.cluster.watchdog import Watchdog
 from yoi.core.lease import LeaseTimes
+from yoi.core.placement import Member, units_of
 from yoi.decisions.port import Decisions
+from yoi.defects import defect
+from yoi.errors import YoiError
 from yoi.host.opened import Opened
-from yoi.host.runtime_parts import closing
+from yoi.host.runtime_parts import RuntimeParts, closing
 from yoi.journal.jetstream import JetStreamJournal
 from yoi.journal.jetstream_server import NatsSettings, connected
-from yoi.journal.ownership import Ownership
-from yoi.limits import Limits
+from yoi.limits import LIMITS
+from yoi.permissions import PermissionSet
+from yoi.protocol.diagnostics import Diagnostic, diagnostic, failure
+from yoi.runtime.workspace import Plan
+from yoi.serving.host_settings import HostSettings
 from yoi.serving.secrets import WorkspaceSecrets
+from yoi.toml import is_safe_id
+from yoi.types import Clock, rfc3339
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a host has while it is its turn."""
+class Told:
+    """Shows what happens to units in the log of the host."""
 
-    journal: JetStreamJournal
-    ownership: Ownership
-    over: asyncio.Event
-    """Set when the host has to stop: another one may take over in a moment."""
+    def __init__(self, listen: Callable[[Diagnostic], None], clock: Clock) -> None:
+        self._listen = listen
+        self._clock = clock
+
+    def notice(self, code: str, message: str) -> None:
+        """Show that something happened."""
+        self._listen(diagnostic(rfc3339(self._clock.wall()), code, "host", message))
+
+    def error(self, error: YoiError) -> None:
+        """Show a fault."""
+        self._listen(failure(rfc3339(self._clock.wall()), "host", error, "error"))
 
 
-async def turn(
+class Hints:
+    """A word between machines that something may be free: it saves a wait and decides nothing."""
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self._client = client
+        self._subject = f"{prefix}.hint"
+
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """Call `heard` at each word, until this is cancelled."""
+        told = await self._client.subscribe(self._subject)
+        async for _ in told.messages:
+            heard()
+
+    async def give(self) -> None:
+        """Tell the others, if that is possible now."""
+        with contextlib.suppress(*UNSURE):
+            await self._client.publish(self._subject, b"")
+
+
+class Membership:
+    """This machine among those of a deployment. Made by `joined`; a `Placing` of the host."""
+
+    def __init__(
+        self, journal: JetStreamJournal, tenure: Tenure, units: Units, told: Told, hints: Hints
+    ) -> None:
+        self.journal = journal
+        self.units = units
+        self.over = tenure.over
+        """Set when this machine has to stop: others may own all of it in a moment."""
+        self.machine = tenure.machine
+        self._told = told
+        self._hints = hints
+
+    def kept(self, plan: Plan) -> Plan:
+        """Return what of `plan` this machine owns; its units are known from then on."""
+        self.units.wanted(units_of(members_of(plan)))
+        held = self.units.held
+        return replace(
+            plan,
+            plugins=tuple(one for one in plan.plugins if f"service:{one.name}" in held),
+            workers=tuple(one for one in plan.workers if f"worker:{one.name}" in held),
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, runtime: RuntimeParts, reload: Callable[[], Awaitable[object]]
+    ) -> AsyncIterator[None]:
+        """Own units, and run them, for as long as the block lasts; then hand them over.
+
+        When it begins, what falls to this machine has been started.
+        """
+        units = self.units
+        runtime.services.machine_of = lambda name: units.machine_of(f"service:{name}")
+        runtime.workers.worker_set.machine_of = lambda name: units.machine_of(f"worker:{name}")
+        runner = HostRunner(runtime, reload)
+        await units.settle(runner)
+        if not units.held:
+            names = sorted({one.record.machine for one in units.book.known.values()} - {""})
+            others = ", ".join(names) or "no machine"
+            self._told.notice("notice.standby", f"standing by: {others} has what there is to run")
+        following = asyncio.ensure_future(self._following(runner))
+        listening = asyncio.ensure_future(self._hints.listen(units.look_again))
+        try:
+            yield
+        finally:
+            for task in (following, listening):
+                task.cancel()
+            await asyncio.gather(following, listening, return_exceptions=True)
+            if not self.over.is_set():
+                await units.drain(runner)
+
+    async def _following(self, runner: "HostRunner") -> None:
+        try:
+            await self.units.follow(runner)
+        except Exception as exc:
+            # Without it nothing here is known to be ours for long.
+            self._told.error(defect(exc, "following the units of the cluster"))
+            self.over.set()
+
+
+class HostRunner:
+    """Runs on this host what it owns."""
+
+    def __init__(self, runtime: RuntimeParts, reload: Callable[[], Awaitable[object]]) -> None:
+        self._runtime = runtime
+        self._reload = reload
+
+    async def place(self) -> None:
+        """Apply the plan again: what is owned runs, and nothing else."""
+        await self._reload()
+
+    def running(self) -> frozenset[str]:
+        """Return the services and workers that are there, however they are."""
+        return frozenset(
+            [f"service:{one.name}" for one in self._runtime.services]
+            + [f"worker:{one.name}" for one in self._runtime.workers]
+        )
+
+    def cut(self, member: str) -> None:
+        """Take every permission from a service; a worker's next append is refused anyway."""
+        kind, _, name = member.partition(":")
+        if kind == "service" and name in self._runtime.services:
+            self._runtime.services[name].spec.authority.regrant(PermissionSet())
+
+    def progressed(self, member: str) -> bool:
+        """Return whether a service has handled an event here."""
+        kind, _, name = member.partition(":")
+        if kind != "service" or name not in self._runtime.services:
+            return False
+        return self._runtime.services[name].status().counters.succeeded > 0
+
+
+async def joined(
     opened: Opened,
     workspace: Path,
     secrets_of: Path,
     decisions: Decisions,
-    limits: Limits,
-    waits: Callable[[str], None],
-) -> Turn:
-    """Wait until this host is the one that runs, and return what it runs with.
+    machine: HostSettings,
+    listen: Callable[[Diagnostic], None],
+    clock: Clock,
+) -> Membership:
+    """Return this machine as one that lives among those of its `[cluster]`.
 
-    `waits` is told what it waits for. Raises ClusterError, EnablementError, TrustError,
-    SecretError.
+    Raises ClusterError, EnablementError, TrustError, SecretError.
     """
+    limits = machine.limits
     settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
     assert settings is not None, "[cluster] is there"
     servers = await servers_of(settings, secrets_of, decisions)
     times = LeaseTimes(settings.lease_ms / 1000)
     client = await connected(servers, limits)
     await opened.enter("the lease's connection", closing(client.close))
-    bucket = await bucket_of(client, f"{servers.prefix}_leases", times.ttl, settings.replicas)
-    holder = f"{socket.gethostname()}:{os.getpid()}:{token_hex(8)}"
-    tenure = Tenure(bucket, holder, times, SUSPENSION_COUNTS, Watchdog())
-    claiming = asyncio.ensure_future(tenure.claim())
-    try:
-        done, _ = await asyncio.wait([claiming], timeout=times.renew / 2)
-        if not done:
-            other = (await holder_of(bucket) or "another host").rpartition(":")[0]
-            waits(f"standing by: {other or 'another host'} has the lease of {settings.name}")
-        await claiming
-    finally:
-        claiming.cancel()
-    await opened.enter("the lease", kept(tenure))
+    machines, units = await buckets_of(client, settings, limits)
     journal = await JetStreamJournal.open(servers, limits)
     await opened.enter("the shared journal", closing(journal.close))
-    return Turn(journal, tenure, tenure.over)
+    name = machine.machine or machine_name()
+    tenure = Tenure(machines, name, times, SUSPENSION_COUNTS, Watchdog())
+    await tenure.claim()
+    await opened.enter("the lease", kept(tenure))
+    told, hints = Told(listen, clock), Hints(client, servers.prefix)
+    owned = Units(
+        machines, units, tenure, told, clock.wall_ms, SUSPENSION_COUNTS, hints.give, limits
+    )
+    return Membership(journal, tenure, owned, told, hints)
+
+
+def machine_name() -> str:
+    """Return the system's host name, as far as it can be a name here."""
+    name = "".join(one if one.isalnum() and one.isascii() else "-" for one in socket.gethostname())
+    name = name.strip("-")[: LIMITS.name_bytes]
+    return name if is_safe_id(name) else "machine"
 
 
 async def servers_of(
@@ -88,6 +221,22 @@ async def servers_of(
         user=settings.user,
         password=password,
     )
+
+
+def members_of(plan: Plan) -> list[Member]:
+    """Return what `plan` runs, and what works with what."""
+    services = [
+        Member(f"service:{one.name}", runs_on=one.runs_on, weight=one.weight)
+        for one in plan.plugins
+    ]
+    workers = [
+        Member(
+            f"worker:{one.name}",
+            frozenset(f"service:{name}" for name in (*one.notify, *(t.service for t in one.tools))),
+        )
+        for one in plan.workers
+    ]
+    return [*services, *workers]
 
 
 SUSPENSION_COUNTS = partial(

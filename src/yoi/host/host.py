@@ -22,8 +22,7 @@ from yoi.host.parts import Parts, Plans, Preparing
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
 from yoi.host.showing import Shown
-from yoi.limits import Limits
-from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic, failure
+from yoi.protocol.diagnostics import Diagnostic, Severity, failure
 from yoi.runtime.service_manager import Applied
 from yoi.runtime.services import Services
 from yoi.runtime.worker_manager import WorkerManager
@@ -33,7 +32,7 @@ from yoi.serving.watching import Watch
 from yoi.types import Clock, SystemClock, rfc3339
 
 if TYPE_CHECKING:
-    from yoi.host.clustered import Turn
+    from yoi.host.clustered import Membership
     from yoi.host.published import Published
 
 _log = structlog.get_logger("yoi.host")
@@ -79,7 +78,7 @@ class Host(EnteredOnce):
         self._reloads: ReloadQueue[Applied] | None = None
         self._shown = Shown()
         self.over = asyncio.Event()
-        """Set when the host has to be left: another host of its `[cluster]` may run in a moment."""
+        """Set when the host has to be left: other machines of its `[cluster]` may own all of it."""
 
     @classmethod
     def runtime(
@@ -168,13 +167,11 @@ class Host(EnteredOnce):
         # First: it keeps two hosts out of one workspace.
         await opened.enter("the workspace", holding(claimed(workspace)))
         store = self._parts.secrets_of or workspace
-        plans, published, turn = self._parts.plans, None, None
+        plans, published, cluster = self._parts.plans, None, None
         if settings.clustered:
             published = await self._published(opened, store, machine)
-            turn = await self._turn(opened, store, limits)
+            cluster = await self._join(opened, store, machine)
         if published is not None:
-            # Again: the host may have waited for its turn.
-            await published.look()
             plans = published.plans
         runtime = await open_parts(
             opened,
@@ -184,10 +181,10 @@ class Host(EnteredOnce):
             decisions,
             clock,
             machine,
-            None if turn is None else turn.journal,
-            None if turn is None else turn.ownership,
+            None if cluster is None else cluster.journal,
+            None if cluster is None else cluster.units,
         )
-        applier = PlanApplier(runtime, plans, self._preparing, self._listen, self._tell)
+        applier = PlanApplier(runtime, plans, self._preparing, self._listen, self._tell, cluster)
         reloads = ReloadQueue(applier.apply)
         methods = HostMethods(workspace, runtime, applier, reloads, self._tell, clock, limits)
         control = await opened.enter(
@@ -225,6 +222,8 @@ class Host(EnteredOnce):
         # Watched before the plan is read, so that no save falls between.
         changes = await opened.enter("the watched files", self._parts.watch(asyncio.Event()))
         await reloads.reload()
+        if cluster is not None:
+            await opened.enter("the units", cluster.running(runtime, reloads.reload))
         await opened.enter("following changes", following(partial(self._follow, changes, plans)))
         if published is not None:
             follow = partial(published.follow, self.reload, self._tell, self.over)
@@ -242,16 +241,14 @@ class Host(EnteredOnce):
             opened, self.workspace, store, self._decisions, machine, self._clock, self._listen
         )
 
-    async def _turn(self, opened: Opened, store: Path, limits: Limits) -> "Turn":
-        """Wait for this host's turn among those of its `[cluster]`, and return what it has then."""
+    async def _join(self, opened: Opened, store: Path, machine: HostSettings) -> "Membership":
+        """Be one of the machines of the workspace's `[cluster]`."""
         with _needing_nats():
-            from yoi.host.clustered import turn
+            from yoi.host.clustered import joined
 
-        def waits(words: str) -> None:
-            at = rfc3339(self._clock.wall())
-            self._listen(diagnostic(at, "notice.standby", "host", words))
-
-        made = await turn(opened, self.workspace, store, self._decisions, limits, waits)
+        made = await joined(
+            opened, self.workspace, store, self._decisions, machine, self._listen, self._clock
+        )
         self.over = made.over
         return made
 

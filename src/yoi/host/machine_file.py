@@ -16,7 +16,7 @@ from yoi.types import Clock, rfc3339
 
 _Stamp = tuple[int, ...]
 """Empty where the file is not there."""
-_AT_THE_START = ("limits", "backend", "runtime", "webhook", "survives", "publisher")
+_AT_THE_START = ("limits", "backend", "runtime", "webhook", "survives", "publisher", "machine")
 """What is read once; all but the network."""
 
 

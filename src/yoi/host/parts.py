@@ -35,6 +35,14 @@ class Plans(Protocol):
         ...
 
 
+class Placing(Protocol):
+    """Says what of a plan runs on this machine (`yoi.host.clustered`)."""
+
+    def kept(self, plan: Plan) -> Plan:
+        """Return `plan` with the plugins and workers that this machine owns, and no others."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Where the plan comes from, which changed files ask for another look, and who may watch."""

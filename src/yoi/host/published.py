@@ -91,10 +91,6 @@ class Published:
         )
         return cls(obeyed, plans)
 
-    async def look(self) -> None:
-        """Look again; raises as `Following.look`."""
-        await self.following.look()
-
     async def follow(
         self,
         reload: Callable[[], Awaitable[object]],

@@ -4,6 +4,7 @@ An entry names one exact package (source-qualified id, version, digest) and hold
 grants for it. A fault in one entry disables that entry and is reported; the others still load.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,12 +38,14 @@ from yoi.toml import (
     TableSpec,
     Text,
     TomlFault,
+    Whole,
     is_safe_id,
     joined,
     parse_toml,
 )
 from yoi.types import Digest, InstanceName
 
+_MACHINES = re.compile(r"[A-Za-z0-9._*-]+")
 SOURCES = ("project", "user")
 
 
@@ -62,6 +65,10 @@ class EnabledEntry:
     granted: PermissionSet = field(default_factory=PermissionSet)
     senders: tuple[SenderRule, ...] = ()
     """Who may speak through the plugin; none: everybody."""
+    runs_on: tuple[str, ...] = ()
+    """Patterns of the machines of a `[cluster]` that may run it; none: any of them."""
+    weight: int = 1
+    """How much of a machine it takes, beside others."""
 
     @property
     def local_id(self) -> str:
@@ -82,6 +89,10 @@ class EnabledEntry:
             table["config"] = self.config
         if self.senders:
             table["senders"] = [rule.to_table() for rule in self.senders]
+        if self.runs_on:
+            table["runs_on"] = list(self.runs_on)
+        if self.weight != 1:
+            table["weight"] = self.weight
         grants: dict[str, Any] = {key: table[key] for key in ("id", "version", "digest")}
         lists = self.granted.to_tables()
         grants["permissions"] = lists.pop("permissions")
@@ -224,6 +235,8 @@ def _entry(row: Row) -> EnabledEntry:
         config=row["config"],
         granted=granted,
         senders=row["senders"],
+        runs_on=tuple(row["runs_on"]),
+        weight=row["weight"],
     )
 
 
@@ -256,6 +269,12 @@ def _check_scalars(row: Row, key: str, values: tuple[Any, ...]) -> None:
 def _reference(text: str) -> str:
     if parse_reference(text) is None:
         raise ValueError('must say where the package is: "project:NAME" or "user:NAME"')
+    return text
+
+
+def _machines(text: str) -> str:
+    if _MACHINES.fullmatch(text) is None:
+        raise ValueError('must be a machine\'s name; `*` stands for any part of it: "big-*"')
     return text
 
 
@@ -321,6 +340,22 @@ ENTRY = TableSpec(
         ),
         Key("config", AnyTable(), "what the plugin's `config_schema` asks for", default={}),
         Key("senders", Rows(SENDERS), "see `[[plugins.enabled.senders]]`", default=()),
+        Key(
+            "runs_on",
+            ListOf(
+                Parsed(Text(LIMITS.name_bytes), _machines, "machine name"), LIMITS.cluster_patterns
+            ),
+            "of several machines (`[cluster]`) those that may run it, by name, such as "
+            '`["big-*"]`; what works together is never parted',
+            default_words="any machine",
+            default=(),
+        ),
+        Key(
+            "weight",
+            Whole(1, 100),
+            "how much of a machine it takes, beside what else machines share",
+            default=1,
+        ),
         Key("grants", Nested(GRANTS), "see `[plugins.enabled.grants]`"),
     ),
     _entry,

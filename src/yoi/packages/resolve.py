@@ -31,6 +31,9 @@ class ResolvedPlugin:
     authority: Authority
     senders: tuple[SenderRule, ...] = ()
     """Who may speak through it."""
+    runs_on: tuple[str, ...] = ()
+    """Patterns of the machines that may run it; none: any."""
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ def resolve_package(package: "Package", entry: EnabledEntry) -> ResolvedPlugin:
         granted=entry.granted,
         authority=Authority(package.manifest.requested, entry.granted, plugin=entry.words),
         senders=entry.senders,
+        runs_on=entry.runs_on,
+        weight=entry.weight,
     )
 
 

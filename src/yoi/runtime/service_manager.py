@@ -1,7 +1,7 @@
 """The services of one host: which run, and what changes when the operator's configuration does."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 
 import msgspec
@@ -65,8 +65,12 @@ class ServiceManager:
         self._applying = asyncio.Lock()
         self._stopping = False
 
-    async def apply(self, specs: Iterable[ServiceSpec]) -> Applied:
+    async def apply(
+        self, specs: Iterable[ServiceSpec], moving: Collection[str] = frozenset()
+    ) -> Applied:
         """Run exactly `specs`: stop what is gone, replace what changed, start what is new.
+
+        What is gone and in `moving` goes on on another machine.
 
         A fault of one service, a defect of ours included, is told as that service's and leaves the
         others alone. Raises ServiceError `service.stopping`.
@@ -96,7 +100,9 @@ class ServiceManager:
             new = [name for name in wanted if name not in there]
             await asyncio.gather(
                 *(
-                    self._retire(there[name], "disabled or changed", POLICY_CLOSE)
+                    self._retire(there[name], "moves to another machine", GOING_AWAY)
+                    if name in moving
+                    else self._retire(there[name], "disabled or changed", POLICY_CLOSE)
                     for name in gone + changed
                 )
             )

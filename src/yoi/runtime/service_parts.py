@@ -169,7 +169,9 @@ class ServiceParts:
                 self.ledger,
                 self.dispatcher.judged,
             )
-        self.start_events = StartEvents(current, self.connections, self.executor, events)
+        self.start_events = StartEvents(
+            current, self.connections, self.executor, events, context.ownership
+        )
         spec.requests.watch.tell = report_to(self.ledger)
 
     def use(self, spec: ServiceSpec, slot: InstanceSlot) -> list[QueuedEvent]:

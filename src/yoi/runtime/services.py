@@ -15,6 +15,8 @@ class Services:
         self._by_name: dict[str, Service] = {}
         self.alerts_of: Callable[[str], list[Alert]] = lambda name: []
         """Return the open alerts about a service; set by who keeps them."""
+        self.machine_of: Callable[[str], str | None] = lambda name: None
+        """Return the other machine that runs a service; set by who knows it. Empty: none does."""
 
     def __iter__(self) -> Iterator[Service]:
         """Iterate over the services, ordered by name; changes meanwhile do not matter."""
@@ -27,10 +29,22 @@ class Services:
         return name in self._by_name
 
     def __getitem__(self, name: str) -> Service:
-        """Return the service called `name`, or raise ServiceError `service.unknown`."""
+        """Return the service called `name`.
+
+        Raises ServiceError: `service.unknown`, `service.elsewhere`.
+        """
         try:
             return self._by_name[name]
         except KeyError:
+            machine = self.machine_of(name)
+            if machine is not None:
+                where = f"runs on {machine}" if machine else "is run by no machine yet"
+                raise ServiceError(
+                    "service.elsewhere",
+                    f"{name} {where}: this command is given there",
+                    hint="yoi cluster leases",
+                    machine=machine,
+                ) from None
             raise ServiceError(
                 "service.unknown", f"no service is called {name!r}", hint="yoi service list"
             ) from None

@@ -1,5 +1,6 @@
 """What a new instance hears before anything else: that it started, and what it takes over."""
 
+from yoi.journal.ownership import Ownership
 from yoi.protocol.ingress import EventKind
 from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.executor import EffectExecutor
@@ -16,7 +17,9 @@ class StartEvents:
         connections: ServiceConnections,
         executor: EffectExecutor,
         events: HostEvents,
+        ownership: Ownership,
     ) -> None:
+        self._ownership = ownership
         self._current = current
         self._connections = connections
         self._executor = executor
@@ -34,6 +37,9 @@ class StartEvents:
             "timers": self._executor.pending_timers(),
             "durable": sorted(spec.disk),
         }
+        moved_from = self._ownership.moved_from(f"service:{spec.name}")
+        if moved_from is not None and not replaced:
+            payload["moved_from"] = moved_from
         started = [
             self._events.made(EventKind.STARTED, ingress, "host", dict(payload))
             for ingress in spec.told_of_start

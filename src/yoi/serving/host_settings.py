@@ -2,6 +2,7 @@
 
     [host]          bounds of this machine     [observation]   replaces the table of yoi.toml
     [network]       names, proxies, authorities  [runtime]       replaces the table of yoi.toml
+    [cluster]       its name among others, and whom it obeys
 
 The file lies in the account's configuration folder, apart from every workspace: a workspace that
 comes from elsewhere cannot change it.
@@ -39,6 +40,7 @@ from yoi.toml import (
     Parsed,
     Row,
     Rows,
+    SafeId,
     TableSpec,
     Text,
     TomlFault,
@@ -82,6 +84,8 @@ class HostSettings:
     """The `[runtime]` table, in place of the workspace's."""
     webhook: Url | None = field(default=None, repr=False)
     """Where alerts are posted to."""
+    machine: str | None = None
+    """The name of this machine among those of a `[cluster]`; None: the system's."""
     survives: str = PROCESS_CRASH
     """What the events of disk ingresses survive: one of `SURVIVES`."""
     publisher: PublicKey | None = None
@@ -128,7 +132,7 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, ways_out, backend, runtime, survives, webhook, publisher = made
+        bounds, ways_out, backend, runtime, survives, webhook, (publisher, name) = made
         return cls(
             limits=replace(limits, **bounds),
             ways_out=replace(
@@ -142,6 +146,7 @@ class HostSettings:
             survives=survives,
             webhook=webhook,
             publisher=publisher,
+            machine=name,
         )
 
     def over(self, settings: ServingSettings) -> ServingSettings:
@@ -304,8 +309,14 @@ ALERTS = TableSpec[Url | None](
     lambda row: row["webhook"],
     about="Who is told of what needs a person.",
 )
-CLUSTER = TableSpec[PublicKey | None](
+CLUSTER = TableSpec[tuple[PublicKey | None, str | None]](
     (
+        Key(
+            "name",
+            SafeId(),
+            "how the machines of a cluster call this one, and what `runs_on` is compared with",
+            default_words="the system's host name",
+        ),
         Key(
             "publisher",
             Parsed(Text(128), PublicKey.parse, "key"),
@@ -315,7 +326,7 @@ CLUSTER = TableSpec[PublicKey | None](
             default=None,
         ),
     ),
-    lambda row: row["publisher"],
+    lambda row: (row["publisher"], row["name"]),
     about="What this machine runs as one of several.",
 )
 _File = tuple[
@@ -325,7 +336,7 @@ _File = tuple[
     RuntimeSettings | None,
     str,
     Url | None,
-    PublicKey | None,
+    tuple[PublicKey | None, str | None],
 ]
 HOST_FILE = TableSpec[_File](
     (
@@ -333,7 +344,7 @@ HOST_FILE = TableSpec[_File](
         Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=WaysOut()),
         Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
         Key("alerts", Nested(ALERTS), "see [`[alerts]`](#alerts)", default=None),
-        Key("cluster", Nested(CLUSTER), "see [`[cluster]`](#cluster)", default=None),
+        Key("cluster", Nested(CLUSTER), "see [`[cluster]`](#cluster)", default=(None, None)),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
         Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
     ),

@@ -70,6 +70,8 @@ class WorkerSet:
         self._failed: dict[str, FailedWorker] = {}
         self._applying = asyncio.Lock()
         self._stopped = False
+        self.machine_of: Callable[[str], str | None] = lambda name: None
+        """Return the other machine that runs a worker; set by who knows it. Empty: none does."""
 
     @property
     def workers(self) -> list[Worker]:
@@ -103,12 +105,24 @@ class WorkerSet:
         return [self.status(name) for name in sorted({*self._running, *self._failed})]
 
     def worker(self, name: str) -> Worker:
-        """Return the worker called `name`. Raises WorkerError `worker.unknown`, `worker.failed`."""
+        """Return the worker called `name`.
+
+        Raises WorkerError: `worker.unknown`, `worker.failed`, `worker.elsewhere`.
+        """
         try:
             return self._running[name][1]
         except KeyError:
             if name in self._failed:
                 raise self._failed[name].refusal() from None
+            machine = self.machine_of(name)
+            if machine is not None:
+                where = f"runs on {machine}" if machine else "is run by no machine yet"
+                raise WorkerError(
+                    "worker.elsewhere",
+                    f"{name} {where}: this command is given there",
+                    hint="yoi cluster leases",
+                    machine=machine,
+                ) from None
             raise WorkerError(
                 "worker.unknown", f"no worker is called {name!r}", hint="yoi worker list"
             ) from None

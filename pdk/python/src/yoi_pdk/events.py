@@ -357,6 +357,11 @@ class StartedEvent(JsonEvent):
         return bool(self.payload.get("replaced"))
 
     @property
+    def moved_from(self) -> str | None:
+        """The machine that ran the plugin before this one; None where it did not move."""
+        return _str_or_none(self.payload.get("moved_from"))
+
+    @property
     def connections(self) -> list[dict[str, Any]]:
         """The open sessions: each `connection`, `session`, `since`, `subprotocol`, `ready`."""
         return list(self.payload.get("connections") or ())

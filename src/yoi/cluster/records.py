@@ -1,0 +1,90 @@
+"""Who owns each service and worker of a deployment: one key each, in a bucket that never lapses."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from yoi.cluster.bucket import Bucket, Entry
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What stands at the key of one member (`service:NAME`, `worker:NAME`)."""
+
+    session: str = ""
+    """Of the machine that owns it; empty where none does."""
+    machine: str = ""
+    """The name of that machine, or of the one that had it last."""
+    epoch: int = 0
+    """Larger for each owner."""
+    since_ms: int = 0
+    moved_from: str = ""
+    """The other machine that had it before, where one had."""
+    takeovers: int = 0
+    """How often in a row it came from a machine that died, without anything being handled."""
+    barred: str = ""
+    """Why no machine may take it before a person lets it; empty: it may be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A record with the revision of its key; 0 where there is no key."""
+
+    revision: int
+    record: Record
+
+
+class Book:
+    """The records as this machine knows them. Writes are compare-and-set on what it knows."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._seen = 0
+        self.known: dict[str, Known] = {}
+
+    async def look(self) -> bool:
+        """Read what has changed; False where the bucket is not the one that was opened.
+
+        Raises UNSURE.
+        """
+        for one in await self._bucket.since(self._seen):
+            self._take(one)
+            self._seen = max(self._seen, one.revision)
+        return await self._bucket.is_the_same()
+
+    def of(self, member: str) -> Known:
+        """Return what is known of `member`."""
+        return self.known.get(member, _NOTHING)
+
+    async def write(self, member: str, record: Record) -> Known:
+        """Write the record in the place of the one that is known. Raises Taken and UNSURE."""
+        data = msgspec.json.encode(record)
+        revision = await self._bucket.put(_key(member), data, self.of(member).revision)
+        self.known[member] = Known(revision, record)
+        return self.known[member]
+
+    async def again(self, member: str) -> Known:
+        """Return what the leader of the servers knows of `member`. Raises UNSURE."""
+        found = await self._bucket.last(_key(member))
+        if found is not None:
+            self._take(found)
+        return self.of(member)
+
+    def _take(self, entry: Entry) -> None:
+        member = _member(entry.key)
+        if entry.revision > self.of(member).revision:
+            record = msgspec.json.decode(entry.data, type=Record) if entry.data else Record()
+            self.known[member] = Known(entry.revision, record)
+
+
+_NOTHING = Known(0, Record())
+
+
+def _key(member: str) -> str:
+    kind, _, name = member.partition(":")
+    # A dot parts the tokens of a subject; `=` stands in no name.
+    return f"{kind}.{name.replace('.', '=')}"
+
+
+def _member(key: str) -> str:
+    kind, _, name = key.partition(".")
+    return f"{kind}:{name.replace('=', '.')}"

@@ -1,0 +1,228 @@
+"""M1, M3: units of several machines on a real server: who owns what, and when it changes."""
+
+import asyncio
+import json
+
+import pytest
+from tests.cluster.test_tenure import TIMES, Ends
+from tests.journal.nats import running, settings_of
+
+from yoi.cluster.bucket import Bucket
+from yoi.cluster.tenure import Tenure
+from yoi.cluster.units import Units
+from yoi.core.placement import Member, units_of
+from yoi.errors import JournalError
+from yoi.journal.jetstream_server import connected
+from yoi.limits import LIMITS
+
+UNITS = units_of(
+    [Member(f"service:{n}") for n in "abcdef"] + [Member("worker:w", frozenset({"service:a"}))]
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("nats")) as made:
+        yield made
+
+
+@pytest.fixture
+async def world(server):
+    made = World(server)
+    yield made
+    await made.close()
+
+
+class World:
+    """A deployment with as many machines as a test wants."""
+
+    def __init__(self, server):
+        self._settings = settings_of(server)
+        self.machines = []
+
+    async def machine(self, name):
+        made = Machine(name)
+        await made.join(self._settings)
+        self.machines.append(made)
+        return made
+
+    async def close(self):
+        for one in self.machines:
+            await one.client.close()
+
+
+class Machine:
+    """A host that runs what it owns at once, and notes what happens."""
+
+    def __init__(self, name):
+        self.name = name
+        self.now = 0.0
+        self.told = []
+        self.were_cut = []
+        self.does_well = False
+        self._ran = frozenset()
+
+    async def join(self, settings):
+        self.client = await connected(settings)
+        machines = await Bucket.open(self.client, f"{settings.prefix}_leases", TIMES.ttl, 1)
+        units = await Bucket.open(self.client, f"{settings.prefix}_units", 0, 1)
+        loop = asyncio.get_running_loop()
+        self.tenure = Tenure(machines, self.name, TIMES, loop.time, Ends())
+        await self.tenure.claim()
+        self.units = Units(
+            machines, units, self.tenure, self, lambda: 5, lambda: self.now, self.hint, LIMITS,
+            lambda: 0.5,
+        )  # fmt: skip
+        self.units.wanted(UNITS)
+
+    async def hint(self):
+        pass
+
+    async def dies(self):
+        """Be gone as after kill -9, once its lease has lapsed."""
+        bucket = self.tenure._bucket
+        stream = bucket._stream
+        request = json.dumps({"filter": f"$KV.{bucket.name}.{self.tenure._key}"}).encode()
+        await self.client.request(f"$JS.API.STREAM.PURGE.{stream}", request)
+
+    async def settle(self):
+        await self.units.settle(self)
+
+    def notice(self, code, message):
+        self.told.append(code)
+
+    def error(self, error):
+        self.told.append(error.code)
+
+    async def place(self):
+        self._ran = frozenset(self.units.held)
+
+    def running(self):
+        return self._ran
+
+    def cut(self, member):
+        self.were_cut.append(member)
+
+    def progressed(self, member):
+        return self.does_well
+
+
+async def test_machines_share_hand_over_and_take_over(world):
+    a, b = await world.machine("a"), await world.machine("b")
+    await a.settle()
+    # A share is three and a half of seven; the unit with the worker weighs two.
+    assert len(a.units.held) in (3, 4)
+    await b.settle()
+    await a.settle()
+    await asyncio.sleep(0)
+    for one in (a, b):
+        one.now += 100
+        await one.settle()
+        one.now += 100
+        await one.settle()
+    assert not a.running() & b.running()
+    assert a.running() | b.running() == {name for unit in UNITS for name in unit.members}
+    together = {"service:a", "worker:w"}
+    assert together <= a.running() or together <= b.running()
+    epochs = {name: held.epoch for one in (a, b) for name, held in one.units.held.items()}
+    assert b.units.machine_of(min(a.running())) == "a"
+    await a.units.drain(a)
+    assert not a.running()
+    await a.settle()
+    assert not a.running()
+    b.now += 100
+    while len(b.running()) < 7:
+        await b.settle()
+        b.now += 100
+    moved = [name for name, held in b.units.held.items() if held.moved_from == "a"]
+    assert moved
+    for name in moved:
+        assert b.units.epoch(name) > epochs[name]
+    with pytest.raises(JournalError) as caught:
+        a.units.epoch("service:a")
+    assert caught.value.code == "journal.fenced"
+
+
+async def test_what_a_dead_machine_had_is_taken_and_the_dead_one_learns_it(world):
+    a = await world.machine("a")
+    await a.settle()
+    assert len(a.running()) == 7
+    b = await world.machine("b")
+    await b.settle()
+    assert not b.running()
+    await a.dies()
+    await b.settle()
+    while len(b.running()) < 7:
+        await b.settle()
+    # It was only stopped, and goes on: nothing that it writes is taken.
+    await a.tenure._renew()
+    assert not a.tenure.lives
+    await a.units._round(a)
+    assert not a.running()
+    assert len(a.were_cut) == 7
+    assert "cluster.unit_lost" in a.told
+
+
+async def test_a_log_with_a_later_owner_is_ours_again_or_lost(world):
+    a = await world.machine("a")
+    await a.settle()
+    before = a.units.epoch("service:b")
+    # As a log that was moved here from another deployment.
+    a.units.fenced("service:b", before + 1000)
+    await a.settle()
+    assert a.units.epoch("service:b") == before + 1001
+    # As another owner.
+    book = a.units.book
+    record = book.of("service:c").record
+    other = type(record)(session="other", machine="z", epoch=record.epoch + 1)
+    await book._bucket.put("service.c", json.dumps({
+        "session": "other", "machine": "z", "epoch": other.epoch}).encode(),
+        book.of("service:c").revision,
+    )  # fmt: skip
+    a.units.fenced("service:c", other.epoch)
+    await a.units._round(a)
+    assert a.were_cut == ["service:c"]
+    assert "service:b" in a.running()
+
+
+async def test_three_takeovers_without_progress_bar_a_unit_until_it_is_released(world):
+    first = await world.machine("m0")
+    await first.settle()
+    await first.dies()
+    for number in range(1, 4):
+        one = await world.machine(f"m{number}")
+        while len(one.running()) < 7:
+            await one.settle()
+        await one.dies()
+    last = await world.machine("last")
+    while last.told.count("cluster.unit_barred") < 6:
+        await last.settle()
+    assert not last.running()
+    known = last.units.book.of("service:a")
+    assert "m3" in known.record.barred
+    await last.units.book.write("service:a", type(known.record)(epoch=known.record.epoch))
+    await last.settle()
+    assert last.running() == {"service:a", "worker:w"}
+
+
+async def test_what_does_well_is_not_counted(world):
+    previous = await world.machine("m0")
+    await previous.settle()
+    for number in range(1, 6):
+        await previous.dies()
+        previous = await world.machine(f"m{number}")
+        previous.does_well = True
+        while len(previous.running()) < 7:
+            await previous.settle()
+        await previous.settle()
+    assert "cluster.unit_barred" not in previous.told
+
+
+async def test_a_bucket_that_was_removed_ends_the_machine(world):
+    a = await world.machine("a")
+    await a.settle()
+    bucket = a.units.book._bucket
+    await a.client.request(f"$JS.API.STREAM.DELETE.{bucket._stream}", b"")
+    await a.units.follow(a)
+    assert a.tenure.over.is_set()
+    assert a.told[-1] == "cluster.stream"
