@@ -39,6 +39,8 @@ def command(words):
     """Return the command that `words` name and what is left of them; None where there is none."""
     level, rest = typer.main.get_command(command_line()), list(words)
     while rest and hasattr(level, "commands"):
+        if rest[0].startswith("-") and level.invoke_without_command:
+            break
         level = level.commands.get(rest[0])
         if level is None:
             return None, rest

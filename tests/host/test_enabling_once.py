@@ -81,8 +81,8 @@ def applied(monkeypatch) -> list[Applied]:
     done: list[Applied] = []
     apply = ServiceManager.apply
 
-    async def recording(manager, specs):
-        result = await apply(manager, specs)
+    async def recording(manager, *about):
+        result = await apply(manager, *about)
         done.append(result)
         return result
 

@@ -22,7 +22,7 @@ from yoi.version import __version__
 _COMMANDS = {
     "plugin": "yoi.cli.plugin:app",
     "serve": "yoi.cli.serve:serve",
-    "runtime": "yoi.cli.runtime:runtime",
+    "runtime": "yoi.cli.runtime:app",
     "backend": "yoi.cli.backend:backend",
     "console": "yoi.cli.console:console",
     "service": "yoi.cli.service:app",

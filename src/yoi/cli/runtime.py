@@ -1,13 +1,22 @@
 """`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
 
+from typing import Annotated, Any
+
+import typer
+
 from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
-from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
-from yoi.cli.output import Output
+from yoi.cli.options import HostConfig, Json, JsonLines, Verbose, Workspace, workspace_folder
+from yoi.cli.output import Output, shown
 from yoi.cli.serve import QUIET, Printer
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
+from yoi.errors import ClusterError, ControlError
+
+app = typer.Typer(rich_markup_mode=None)
 
 
+@app.callback(invoke_without_command=True)
 def runtime(
+    context: typer.Context,
     workspace: Workspace = None,
     verbose: Verbose = False,
     trust_digest: TrustDigest = None,
@@ -16,12 +25,14 @@ def runtime(
     log_format: LogLines = LogFormat.TEXT,
     log_level: LogDetail = LogLevel.INFO,
     host_config: HostConfig = None,
-) -> int:
+) -> int | None:
     """Run what is enabled in the workspace, and let backends with a token watch it.
 
     Where it listens, and its certificate, stand in the [runtime] table of .yoi/yoi.toml. Runs until
     SIGTERM or Ctrl-C; then drains and exits 0.
     """
+    if context.invoked_subcommand is not None:
+        return None
     from yoi.host import Host
     from yoi.host.process import run
     from yoi.serving.host_settings import HostSettings
@@ -39,3 +50,40 @@ def runtime(
         preparing=printer.preparing,
     )
     return run(host, printer.ready)
+
+
+@app.command("drain")
+def drain(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="service:NAME or worker:NAME; without one, all."),
+    ] = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take again what is free, after a drain of all.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Hand over what the running host owns to the other machines of its cluster.
+
+    What a unit has read is handled first, and nothing accepted is lost. Drained of all, the host
+    takes nothing until --undo or its next start; of a unit, others may take it for a while first.
+    """
+    from yoi.cli.service import ask
+
+    try:
+        answer = ask(workspace_folder(workspace), "cluster.drain", units=names or [], undo=undo)
+    except ControlError as exc:
+        if exc.code != "control.refused":
+            raise
+        raise ClusterError(
+            "cluster.none",
+            "the host runs by itself: there is no machine to hand over to",
+            hint="docs/how-to/several-machines.md",
+        ) from None
+    Output("runtime drain", as_json).show(answer, lambda: _drained(answer))
+
+
+def _drained(answer: dict[str, Any]) -> Any:
+    given = ", ".join(answer["handed_over"]) or "nothing"
+    return shown(f"handed over: {given}; this machine owns {len(answer['owns'])}", 1024)

@@ -108,6 +108,8 @@ class Units:
         """Members whose log shows this later epoch."""
         self._waits: dict[str, float] = {}
         """When a unit beyond this machine's share may be claimed, by its name."""
+        self._moved: dict[str, float] = {}
+        """Until when units that a person moved away are left to others, by name."""
         self._draining = False
         self._again = asyncio.Event()
         self._acting = asyncio.Lock()
@@ -176,6 +178,23 @@ class Units:
             except TimeoutError:
                 pass
 
+    async def move(self, name: str, runner: Runner) -> tuple[str, ...]:
+        """Hand over the unit that `name` is in, and leave it to other machines for a while.
+
+        Returns its members. Raises ClusterError `cluster.unit_unknown` where it is not here.
+        """
+        unit = next((one for one in self._units if name in one.members), None)
+        if unit is None or not self.held.keys() & set(unit.members):
+            raise ClusterError(
+                "cluster.unit_unknown",
+                f"{name} does not run on this machine",
+                hint="yoi cluster leases   # names are service:NAME and worker:NAME",
+            )
+        self._moved[unit.name] = self._monotonic() + self._tenure.lease.times.ttl
+        async with self._acting:
+            await self._give(unit.members, runner)
+        return unit.members
+
     async def drain(self, runner: Runner) -> None:
         """Hand everything over, a few units at a time, and claim nothing more.
 
@@ -234,7 +253,10 @@ class Units:
         give = [*wanted.give, *sorted(self.held.keys() - known - set(wanted.give))]
         if give:
             await self._give(give, runner)
-        taken = await self._claim_some([*wanted.now, *self._due(wanted.later)])
+        self._moved = {name: at for name, at in self._moved.items() if at > self._monotonic()}
+        free = [one for one in wanted.now if one.name not in self._moved]
+        beyond = [one for one in wanted.later if one.name not in self._moved]
+        taken = await self._claim_some([*free, *self._due(beyond)])
         if taken:
             await self._place(runner)
             names = ", ".join(one.name for one in taken)

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nats.aio.client import Client
 
@@ -16,6 +17,7 @@ from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure, kept
 from yoi.cluster.units import Units, buckets_of
 from yoi.cluster.watchdog import Watchdog
+from yoi.control.server import Method
 from yoi.core.lease import LeaseTimes
 from yoi.core.placement import Member, units_of
 from yoi.decisions.port import Decisions
@@ -83,6 +85,34 @@ class Membership:
         self.machine = tenure.machine
         self._told = told
         self._hints = hints
+        self._runner: HostRunner | None = None
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Return what the control socket of a host of several answers besides."""
+        return {"cluster.drain": self._drain}
+
+    async def _drain(self, params: dict[str, Any]) -> Any:
+        """Hand over what `units` names, or all; with `undo`, take again what is free."""
+        assert self._runner is not None, "the host has started"
+        if params.get("undo"):
+            self.units.undrain()
+            return self._owned([])
+        names = params.get("units") or ()
+        if not names:
+            before = sorted(self.units.held)
+            await self.units.drain(self._runner)
+            return self._owned(before)
+        moved = [await self.units.move(name, self._runner) for name in names]
+        return self._owned(sorted(one for members in moved for one in members))
+
+    def _owned(self, given: list[str]) -> dict[str, Any]:
+        return {
+            "machine": self.machine,
+            "draining": self.units.draining,
+            "handed_over": given,
+            "owns": sorted(self.units.held),
+        }
 
     def kept(self, plan: Plan) -> Plan:
         """Return what of `plan` this machine owns; its units are known from then on."""
@@ -111,6 +141,7 @@ class Membership:
             names = sorted({one.record.machine for one in units.book.known.values()} - {""})
             others = ", ".join(names) or "no machine"
             self._told.notice("notice.standby", f"standing by: {others} has what there is to run")
+        self._runner = runner
         following = asyncio.ensure_future(self._following(runner))
         listening = asyncio.ensure_future(self._hints.listen(units.look_again))
         try:

@@ -224,6 +224,7 @@ class Host(EnteredOnce):
         await reloads.reload()
         if cluster is not None:
             await opened.enter("the units", cluster.running(runtime, reloads.reload))
+            await opened.enter("drains", holding(control.offering(cluster.methods)))
         await opened.enter("following changes", following(partial(self._follow, changes, plans)))
         if published is not None:
             follow = partial(published.follow, self.reload, self._tell, self.over)
