@@ -8,12 +8,12 @@ from typing import Any
 from tests.backend.in_process import CutSource
 
 from yoi.backend.server import Backend
-from yoi.core.observation import ServiceView, Stream, WorkerView
+from yoi.backend.source import KINDS
+from yoi.core.observation import BoardView, ServiceView, Stream, WorkerView
 from yoi.limits import LIMITS, Limits
 from yoi.protocol import events as ev
-from yoi.protocol import service_events as se
 from yoi.protocol.cursors import CursorKeys
-from yoi.protocol.observation import Hop, Subject, SubjectKind
+from yoi.protocol.observation import BOARD_NAME, Hop, Subject, SubjectKind
 from yoi.serving.hub import Hub
 from yoi.serving.principals import Principal
 from yoi.serving.settings import BackendSettings, Listen, ListenerSettings
@@ -33,15 +33,15 @@ class Told:
 
     def __init__(self, subject: Subject, view: Any, epoch: bytes) -> None:
         self.stream: Stream[Any] = Stream(subject, view, epoch)
-        self.is_worker = subject.kind is SubjectKind.WORKER
-        self.encode: Any = ev.encode_event if self.is_worker else se.encode_service_event
+        self.kind = subject.kind
+        self.encode: Any = KINDS[subject.kind].encode
         self._seq = 0
 
     def tell(self, event: str, data: Any = None) -> None:
         """Publish one payload."""
         payload = {"event": event} if data is None else {"event": event, "data": data}
         raw = json.dumps(payload).encode()
-        made: Any = ev.decode_event(raw) if self.is_worker else se.decode_service_event(raw)
+        made = KINDS[self.kind].decode(raw)
         self.stream.publish(made, self.encode(made))
 
     def place(self) -> dict[str, int]:
@@ -89,6 +89,10 @@ class ConsoleWorld:
         """Return a new service of that name."""
         return self._add(Subject(SubjectKind.SERVICE, name), ServiceView(status))
 
+    def board(self) -> Told:
+        """Return the board."""
+        return self._add(Subject(SubjectKind.BOARD, BOARD_NAME), BoardView())
+
     def link(self, principal: Principal | None = None) -> str:
         """Return an address with a fresh one-time code."""
         assert self._backend is not None
@@ -126,9 +130,15 @@ class ConsoleWorld:
         return told
 
     def _inventory(self) -> dict[str, Any]:
-        workers = [_worker_row(told) for told in self.told.values() if told.is_worker]
-        services = [_service_row(told) for told in self.told.values() if not told.is_worker]
-        return {"workers": workers, "services": services}
+        row = {
+            SubjectKind.WORKER: _worker_row,
+            SubjectKind.SERVICE: _service_row,
+            SubjectKind.BOARD: _board_row,
+        }
+        return {
+            f"{kind}s": [row[kind](told) for told in self.told.values() if told.kind is kind]
+            for kind in SubjectKind
+        }
 
 
 def _worker_row(told: Told) -> dict[str, Any]:
@@ -138,6 +148,15 @@ def _worker_row(told: Told) -> dict[str, Any]:
         "status": data.status,
         "engine": "scripted",
         "approvals": len(data.waiting),
+    }
+
+
+def _board_row(told: Told) -> dict[str, Any]:
+    items = told.stream.snapshot().data.items
+    return {
+        "id": told.stream.subject.name,
+        "items": len(items),
+        "undecided": sum(one.undecided for one in items),
     }
 
 

@@ -258,3 +258,32 @@ def busy_service(told: Told) -> None:
     """Diagnostics of a service that has seen something."""
     for entry in DIAGNOSTICS:
         told.tell("diagnostic", entry)
+
+
+def busy_board(told: Told) -> None:
+    """Work items in most states, one queued by its file alone, one damaged, one at work."""
+    for number, (state, title) in enumerate(
+        [
+            ("planning", "Paint the fence"),
+            ("ready", "Oil the hinges of every door"),
+            ("queued", "Replace the lock of the back door"),
+            ("queued", "Order new doormats"),
+            ("closed", "Count the doors"),
+        ]
+    ):
+        item = {"id": f"00001KY1ZK{number:03}", "title": title, "state": state, "events": 1}
+        told.tell("ticket_changed", {**item, "undecided": number == 3})
+    damage = "item.md, line 2: anchors and aliases are refused"
+    told.tell("ticket_changed", {"id": "00001KY1ZKBAD", "damage": damage})
+    item = {"title": "Mend the door", "state": "inprogress", "assignee": "worker:smith"}
+    told.tell("ticket_changed", {"id": "00001KY1ZKCPC", **item, "events": 8})
+    for number, (kind, author, step, text) in enumerate(
+        [
+            ("state_changed", "ada", "ready -> queued", "## State: queued"),
+            ("state_changed", "worker:smith", "queued -> inprogress", "I take it."),
+            ("plan", "worker:smith", "", "1. Take the door off.\n2. Oil the hinges."),
+        ],
+        6,
+    ):
+        entry = {"kind": kind, "author": author, "step": step, "text": text, "at": at(number, 0)}
+        told.tell("thread_added", {"ticket": "00001KY1ZKCPC", "number": number, **entry})

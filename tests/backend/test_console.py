@@ -339,8 +339,18 @@ async def test_hostile_text_is_shown_and_does_nothing(world, visit):
     )
     one = await visit()
     page = one.page
-    for name in ("hostile", "hostile-too"):
+    board = world.board()
+    words = ["title", "state", "assignee", "updated_at", "thread_damage"]
+    board.tell("ticket_changed", {"id": HOSTILE, "events": 9, **dict.fromkeys(words, HOSTILE)})
+    said = dict.fromkeys(["kind", "author", "at", "step", "text"], HOSTILE)
+    board.tell("thread_added", {"ticket": HOSTILE, "number": 1, "cut": True, **said})
+    board.tell("thread_rewritten", {"id": HOSTILE})
+    board.tell("thread_added", {"ticket": HOSTILE, "number": 1, "cut": True, **said})
+    for name in ("hostile", "hostile-too", "tickets"):
         await one.open(name)
+        if name == "tickets":
+            await page.locator(".ticket").click()
+            await expect(page.locator(".thread .said")).to_have_count(1)
         for part in ("<img src=x onerror=alert(1)>", "\\x1b[31mred", "\\u202egnp.exe"):
             await expect(page.locator(".subject")).to_contain_text(part)
         shown = await page.locator(".subject").text_content()
@@ -352,6 +362,47 @@ async def test_hostile_text_is_shown_and_does_nothing(world, visit):
     await expect(page.locator(".approval code")).to_have_text(
         "yoi worker approve hostile '$(reboot)'"
     )
+
+
+@needs_browser
+async def test_work_items_stand_in_columns_with_their_threads(forgetful, visit, shots):
+    told = forgetful.board()
+    scenes.busy_board(told)
+    one = await visit(at=forgetful)
+    page = one.page
+    await expect(page.locator(".needs")).to_contain_text("1 item is queued by the files alone")
+    await one.open("tickets")
+    cards = page.locator(".board-column .ticket")
+    await expect(cards).to_have_count(7)
+    column = {name: page.locator(f'[data-state="{name}"]') for name in ("queued", "inprogress")}
+    await expect(column["queued"].locator("h3")).to_have_text("queued 2")
+    await expect(column["queued"]).to_contain_text("not in force")
+    await expect(page.locator('[data-state="damaged"]')).to_contain_text("anchors and aliases")
+    await column["inprogress"].locator(".ticket").click()
+    thread = page.locator(".thread")
+    await expect(thread.locator(".entry")).to_have_count(3)
+    await expect(thread).to_contain_text("yoi ticket show 00001KY1ZKCPC")
+    await page.screenshot(path=shots / "console-board.png")
+    told.tell("thread_added", {
+        "ticket": "00001KY1ZKCPC", "number": 9, "kind": "implementation_report",
+        "author": "worker:smith", "at": scenes.at(9, 1), "text": "Oiled it.",
+    })  # fmt: skip
+    moved = {"id": "00001KY1ZKCPC", "title": "Mend the door", "state": "done", "events": 9}
+    told.tell("ticket_changed", moved)
+    await expect(thread.locator(".said").last).to_have_text("Oiled it.")
+    await expect(column["inprogress"].locator(".ticket")).to_have_count(0)
+    await expect(page.locator('[data-state="done"] .ticket')).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    told.tell("thread_rewritten", {"id": "00001KY1ZKCPC"})
+    await expect(thread).to_contain_text("changed or taken out while you watched")
+    await expect(thread.locator(".entry")).to_have_count(0)
+    told.tell("ticket_gone", {"id": "00001KY1ZKCPC"})
+    await expect(thread).not_to_be_visible()
+    hidden = await visit(redacted_principal(), at=forgetful)
+    await hidden.open("tickets")
+    await expect(hidden.page.locator(".ticket .withheld")).to_have_count(6)
+    assert "door" not in await hidden.page.locator(".subject").inner_text()
 
 
 class Port:

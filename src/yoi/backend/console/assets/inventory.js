@@ -62,10 +62,9 @@ export class Inventory {
     return this.runtimes?.find((one) => one.id === id);
   }
 
-  /** Returns what is said of one worker or service, or undefined. */
+  /** Returns what is said of one subject, or undefined. */
   subject({ kind, runtime, name }) {
-    const found = this.runtime(runtime);
-    return (kind === "worker" ? found?.workers : found?.services)?.find((one) => one.id === name);
+    return this.runtime(runtime)?.[`${kind}s`]?.find((one) => one.id === name);
   }
 }
 
@@ -106,6 +105,14 @@ function readRuntime(raw) {
       queueDepth: number(one.queue_depth),
       deadLetters: number(one.dead_letters),
       lastError: word(one.last_error),
+    })),
+    boards: rows(raw?.boards).map((one) => ({
+      id: one.id,
+      items: number(one.items),
+      queued: number(one.queued),
+      inProgress: number(one.inprogress),
+      undecided: number(one.undecided),
+      damaged: number(one.damaged),
     })),
   };
 }

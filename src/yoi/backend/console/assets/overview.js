@@ -19,6 +19,8 @@ export class Overview {
     this._services = el("div", { class: "links" });
     this._servicesNone = el("p", { class: "hint" }, "No services: ", command("yoi plugin enable"));
     this._workers = el("div", { class: "links" });
+    this._boards = el("div", { class: "links" });
+    this._boardsTitle = el("h2", {}, "Work items");
     this._all = el(
       "div",
       { class: "overview-all" },
@@ -27,6 +29,8 @@ export class Overview {
       this._servicesNone,
       el("h2", {}, "Workers"),
       this._workers,
+      this._boardsTitle,
+      this._boards,
     );
     this._body = el(
       "div",
@@ -49,16 +53,20 @@ export class Overview {
     if (!runtimes) return;
     const services = listed(runtimes, "service");
     const workers = listed(runtimes, "worker");
+    const boards = listed(runtimes, "board");
     const calls = [
       ...runtimes.filter((one) => one.state !== "available").map(lostRuntime),
       ...workers.flatMap(workerCalls),
       ...services.flatMap(serviceCalls),
+      ...boards.flatMap(boardCalls),
     ];
     rows(this._calls, calls, (one) => one.key, call);
     mark(this._calm, "gone", calls.length);
     mark(this._servicesNone, "gone", services.length);
     rows(this._services, services, keyOf, serviceCard);
     rows(this._workers, workers, keyOf, workerCard);
+    rows(this._boards, boards, keyOf, boardCard);
+    mark(this._boardsTitle, "gone", !boards.length);
   }
 
   /** Brings ages up to date. */
@@ -71,7 +79,7 @@ const keyOf = (one) => `${one.runtime} ${one.kind} ${one.id}`;
 
 function listed(runtimes, kind) {
   return runtimes.flatMap((runtime) =>
-    (kind === "worker" ? runtime.workers : runtime.services).map((one) => ({
+    runtime[`${kind}s`].map((one) => ({
       ...one,
       kind,
       runtime: runtime.id,
@@ -157,6 +165,20 @@ function serviceCalls(one) {
   return made;
 }
 
+function boardCalls(one) {
+  const made = [];
+  const say = (key, words, run) =>
+    made.push({ key: `${keyOf(one)} ${key}`, what: link(one), words, next: command(run) });
+  if (one.undecided) {
+    const words = `${many(one.undecided, "item is", "items are")} queued by the files alone`;
+    say("undecided", words, "yoi ticket list --state queued");
+  }
+  if (one.damaged) {
+    say("damaged", `${many(one.damaged, "item is", "items are")} damaged`, "yoi ticket doctor");
+  }
+  return made;
+}
+
 function call(one) {
   return el(
     "li",
@@ -175,7 +197,7 @@ function card(one, state, ...facts) {
   return el(
     "article",
     { class: "link" },
-    el("div", { class: "link-head" }, link(one), stateWord(state), el("span", { class: "faint" }, name(one.runtime, 32))),
+    el("div", { class: "link-head" }, link(one), state ? stateWord(state) : null, el("span", { class: "faint" }, name(one.runtime, 32))),
     el("dl", { class: "facts-grid" }, facts),
   );
 }
@@ -199,5 +221,15 @@ function workerCard(one) {
     fact("model", printable(one.engine, 48)),
     fact("waiting", one.waiting ? many(one.waiting, "input") : ""),
     fact("approvals", one.approvals ? count(one.approvals) : ""),
+  );
+}
+
+function boardCard(one) {
+  return card(
+    one,
+    "",
+    fact("items", count(one.items)),
+    fact("queued", one.queued ? count(one.queued) : ""),
+    fact("in progress", one.inProgress ? count(one.inProgress) : ""),
   );
 }

@@ -1,5 +1,6 @@
-// One worker or service being watched: its head, the strip, and its content, kept up to date.
+// One subject being watched: its head, the strip, and its content, kept up to date.
 
+import { BoardContent } from "./board.js";
 import { el, fill, name } from "./dom.js";
 import { path } from "./route.js";
 import { ServiceContent } from "./service.js";
@@ -9,6 +10,7 @@ import { printable } from "./text.js";
 import { State, Watch } from "./watch.js";
 import { WorkerContent } from "./worker.js";
 
+const CONTENTS = { worker: WorkerContent, service: ServiceContent, board: BoardContent };
 const SESSION_EXPIRED = 4505;
 
 /** A page. `expired()` is called when the server takes the session no more. */
@@ -19,7 +21,7 @@ export class Page {
     this._inventory = inventory;
     this._expired = expired;
     this._asked = false;
-    this._content = subject.kind === "worker" ? new WorkerContent(subject) : new ServiceContent(subject);
+    this._content = new CONTENTS[subject.kind](subject);
     this._watch = new Watch({ event: (payload) => this._event(payload), changed: () => this._changed() }, this._env());
     this._strip = new Strip(this._watch);
     this._offers = el("span", { class: "offers" });

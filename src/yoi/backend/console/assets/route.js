@@ -7,7 +7,7 @@ export function address({ kind, runtime, name }) {
 
 /** Returns the subject that a fragment names, or null. */
 export function subjectOf(fragment) {
-  const found = /^#\/([^/]+)\/(worker|service)\/([^/]+)$/.exec(fragment);
+  const found = /^#\/([^/]+)\/(worker|service|board)\/([^/]+)$/.exec(fragment);
   if (!found) return null;
   try {
     const [runtime, name] = [found[1], found[3]].map(decodeURIComponent);

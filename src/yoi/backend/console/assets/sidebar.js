@@ -1,11 +1,15 @@
 // The list of runtimes with their workers and services.
 
 import { button, command, el, fill, keyed, mark, name, say } from "./dom.js";
-import { lasting, many, printable, when } from "./text.js";
+import { count, lasting, many, printable, when } from "./text.js";
 import { address } from "./route.js";
 
 const FILTER_FROM = 12;
-const NONE = { worker: "none: see [[workers]] in .yoi/yoi.toml", service: "none: yoi plugin enable" };
+const NONE = {
+  worker: "none: see [[workers]] in .yoi/yoi.toml",
+  service: "none: yoi plugin enable",
+  board: "none: yoi ticket new",
+};
 const LEVELS = {
   available: "live",
   running: "live",
@@ -47,7 +51,7 @@ export class Sidebar {
     this._who = el("div", { class: "who" });
     this.node = el(
       "nav",
-      { class: "sidebar", "aria-label": "Runtimes, workers and services" },
+      { class: "sidebar", "aria-label": "Runtimes and what can be watched in them" },
       el("a", { class: "brand", href: "#/" }, el("span", { "aria-hidden": "true" }), "Yoi console"),
       this._age,
       this._filter,
@@ -68,7 +72,10 @@ export class Sidebar {
     const { runtimes } = this._inventory;
     this.tick();
     this._showWho();
-    const total = (runtimes ?? []).reduce((n, r) => n + r.workers.length + r.services.length, 0);
+    const total = (runtimes ?? []).reduce(
+      (n, r) => n + r.workers.length + r.services.length + r.boards.length,
+      0,
+    );
     mark(this._filter, "gone", total < FILTER_FROM);
     if (!runtimes) {
       keyed(this._list, ["wait"], String, () => el("p", { class: "hint" }, "Looking…"), same);
@@ -149,6 +156,8 @@ class Group {
     this._head = el("h2");
     this._workers = el("ul", { "aria-label": "Workers" });
     this._services = el("ul", { "aria-label": "Services" });
+    this._boards = el("ul", { "aria-label": "Work items" });
+    this._boardsTitle = el("h3", {}, "Work items");
     this._note = el("p", { class: "hint" });
     this.node = el(
       "section",
@@ -159,6 +168,8 @@ class Group {
       this._workers,
       el("h3", {}, "Services"),
       this._services,
+      this._boardsTitle,
+      this._boards,
     );
     this.node.yoiGroup = this;
   }
@@ -174,6 +185,8 @@ class Group {
     }
     this._rows(this._workers, "worker", runtime, runtime.workers, sidebar);
     this._rows(this._services, "service", runtime, runtime.services, sidebar);
+    this._rows(this._boards, "board", runtime, runtime.boards, sidebar);
+    for (const node of [this._boardsTitle, this._boards]) mark(node, "gone", !runtime.boards.length);
     return this.node;
   }
 
@@ -213,7 +226,7 @@ function row(kind, one, sidebar) {
     return none;
   }
   const chosen = sidebar.isChosen(one.subject);
-  const state = kind === "worker" ? one.status : one.health;
+  const state = { worker: one.status, service: one.health }[kind];
   const made = el(
     "li",
     {},
@@ -221,12 +234,24 @@ function row(kind, one, sidebar) {
       "a",
       { href: address(one.subject), "aria-current": chosen ? "page" : null },
       el("span", { class: "row-name" }, name(one.id)),
-      stateWord(state),
-      el("span", { class: "row-more" }, kind === "worker" ? workerLine(one) : serviceLine(one)),
+      state ? stateWord(state) : null,
+      el("span", { class: "row-more" }, LINES[kind](one)),
     ),
   );
   made.yoiShown = JSON.stringify([one, chosen]);
   return made;
+}
+
+const LINES = { worker: workerLine, service: serviceLine, board: boardLine };
+
+function boardLine(one) {
+  return [
+    one.undecided ? el("span", { class: "chip ask" }, `${count(one.undecided)} not in force`) : null,
+    many(one.items, "item"),
+    one.queued ? ` · ${count(one.queued)} queued` : "",
+    one.inProgress ? ` · ${count(one.inProgress)} in progress` : "",
+    one.damaged ? el("span", { class: "bad" }, ` · ${count(one.damaged)} damaged`) : null,
+  ];
 }
 
 function workerLine(one) {
