@@ -73,7 +73,8 @@ class Exchange:
         self._write(request, url)
         try:
             head = await self._read_head()
-            self._check_stream(head)
+            if not request.reads_stream:
+                self._check_stream(head)
             body = await self._read_body(head.status_code)
         except ssl.SSLError as exc:
             # TLS 1.3: a server judges the client's certificate after the handshake.

@@ -52,6 +52,8 @@ class PreparedRequest:
     certificate: ClientCertificate | None = field(default=None, repr=False)
     """What is presented to a server that demands one."""
     redirects: Redirects = Redirects.FOLLOW
+    reads_stream: bool = False
+    """Whether the answer may be an event stream that ends; for what the host itself asks."""
     target_url: Url = field(init=False)
     """`url` without its query: what targets name."""
 
@@ -68,7 +70,8 @@ class PreparedRequest:
                 f"the method must be one of {', '.join(METHODS)}, "
                 f"not {printable(self.method, 20)!r}",
             )
-        check_request_headers(self.headers, self.inserted_headers, LIMITS)
+        asked = [one for one in self.headers if not self.reads_stream or one[0] != "Accept"]
+        check_request_headers(asked, self.inserted_headers, LIMITS)
         if self.body is not None and len(self.body) > LIMITS.request_body_bytes:
             raise RequestFailure(
                 "request.too_large", f"the body is over {LIMITS.request_body_bytes} bytes"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.mcp.clients import McpClients
+from yoi.mcp.http import McpHttp
 from yoi.mcp.servers import McpServers
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.diagnostics import Diagnostic
@@ -137,7 +138,13 @@ async def open_parts(
     tickets = TicketAssigner(workspace, decisions, clock, limits)
     await opened.enter("the work items' threads", closing(tickets.close))
     observing.show_board(tickets.board.stream, tickets.board.rows)
-    mcp = McpServers(workspace, secrets, clock, limits)
+    network = MachineNetwork(machine.ways_out)
+    resolver = SystemResolver(limits, clock=clock, network=network)
+    ways = Ways(network, resolver, limits)
+    # A tool takes longer than a request of a plugin may.
+    patient = replace(limits, request_ms=limits.mcp_call_ms)
+    http = McpHttp(RequestClient(resolver, clock, patient, ways=ways), clock, limits)
+    mcp = McpServers(workspace, secrets, clock, limits, http.streams)
     await opened.enter("the MCP servers", closing(mcp.stop))
     clients = McpClients(HostTools(services), clock, limits)
     await opened.enter("the MCP clients", closing(clients.stop))
@@ -168,9 +175,6 @@ async def open_parts(
         observer=observing,
         ownership=ownership,
     )
-    network = MachineNetwork(machine.ways_out)
-    resolver = SystemResolver(limits, clock=clock, network=network)
-    ways = Ways(network, resolver, limits)
     connector = SocketConnector(limits=limits, ways=ways, clock=clock)
     assembler = Assembler(
         sandbox=sandbox,

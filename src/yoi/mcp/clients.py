@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -224,15 +224,22 @@ class McpClients:
     def _hear(self, event: ev.Event) -> None:
         match event:
             case ev.ToolResult(data):
-                task = asyncio.ensure_future(self._read(data.id, data.seq or 0))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._do(self._read(data.id, data.seq or 0))
+            case ev.ApprovalRequest(data) if self._owner(data.id) is None:
+                # Its client gave up just before: nobody is to decide for nobody.
+                if self._worker is not None:
+                    self._do(_cancelled(self._worker))
             case ev.RunEnd(data) if data.result in ("cancelled", "failed"):
                 for session in self._sessions.values():
                     for call_id in [key for key, call in session.calls.items() if call.started]:
                         self._ended(call_id, "cancelled", "the run of the call was ended")
             case _:
                 pass
+
+    def _do(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _read(self, call_id: str, seq: int) -> None:
         """Take the whole result from the history: events carry it as people read it."""
@@ -282,11 +289,8 @@ class McpClients:
 
     def _expire_later(self) -> None:
         """Look for clients that have gone, as long as calls are under way."""
-        if any(task.get_name() == _EXPIRING for task in self._tasks):
-            return
-        task = asyncio.create_task(self._expire(), name=_EXPIRING)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if all(task.get_name() != _EXPIRING for task in self._tasks):
+            self._do(self._expire(), _EXPIRING)
 
     async def _expire(self) -> None:
         while any(session.calls for session in self._sessions.values()):
