@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs/how-to").glob("*.md")), ROOT / "docs/tutorial.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 CALLED = re.compile(r"^[A-Z]\w+$")
-OF_THE_PAGE = {"Echo", "Slack", "TOKEN"}
+OF_THE_PAGE = {"Echo", "MCPServer", "Slack", "TOKEN"}
 
 
 def blocks(language):

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from tests.mcp.test_host import eventually, typed  # noqa: F401
@@ -60,27 +62,18 @@ name = "hidden"
 description = "No client may have this"
 input_schema = { type = "object" }
 """
-OFFERED = """
+PAGE = (Path(__file__).parents[2] / "docs/how-to/mcp.md").read_text(encoding="utf-8")
+OURS = PAGE.partition("## An MCP client uses plugins")[2]
+OFFERED = f"""
 [observation]
 listen = "127.0.0.1:0"
 
-[[mcp.tools]]
-plugin = "notes"
-tool = "count"
-approval = "auto"
-
-[[mcp.tools]]
-plugin = "notes"
-tool = "keep"
-name = "keep_note"
+{re.search(r"```toml(.*?)```", OURS, re.S)[1]}
 
 [[mcp.tools]]
 plugin = "notes"
 tool = "hidden"
 approval = "deny"
-
-[[mcp.events]]
-plugin = "notes"
 """
 
 
@@ -108,8 +101,11 @@ async def serving(folder, typed):  # noqa: F811
 
 
 def parameters(folder):
-    line = ["-c", "from yoi.cli.main import main; main()", "mcp", "-w", str(folder)]
-    return StdioServerParameters(command=sys.executable, args=line)
+    """Return how a client starts `yoi mcp`, as the page says."""
+    told = json.loads(re.search(r"```json(.*?)```", OURS, re.S)[1])["mcpServers"]["yoi"]
+    assert told["command"] == "yoi"
+    words = [str(folder) if word == "/home/me/assistant" else word for word in told["args"]]
+    return StdioServerParameters(command=sys.executable, args=["-m", "yoi", *words])
 
 
 async def parked(folder):

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import re
+import shlex
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from tests.mcp.conftest import PROGRAM
@@ -13,6 +16,7 @@ from yoi.cli.main import run
 from yoi.control.client import call
 from yoi.runtime.workspace import operator_file
 
+PAGE = (Path(__file__).parents[2] / "docs/how-to/mcp.md").read_text(encoding="utf-8")
 SERVER = """
 [[mcp.servers]]
 name = "files"   # kept
@@ -192,3 +196,37 @@ async def test_a_server_that_dies_or_changes_never_ends_the_worker(workspace, ty
         assert [one["kind"] for one in told["alerts"]] == ["mcp_server"]
         await approved(folder, typed)
         assert (await asyncio.to_thread(status, folder))["servers"][0]["changed"] == 0
+
+
+async def test_the_page_can_be_followed(tmp_path, typed):
+    page = PAGE.partition("## An MCP client uses plugins")[0].partition("### Secrets")[0]
+    blocks = re.findall(r"```(python|toml|console)\n(.*?)```", page, re.S)
+    commands = []
+    for kind, block in blocks:
+        if kind == "python":
+            (tmp_path / "library.py").write_text(block)
+        elif kind == "toml":
+            path = operator_file(tmp_path)
+            path.parent.mkdir()
+            text = block.replace('"python3"', json.dumps(sys.executable))
+            path.write_text('[observation]\nlisten = "127.0.0.1:0"\n' + text)
+        else:
+            commands += [shlex.split(line.removeprefix("$ yoi ")) for line in block.splitlines()]
+    assert commands[:2] == [["trust"], ["serve"]]
+    said = ""
+    async with served(tmp_path, typed):
+        for words in commands[2:]:
+            if words[:2] == ["mcp", "approve"]:  # a person reads and says yes
+                shown = await typed(tmp_path, *words, "--show")
+                words += ["--digest", shown["digest"]]
+            if words[:2] == ["worker", "approvals"]:
+                await eventually(lambda: parked(tmp_path), lambda found: len(found) == 1)
+            if words[:2] == ["worker", "history"]:
+                await eventually(
+                    lambda: history(tmp_path), lambda found: found[-1]["type"] == "run_end"
+                )
+            said += await typed(tmp_path, *words, as_json=False)
+    assert "1 new" in said
+    assert "approved of library: look_up" in said
+    assert 'library_look_up {"word":"milk"}' in said
+    assert "shelf 7" in said

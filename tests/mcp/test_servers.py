@@ -111,7 +111,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("mode", HOSTILE)
 async def test_a_server_that_misbehaves_in_a_call_fails_that_call_only(tmp_path, mode):
-    limits = replace(QUICK, mcp_call_ms=1_000 if mode == "hang-call" else 60_000)
+    limits = replace(QUICK, mcp_call_ms=400 if mode == "hang-call" else 60_000)
     other = server("good", name="other")
     async with running(tmp_path, server(mode), other, limits=limits) as servers:
         failed = await failing(servers)
@@ -132,7 +132,7 @@ async def test_a_server_that_misbehaves_in_a_call_fails_that_call_only(tmp_path,
     [("deaf", "mcp.timeout"), ("exits", "mcp.lost"), ("pages", "mcp.too_large")],
 )
 async def test_a_server_that_does_not_begin_says_why_and_offers_nothing(tmp_path, mode, code):
-    limits = replace(QUICK, mcp_start_ms=700 if mode == "deaf" else 60_000)
+    limits = replace(QUICK, mcp_start_ms=300 if mode == "deaf" else 60_000)
     async with running(tmp_path, server(mode), limits=limits, approved=False) as servers:
         status = servers.statuses()[0]
         assert status.error_code == code
