@@ -2,6 +2,7 @@
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -94,8 +95,29 @@ def test_an_editor_writes_long_text(yoi, workspace, ticket, monkeypatch, tmp_pat
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     name = ticket("new", "A door")["ticket"]["id"]
     assert "- by hand" in ticket("show", name)["body"]
-    monkeypatch.setenv("EDITOR", "false")
-    assert ticket("edit", name, status=2)["error"]["code"] == "usage.arguments"
+    for editor_ in ("false", "/nowhere/an-editor", "an 'open quote"):
+        monkeypatch.setenv("EDITOR", editor_)
+        assert ticket("edit", name, status=2)["error"]["code"] == "usage.arguments"
+    # What was written is kept where it cannot be taken.
+    monkeypatch.setenv("EDITOR", str(editor))
+    editor.write_text("#!/bin/sh\nprintf 'hours of work\\377' > \"$1\"\n")
+    hint = ticket("comment", name, status=1)["error"]["hint"]
+    kept = Path(hint.partition("kept: ")[2])
+    assert kept.read_bytes() == b"hours of work\xff"
+    kept.unlink()
+
+
+def test_an_item_is_shown_though_its_other_files_cannot_be_read(yoi, workspace, ticket):
+    name = ticket("new", "A door", "-m", TEXT)["ticket"]["id"]
+    folder = workspace / ".yoi/tickets" / name
+    (folder / "thread.md").write_bytes(b"one\n\xff")
+    (folder / "artifacts/relations.json").write_text("{")
+    shown = ticket("show", name)
+    assert [one["line"] for one in shown["damage"]] == [2, None]
+    out = yoi("ticket", "show", name).out
+    assert "it opens" in out
+    assert "thread.md, line 2: is not UTF-8" in out
+    assert "relations.json is not JSON" in out
 
 
 def test_an_item_that_only_its_file_queues_is_said_to_be_so(yoi, workspace, ticket):

@@ -22,6 +22,7 @@ from yoi.tickets.ticket import Damaged, Ticket
 
 from .conftest import CORPUS, ME
 
+CLOSED = TicketState.CLOSED
 BODY = "# What\n\n## Acceptance\n\n- it works\n"
 
 
@@ -90,6 +91,14 @@ def test_a_refused_change_changes_nothing(store):
         ("ticket.unknown", lambda: store.comment(id_of_ms(1), "x", ME)),
         ("ticket.too_large", lambda: store.comment(item.id, "x" * 300_000, ME)),
         ("ticket.value", lambda: store.comment(item.id, "x", Change("a\nb", "now"))),
+        ("ticket.value", lambda: store.comment(item.id, "\udcff", ME)),
+        ("ticket.value", lambda: store.new("A", "\udcff", ME)),
+        ("ticket.value", lambda: store.new("A", "b", Change("a\nb", "now"))),
+        ("ticket.too_large", lambda: store.new("A", "x" * 2_000_000, ME)),
+        ("ticket.value", lambda: store.edit(item.id, ME, changes={}, body="\udcff")),
+        ("ticket.value", lambda: store.relate(item.id, "related", id_of_ms(1), "\udcff", ME)),
+        ("ticket.value", lambda: store.move(item.id, CLOSED, ME, reason="a\nb", resolution="x")),
+        ("ticket.value", lambda: store.move(item.id, CLOSED, ME, reason="r", resolution="\udcff")),
     ]
     for code, call in calls:
         refused(code, call)
@@ -177,6 +186,19 @@ def test_a_link_or_a_strange_name_is_no_item(store, tmp_path):
     (store.root / "not an id").mkdir()
     (store.root / id_of_ms(9)).symlink_to(tmp_path)
     (store.root / id_of_ms(10)).write_text("a file")
+    (tmp_path / "relations.json").write_text('{"version": 1, "relations": []}')
+    linked = store.new("leads elsewhere", BODY, ME)
+    artifacts = store.root / linked.id / "artifacts"
+    artifacts.rmdir()
+    artifacts.symlink_to(tmp_path)
+    for call in (
+        lambda: store.artifacts(linked.id),
+        lambda: store.own_relations(linked.id),
+        lambda: store.relate(linked.id, "related", id_of_ms(1), "", ME),
+    ):
+        refused("ticket.file", call)
+    assert len(store.thread(linked.id).events) == 1
+    assert (tmp_path / "relations.json").read_text() == '{"version": 1, "relations": []}'
     codes = {one.name: one.code for one in store.listing() if isinstance(one, Damaged)}
     assert codes == {
         "not an id": "ticket.id",
@@ -191,7 +213,15 @@ def test_nothing_is_added_behind_an_open_code_block(store):
     path.write_text(path.read_text() + "\n```\nopen\n")
     before = path.read_bytes()
     refused("ticket.thread", lambda: store.comment(item.id, "x", ME))
+    withdrawn = []
+    refused(
+        "ticket.thread",
+        lambda: store.move(
+            item.id, CLOSED, ME, reason="r", resolution="x", before=withdrawn.append
+        ),
+    )
     assert path.read_bytes() == before
+    assert (withdrawn, store.resolution(item.id)) == ([], "")
 
 
 def test_doctor_reports_and_offers(store):

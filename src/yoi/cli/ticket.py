@@ -14,10 +14,10 @@ import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
-from yoi.errors import UsageError
+from yoi.errors import UsageError, YoiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from yoi.decisions.store import DecisionStore
     from yoi.tickets.front_matter import Value
@@ -60,8 +60,8 @@ def new(
 ) -> None:
     """Make an item, in state planning."""
     store = _store(workspace)
-    body = _text(message, _EMPTY.format(title=title), "item")
-    made = store.new(title, body, _by(author), assignee)
+    with _text(message, _EMPTY.format(title=title), "item") as body:
+        made = store.new(title, body, _by(author), assignee)
     _tell("ticket new", made, "made", as_json)
 
 
@@ -149,10 +149,12 @@ def edit(
         changes["title"] = title
     if assignee is not None:
         changes["assignee"] = assignee or None
-    body: str | None = None
     if message is not None or not changes:
-        body = "\n" + _text(message, now.body.strip("\n"), "item").strip("\n") + "\n"
-    made = store.edit(now.id, _by(author), changes=changes, body=body)
+        with _text(message, now.body.strip("\n"), "item") as text:
+            body = "\n" + text.strip("\n") + "\n"
+            made = store.edit(now.id, _by(author), changes=changes, body=body)
+    else:
+        made = store.edit(now.id, _by(author), changes=changes, body=None)
     _tell("ticket edit", made, "changed", as_json)
 
 
@@ -179,7 +181,8 @@ def comment(
         )
     store = _store(workspace)
     made = store.ticket(ticket)
-    store.comment(made.id, _text(message, "", kind), _by(author), kind)
+    with _text(message, "", kind) as text:
+        store.comment(made.id, text, _by(author), kind)
     _tell("ticket comment", made, "commented", as_json)
 
 
@@ -195,7 +198,8 @@ def review(
     """Add a review to the thread."""
     store = _store(workspace)
     made = store.ticket(ticket)
-    store.review(made.id, verdict, _text(message, "", "review"), _by(author))
+    with _text(message, "", "review") as text:
+        store.review(made.id, verdict, text, _by(author))
     _tell("ticket review", made, "reviewed", as_json)
 
 
@@ -313,15 +317,16 @@ def close(
     """Close an item with its resolution."""
     store = _store(workspace)
     kept = store.ticket(ticket).has_resolution and resolution is None
-    state(
-        ticket,
-        "closed",
-        reason=reason,
-        resolution="" if kept else _text(resolution, "", "resolution"),
-        author=author,
-        workspace=workspace,
-        as_json=as_json,
-    )
+    with _text("" if kept else resolution, "", "resolution") as text:
+        state(
+            ticket,
+            "closed",
+            reason=reason,
+            resolution=text,
+            author=author,
+            workspace=workspace,
+            as_json=as_json,
+        )
 
 
 @app.command("doctor")
@@ -385,12 +390,19 @@ def _by(author: str | None) -> "Change":
     return Change.now(author or getpass.getuser(), SystemClock())
 
 
-def _text(message: str | None, template: str, what: str) -> str:
-    """Return the text that a person gave: the option, standard input for `-`, or an editor's."""
+@contextlib.contextmanager
+def _text(message: str | None, template: str, what: str) -> "Iterator[str]":
+    """Yield the text that a person gave: the option, standard input for `-`, or an editor's.
+
+    What was written in an editor is kept where the command fails, and the error says where.
+    """
     if message == "-":
-        return sys.stdin.read()
+        # A byte that is no UTF-8 is refused with a word, wherever the text goes.
+        yield sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        return
     if message is not None:
-        return message
+        yield message
+        return
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor or not sys.stdin.isatty():
         raise UsageError(
@@ -400,10 +412,24 @@ def _text(message: str | None, template: str, what: str) -> str:
         )
     with tempfile.NamedTemporaryFile("w", suffix=".md", delete=False) as file:
         file.write(template)
+    path, kept = Path(file.name), False
     try:
-        if subprocess.run([*shlex.split(editor), file.name], check=False).returncode != 0:
-            raise UsageError("usage.arguments", f"{editor} ended with an error; nothing is changed")
-        return Path(file.name).read_text(encoding="utf-8")
+        _run_editor(editor, path)
+        try:
+            yield path.read_text(encoding="utf-8", errors="surrogateescape")
+        except YoiError as exc:
+            kept = True
+            exc.hint = f"what you wrote is kept: {path}"
+            raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(file.name).unlink()
+        if not kept:
+            path.unlink(missing_ok=True)
+
+
+def _run_editor(editor: str, path: Path) -> None:
+    try:
+        ended = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
+    except (OSError, ValueError) as exc:
+        raise UsageError("usage.arguments", f"$EDITOR cannot be run: {exc}") from None
+    if ended != 0:
+        raise UsageError("usage.arguments", f"{editor} ended with an error; nothing is changed")

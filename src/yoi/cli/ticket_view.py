@@ -1,17 +1,20 @@
 """Tickets as tables and text for people. What stands in them is escaped, line by line."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from yoi.cli.layout import lines, moment, pairs, table, whole
 from yoi.cli.output import shown
-from yoi.tickets.relations import Linked
+from yoi.errors import TicketError
+from yoi.tickets.relations import Linked, Relation
 from yoi.tickets.thread import Thread
 from yoi.tickets.ticket import Damaged, Ticket
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from yoi.tickets.doctor import Oddity
@@ -38,19 +41,38 @@ class Seen:
     blockers: tuple[tuple[str, str | None], ...]
     artifacts: list[str]
     thread: Thread
+    damage: tuple[tuple[int | None, str], ...]
+    """What of it cannot be read: the line, where there is one, and why."""
 
     @classmethod
     def of(cls, store: "TicketStore", name: str, most: int) -> "Seen":
         """Return the item called `name` with its last `most` events. Raises TicketError."""
         ticket = store.ticket(name)
         graph = store.graph()
+        damage: list[tuple[int | None, str]] = []
+
+        def tried(read: Callable[[], T], otherwise: T) -> T:
+            """Return what `read` returns; a file that cannot be read keeps nobody from the rest."""
+            try:
+                return read()
+            except TicketError as exc:
+                damage.append((exc.fields.get("line"), exc.message))
+                return otherwise
+
+        no_names: list[str] = []
+        no_relations: tuple[Relation, ...] = ()
+        thread = tried(lambda: store.thread(ticket.id, most), Thread((), 0, None, ()))
+        tried(lambda: store.own_relations(ticket.id), no_relations)
+        artifacts = tried(lambda: store.artifacts(ticket.id), no_names)
+        damage += [(line, f"thread.md, line {line}: {words}") for line, words in thread.damage]
         return cls(
             ticket,
             store.resolution(ticket.id),
             graph.of(ticket.id),
             store.blockers(ticket.id, graph),
-            store.artifacts(ticket.id),
-            store.thread(ticket.id, most),
+            artifacts,
+            thread,
+            tuple(damage),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +86,7 @@ class Seen:
             "artifacts": self.artifacts,
             "events": self.thread.events,
             "events_left_out": self.thread.left_out,
-            "damage": [{"line": line, "message": message} for line, message in self.thread.damage],
+            "damage": [{"line": line, "message": message} for line, message in self.damage],
         }
 
 
@@ -162,8 +184,7 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
             )
         )
         parts += block(event.text, _EVENT_LINES, "    ")
-    for line, message in seen.thread.damage:
-        parts.append(shown(f"thread.md, line {line}: {message}", 300, "red"))
+    parts += [shown(message, 300, "red") for _, message in seen.damage]
     return lines(parts)
 
 

@@ -25,6 +25,38 @@ _LOCK_PAUSE_S = 0.02
 _MODE = 0o644
 
 
+def encoded(text: str) -> bytes:
+    """Return `text` as UTF-8; raises TicketError (`ticket.value`) where it has no such form."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise TicketError("ticket.value", "the text holds bytes that are not UTF-8") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether `path` is a folder, False where it is not there.
+
+    Raises TicketError (`ticket.file`) for anything else, a link to a folder too.
+    """
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            return True
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+    raise TicketError("ticket.file", f"{path.name} is not a folder")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, where it is not there. Raises TicketError (`ticket.file`)."""
+    if not is_folder(path):
+        try:
+            path.mkdir()
+        except OSError as exc:
+            raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+
+
 def read_text(path: Path, most: int) -> str | None:
     """Return the UTF-8 text of the regular file `path`, None when it is not there.
 

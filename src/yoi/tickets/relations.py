@@ -8,6 +8,7 @@ from typing import Any
 
 from yoi.errors import TicketError
 from yoi.limits import LIMITS
+from yoi.tickets.files import encoded
 from yoi.tickets.ids import TicketId, parse_id
 
 DEPENDS_ON = "depends_on"
@@ -87,7 +88,7 @@ def with_relation(data: bytes | None, relation: Relation) -> bytes:
             "at": relation.at,
         }
     )
-    return json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+    return encoded(json.dumps(document, ensure_ascii=False, indent=2)) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)

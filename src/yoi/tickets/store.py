@@ -16,7 +16,16 @@ from typing import Self
 from yoi.core.ticket_states import Facts, TicketState, refusal
 from yoi.errors import TicketError
 from yoi.limits import Limits
-from yoi.tickets.files import change, locked, read_bytes, read_start, read_text
+from yoi.tickets.files import (
+    change,
+    encoded,
+    is_folder,
+    locked,
+    make_folder,
+    read_bytes,
+    read_start,
+    read_text,
+)
 from yoi.tickets.front_matter import Value, edited, parse_front_matter, parse_head
 from yoi.tickets.ids import LENGTH, TicketId, id_of_ms, is_id, parse_id
 from yoi.tickets.relations import (
@@ -33,7 +42,8 @@ from yoi.tickets.ticket import Damaged, Ticket, state_of
 from yoi.types import Clock, rfc3339
 
 ITEM, THREAD, RESOLUTION = "item.md", "thread.md", "resolution.md"
-RELATIONS = "artifacts/relations.json"
+ARTIFACTS = "artifacts"
+RELATIONS = f"{ARTIFACTS}/relations.json"
 _HEAD_ROOM = 64
 """Bytes for the two fences of a head."""
 
@@ -113,17 +123,25 @@ class TicketStore:
 
     def own_relations(self, ticket: TicketId) -> tuple[Relation, ...]:
         """Return the relations in the item's own file. Raises TicketError where it is damaged."""
+        if not is_folder(self._folder(ticket) / ARTIFACTS):
+            return ()
         path = self._folder(ticket) / RELATIONS
         data = read_bytes(path, self._limits.ticket_relations_bytes)
         return () if data is None else parse_relations(data)
 
     def artifacts(self, ticket: TicketId) -> list[str]:
-        """Return the names of the files in the item's artifacts folder, sorted."""
-        try:
-            with os.scandir(self._folder(ticket) / "artifacts") as entries:
-                return sorted(one.name for one in entries)[: self._limits.ticket_relations]
-        except (FileNotFoundError, NotADirectoryError):
+        """Return the names of the files in the item's artifacts folder, sorted.
+
+        Raises TicketError where it is a link, or cannot be read.
+        """
+        folder = self._folder(ticket) / ARTIFACTS
+        if not is_folder(folder):
             return []
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(one.name for one in entries)[: self._limits.ticket_relations]
+        except OSError as exc:
+            raise TicketError("ticket.file", f"{ARTIFACTS}: {exc.strerror}") from None
 
     def names(self) -> list[str]:
         """Return the names of all items' folders, oldest first; they may be no ids."""
@@ -166,6 +184,20 @@ class TicketStore:
             raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
         if len(self._names()) >= self._limits.tickets:
             raise TicketError("ticket.bounds", f"there are {self._limits.tickets} tickets already")
+        head: dict[str, Value] = {
+            "title": title,
+            "state": TicketState.PLANNING.value,
+            "created_at": by.at,
+            "updated_at": by.at,
+            "assignee": assignee,
+        }
+        # Refused before anything is made.
+        event = _event("create", [], "Created", "", by)
+        content = encoded(edited("---\n---\n\n" + body.strip("\n") + "\n", head))
+        if len(content) > self._limits.ticket_item_bytes:
+            raise TicketError(
+                "ticket.too_large", f"{ITEM} would be over {self._limits.ticket_item_bytes} bytes"
+            )
         ms = self._clock.wall_ms()
         while True:
             ticket = id_of_ms(ms)
@@ -174,19 +206,13 @@ class TicketStore:
                 break
             except FileExistsError:
                 ms += 1
+            except OSError as exc:
+                raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
         folder = self.root / ticket
-        (folder / "artifacts").mkdir()
-        head: dict[str, Value] = {
-            "title": title,
-            "state": TicketState.PLANNING.value,
-            "created_at": by.at,
-            "updated_at": by.at,
-            "assignee": assignee,
-        }
-        text = edited("---\n---\n\n" + body.strip("\n") + "\n", head)
+        make_folder(folder / ARTIFACTS)
         with locked(folder, self._limits.ticket_lock_ms):
-            self._add(ticket, "create", [], "Created", "", by)
-            change(folder / ITEM, self._limits.ticket_item_bytes, lambda _: text.encode())
+            self._add(ticket, event)
+            change(folder / ITEM, self._limits.ticket_item_bytes, lambda _: content)
         return self.ticket(ticket)
 
     def comment(self, ticket: TicketId, text: str, by: Change, kind: str = "comment") -> None:
@@ -195,7 +221,7 @@ class TicketStore:
             raise TicketError("ticket.value", "a comment needs text")
         self.ticket(ticket)
         with self._locked(ticket):
-            self._add(ticket, kind, [], kind.replace("_", " ").capitalize(), text, by)
+            self._add(ticket, _event(kind, [], kind.replace("_", " ").capitalize(), text, by))
 
     def review(self, ticket: TicketId, verdict: str, text: str, by: Change) -> None:
         """Add a review: `verdict` is approve or request_changes."""
@@ -203,7 +229,8 @@ class TicketStore:
             raise TicketError("ticket.value", "a review is approve or request_changes")
         self.ticket(ticket)
         with self._locked(ticket):
-            self._add(ticket, "review", [("status", verdict)], f"Review: {verdict}", text, by)
+            status = [("status", verdict)]
+            self._add(ticket, _event("review", status, f"Review: {verdict}", text, by))
 
     def edit(
         self, ticket: TicketId, by: Change, *, changes: dict[str, Value], body: str | None
@@ -220,13 +247,15 @@ class TicketStore:
         with self._locked(ticket):
             now = self.ticket(ticket)
             named = [key for key, value in changes.items() if now.head.values.get(key) != value]
+            if body is not None:
+                encoded(body)
             if body is not None and body != now.body:
                 named.append("text")
             if not named:
                 return now
             self._check_edit(ticket, changes)
             words = f"Changed: {', '.join(named)}."
-            self._add(ticket, "item_edit", [], "Item changed", words, by)
+            self._add(ticket, _event("item_edit", [], "Item changed", words, by))
             self._write(ticket, {**changes, "updated_at": by.at}, body)
         return self.ticket(ticket)
 
@@ -245,10 +274,11 @@ class TicketStore:
                     raise TicketError("ticket.cycle", f"that is a cycle: {' -> '.join(way)}")
             relation = Relation(ticket, kind, target, note, by.author, by.at)
             most = self._limits.ticket_relations_bytes
+            self.own_relations(ticket)
             with_relation(read_bytes(folder / RELATIONS, most), relation)
             words = f"{kind} {target}" + (f": {note}" if note else "")
-            self._add(ticket, "relation", [("target", target)], "Related", words, by)
-            (folder / "artifacts").mkdir(exist_ok=True)
+            self._add(ticket, _event("relation", [("target", target)], "Related", words, by))
+            make_folder(folder / ARTIFACTS)
             change(folder / RELATIONS, most, lambda data: with_relation(data, relation))
 
     def move(
@@ -298,48 +328,32 @@ class TicketStore:
             if assignee is not None:
                 changes["assignee"] = assignee
             self._check_edit(ticket, changes)
+            step = [("from", now.state), ("to", to.value), ("reason", reason), ("field", "state")]
+            event = _event("state_changed", step, f"State: {to}", text, by)
+            content = encoded(resolution.strip("\n") + "\n")
+            self._check_add(ticket, event)
             if before is not None:
                 before(now)
-            step = [("from", now.state), ("to", to.value), ("reason", reason), ("field", "state")]
             if resolution.strip():
                 most = self._limits.ticket_item_bytes
-                content = resolution.strip("\n") + "\n"
-                change(folder / RESOLUTION, most, lambda _: content.encode())
-            self._add(ticket, "state_changed", step, f"State: {to}", text, by)
+                change(folder / RESOLUTION, most, lambda _: content)
+            self._add(ticket, event)
             # What was written, not what stands there now: a decision may be made about it.
             return self._parsed(ticket, self._write(ticket, changes, None, digest))
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _add(
-        self,
-        ticket: TicketId,
-        kind: str,
-        more: list[tuple[str, str]],
-        title: str,
-        text: str,
-        by: Change,
-    ) -> None:
-        event = written(kind, [("author", by.author), ("at", by.at), *more], title, text)
-        path = self._folder(ticket) / THREAD
+    def _add(self, ticket: TicketId, event: str) -> None:
+        """Add `event` to the thread. Raises TicketError."""
+        path, most = self._folder(ticket) / THREAD, self._limits.ticket_thread_bytes
+        change(path, most, lambda data: _appended(ticket, data, event))
 
-        def appended(data: bytes | None) -> bytes:
-            before = (data or b"").decode("utf-8", "surrogateescape")
-            line = open_fence(before)
-            if line is not None:
-                raise TicketError(
-                    "ticket.thread",
-                    f"thread.md, line {line}: a code block is never closed; "
-                    "what is added would be part of it",
-                    hint=f"yoi ticket doctor {ticket}",
-                    line=line,
-                )
-            between = "" if not before or before.endswith("\n\n") else "\n"
-            if before and not before.endswith("\n"):
-                between = "\n\n"
-            return (before + between + event).encode("utf-8", "surrogateescape")
-
-        change(path, self._limits.ticket_thread_bytes, appended)
+    def _check_add(self, ticket: TicketId, event: str) -> None:
+        """Raise now what adding `event` would raise, before anything else is changed."""
+        most = self._limits.ticket_thread_bytes
+        data = read_bytes(self._folder(ticket) / THREAD, most)
+        if len(_appended(ticket, data, event)) > most:
+            raise TicketError("ticket.too_large", f"{THREAD} would be over {most} bytes")
 
     def _locked(self, ticket: TicketId) -> contextlib.AbstractContextManager[None]:
         return locked(self._folder(ticket), self._limits.ticket_lock_ms)
@@ -358,7 +372,7 @@ class TicketStore:
             text = edited(before, changes)
             if body is not None:
                 text = text[: len(text) - len(parse_front_matter(text).body)] + body
-            return text.encode()
+            return encoded(text)
 
         path = self._folder(ticket) / ITEM
         return change(path, self._limits.ticket_item_bytes, made).decode()
@@ -433,3 +447,25 @@ class TicketStore:
                     f"the items have more than {self._limits.ticket_relations_all} relations",
                 )
             yield from found
+
+
+def _event(kind: str, more: list[tuple[str, str]], title: str, text: str, by: Change) -> str:
+    return written(kind, [("author", by.author), ("at", by.at), *more], title, text)
+
+
+def _appended(ticket: TicketId, data: bytes | None, event: str) -> bytes:
+    """Return the thread `data` with `event` behind it. Raises TicketError (`ticket.thread`)."""
+    before = (data or b"").decode("utf-8", "surrogateescape")
+    line = open_fence(before)
+    if line is not None:
+        raise TicketError(
+            "ticket.thread",
+            f"thread.md, line {line}: a code block is never closed; "
+            "what is added would be part of it",
+            hint=f"yoi ticket doctor {ticket}",
+            line=line,
+        )
+    between = "" if not before or before.endswith("\n\n") else "\n"
+    if before and not before.endswith("\n"):
+        between = "\n\n"
+    return (data or b"") + (between + event).encode()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from yoi.errors import TicketError
 from yoi.limits import LIMITS
+from yoi.tickets.files import encoded
 
 _EVENT = "<!-- event"
 _HEAD = re.compile(r"<!-- event: (?P<kind>[A-Za-z0-9_.-]{1,64})(?P<rest>(?: .*)?) -->[ \t]*")
@@ -195,9 +196,10 @@ def written(kind: str, attributes: Iterable[tuple[str, str]], title: str, text: 
 
     Lines of `text` that would begin an event are escaped, and a code block that it leaves open is
     closed, so that what is added can neither forge nor swallow an event. Raises TicketError
-    (`ticket.value`) for an attribute that is not one line, `ticket.too_large` for too much text.
+    (`ticket.value`) for an attribute that is not one line or text that is not UTF-8,
+    `ticket.too_large` for too much text.
     """
-    if len(text.encode("utf-8", "replace")) > LIMITS.ticket_event_bytes:
+    if len(encoded(text)) > LIMITS.ticket_event_bytes:
         raise TicketError(
             "ticket.too_large", f"an event may have {LIMITS.ticket_event_bytes} bytes of text"
         )
