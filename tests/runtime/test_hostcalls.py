@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from tests.runtime.desks import PULL, REQUEST, Desk, Host, having, target
 from websockets.utils import accept_key
 
+from yoi.connections import SocketConnector
+from yoi.connections.pull_socket import PullClosed, PullSocket
+from yoi.errors import ConnectionFailure
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS
 from yoi.permissions import PermissionSet
@@ -154,6 +157,32 @@ async def test_a_secret_in_the_refusal_of_a_dial_is_masked():
         await desk.end()
     assert told["code"].startswith("connection.")
     assert "a-token" not in str(told)
+
+
+async def test_what_a_server_says_in_an_error_of_a_dial_or_an_end_is_masked(
+    desk, gateway, monkeypatch
+):
+    """K3: a certificate's names and a library's quotations are the server's words, too."""
+    value = "a-token-of-some-length"
+    said = ConnectionFailure("connection.tls", f"it is for {value}", hint=f"ask {value}", at=value)
+    desk.holds(value)
+    await opened(desk, gateway)
+    handle = 1
+
+    async def ended(socket, timeout_ms):
+        return PullClosed(1006, "", False, said)
+
+    async def failed(connector, *_):
+        raise said
+
+    monkeypatch.setattr(PullSocket, "receive", ended)
+    closed = await desk.ok("websocket.recv", handle, 5000)
+    assert closed["error"]["message"] == "it is for [masked]"
+    assert value not in str(closed)
+    monkeypatch.setattr(SocketConnector, "dial", failed)
+    refused = await desk.ask("websocket.open", {"url": gateway.url})
+    assert refused["error"]["message"] == "it is for [masked]"
+    assert value not in str(refused)
 
 
 async def test_a_recv_without_a_message_times_out_and_the_socket_lives(desk, gateway):
