@@ -9,19 +9,21 @@ import unicodedata
 ELLIPSIS = "…"
 # Unicode general categories that may move a cursor, hide text or reorder it.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_EMOJI_STYLES = "\ufe0e\ufe0f"
+"""They say how the symbol before them looks; behind anything else they are invisible."""
 
 
 def printable(text: str, max_chars: int = 512) -> str:
-    """Return `text` on one line, with control, bidi and unassigned characters escaped.
+    """Return `text` on one line, with control, bidi, invisible and unassigned characters escaped.
 
-    `max_chars` bounds the result; what was cut is shown by one ellipsis. Ordinary text, spaces and
-    combining marks pass unchanged, so names in any script stay readable.
+    `max_chars` bounds the result; what was cut is shown by one ellipsis. Ordinary text, spaces,
+    emoji and combining marks pass unchanged, so names in any script stay readable.
     """
     cut = len(text) > max_chars
     if cut:
         text = text[: max(0, max_chars - 1)]
     if not text.isascii() or not text.isprintable():
-        text = "".join(_escape(char) for char in text)
+        text = "".join(map(_escape, text, " " + text))
         if len(text) > max_chars:
             text, cut = text[: max(0, max_chars - 1)], True
     return text + ELLIPSIS if cut else text
@@ -34,7 +36,9 @@ def escape_invisible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_json_escape(char) if _unseen(char) else char for char in text)
+    return "".join(
+        char if char in "\n\t" or not _unseen(char) else _json_escape(char) for char in text
+    )
 
 
 # Default_Ignorable_Code_Point of categories that hold letters and marks too, and blank symbols.
@@ -48,8 +52,6 @@ _IGNORABLE = frozenset(
 
 
 def _unseen(char: str) -> bool:
-    if char in "\n\t":
-        return False
     return char in _IGNORABLE or unicodedata.category(char) in _HIDDEN
 
 
@@ -58,8 +60,8 @@ def _json_escape(char: str) -> str:
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
-def _escape(char: str) -> str:
-    if unicodedata.category(char) not in _HIDDEN:
+def _escape(char: str, before: str) -> str:
+    if not _unseen(char) or (char in _EMOJI_STYLES and unicodedata.category(before) == "So"):
         return char
     code = ord(char)
     if code < 0x100:

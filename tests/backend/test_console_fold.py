@@ -21,6 +21,8 @@ TEXTS = [
     ("line\nbreak\ttab", 512),
     ("😀 naïve 漢字 e\u0301", 512),
     ("\U000e0001\ufeff\xad", 512),
+    ("main\u3164\u034f\u115f\u2800\ufe00\U000e0101\uffa0\u180b", 512),
+    ("\u2764\ufe0f\ufe0f \u2714\ufe0e main\ufe0f \ufe0f", 512),
     ("x" * 50, 10),
     ("😀" * 50, 10),
     ("\x00" * 50, 10),

@@ -215,13 +215,38 @@ def test_both_ways_at_once_are_a_usage_error(yoi, workspace):
     assert ran.status == 2
 
 
-def test_hostile_text_in_the_file_is_data_on_the_screen(yoi, workspace):
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[workers]]\nname = "a"\nmodel = "x:E"\nbase_url = "E"\n["E"]\na = "E"\n',
+        '[[workers]]\nname = "E"\n"E" = "E"\n[observation]\nlisten = "E"\norigins = ["E"]\n',
+        '[[plugins.enabled]]\nid = "project:x"\nname = "x"\nversion = "1"\ndigest = "E"\n'
+        'config = { "E" = "E" }\n[[plugins.enabled.grants.websocket]]\nhost = "E"\n',
+        '[[mcp.servers]]\nname = "E"\ncommand = ["E", "E"]\nenv = { "E" = "E" }\n',
+    ],
+)
+def test_hostile_text_in_the_file_is_data_on_the_screen(text, yoi, workspace):
+    """Nor can a name be one that nobody sees, or that looks like another one."""
+    hostile = "a\\u001b[2J\\u202eb\\u3164\\u034f\\u200b\\ufe0f\\U000e0041\\r\\n"
+    write(workspace, text.replace("E", hostile))
+    for command in (("trust", "--show"), ("trust", "--show", "--json"), ("doctor",)):
+        ran = yoi(*command)
+        for char in "\x1b\r\u202e\u3164\u034f\u200b\ufe0f\U000e0041":
+            assert char not in ran.out + ran.err, command
+    screen = yoi("trust", "--show").out
+    assert "\\u202eb\\u3164\\u034f\\u200b\\ufe0f\\U000e0041" in screen or "cannot be used" in screen
+
+
+def test_what_is_too_long_to_be_shown_whole_is_said_before_it_is_decided(yoi, workspace):
+    long = "x" * 5000
     write(
-        workspace, '[[workers]]\nname = "a"\nmodel = "x:\\u001b[2J\\u202e"\n["\\u001b]0"]\na = 1\n'
+        workspace,
+        f'{WORKER}\nbase_url = "https://a.example/{long}"\n'
+        f'[[mcp.servers]]\nname = "files"\ncommand = ["sh", "-c", "{long}; evil"]\n',
     )
     screen = yoi("trust", "--show").out
-    assert "\x1b" not in screen
-    assert "\u202e" not in screen
+    assert "evil" not in screen
+    assert screen.count("more characters are not shown: read them in .yoi/yoi.toml first") >= 2
 
 
 def test_planted_files_are_named_and_taken_over_by_one_command(yoi, workspace):

@@ -95,3 +95,9 @@ def test_cannot_be_built_wrong():
 def test_labels_escape_what_a_screen_would_obey():
     label = Permission(PermissionKind.TOOL, "a\u202eb").label
     assert label == "tool.a\\u202eb"
+
+
+def test_labels_show_what_no_screen_would():
+    """Two names that look alike are told apart; emoji stay what they are."""
+    label = Permission(PermissionKind.TOOL, "a\u3164b\u034f\ufe0f\u2764\ufe0f\U000e0101").label
+    assert label == "tool.a\\u3164b\\u034f\\ufe0f\u2764\ufe0f\\U000e0101"

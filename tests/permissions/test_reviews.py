@@ -166,3 +166,12 @@ def test_memory_needs_both_keys_and_is_shown():
     assert Authority(asked, asked).memory_bytes == 128 * MIB
     assert Authority(PermissionSet(), asked).memory_bytes == 64 * MIB
     assert not review(PermissionSet(), PermissionSet()).rows
+
+
+def test_a_label_that_is_cut_is_among_what_is_read_twice():
+    """Nothing is granted that the person could not have read."""
+    asked = {**BASE, "path_prefixes": ["/" + "x" * 600, "/zz"]}
+    row = only_row(asked, [asked])
+    assert "/zz" not in row.label
+    assert "too long to be shown whole" in row.broad[-1]
+    assert only_row(BASE, [BASE]).broad == ()

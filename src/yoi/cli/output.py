@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _PATIENCE_SECONDS = 1.0
+_READ_CHARS = 1024
 _PIPE_COLUMNS = 100
 """Width where no terminal states one, so that what a pipe gets does not depend on the machine."""
 
@@ -89,6 +90,15 @@ def shown(value: object, max_chars: int = 512, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(printable(str(value), max_chars), style=style)
+
+
+def read_whole(words: str) -> "list[Text]":
+    """Return `words` that a person is about to agree to; where they are cut, that is said."""
+    row, missing = shown(words, _READ_CHARS), len(words) - _READ_CHARS
+    if missing <= 0:
+        return [row]
+    said = f"    {missing:,} more characters are not shown: read them in .yoi/yoi.toml first"
+    return [row, shown(said, style="bold yellow")]
 
 
 def document(data: Any) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from yoi.cli.layout import Indented, lines, pairs, size, table, whole
-from yoi.cli.output import shown
+from yoi.cli.output import read_whole, shown
 from yoi.cli.sources import as_path
 from yoi.packages import Inspection, Package, Surface
 from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, review
@@ -143,7 +143,7 @@ def config_block(config: Mapping[str, Any]) -> RenderableType:
     """Return the operator's values, one line each."""
     parts: list[RenderableType] = [shown("With the configuration", style="bold")]
     for key, value in config.items():
-        parts.append(shown(f"  {key} = {json.dumps(value, ensure_ascii=False)}", _LIST_CHARS))
+        parts += read_whole(f"  {key} = {json.dumps(value, ensure_ascii=False)}")
     return lines(parts)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
-from yoi.cli.output import Output, shown
+from yoi.cli.output import Output, read_whole, shown
 from yoi.errors import TrustError, UsageError, YoiError
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _entry(
     rows = [row for change in one.changes for row in _change(change)]
     if one.entry == "mcp" and content is not None:
         rows += _programs(content)
-    return [shown(row, 1024) for row in rows]
+    return [part for row in rows for part in read_whole(row)]
 
 
 def _programs(content: "Mapping[str, Any]") -> "Sequence[str]":
@@ -262,7 +262,7 @@ def _plugin(
         parts.append(plugin_view.difference_block(difference(before, entry.granted)))
     for change in one.changes:
         if change.at and not change.at.startswith("grants"):
-            parts += [shown(row, 1024) for row in _change(change)]
+            parts += [part for row in _change(change) for part in read_whole(row)]
     if decided is None and entry.config:
         parts.append(plugin_view.config_block(entry.config))
     return parts

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from yoi.display import ELLIPSIS
+
+_CUT = "too long to be shown whole: read it in plugin.toml before you agree"
+
 
 class ReviewState(StrEnum):
     """How one row stands; being broad is beside this, because any row may be."""
@@ -27,6 +31,11 @@ class ReviewRow:
     broad: tuple[str, ...]
     """Why it is broad access, one sentence each; empty when it is not."""
     explanation: str
+
+    def __post_init__(self) -> None:
+        """Have a label that was cut read twice: what it does not show is granted too."""
+        if self.label.endswith(ELLIPSIS):
+            object.__setattr__(self, "broad", (*self.broad, _CUT))
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON values."""

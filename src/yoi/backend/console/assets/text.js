@@ -1,9 +1,14 @@
 // Turns text that nobody trusts into what a page may show. The twin of display.py.
 
 // General categories that may move a cursor, hide text or reorder it; a lone surrogate is Cs.
-const HIDDEN = "\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Cn}\\p{Zl}\\p{Zp}";
-const hidden = new RegExp(`[${HIDDEN}]`, "gu");
-const hiddenRuns = new RegExp(`(?:(?![\\n\\t])[${HIDDEN}])+`, "gu");
+const CATEGORIES = "\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Cn}\\p{Zl}\\p{Zp}";
+// Letters, marks and symbols that nobody sees.
+const IGNORABLE =
+  "\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u2800\\u3164\\ufe00-\\ufe0d\\uffa0\\u{e0100}-\\u{e01ef}";
+// How the symbol before them looks; behind anything else they are invisible.
+const HIDDEN = `[${CATEGORIES}${IGNORABLE}]|(?<!\\p{So})[\\ufe0e\\ufe0f]`;
+const hidden = new RegExp(HIDDEN, "gu");
+const hiddenRuns = new RegExp(`(?:(?![\\n\\t])(?:${HIDDEN}))+`, "gu");
 
 function escape(char) {
   const code = char.codePointAt(0);
