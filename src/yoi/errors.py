@@ -533,6 +533,7 @@ CODES: dict[str, str] = {
     "worker.input": "an input is empty or over its bound",
     "worker.no_approval": "no tool call waits for a decision there, or there is no such grant",
     "worker.decided": "somebody else has decided about that tool call already",
+    "worker.pairing": "nobody can be paired there, or no more, or that sender is not paired",
     "worker.command": "a command for a worker does not exist or is not written as it must be",
     "worker.decision": "a decision about a tool call is not written as it must be",
     "worker.not_paused": "the worker is not paused",

@@ -45,6 +45,10 @@ class Limits:
     toml_faults: int = bound(32, "faults of one document that are told; the others are counted")
     operator_config_bytes: int = bound(1 * MIB, "yoi.toml; many plugins with their grants")
     senders: int = bound(1000, "senders that one rule lists")
+    paired_senders: int = bound(256, "senders of one plugin that were let in by a pairing code")
+    paired_file_bytes: int = bound(1 * MIB, "the file of paired senders of a workspace")
+    pairing_ms: int = bound(600_000, "how long a pairing code lets somebody in")
+    pairing_tries: int = bound(5, "codes that strangers may try while one is open")
     enabled_plugins: int = bound(1000, "entries in yoi.toml; as many as services")
 
     # permissions

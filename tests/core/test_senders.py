@@ -67,3 +67,38 @@ def test_no_text_raises_or_passes_for_a_sender(text):
 def test_without_rules_everything_is_delivered():
     assert not SenderFilter()
     assert SenderFilter().hear("anything") == UNNAMED
+
+
+class Paired:
+    """Lets `ann` in; `.heard` is what strangers said."""
+
+    def __init__(self, *senders):
+        self.senders, self.heard = senders, []
+
+    def paired(self, rule):
+        return self.senders
+
+    def said(self, rule, sender, text):
+        self.heard.append((sender, text))
+
+
+def test_a_code_is_read_only_of_a_stranger_where_the_rule_says_and_when_a_frame_comes():
+    said = JsonPointer.parse("/text")
+    pairing = Paired("paired")
+    opened = SenderFilter([SenderRule(RULE.when, AUTHOR, ("ann",), said)], pairing=pairing)
+    closed = SenderFilter([RULE], pairing=pairing)
+
+    def frame(author, text="CODE", kind="message"):
+        return json.dumps({"type": kind, "author": {"id": author}, "text": text})
+
+    assert opened.admit(frame("paired")) == Heard(True, "paired")
+    assert closed.admit(frame("paired")) == REFUSED  # the rule lets nobody in by a code any more
+    for heard in ("ann", "paired", ["list"], None, True):
+        opened.admit(frame(heard))
+    opened.admit(frame("eve", text=["CODE"]))
+    opened.admit(frame("eve", kind="hello"))
+    opened.hear(frame("eve"))
+    closed.admit(frame("eve"))
+    assert pairing.heard == []
+    assert opened.admit(frame("eve")) == REFUSED
+    assert pairing.heard == [("eve", "CODE")]

@@ -228,6 +228,53 @@ def approvals(
     )
 
 
+@app.command("pair")
+def pair(
+    name: Name,
+    plugin: Annotated[
+        str | None, typer.Option("--plugin", help="Through which plugin, if several read a code.")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Print a code: who says it first in a chat that the worker hears is listened to from then on.
+
+    It works once, for 10 minutes and 5 tries, where the plugin's sender rule has a `pair`.
+    """
+    from yoi.cli import worker_view
+
+    made = ask(workspace_folder(workspace), "worker.pair", name=name, plugin=plugin)
+    output = Output("worker pair", as_json)
+    output.show(made, lambda: worker_view.code(made))
+    output.note(worker_view.pairing_words(name, made))
+
+
+@app.command("senders")
+def senders(
+    name: Name,
+    forget: Annotated[
+        str | None,
+        typer.Option("--forget", metavar="SENDER", help="Listen to that paired sender no more."),
+    ] = None,
+    plugin: Annotated[str | None, typer.Option("--plugin", help="Whose sender to forget.")] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """List who may speak to the worker: senders listed in yoi.toml, and those paired by a code."""
+    from yoi.cli import worker_view
+
+    folder = workspace_folder(workspace)
+    if (forget is None) != (plugin is None):
+        raise UsageError("usage.arguments", "--forget and --plugin go together")
+    if forget is not None:
+        ask(folder, "worker.forget_sender", plugin=plugin, sender=forget)
+    found = ask(folder, "worker.senders", name=name)
+    Output("worker senders", as_json).show(
+        {"name": name, "plugins": found, "forgot": forget},
+        lambda: worker_view.senders(name, found),
+    )
+
+
 @app.command("history")
 def history(
     name: Name,

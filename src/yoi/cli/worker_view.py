@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -241,3 +242,40 @@ def message(entry: Mapping[str, Any]) -> RenderableType:
     """Return one message of what a model is asked on one line."""
     rest = {key: value for key, value in entry.items() if key != "role"}
     return shown(f"{entry.get('role', '?'):>9} {json.dumps(rest, ensure_ascii=False)}", 4096)
+
+
+def code(made: Mapping[str, Any]) -> RenderableType:
+    """Return a pairing code by itself."""
+    return shown(str(made["code"]), style="bold")
+
+
+def pairing_words(name: str, made: Mapping[str, Any]) -> str:
+    """Say what a pairing code does."""
+    return (
+        f"say it where {made['plugin']} listens, within {made['minutes']} minutes: whoever says it "
+        f"first is heard from then on ({made['tries']} tries); see: yoi worker senders {name}"
+    )
+
+
+def senders(name: str, plugins: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return who may speak through each plugin."""
+    if not plugins:
+        return shown(f"{name} hears no plugin that runs")
+    parts: list[RenderableType] = []
+    for one in plugins:
+        plugin = one["plugin"]
+        if not one["filtered"]:
+            words = f"{plugin}: anybody; no [[plugins.enabled.senders]] says who"
+            parts.append(shown(words, 512, "yellow"))
+            continue
+        parts.append(shown(str(plugin), style="bold"))
+        parts += [shown(f"  {sender} (yoi.toml)", 512) for sender in one["listed"]]
+        for paired in one["paired"]:
+            when = _moment(paired["at_ms"])
+            parts.append(shown(f"  {paired['sender']} (paired {when})", 512))
+            sender = quote(str(paired["sender"]))
+            hint = f"yoi worker senders {name} --plugin {plugin} --forget {sender}"
+            parts.append(shown(f"    hint: {hint}", 1024, "cyan"))
+        if not one["listed"] and not one["paired"]:
+            parts.append(shown(f"  nobody yet: yoi worker pair {name}"))
+    return lines(parts)

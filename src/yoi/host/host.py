@@ -18,6 +18,7 @@ from yoi.host.control_methods import HostMethods
 from yoi.host.machine_file import MachineFile
 from yoi.host.observing import Observation, subject_of
 from yoi.host.opened import EnteredOnce, Opened, following, holding
+from yoi.host.pairing_methods import PairingMethods
 from yoi.host.parts import Parts, Plans, Preparing
 from yoi.host.reloading import ReloadQueue
 from yoi.host.runtime_parts import RuntimeParts, closing, open_parts
@@ -194,6 +195,9 @@ class Host(EnteredOnce):
                 {
                     **methods.methods,
                     **runtime.workers.methods,
+                    **PairingMethods(
+                        runtime.pairings, runtime.workers, runtime.services, limits
+                    ).methods,
                     **runtime.mcp.methods,
                     **runtime.clients.methods,
                     **runtime.events.methods,

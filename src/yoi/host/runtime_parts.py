@@ -17,7 +17,9 @@ from yoi.connections import (
 )
 from yoi.core.captures import HandleTable
 from yoi.decisions.nonces import nonce_store
+from yoi.decisions.paired import PairedSenders
 from yoi.decisions.port import Decisions
+from yoi.errors import TrustError, WorkerError
 from yoi.host.mcp_events import McpEvents
 from yoi.host.opened import Opened
 from yoi.host.webhook import webhook
@@ -30,12 +32,14 @@ from yoi.mcp.clients import McpClients
 from yoi.mcp.http import McpHttp
 from yoi.mcp.servers import McpServers
 from yoi.protocol.cursors import CursorKeys
-from yoi.protocol.diagnostics import Diagnostic
+from yoi.protocol.diagnostics import Diagnostic, failure
+from yoi.protocol.events import AlertLevel
 from yoi.runtime.alerting import Alerting
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.observing import Observing
+from yoi.runtime.pairing import Pairings
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.service_manager import ServiceManager
@@ -49,7 +53,7 @@ from yoi.sandbox import Sandbox, Scheduler
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.keys import KeyStore, keys_file
 from yoi.serving.secrets import WorkspaceSecrets
-from yoi.types import Clock
+from yoi.types import Clock, rfc3339
 from yoi.workers.failed import FailedWorker
 from yoi.workers.worker import Worker
 
@@ -62,6 +66,7 @@ class RuntimeParts:
     """An opened runtime: what reloading, the control socket and those who watch it work with."""
 
     services: Services
+    pairings: Pairings
     manager: ServiceManager
     workers: WorkerManager
     tickets: TicketAssigner
@@ -175,6 +180,8 @@ async def open_parts(
         observer=observing,
         ownership=ownership,
     )
+    pairings = await _pairings(secrets_of, workers, listen, clock, limits)
+    await opened.enter("what is paired", closing(pairings.close))
     connector = SocketConnector(limits=limits, ways=ways, clock=clock)
     assembler = Assembler(
         sandbox=sandbox,
@@ -190,6 +197,7 @@ async def open_parts(
         requests=RequestClient(resolver, clock, limits, ways=ways),
         secrets=secrets,
         nonces=nonce_store(secrets_of, limits),
+        pairings=pairings,
         handles=HandleTable(limits),
         state=state,
         pull=PullDialler(connector, resolver, clock, limits, loop.call_later),
@@ -211,6 +219,7 @@ async def open_parts(
     await opened.enter("the alerts", _alerting(alerting))
     return RuntimeParts(
         services=services,
+        pairings=pairings,
         manager=ServiceManager(services, context),
         workers=workers,
         tickets=tickets,
@@ -240,6 +249,27 @@ def _shown_by(
         observing.diagnosed(scope.partition(":")[2].partition("/")[0], entry)
 
     return show
+
+
+async def _pairings(
+    workspace: Path,
+    workers: WorkerManager,
+    listen: Callable[[Diagnostic], None],
+    clock: Clock,
+    limits: Limits,
+) -> Pairings:
+    """Return who was paired; nobody, and it is told, where that cannot be read."""
+    paired = PairedSenders.of(workspace, limits)
+    try:
+        await asyncio.to_thread(paired.reload)
+    except TrustError as exc:
+        listen(failure(rfc3339(clock.wall()), "host", exc))
+
+    def tell(worker: str, level: AlertLevel, words: str) -> None:
+        with contextlib.suppress(WorkerError):  # it is gone, and nobody listens for it
+            workers[worker].alerts.add(level, "pairing", words)
+
+    return Pairings(paired, clock, limits, tell)
 
 
 @contextlib.asynccontextmanager

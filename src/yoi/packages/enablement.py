@@ -258,7 +258,7 @@ def _check_bound(row: Row, grants: Row) -> None:
 def _sender_rule(row: Row) -> SenderRule:
     listed = tuple(row["in"])
     _check_scalars(row, "in", listed)
-    return SenderRule(row["when"], row["at"], listed)
+    return SenderRule(row["when"], row["at"], listed, row["pair"])
 
 
 def _check_scalars(row: Row, key: str, values: tuple[Any, ...]) -> None:
@@ -316,6 +316,12 @@ SENDERS = TableSpec(
         ),
         Key(
             "in", ListOf(AnyValue(), LIMITS.senders), "the senders, texts or numbers", required=True
+        ),
+        Key(
+            "pair",
+            Parsed(Text(LIMITS.pointer_chars), JsonPointer.parse, "JSON pointer"),
+            "where an unlisted sender may say the code of `yoi worker pair`",
+            default_words="nobody is let in by a code",
         ),
     ),
     _sender_rule,

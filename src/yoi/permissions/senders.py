@@ -1,5 +1,7 @@
 """Who may speak through a plugin: the rules as the operator writes them."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,16 @@ class SenderRule:
     when: Match
     at: JsonPointer
     listed: tuple[Scalar, ...]
+    pair: JsonPointer | None = None
+    """Where a stranger may say a pairing code; None: nobody is let in by one."""
+
+    @property
+    def key(self) -> str:
+        """Return what tells the rule apart from one that reads other messages or senders."""
+        about = {"when": self.when.to_table(), "at": str(self.at)}
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_table(self) -> dict[str, Any]:
         """Return the TOML-able table; reading it gives an equal rule."""
-        return {"when": self.when.to_table(), "at": str(self.at), "in": list(self.listed)}
+        table = {"when": self.when.to_table(), "at": str(self.at), "in": list(self.listed)}
+        return table if self.pair is None else {**table, "pair": str(self.pair)}

@@ -28,6 +28,7 @@ from yoi.protocol.ingress import EventKind
 from yoi.runtime.connection_specs import ConnectionSpecMaker, may_dial
 from yoi.runtime.hostcalls import ServiceHostCalls, Waiting
 from yoi.runtime.offers import may_notify, tool_offers
+from yoi.runtime.pairing import Pairings
 from yoi.runtime.pull_sockets import PullDialler, PullSockets
 from yoi.runtime.pull_targets import DeclaredConnection, PullTargets
 from yoi.runtime.secret_injector import SecretInjector, ServiceSecrets
@@ -57,6 +58,7 @@ class Assembler:
     state: StateStore
     pull: PullDialler
     nonces: NonceSource
+    pairings: Pairings
     waiting: Waiting
     """Lets others have a worker thread's place while a host call waits (`Scheduler.waiting`)."""
 
@@ -121,7 +123,7 @@ class Assembler:
             calls=calls,
             tools=(),
             may_notify=partial(may_notify, plugin),
-            senders=SenderFilter(plugin.senders, self.limits),
+            senders=SenderFilter(plugin.senders, self.limits, self.pairings.of(plugin.name)),
         )
 
     def _complete(self, bare: ServiceSpec, plugin: ResolvedPlugin) -> ServiceSpec:

@@ -61,7 +61,7 @@ class ConnectionAdapter:
         self.drops = 0
         self.unlisted = 0
         """Frames of senders that the operator did not list: not delivered."""
-        self._hear = senders.hear if senders else None
+        self._hear = senders.admit if senders else None
         self.binary_ignored = 0
         self.gaps = 0
         self._name = settings.name
@@ -289,7 +289,7 @@ class ConnectionAdapter:
 
     def use(self, senders: SenderFilter | None) -> None:
         """Go by these from now on: another version of the plugin has taken over."""
-        self._hear = senders.hear if senders else None
+        self._hear = senders.admit if senders else None
 
     def mute(self) -> None:
         """Queue nothing more: the version that runs now does not have this connection."""

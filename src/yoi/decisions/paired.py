@@ -1,0 +1,114 @@
+"""The senders that were let in by a pairing code: kept by this account, outside the workspace."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from yoi.decisions.folder import decisions_folder, prepare
+from yoi.errors import TrustError, WorkerError, YoiError
+from yoi.limits import LIMITS, Limits
+from yoi.permissions.senders import Scalar
+from yoi.secrets.files import locked, read_owned, write_private
+
+
+class PairedSender(msgspec.Struct, frozen=True, kw_only=True):
+    """One sender of `plugin`, let in for the rule `rule` by a code made for `worker`."""
+
+    plugin: str
+    rule: str
+    sender: Scalar
+    worker: str
+    at_ms: int
+
+
+class PairedSenders:
+    """The paired senders of one workspace, in memory as of the last read or write.
+
+    `add` and `remove` write, block for as long as a small file takes, and raise TrustError where
+    that fails.
+    """
+
+    def __init__(self, path: Path, workspace: Path, limits: Limits = LIMITS) -> None:
+        self._path = path
+        self._workspace = workspace
+        self._limits = limits
+        self._paired: tuple[PairedSender, ...] = ()
+
+    @classmethod
+    def of(cls, workspace: Path, limits: Limits = LIMITS) -> "PairedSenders":
+        """Return those of `workspace`; none before `reload`."""
+        real = os.path.realpath(workspace)
+        name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
+        folder = decisions_folder(os.environ, Path.home()).parent / "paired"
+        return cls(folder / f"{name}.json", Path(real), limits)
+
+    def of_plugin(self, plugin: str) -> tuple[PairedSender, ...]:
+        """Return the senders of `plugin`, oldest first."""
+        return tuple(one for one in self._paired if one.plugin == plugin)
+
+    def reload(self) -> None:
+        """Read the file again. Raises TrustError (`trust.damaged`)."""
+        with _told(self._path):
+            self._paired = self._read()
+
+    def add(self, paired: PairedSender) -> None:
+        """Keep `paired`. Raises WorkerError `worker.pairing` where it is one too many."""
+        with self._held():
+            kept = [one for one in self._read() if not _same(one, paired)]
+            if sum(one.plugin == paired.plugin for one in kept) >= self._limits.paired_senders:
+                raise WorkerError(
+                    "worker.pairing",
+                    f"{paired.plugin} has {self._limits.paired_senders} paired senders already",
+                    hint=f"yoi worker senders {paired.worker}",
+                )
+            self._write([*kept, paired])
+
+    def remove(self, plugin: str, sender: str) -> list[PairedSender]:
+        """Forget each `sender` of `plugin` that is written so, and return them."""
+        with self._held():
+            found = [o for o in self._read() if o.plugin == plugin and str(o.sender) == sender]
+            self._write([one for one in self._read() if one not in found])
+        return found
+
+    def _read(self) -> tuple[PairedSender, ...]:
+        data = read_owned(self._path, self._limits.paired_file_bytes)
+        if data is None:
+            return ()
+        try:
+            return tuple(msgspec.json.decode(data, type=list[PairedSender]))
+        except (msgspec.DecodeError, RecursionError):
+            raise TrustError(
+                "trust.damaged",
+                f"{self._path} is damaged: which senders were paired is not known",
+                hint=f"move it away, and pair again: {self._path}",
+            ) from None
+
+    def _write(self, paired: list[PairedSender]) -> None:
+        write_private(self._path, msgspec.json.encode(paired))
+        self._paired = tuple(paired)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        prepare(self._path.parent, self._workspace)
+        with _told(self._path), locked(self._path.with_suffix(".lock"), self._limits):
+            yield
+
+
+def _same(one: PairedSender, other: PairedSender) -> bool:
+    return (one.plugin, one.rule, one.sender) == (other.plugin, other.rule, other.sender)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (TrustError, WorkerError):
+        raise
+    except YoiError as exc:
+        raise TrustError("trust.damaged", exc.message, hint=exc.hint) from None
+    except OSError as exc:
+        raise TrustError("trust.damaged", f"{path}: {exc.strerror or exc}") from None
