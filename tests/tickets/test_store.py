@@ -1,8 +1,10 @@
 """The store: changes as events, conditions under a lock, files made by others (I1 to I5)."""
 
+import itertools
 import json
 import multiprocessing
 import os
+import random
 from dataclasses import replace
 
 import pytest
@@ -17,7 +19,6 @@ from yoi.tickets import files
 from yoi.tickets.doctor import examine
 from yoi.tickets.ids import id_of_ms, parse_id
 from yoi.tickets.store import Change, TicketStore
-from yoi.tickets.thread import parse_thread
 from yoi.tickets.ticket import Damaged, Ticket
 
 from .conftest import CORPUS, ME
@@ -249,34 +250,64 @@ def test_doctor_reports_and_offers(store):
     (folder / "artifacts/relations.json").write_text("{")
     whats = [(one.what, one.offer) for one in examine(store, lambda ticket: True)]
     assert ("damaged", "mend artifacts/relations.json") in whats
-    assert ("queue", f"yoi ticket queue {item.id}") in whats
+    assert ("queue", f"yoi ticket show {item.id}") in whats
     refused("ticket.relations", lambda: store.relate(item.id, "related", id_of_ms(4), "", ME))
 
 
-def _work(root, name, count):
-    store = TicketStore(root, ManualClock(), LIMITS)
+def _work(root, name, seed, done):
+    """Do random things to one item, as a process of its own; write down what succeeded."""
+    store, rng, said = TicketStore(root, ManualClock(), LIMITS), random.Random(seed), []
     ticket = store.listing()[0].id
-    for number in range(count):
-        store.comment(ticket, f"{name} {number}", Change(name, "2026-01-01T00:00:00Z"))
+    me = Change(name, "2026-01-01T00:00:00Z")
+    for number in range(12):
+        kind = rng.choice(["comment", "title", "move"])
+        to = rng.choice(list(TicketState))
+        try:
+            if kind == "comment":
+                store.comment(ticket, f"{name} {number}", me)
+                said.append(["comment", f"{name} {number}"])
+            elif kind == "title":
+                store.edit(ticket, me, changes={"title": f"{name} {number}"}, body=None)
+                said.append(["item_edit", "Changed: title."])
+            else:
+                store.move(ticket, to, me, reason="r", text=f"{name} {number}", resolution="x")
+                said.append(["state_changed", f"{name} {number}"])
+        except TicketError as exc:
+            if exc.code != "ticket.transition":
+                raise
+    done.write_text(json.dumps(said))
 
 
-def test_two_processes_and_an_editor_lose_nothing(store, tmp_path):
-    """The editor writes into the file while both append: it reads it anew before each save."""
+def test_two_processes_that_change_one_item_lose_nothing(store, tmp_path):
+    """Every success of each stands in the thread, in its order; no reader sees half a file."""
     item = store.new("a", BODY, ME)
-    path = store.root / item.id / "thread.md"
     context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=_work, args=(tmp_path, name, 20)) for name in ("p", "q")]
+    logs = {name: tmp_path / name for name in ("p", "q")}
+    both = [
+        context.Process(target=_work, args=(tmp_path, name, n, log))
+        for n, (name, log) in enumerate(logs.items())
+    ]
     for one in both:
         one.start()
     while any(one.is_alive() for one in both):
-        parse = parse_thread(path.read_text())
-        assert parse.damage == ()
+        assert store.thread(item.id).damage == ()
+        assert isinstance(store.listing()[0], Ticket)
     for one in both:
         one.join()
         assert one.exitcode == 0
-    said = [event.text.rpartition("\n")[2] for event in store.thread(item.id).events[1:]]
-    for name in ("p", "q"):
-        assert [one for one in said if one.startswith(name)] == [f"{name} {n}" for n in range(20)]
+    thread = store.thread(item.id)
+    for name, log in logs.items():
+        said = json.loads(log.read_text())
+        found = [
+            [event.kind, event.text.rpartition("\n")[2]]
+            for event in thread.events
+            if event.author == name
+        ]
+        assert found == said
+    assert thread.state in (None, store.ticket(item.id).state)
+    steps = [one for one in thread.events if one.kind == "state_changed"]
+    for before, after in itertools.pairwise(steps):
+        assert before.attributes["to"] == after.attributes["from"]
 
 
 @settings(

@@ -140,9 +140,6 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
     rows: list[tuple[str, Text]] = [
         ("state", _state(ticket, undecided)),
     ]
-    if ticket.id in undecided:
-        rows.append(("next", shown(f"yoi ticket queue {ticket.id}", style="cyan")))
-        rows.append(("", shown(f"  --digest {ticket.digest}", style="cyan")))
     for key, value in ticket.head.values.items():
         if key not in ("title", "state") and value not in (None, "", []):
             words = ", ".join(value) if isinstance(value, list) else str(value)
@@ -155,8 +152,11 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
     rows += [(shown(kind, 32).plain, shown(to)) for kind, to in seen.relations.others]
     if seen.artifacts:
         rows.append(("artifacts", shown(", ".join(seen.artifacts), 600)))
+    command = f"  next: yoi ticket queue {ticket.id} --digest {ticket.digest}"
+    decide = [whole(Text(command, style="cyan"))] if ticket.id in undecided else []
     parts: list[RenderableType] = [
         Text.assemble(shown(ticket.id, style="bold"), "  ", shown(ticket.title, 200, "bold")),
+        *decide,
         pairs(rows),
         "",
         *block(ticket.body, _BODY_LINES, ""),

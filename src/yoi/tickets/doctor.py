@@ -46,7 +46,7 @@ def examine(store: TicketStore, undecided: Callable[[Ticket], bool]) -> list[Odd
                     "queue",
                     "queued by its file alone, not in force: no worker is given it",
                     None,
-                    f"yoi ticket queue {one.id}",
+                    f"yoi ticket show {one.id}",
                 )
             )
         found += _item(store, one)
