@@ -319,6 +319,9 @@ class Limits:
     guest_json_factor: int = bound(
         10, "memory that dense JSON takes in a Python plugin, for each byte of a message"
     )
+    guest_json_ms_per_mib: int = bound(
+        160, "time that a Python plugin takes to parse dense JSON (benchmarks/large_json.py)"
+    )
     guest_memory_min_bytes: int = bound(1 * MIB, "the least a manifest may ask for")
     guest_memory_max_bytes: int = bound(512 * MIB, "the most a grant may allow")
     guest_tables: int = bound(200_000, "table elements; CPython's own table is about 20,000")

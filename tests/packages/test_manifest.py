@@ -175,6 +175,52 @@ target = {{ scheme = "wss", host = "feed.example", max_message_bytes = {size} }}
     )
 
 
+@pytest.mark.parametrize(
+    ("deadline", "told"),
+    [
+        ("", "up to 2560 ms, and the ingress in gives it 1000: write deadline_ms = 5500 for it"),
+        ("deadline_ms = 2559", "gives it 2559: write deadline_ms = 5500 for it"),
+        ("deadline_ms = 2560", None),
+    ],
+)
+@pytest.mark.parametrize("size", ["connection", "answer"])
+def test_what_is_too_large_to_be_read_in_time_is_told_beforehand(size, deadline, told):
+    """N4: sizes agree with the deadline too, as benchmarks/large_json.py measured it."""
+    most = 16 << 20
+    bound = f", max_message_bytes = {most}" if size == "connection" else ""
+    answer = f"\nmax_answer_bytes = {most}" if size == "answer" else ""
+    manifest = Manifest.parse(
+        HEAD
+        + f"""
+[runtime]
+kind = "python"
+runner = "1"
+entry = "plugin:P"
+
+[[ingresses]]
+name = "in"
+{deadline}
+
+[[connections]]
+name = "feed"
+ingress = "in"
+url = "wss://feed.example/"
+target = {{ scheme = "wss", host = "feed.example"{bound} }}
+
+[[request]]
+scheme = "https"
+host = "api.example"
+methods = ["GET"]{answer}
+""".encode()
+    )
+    at = {
+        "connection": "connections.feed.target.max_message_bytes",
+        "answer": "request[0].max_answer_bytes",
+    }[size]
+    assert [one.at for one in manifest.warnings] == [at] * (told is not None)
+    assert all(one.message.endswith(told) for one in manifest.warnings)
+
+
 def test_every_fault_is_told_at_once():
     toml = (GOLDEN / "bad" / "many-faults.toml").read_bytes()
     with pytest.raises(ManifestError) as caught:

@@ -17,7 +17,8 @@ from yoi.packages.digest import is_digest, package_digest
 from yoi.packages.enablement import Diagnosis, EnabledEntry, Enablement
 from yoi.packages.folder import LeftOut, exclusion
 from yoi.packages.inspection import Finding, Inspection, Status, Surface, eligibility, inspect
-from yoi.packages.manifest import MANIFEST_NAME, Manifest, ManifestWarning
+from yoi.packages.manifest import MANIFEST_NAME, Manifest
+from yoi.packages.manifest_warnings import ManifestWarning
 from yoi.packages.pack import PackResult, pack
 from yoi.packages.package import SUFFIX, Package, read_package
 from yoi.packages.resolve import (

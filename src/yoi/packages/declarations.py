@@ -327,7 +327,8 @@ _INGRESS_FIELDS = (
     Key(
         "deadline_ms",
         Whole(1, LIMITS.dispatch_max_ms),
-        "for handling one event; the guest is really interrupted",
+        "for handling one event; the guest is really interrupted. A Python plugin parses a MiB of "
+        f"JSON in up to {LIMITS.guest_json_ms_per_mib} ms",
         default=LIMITS.dispatch_ms,
     ),
     Key(

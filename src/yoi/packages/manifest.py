@@ -21,6 +21,7 @@ from yoi.packages.declarations import (
     ServiceDecl,
     ToolDecl,
 )
+from yoi.packages.manifest_warnings import ManifestWarning, durable_sizes, reading_times
 from yoi.packages.schema import schema_problems
 from yoi.permissions import Binding, Permission, PermissionKind, PermissionSet
 from yoi.permissions.connection_settings import ConnectionSettings
@@ -52,14 +53,6 @@ if TYPE_CHECKING:
 MANIFEST_NAME = "plugin.toml"
 SCHEMA_VERSION = 1
 SURFACES = ("hook", "tool", "service", "ingress", "wasm")
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestWarning:
-    """Something that is accepted and has no effect; `at` is the dotted path."""
-
-    at: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,16 +230,10 @@ def _manifest(row: Row) -> Manifest:
 def _warnings(row: Row, connections: tuple[ConnectionSettings, ...]) -> Iterator[ManifestWarning]:
     if row.has("hooks"):
         yield ManifestWarning("hooks", "is accepted and ignored: Yoi runs no hooks")
-    most = LIMITS.journal_record_bytes
-    durable = {one.name for one in row.get("ingresses", ()) if one.route.durable}
-    for link in connections:
-        size = link.target.max_message_bytes
-        if link.ingress in durable and size > most:
-            yield ManifestWarning(
-                f"connections.{link.name}.target.max_message_bytes",
-                f"allows {size} bytes, and a record of the ingress {link.ingress} on disk holds "
-                f'{most}: larger messages are refused; durability = "memory" takes them',
-            )
+    ingresses = row.get("ingresses", ())
+    yield from durable_sizes(connections, ingresses)
+    if isinstance(row.get("runtime", None), PythonRuntime):
+        yield from reading_times(connections, row.get("request", ()), ingresses)
 
 
 def _connections(row: Row) -> tuple[ConnectionSettings, ...]:
