@@ -430,6 +430,7 @@ class Limits:
     grant_ms: int = bound(8 * 3_600_000, "how long an approval covers later calls by itself")
     grant_max_ms: int = bound(30 * 86_400_000, "the longest that a person may say instead")
     grant_matches: int = bound(8, "matches of one grant; all of them must fit a call's arguments")
+    compact_chars: int = bound(4_000, "what a model is told about one summary")
     tool_same: int = bound(8, "pairs that one tool compares to answer where it was asked")
     fact_chars: int = bound(256, "the longest text of an event that is kept to be compared")
     worker_decided: int = bound(256, "questions of which a worker remembers who decided them")

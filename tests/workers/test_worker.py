@@ -427,3 +427,22 @@ async def test_an_approval_does_not_reach_a_tool_that_changed_meanwhile():
         await world.until(run_ended("finished"))
         (result,) = [i for i in await world.items() if isinstance(i, it.ToolResult)]
         assert (result.outcome, "changed" in result.output) == ("refused", True)
+
+
+async def test_a_summary_is_undone_and_made_again_with_other_words():
+    script = answers([Say("hi")], [Say("short")], [Say("order 17 is open")], [Say("yes")])
+    async with World(script) as world:
+        await world.run("order 17")
+        await world.worker.compact()
+        await world.until(ev.CompactDone)
+        await world.worker.uncompact("ann")
+        await world.worker.compact("Keep every order number.")
+        await world.until(ev.CompactDone, 2)
+        asked = script.asked[2].messages[-1].text
+        assert asked.endswith("\nKeep every order number.")
+        assert "order 17" in script.asked[2].messages[0].text  # what the first had replaced
+        with pytest.raises(WorkerError) as caught:
+            await world.worker.compact("x" * 4_000)
+        assert caught.value.code == "worker.input"
+        await world.run("is it?")
+        assert "order 17 is open" in texts(script.asked[3])[0]

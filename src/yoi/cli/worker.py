@@ -107,9 +107,19 @@ def cancel(name: Name, workspace: Workspace = None, as_json: Json = False) -> No
 
 
 @app.command("compact")
-def compact(name: Name, workspace: Workspace = None, as_json: Json = False) -> None:
-    """Have the model sum up the worker's history, as a new item of it."""
-    _act("compact", name, workspace, as_json)
+def compact(
+    name: Name,
+    words: Annotated[
+        str, typer.Option("--words", metavar="TEXT", help="What the summary must keep, or how.")
+    ] = "",
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Have the model sum up the worker's history, as a new item of it.
+
+    To redo a summary with other words: `yoi worker uncompact`, then this with --words.
+    """
+    _act("compact", name, workspace, as_json, words=words)
 
 
 @app.command("uncompact")
@@ -374,11 +384,11 @@ def _events(folder: Path, watch: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:
+def _act(verb: str, name: str, workspace: Path | None, as_json: bool, **more: str) -> None:
     from yoi.cli import worker_view
 
     folder = workspace_folder(workspace)
-    ask(folder, f"worker.{verb}", name=name)
+    ask(folder, f"worker.{verb}", name=name, **more)
     current = worker_view.parse(ask(folder, "worker.status", name=name))
     Output(f"worker {verb}", as_json).show(
         {"name": name, "status": current.status}, lambda: worker_view.asked(name, verb)

@@ -57,8 +57,7 @@ async def _cancel(worker: Worker, arguments: Arguments, by: str) -> Any:
 
 
 async def _compact(worker: Worker, arguments: Arguments, by: str) -> Any:
-    _read(_NOTHING, arguments)
-    await worker.compact()
+    await worker.compact(_read(_COMPACT, arguments))
     return {}
 
 
@@ -89,5 +88,9 @@ _REVOKE = TableSpec(
 _SEND = TableSpec(
     (Key("text", Text(LIMITS.input_bytes), "the message", required=True),),
     lambda row: row["text"],
+)
+_COMPACT = TableSpec(
+    (Key("words", Text(LIMITS.compact_chars, blank=True), "for the model", default=""),),
+    lambda row: row["words"],
 )
 _NOTHING = TableSpec[None]((), lambda row: None)

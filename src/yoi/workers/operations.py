@@ -95,7 +95,8 @@ class WorkerOperations:
         await worker.revoke(_place(params, "item"), OPERATOR)
 
     async def _compact(self, params: dict[str, Any]) -> None:
-        await self._worker_set.worker(_text(params, "name")).compact()
+        words = _text(params, "words") if "words" in params else ""
+        await self._worker_set.worker(_text(params, "name")).compact(words)
 
     async def _uncompact(self, params: dict[str, Any]) -> dict[str, int]:
         place = await self._worker_set.worker(_text(params, "name")).uncompact(OPERATOR)

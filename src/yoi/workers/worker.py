@@ -242,11 +242,17 @@ class Worker:
             now = self._clock.wall_ms()
             await self._driver.commit(it.ApprovalRevoked(at_ms=now, place=place, by=by))
 
-    async def compact(self) -> None:
+    async def compact(self, words: str = "") -> None:
         """Have the model sum up the history; the summary is a new item, nothing is edited.
 
-        Raises WorkerError `worker.transition` while a run is open.
+        The model is told `words`, too: what the summary must keep, or how it is written. Raises
+        WorkerError `worker.transition` while a run is open, `worker.input` for too many words.
         """
+        instruction = f"{COMPACT_INSTRUCTION}\n{words}".strip()
+        if len(instruction) > self._limits.compact_chars:
+            raise WorkerError(
+                "worker.input", f"words for a summary have {self._limits.compact_chars} characters"
+            )
         async with self._history.changing:
             transcript = self._driver.transcript
             if transcript.run is not None or transcript.compacting:
@@ -255,7 +261,7 @@ class Worker:
                     f"worker {self.name} has an open run",
                     hint=f"yoi worker cancel {self.name}",
                 )
-            asked = it.CompactionAsked(at_ms=self._clock.wall_ms(), instruction=COMPACT_INSTRUCTION)
+            asked = it.CompactionAsked(at_ms=self._clock.wall_ms(), instruction=instruction)
             await self._driver.commit(*self._driver.configuration(), asked)
         self._driver.wake()
 
