@@ -31,10 +31,10 @@ endif
 
 # What `make evidence-short` runs, one after the other: minutes in all. Each is a target below that ends
 # with one line of JSON and fails where it found anything.
-EVIDENCE := chaos-short fuzz-short hostile-short crash-short faults-short
+EVIDENCE := chaos-short workers-short fuzz-short hostile-short crash-short faults-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash faults evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash faults workers evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -203,6 +203,10 @@ evidence-short: $(STAMP) $(PEERS_STAMP)
 chaos-short: $(STAMP)
 	@echo "== chaos, five histories"
 	@$(VENV)/bin/python -m chaos.run --histories 5 --lanes 2
+
+workers-short: $(STAMP)
+	@echo "== a month of an unattended worker"
+	@$(VENV)/bin/python -m chaos.workers
 
 fuzz-short: $(STAMP)
 	@echo "== fuzzing, one minute"

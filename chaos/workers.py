@@ -1,8 +1,11 @@
 """A seeded month of an unattended worker in compressed time: `make workers` prints one JSON line.
 
-A provider that refuses, filters, cuts, throttles, overflows and falls silent for hours, against
-strangers who send what broke it and a person who asks every day. A message counts as answered
-when an answer was given to a request that held it, as set aside when the history says so.
+A provider that refuses, filters, cuts, throttles, overflows, falls silent for hours and is changed
+for another with other rules and another window, against strangers who send what broke it and a
+person who asks every day and decides nothing. A message counts as answered when an answer was given
+to a request that held it, as set aside when the history says so; `needless` are texts set aside
+with one that was refused, because the search has eight requests. `illegal` requests broke the rules
+of their provider's interface; `undecided` calls were answered because nobody decided in time.
 """
 
 import argparse
@@ -14,12 +17,14 @@ from collections.abc import AsyncIterator
 from random import Random
 
 import msgspec
+from tests.workers import providers
 
 from yoi.errors import ModelError
 from yoi.journal.memory import MemoryJournal
 from yoi.protocol import events as ev
 from yoi.testing import ManualClock
 from yoi.workers import items as it
+from yoi.workers import steps
 from yoi.workers.context import ModelInput, model_input
 from yoi.workers.engine import Answer, Said, TokenUsage
 from yoi.workers.items import Origin, ToolSpec
@@ -29,6 +34,12 @@ from yoi.workers.view import as_sent
 from yoi.workers.worker import Worker
 
 WINDOW_BYTES = 24_000
+"""The smallest window of all providers."""
+RULES = (
+    lambda request: providers.openai(providers.to_openai(request), most_bytes=2**30),
+    lambda request: providers.anthropic(providers.to_anthropic(request)),
+    lambda request: providers.google(providers.to_google(request)),
+)
 DAY_S = 86_400
 POISON = "zebra"
 _MARK = re.compile(r"m#[0-9]+")
@@ -37,14 +48,22 @@ _MARK = re.compile(r"m#[0-9]+")
 class Provider:
     """A model with a window, a filter, bad minutes and bad hours."""
 
-    name = "month"
-
     def __init__(self, random: Random, clock: ManualClock) -> None:
         self._random, self._clock = random, clock
+        self.changed = 0
+        self.change()
+        self.illegal = 0
         self.answered: set[str] = set()
         self.reached: set[str] = set()
         self.down_until = 0.0
         self.requests = 0
+
+    def change(self) -> None:
+        """Become another provider, with another name, other rules and another window."""
+        self.changed += 1
+        self.name = f"provider{self.changed}:month"
+        self._legal = self._random.choice(RULES)
+        self._window = WINDOW_BYTES * self._random.choice([1, 2, 4])
 
     async def ask(self, request: ModelInput) -> AsyncIterator[Said | Answer]:
         self.requests += 1
@@ -60,7 +79,12 @@ class Provider:
         if luck < 0.05:
             wait = self._random.choice([2, 40, 300])
             raise ModelError("model.provider", "slow down", retryable=True, retry_after=wait)
-        if len(said) > WINDOW_BYTES:
+        try:
+            self._legal(request)
+        except providers.Refused as exc:
+            self.illegal += 1
+            raise ModelError("model.rejected", f"malformed: {exc}", status=400) from None
+        if len(said) > self._window:
             raise ModelError("model.window", "too long", retryable=False, status=400)
         if POISON in said:
             raise ModelError("model.rejected", "filtered", for_content=True, status=400)
@@ -74,7 +98,7 @@ class Provider:
             raise ModelError("model.rejected", "a passing fault", for_content=True, status=400)
         parts: list[it.Part] = [it.Text("Well: noted.")]
         if request.may_call and luck > 0.9:
-            name = self._random.choice(["look", "look", "in vented", "9"])
+            name = self._random.choice(["look", "look", "act", "in vented", "9"])
             arguments = self._random.choice(["{}", "[", ""])
             parts.append(it.Call(self._random.choice(["a", "call_" * 9]), name, arguments))
         self.answered |= marks
@@ -93,24 +117,31 @@ class Month:
         self.provider = Provider(self.random, self.clock)
         self.sent: set[str] = set()
         self.refused = 0
-        origin = Origin(kind="builtin")
-        spec = ToolSpec(
-            name="look",
-            description="look",
-            input_schema={"type": "object", "properties": {}},
-            approval="auto",
-            origin=origin,
-        )
+        tools = [
+            Tool(
+                ToolSpec(
+                    name=name,
+                    description=name,
+                    input_schema={"type": "object", "properties": {}},
+                    approval=approval,
+                    origin=Origin(kind=kind, service="chat", tool=name),
+                    after_outside="ask" if name == "act" else "allow",
+                ),
+                self.look,
+            )
+            for name, approval, kind in (("look", "auto", "builtin"), ("act", "auto", "plugin"))
+        ]
         self.setup = WorkerSetup(
             name="w",
             instructions="Be short.",
             max_turns=10,
             engine=self.provider,
-            tools=lambda: ToolRegistry([Tool(spec, self.look)]),
+            tools=lambda: ToolRegistry(tools),
             journal=MemoryJournal(),
             clock=self.clock,
             sleep=self.sleep,
             rng=self.random.random,
+            approval_deadline_ms=3_600_000,
         )
         self.worker = Worker(self.setup)
 
@@ -172,6 +203,8 @@ class Month:
                 self.clock.advance(DAY_S / a_day)
             if self.random.random() < 0.3:
                 await self.worker.stop()
+                if self.random.random() < 0.5:
+                    self.provider.change()
                 self.worker = Worker(self.setup)
                 await self.worker.start()
         await self.settle()
@@ -190,7 +223,9 @@ class Month:
         }
         committed = {mark for text in texts.values() for mark in _MARK.findall(text)}
         put_aside = {texts[place].split()[0] for place in aside if place in texts}
-        assert as_sent(model_input(history), "month") == self.worker.as_sent()
+        decided = [s.item for s in history if isinstance(s.item, it.ApprovalDecided)]
+        seen = as_sent(model_input(history), self.provider.name)
+        assert seen == self.worker.as_sent()
         return {
             "days": days,
             "messages": len(self.sent),
@@ -204,6 +239,9 @@ class Month:
             "lost": len(self.sent - self.provider.answered - put_aside),
             "bricked": bricked,
             "hidden": len(self.provider.reached - committed),
+            "illegal": self.provider.illegal,
+            "undecided": sum(item.by == steps.NOBODY for item in decided),
+            "providers": self.provider.changed,
             "requests": self.provider.requests,
         }
 
@@ -217,7 +255,7 @@ def main() -> int:
     options = parser.parse_args()
     done = asyncio.run(Month(options.seed).run(options.days, options.messages))
     print(json.dumps(done))
-    return 1 if done["lost"] or done["bricked"] or done["hidden"] else 0
+    return 1 if any(done[key] for key in ("lost", "bricked", "hidden", "illegal")) else 0
 
 
 if __name__ == "__main__":
