@@ -14,6 +14,14 @@ PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 WAIT_SECONDS = 20.0
 
 
+def interpreter() -> str:
+    """Return the Python of that environment; skips the test without it, in CI it fails."""
+    if not PYTHON.exists():
+        missing = "the clients made by others are not installed: run `make peers`"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    return str(PYTHON)
+
+
 class Peer:
     """A process that takes JSON lines and answers each with one; other lines are what it heard."""
 
@@ -27,12 +35,9 @@ class Peer:
     @classmethod
     async def start(cls, script: Path, *arguments: str) -> Self:
         """Run `script`, or skip the test where the environment is missing; in CI that fails it."""
-        if not PYTHON.exists():
-            missing = "the clients made by others are not installed: run `make peers`"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
         pipe = asyncio.subprocess.PIPE
         child = await asyncio.create_subprocess_exec(
-            str(PYTHON), str(script), *arguments, stdin=pipe, stdout=pipe
+            interpreter(), str(script), *arguments, stdin=pipe, stdout=pipe
         )
         return cls(child)
 

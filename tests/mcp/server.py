@@ -82,6 +82,12 @@ def call(number, params):
         while True:
             message = {"method": "notifications/message", "params": {"level": "info", "data": 1}}
             write({"jsonrpc": "2.0", **message})
+    if MODE == "bogus":
+        while True:
+            write({"jsonrpc": "2.0", "id": 7_000_000, "result": {}})
+    if MODE == "blank":
+        while True:
+            sys.stdout.write("\n" * 4096)
     if MODE == "garbage":
         sys.stdout.write("this is no JSON\n")
         sys.stdout.flush()

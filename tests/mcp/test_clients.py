@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.mcp.test_host import eventually, typed  # noqa: F401
+from tests.peers import running as peer_running
 
 import yoi
 from mcp import (
@@ -124,6 +125,13 @@ async def test_clients_of_others_call_and_follow_and_a_person_approves(home, typ
     async with serving(home, typed):
         await by_handshake(home, typed)
         await by_the_newest_protocol(home, typed)
+        command = parameters(home)
+        theirs = Path(__file__).with_name("their_client.py")
+        async with peer_running(theirs, command.command, *command.args) as peer:
+            assert await peer.ask("server") == {"ok": "yoi"}
+            assert await peer.ask("tools") == {"ok": ["count", "keep_note"]}
+            answer = await peer.ask("call", name="count", arguments={"text": "four"})
+            assert '\\"letters\\": 4' in answer["ok"][1]
 
 
 async def by_handshake(home, typed):  # noqa: F811

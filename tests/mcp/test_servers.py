@@ -8,14 +8,17 @@ from dataclasses import replace
 
 import pytest
 from tests.mcp.conftest import QUICK, EnvironmentSecret, approving, running, server, until
+from tests.peers import interpreter
 
 from yoi.errors import McpError
 from yoi.limits import LIMITS
 from yoi.mcp.listing import Standing
 from yoi.mcp.server import State
+from yoi.mcp.settings import ServerSettings
 from yoi.packages.foreign_schema import foreign_value_problems
+from yoi.workers import items as it
 from yoi.workers.profile import McpRule, McpToolRule, WorkerProfile
-from yoi.workers.tools import ToolRegistry
+from yoi.workers.tools import ToolRegistry, read_arguments
 
 
 def profile(**tools: McpToolRule) -> WorkerProfile:
@@ -74,6 +77,18 @@ async def test_a_tool_is_offered_as_it_was_approved_and_called(tmp_path):
         assert status.starts == 1  # approving does not start a server anew
 
 
+async def test_a_server_made_by_others_is_used_as_it_is(tmp_path):
+    theirs = ServerSettings("files", (interpreter(), "-m", "mcp_server_time"))
+    async with running(tmp_path, theirs) as servers:
+        tools, problems = offered(servers)
+        assert problems == []
+        asked = {"source_timezone": "UTC", "target_timezone": "Asia/Tokyo", "time": "12:00"}
+        spec = tools["convert_time"].spec
+        assert read_arguments(it.Call("1", spec.name, json.dumps(asked)), spec) == asked
+        assert "21:00" in await tools["convert_time"].function(asked)
+        assert "is required" in str(read_arguments(it.Call("1", spec.name, "{}"), spec))
+
+
 @pytest.mark.parametrize("told", ["told", "silent"])
 async def test_a_tool_that_changes_is_refused_before_it_is_called_again(tmp_path, told):
     calls = tmp_path / f"calls.{told}"
@@ -102,6 +117,8 @@ HOSTILE = {
     "huge": "mcp.too_large",
     "endless": "mcp.too_large",
     "flood": "mcp.flood",
+    "bogus": "mcp.flood",
+    "blank": "mcp.flood",
     "garbage": "mcp.protocol",
     "wrong": "mcp.protocol",
     "crash": "mcp.lost",

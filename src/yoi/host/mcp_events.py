@@ -21,11 +21,17 @@ class McpEvents:
         """The plugins whose services clients may watch."""
         self._observing = observing
         self._limits = limits
+        self._ears: set[_Ear] = set()
 
     @property
     def methods(self) -> Mapping[str, Method]:
         """Return the methods by name."""
         return {"mcp.resources": self._list, "mcp.read": self._read, "mcp.news": self._news}
+
+    async def stop(self) -> None:
+        """Answer those who still wait for news."""
+        for ear in self._ears:
+            ear.heard.set()
 
     async def _list(self, params: dict[str, Any]) -> Any:
         return list(self.granted)
@@ -41,6 +47,7 @@ class McpEvents:
         """Return where each service is, once one of `plugins` is elsewhere than in `marks`."""
         wanted, marks = set(params["plugins"]), dict(params["marks"])
         ear = _Ear()
+        self._ears.add(ear)
         streams = [one for name in wanted if (one := self._stream(name)) is not None]
         for stream in streams:
             stream.listen(ear)
@@ -51,6 +58,7 @@ class McpEvents:
         except TimeoutError:
             pass
         finally:
+            self._ears.discard(ear)
             for stream in streams:
                 stream.drop(ear)
         return self._marks(wanted)

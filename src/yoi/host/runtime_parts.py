@@ -153,6 +153,8 @@ async def open_parts(
     await opened.enter("the MCP servers", closing(mcp.stop))
     clients = McpClients(HostTools(services), clock, limits)
     await opened.enter("the MCP clients", closing(clients.stop))
+    events = McpEvents(observing, limits)
+    await opened.enter("what MCP clients watch", closing(events.stop))
     workers = WorkerManager(
         journal,
         services,
@@ -225,7 +227,7 @@ async def open_parts(
         tickets=tickets,
         mcp=mcp,
         clients=clients,
-        events=McpEvents(observing, limits),
+        events=events,
         assembler=assembler,
         observing=observing,
         figures=RuntimeFigures(services, worker_figures, alerting.book),

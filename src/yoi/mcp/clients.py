@@ -117,7 +117,9 @@ class McpClients:
                 await _cancelled(worker)
 
     async def stop(self) -> None:
-        """Give up all calls."""
+        """Wait for nothing more; who still asks is answered."""
+        for session in self._sessions.values():
+            session.news.set()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

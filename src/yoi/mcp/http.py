@@ -125,6 +125,7 @@ class _Conversation:
         import anyio
 
         try:
+            self._inbound.asked(one.message)
             body = one.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
             answer = await self._ask("POST", body)
             self._session = self._session or dict(answer.headers).get(_SESSION, "")

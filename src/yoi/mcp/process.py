@@ -50,12 +50,10 @@ async def process_streams(
     process = await _started(command, variables, folder)
     to_session, read = anyio.create_memory_object_stream["SessionMessage | Exception"](0)
     write, from_session = anyio.create_memory_object_stream["SessionMessage"](0)
-    words = _LastWords(limits.mcp_words_bytes)
+    words, inbound = _LastWords(limits.mcp_words_bytes), Inbound(clock, limits)
     tasks = [
-        asyncio.create_task(
-            _read(process, to_session, Inbound(clock, limits), wire, words, limits)
-        ),
-        asyncio.create_task(_write(process, from_session, wire)),
+        asyncio.create_task(_read(process, to_session, inbound, wire, words, limits)),
+        asyncio.create_task(_write(process, from_session, inbound, wire)),
         asyncio.create_task(words.keep(process.stderr)),
     ]
     try:
@@ -155,12 +153,14 @@ def _check_size(size: int, limits: Limits) -> None:
 async def _write(
     process: asyncio.subprocess.Process,
     from_session: "MemoryObjectReceiveStream[SessionMessage]",
+    inbound: Inbound,
     wire: Wire,
 ) -> None:
     """Write what the session sends; a server that reads nothing keeps it waiting."""
     assert process.stdin is not None
     try:
         async for one in from_session:
+            inbound.asked(one.message)
             text = one.message.model_dump_json(by_alias=True, exclude_unset=True)
             process.stdin.write(text.encode() + b"\n")
             await process.stdin.drain()

@@ -124,6 +124,7 @@ class McpServer:
     async def stop(self) -> None:
         """End it and all calls."""
         if self._task is not None:
+            self._wire.end(McpError("mcp.lost", "the server was stopped"))
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None

@@ -5,10 +5,10 @@ time, of a bounded size, few that answer nothing, and only notifications that th
 """
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from yoi.core.token_bucket import TokenBucket
 from yoi.errors import McpError
 from yoi.limits import Limits
 from yoi.protocol.depth import more_values_than
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ON_THREAD_BYTES = 64 * 1024
 _WINDOW_S = 10.0
+_COUNTED_BYTES = 16 * 1024
 _LISTING_CHANGED = "notifications/tools/list_changed"
 
 
@@ -51,22 +52,33 @@ class Inbound:
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
         self._limits = limits
-        self._unasked: deque[float] = deque(maxlen=limits.mcp_unasked)
+        self._asked: set[str | int] = set()
+        self._room = TokenBucket(limits.mcp_unasked, clock.monotonic(), period_s=_WINDOW_S)
+
+    def asked(self, message: object) -> None:
+        """Take note of a message that is sent: a request has one answer."""
+        from mcp_types import JSONRPCRequest
+
+        if isinstance(message, JSONRPCRequest):
+            self._asked.add(message.id)
 
     async def message(self, line: bytes) -> "SessionMessage | None":
         """Return the message in `line`, None for one that is not acted on."""
         from mcp.shared.message import SessionMessage
-        from mcp_types import JSONRPCNotification, JSONRPCRequest
+        from mcp_types import JSONRPCNotification
 
-        if not line.strip():
-            return None
-        if len(line) > _ON_THREAD_BYTES:
-            parsed = await asyncio.to_thread(self._parsed, line)
+        parsed = None
+        if line.strip():
+            large = len(line) > _ON_THREAD_BYTES
+            parsed = await asyncio.to_thread(self._parsed, line) if large else self._parsed(line)
+        number = getattr(parsed, "id", None)
+        if number in self._asked and not hasattr(parsed, "method"):
+            self._asked.discard(number)
         else:
-            parsed = self._parsed(line)
-        if isinstance(parsed, (JSONRPCNotification, JSONRPCRequest)):
-            self._count()
-        if isinstance(parsed, JSONRPCNotification) and parsed.method != _LISTING_CHANGED:
+            self._count(len(line))
+        if parsed is None or (
+            isinstance(parsed, JSONRPCNotification) and parsed.method != _LISTING_CHANGED
+        ):
             return None
         return SessionMessage(parsed)
 
@@ -83,12 +95,12 @@ class Inbound:
                 "mcp.protocol", "the server wrote something that is no JSON-RPC message"
             ) from None
 
-    def _count(self) -> None:
-        now, times = self._clock.monotonic(), self._unasked
-        if len(times) == times.maxlen and now - times[0] < _WINDOW_S:
+    def _count(self, size: int) -> None:
+        """Count a message that answers nothing; a large one counts as several."""
+        now = self._clock.monotonic()
+        if not all(self._room.take(now) for _ in range(1 + size // _COUNTED_BYTES)):
             raise McpError(
                 "mcp.flood",
-                f"the server sent more than {times.maxlen} messages in {_WINDOW_S:.0f} s that "
-                "answer nothing",
+                f"the server sent more than {self._limits.mcp_unasked} messages in "
+                f"{_WINDOW_S:.0f} s that answer nothing",
             )
-        times.append(now)
