@@ -48,6 +48,40 @@ async def test_it_can_be_left_while_it_waits(tmp_path, stop):
         pass
 
 
+async def test_files_that_it_is_told_of_may_come_be_replaced_and_go(tmp_path, stop):
+    """An editor writes beside the file and renames; what stands at the path then is listened to."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("x")
+    seldom = replace(LIMITS, look_ms=60_000)
+    async with Watch(
+        tmp_path, lambda path: path in (one, other), stop, limits=seldom, told_of=(one, other)
+    ) as watch:
+        for number in range(4):
+            beside = tmp_path / f"beside-{number}"
+            beside.write_text(f"x{number}")
+            beside.replace(one)
+            assert await watch.changed()
+        one.unlink()
+        assert await watch.changed()
+        waiting = asyncio.ensure_future(watch.changed(within=0))
+        other.write_text("y")
+        assert await waiting
+        other.write_text("yy")
+        assert await watch.changed()
+
+
+async def test_a_file_that_it_is_told_of_may_be_made_later(tmp_path, stop):
+    """A look finds it; from then on it is listened to."""
+    made = tmp_path / "made"
+    often = replace(LIMITS, look_ms=10)
+    async with Watch(
+        tmp_path, lambda path: path == made, stop, limits=often, told_of=(made,)
+    ) as watch:
+        waiting = asyncio.ensure_future(watch.changed())
+        made.write_text("x")
+        assert await waiting
+
+
 LOOK_OFTEN = replace(LIMITS, look_ms=10)
 """So that a test waits for a look, and not for long."""
 

@@ -23,12 +23,15 @@ def watch_operator_files(workspace: Path, decisions: Decisions, stop: asyncio.Ev
         stop,
         (operator_file(workspace),),
         elsewhere=partial(decisions.signature, workspace),
+        # The journals beside them are written with every event of a durable service.
+        told_of=ours,
     )
 
 
 def watch_secrets(workspace: Path, stop: asyncio.Event) -> Watch:
     """Return a watch of the secret store alone."""
-    return Watch(workspace / ".yoi", partial(_below, (secrets_file(workspace),)), stop)
+    ours = (secrets_file(workspace),)
+    return Watch(workspace / ".yoi", partial(_below, ours), stop, told_of=ours)
 
 
 def secrets_file(workspace: Path) -> Path:

@@ -152,7 +152,7 @@ class DurableIntake:
             # No record can hold it: it is lost like one that finds no room, inside a gap.
             return Offered.REFUSED
         offered = self._queue.offer(event, overflow)
-        if event.kind in LIFECYCLE_KINDS and self._queue.merged is not None:
+        if self._queue.merged is not None and event.kind in LIFECYCLE_KINDS:
             self._write_merged()
         if offered in _TAKEN:
             self.accept(event, key, settles)
@@ -215,7 +215,8 @@ class DurableIntake:
 
     def ended(self, event: QueuedEvent) -> None:
         """`event` has its end: nothing of it is remembered."""
-        self._forgiven.pop(event.event_id, None)
+        if self._forgiven:
+            self._forgiven.pop(event.event_id, None)
 
     def once_taken(self, ingress: str, taken: bool, then: Callable[[], None]) -> None:
         """Call `then` once the frame is committed; never for one that was not accepted.

@@ -11,8 +11,8 @@ long a failure lasts, what waits is bounded: sessions that come and go meanwhile
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from yoi.core.service_fold import ServicePicture
 from yoi.errors import JournalError, YoiError
@@ -30,8 +30,7 @@ _BATCH = 256
 _BATCH_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
+class _Open(NamedTuple):
     """A record that is not known to be committed, and what follows when it is."""
 
     entry: Entry | None

@@ -19,6 +19,7 @@ from yoi.core.effects import (
     HttpRequest,
     NotifyWorker,
     Refused,
+    SendMessage,
     SetStatus,
     StateChange,
 )
@@ -131,8 +132,8 @@ class DurableOutbox:
             # An event that the log does not have, behind others that wait for it.
             record = Handled(event.event_id)
         effects, record = self._fitted(effects, record)
-        self.pending[event.event_id] = event
-        committed = partial(self._committed, event, effects)
+        self.pending[record.event_id] = event
+        committed = partial(self._committed, record.event_id, event, effects)
         self._writer.put(record, committed, event.size, accepted=self._intake.keeps(event))
 
     async def answered(
@@ -152,7 +153,7 @@ class DurableOutbox:
     def _fitted(self, effects: list[Judged], record: Handled) -> tuple[list[Judged], Handled]:
         """Return the same, or without its commands where no record can hold them."""
         deepest, most = self._limits.journal_record_depth, self._limits.journal_record_bytes
-        if not record.commands or not (
+        if _is_small(record, most) or not (
             any(deeper_than(one.payload, deepest) for one in record.commands)
             or len(encode(record)) > most
         ):
@@ -202,8 +203,8 @@ class DurableOutbox:
             if not written.done():
                 written.set_exception(ServiceError("service.stopping", "the service is stopping"))
 
-    def _committed(self, event: QueuedEvent, effects: Sequence[Judged]) -> None:
-        self.pending.pop(event.event_id, None)
+    def _committed(self, event_id: str, event: QueuedEvent, effects: Sequence[Judged]) -> None:
+        self.pending.pop(event_id, None)
         self._intake.ended(event)
         if effects:
             self._executor.handled(event, effects)
@@ -228,6 +229,10 @@ class DurableOutbox:
         now_ms = self._clock.wall_ms()
         kept = self._intake.keeps(event)
         for effect in effects:
+            if isinstance(effect, SendMessage):  # nearly all are
+                left.append(effect)
+                recorded.append(_command(effect, commands, event.ingress, repeatable=False))
+                continue
             if isinstance(effect, StateChange):
                 told = self._executor.change(effect, event)
                 if told is None:
@@ -237,15 +242,8 @@ class DurableOutbox:
                 continue
             left.append(effect)
             if isinstance(effect, Effect):
-                recorded.append(
-                    Command(
-                        effect.command_id,
-                        effect.kind,
-                        commands.get(effect.command_id, {}),
-                        event.ingress,
-                        self._is_repeatable(effect),
-                    )
-                )
+                repeatable = self._is_repeatable(effect)
+                recorded.append(_command(effect, commands, event.ingress, repeatable=repeatable))
         if not kept:
             # Of an event that the log does not have, only a tool's commands are worth a record.
             recorded = recorded if event.event_id.startswith("tool.") else []
@@ -262,7 +260,7 @@ class DurableOutbox:
         if isinstance(effect, HttpRequest):
             return self._may_repeat(effect.payload.target)
         # A call that waited for a completion is gone with the host: that is told, not repeated.
-        return isinstance(effect, NotifyWorker | SetStatus | CompleteCall)
+        return isinstance(effect, _HARMLESS)
 
 
 def _too_large(effect: Effect) -> Refused:
@@ -283,12 +281,38 @@ def _resolve(written: "asyncio.Future[None]") -> None:
         written.set_result(None)
 
 
+_HARMLESS = (NotifyWorker, SetStatus, CompleteCall)
+_HEAD_BYTES = 4096
+"""More than anything of a record takes but the payloads of its commands and its state."""
 _STOPS = frozenset({"service.stopping", "worker.stopped"})
 _OUTCOMES: dict[EffectState, Outcome] = {
     EffectState.DONE: "done",
     EffectState.FAILED: "failed",
     EffectState.UNKNOWN: "unknown",
 }
+
+
+def _command(
+    effect: Effect, commands: dict[str, dict[str, Any]], ingress: str, *, repeatable: bool
+) -> Command:
+    payload = commands.get(effect.command_id, {})
+    return Command(effect.command_id, effect.kind, payload, ingress, repeatable)
+
+
+def _is_small(record: Handled, most: int) -> bool:
+    """Return whether `record` surely fits: one command at most, a flat one, and no state."""
+    if not record.commands:
+        return True
+    if len(record.commands) > 1 or record.state or record.timers:
+        return False
+    (command,) = record.commands
+    chars = len(command.id)
+    for key, value in command.payload.items():
+        if not isinstance(value, str):
+            return False
+        chars += len(key) + len(value)
+    # Escaped, text grows to six times its size.
+    return _HEAD_BYTES + 6 * chars <= most
 
 
 def _commands(event: QueuedEvent, answer: Any) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,8 @@ class Watch:
 
     Files in `contents` are compared by what is in them, wherever their links lead, and what
     `elsewhere` returns, which may block, by itself. What changes between two calls of `changed` is
-    told to the second.
+    told to the second. With `told_of` the operating system tells of these files and folders alone,
+    so that another file beside them may be written all the time at no cost.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Watch:
         contents: Sequence[Path] = (),
         limits: Limits = LIMITS,
         elsewhere: Callable[[], Hashable] = _nothing,
+        told_of: Sequence[Path] = (),
     ) -> None:
         self._folder, self._wanted, self._contents = folder, wanted, contents
-        self._elsewhere = elsewhere
+        self._elsewhere, self._told_of = elsewhere, told_of
         self._stop, self._limits = stop, limits
         self._noticed = asyncio.Event()
         self.fault: ServingError | None = None
@@ -84,6 +86,8 @@ class Watch:
             self._noticed.clear()
             seen = await asyncio.to_thread(self._look)
             different, self._seen = seen != self._seen, seen
+            if different and self._told_of:
+                await self._listen_anew()
             if noticed or different or (until is not None and loop.time() >= until):
                 return True
         return False
@@ -97,13 +101,25 @@ class Watch:
         finally:
             noticed.cancel()
 
+    async def _listen_anew(self) -> None:
+        """Listen to what stands at the paths now; the caller tells of what came until then."""
+        self._native.cancel()
+        await asyncio.gather(self._native, return_exceptions=True)
+        self._native = asyncio.ensure_future(self._listen())
+        await asyncio.sleep(0)  # as on entering
+        self._seen = await asyncio.to_thread(self._look)
+
     async def _listen(self) -> None:
         """Note what the operating system tells, for as long as it does."""
+        paths = [path for path in self._told_of if path.exists()]
+        if self._told_of and not paths:
+            return  # what is made there is seen by a look
         changes = awatch(
-            self._folder,
+            *(paths or (self._folder,)),
             watch_filter=lambda _, path: self._wanted(Path(path)),
             debounce=_SETTLE_MS,
-            stop_event=self._stop,
+            # One of its own: a listener that is cancelled sets it.
+            stop_event=asyncio.Event(),
         )
         try:
             async with contextlib.aclosing(changes):
