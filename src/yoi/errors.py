@@ -495,6 +495,7 @@ CODES: dict[str, str] = {
     "cluster.clock": "this machine's clock and the deployment's differ too much",
     "cluster.package": "a published package is not there, or is another one",
     "cluster.too_large": "what was decided is too large to be published",
+    "cluster.key": "the key that seals for the deployment is not here, or is another one",
     "cluster.stale": "what is published could not be confirmed in time",
     "cluster.in_use": "a host runs on the logs that are to be copied",
     "cluster.unit_lost": "another machine owns what this one ran: it was stopped here",
@@ -510,6 +511,7 @@ CODES: dict[str, str] = {
     "journal.io": "the journal's file could not be read or written",
     "journal.not_empty": "the journal to copy into holds records already",
     "journal.incomplete": "a copy into this journal was not finished",
+    "journal.sealed": "a log holds what was not sealed with the deployment's key",
     "journal.differs": "what was copied is not what the source holds",
     "journal.format": "the journal's file is of another kind or a newer version",
     # token

@@ -1,7 +1,9 @@
 """M4: published with the command, followed by machines over a real NATS server, and attacked."""
 
 import asyncio
+import base64
 import contextlib
+import io
 import itertools
 import json
 
@@ -17,6 +19,7 @@ from yoi.cluster.kept import Kept
 from yoi.errors import ClusterError
 from yoi.journal.jetstream_server import NatsSettings, connected
 from yoi.limits import Limits
+from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey
 
 MANIFEST = """
@@ -35,6 +38,26 @@ name = "say"
 description = "Says it."
 input_schema = {{ type = "object", properties = {{}} }}
 """
+GATEWAY = """
+[[services]]
+name = "chat"
+
+[[ingresses]]
+name = "events"
+
+[[connections]]
+name = "gateway"
+ingress = "events"
+url = "wss://gateway.example.com/ws"
+deliver = ["text"]
+insert = [{{ at = "/headers/authorization", secret = "token", prefix = "Bearer " }}]
+
+[[secrets]]
+name = "token"
+connection = "gateway"
+at = ["/headers/authorization"]
+"""
+VALUE = "a-token-of-some-length"
 PLUGIN = "from yoi_pdk import Plugin\n\n\nclass Echo(Plugin):\n    pass\n"
 NOW = 1_900_000_000_000
 
@@ -42,23 +65,26 @@ NOW = 1_900_000_000_000
 class Person:
     """The account where a person decides, with a workspace of its own."""
 
-    def __init__(self, folder, url, capsys):
-        self.folder, self._capsys = folder / "w", capsys
+    def __init__(self, folder, url, capsys, monkeypatch):
+        self.folder, self._capsys, self._monkeypatch = folder / "w", capsys, monkeypatch
         self.folder.mkdir(parents=True)
         configure(self.folder, url)
 
-    async def yoi(self, *words):
+    async def yoi(self, *words, stdin=""):
         self._capsys.readouterr()
+        self._monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
         await asyncio.to_thread(run, [*words, "--json"])
         return json.loads(self._capsys.readouterr().out)
 
-    async def enable(self, name, text=PLUGIN):
+    async def enable(self, name, text=PLUGIN, manifest=MANIFEST, secrets=()):
         source = self.folder.parent / name
         source.mkdir(exist_ok=True)
-        (source / "plugin.toml").write_text(MANIFEST.format(id=name))
+        (source / "plugin.toml").write_text(manifest.format(id=name))
         (source / "plugin.py").write_text(text)
         where = ("-w", str(self.folder))
-        await self.yoi("plugin", "enable", str(source), "--grant-requested", "--yes", *where)
+        await self.yoi(
+            "plugin", "enable", str(source), "--grant-requested", "--yes", *secrets, *where
+        )
 
     async def publish(self, *words):
         return await self.yoi("cluster", "publish", "-w", str(self.folder), *words)
@@ -67,7 +93,7 @@ class Person:
 class Machine:
     """What a host does to go by a publication; its clocks are set by hand."""
 
-    def __init__(self, folder, client, settings, key, name="desk"):
+    def __init__(self, folder, client, settings, key, name="desk", sealed_with=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.wall = None
         self.step, passed = 0, itertools.count()
@@ -75,6 +101,7 @@ class Machine:
             Bulletin(client, settings),
             Kept(folder, folder.parent / f"{folder.name}-state"),
             PublicKey.parse(key),
+            sealed_with,
             name,
             10.0,
             lambda: self.wall or now_ms(),
@@ -120,7 +147,7 @@ async def client(server):
 @pytest.fixture
 def person(tmp_path, server, capsys, monkeypatch):
     monkeypatch.setenv("YOI_STATE_HOME", str(tmp_path / "person"))
-    return Person(tmp_path / "a", server.url, capsys)
+    return Person(tmp_path / "a", server.url, capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -130,9 +157,9 @@ async def key(person):
 
 @pytest.fixture
 def machine(tmp_path, client, server, key):
-    def make(name="b", key=key, deployment="desk"):
+    def make(name="b", key=key, deployment="desk", sealed_with=None):
         settings = NatsSettings((server.url,), "desk")
-        return Machine(tmp_path / name, client, settings, key, deployment)
+        return Machine(tmp_path / name, client, settings, key, deployment, sealed_with)
 
     return make
 
@@ -218,17 +245,49 @@ async def test_two_deployments_with_one_name_and_wrong_keys_and_clocks(
     assert await one.refused() == "cluster.expired"
     assert await machine("d", deployment="other").refused() == "cluster.deployment"
     # A second workspace of the same person, and another person's, under one name.
-    second = Person(tmp_path / "second", server.url, capsys)
+    second = Person(tmp_path / "second", server.url, capsys, monkeypatch)
     assert (await second.publish())["error"]["code"] == "cluster.deployment"
     assert (await second.publish("--take-over"))["serial"] == 2
     one.wall = None
     await one.following.look()
     assert (await person.publish())["serial"] == 3
     monkeypatch.setenv("YOI_STATE_HOME", str(tmp_path / "stranger"))
-    stranger = Person(tmp_path / "third", server.url, capsys)
+    stranger = Person(tmp_path / "third", server.url, capsys, monkeypatch)
     assert (await stranger.publish())["error"]["code"] == "cluster.deployment"
     theirs = (await stranger.yoi("cluster", "key"))["publisher"]
     assert await machine("e", key=theirs).refused() == "cluster.signature"
+
+
+async def test_secrets_travel_sealed_and_open_with_the_deployments_key_only(
+    person, machine, client, tmp_path, monkeypatch
+):
+    async def published():
+        return (await (await client.jetstream().key_value("desk_conf")).get("publication")).value
+
+    with_key = MANIFEST + GATEWAY
+    await person.yoi("secret", "set", "gate", "--stdin", "-w", str(person.folder), stdin=VALUE)
+    await person.enable("echo", manifest=with_key, secrets=("--secret", "token=gate"))
+    # Without a key every machine needs its own.
+    told = await person.publish()
+    assert (told["secrets"], told["own_secrets"]) == ([], ["gate"])
+    assert machine().following is not None
+    made = await person.yoi("cluster", "seal", str(tmp_path / "key"))
+    (tmp_path / "host.toml").write_text('[cluster]\nkey_file = "key"\n')
+    told = await person.publish("--host-config", str(tmp_path / "host.toml"))
+    assert (told["secrets"], told["own_secrets"]) == (["gate"], [])
+    assert VALUE.encode() not in base64.b64decode(json.loads(await published())["payload"])
+    key = DeploymentKey.read(tmp_path / "key")
+    assert key.id == made["id"]
+    one = machine(sealed_with=key)
+    await one.following.look()
+    assert one.following.in_force.secrets == {"gate": VALUE}
+    assert VALUE not in repr(one.following.in_force)
+    assert await machine("c").refused() == "cluster.key"
+    assert await machine("d", sealed_with=DeploymentKey(b"o" * 32)).refused() == "cluster.key"
+    # A secret that is not there is not published silently without.
+    await person.yoi("secret", "remove", "gate", "-w", str(person.folder))
+    again = await person.publish("--host-config", str(tmp_path / "host.toml"))
+    assert again["error"]["code"] == "secret.missing"
 
 
 async def test_what_cannot_be_confirmed_in_time_is_over(person, machine, client):

@@ -1,6 +1,7 @@
 """M2, M4, U3: docs/how-to/several-machines.md followed from three empty folders, real processes."""
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -20,10 +21,20 @@ __all__ = ["compiled_runner"]
 pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[2] / "docs/how-to/several-machines.md").read_text()
 BLOCKS = re.findall(r"^ *```(\w+)\n(.*?)^ *```", PAGE, re.M | re.S)
-NATS, CLUSTER, MACHINE = (text for kind, text in BLOCKS if kind in ("text", "toml"))
-COMMANDS = [
-    line.split()[1:] for kind, text in BLOCKS for line in re.findall(r"^ *\$ (yoi .+)", text, re.M)
-]
+SECRET = """
+insert = [{ at = "/headers/authorization", secret = "token", prefix = "Bearer " }]
+
+[[secrets]]
+name = "token"
+connection = "gateway"
+at = ["/headers/authorization"]
+"""
+TOKEN = "a-token-of-some-length"
+NATS, CLUSTER, MACHINE, SEALED = (
+    next(re.sub(r"^ +", "", text, flags=re.M) for _, text in BLOCKS if word in text)
+    for word in ("store_dir", "replicas", "publisher", "key_file")
+)
+COMMANDS = [line for _, text in BLOCKS for line in re.findall(r"^ *\$ (yoi [a-z ]+)", text, re.M)]
 
 
 class Folder(HostProcess):
@@ -50,7 +61,8 @@ class Folder(HostProcess):
         """Carry out a command of this account; return its JSON."""
         with self._as_account():
             self._capsys.readouterr()
-            where = () if words == ("cluster", "key") else ("-w", str(self.folder))
+            apart = words[:2] in (("cluster", "key"), ("cluster", "seal"))
+            where = () if apart else ("-w", str(self.folder))
             await asyncio.to_thread(run, [*words, *where, "--json"])
             told = json.loads(self._capsys.readouterr().out)
         assert "error" not in told, told
@@ -71,34 +83,41 @@ class Folder(HostProcess):
 
 
 def test_the_page_names_the_commands_that_are_followed_here():
-    decided = ["yoi trust", "yoi cluster publish", "yoi cluster key"]
-    said = [" ".join(["yoi", *words]) for words in COMMANDS]
-    assert said == [*decided, "yoi trust", "yoi serve", "yoi cluster publish"]
+    decided = {"yoi trust", "yoi cluster publish", "yoi cluster key", "yoi cluster seal deployment"}
+    assert {*decided, "yoi serve"} <= set(COMMANDS)
 
 
-async def test_three_empty_folders(tmp_path, compiled_runner, capsys):
+async def test_three_empty_folders(tmp_path, compiled_runner, capsys, monkeypatch):
     where = NATS.replace("/var/lib/nats", f'"{tmp_path}/js"')
     with running(tmp_path / "nats", where, jetstream=False) as server:
         async with Gateway() as gateway:
-            cluster = re.sub(r"^ +", "", CLUSTER, flags=re.M)
-            cluster = re.sub(r"nats = .*", f'nats = ["{server.url}"]', cluster)
+            cluster = re.sub(r"nats = .*", f'nats = ["{server.url}"]', CLUSTER)
             # One server and short times; all else as it stands there.
             cluster = cluster.replace("replicas = 3", "replicas = 1\nlease_ms = 3000")
             desk, one, other = (Folder(tmp_path / name, capsys) for name in "abc")
 
             source = desk.root / "echo"
             source.mkdir()
-            desk.write("echo/plugin.toml", MANIFEST.format(port=gateway.port))
+            desk.write("echo/plugin.toml", MANIFEST.format(port=gateway.port) + SECRET)
             desk.write("echo/plugin.py", PLUGIN)
             enable = ("plugin", "enable", str(source), "--grant-requested", "--yes")
+            enable += ("--secret", "token=gate")
             desk.write("w/.yoi/yoi.toml", cluster)
             await desk.trust()
+            # The deployment's key reaches each machine by its operator's own means.
+            await desk.yoi("cluster", "seal", str(tmp_path / "deployment.key"))
+            sealed = SEALED.replace("/etc/yoi", str(tmp_path))
+            desk.write("config/yoi/host.toml", sealed)
+            monkeypatch.setattr("sys.stdin", io.StringIO(TOKEN))
+            await desk.yoi("secret", "set", "gate", "--stdin")
             await desk.yoi(*enable)
             await desk.yoi("cluster", "publish")
             publisher = (await desk.yoi("cluster", "key"))["publisher"]
             for machine in (one, other):
                 machine.write("w/.yoi/yoi.toml", cluster)
-                obeys = re.sub('".*"', f'"{publisher}"', re.sub(r"^ +", "", MACHINE, flags=re.M))
+                obeys = re.sub('".*"', f'"{publisher}"', MACHINE)
+                obeys += f'name = "{machine.root.name}"\n'
+                obeys += sealed.replace("[cluster]", "")
                 listens = '[observation]\nlisten = "127.0.0.1:0"\n'
                 machine.write("config/yoi/host.toml", f"{obeys}\n{listens}")
                 await machine.trust()
@@ -120,14 +139,20 @@ async def test_three_empty_folders(tmp_path, compiled_runner, capsys):
             await gateway.say("again")
             await gateway.until(lambda: "2:again" in gateway.heard)
 
-            one.send(signal.SIGKILL)
-            await one.ended()
+            [lease] = (await desk.yoi("cluster", "leases"))["leases"]
+            owner, other = (one, other) if lease["machine"] == "b" else (other, one)
+            owner.send(signal.SIGKILL)
+            await owner.ended()
             await gateway.until(lambda: len(gateway.sockets) == 3)
             await gateway.say("there")
             await gateway.until(lambda: "3:there" in gateway.heard)
+            tokens = {socket.request.headers["authorization"] for socket in gateway.sockets}
+            assert tokens == {f"Bearer {TOKEN}"}
 
             # What cannot be confirmed is in force no longer.
             client = await nats.connect(server.url)
+            said = await client.jetstream().get_last_msg("YOI_J", "yoi.j.service:echo")
+            assert b"{" not in said.data[:1]
             bucket = await client.jetstream().key_value("yoi_conf")
             await bucket.put("publication", b"something else")
             await client.close()

@@ -17,6 +17,7 @@ from typing import Any
 from yoi.journal.jetstream import JetStreamJournal
 from yoi.journal.jetstream_server import NatsSettings
 from yoi.limits import LIMITS, Limits
+from yoi.secrets.deployment import DeploymentKey
 
 BINARY = Path(sys.executable).with_name("nats-server")
 _WAIT_SECONDS = 30.0
@@ -123,10 +124,13 @@ def cluster(folder: Path, size: int = 3) -> Iterator[list[NatsServer]]:
             server.stop()
 
 
-def settings_of(*servers: NatsServer, replicas: int = 1) -> NatsSettings:
+def settings_of(
+    *servers: NatsServer, replicas: int = 1, seal: DeploymentKey | None = None
+) -> NatsSettings:
     """Return settings with a name that no test had before: streams are never made twice."""
     name = f"t{next(_names)}-{time.time_ns():x}"
-    return NatsSettings(tuple(server.url for server in servers), name, replicas, 1 << 26)
+    urls = tuple(server.url for server in servers)
+    return NatsSettings(urls, name, replicas, 1 << 26, seal=seal)
 
 
 async def journal_of(settings: NatsSettings, limits: Limits = LIMITS) -> JetStreamJournal:
@@ -134,10 +138,12 @@ async def journal_of(settings: NatsSettings, limits: Limits = LIMITS) -> JetStre
     return await JetStreamJournal.open(settings, limits)
 
 
-async def new_journal(server: NatsServer, limits: Limits = LIMITS) -> JetStreamJournal:
+async def new_journal(
+    server: NatsServer, limits: Limits = LIMITS, seal: DeploymentKey | None = None
+) -> JetStreamJournal:
     """Return an empty journal."""
     async with asyncio.timeout(_WAIT_SECONDS):
-        return await journal_of(settings_of(server), limits)
+        return await journal_of(settings_of(server, seal=seal), limits)
 
 
 def _free_port() -> int:

@@ -12,12 +12,13 @@ from yoi.journal.log import Append, Journal, LogBounds, LogStatus, Record
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.sqlite import SqliteJournal
 from yoi.limits import Limits
+from yoi.secrets.deployment import DeploymentKey
 
 WIDE = LogBounds(records=1000, size_bytes=1_000_000)
 LIMITS = Limits(journal_batch=8, journal_batch_bytes=100, journal_record_bytes=50, journal_logs=3)
 
 
-@pytest.fixture(params=["memory", "sqlite", "jetstream"])
+@pytest.fixture(params=["memory", "sqlite", "jetstream", "sealed"])
 async def journal(request, tmp_path):
     made: Journal
     match request.param:
@@ -25,6 +26,9 @@ async def journal(request, tmp_path):
             made = MemoryJournal(LIMITS)
         case "sqlite":
             made = await SqliteJournal.open(tmp_path / "j.db", limits=LIMITS)
+        case "sealed":
+            nats_server = request.getfixturevalue("nats_server")
+            made = await new_journal(nats_server, LIMITS, DeploymentKey(b"k" * 32))
         case _:
             made = await new_journal(request.getfixturevalue("nats_server"), LIMITS)
     yield made

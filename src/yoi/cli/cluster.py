@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The machines that share a workspace.", rich_markup_mode=None)
 app.command("publish")(publishing.publish)
 app.command("key")(publishing.key)
+app.command("seal")(publishing.seal)
 
 
 @app.callback()

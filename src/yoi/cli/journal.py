@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def copy(
             "sqlite: back.",
         ),
     ],
+    host_config: HostConfig = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
@@ -51,6 +52,7 @@ def copy(
 
     from yoi.cluster.settings import missing_client
     from yoi.decisions.port import AccountDecisions
+    from yoi.serving.host_settings import HostSettings
 
     try:
         from yoi.host.journal_copy import To, copy_journal
@@ -58,8 +60,9 @@ def copy(
         raise missing_client(exc) from None
     folder = workspace_folder(workspace)
     output = Output("journal copy", as_json)
+    seal = HostSettings.load(host_config).deployment_key
     with output.working(f"copying the logs to {to.value}"):
-        made = asyncio.run(copy_journal(folder, To(to.value), AccountDecisions()))
+        made = asyncio.run(copy_journal(folder, To(to.value), AccountDecisions(), seal))
     output.show({"to": to.value, **asdict(made)}, lambda: _view(made, to))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.types import rfc3339_ms
 
@@ -39,6 +39,7 @@ def publish(
             help="This workspace decides from now on, instead of the one that published before.",
         ),
     ] = False,
+    host_config: HostConfig = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
@@ -52,6 +53,7 @@ def publish(
 
     from yoi.cluster.settings import missing_client
     from yoi.decisions.port import AccountDecisions
+    from yoi.serving.host_settings import HostSettings
 
     try:
         from yoi.host.publishing import publish as published
@@ -61,11 +63,12 @@ def publish(
     folder = workspace_folder(workspace)
     output = Output("cluster publish", as_json)
     signing = _signing_key(key_file)
+    sealing = HostSettings.load(host_config).deployment_key
     now_ms = time.time_ns() // 1_000_000
     with output.working("publishing"):
         if taking_over:
             asyncio.run(take_over(folder, AccountDecisions(), signing))
-        made = asyncio.run(published(folder, AccountDecisions(), signing, now_ms, days))
+        made = asyncio.run(published(folder, AccountDecisions(), signing, sealing, now_ms, days))
     found = made.publication
     output.show(
         {
@@ -76,19 +79,43 @@ def publish(
             "entries": sorted(found.entries),
             "packages": [one.digest for one in found.packages],
             "pending": made.pending,
+            "secrets": made.secrets,
+            "own_secrets": made.own_secrets,
             "publisher": str(signing.public),
         },
         lambda: _view(made, signing.public),
     )
+    if made.own_secrets:
+        output.note(f"each machine needs these in its own store: {', '.join(made.own_secrets)}")
     if made.pending:
         output.note(f"not published, because not decided here: {', '.join(made.pending)}", "yellow")
         output.note("  review it with: yoi trust; then publish again")
 
 
+def seal(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the key is made.")],
+    as_json: Json = False,
+) -> None:
+    """Make the key that all machines of a deployment share, where FILE is not there yet.
+
+    It seals the published secrets and the records of all logs. Bring it to every machine yourself,
+    never over the NATS servers.
+    """
+    from yoi.secrets.deployment import DeploymentKey
+
+    made = DeploymentKey.create(file)
+    Output("cluster seal", as_json).show(
+        {"key_file": str(file.absolute()), "id": made.id},
+        lambda: _lines("[cluster]", f'key_file = "{file.absolute()}"'),
+    )
+
+
 def key(key_file: _Key = None, as_json: Json = False) -> None:
     """Print the public key that machines obey, with the lines for their host.toml."""
     public = _signing_key(key_file).public
-    Output("cluster key", as_json).show({"publisher": str(public)}, lambda: _host_toml(public))
+    Output("cluster key", as_json).show(
+        {"publisher": str(public)}, lambda: _lines("[cluster]", f'publisher = "{public}"')
+    )
 
 
 def _signing_key(path: Path | None) -> "PublisherKey":
@@ -111,6 +138,7 @@ def _view(made: "Made", public: "PublicKey") -> "RenderableType":
                     ("until", shown(rfc3339_ms(found.expires_at_ms))),
                     ("signed by", shown(public)),
                     ("packages", shown(len(found.packages))),
+                    ("secrets, sealed", shown(", ".join(made.secrets) or "none")),
                 ]
             ),
             *(shown(f"  {entry_words(name)}") for name in sorted(found.entries)),
@@ -118,7 +146,7 @@ def _view(made: "Made", public: "PublicKey") -> "RenderableType":
     )
 
 
-def _host_toml(public: "PublicKey") -> "RenderableType":
+def _lines(*rows: str) -> "RenderableType":
     from yoi.cli.layout import lines
 
-    return lines([shown("[cluster]"), shown(f'publisher = "{public}"')])
+    return lines([shown(row, 1024) for row in rows])

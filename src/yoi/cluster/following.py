@@ -5,15 +5,16 @@ longer: then the host has to stop, as one that could not renew its lease.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from yoi.cluster.bulletin import Bulletin
 from yoi.cluster.kept import Kept
-from yoi.cluster.publication import Expected, Publication, Verified, verify
+from yoi.cluster.publication import Expected, Publication, Verified, secrets_of, verify
 from yoi.errors import ClusterError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.packages.package import Package
+from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey
 
 
@@ -23,6 +24,7 @@ class InForce:
 
     publication: Publication
     packages: tuple[Package, ...]
+    secrets: Mapping[str, str] = field(repr=False)
 
 
 class Following:
@@ -33,6 +35,7 @@ class Following:
         bulletin: Bulletin,
         kept: Kept,
         key: PublicKey,
+        sealed_with: DeploymentKey | None,
         name: str,
         stale_after: float,
         wall_ms: Callable[[], int],
@@ -41,7 +44,7 @@ class Following:
     ) -> None:
         """`name` is the deployment's; `stale_after` seconds count from when a look was begun."""
         self._bulletin, self._kept, self._limits = bulletin, kept, limits
-        self._expected = Expected(key, name, None)
+        self._expected, self._sealed_with = Expected(key, name, None), sealed_with
         self._stale_after = stale_after
         self._wall_ms, self._monotonic = wall_ms, monotonic
         self._in_force: InForce | None = None
@@ -56,8 +59,9 @@ class Following:
     async def look(self) -> None:
         """Take what is published for true, or raise.
 
-        Raises ClusterError as `verify`, and `cluster.unreachable`, `cluster.package`; TrustError,
-        SecretError where it cannot be remembered. What was in force stays so.
+        Raises ClusterError as `verify` and `secrets_of`, and `cluster.unreachable`,
+        `cluster.package`; TrustError, SecretError where it cannot be remembered. What was in force
+        stays so.
         """
         begun = self._monotonic()
         found = await self._bulletin.read()
@@ -73,11 +77,12 @@ class Following:
         verified = verify(found[1], self._expected, self._wall_ms(), self._limits)
         before = self._in_force
         if before is None or verified.publication != before.publication:
+            secrets = secrets_of(verified.publication, self._sealed_with)
             packages = await self._packages(verified)
             # Remembered before anything goes by it: an older one is refused from here on.
             await asyncio.to_thread(self._kept.keep, verified.seen)
             self._expected = replace(self._expected, seen=verified.seen)
-            self._in_force = InForce(verified.publication, packages)
+            self._in_force = InForce(verified.publication, packages, secrets)
         self._fresh_at = begun
 
     async def follow(

@@ -6,17 +6,20 @@ older than the newest one that this machine has seen.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from yoi.errors import ClusterError
+from yoi.errors import ClusterError, SecretError
 from yoi.journal.server_clock import clock_is_off
 from yoi.limits import LIMITS, Limits
+from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey, PublisherKey
 
 _FORMAT = 1
+_SECRETS = "secrets"
 _DOMAIN = b"yoi-publication-v1\0"
 """Signed before the content, so that a signature made for something else is none of ours."""
 _ASK = "ask the operator; who publishes prints it: yoi cluster key"
@@ -44,6 +47,8 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     entries: dict[str, dict[str, Any]]
     """Of yoi.toml what is decided and published, as the store of decisions keeps it."""
     packages: tuple[PublishedPackage, ...] = ()
+    sealed: bytes | None = None
+    """The secrets that the entries name, by name, sealed with the deployment's key."""
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -165,6 +170,37 @@ def opened(data: bytes, key: PublicKey, limits: Limits = LIMITS) -> tuple[Public
         raise _malformed(f"its format is {publication.format}, and this Yoi knows {_FORMAT}")
     digest = f"sha256:{hashlib.sha256(envelope.payload).hexdigest()}"
     return publication, Seen(publication.deployment, publication.serial, digest)
+
+
+def seal_secrets(secrets: Mapping[str, str], key: DeploymentKey, deployment: str) -> bytes:
+    """Return `secrets` sealed for the machines of `deployment`."""
+    return key.seal(_SECRETS, deployment, msgspec.json.encode(dict(secrets)))
+
+
+def secrets_of(publication: Publication, key: DeploymentKey | None) -> dict[str, str]:
+    """Return the secrets that were published, by name.
+
+    Raises ClusterError `cluster.key` where this machine has no key, or another one.
+    """
+    if publication.sealed is None:
+        return {}
+    if key is None:
+        raise ClusterError(
+            "cluster.key",
+            "the published secrets are sealed, and this machine has no key to open them",
+            hint='[cluster] key_file = "..." in host.toml: the file of `yoi cluster seal`, brought '
+            "here by your own means",
+        )
+    try:
+        data = key.open(_SECRETS, publication.deployment, publication.sealed)
+        return msgspec.json.decode(data, type=dict[str, str])
+    except (SecretError, msgspec.DecodeError):
+        raise ClusterError(
+            "cluster.key",
+            "the published secrets are sealed with another key than this machine's",
+            hint="the same key_file of [cluster] in host.toml on every machine, also on the one "
+            "that publishes",
+        ) from None
 
 
 def _malformed(why: str) -> ClusterError:

@@ -31,6 +31,7 @@ from yoi.limits import LIMITS
 from yoi.permissions import PermissionSet
 from yoi.protocol.diagnostics import Diagnostic, diagnostic, failure
 from yoi.runtime.workspace import Plan
+from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.toml import is_safe_id
@@ -210,7 +211,8 @@ async def joined(
     limits = machine.limits
     settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
     assert settings is not None, "[cluster] is there"
-    servers = await servers_of(settings, secrets_of, decisions)
+    key = await asyncio.to_thread(lambda: machine.deployment_key)
+    servers = await servers_of(settings, secrets_of, decisions, key)
     times = LeaseTimes(settings.lease_ms / 1000)
     client = await connected(servers, limits)
     await opened.enter("the lease's connection", closing(client.close))
@@ -236,9 +238,15 @@ def machine_name() -> str:
 
 
 async def servers_of(
-    settings: ClusterSettings, secrets_of: Path, decisions: Decisions
+    settings: ClusterSettings,
+    secrets_of: Path,
+    decisions: Decisions,
+    seal: DeploymentKey | None = None,
 ) -> NatsSettings:
-    """Return where the servers are, with the password of the operator's secret store."""
+    """Return where the servers are, with the password of the operator's secret store.
+
+    `seal` seals the records of the logs there.
+    """
     password = None
     if settings.password is not None:
         secrets = WorkspaceSecrets(secrets_of, decisions)
@@ -251,6 +259,7 @@ async def servers_of(
         size_bytes=settings.size_bytes,
         user=settings.user,
         password=password,
+        seal=seal,
     )
 
 

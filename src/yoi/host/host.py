@@ -174,6 +174,9 @@ class Host(EnteredOnce):
             cluster = await self._join(opened, store, machine)
         if published is not None:
             plans = published.plans
+        secrets = None
+        if published is not None and cluster is not None:
+            secrets = published.secrets(store, cluster.journal)
         runtime = await open_parts(
             opened,
             workspace,
@@ -184,6 +187,7 @@ class Host(EnteredOnce):
             machine,
             None if cluster is None else cluster.journal,
             None if cluster is None else cluster.units,
+            secrets,
         )
         applier = PlanApplier(runtime, plans, self._preparing, self._listen, self._tell, cluster)
         reloads = ReloadQueue(applier.apply)
@@ -231,7 +235,7 @@ class Host(EnteredOnce):
             await opened.enter("drains", holding(control.offering(cluster.methods)))
         await opened.enter("following changes", following(partial(self._follow, changes, plans)))
         if published is not None:
-            follow = partial(published.follow, self.reload, self._tell, self.over)
+            follow = partial(published.follow, self.reload, self._tell, self.over, secrets)
             await opened.enter("following what is published", following(follow))
 
     async def _published(

@@ -20,6 +20,7 @@ from yoi.journal.jetstream_server import NatsSettings, connected
 from yoi.journal.log import CopyTarget, Journal
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.limits import LIMITS, Limits
+from yoi.secrets.deployment import DeploymentKey
 
 J = TypeVar("J", bound=Journal)
 
@@ -35,12 +36,14 @@ async def copy_journal(
     workspace: Path,
     to: To,
     decisions: Decisions,
+    seal: DeploymentKey | None,
     limits: Limits = LIMITS,
 ) -> Copied:
     """Copy the logs of `workspace` and return what arrived; the source stays as it is.
 
-    No host may run on either; one that starts meanwhile is kept out.
-    Raises ControlError `control.in_use`, ClusterError, JournalError, TrustError.
+    Records on the servers are sealed with `seal`. No host may run on either; one that starts
+    meanwhile is kept out. Raises ControlError `control.in_use`, ClusterError, JournalError,
+    TrustError.
     """
     settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
     if settings is None:
@@ -49,7 +52,7 @@ async def copy_journal(
             "this workspace has no [cluster] in force: it says which servers are meant",
             hint="docs/how-to/move-the-journal.md; after an edit: yoi trust",
         )
-    servers = await servers_of(settings, workspace, decisions)
+    servers = await servers_of(settings, workspace, decisions, seal)
     owner = await asyncio.to_thread(decisions.identity, workspace)
     with claimed(workspace):
         if to is To.JETSTREAM:

@@ -16,7 +16,16 @@ from yoi.types import Clock, rfc3339
 
 _Stamp = tuple[int, ...]
 """Empty where the file is not there."""
-_AT_THE_START = ("limits", "backend", "runtime", "webhook", "survives", "publisher", "machine")
+_AT_THE_START = (
+    "limits",
+    "backend",
+    "runtime",
+    "webhook",
+    "survives",
+    "publisher",
+    "machine",
+    "key_file",
+)
 """What is read once; all but the network."""
 
 

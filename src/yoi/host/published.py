@@ -10,6 +10,7 @@ from yoi.cluster.bulletin import Bulletin
 from yoi.cluster.following import Following
 from yoi.cluster.following import InForce as Obeyed
 from yoi.cluster.kept import Kept
+from yoi.cluster.rotated import RotatedSecrets
 from yoi.cluster.settings import ClusterSettings
 from yoi.core.lease import LeaseTimes
 from yoi.core.withdrawal import Reading
@@ -19,17 +20,20 @@ from yoi.decisions.port import Decisions, InForce, Undisturbed, judge
 from yoi.defects import defect
 from yoi.errors import YoiError
 from yoi.host.clustered import SUSPENSION_COUNTS, servers_of
+from yoi.host.deployment_secrets import DeploymentSecrets
 from yoi.host.opened import Opened, following
 from yoi.host.runtime_parts import closing
 from yoi.journal.jetstream_server import connected
+from yoi.journal.log import Journal
 from yoi.limits import LIMITS, Limits
 from yoi.packages import PackageInventory
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
 from yoi.runtime.workspace import WorkspacePlans
+from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.host_settings import HostSettings
 from yoi.types import Clock, rfc3339
 
-PUBLISHED = ("plugin", "worker")
+PUBLISHED = ("plugin", "worker", "mcp")
 """The sections of yoi.toml that are published; all others are a machine's own."""
 
 
@@ -44,6 +48,9 @@ class Published:
 
     following: Following
     plans: WorkspacePlans
+    key: DeploymentKey | None
+    decisions: Decisions
+    limits: Limits
 
     @classmethod
     async def open(
@@ -67,10 +74,12 @@ class Published:
         servers = await servers_of(settings, secrets_of, decisions)
         client = await connected(servers, limits)
         await opened.enter("the publication's connection", closing(client.close))
+        key = await asyncio.to_thread(lambda: machine.deployment_key)
         obeyed = Following(
             Bulletin(client, servers, limits),
             Kept(workspace),
             machine.publisher,
+            key,
             settings.name,
             LeaseTimes(settings.lease_ms / 1000).stop,
             clock.wall_ms,
@@ -89,13 +98,22 @@ class Published:
         plans = WorkspacePlans(
             workspace, clock, PublishedDecisions(decisions, files), limits, files
         )
-        return cls(obeyed, plans)
+        return cls(obeyed, plans, key, decisions, limits)
+
+    def secrets(self, store: Path, journal: Journal) -> DeploymentSecrets | None:
+        """Return the secrets of the host, with the published ones; None: it has only its own."""
+        if self.key is None:
+            return None
+        rotated = RotatedSecrets(journal, self.key, self.limits)
+        following = self.following
+        return DeploymentSecrets(store, self.decisions, lambda: following.in_force.secrets, rotated)
 
     async def follow(
         self,
         reload: Callable[[], Awaitable[object]],
         tell: Callable[[YoiError], object],
         over: asyncio.Event,
+        secrets: DeploymentSecrets | None,
     ) -> None:
         """Go by what is published as it changes, until it is stale; then `over` is set."""
         waiting = asyncio.Event()
@@ -114,8 +132,14 @@ class Published:
                 except Exception as exc:
                     tell(defect(exc, "applying what was published", str(exc)))
 
+        async def rotating() -> None:
+            while True:
+                await asyncio.sleep(self.limits.publication_ms / 1000)
+                if secrets is not None and await secrets.moved():
+                    waiting.set()
+
         # Apart: starting plugins may take longer than what is in force may go unconfirmed.
-        async with following(reloading):
+        async with following(reloading), following(rotating):
             await self.following.follow(changed, tell, over)
 
 

@@ -104,12 +104,13 @@ async def open_parts(
     machine: HostSettings,
     shared: Journal | None = None,
     ownership: Ownership | None = None,
+    secrets: WorkspaceSecrets | None = None,
 ) -> RuntimeParts:
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
     `machine` are the settings of this machine: its bounds, what a commit survives, the webhook.
-    Secrets are those of the workspace `secrets_of`. The logs are in `shared`, where one is given,
-    and written under `ownership`.
+    Secrets are `secrets`, or else those of the workspace `secrets_of`. The logs are in `shared`,
+    where one is given, and written under `ownership`.
     """
     ownership = SoleOwner() if ownership is None else ownership
     limits = machine.limits
@@ -128,7 +129,8 @@ async def open_parts(
         )
     else:
         journal = shared
-    services, secrets = Services(), WorkspaceSecrets(secrets_of, decisions)
+    services = Services()
+    secrets = WorkspaceSecrets(secrets_of, decisions) if secrets is None else secrets
     keys = await asyncio.to_thread(_cursor_keys, workspace, owner)
     worker_figures = WorkerFigures(clock)
     observing = Observing(

@@ -18,7 +18,7 @@ from uuid import uuid4
 import nats.errors
 from nats.aio.client import Client
 
-from yoi.errors import JournalError
+from yoi.errors import JournalError, SecretError
 from yoi.journal.jetstream_server import (
     NatsSettings,
     connected,
@@ -28,6 +28,7 @@ from yoi.journal.jetstream_server import (
 )
 from yoi.journal.log import Append, LogStatus, Record, check_appends, check_fit, check_name
 from yoi.limits import LIMITS, Limits
+from yoi.secrets.deployment import DeploymentKey
 
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
 _STATUS = "Yoi-Status"
@@ -35,6 +36,8 @@ _ID = "Yoi-Id"
 _NOTHING = LogStatus(head=0, records=0, size_bytes=0)
 _HEADER_BYTES = 4096
 """Room for headers: the server counts them as payload, and closes the connection over it."""
+_SEAL_BYTES = 64
+"""What sealing adds to a message, and more."""
 _WRONG_SEQUENCE, _IN_FLIGHT, _FULL = 10071, 10164, 10077
 _NO_MESSAGE = 10037
 _READ_AT_ONCE = 256
@@ -89,8 +92,10 @@ class JetStreamJournal:
         prefix: str,
         limits: Limits = LIMITS,
         now: Callable[[], float] | None = None,
+        seal: DeploymentKey | None = None,
     ) -> None:
-        """`prefix` begins the subjects of all logs and ends with a dot."""
+        """`prefix` begins the subjects of all logs, with a dot at its end; `seal` seals them."""
+        self._seal = seal
         self._client = client
         self._stream = stream
         self._prefix = prefix
@@ -132,7 +137,7 @@ class JetStreamJournal:
         except BaseException:
             await client.close()
             raise
-        return cls(client, settings.stream, settings.logs, limits)
+        return cls(client, settings.stream, settings.logs, limits, seal=settings.seal)
 
     async def copied(self) -> None:
         """Let hosts open the journal: the copy into it is whole."""
@@ -247,7 +252,7 @@ class JetStreamJournal:
         after = check_fit(append, before)
         await self._check_room(sequence)
         data = b"".join(pack(">I", len(one)) + bytes(one) for one in append.records)
-        if len(data) > self._client.max_payload - _HEADER_BYTES:
+        if len(data) + _SEAL_BYTES > self._client.max_payload - _HEADER_BYTES:
             raise JournalError(
                 "journal.too_large",
                 f"a commit of {len(data)} bytes; the server takes {self._client.max_payload}",
@@ -303,16 +308,17 @@ class JetStreamJournal:
         batch = uuid4().hex
         for number, put in enumerate(puts, 1):
             status = f"{put.status.head} {put.status.records} {put.status.size_bytes}"
+            data = self._sealed(put.log, status, put.data)
             headers = {_EXPECT: str(put.expected), _STATUS: status, _ID: record_id}
             if len(puts) > 1:
                 headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number < len(puts):
-                await self._client.publish(self._subject(put.log), put.data, headers=headers)
+                await self._client.publish(self._subject(put.log), data, headers=headers)
                 continue
             if len(puts) > 1:
                 headers["Nats-Batch-Commit"] = "1"
             answer = await self._client.request(
-                self._subject(put.log), put.data, timeout=self._timeout, headers=headers
+                self._subject(put.log), data, timeout=self._timeout, headers=headers
             )
         told = _answer(answer.data)
         return int(told["seq"])
@@ -381,7 +387,8 @@ class JetStreamJournal:
                     if int(headers["Nats-Sequence"]) < start:
                         continue  # of an answer that was given up
                     start = int(headers["Nats-Sequence"]) + 1
-                    yield start - 1, _records(message.data, _status(headers).head)
+                    data = self._opened_data(log, headers[_STATUS], message.data)
+                    yield start - 1, _records(data, _status(headers).head)
                 if start == before:
                     if self._now() >= until:
                         raise JournalError("journal.io", f"{log} is not whole on its replicas")
@@ -405,6 +412,26 @@ class JetStreamJournal:
                     words = f"NATS did not answer {what.partition('.')[0]}: {exc or 'timeout'}"
                     raise JournalError("journal.io", words) from None
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    # -- sealing ----------------------------------------------------------------------------------
+
+    def _sealed(self, log: str, status: str, data: bytes) -> bytes:
+        """Return what is stored: bound to the log, and to what it holds with this message."""
+        if self._seal is None:
+            return data
+        return self._seal.seal(f"log {log}", status, data)
+
+    def _opened_data(self, log: str, status: str, data: bytes) -> bytes:
+        if self._seal is None:
+            return data
+        try:
+            return self._seal.open(f"log {log}", status, data)
+        except SecretError:
+            raise JournalError(
+                "journal.sealed",
+                f"{log} holds what was not sealed there with this deployment's key",
+                hint="find out who writes to the servers: nothing of it is believed",
+            ) from None
 
     # -- names ------------------------------------------------------------------------------------
 

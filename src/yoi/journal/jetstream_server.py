@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from yoi.errors import ClusterError, JournalError
 from yoi.journal.server_clock import check_clock
 from yoi.limits import LIMITS, Limits
+from yoi.secrets.deployment import DeploymentKey
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +23,8 @@ _NO_STREAM, _NO_ROOM = 10059, 10047
 _AGAIN_SECONDS = 0.2
 _COPYING = "yoi-copying"
 """In the stream's metadata while it is being copied into."""
+_SEAL = "yoi-seal"
+"""In the stream's metadata: the id of the key with which records are sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class NatsSettings:
     """The most that the stream of the logs takes; then appends are refused, nothing is dropped."""
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    seal: DeploymentKey | None = field(default=None, repr=False, compare=False)
+    """Seals the records of all logs; None: who may read the stream reads them."""
     tls: "ssl.SSLContext | None" = field(default=None, repr=False, compare=False)
 
     @property
@@ -163,7 +168,7 @@ async def _stream(
         "allow_direct": True,
         "allow_atomic": True,
         "duplicate_window": 120_000_000_000,
-        "metadata": marks,
+        "metadata": {**marks, **({} if settings.seal is None else {_SEAL: settings.seal.id})},
     }
     told = await asked(client, f"STREAM.INFO.{settings.stream}", {}, limits)
     if told.get("error", {}).get("err_code") == _NO_STREAM:
@@ -189,7 +194,26 @@ async def _stream(
         raise ClusterError(
             "cluster.stream", f"the stream {settings.stream} allows no direct gets or no batches"
         )
+    _check_seal(settings, (config.get("metadata") or {}).get(_SEAL))
     return config
+
+
+def _check_seal(settings: NatsSettings, found: str | None) -> None:
+    """Raise ClusterError `cluster.key` unless the logs are sealed with our key, or with none."""
+    ours = None if settings.seal is None else settings.seal.id
+    if found == ours:
+        return
+    if found is None:
+        why = "the logs were begun without a key, and this machine has one"
+        hint = (
+            "go on without key_file in host.toml; or begin sealed logs: yoi journal copy --to "
+            "sqlite, another name in [cluster], yoi journal copy --to jetstream"
+        )
+    else:
+        mine = "none" if ours is None else f"the key {ours}"
+        why = f"the logs are sealed with the key {found}, and this machine has {mine}"
+        hint = '[cluster] key_file = "..." in host.toml: the same file on every machine'
+    raise ClusterError("cluster.key", f"{settings.stream}: {why}", hint=hint)
 
 
 def wall_ms() -> int:

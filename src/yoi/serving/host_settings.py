@@ -19,6 +19,7 @@ from yoi.limits import GIB, LIMITS, MIB, Limits
 from yoi.permissions import Network, Url, assumable
 from yoi.permissions.targets import host_pattern
 from yoi.permissions.ways_out import Proxy, Trusted, Unproxied, WaysOut
+from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.files import read_authority
 from yoi.secrets.publisher import PublicKey
 from yoi.serving.settings import (
@@ -90,6 +91,8 @@ class HostSettings:
     """What the events of disk ingresses survive: one of `SURVIVES`."""
     publisher: PublicKey | None = None
     """Whose publications decide what runs here; None: this account decides."""
+    key_file: Path | None = field(default=None, repr=False)
+    """The key that the machines of a deployment share."""
     ways_out: WaysOut = field(default_factory=WaysOut)
     path: Path | None = field(default=None, compare=False)
     """The file that was read; None where there is none."""
@@ -132,7 +135,8 @@ class HostSettings:
         made = HOST_FILE.read(document, "", faults)
         if isinstance(made, Bad):
             raise malformed(faults, FILE_NAME)
-        bounds, ways_out, backend, runtime, survives, webhook, (publisher, name) = made
+        bounds, ways_out, backend, runtime, survives, webhook, of_several = made
+        publisher, name, key_file = of_several
         return cls(
             limits=replace(limits, **bounds),
             ways_out=replace(
@@ -147,7 +151,13 @@ class HostSettings:
             webhook=webhook,
             publisher=publisher,
             machine=name,
+            key_file=key_file and folder / key_file,
         )
+
+    @property
+    def deployment_key(self) -> DeploymentKey | None:
+        """The key in `key_file`, read now; None where none is named. Raises SecretError."""
+        return None if self.key_file is None else DeploymentKey.read(self.key_file)
 
     def over(self, settings: ServingSettings) -> ServingSettings:
         """Return `settings` of a workspace with the tables of this machine in place of its own."""
@@ -309,7 +319,7 @@ ALERTS = TableSpec[Url | None](
     lambda row: row["webhook"],
     about="Who is told of what needs a person.",
 )
-CLUSTER = TableSpec[tuple[PublicKey | None, str | None]](
+CLUSTER = TableSpec[tuple[PublicKey | None, str | None, Path | None]](
     (
         Key(
             "name",
@@ -325,9 +335,17 @@ CLUSTER = TableSpec[tuple[PublicKey | None, str | None]](
             "for the `[cluster]` of yoi.toml, and no others",
             default=None,
         ),
+        Key(
+            "key_file",
+            Parsed(Text(LIMITS.url_chars), Path, "path"),
+            "the key that all machines of the deployment share (`yoi cluster seal FILE` makes it): "
+            "it opens the published secrets, and seals the records of all logs. Below the folder "
+            "of host.toml where it is relative",
+            default=None,
+        ),
     ),
-    lambda row: (row["publisher"], row["name"]),
-    about="What this machine runs as one of several.",
+    lambda row: (row["publisher"], row["name"], row["key_file"]),
+    about="What this machine is as one of several.",
 )
 _File = tuple[
     dict[str, int],
@@ -336,7 +354,7 @@ _File = tuple[
     RuntimeSettings | None,
     str,
     Url | None,
-    tuple[PublicKey | None, str | None],
+    tuple[PublicKey | None, str | None, Path | None],
 ]
 HOST_FILE = TableSpec[_File](
     (
@@ -344,7 +362,7 @@ HOST_FILE = TableSpec[_File](
         Key("network", Nested(NETWORK), "see [`[network]`](#network)", default=WaysOut()),
         Key("journal", Nested(JOURNAL), "see [`[journal]`](#journal)", default=PROCESS_CRASH),
         Key("alerts", Nested(ALERTS), "see [`[alerts]`](#alerts)", default=None),
-        Key("cluster", Nested(CLUSTER), "see [`[cluster]`](#cluster)", default=(None, None)),
+        Key("cluster", Nested(CLUSTER), "see [`[cluster]`](#cluster)", default=(None, None, None)),
         Key("observation", Nested(OBSERVATION), "in place of the table of yoi.toml"),
         Key("runtime", Nested(RUNTIME), "in place of the table of yoi.toml"),
     ),
