@@ -30,8 +30,10 @@ from yoi.errors import (
 from yoi.host import BackendHost, Parts
 from yoi.host.opened import Opened
 from yoi.limits import LIMITS
+from yoi.protocol.board_events import BoardSnapshot, TicketChanged
 from yoi.protocol.events import RunEnd, Snapshot, UserMessage
 from yoi.runtime.workspace import Plan, operator_file
+from yoi.tickets.store import Change, TicketStore
 from yoi.types import SystemClock
 
 ANYWHERE = '[observation]\nlisten = "127.0.0.1:0"\n'
@@ -184,6 +186,7 @@ async def test_what_does_not_exist_cannot_be_observed(workspace):
             ("echo", "observe.target"),
             ("plugin:echo", "observe.target"),
             ("service:", "observe.target"),
+            ("board:other", "observe.not_found"),
         ]:
             with pytest.raises(ObserveError) as refused:
                 host.observe(subject)
@@ -218,6 +221,16 @@ async def test_a_worker_is_observed_from_its_snapshot_on(workspace):
         later.close()
         with pytest.raises(StopAsyncIteration):
             await anext(later)
+
+
+async def test_the_work_items_are_observed(workspace):
+    async with quiet_host(workspace, Heard().append) as host, host.observe("board:tickets") as told:
+        assert isinstance(await anext(told), BoardSnapshot)
+        store = TicketStore(workspace, SystemClock(), LIMITS)
+        store.new("A", "x", Change("ada", "2026-01-01T00:00:00Z"))
+        async with asyncio.timeout(60):
+            changed = await anext(told)
+        assert (type(changed), changed.data.title) == (TicketChanged, "A")
 
 
 async def test_a_slow_reader_begins_afresh_and_an_end_is_an_end(workspace):

@@ -62,6 +62,21 @@ def test_a_lost_file_gives_no_number_until_somebody_says_where_to_begin(tmp_path
     assert NonceStore(*files(tmp_path)).next("k", "us", 0) > last + 6
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_what_is_kept_for_another_key_does_not_hide_that_a_file_was_lost(tmp_path, lost):
+    last = NonceStore(*files(tmp_path)).next("k", "us", NOW)
+    files(tmp_path)[lost].unlink()
+    store = NonceStore(*files(tmp_path))
+    store.next("new", "us", NOW)
+    store.begin("other", 5)
+    for one in (store, NonceStore(*files(tmp_path))):
+        with pytest.raises(SignatureError, match="has lost the numbers"):
+            one.next("k", "us", NOW)
+    store.begin("k", last + 5)
+    assert store.next("k", "us", 0) == last + 6
+    assert NonceStore(*files(tmp_path)).next("new", "us", 0) > NOW * 1000
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"k.us": -1}', b'{"k.us": "1"}', b"null"])
 def test_a_damaged_file_gives_no_number(tmp_path, content):
     NonceStore(*files(tmp_path)).next("k", "us", NOW)

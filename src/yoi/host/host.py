@@ -128,13 +128,14 @@ class Host(EnteredOnce):
         return None if backend is None else backend.new_console_url()
 
     def observe(self, subject: str) -> Observation:
-        """Return an iterator over what happens to `service:NAME` or `worker:NAME` from now on.
+        """Return an iterator over what happens to a subject from now on.
 
             async with host.observe("service:echo") as events:
                 async for event in events:
                     ...
 
-        Raises ObserveError: `observe.not_found`, `observe.target`. Only while entered.
+        A subject is `service:NAME`, `worker:NAME` or `board:tickets`. Raises ObserveError:
+        `observe.not_found`, `observe.target`. Only while entered.
         """
         return Observation(self._entered.observing, subject_of(subject))
 

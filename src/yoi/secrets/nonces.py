@@ -53,8 +53,8 @@ class NonceStore:
         if not 0 <= beyond < _MOST:
             raise SignatureError("signature.nonce", f"a number must be from 0 to {_MOST - 1}")
         with self._held():
-            begun = {f"{name}.{unit}": beyond for unit in _PER_S}
-            self._write({**_largest([self._read(path) for path in self._files]), **begun})
+            contents = [self._read(path) for path in self._files]
+            self._write(contents, {f"{name}.{unit}": beyond for unit in _PER_S})
 
     def used(self) -> Mapping[str, tuple[int | None, int | None]]:
         """Return the bounds of both files by `NAME.UNIT`; None where a file does not know it."""
@@ -79,7 +79,7 @@ class NonceStore:
             number = max([number, *(one + 1 for one in known if one is not None)])
             if number + ahead > _MOST:
                 raise SignatureError("signature.nonce", f"the numbers of {name} have reached 2^53")
-            self._write({**_largest(contents), entry: number + ahead})
+            self._write(contents, {entry: number + ahead})
         self._kept[entry] = number + ahead
         return number
 
@@ -112,16 +112,10 @@ class NonceStore:
             hint=f"move {path} away, then: yoi secret nonces NAME --beyond N",
         )
 
-    def _write(self, content: Mapping[str, int]) -> None:
-        data = json.dumps(content, sort_keys=True).encode()
-        for path in self._files:
+    def _write(
+        self, contents: Iterable[Mapping[str, int] | None], changes: Mapping[str, int]
+    ) -> None:
+        """Write `changes` into both files; what only one of them has of other keys stays so."""
+        for path, content in zip(self._files, contents, strict=True):
+            data = json.dumps({**(content or {}), **changes}, sort_keys=True).encode()
             write_private(path, data)
-
-
-def _largest(contents: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
-    """Return the larger number of each entry; None holds none."""
-    merged: dict[str, int] = {}
-    for content in contents:
-        for entry, kept in (content or {}).items():
-            merged[entry] = max(merged.get(entry, 0), kept)
-    return merged
