@@ -34,7 +34,7 @@ endif
 EVIDENCE := chaos-short workers-short fuzz-short hostile-short crash-short faults-short
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash faults workers evidence-short \
+.PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash faults workers cluster evidence-short \
 	$(EVIDENCE) format clean
 
 # $(call new_venv,FOLDER): an empty environment there, unless one is that was made there.
@@ -196,6 +196,10 @@ crash: $(STAMP)
 # A quarter of an hour: FAULTS_DISCONNECTS=10000 connections broken in every way. The last line is JSON (faults/README.md).
 faults: $(STAMP)
 	@$(VENV)/bin/python -m faults.run --disconnects $${FAULTS_DISCONNECTS:-10000}
+
+# Two hours: machines that share a deployment broken CLUSTER_FAULTS=200 times, with three NATS servers. The last line is JSON (takeovers/README.md).
+cluster: $(STAMP)
+	@$(VENV)/bin/python -m takeovers.run --faults $${CLUSTER_FAULTS:-200} --nodes 3
 
 evidence-short: $(STAMP) $(PEERS_STAMP)
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(EVIDENCE)
