@@ -826,6 +826,17 @@ async def test_redirects_without_one_location_are_refused():
     for answer in (reply(status="301 x"), two):
         async with Server(answer) as server:
             assert (await ask(server)).error.code == "request.redirect"
+            assert server.connections == 1
+
+
+async def test_a_redirect_does_not_lead_around_a_wait_that_its_server_asked_for():
+    slow = reply(status="429 Too Many Requests", headers=["Retry-After: 30"])
+    async with Server(slow, to("/slow")) as server:
+        use = client()
+        assert (await ask(server, "/slow", use=use)).status == 429
+        refused = await ask(server, "/elsewhere", use=use)
+        assert refused.error.code == "request.rate_limited"
+        assert server.connections == 2
 
 
 async def test_redirects_are_bounded():

@@ -320,6 +320,42 @@ def test_a_component_that_needs_more_memory_than_the_bound(sandbox: Sandbox) -> 
     assert trapped.value.code == "sandbox.memory"
 
 
+EMPTY = "(core module $e)"
+
+
+@pytest.mark.parametrize(
+    ("parts", "bounded"),
+    [
+        ({"functions": "(table 1 funcref)" * LIMITS.guest_table_count}, False),
+        ({"functions": "(table 1 funcref)" * (LIMITS.guest_table_count + 1)}, True),
+        ({"lowered": EMPTY + "(core instance (instantiate $e))" * 40}, False),
+        ({"lowered": EMPTY + "(core instance (instantiate $e))" * LIMITS.guest_instances}, True),
+    ],
+)
+def test_tables_and_instances_are_counted(
+    sandbox: Sandbox, parts: dict[str, str], bounded: bool
+) -> None:
+    """Each lives in the host's memory, beside the guest's own."""
+    component = wat.component(**parts)
+    if not bounded:
+        with_guest(sandbox, component, lambda g: g.start("{}", BUDGET))
+        return
+    with pytest.raises(GuestTrapped) as refused:
+        with_guest(sandbox, component, lambda g: None)
+    assert refused.value.code == "sandbox.memory"
+
+
+def test_imports_are_counted(sandbox: Sandbox) -> None:
+    one = '(import "wasi:x/y%d@0.2.0" (instance (export "f" (func))))'
+    component = wat.component(imports="".join(one % n for n in range(LIMITS.component_imports + 1)))
+    with pytest.raises(SandboxError) as refused:
+        with_guest(sandbox, component, lambda g: None)
+    assert (refused.value.code, "imported items" in refused.value.message) == (
+        "sandbox.world",
+        True,
+    )
+
+
 def test_a_start_function_runs_inside_the_budget(sandbox: Sandbox) -> None:
     """Instantiation runs guest code too."""
     component = wat.component(functions="(func $spin (loop $l (br $l))) (start $spin)")

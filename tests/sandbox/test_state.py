@@ -113,3 +113,14 @@ def test_being_late_has_an_end(monkeypatch: pytest.MonkeyPatch, budget: float, l
     machine.wall += 0.02
     with pytest.raises(Stop):
         guest.check_deadline()
+
+
+def test_what_was_slept_is_gone_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sleeps that fit one by one do not fit together."""
+    machine, guest = Machine(monkeypatch), state()
+    guest.begin(1.0)
+    guest.sleep_until(machine.wall + 0.6)
+    assert guest.remaining() == pytest.approx(0.4)
+    with pytest.raises(Stop) as stopped:
+        guest.sleep_until(machine.wall + 0.6)
+    assert stopped.value.code == "sandbox.deadline"

@@ -2,6 +2,7 @@
 
 import os
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +164,26 @@ def test_what_is_no_toml(file, text):
     with pytest.raises(EnablementError) as caught:
         HostSettings.load()
     assert caught.value.code == "enablement.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("[[network.authorities]]\nhost = 'x'\n", "network.authorities[0].file"),
+        ("[[network.authorities]]\nfile = 'x'\n", "network.authorities[0].host"),
+        ("[network]\nauthorities = [{}]\n", "network.authorities[0].host"),
+        (
+            "[[network.authorities]]\nhost = 'x'\nfile = '~no-such-account/ca.pem'\n",
+            "network.authorities[0].file",
+        ),
+        (
+            "[observation]\ntls = { certificate = '~no-such-account/c', key = 'k' }\n",
+            "observation.tls.certificate",
+        ),
+        ('[[network.authorities]]\nhost = "x"\nfile = "a\\u0000"\n', "network.authorities[0].file"),
+    ],
+)
+def test_what_names_no_file_is_refused_with_its_key(text, at):
+    with pytest.raises(EnablementError) as caught:
+        HostSettings.parse(text.encode(), Path("/etc/yoi"))
+    assert (caught.value.code, caught.value.fields["at"]) == ("enablement.malformed", at)

@@ -16,7 +16,7 @@ from yoi.secrets.files import read_private
 from yoi.secrets.keyring_store import KeyringStore, system_keyring
 from yoi.secrets.keys import KeyFile, Passphrase, Prompt
 from yoi.secrets.store import SecretStore
-from yoi.toml import Bad, Choice, Faults, Key, Parsed, Row, TableSpec, Text, joined
+from yoi.toml import Bad, Choice, Faults, Key, Parsed, Row, TableSpec, Text, file_path, joined
 
 _PATH_CHARS = 4096
 
@@ -95,7 +95,7 @@ SECRETS = TableSpec(
         ),
         Key(
             "key_file",
-            Parsed(Text(_PATH_CHARS), lambda text: Path(text).expanduser(), "path"),
+            Parsed(Text(_PATH_CHARS), file_path, "path"),
             "the key file; a relative path is below the workspace",
             default_words="the account's own",
         ),

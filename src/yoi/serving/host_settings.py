@@ -46,6 +46,7 @@ from yoi.toml import (
     Text,
     TomlFault,
     Whole,
+    file_path,
     parse_toml,
 )
 
@@ -233,11 +234,13 @@ AUTHORITY = TableSpec[Trusted](
             "host",
             Parsed(Text(LIMITS.url_chars), host_pattern, "host"),
             "a host, `*.example.com` for its subdomains, or `*`",
+            required=True,
         ),
         Key(
             "file",
-            Parsed(Text(LIMITS.url_chars), Path, "path"),
+            Parsed(Text(LIMITS.url_chars), file_path, "path"),
             "a PEM file with the certificates; below the folder of host.toml where it is relative",
+            required=True,
         ),
     ),
     lambda row: Trusted(row["host"], row["file"]),

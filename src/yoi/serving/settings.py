@@ -33,6 +33,7 @@ from yoi.toml import (
     SafeId,
     TableSpec,
     Text,
+    file_path,
     joined,
 )
 
@@ -310,10 +311,6 @@ def _origin(text: str) -> str:
     return text.lower()
 
 
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
 def _remote(row: Row) -> RemoteRuntime:
     url: Url = row["url"]
     local = url.host == "localhost" or (url.ip is not None and url.ip.is_loopback)
@@ -341,7 +338,7 @@ def _remote_url(text: str) -> Url:
     return url
 
 
-_PATH = Parsed(Text(_PATH_CHARS), _path, "path")
+_PATH = Parsed(Text(_PATH_CHARS), file_path, "path")
 _TLS = TableSpec(
     (
         Key("certificate", _PATH, "PEM: the certificate with its chain", required=True),

@@ -1,12 +1,14 @@
 """`Faults`: everything that is wrong with one document, each with the path of its key."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from yoi.display import printable
 from yoi.errors import YoiError
 from yoi.limits import LIMITS
 
+_CHARS = 2048
 FaultKind = Literal[
     "unknown_key", "type", "missing", "value", "reference", "duplicate", "too_large", "world"
 ]
@@ -36,10 +38,11 @@ class Faults:
         self.take(Fault(kind, at, message, hint))
 
     def take(self, fault: Fault) -> None:
-        """Add `fault`."""
+        """Add `fault`; what it quotes of the document is escaped."""
         self.count += 1
         if len(self._found) < LIMITS.toml_faults:
-            self._found.append(fault)
+            at, message = (printable(text, _CHARS) for text in (fault.at, fault.message))
+            self._found.append(replace(fault, at=at, message=message))
 
     def __iter__(self) -> Iterator[Fault]:
         return iter(self._found)

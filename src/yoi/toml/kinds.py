@@ -4,6 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from yoi.display import printable
@@ -288,6 +289,16 @@ class Parsed(Kind[U], Generic[U]):
     def schema(self) -> dict[str, Any]:
         """Return its JSON Schema."""
         return self._base.schema()
+
+
+def file_path(text: str) -> Path:
+    """Return `text` as the path of a file, `~` for a home. Raises ValueError for what is none."""
+    if not text.isprintable():
+        raise ValueError("must be a path without control or invisible characters")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with the home of an account that does not exist") from None
 
 
 class Never(Kind[Any]):
