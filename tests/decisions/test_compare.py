@@ -489,3 +489,21 @@ def test_more_memory_waits_and_less_is_applied():
     assert narrower.in_force is not None
     assert "memory_bytes" not in narrower.in_force["grants"]
     assert narrower.pending == []
+
+
+ODD = [True, 7, -1.5, "", "x", [], ["x"], [1], [[]], [{}], [{"name": []}], {}, {"x": [1]}]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_whatever_stands_in_the_place_of_a_value_is_compared(section):
+    """A yoi.toml is a stranger's: no value of it ends a command, and none is in force by itself."""
+    one = {"plugin": PLUGIN, "worker": WORKER}.get(section, {})
+    entry = f"{section}:x" if SECTIONS[section].many else section
+    for name in (*SECTIONS[section].keys, "unknown"):
+        for odd in ODD:
+            file = {**one, name: odd}
+            for decided in (one, {**one, name: "other"}, {**one, name: odd}, None):
+                verdict = compare(entry, decided, file)
+                assert verdict.in_force is None or isinstance(verdict.in_force, dict)
+                again = compare(entry, file, file)
+                assert (again.in_force, again.changes) == (file, [])

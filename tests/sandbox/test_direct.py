@@ -2,7 +2,6 @@
 
 import ctypes
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,9 +14,9 @@ STRING, LIST, U8, U32 = 12, 13, 2, 6
 
 
 @pytest.fixture
-def kept() -> Iterator[list[object]]:
+def kept() -> list[object]:
     """What the addresses in arguments point to: it lives as long as the test."""
-    yield []
+    return []
 
 
 def values(kept: list[object], kind: int, count: int) -> int:

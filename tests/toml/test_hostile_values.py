@@ -89,11 +89,12 @@ def _table(spec, pick, depth=0):
 @pytest.mark.parametrize("spec", _every_table())
 def test_whatever_a_table_holds_it_is_read_or_refused_in_words(spec):
     pick = random.Random(20260101)
-    for _ in range(60):
-        document = _table(spec, pick)
+    documents = [*_HOSTILE, *(_table(spec, pick) for _ in range(60))]
+    for document in documents:
         faults = Faults()
-        made = spec.read(document, "", faults)
+        made = spec.read(document, "at", faults)
         assert isinstance(made, Bad) == bool(faults), document
         for fault in faults:
             assert fault.message == printable(fault.message, 4096)
+            assert fault.at.startswith("at")
             assert fault.at == printable(fault.at, 4096)

@@ -116,7 +116,7 @@ class _Meet:
             return True, file, file
         if text(decided) == text(file):
             return True, file, decided
-        if rule.kind is Kind.LISTEN and file in ANY_LOOPBACK_PORT:
+        if rule.kind is Kind.LISTEN and isinstance(file, str) and file in ANY_LOOPBACK_PORT:
             return True, file, decided
         if rule.kind is Kind.AT_MOST and _numbers(decided, file):
             return self._ordered(_limit(decided, rule), _limit(file, rule), decided, file, at)
@@ -203,6 +203,8 @@ class _Meet:
 
 
 def _parsed(grants: Any) -> PermissionSet | None:
+    if not isinstance(grants, dict):
+        return None
     try:
         return PermissionSet.parse(**{key: grants[key] for key in GRANT_KEYS if key in grants})
     except (YoiError, AttributeError, TypeError):

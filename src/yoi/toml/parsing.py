@@ -1,10 +1,15 @@
 """Decode a TOML document; whatever is wrong with it is one kind of fault, with its line."""
 
+import math
 import re
 import tomllib
 from typing import Any
 
 _POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+class _NotFinite(ValueError):
+    """A number that JSON cannot say."""
 
 
 class TomlFault(Exception):
@@ -16,21 +21,34 @@ class TomlFault(Exception):
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """Return the document in `data`. Raises TomlFault and nothing else."""
+    """Return the document in `data`. Raises TomlFault and nothing else.
+
+    A number that is none (`nan`, `inf`, `1e999`) is refused: JSON cannot say it, so that what was
+    decided would never be what the file says.
+    """
     try:
         text = data.decode()
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
         raise TomlFault(f"line {line}: not UTF-8 text", line) from None
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=_finite)
     except tomllib.TOMLDecodeError as exc:
         raise _toml_fault(str(exc), text) from None
     except RecursionError:
         raise TomlFault("values are nested too deeply", None) from None
+    except _NotFinite as exc:
+        raise TomlFault(f"{exc} is not a finite number", None) from None
     except ValueError:
         # int() refuses thousands of digits; the TOML grammar does not.
         raise TomlFault("a number has too many digits", None) from None
+
+
+def _finite(written: str) -> float:
+    value = float(written)
+    if not math.isfinite(value):
+        raise _NotFinite(written[:32])
+    return value
 
 
 def _toml_fault(reason: str, text: str) -> TomlFault:
