@@ -3,6 +3,7 @@
 Three promises are checked at every model call and at the end, against the raw stored history:
 the model's input is the pure function of it; nothing from outside is in it without a committed
 system item; every tool call ran at most once and has exactly one result or recorded interruption.
+A start from the last checkpoint reads what a start from the whole history reads.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.redactors import NoRedaction
+from tests.workers.test_checkpoint import both
 from tests.workers.worlds import World, tool
 
 from yoi.errors import YoiError
@@ -258,5 +260,7 @@ def test_every_interleaving_keeps_the_promises(seed, ops):
         await simulation.settle()
         await simulation.worker.stop()
         simulation.check_history()
+        whole, kept, _ = await both(simulation.journal)
+        assert kept == whole
 
     asyncio.run(run())

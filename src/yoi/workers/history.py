@@ -4,14 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import structlog
+
 from yoi.errors import JournalError, WorkerError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
+from yoi.workers import checkpoint
 from yoi.workers import items as it
+from yoi.workers.checkpoint import Checkpoint
 from yoi.workers.items import AnyItem, Stored, decode_item, encode_item
 from yoi.workers.transcript import Transcript
 
 T = TypeVar("T")
+_log = structlog.get_logger("yoi.workers")
 _FENCE_TRIES = 5
 
 
@@ -35,15 +40,22 @@ class History:
         self._journal = journal
         self._committed = committed
         self._log = f"worker:{worker}"
+        self._checkpoints = f"summed-up:{worker}"
         self._limits = limits
         self._bounds = LogBounds(records=limits.history_records, size_bytes=limits.history_bytes)
 
     async def load(self) -> None:
-        """Read the log from its start. Raises WorkerError `worker.history_invalid`."""
+        """Read the log: from the last checkpoint where there is a good one, else from its start.
+
+        Raises WorkerError `worker.history_invalid`.
+        """
+        base = await self._checkpoint()
         undone: frozenset[int] = frozenset()
-        while (found := await self._folded(undone)) != undone:
+        while (found := await self._folded(undone, base)) != undone:
             # A later item undoes a compaction: read again and keep what it had replaced.
             undone = found
+            if base is not None and min(found) <= base.head:
+                base, undone = None, frozenset()
 
     async def own(self, epoch: int, at_ms: int) -> None:
         """Read the log and append the fence of a machine that holds it under `epoch`.
@@ -71,12 +83,44 @@ class History:
             return
         raise JournalError("journal.conflict", f"another owner writes {self._log} all the time")
 
-    async def _folded(self, undone: frozenset[int]) -> frozenset[int]:
-        """Read the log once, keeping what the compactions `undone` replaced.
+    async def _checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint, if it fits the log."""
+        status = await self._journal.status(self._checkpoints)
+        if not status.records:
+            return None
+        (record,) = await self._journal.read(self._checkpoints, status.head - 1, 1)
+        found = checkpoint.decode(record.data)
+        if found is None:
+            return None
+        at = await self._journal.read(self._log, found.head - 1, 1)
+        good = at and at[0].seq == found.head and checkpoint.digest(at[0].data) == found.digest
+        return found if good else None
+
+    async def _keep(self, newest: bytes) -> None:
+        """Keep what the history adds up to; where that fails, a later start reads all of it."""
+        made = Checkpoint.of(self.transcript, newest)
+        data = b"" if made is None else checkpoint.encode(made)
+        if not 0 < len(data) <= self._limits.journal_record_bytes:
+            return
+        try:
+            head = (await self._journal.status(self._checkpoints)).head
+            await self._journal.commit([Append(self._checkpoints, head, [data], self._bounds)])
+            await self._journal.trim(self._checkpoints, head)
+        except JournalError as exc:
+            _log.warning("a summary's checkpoint is not kept", worker=self._log, code=exc.code)
+
+    async def _folded(
+        self, undone: frozenset[int], base: Checkpoint | None = None
+    ) -> frozenset[int]:
+        """Read the log once after `base`, keeping what the compactions `undone` replaced.
 
         Returns the places of the compactions that the log says are undone.
         """
-        transcript = Transcript(self._limits, undone)
+        transcript = (
+            Transcript(self._limits, undone)
+            if base is None
+            else base.transcript(self._limits, undone)
+        )
         said: set[int] = set()
         while records := await self._journal.read(
             self._log, transcript.head, self._limits.journal_batch
@@ -121,6 +165,8 @@ class History:
             entry = Stored(self.transcript.apply(item, len(data)), item)
             self._committed(entry)
             stored.append(entry)
+        if isinstance(items[-1], it.Compaction):
+            await self._keep(encoded[-1])
         return stored
 
     async def read(self, after: int, limit: int) -> list[Stored]:

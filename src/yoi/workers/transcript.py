@@ -89,9 +89,9 @@ class Transcript:
         """Whether the model reads text from outside, or a summary that was made from some."""
         self.again_at_ms: int | None = None
         self.agains = 0
+        """Runs in a row that ended for a passing reason."""
         self.again_heard: list[it.SystemItem] = []
         """What the newest of them had heard from outside: the next run answers it."""
-        """Runs in a row that ended for a passing reason."""
         self.context_tokens = 0
         """What the provider counted for the newest request since the last compaction."""
         self.spent = Spent()
@@ -103,14 +103,15 @@ class Transcript:
         self.window: list[Stored] = []
         self.window_bytes = 0
         self._limits = limits
-        self._commands: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self.commands: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        """The newest notifications, by plugin, event and command: where they stand."""
 
     def command_seq(self, plugin: str, event_id: str, command_id: str) -> int | None:
         """Return where the notification stands, if it is remembered.
 
         It is known by its plugin, the event that it answers and its command id.
         """
-        return self._commands.get((plugin, event_id, command_id))
+        return self.commands.get((plugin, event_id, command_id))
 
     @property
     def full(self) -> bool:
@@ -378,9 +379,9 @@ class Transcript:
 
     def _remember(self, item: it.SystemItem, seq: int) -> None:
         origin = item.provenance
-        self._commands[origin.plugin, origin.event_id, origin.command_id] = seq
-        while len(self._commands) > self._limits.notify_remembered:
-            self._commands.popitem(last=False)
+        self.commands[origin.plugin, origin.event_id, origin.command_id] = seq
+        while len(self.commands) > self._limits.notify_remembered:
+            self.commands.popitem(last=False)
 
     def _compact(self, seq: int, item: it.Compaction, size: int) -> None:
         # What is still needed: the configuration, inputs that wait, what the summary does not
