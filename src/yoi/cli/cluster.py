@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yoi.cli import publishing
-from yoi.cli.options import Json, Workspace, workspace_folder
+from yoi.cli.exits import Exit
+from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.errors import ClusterError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from yoi.cluster.checks import Finding as Checked
     from yoi.cluster.inspection import ClusterReport, OwnerReport
     from yoi.cluster.settings import ClusterSettings
     from yoi.journal.jetstream_server import NatsSettings
@@ -37,6 +39,49 @@ def status(workspace: Workspace = None, as_json: Json = False) -> None:
 
     report = asyncio.run(_inspected(workspace_folder(workspace)))
     Output("cluster status", as_json).show(asdict(report), lambda: _view(report))
+
+
+@app.command("doctor")
+def doctor(
+    host_config: HostConfig = None, workspace: Workspace = None, as_json: Json = False
+) -> int:
+    """Try what hosts rely on: versions, settings, room, clock, fence, leases, the publication.
+
+    What is tried is written to a log of its own, and removed. The exit status is 1 where something
+    fails.
+    """
+    import asyncio
+
+    from yoi.cli.doctor import render
+    from yoi.cli.doctor_checks import Finding
+
+    folder = workspace_folder(workspace)
+    output = Output("cluster doctor", as_json)
+    with output.working("looking at the NATS servers"):
+        looked = asyncio.run(_examined(folder, host_config))
+    findings = [Finding(one.name, one.level, one.message, one.fix) for one in looked]
+    failed = any(one.level == "fail" for one in findings)
+    output.show({"ok": not failed, "checks": findings}, lambda: render(findings))
+    return Exit.FAILED if failed else Exit.OK
+
+
+async def _examined(folder: "Path", host_config: "Path | None") -> "list[Checked]":
+    import asyncio
+    from dataclasses import replace
+
+    from yoi.serving.host_settings import HostSettings
+
+    settings, servers = await _settings(folder)
+    from yoi.cluster.checks import examine
+    from yoi.cluster.kept import Kept
+    from yoi.cluster.publication import Expected
+
+    machine = await asyncio.to_thread(HostSettings.load, host_config)
+    servers = replace(servers, seal=machine.deployment_key)
+    obeyed = None
+    if machine.publisher is not None:
+        obeyed = Expected(machine.publisher, settings.name, Kept(folder).seen())
+    return await examine(settings, servers, obeyed)
 
 
 async def _inspected(folder: "Path") -> "ClusterReport":

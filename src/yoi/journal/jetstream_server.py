@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -194,12 +195,13 @@ async def _stream(
         raise ClusterError(
             "cluster.stream", f"the stream {settings.stream} allows no direct gets or no batches"
         )
-    _check_seal(settings, (config.get("metadata") or {}).get(_SEAL))
+    check_seal(settings, config)
     return config
 
 
-def _check_seal(settings: NatsSettings, found: str | None) -> None:
-    """Raise ClusterError `cluster.key` unless the logs are sealed with our key, or with none."""
+def check_seal(settings: NatsSettings, config: Mapping[str, Any]) -> None:
+    """Raise ClusterError `cluster.key` unless a stream is sealed with our key, or we have none."""
+    found = (config.get("metadata") or {}).get(_SEAL)
     ours = None if settings.seal is None else settings.seal.id
     if found == ours:
         return
@@ -249,6 +251,7 @@ async def _check(client: Client, settings: NatsSettings, limits: Limits) -> None
             "cluster.version",
             f"nats-server {version.major}.{version.minor} is too old: {OLDEST} or newer is needed, "
             "because older ones let two hosts write one log",
+            hint="bring every server of [cluster] to a version that is maintained, one by one",
         )
     info = await asked(client, "INFO", {}, limits)
     error = info.get("error")
