@@ -214,6 +214,39 @@ def test_enable_copies_writes_and_decides_under_one_lock(store, workspace):
     assert not operator_file(workspace).exists()
 
 
+@pytest.mark.parametrize(
+    ("act", "left"),
+    [
+        ("another version", ["1"]),
+        ("the same with other grants", []),
+        ("nothing", []),
+        ("a narrowing", []),
+    ],
+)
+def test_what_was_decided_before_stays_only_until_a_person_decides_about_it(
+    act, left, store, workspace
+):
+    """A version from before may run again; its grants may not come back where they were taken."""
+    entry = "plugin:echo"
+    versions = {number: {"digest": number, "config": {}} for number in ("1", "2", "3")}
+    store.record(workspace, {entry: versions["2"]})
+    with store.undisturbed(workspace) as found:
+        found.keep_earlier({entry: versions["1"]})
+    match act:
+        case "another version":
+            store.record(workspace, {entry: versions["3"], "worker:b": WORKER})
+        case "the same with other grants":
+            store.record(workspace, {entry: {"digest": "2", "config": {"a": 1}}})
+        case "nothing":
+            store.record(workspace, {entry: None})
+        case _:
+            with store.undisturbed(workspace) as found:
+                found.narrow({entry: {"digest": "2"}})
+    with store.undisturbed(workspace) as found:
+        assert [one["digest"] for one in found.earlier.values()] == left
+    assert ("earlier" in json.loads(file_of(store).read_text())) == bool(left)
+
+
 def test_a_narrowing_leaves_what_it_does_not_name(store, workspace):
     account = AccountDecisions(store)
     store.record(workspace, {"worker:agent": WORKER, "worker:b": WORKER})

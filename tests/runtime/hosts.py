@@ -32,6 +32,9 @@ class FreshPlans:
     def decided(self, names: Iterable[str]) -> None:
         pass
 
+    def proven(self, name: str, digest: str) -> None:
+        pass
+
 
 def quiet_host(folder: Path, heard: Callable[[Diagnostic], None], limits: Limits = LIMITS) -> Host:
     """Return a host of `folder` that hears of no saved file by itself."""

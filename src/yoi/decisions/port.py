@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +51,10 @@ class InForce:
         return {one.entry: one.keep for one in self.verdicts if one.narrowed}
 
 
+def _forgotten(changes: Mapping[str, Content | None]) -> None:
+    """Keep nothing: what ran before does not outlive the host."""
+
+
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
     """What is decided about one workspace, while no command of Yoi changes it or yoi.toml."""
@@ -62,6 +66,10 @@ class Undisturbed:
 
     Raises TrustError where it cannot be recorded.
     """
+    earlier: Mapping[str, Content] = field(default_factory=dict)
+    """What was decided of plugins before what is decided now, while that has handled nothing."""
+    keep_earlier: Callable[[Mapping[str, Content | None]], None] = _forgotten
+    """Changes `earlier`; None forgets one. Raises TrustError where it cannot be kept."""
 
 
 class Decisions(QueueDecisions, Protocol):
@@ -126,7 +134,9 @@ class AccountDecisions(_AccountQueue):
                 if one.kept:
                     found.narrow(one.kept)
 
-            yield Undisturbed(partial(judge, found.entries), narrow)
+            yield Undisturbed(
+                partial(judge, found.entries), narrow, found.earlier, found.keep_earlier
+            )
 
     def identity(self, workspace: Path) -> str | None:
         """Return the id in the store."""

@@ -30,6 +30,8 @@ class Decided(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     entries: dict[str, dict[str, Any]] = {}
     queued: dict[str, str] = {}
     """The work items that a person of this account queued: id, and digest of what it said."""
+    earlier: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    """What was decided of plugins before what is decided now, while that has handled nothing."""
     reviewed: bool = False
     """Whether a person has decided anything here yet."""
 
@@ -83,10 +85,11 @@ class DecisionStore:
             if writing is not None:
                 writing()
             for entry, content in changes.items():
-                if content is None:
-                    decided.entries.pop(entry, None)
-                else:
-                    decided.entries[entry] = content
+                before = decided.entries.get(entry)
+                if content is None or (before and before.get("digest") == content.get("digest")):
+                    # Nobody has decided about what ran before since.
+                    _change_earlier(decided, {entry: None})
+            _change(decided, changes)
             decided.reviewed = True
 
     @contextlib.contextmanager
@@ -251,12 +254,43 @@ class HeldDecisions:
         if decided is None:
             return
         before = _encoded(decided)
-        for entry, content in kept.items():
-            if content is None:
-                decided.entries.pop(entry, None)
-            else:
-                decided.entries[entry] = content
+        _change(decided, kept)
+        # What ran before may do no more than what is left now: that is not known.
+        _change_earlier(decided, dict.fromkeys(kept))
         self._store._write(decided, before)
+
+    @property
+    def earlier(self) -> Entries:
+        """What was decided of plugins before; see `Decided`."""
+        return {} if self._decided is None else dict(_earlier(self._decided))
+
+    def keep_earlier(self, changes: Mapping[str, Content | None]) -> None:
+        """Keep what was decided before, or (None) forget it. Raises TrustError."""
+        if self._fault is not None:
+            raise self._fault
+        if self._decided is not None:
+            before = _encoded(self._decided)
+            _change_earlier(self._decided, changes)
+            self._store._write(self._decided, before)
+
+
+def _earlier(decided: Decided) -> dict[str, dict[str, Any]]:
+    return {} if decided.earlier is msgspec.UNSET else decided.earlier
+
+
+def _change(decided: Decided, changes: Mapping[str, Content | None]) -> None:
+    decided.entries = _changed(decided.entries, changes)
+
+
+def _change_earlier(decided: Decided, changes: Mapping[str, Content | None]) -> None:
+    decided.earlier = _changed(_earlier(decided), changes) or msgspec.UNSET
+
+
+def _changed(
+    entries: Mapping[str, Content], changes: Mapping[str, Content | None]
+) -> dict[str, Content]:
+    made = {**entries, **changes}
+    return {entry: content for entry, content in made.items() if content is not None}
 
 
 def _real(workspace: Path) -> str:

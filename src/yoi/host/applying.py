@@ -11,6 +11,7 @@ from yoi.host.runtime_parts import RuntimeParts
 from yoi.mcp.clients import WORKER as CLIENTS
 from yoi.packages import PythonRuntime
 from yoi.protocol.diagnostics import Diagnostic
+from yoi.runtime.containment import contained_work
 from yoi.runtime.service_manager import Applied
 from yoi.runtime.thread_bridge import on_worker
 from yoi.runtime.workspace import Plan
@@ -40,6 +41,8 @@ class PlanApplier:
         self._listen = listen
         self._tell = tell
         self._prepared = False
+        self._telling: set[asyncio.Task[None]] = set()
+        runtime.services.proven = self._proven
         self.pending: Sequence[Mapping[str, Any]] = ()
         """What waits for a decision, as of the last plan."""
 
@@ -78,6 +81,22 @@ class PlanApplier:
         runtime.observing.settled = True
         return applied
 
+    def _proven(self, name: str, digest: str) -> None:
+        """Have it written that the version before is not needed any more."""
+        task = asyncio.ensure_future(
+            contained_work(
+                "recording that a version is kept",
+                asyncio.to_thread(self._plans.proven, name, digest),
+                self._tell,
+            )
+        )
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def close(self) -> None:
+        """Wait until what is kept is written."""
+        await asyncio.gather(*self._telling)
+
     async def _run(self, plan: Plan) -> Applied:
         """Run what of `plan` belongs here."""
         runtime = self._runtime
@@ -91,8 +110,18 @@ class PlanApplier:
             kept = [one for one in here.workers if one.name in runtime.workers]
             await runtime.workers.apply(kept, plan.faulty_workers)
         names = {one.name for one in plan.plugins} - {one.name for one in here.plugins}
+        new = {one.name for one in here.plugins if one.name not in runtime.services}
+        if not new.isdisjoint(plan.earlier):
+            # What is enabled takes their place next, and goes again where it cannot.
+            before = [
+                plan.earlier.get(one.name, one) if one.name in new else one for one in here.plugins
+            ]
+            await runtime.manager.apply([runtime.assembler.spec(one) for one in before], names)
         specs = [runtime.assembler.spec(one) for one in here.plugins]
         applied = await runtime.manager.apply(specs, names)
+        for name in applied.restarted:
+            # Made anew: there is no way back.
+            runtime.services.proven(name, runtime.services[name].spec.digest)
         await runtime.mcp.apply(plan.mcp.servers)
         # After the services: a worker that goes on with a run finds its tools.
         await runtime.workers.apply(here.workers, plan.faulty_workers)

@@ -86,6 +86,9 @@ class DevSession:
     def decided(self, names: Iterable[str]) -> None:
         """Do nothing: the grant is for the session, and no command writes it."""
 
+    def proven(self, name: str, digest: str) -> None:
+        """Do nothing: the session has no version from before."""
+
     def _must_stop_first(self, package: Package) -> bool:
         """Return whether what runs must go before the person is asked about `package`."""
         wanted = permission_hash(package.manifest.requested)

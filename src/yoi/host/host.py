@@ -220,6 +220,7 @@ class Host(EnteredOnce):
         await opened.enter("the board", runtime.tickets.board.watching())
         await opened.enter("late answers", closing(methods.close))
         await opened.enter("reloads", closing(reloads.close))
+        await opened.enter("what is kept of versions", closing(applier.close))
         self._runtime, self._reloads = runtime, reloads
         self._shown = await opened.enter(
             "what is watched", self._parts.showing(workspace, runtime, settings, limits, clock)

@@ -34,6 +34,10 @@ class Plans(Protocol):
         """Take the entries `names` at once at the next `read`: a command of Yoi wrote them."""
         ...
 
+    def proven(self, name: str, digest: str) -> None:
+        """Forget what ran before the version `digest` of the service `name`. Blocking."""
+        ...
+
 
 class Placing(Protocol):
     """Says what of a plan runs on this machine (`yoi.host.clustered`)."""

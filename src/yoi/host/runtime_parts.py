@@ -183,6 +183,7 @@ async def open_parts(
         journal=journal,
         observer=observing,
         ownership=ownership,
+        proven=lambda name, digest: services.proven(name, digest),
     )
     pairings = await _pairings(secrets_of, workers, listen, clock, limits)
     await opened.enter("what is paired", closing(pairings.close))

@@ -317,3 +317,5 @@ class HostContext:
     """Where the logs of durable services are."""
     observer: ServiceObserver = field(default_factory=NoObserver)
     ownership: Ownership = field(default_factory=SoleOwner)
+    proven: Callable[[str, str], None] = lambda name, digest: None
+    """Hears that a version of a service, by its digest, has handled something."""

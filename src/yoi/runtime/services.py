@@ -15,6 +15,8 @@ class Services:
         self._by_name: dict[str, Service] = {}
         self.alerts_of: Callable[[str], list[Alert]] = lambda name: []
         """Return the open alerts about a service; set by who keeps them."""
+        self.proven: Callable[[str, str], None] = lambda name, digest: None
+        """Hears that a version, by its digest, is kept; set by who keeps the one before it."""
         self.machine_of: Callable[[str], str | None] = lambda name: None
         """Return the other machine that runs a service; set by who knows it. Empty: none does."""
 

@@ -26,6 +26,7 @@ from yoi.packages import (
     resolve,
 )
 from yoi.protocol.diagnostics import Diagnostic, Severity, diagnostic
+from yoi.runtime.earlier_versions import EarlierVersions
 from yoi.runtime.packages_in_use import PackagesInUse
 from yoi.runtime.worker_profiles import WorkerFault, workers_of
 from yoi.toml.lines import line_of
@@ -45,6 +46,8 @@ class Plan:
     workers: tuple[WorkerProfile, ...] = ()
     faulty_workers: tuple[FailedWorker, ...] = ()
     mcp: McpSettings = field(default_factory=McpSettings)
+    earlier: Mapping[str, ResolvedPlugin] = field(default_factory=dict)
+    """What ran before plugins that are new to this host and have handled nothing yet, by name."""
     pending: tuple[Mapping[str, Any], ...] = ()
     """What waits for a decision, as `pending_rows`."""
     trouble: YoiError | None = None
@@ -105,12 +108,18 @@ class WorkspacePlans:
         self._hurried: set[str] = set()
         self._told: frozenset[tuple[str, str]] = frozenset()
         self._packages = PackagesInUse(limits)
+        self._earlier = EarlierVersions(workspace)
         self._mutex = threading.Lock()
 
     def decided(self, names: Iterable[str]) -> None:
         """Take the entries `names` at once at the next `read`: a command of Yoi wrote them."""
         with self._mutex:
             self._hurried |= set(names)
+
+    def proven(self, name: str, digest: str) -> None:
+        """Forget what ran before the version `digest` of the service `name`: it has done well."""
+        with self._mutex, self._decisions.undisturbed(self._workspace) as decisions:
+            self._earlier.proven(name, digest, decisions)
 
     def due_in(self) -> float | None:
         """Return after how many seconds to read again though no file changes, or None."""
@@ -171,6 +180,7 @@ class WorkspacePlans:
         troubles = list(self._troubles(now))
         return replace(
             plan,
+            earlier=self._earlier.read(plan.plugins, found, decisions),
             diagnostics=(
                 *(_diagnosed(at, "host", error) for error in troubles),
                 *self._news(plan.diagnostics),
