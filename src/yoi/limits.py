@@ -579,6 +579,7 @@ class Limits:
     control_ms: int = bound(10_000, "one request")
     stop_signal_ms: int = bound(1_000, "launchers send one interrupt twice; it counts as one")
     control_wait_ms: int = bound(8_000, "what takes longer goes on by itself; below control_ms")
+    status_permissions: int = bound(64, "rows of the review in a status; the rest is counted")
     status_depth: int = bound(32, "levels of a plugin's own status; a person reads it")
     status_bytes: int = bound(16 * KIB, "the same as JSON; an answer holds one for each service")
     status_ms: int = bound(1_500, "asking a plugin for its status; then the last one is shown")

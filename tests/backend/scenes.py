@@ -103,6 +103,31 @@ def busy_worker(told: Told) -> None:
     told.tell("approval_request", {"id": "c-72", "name": "page", "arguments": page})
 
 
+PERMISSIONS = [
+    {
+        "label": "wss://wss-primary.slack.com/link",
+        "kind": "websocket",
+        "state": "covered",
+        "explanation": "granted as asked",
+        "broad": [],
+    },
+    {
+        "label": "https://*.example.com/",
+        "kind": "request",
+        "state": "partly_covered",
+        "explanation": "granted in part: answers only up to 1 MiB",
+        "broad": ["any host below example.com"],
+    },
+    {
+        "label": "notify worker triage",
+        "kind": "permission",
+        "state": "denied",
+        "explanation": "it asks to put words before the worker triage; not granted",
+        "broad": [],
+    },
+]
+
+
 def service_status(**changed: Any) -> dict[str, Any]:
     """Return the status of a service with two connections and one socket of its own."""
     gateway = {
@@ -207,6 +232,8 @@ def service_status(**changed: Any) -> dict[str, Any]:
         },
         "connections": [gateway, feed],
         "pull_sockets": [pull],
+        "permissions": PERMISSIONS,
+        "permissions_left_out": 2,
     }
     return {**status, **changed}
 

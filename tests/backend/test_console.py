@@ -676,6 +676,12 @@ async def test_a_service_shows_connections_refusals_and_gaps(world, visit, shots
     for words in ("waiting", "no address could be connected", "connection.refused", "14:10:05"):
         await expect(prices).to_contain_text(words)
     await expect(pull).to_contain_text("3 messages, 2.0 KiB")
+    broad, granted, denied = [page.locator(".may").nth(number) for number in range(3)]
+    for words in ("https://*.example.com/", "granted in part", "Broad access: any host below"):
+        await expect(broad).to_contain_text(words)
+    await expect(granted).to_contain_text("granted as asked")
+    await expect(denied).to_contain_text("not granted")
+    await expect(page.get_by_text("2 more things are not shown here.")).to_be_visible()
     await expect(page.locator(".event.gap")).to_contain_text("may be missing for 2144 ms")
     await expect(page.locator(".event.refusal")).to_contain_text(
         "hint: yoi plugin enable project:chat"

@@ -80,7 +80,7 @@ def test_dev_reloads_on_save_and_stops_when_more_is_asked_for(yoi, workspace):
         until(is_ready)
         plugin = folder / "plugin.py"
         plugin.write_text(plugin.read_text() + "\n# saved once\n")
-        until(lambda value: "start() returned" in value["diagnostic"]["message"])
+        until(lambda value: "it has started" in value["diagnostic"]["message"])
         plugin.write_text("def broken(:\n")
         fault = until(lambda value: value["diagnostic"]["code"] == "package.source")
         assert "plugin.py, line 1" in fault["diagnostic"]["message"]

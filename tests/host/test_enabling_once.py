@@ -154,7 +154,7 @@ async def test_enable_and_the_watch_of_the_files_together_apply_a_change_once(
         # The start of the host, the command or the watch or both, the save with nothing new.
         assert len(applied) >= 3
         assert [service.name for service in host.services] == ["greeter"]
-        assert len([one for one in heard if "running: start() returned" in one.message]) == 1
+        assert len([one for one in heard if "running: it has started" in one.message]) == 1
         assert await yoi("plugin", "disable", "greeter", *at) == 0
         await settled()
         assert [did(one) for one in applied if did(one)] == [["greeter"], ["greeter"]]

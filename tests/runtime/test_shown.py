@@ -130,3 +130,24 @@ async def test_a_status_has_the_time_at_which_the_plugin_said_it():
     bench.clock.advance(7)
     await bench.service.ask_status()
     assert bench.service.status().plugin_status_at > before
+
+
+async def test_the_status_says_what_the_plugin_may_do_under_the_grants_in_force():
+    """P7: the review is readable where the service is watched; what is broad is said."""
+    targets = [
+        {"scheme": "wss", "host": "*", "path_prefixes": ["/"]},
+        {"scheme": "wss", "host": "a.example", "path_prefixes": ["/ws"]},
+        {"scheme": "wss", "host": "b.example", "path_prefixes": ["/ws"]},
+    ]
+    asked = PermissionSet.parse(websocket=targets)
+    limits = Limits(status_permissions=2)
+    bench = await started(FakeInstance(lambda _: NO_COMMANDS), asked=asked, limits=limits)
+    status = bench.service.status()
+    assert [(one.kind, one.state) for one in status.permissions] == [("websocket", "covered")] * 2
+    assert [bool(one.broad) for one in status.permissions] == [True, False]
+    assert status.permissions_left_out == 1
+    bench.service.spec.authority.regrant(PermissionSet())
+    now = bench.service.status().permissions
+    assert [one.state for one in now] == ["denied", "denied"]
+    assert "not granted" in now[1].explanation
+    await bench.service.stop()

@@ -12,6 +12,7 @@ from yoi.permissions.addresses import classify, looks_routed, may_dial, undialab
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.places import Position
 from yoi.permissions.pointers import JsonPointer
+from yoi.permissions.reviews import Review, review
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
 from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
 from yoi.toml import is_safe_id
@@ -72,12 +73,20 @@ class Authority:
         self._plugin = printable(plugin, 200)
         # Asked for every frame; bounded because guests choose URLs.
         self._answers: dict[_Question, Decision] = {}
+        self._review: Review | None = None
 
     def regrant(self, granted: "PermissionSet") -> None:
         """Put other grants in force, for everybody who holds this authority."""
         self.granted = granted
         self.generation += 1
         self._answers.clear()
+        self._review = None
+
+    def review(self) -> Review:
+        """Return the review of the grants in force; the same object until they change."""
+        if self._review is None:
+            self._review = review(self.requested, self.granted)
+        return self._review
 
     @property
     def memory_bytes(self) -> int:

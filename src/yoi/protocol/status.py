@@ -157,6 +157,19 @@ class Alert(msgspec.Struct, frozen=True):
     hint: str | None = None
 
 
+class PermissionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that the plugin asks for or was granted, as the review says it.
+
+    `state` is covered, partly_covered, denied or grant_only; `broad` says why it is broad access.
+    """
+
+    label: str
+    kind: str
+    state: str
+    explanation: str
+    broad: tuple[str, ...] = ()
+
+
 class RefusedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version that is enabled and does not run: what ran before it goes on."""
 
@@ -199,5 +212,8 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     pull_sockets: list[PullSocketStatus] = []
     requests: list[RequestStatus] = []
     deferred_calls: list[DeferredCallStatus] = []
+    permissions: tuple[PermissionStatus, ...] = ()
+    """What it may do under the grants in force, and what it asks for in vain."""
+    permissions_left_out: int = 0
     diagnostics: list[Diagnostic] = []
     alerts: list[Alert] = []

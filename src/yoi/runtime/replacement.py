@@ -271,7 +271,7 @@ class Replacements:
             self._life.started()
         parts.plugin_status.show(status)
         slot.collect_output()
-        self._notes.state(self._life.state, f"start() returned, version {spec.version}")
+        self._notes.state(self._life.state, f"it has started, version {spec.version}")
         self._notes.missing_secrets(spec.injector.missing())
         self._begin_task(parts.connections.open())
         pause_ms = round((self._context.clock.monotonic() - begun) * 1000)

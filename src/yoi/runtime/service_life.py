@@ -151,7 +151,7 @@ class ServiceLife:
         self._parts.plugin_status.show(status)
         self._slot.collect_output()
         self._life.started()
-        self._notes.state(self._life.state, "start() returned")
+        self._notes.state(self._life.state, "it has started")
         self._notes.missing_secrets(self._spec.injector.missing())
         await self._connections.open()
         self._parts.start_events.tell(self._life.restarts)

@@ -9,9 +9,11 @@ from yoi.core.effects import EffectLedger
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.lifecycle import Lifecycle, ServiceLifecycle
 from yoi.core.loop_budget import LoopBudget
+from yoi.limits import Limits
 from yoi.protocol.status import (
     ConnectionStatus,
     DeferredCallStatus,
+    PermissionStatus,
     RefusedVersion,
     ServiceStatus,
 )
@@ -50,9 +52,11 @@ def service_status(
     ledger: Ledger,
     clock: Clock,
     refused: RefusedVersion | None,
+    limits: Limits,
 ) -> ServiceStatus:
     """Return the status of the service made of these parts, as it is now."""
     events, size = queue.capacity
+    rows = spec.authority.review().rows
     error = life.last_error
     statuses, missing = connections.statuses(), spec.injector.missing()
 
@@ -100,5 +104,16 @@ def service_status(
             )
             for one in deferred.open
         ],
+        permissions=tuple(
+            PermissionStatus(
+                label=row.label,
+                kind=row.kind,
+                state=row.state,
+                explanation=row.explanation,
+                broad=row.broad,
+            )
+            for row in rows[: limits.status_permissions]
+        ),
+        permissions_left_out=max(0, len(rows) - limits.status_permissions),
         diagnostics=ledger.diagnostics,
     )

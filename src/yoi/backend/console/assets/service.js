@@ -33,6 +33,9 @@ export class ServiceContent {
     this._linksNone = el("p", { class: "hint gone" });
     this._pulls = el("div", { class: "links" });
     this._pullsTitle = el("h2", { class: "gone" }, "Opened by the plugin itself");
+    this._mays = el("div", { class: "links" });
+    this._maysTitle = el("h2", { class: "gone" }, "What it may do");
+    this._maysRest = el("p", { class: "older gone" });
     this._tabs = el("div", { class: "tabs", role: "group", "aria-label": "Show" });
     this._older = el("p", { class: "older gone" });
     this._none = el("p", { class: "hint gone" });
@@ -46,6 +49,9 @@ export class ServiceContent {
       this._linksNone,
       this._pullsTitle,
       this._pulls,
+      this._maysTitle,
+      this._mays,
+      this._maysRest,
       el("div", { class: "section-head" }, el("h2", {}, "What happened"), this._tabs),
       this._none,
       this._events,
@@ -109,6 +115,24 @@ export class ServiceContent {
     const pulls = list(status.pull_sockets);
     rows(this._pulls, pulls, pullSocket);
     mark(this._pullsTitle, "gone", !pulls.length);
+    this._showPermissions(status);
+  }
+
+  _showPermissions(status) {
+    const found = list(status.permissions);
+    // Broad access is read first, apart from the ordinary.
+    const ordered = [...found.filter(isBroad), ...found.filter((row) => !isBroad(row))];
+    rows(this._mays, ordered, permission);
+    mark(this._maysTitle, "gone", !found.length);
+    const left = status.permissions_left_out > 0;
+    mark(this._maysRest, "gone", !left);
+    if (!left) return;
+    const shell = shellWord(this._name);
+    fill(
+      this._maysRest,
+      `${many(status.permissions_left_out, "more thing is", "more things are")} not shown here. `,
+      shell ? command(`yoi plugin show ${shell}`) : null,
+    );
   }
 
   _makeTabs() {
@@ -300,6 +324,33 @@ function traffic(one) {
     fact("in", `${count(one.frames_in)} frames, ${size(one.bytes_in)}`),
     fact("out", `${count(one.frames_out)} frames, ${size(one.bytes_out)}`),
   ];
+}
+
+const GRANTED = {
+  covered: ["granted", "live"],
+  partly_covered: ["granted in part", "warn"],
+  denied: ["not granted", "quiet"],
+  grant_only: ["granted, never asked for", "quiet"],
+};
+
+const isBroad = (row) => Array.isArray(row.broad) && row.broad.length > 0;
+
+function permission(row) {
+  const [words, dot] = GRANTED[row.state] ?? [printable(word(row.state), 32), "quiet"];
+  const broad = isBroad(row) ? row.broad : [];
+  return el(
+    "article",
+    { class: `link may ${broad.length ? "broad" : ""}` },
+    el(
+      "div",
+      { class: "link-head" },
+      el("strong", {}, name(word(row.label), 1024)),
+      el("span", { class: "faint" }, printable(word(row.kind), 32)),
+      el("span", { class: "state", "data-level": dot }, words),
+    ),
+    broad.map((why) => el("div", { class: "warn" }, "Broad access: ", el("bdi", {}, untrusted(word(why))))),
+    el("div", { class: "faint" }, el("bdi", {}, untrusted(word(row.explanation)))),
+  );
 }
 
 function closing(one) {
