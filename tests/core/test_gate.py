@@ -1,6 +1,8 @@
 """S7, P4, W4: the gate decides per command, and asks both keys each time."""
 
-from yoi.core.effects import NotifyWorker, Refused, SendMessage, SetStatus
+import pytest
+
+from yoi.core.effects import ConnectionCommand, NotifyWorker, Refused, SendMessage, SetStatus
 from yoi.core.gate import CommandGate, GatedConnection
 from yoi.permissions import Decision
 from yoi.protocol.commands import OutputCommand
@@ -72,6 +74,32 @@ def test_permission_is_asked_for_each_send():
     effects = [judge.judge_reply(Reply("x"), EVENT) for _ in range(3)]
     assert [type(e) for e in effects] == [SendMessage, Refused, SendMessage]
     assert effects[1].hint == "yoi plugin enable x"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("websocket_open", {}),
+        ("websocket_close", {}),
+        ("websocket_reconnect", {}),
+        ("websocket_heartbeat", {"every_ms": 30_000, "text": "x"}),
+        ("websocket_autoreply", {"when": {"at": "/op", "equals": 1}, "text": "x"}),
+        ("websocket_ready", {}),
+        ("websocket_stop", {}),
+    ],
+)
+def test_whatever_steers_a_connection_needs_both_keys_each_time(kind, more):
+    def asked(connection):
+        command = send(connection=connection, **more)
+        command.kind = kind
+        return command
+
+    answers = [YES, NO, YES]
+    judge = gate(lambda: answers.pop(0)).judge
+    effects = [judge(asked("gateway"), EVENT) for _ in range(3)]
+    assert [type(e) for e in effects] == [ConnectionCommand, Refused, ConnectionCommand]
+    assert effects[1].code == "denied.not_granted"
+    assert judge(asked("nope"), EVENT).code == "denied.not_requested"
 
 
 def test_binary_is_base64_and_decoded_once():

@@ -141,6 +141,21 @@ def test_two_that_need_each_other_are_resolved(wheels, added):
     assert labels(added("hen").after) == ["egg 1.0 (MIT)", "hen 1.0 (MIT)"]
 
 
+def test_metadata_that_only_uv_understands_end_nothing(wheels, added):
+    """Real releases have such lines; and a licence is a stranger's text."""
+    wheel(wheels, "good", "1.0")
+    wheel(wheels, "good", "2.0")
+    wheel(
+        wheels,
+        "odd",
+        requires=["good (>=1.0<2.0)"],
+        headers=["License: \u202e\x1b[31mMIT" + "x" * 100],
+    )
+    good, odd = labels(added("odd").after)
+    assert good == "good 1.0 (MIT)"
+    assert odd.startswith("odd 1.0 (\\u202e\\x1b[31mMITx")
+
+
 def _missing(wheels, tmp_path):
     pass
 

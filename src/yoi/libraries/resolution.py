@@ -1,5 +1,7 @@
 """Which wheels a plugin gets for what its author asks for; what does not fit is refused by name."""
 
+import contextlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,6 +41,8 @@ GUEST = {
 }
 """The environment that markers are evaluated for: the sandbox's, whatever the host's is."""
 
+_NAME = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*")
+_PART = re.compile(r"(===|==|~=|!=|<=|>=|<|>)\s*([^\s,()<>=!~]+)")
 _MINOR = int(PYTHON.split(".")[1])
 _INTERPRETERS = frozenset({"py3", f"cp3{_MINOR}"} | {f"py3{n}" for n in range(_MINOR + 1)})
 
@@ -140,9 +144,8 @@ def _wanted(
         known = {name: frozenset(some) for name, some in extras.items()}
         wanted: dict[str, list[SpecifierSet]] = {}
         rows = [("", parse_requirement(text)) for text in requested]
-        rows += [
-            (name, parse_requirement(row)) for name, one in found.items() for row in one.requires
-        ]
+        for name, one in found.items():
+            rows += [(name, row) for row in map(_lenient, one.requires) if row is not None]
         for owner, row in rows:
             asked = ["", *known.get(owner, ())]
             if row.marker is None or any(_applies(str(row.marker), extra) for extra in asked):
@@ -151,6 +154,21 @@ def _wanted(
                 extras.setdefault(name, set()).update(map(canonical, row.extras))
         if known == {name: frozenset(some) for name, some in extras.items()}:
             return wanted
+
+
+def _lenient(text: str) -> "Requirement | None":
+    """Return what a line of metadata asks for, also where only uv understands it."""
+    with contextlib.suppress(InvalidRequirement):
+        return parse_requirement(text)
+    asked, mark, marker = text.partition(";")
+    name = _NAME.match(asked)
+    parts = [
+        op + (version if op in ("==", "!=") else version.removesuffix(".*"))
+        for op, version in _PART.findall(asked)
+    ]
+    with contextlib.suppress(InvalidRequirement):
+        return parse_requirement(f"{name[0] if name else ''}{','.join(parts)}{mark}{marker}")
+    return None
 
 
 def _applies(marker: str, extra: str = "") -> bool:

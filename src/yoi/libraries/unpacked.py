@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from email.parser import HeaderParser
 from pathlib import Path
 
+from yoi.display import printable
 from yoi.errors import PackageError
 from yoi.limits import LIMITS
 from yoi.packages.bounds import LIBRARIES
@@ -62,7 +63,7 @@ class Unpacked:
             said = ", ".join(kinds)
         if not said:
             said = str(self._metadata.get("License") or "").strip().split("\n")[0]
-        return said.strip()[:_LICENCE_CHARS] or "unknown"
+        return printable(said.strip(), _LICENCE_CHARS) or "unknown"
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield path and content of each file that goes into the package.
