@@ -145,7 +145,7 @@ def test_what_is_odd_is_shown_within_bounds(store, tmp_path):
 STEPS = ["new", "comment", "ready", "planning", "title", "append", "rewrite", "cut", "drop", "look"]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 2)), max_size=14))
 def test_what_was_told_adds_up_to_what_the_files_say(tmp_path_factory, steps):
     """Two processes and an editor change files in any order, with looks between."""

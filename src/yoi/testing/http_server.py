@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -59,11 +59,15 @@ class HttpAnswer:
 class HttpServer:
     """`async with HttpServer(answer) as server:` listens on a free port of 127.0.0.1.
 
-    `answer` is called on the loop for each request. `tls` makes it `https`.
+    `answer` is called on the loop for each request; what it returns may be awaited, so that a test
+    lets a client wait. `tls` makes it `https`.
     """
 
     def __init__(
-        self, answer: Callable[[HttpRequest], HttpAnswer], *, tls: ssl.SSLContext | None = None
+        self,
+        answer: Callable[[HttpRequest], HttpAnswer | Awaitable[HttpAnswer]],
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._answer = answer
         self._tls = tls
@@ -133,7 +137,7 @@ class HttpServer:
             else:
                 return False
         assert head is not None
-        answer = self._answer(
+        found = self._answer(
             HttpRequest(
                 head.method.decode("ascii"),
                 head.target.decode("ascii"),
@@ -141,6 +145,7 @@ class HttpServer:
                 body,
             )
         )
+        answer = found if isinstance(found, HttpAnswer) else await found
         headers = {**answer.headers, "content-length": str(len(answer.body))}
         for part in (
             h11.Response(status_code=answer.status, headers=list(headers.items())),
