@@ -146,8 +146,8 @@ def anthropic(body: Body) -> None:
             need("arguments", isinstance(use["input"], dict))
         waiting = [use["id"] for use in uses]
     need("call_without_result", not waiting)
-    need("tools_declared", bool(body["tools"]) or not called)
-    need("name_form", all(ANTHROPIC_NAME.fullmatch(tool["name"]) for tool in body["tools"]))
+    need("tools_declared", bool(body.get("tools")) or not called)
+    need("name_form", all(ANTHROPIC_NAME.fullmatch(tool["name"]) for tool in body.get("tools", ())))
 
 
 # Google's generateContent: ai.google.dev/api/caching (Content, Part, FunctionDeclaration).
@@ -185,8 +185,8 @@ def google(body: Body) -> None:
             need("arguments", isinstance(call["args"], dict))
         expected = [call["name"] for call in calls]
     need("call_without_result", not expected)
-    need("tools_declared", bool(body["tools"]) or not called)
-    need("name_form", all(GOOGLE_NAME.fullmatch(tool["name"]) for tool in body["tools"]))
+    need("tools_declared", bool(body.get("tools")) or not called)
+    need("name_form", all(GOOGLE_NAME.fullmatch(tool["name"]) for tool in body.get("tools", ())))
 
 
 # The plainest rendering of a request in each form, so that rules can be tried without a network.
@@ -271,13 +271,18 @@ def _google_part(part: it.Part) -> dict[str, Any]:
 class StrictServer(Server):
     """Answers what `answer` returns for a body that keeps the rules, and else 400 with the rule.
 
-    `refused` lists the rules that requests broke; `window` is in tokens of four bytes.
+    `refused` lists the rules that requests broke; `window` is in tokens of four bytes; `rules` are
+    those of another provider.
     """
 
     def __init__(
-        self, answer: Callable[[Body], Reply] | Sequence[Reply], window: int = 10**9
+        self,
+        answer: Callable[[Body], Reply] | Sequence[Reply],
+        window: int = 10**9,
+        rules: Callable[[Body], None] | None = None,
     ) -> None:
         super().__init__()
+        self._rules = rules or (lambda body: openai(body, window=self.window))
         self.refused: list[str] = []
         self.window = window
         self._left = [] if callable(answer) else list(answer)
@@ -286,7 +291,7 @@ class StrictServer(Server):
     def _next(self) -> Reply:
         body = self.requests[-1][1]
         try:
-            openai(body, window=self.window)
+            self._rules(body)
         except Refused as exc:
             self.refused.append(exc.rule)
             error = {"message": str(exc), "type": "invalid_request_error", "code": exc.rule}

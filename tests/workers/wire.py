@@ -67,7 +67,9 @@ class Reply:
         body: str = "",
         headers: str = "",
         hang: bool = False,
+        whole: bool = False,
     ) -> None:
+        self.whole = whole
         self.events, self.status, self.body = events, status, body
         self.headers, self.hang = headers, hang
 
@@ -133,7 +135,7 @@ class Server:
             await writer.drain()
         if reply.hang:
             await asyncio.Event().wait()
-        if reply.events and reply.events[-1] == "[DONE]":
+        if reply.whole or (reply.events and reply.events[-1] == "[DONE]"):
             writer.write(b"0\r\n\r\n")
             await writer.drain()
         else:
