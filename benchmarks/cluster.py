@@ -5,6 +5,9 @@
 Records of 300 bytes, one a commit, each after the one before: memory, SQLite (as it survives the
 death of the process, and a power cut), and JetStream with one server and with three on this
 machine. The servers are real ones (nats-server), their processor time is not counted.
+
+Then what units cost: how fast a machine claims 300 of them and takes them from one that died, and
+what it spends on keeping them, in requests and in processor time a second.
 """
 
 import argparse
@@ -25,7 +28,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.journal.nats import cluster, running, settings_of
 
+from yoi.cluster.settings import ClusterSettings
+from yoi.cluster.tenure import Tenure, kept
+from yoi.cluster.units import Units, buckets_of
+from yoi.core.lease import LeaseTimes
+from yoi.core.placement import Member, units_of
+from yoi.errors import YoiError
 from yoi.journal.jetstream import JetStreamJournal
+from yoi.journal.jetstream_server import NatsSettings, connected
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.journal.memory import MemoryJournal
 from yoi.journal.sqlite import SqliteJournal, Survives
@@ -92,6 +102,89 @@ ENGINES = {
 }
 
 
+UNITS = units_of(Member(f"service:s{number}") for number in range(300))
+TIMES = LeaseTimes(15.0)
+
+
+class _Machine:
+    """A machine that runs nothing; `Units` does all that it does in a host."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._running: frozenset[str] = frozenset()
+
+    async def join(self, settings: NatsSettings, name: str) -> "_Machine":
+        self.client = await connected(settings)
+        request = self.client.request
+
+        async def counted(*about: Any, **more: Any) -> Any:
+            self.requests += 1
+            return await request(*about, **more)
+
+        self.client.request = counted  # type: ignore[method-assign]
+        self.leases, units = await buckets_of(
+            self.client, ClusterSettings(settings.servers, settings.prefix)
+        )
+        clock = time.monotonic
+        self.tenure = Tenure(self.leases, name, TIMES, clock, self)
+        await self.tenure.claim()
+        self.units = Units(
+            self.leases, units, self.tenure, self, lambda: 1, clock, self.place, rng=lambda: 0
+        )
+        self.units.wanted(UNITS)
+        return self
+
+    async def claimed(self) -> float:
+        """Return after how many seconds all units are held."""
+        begun = time.monotonic()
+        while len(self.units.held) < len(UNITS):
+            await self.units.settle(self)
+        return time.monotonic() - begun
+
+    async def dies(self) -> None:
+        """Be as a process that was killed, after its lease has lapsed."""
+        await self.leases.drop(f"host.{self.tenure.session}", self.tenure._revision)
+
+    def arm(self, seconds: float) -> None: ...
+    def disarm(self) -> None: ...
+    def notice(self, code: str, message: str) -> None: ...
+    def cut(self, member: str) -> None: ...
+    def error(self, error: YoiError) -> None:
+        raise error
+
+    async def place(self) -> None:
+        self._running = frozenset(self.units.held) if hasattr(self, "units") else frozenset()
+
+    def running(self) -> frozenset[str]:
+        return self._running
+
+    def progressed(self, member: str) -> bool:
+        return True
+
+
+async def _units(seconds: float) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
+        settings = settings_of(server)
+        one = await _Machine().join(settings, "one")
+        found = {"claim_300_s": await one.claimed()}
+        async with kept(one.tenure):
+            following = asyncio.create_task(one.units.follow(one))
+            before, busy = one.requests, time.process_time()
+            await asyncio.sleep(max(seconds, 2 * TIMES.renew))
+            spent = time.process_time() - busy
+            length = max(seconds, 2 * TIMES.renew)
+            found["keep_300_requests_per_s"] = (one.requests - before) / length
+            found["keep_300_cpu_percent"] = 100 * spent / length
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            other = await _Machine().join(settings, "other")
+            await one.dies()
+            found["take_300_s"] = await other.claimed()
+        for machine in (one, other):
+            await machine.client.close()
+        return {name: round(value, 3) for name, value in found.items()}
+
+
 async def _measured(name: str, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         async with ENGINES[name](Path(folder)) as journal:
@@ -116,6 +209,10 @@ def conclusion(seconds: float) -> dict[str, Any]:
         print(f"{name:<16}{one:>10.0f}{many:>10.0f}")
     if "jetstream_64_per_s" in summary and "sqlite_64_per_s" in summary:
         summary["ratio"] = round(summary["jetstream_64_per_s"] / summary["sqlite_64_per_s"], 2)
+    try:
+        summary |= asyncio.run(_units(seconds))
+    except Exception as exc:
+        errors["units"] = f"{type(exc).__name__}: {exc}"
     return summary | {"errors": errors} | ({"error": str(errors)} if len(errors) > 1 else {})
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections import Counter, defaultdict
@@ -27,6 +28,7 @@ from websockets.exceptions import ConnectionClosed
 
 from takeovers.checker import Answer, Stream, judge
 from takeovers.network import Cut, free_port, owner_of
+from yoi.control.wire import HOST, socket_path
 from yoi.journal.jetstream_server import NatsSettings
 from yoi.packages import Store, add_to_store
 
@@ -134,6 +136,13 @@ class Machine:
                 self.ends[await self._child.wait()] += 1
                 await asyncio.sleep(0.2)
 
+    def is_up(self) -> bool:
+        """Return whether its process answers at its control socket."""
+        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+            sock.connect(str(socket_path(self.workspace, HOST)))
+            return True
+        return False
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process, if it is there."""
         if self._child is not None and self._child.returncode is None:
@@ -195,12 +204,15 @@ class World:
             running = [asyncio.create_task(one.run()) for one in self.machines]
             try:
                 await self._all_answer(_START_S)
+                # The others have started meanwhile, or stand by.
+                await self._until(lambda: all(one.is_up() for one in self.machines), "the start")
                 while self.faults.total() < faults and time.monotonic() < until:
                     await self._suffer(servers)
                 await self._rest()
                 await asyncio.sleep(1)
                 reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
                 await stream.look()
                 await stream.close()
             finally:
@@ -231,21 +243,21 @@ class World:
     async def _suffer(self, servers: list[NatsServer]) -> None:
         fault = self._rng.choice(list(Fault))
         machine = self._victim()
-        owned = self._owned()[machine.pids[-1]]
+        victim = machine.pids[-1]
+        owned = self._owned()[victim]
         self.faults[fault] += 1
         begun = time.time()
         await self._carry_out(fault, machine, servers)
-        if fault in _TAKES_AWAY and owned:
-            await self._until(
-                lambda: all(self._newest(one, begun) not in (None, 0) for one in owned), fault
-            )
+        if fault in _TAKES_AWAY:
+            # A process that stood still ends as soon as it goes on.
+            await self._until(lambda: machine.pids[-1] != victim, fault)
         await self._all_answer(_PATIENCE_S, fault)
         if fault in _TAKES_AWAY:
             for name in owned:
                 after = [
                     one.at
                     for one in self.gateways[name].answers
-                    if one.at > begun and one.pid not in machine.pids[:-1]
+                    if one.at > begun and one.pid != victim
                 ]
                 if after:
                     self.takeovers.append(after[0] - begun)

@@ -11,7 +11,7 @@ from yoi.cluster.bucket import Bucket
 from yoi.cluster.tenure import Tenure
 from yoi.cluster.units import Units
 from yoi.core.placement import Member, units_of
-from yoi.errors import JournalError
+from yoi.errors import JournalError, ServiceError
 from yoi.journal.jetstream_server import connected
 from yoi.limits import LIMITS
 
@@ -60,6 +60,7 @@ class Machine:
         self.told = []
         self.were_cut = []
         self.does_well = False
+        self.fails_to_place = 0
         self._ran = frozenset()
 
     async def join(self, settings):
@@ -95,6 +96,9 @@ class Machine:
         self.told.append(error.code)
 
     async def place(self):
+        if self.fails_to_place:
+            self.fails_to_place -= 1
+            raise ServiceError("service.stopping", "not now")
         self._ran = frozenset(self.units.held)
 
     def running(self):
@@ -203,6 +207,23 @@ async def test_three_takeovers_without_progress_bar_a_unit_until_it_is_released(
     await last.units.book.write("service:a", type(known.record)(epoch=known.record.epoch))
     await last.settle()
     assert last.running() == {"service:a", "worker:w"}
+
+
+async def test_what_could_not_be_stopped_at_once_is_handed_over_when_it_can_be(world):
+    a = await world.machine("a")
+    await a.settle()
+    a.fails_to_place = 1
+    moved = await a.units.move("worker:w", a)
+    # It still runs, so it is still this machine's.
+    assert set(moved) <= a.running()
+    assert a.units.book.of("worker:w").record.session == a.tenure.session
+    await a.settle()
+    assert not set(moved) & a.running()
+    assert a.units.book.of("worker:w").record.session == ""
+    # Others have their time; then it is taken again.
+    a.now += 100
+    await a.settle()
+    assert set(moved) <= a.running()
 
 
 async def test_what_does_well_is_not_counted(world):

@@ -1,6 +1,6 @@
 """M3: what belongs together is one unit, and every unit comes to one machine that may run it."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi.core.placement import Member, Standing, Unit, leader, take, units_of
@@ -49,6 +49,7 @@ def test_a_unit_is_no_larger_than_what_joins_it(members):
         assert tuple(sorted(seen)) == unit.members
 
 
+@settings(max_examples=50)
 @given(
     MEMBERS,
     st.dictionaries(st.sampled_from(NAMES), st.sampled_from([*MACHINES, "dead"])),

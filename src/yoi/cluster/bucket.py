@@ -174,7 +174,7 @@ class Bucket:
                     while True:
                         message = await heard.next_msg(timeout=self._timeout)
                         headers = message.headers or {}
-                        if "Status" in headers or "Nats-Subject" not in headers:
+                        if "Status" in headers or "Nats-Sequence" not in headers:
                             break
                         count += 1
                         revision = int(headers["Nats-Sequence"])

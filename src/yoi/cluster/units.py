@@ -100,8 +100,6 @@ class Units:
         self._limits = limits
         self._rng = rng
         self._units: tuple[Unit, ...] = ()
-        self._leaving: set[str] = set()
-        """What may still run here, and is released when it does not."""
         self._gone: set[str] = set()
         """Sessions that are over for ever."""
         self._doubted: dict[str, int] = {}
@@ -349,7 +347,6 @@ class Units:
             return self._tenure.lives
         for member in claimed:
             del self.held[member]
-            self._leaving.add(member)
             await self._release(member)
         return False
 
@@ -382,7 +379,6 @@ class Units:
         names = [name for name in members if self.held.pop(name, None) is not None]
         if not names:
             return
-        self._leaving.update(names)
         await self._place(runner)
         running = runner.running()
         given = [name for name in names if name not in running and await self._release(name)]
@@ -392,13 +388,17 @@ class Units:
 
     async def _return_late(self, runner: Runner) -> bool:
         """Settle what is ours by the book and not held: a claim or a release of unknown end."""
-        changed = False
-        running = runner.running()
-        for member, known in list(self.book.known.items()):
-            if known.record.session != self._tenure.session or member in self.held:
-                continue
+        late = [
+            member
+            for member, known in self.book.known.items()
+            if known.record.session == self._tenure.session and member not in self.held
+        ]
+        if late and runner.running() & set(late):
+            # Stopping it has failed before.
+            await self._place(runner)
+        running, changed = runner.running(), False
+        for member in late:
             if member not in running:
-                self._leaving.add(member)
                 changed |= await self._release(member)
         return changed
 
@@ -410,7 +410,6 @@ class Units:
                 await self.book.write(member, replace_record(known.record, session=""))
             except (Taken, *UNSURE):
                 return False
-        self._leaving.discard(member)
         return True
 
     # -- losing -----------------------------------------------------------------------------------
