@@ -103,8 +103,6 @@ class Stream:
             message = await heard.next_msg(timeout=2)
             headers = message.headers or {}
             if "Status" in headers or "Nats-Sequence" not in headers:
-                if "Nats-Subject" in headers:
-                    print("odd", headers, message.data[:80], flush=True)
                 return count == _PAGE
             number = int(headers["Nats-Sequence"])
             if number < self._next:

@@ -374,6 +374,7 @@ class Limits:
     service_log_retry_ms: int = bound(1_000, "before a log that failed is opened again; doubles")
     service_log_retry_max_ms: int = bound(30_000, "the longest such wait")
     service_checkpoint_records: int = bound(10_000, "records read again after a crash, at most")
+    service_close_records: int = bound(1_000, "records that the next owner reads, or a checkpoint")
     service_checkpoint_bytes: int = bound(32 * MIB, "bytes read again after a crash, about")
     service_part_items: int = bound(256, "timers, sessions, ids or letters in one record")
     service_part_bytes: int = bound(256 * KIB, "state in one record of a checkpoint")

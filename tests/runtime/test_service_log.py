@@ -192,3 +192,19 @@ async def test_what_waits_behind_a_refused_append_is_refused_too(journal):
         assert refused.value.code == "journal.full"
     await service.append([frame(3)])
     assert list(service.picture.waiting) == ["s.3"]
+
+
+async def test_a_log_with_much_to_read_is_closed_with_a_checkpoint(journal):
+    limits = Limits(service_close_records=4)
+    first = await opened(journal, limits=limits)
+    await first.append([frame(1), frame(2), frame(3)])
+    await first.append([log.Handled("s.1", 1, (), {"k": "1"})])
+    await first.close()
+    again = await opened(journal, limits=limits)
+    assert again.picture.checkpoint > 0
+    assert list(again.picture.waiting) == ["s.2", "s.3"]
+    assert again.picture.state == {"k": "1"}
+    await again.close()
+    third = await opened(journal, limits=limits)
+    assert third.picture.checkpoint == again.picture.checkpoint
+    await third.close()

@@ -6,6 +6,7 @@ nothing more is written, because what the journal holds is not known: the log is
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -135,10 +136,19 @@ class ServiceLog:
         return self._waiting_bytes
 
     async def close(self) -> None:
-        """Wait until what was appended is committed or has failed; nothing is taken afterwards."""
+        """Wait until what was appended is committed or has failed; nothing is taken afterwards.
+
+        A log with much to read gets a checkpoint, for the next owner.
+        """
         self._closing = True
         while self._task is not None:
             await asyncio.wait([self._task])
+        if (
+            self.fault is None
+            and self.picture.since_checkpoint >= self._limits.service_close_records
+        ):
+            with contextlib.suppress(JournalError):
+                await self._checkpoint()
 
     def _refusal(self, records: list[bytes], size: int) -> JournalError | None:
         if self.fault is not None:
