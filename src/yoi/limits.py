@@ -479,7 +479,7 @@ class Limits:
     mcp_clients: int = bound(16, "MCP clients that have calls under way here")
     mcp_client_calls: int = bound(32, "calls of one MCP client under way; one runs, others wait")
     mcp_words_bytes: int = bound(2 * KIB, "the last of a server's error output that is kept")
-    mcp_schema_steps: int = bound(50_000, "steps of checking arguments against a server's schema")
+    mcp_schema_steps: int = bound(20_000, "steps of checking arguments against a server's schema")
 
     # observation
     observed_ring_events: int = bound(4096, "events of one worker or service that can be replayed")

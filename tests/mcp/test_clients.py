@@ -8,10 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.mcp.test_host import eventually, typed  # noqa: F401
-from tests.peers import running as peer_running
-
-import yoi
 from mcp import (
     Client,
     ClientSession,
@@ -20,6 +16,10 @@ from mcp import (
     StdioServerParameters,
     stdio_client,
 )
+from tests.mcp.test_host import eventually, typed  # noqa: F401
+from tests.peers import running as peer_running
+
+import yoi
 from yoi.cli.main import run
 from yoi.control.client import call
 from yoi.runtime.workspace import operator_file

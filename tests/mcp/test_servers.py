@@ -122,6 +122,7 @@ HOSTILE = {
     "garbage": "mcp.protocol",
     "wrong": "mcp.protocol",
     "crash": "mcp.lost",
+    "orphan": "mcp.lost",
     "hang-call": "mcp.timeout",
 }
 
@@ -165,6 +166,22 @@ async def test_a_program_that_is_not_there_and_a_secret_that_is_not_there(tmp_pa
     async with running(tmp_path, absent, locked, approved=False) as servers:
         codes = {one.name: one.error_code for one in servers.statuses()}
         assert codes == {"files": "mcp.start", "locked": "mcp.secret"}
+
+
+async def test_a_server_that_gives_its_secret_back_is_masked_wherever_it_is_shown(tmp_path):
+    value = "a-secret-of-some-length"
+    settings = server("leaks", environment=(EnvironmentSecret("API_KEY", "key"),))
+    async with running(tmp_path, settings, secrets={"key": value}) as servers:
+        tools, _ = offered(servers)
+        shown = [tools["echo"].spec, servers.statuses(), await servers._show({"name": "files"})]
+        shown.append(str(await failing(servers)))
+        await until(lambda: servers.statuses()[0].starts > 1)
+        shown += [servers.statuses(), servers.conditions(), offered(servers)[1]]
+        told = repr(shown)
+        assert value not in told
+        assert "the key is [masked]" in told
+        assert "no: [masked]" in told
+        assert "died of [masked]" in told
 
 
 async def test_schemas_that_lie_cost_no_time_and_are_not_followed_elsewhere(tmp_path):

@@ -7,7 +7,6 @@ go with it.
 
 import asyncio
 import contextlib
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ from yoi.workers.worker import Worker
 WORKER = "mcp-clients"
 """The worker that carries out what clients call; people approve there."""
 _WINDOW = 100_000
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 def clients_profile(settings: McpSettings) -> WorkerProfile | None:
@@ -202,11 +200,7 @@ class McpClients:
     # What comes of it
 
     def _usable(self) -> list[ServedTool]:
-        return [
-            one
-            for one in self._settings.tools
-            if one.approval != "deny" and _NAME.fullmatch(one.name)
-        ]
+        return [one for one in self._settings.tools if one.approval != "deny"]
 
     def _session(self, params: dict[str, Any]) -> _Session:
         found = self._sessions.get(str(params["session"]))
@@ -218,7 +212,10 @@ class McpClients:
         """Return the call that the worker is to make, unless nobody waits for it any more."""
         for session in self._sessions.values():
             call = session.calls.get(call_id)
-            if call is not None:
+            if call is not None and call.started:
+                # The history was read again meanwhile; a call is made once.
+                self._ended(call_id, "interrupted", "whether the call had an effect is unknown")
+            elif call is not None:
                 call.started = True
                 return call.asked
         return None

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _CHUNK = 64 * 1024
+_LOOK_S = 0.1
+_KILLED_S = 10.0
+_WORDS_S = 1.0
 
 
 def environment(secrets: Mapping[str, str]) -> dict[str, str]:
@@ -55,6 +58,7 @@ async def process_streams(
         asyncio.create_task(_read(process, to_session, inbound, wire, words, limits)),
         asyncio.create_task(_write(process, from_session, inbound, wire)),
         asyncio.create_task(words.keep(process.stderr)),
+        asyncio.create_task(_watch(process, wire, words)),
     ]
     try:
         yield Streams(read, write)
@@ -96,6 +100,7 @@ class _LastWords:
     """The end of what a process writes to its standard error."""
 
     def __init__(self, most: int) -> None:
+        self.whole = asyncio.Event()
         self._most = most
         self._kept = b""
 
@@ -104,6 +109,7 @@ class _LastWords:
         assert stream is not None
         while data := await stream.read(_CHUNK):
             self._kept = (self._kept + data)[-self._most :]
+        self.whole.set()
 
     def __str__(self) -> str:
         last = self._kept.decode(errors="replace").strip().splitlines()
@@ -133,14 +139,34 @@ async def _read(
                 if message is not None:
                     await to_session.send(message)
                 begun = bytearray(other)
-        said = str(words)
-        wire.end(McpError("mcp.lost", f"the server ended{': ' + said if said else ''}"))
+        wire.end(await _over(words))
     except McpError as exc:
         wire.end(exc)
     except (anyio.ClosedResourceError, anyio.BrokenResourceError, ConnectionError) as exc:
         wire.end(McpError("mcp.lost", f"the server hung up ({type(exc).__name__})"))
     finally:
         to_session.close()
+
+
+async def _exited(process: asyncio.subprocess.Process) -> None:
+    """Return when the process has ended, whoever holds its pipes open."""
+    while process.returncode is None:  # noqa: ASYNC110 - `wait` waits for the pipes, too
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _watch(process: asyncio.subprocess.Process, wire: Wire, words: _LastWords) -> None:
+    """End the connection with the process, though something it started holds its output open."""
+    await _exited(process)
+    await asyncio.sleep(_LOOK_S)  # what it wrote last is read first
+    wire.end(await _over(words))
+
+
+async def _over(words: _LastWords) -> McpError:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_WORDS_S):
+            await words.whole.wait()
+    said = str(words)
+    return McpError("mcp.lost", f"the server ended{': ' + said if said else ''}")
 
 
 def _check_size(size: int, limits: Limits) -> None:
@@ -185,8 +211,8 @@ async def _end(
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(limits.mcp_stop_ms / 1000):
-            await process.wait()
+        async with asyncio.timeout(_KILLED_S):
+            await _exited(process)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -30,6 +30,9 @@ Opening = Callable[
 """Gives the streams of a connection to a server; the secrets are by their names in the store."""
 
 
+_UNKNOWN = "whether the call had an effect is unknown"
+
+
 class State(Enum):
     """Where a server is in its life."""
 
@@ -170,7 +173,7 @@ class McpServer:
             raise McpError(
                 "mcp.timeout",
                 f"MCP server {self.settings.name} did not answer in {self._limits.mcp_call_ms} ms; "
-                "whether the call had an effect is unknown",
+                f"{_UNKNOWN}",
             ) from None
         except McpError as exc:
             self._failed += 1
@@ -201,12 +204,15 @@ class McpServer:
     async def _ask(self, tool: str, arguments: dict[str, Any]) -> str:
         from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
 
+        session = self._running()
         # Not `session.call_tool`: it checks answers with schemas that the server chose.
-        answer = await self._answer(
-            self._running(),
-            CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments)),
-            CallToolResult,
-        )
+        request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments))
+        try:
+            answer = await self._answer(session, request, CallToolResult)
+        except McpError as exc:
+            if exc.code == "mcp.refused":
+                raise
+            raise McpError(exc.code, f"{exc.message}; {_UNKNOWN}", hint=exc.hint) from None
         most = 2 * self._limits.tool_output_bytes
         text = result_text(answer.content, answer.structured_content, most)
         if answer.is_error:
@@ -215,22 +221,21 @@ class McpServer:
 
     async def _answer(self, session: "ClientSession", request: Any, kind: Any) -> Any:
         """Return the server's answer to `request`. Raises McpError."""
-        from pydantic import ValidationError
-
         from mcp import MCPError
+        from mcp_types import CONNECTION_CLOSED
+        from pydantic import ValidationError
 
         try:
             return await session.send_request(request, kind)
         except MCPError as exc:
-            if self._wire.fault is not None:
-                raise self._wire.fault from None
-            raise McpError(
-                "mcp.refused", f"the server answered with an error: {exc.error.message}"
-            ) from None
+            words = f"the server answered with an error: {exc.error.message}"
+            fault = McpError("mcp.refused", words)
+            if exc.error.code == CONNECTION_CLOSED and self._wire.fault is not None:
+                fault = self._wire.fault
         except (ValidationError, RuntimeError, ValueError) as exc:
-            raise McpError(
-                "mcp.protocol", f"the server's answer does not fit MCP ({type(exc).__name__})"
-            ) from None
+            words = f"the server's answer does not fit MCP ({type(exc).__name__})"
+            fault = McpError("mcp.protocol", words)
+        raise self._masker.error(fault)
 
     def _running(self) -> "ClientSession":
         if self._session is None:
@@ -290,9 +295,8 @@ class McpServer:
 
     @asynccontextmanager
     async def _connected(self, wire: Wire) -> "AsyncIterator[ClientSession]":
-        from mcp_types import Implementation
-
         from mcp import ClientSession
+        from mcp_types import Implementation
 
         async def heard(message: Any) -> None:
             # Only changes of the list come so far (wire.py); it is looked at when it matters.
@@ -329,9 +333,8 @@ class McpServer:
         self._settled.set()
 
     async def _introduced(self, session: "ClientSession") -> None:
-        from pydantic import ValidationError
-
         from mcp import MCPError
+        from pydantic import ValidationError
 
         try:
             begun = await session.initialize()
@@ -377,12 +380,16 @@ class McpServer:
                 break
             if cursor is None:
                 # Checking schemas of many tools takes milliseconds.
-                return await asyncio.to_thread(listed_tools, said, self._limits)
+                return await asyncio.to_thread(self._listed_of, said)
         raise McpError(
             "mcp.too_large",
             f"the server lists more than {self._limits.mcp_server_tools} tools, or "
             f"{self._limits.mcp_pages} pages",
         )
+
+    def _listed_of(self, said: list[dict[str, Any]]) -> dict[str, ListedTool]:
+        """Return the tools in `said`, without the server's secrets. On any thread."""
+        return listed_tools(self._masker.document(said) if self._masker else said, self._limits)
 
     def _transition(self, state: State) -> None:
         if state not in _MOVES[self._state]:

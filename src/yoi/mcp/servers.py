@@ -256,8 +256,12 @@ class McpServers:
         listed: list[ListedTool] = []
         if server is not None:
             if server.state is State.RUNNING:
-                async with asyncio.timeout(self._limits.control_wait_ms / 1000):
-                    await server.look()
+                try:
+                    async with asyncio.timeout(self._limits.control_wait_ms / 1000):
+                        await server.look()
+                except TimeoutError:
+                    words = f"MCP server {name} did not list its tools in time"
+                    raise McpError("mcp.timeout", words, hint="yoi mcp servers") from None
             listed = list(server.listed.values())
         return {
             "server": msgspec.to_builtins(self._status(name)),

@@ -84,9 +84,8 @@ class McpService:
 
     async def _told(self, method: str, **params: Any) -> Any:
         """Return what the host answers; its refusal is an error of the protocol."""
-        from mcp_types import INTERNAL_ERROR
-
         from mcp import MCPError
+        from mcp_types import INTERNAL_ERROR
 
         try:
             return await self._host(method, **params)
@@ -194,9 +193,8 @@ class McpService:
         )
 
     async def _subscribe(self, ctx: Any, params: Any) -> Any:
-        from mcp_types import INVALID_PARAMS, EmptyResult
-
         from mcp import MCPError
+        from mcp_types import INVALID_PARAMS, EmptyResult
 
         name = _plugin_of(params.uri)
         if name not in await self._told("mcp.resources"):

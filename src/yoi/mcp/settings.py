@@ -27,6 +27,7 @@ from yoi.workers.items import Approval
 
 TABLE = "mcp"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TOOL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -230,6 +231,20 @@ SERVER = TableSpec(
     _server,
     about="An MCP server whose tools workers may use: see `[[workers.mcp]]`.",
 )
+
+
+def _served_tool(row: Row) -> ServedTool:
+    name = row["name"] or row["tool"]
+    if _TOOL.fullmatch(name) is None:
+        row.fault(
+            "value",
+            "name",
+            "must be 1 to 64 letters, digits, '_' or '-', the first no digit or '-': clients and "
+            "their models take no other",
+        )
+    return ServedTool(row["plugin"], row["tool"], name, row["approval"])
+
+
 SERVED_TOOL = TableSpec(
     (
         Key("plugin", SafeId(), "the instance's name", required=True),
@@ -242,7 +257,7 @@ SERVED_TOOL = TableSpec(
             default="ask",
         ),
     ),
-    lambda row: ServedTool(row["plugin"], row["tool"], row["name"] or row["tool"], row["approval"]),
+    _served_tool,
     about="A tool of a plugin that MCP clients of this account may call, with `yoi mcp`.",
 )
 
