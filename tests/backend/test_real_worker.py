@@ -31,6 +31,13 @@ IDLE = ev.Status(ev.StatusData(status="idle"))
 async def source_of(worker, where: str):
     observing = Observing(KEYS, dict, CLOCK)
     observing.follow_workers([worker])
+    async with served_source(observing, where) as source:
+        yield source
+
+
+@contextlib.asynccontextmanager
+async def served_source(observing: Observing, where: str):
+    """Yield what a runtime shows as a backend's source, in this process or over a socket."""
     if where == "local":
         yield LocalSource("r", observing.hub, observing.inventory, observing.refresh)
         return

@@ -15,7 +15,7 @@ import msgspec
 from yoi.display import printable
 from yoi.errors import ObserveError
 from yoi.limits import LIMITS, Limits
-from yoi.protocol.observation import CloseCode, ObservationDiagnostic
+from yoi.protocol.observation import CloseCode, ObservationDiagnostic, SubjectKind
 
 _CERTIFICATE_OF_ANOTHER = frozenset({62, 64})
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH: OpenSSL names the host."""
@@ -96,7 +96,7 @@ def of_close(code: int, said: str) -> Leave:
     """Judge a close frame of the server that no diagnostic has explained."""
     words = f"the server closed with {code}" + (f" ({said})" if said else "")
     if code == CloseCode.NOT_FOUND:
-        return _final(Why.CLOSED, "observe.not_found", "there is no such worker or service here")
+        return _final(Why.CLOSED, "observe.not_found", "there is nothing of that name here")
     if code == CloseCode.CURSOR_MALFORMED:
         return _final(Why.CLOSED, "observe.cursor", "that is not a cursor of this server")
     if code == CloseCode.SESSION_EXPIRED:
@@ -113,8 +113,7 @@ def of_diagnostic(entry: ObservationDiagnostic) -> Leave:
     if entry.action != "stop":
         return Leave(entry.name, _words(entry), max(0, entry.retry_after_ms or 0))
     code = {
-        "worker_not_found": "observe.not_found",
-        "service_not_found": "observe.not_found",
+        **{kind.not_found: "observe.not_found" for kind in SubjectKind},
         "cursor_malformed": "observe.cursor",
         "session_expired": "observe.unauthorized",
     }.get(entry.name, "observe.refused")
