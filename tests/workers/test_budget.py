@@ -12,6 +12,7 @@ from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.budget import DAY_MS, Budget, Price, Spent, next_day_ms
 from yoi.workers.engine import Answer, TokenUsage
+from yoi.workers.prices import priced
 from yoi.workers.profile import WorkerProfile
 
 PRICE = Price(Decimal(3), Decimal(15))
@@ -63,11 +64,27 @@ async def test_what_waits_for_the_budget_is_seen_and_survives_a_restart():
 
 def test_money_needs_a_price():
     row = {"name": "w", "model": "openai:m", "api_key": "k", "money_per_day": "2.50"}
-    with pytest.raises(WorkerError) as caught:
-        WorkerProfile.parse(row)
-    assert "price" in caught.value.message
     price = {"input": "3", "output": "15"}
-    assert WorkerProfile.parse({**row, "price": price}).budget.price == PRICE
+    assert priced(WorkerProfile.parse({**row, "price": price})).price == PRICE
+    free = {key: value for key, value in row.items() if key != "money_per_day"}
+    assert priced(WorkerProfile.parse(free)).price is None
+    for model, more in (
+        ("openai:no-such-model", {}),
+        ("nobody:gpt-4o", {}),
+        ("openai:gpt-4o", {"base_url": "http://127.0.0.1:1/v1"}),
+        ("openai:gpt-4o", {"fallbacks": [{"model": "openai:no-such-model"}]}),
+    ):
+        with pytest.raises(WorkerError) as caught:
+            priced(WorkerProfile.parse({**row, "model": model, **more}))
+        assert caught.value.code == "worker.profile"
+        assert "price" in caught.value.hint
+    listed = priced(WorkerProfile.parse({**row, "model": "openai:gpt-4o"})).price
+    dearer = [{"model": "anthropic:claude-opus-4-1"}]
+    highest = priced(
+        WorkerProfile.parse({**row, "model": "openai:gpt-4o", "fallbacks": dearer})
+    ).price
+    assert 0 < listed.input < highest.input
+    assert 0 < listed.output < highest.output
     for wrong in ("-1", "1e9", "nan", "two", ""):
         with pytest.raises(WorkerError):
             WorkerProfile.parse({**row, "price": price, "money_per_day": wrong})

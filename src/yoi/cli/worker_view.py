@@ -113,7 +113,7 @@ def details(worker: WorkerStatus) -> RenderableType:
         rows.insert(1, ("run", shown(f"{worker.run}, turn {worker.turn}")))
     today = f"{worker.tokens_today} tokens"
     if worker.money_today is not None:
-        today += f", {worker.money_today} by the price you gave"
+        today += f", {worker.money_today} by its price"
     rows.append(("today", shown(today)))
     if worker.grants:
         rows.append(("grants", shown(f"{len(worker.grants)}: yoi worker approvals {worker.name}")))

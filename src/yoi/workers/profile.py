@@ -170,8 +170,6 @@ def _profile(row: Row) -> WorkerProfile:
         row["model"] == SCRIPTED or any(one.model == SCRIPTED for one in row["fallbacks"])
     ):
         row.fault("value", "fallbacks", f'go with no model = "{SCRIPTED}"')
-    if row["money_per_day"] is not None and row["price"] is None:
-        row.fault("missing", "price", "is required: a budget in money needs the model's price")
     names = [tool.name for tool in row["tools"]]
     if len(set(names)) != len(names):
         row.fault("duplicate", "tools", "two tools have the same name")
@@ -454,7 +452,8 @@ WORKER = TableSpec(
         Key(
             "money_per_day",
             _AMOUNT,
-            "as `tokens_per_day`, in money; needs `price`",
+            "as `tokens_per_day`, in money: in the currency of `price`, else in US dollars by the "
+            "list of prices that comes with the provider's library",
             default_words="no bound",
         ),
         Key("price", Nested(PRICE), "see `[workers.price]`"),

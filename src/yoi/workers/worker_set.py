@@ -11,10 +11,12 @@ from yoi.journal.log import Journal
 from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.limits import LIMITS, Limits
 from yoi.types import Clock, SecretSource
+from yoi.workers.budget import Budget
 from yoi.workers.engine import Engine
 from yoi.workers.engines import make_engine
 from yoi.workers.failed import FailedWorker
 from yoi.workers.notify import Notifications, Redactor
+from yoi.workers.prices import priced
 from yoi.workers.profile import WorkerProfile
 from yoi.workers.servers import McpTools, NoServers
 from yoi.workers.setup import WorkerSetup
@@ -180,8 +182,10 @@ class WorkerSet:
 
     async def _begin(self, profile: WorkerProfile) -> None:
         around = self._around
+        budget = priced(profile)
         worker = self._made(
             profile,
+            budget,
             around.engine(profile)
             or make_engine(profile, around.secrets, around.limits, around.clock.monotonic),
         )
@@ -199,7 +203,7 @@ class WorkerSet:
         _, worker = self._running.pop(name)
         await worker.stop()
 
-    def _made(self, profile: WorkerProfile, engine: Engine) -> Worker:
+    def _made(self, profile: WorkerProfile, budget: Budget, engine: Engine) -> Worker:
         around = self._around
         told: set[str] = set()
 
@@ -236,7 +240,7 @@ class WorkerSet:
                 limits=around.limits,
                 approval_deadline_ms=None if deadline_s is None else deadline_s * 1000,
                 models=(profile.model.model, *(one.model for one in profile.fallbacks)),
-                budget=profile.budget,
+                budget=budget,
                 window=profile.window,
                 compact_at=profile.compact_at,
                 compact_keep=profile.compact_keep,
