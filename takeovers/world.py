@@ -246,10 +246,10 @@ class World:
         victim = machine.pids[-1]
         owned = self._owned()[victim]
         self.faults[fault] += 1
-        begun = time.time()
+        begun, was_up = time.time(), machine.is_up()
         await self._carry_out(fault, machine, servers)
-        if fault in _TAKES_AWAY:
-            # A process that stood still ends as soon as it goes on.
+        if fault in _TAKES_AWAY and was_up:
+            # A process that stood still ends as soon as it goes on; one that starts has no lease.
             await self._until(lambda: machine.pids[-1] != victim, fault)
         await self._all_answer(_PATIENCE_S, fault)
         if fault in _TAKES_AWAY:
@@ -392,8 +392,9 @@ class World:
         for number, (name, port) in enumerate(ports.items()):
             # Every third service works with a worker, and is one unit with it.
             worker = workers[number // 3 % 2]
-            entries.append(self._enabled(machine, name, port, worker))
-            if number % 3 == 0:
+            tells = number % 3 == 0
+            entries.append(self._enabled(machine, name, port, worker if tells else None))
+            if tells:
                 rules[worker].append({"plugin": name, "start_run": False, "per_minute": 6000})
         document = {
             "cluster": {
@@ -413,12 +414,15 @@ class World:
         file.write_text(tomlkit.dumps(document))
         file.chmod(0o600)
 
-    def _enabled(self, machine: Machine, name: str, port: int, worker: str) -> dict[str, Any]:
+    def _enabled(
+        self, machine: Machine, name: str, port: int, worker: str | None
+    ) -> dict[str, Any]:
         source = machine.folder / f"source-{name}"
         source.mkdir()
         for path in (HERE / "counter").glob("plugin.*"):
             text = path.read_text().replace("PORT", str(port)).replace("LANE", name)
-            (source / path.name).write_text(text.replace("WORKER", worker))
+            text = text.replace('"TELLS"', '"yes"' if worker else '"no"')
+            (source / path.name).write_text(text.replace("WORKER", worker or "nobody"))
         package = add_to_store(source, Store.project(machine.workspace))
         identity = {
             "id": package.reference,

@@ -5,6 +5,8 @@ from typing import Any
 
 from yoi_pdk import Context, Notify, Plugin, TextEvent
 
+TELLS = "TELLS" == "yes"
+
 
 class Counter(Plugin):
     def on_text(self, event: TextEvent, ctx: Context) -> Any:
@@ -12,6 +14,6 @@ class Counter(Plugin):
         count = ctx.state.get("count", 0) + 1
         ctx.state["count"] = count
         answer = [event.reply(json.dumps({"number": number, "count": count}))]
-        if number % 20 == 0:
+        if TELLS and number % 20 == 0:
             answer.append(Notify("WORKER", f"{number}", id=f"n-{number}"))
         return answer

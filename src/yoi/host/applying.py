@@ -101,7 +101,8 @@ class PlanApplier:
         """Run what of `plan` belongs here."""
         runtime = self._runtime
         here = plan if self._placing is None else self._placing.kept(plan)
-        if any(isinstance(one.package.manifest.runtime, PythonRuntime) for one in here.plugins):
+        # Also what others run: one that takes it over later is then ready for it.
+        if any(isinstance(one.package.manifest.runtime, PythonRuntime) for one in plan.plugins):
             await self._prepare()
         staying = {one.name for one in here.workers}
         leaving = [one.name for one in runtime.workers if one.name not in staying]
