@@ -570,6 +570,7 @@ class Limits:
     looked_at_files: int = bound(4_096, "files of one look; the rest is left to notification")
     withdraw_ms: int = bound(3_000, "a grant that is missing for so long is withdrawn")
     being_written_ms: int = bound(30_000, "the longest that a file counts as half written")
+    decisions_lock_ms: int = bound(10_000, "a command waiting for a host that reads its packages")
     decisions_bytes: int = bound(4 * MIB, "what was decided for one workspace; yoi.toml and more")
     decided_workspaces: int = bound(4_096, "then those whose folder is gone are forgotten")
 

@@ -75,7 +75,7 @@ class Lock:
         self._held = False
 
     @contextlib.contextmanager
-    def __call__(self, _: DecisionStore) -> Iterator[None]:
+    def __call__(self, _: DecisionStore, __: int | None = None) -> Iterator[None]:
         actor = threading.current_thread()
         if isinstance(actor, Actor):
             actor.wants_lock = True
@@ -190,7 +190,7 @@ def stepping_world() -> Iterator[World]:
         patch.setattr(workspace_module, "look", in_steps(workspace_module.look))
         patch.setattr(DecisionStore, "_read", in_steps(DecisionStore._read))
         patch.setattr(store_module, "write_private", in_steps(store_module.write_private))
-        patch.setattr(DecisionStore, "_locked", lambda store: lock(store))
+        patch.setattr(DecisionStore, "_locked", lambda store, ms=None: lock(store, ms))
         yield World(Path(name), lock)
 
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class DecisionStore:
         """Yield what is decided, to be changed; it is written when the block ends well."""
         prepare(self.folder, workspace)
         real = _real(workspace)
-        with self._locked():
+        with self._locked(self._limits.decisions_lock_ms):
             found = self._read(real)
             if found is None:
                 self._make_room()
@@ -179,10 +180,13 @@ class DecisionStore:
                 raise TrustError("trust.folder", exc.message, hint=exc.hint) from None
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, patience_ms: int | None = None) -> Iterator[None]:
+        limits = self._limits
+        if patience_ms is not None:
+            limits = replace(limits, secret_lock_ms=patience_ms)
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(locked(self.folder / ".lock", self._limits))
+                held.enter_context(locked(self.folder / ".lock", limits))
             except SecretError as exc:
                 if exc.code == "secret.busy":
                     raise TrustError(
