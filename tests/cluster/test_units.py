@@ -81,7 +81,7 @@ class Machine:
 
     async def dies(self):
         """Be gone as after kill -9, once its lease has lapsed."""
-        bucket = self.tenure._bucket
+        bucket = self.tenure.bucket
         stream = bucket._stream
         request = json.dumps({"filter": f"$KV.{bucket.name}.{self.tenure._key}"}).encode()
         await self.client.request(f"$JS.API.STREAM.PURGE.{stream}", request)

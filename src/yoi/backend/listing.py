@@ -56,6 +56,8 @@ def _rows(
 
 def _row(one: Summary, policy: ObservationPolicy, who: Principal) -> Row:
     row: Row = msgspec.to_builtins(one)
+    if not row.get("machine"):
+        row.pop("machine", None)
     if not isinstance(one, BoardSummary) and one.last_error is not None:
         # The last error is an error event: it is hidden here where that event is hidden.
         event = ev.Error(ev.ErrorData(code="internal", message=one.last_error))

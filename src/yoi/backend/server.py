@@ -27,7 +27,7 @@ from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Readiness, health_routes
 from yoi.serving.hub import Hub
 from yoi.serving.identity import AT_BACKEND, AT_METRICS, Identities
-from yoi.serving.keys import KeyStore, keys_file
+from yoi.serving.keys import KeyStore, ObservationKeys, keys_file
 from yoi.serving.metrics import Families, Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.principals import Principal, operator
 from yoi.serving.review import begin_reviewing
@@ -47,7 +47,8 @@ class Backend:
 
     `owner` is the id that the workspace's files must carry; None accepts any.
     `policy` None means what the tokens say; `commands` None means that no command is passed on.
-    `figures` are those of a runtime in the same process.
+    `figures` are those of a runtime in the same process. `keys` None means those that the workspace
+    keeps; backends with the same ones serve one client in turn.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Backend:
         commands: CommandPort | None = None,
         figures: Families | None = None,
         owner: str | None = None,
+        keys: ObservationKeys | None = None,
     ) -> None:
         self.url = ""
         """Where it can be reached, once entered."""
         self._workspace = workspace
         self._owner = owner
+        self._keys = keys
         self._settings = settings
         self._sources = {source.runtime_id: source for source in sources}
         if len(self._sources) != len(sources):
@@ -105,9 +108,11 @@ class Backend:
 
     async def _start(self, running: contextlib.AsyncExitStack) -> None:
         clock, limits, listener = self._clock, self._limits, self._settings.listener
-        keys = await asyncio.to_thread(
-            KeyStore(keys_file(self._workspace), owner=self._owner).load_or_create
-        )
+        keys = self._keys
+        if keys is None:
+            keys = await asyncio.to_thread(
+                KeyStore(keys_file(self._workspace), owner=self._owner).load_or_create
+            )
         tokens = TokenStore(
             tokens_file(self._workspace), clock=clock, limits=limits, owner=self._owner
         )

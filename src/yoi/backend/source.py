@@ -105,6 +105,8 @@ class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One worker as a list shows it."""
 
     id: str
+    machine: str = ""
+    """Which of several machines has it."""
     status: str = ""
     engine: str = ""
     waiting: int = 0
@@ -119,6 +121,8 @@ class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One service as a list shows it."""
 
     id: str
+    machine: str = ""
+    """Which of several machines has it."""
     lifecycle: str = ""
     health: str = ""
     reference: str = ""

@@ -25,7 +25,8 @@ def backend(
     """Show the workers and services of runtimes elsewhere to browsers, terminals and scripts.
 
     Where it listens stands in the [observation] table of .yoi/yoi.toml, which runtimes it shows in
-    [[backend.runtimes]]. Runs until SIGTERM or Ctrl-C; then asks clients to come back, and exits 0.
+    [[backend.runtimes]], or in [cluster] with key_file in host.toml. Runs until SIGTERM or Ctrl-C;
+    then asks clients to come back, and exits 0.
     """
     from yoi.host import BackendHost
     from yoi.host.process import run

@@ -280,10 +280,7 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
             head.append_text(shown(f" since {moment(one.since)}", style="dim"))
         parts.append(head)
         if one.workers:
-            grid = table("worker", "status", "model", ">waiting", ">approvals", "error")
-            for row in one.workers:
-                grid.add_row(*_cells(row, "id status engine waiting approvals last_error"))
-            parts += [grid, ""]
+            parts += [_workers(one.workers), ""]
         if one.services:
             parts += [_services(one.services), ""]
         if one.boards:
@@ -297,8 +294,23 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
     return lines(parts)
 
 
+def _workers(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    machine = _machine(rows)
+    grid = table("worker", *machine, "status", "model", ">waiting", ">approvals", "error")
+    for row in rows:
+        cells = _cells(row, "id status engine waiting approvals last_error")
+        grid.add_row(cells[0], *_cells(row, " ".join(machine)), *cells[1:])
+    return grid
+
+
+def _machine(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the column that says which of several machines has each, where there are several."""
+    return ["machine"] if any(row.get("machine") for row in rows) else []
+
+
 def _services(rows: Sequence[dict[str, Any]]) -> RenderableType:
-    grid = table("service", "state", "open", ">queue", ">dead", "last frame", "error")
+    machine = _machine(rows)
+    grid = table("service", *machine, "state", "open", ">queue", ">dead", "last frame", "error")
     for row in rows:
         cells = _cells(row, "id health open queue_depth dead_letters last_frame_at last_error")
         if not row.get("health"):
@@ -307,7 +319,7 @@ def _services(rows: Sequence[dict[str, Any]]) -> RenderableType:
         cells[2] = shown("none" if total == 0 else f"{row.get('open', '?')} of {total}")
         heard = row.get("last_frame_at")
         cells[5] = shown(age(heard) if isinstance(heard, str) else "")
-        grid.add_row(*cells)
+        grid.add_row(cells[0], *_cells(row, " ".join(machine)), *cells[1:])
     return grid
 
 

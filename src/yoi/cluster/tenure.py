@@ -51,7 +51,7 @@ class Tenure:
         """What this process is known by: no other one ever has it."""
         self.over = asyncio.Event()
         """Set when this process may act no more, or will not in a moment."""
-        self._bucket = bucket
+        self.bucket = bucket
         self._key = _KIND + self.session
         self._value = json.dumps({"machine": machine, "pid": os.getpid()}).encode()
         self._monotonic = monotonic
@@ -72,7 +72,7 @@ class Tenure:
             sent = self._monotonic()
             try:
                 try:
-                    self._revision = await self._bucket.put(self._key, self._value, expected)
+                    self._revision = await self.bucket.put(self._key, self._value, expected)
                 except Taken:
                     # It was written although its answer was lost, when is not known: once more.
                     found = await self._mine()
@@ -108,14 +108,14 @@ class Tenure:
         if self.lease.state(self._monotonic()) is not LeaseState.LOST:
             with contextlib.suppress(Taken, *UNSURE):
                 async with asyncio.timeout(self.lease.times.renew):
-                    await self._bucket.drop(self._key, self._revision)
+                    await self.bucket.drop(self._key, self._revision)
             self.lease.refused()
 
     async def _renew(self) -> None:
         sent = self._monotonic()
         try:
             async with asyncio.timeout(self.lease.times.renew):
-                revision = await self._bucket.put(self._key, self._value, self._revision)
+                revision = await self.bucket.put(self._key, self._value, self._revision)
         except Taken:
             # Also where an earlier renewal of ours arrived after it was given up.
             await self._adopt(sent)
@@ -133,14 +133,14 @@ class Tenure:
                     self.lease.refused()
                     return
                 try:
-                    revision = await self._bucket.put(self._key, self._value, found.revision)
+                    revision = await self.bucket.put(self._key, self._value, found.revision)
                 except Taken:
                     return
                 self._took(revision, sent)
 
     async def _mine(self) -> Entry | None:
         """Return the key where it has our value."""
-        found = await self._bucket.last(self._key)
+        found = await self.bucket.last(self._key)
         return found if found is not None and found.data == self._value else None
 
     def _took(self, revision: int, sent: float) -> None:

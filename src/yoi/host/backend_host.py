@@ -12,9 +12,11 @@ from yoi.control.wire import BACKEND
 from yoi.decisions.port import AccountDecisions, Decisions
 from yoi.errors import SecretError
 from yoi.host.backend_methods import backend_methods
+from yoi.host.nats_client import needing_nats
 from yoi.host.opened import EnteredOnce, Opened, following, holding
 from yoi.host.operator_files import watch_secrets
 from yoi.serving.host_settings import HostSettings
+from yoi.serving.keys import ObservationKeys
 from yoi.serving.secrets import WorkspaceSecrets
 from yoi.serving.settings import ServingSettings
 from yoi.serving.watching import Watch
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from yoi.backend.source import Source
+    from yoi.backend.upstreams import AnySource
 
 
 class BackendHost(EnteredOnce):
@@ -73,10 +76,22 @@ class BackendHost(EnteredOnce):
         with contextlib.suppress(SecretError):
             # Without its tokens a runtime cannot be asked; the others can, and its state says so.
             await secrets.refresh()
-        sources = await remote_sources(settings.runtimes, secrets, clock, limits)
+        sources: list[AnySource] = [
+            *await remote_sources(settings.runtimes, secrets, clock, limits)
+        ]
+        keys = None
+        if settings.clustered and settings.deployment_key is not None:
+            with needing_nats():
+                from yoi.host.cluster_backend import cluster_source
+            keys = ObservationKeys.of_deployment(settings.deployment_key)
+            sources.append(
+                await cluster_source(
+                    opened, workspace, decisions, settings.deployment_key, clock, limits
+                )
+            )
         backend = await opened.enter(
             "the backend",
-            Backend(workspace, settings.backend, sources, clock, limits, owner=owner),
+            Backend(workspace, settings.backend, sources, clock, limits, owner=owner, keys=keys),
         )
         first = sources[0].runtime_id if sources else ""
         methods = backend_methods(backend, first)

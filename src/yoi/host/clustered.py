@@ -84,6 +84,7 @@ class Membership:
         self.over = tenure.over
         """Set when this machine has to stop: others may own all of it in a moment."""
         self.machine = tenure.machine
+        self.tenure = tenure
         self._told = told
         self._hints = hints
         self._runner: HostRunner | None = None

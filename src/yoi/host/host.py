@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from yoi.errors import YoiError
 from yoi.host.applying import PlanApplier
 from yoi.host.control_methods import HostMethods
 from yoi.host.machine_file import MachineFile
+from yoi.host.nats_client import needing_nats
 from yoi.host.observing import Observation, subject_of
 from yoi.host.opened import EnteredOnce, Opened, following, holding
 from yoi.host.pairing_methods import PairingMethods
@@ -235,6 +236,7 @@ class Host(EnteredOnce):
         if cluster is not None:
             await opened.enter("the units", cluster.running(runtime, reloads.reload))
             await opened.enter("drains", holding(control.offering(cluster.methods)))
+            await self._register(opened, cluster, settings)
         await opened.enter("following changes", following(partial(self._follow, changes, plans)))
         if published is not None:
             follow = partial(published.follow, self.reload, self._tell, self.over, secrets)
@@ -246,7 +248,7 @@ class Host(EnteredOnce):
         """Return what the machine's operator published; None where this account decides."""
         if machine.publisher is None:
             return None
-        with _needing_nats():
+        with needing_nats():
             from yoi.host.published import Published
         return await Published.open(
             opened, self.workspace, store, self._decisions, machine, self._clock, self._listen
@@ -254,7 +256,7 @@ class Host(EnteredOnce):
 
     async def _join(self, opened: Opened, store: Path, machine: HostSettings) -> "Membership":
         """Be one of the machines of the workspace's `[cluster]`."""
-        with _needing_nats():
+        with needing_nats():
             from yoi.host.clustered import joined
 
         made = await joined(
@@ -262,6 +264,18 @@ class Host(EnteredOnce):
         )
         self.over = made.over
         return made
+
+    async def _register(
+        self, opened: Opened, cluster: "Membership", settings: ServingSettings
+    ) -> None:
+        """Let backends of the deployment find this runtime, where one listens for them."""
+        url, key = self._shown.url, settings.deployment_key
+        if url is None or key is None or self._shown.backend is not None:
+            return
+        from yoi.host.cluster_backend import registration
+
+        part = registration(cluster, key, url, settings.runtime.listener.tls)
+        await opened.enter("its address", part)
 
     async def _follow(self, changes: Watch, plans: Plans) -> None:
         """Reload whenever the operator's files have changed."""
@@ -291,14 +305,3 @@ class Host(EnteredOnce):
     def _tell(self, error: YoiError, severity: Severity = "error") -> None:
         """Let the listener hear of an error that belongs to the host itself."""
         self._listen(failure(rfc3339(self._clock.wall()), "host", error, severity))
-
-
-@contextlib.contextmanager
-def _needing_nats() -> Iterator[None]:
-    """Say what is missing; a host by itself loads no NATS client."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        from yoi.cluster.settings import missing_client
-
-        raise missing_client(exc) from None

@@ -13,6 +13,7 @@ from yoi.host.commands import LocalCommands
 from yoi.host.runtime_parts import RuntimeParts
 from yoi.limits import Limits
 from yoi.runtime.listener import RuntimeListener
+from yoi.serving.identity import upstream_token
 from yoi.serving.settings import ServingSettings
 from yoi.types import Clock
 
@@ -87,6 +88,7 @@ async def to_backends(
     clock: Clock,
 ) -> AsyncIterator[Shown]:
     """Let backends elsewhere watch this runtime, each with a token."""
+    key = settings.deployment_key
     listener = RuntimeListener(
         workspace,
         runtime.observing,
@@ -96,6 +98,7 @@ async def to_backends(
         limits,
         runtime.owner,
         runtime.figures,
+        None if key is None else upstream_token(key),
     )
     async with listener:
         yield Shown(listener.url)

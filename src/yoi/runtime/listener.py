@@ -17,13 +17,14 @@ from yoi.serving.server import ObservationServer, bind
 from yoi.serving.settings import RuntimeSettings
 from yoi.serving.tls import listening_tls
 from yoi.serving.tokens import TokenStore, tokens_file
-from yoi.types import Clock
+from yoi.types import Clock, Secret
 
 
 class RuntimeListener:
     """Serves the streams of `observing` to backends while entered. Raises ServingError.
 
-    `check` says why the runtime is not ready, or None.
+    `check` says why the runtime is not ready, or None; `upstream` is what the backends of its
+    deployment present.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class RuntimeListener:
         limits: Limits = LIMITS,
         owner: str | None = None,
         figures: Families | None = None,
+        upstream: Secret | None = None,
     ) -> None:
         self._observing = observing
         self._figures = figures
@@ -48,6 +50,7 @@ class RuntimeListener:
             TokenStore(tokens_file(workspace), clock=clock, limits=limits, owner=owner),
             clock,
             AT_RUNTIME,
+            upstream=upstream,
         )
         self._readiness.add("tokens", self._identities.why_not_ready)
         self._running = contextlib.AsyncExitStack()

@@ -37,11 +37,11 @@ class DeploymentKey:
     @property
     def id(self) -> str:
         """What tells this key from another one, and helps nobody find it."""
-        return self._derived("id")[:_ID_BYTES].hex()
+        return self.derived("id")[:_ID_BYTES].hex()
 
     def tag(self, text: str) -> str:
         """Return what is equal for equal texts only; it gives nothing of the text away."""
-        tag = hmac.digest(self._derived("tag"), text.encode("utf-8", "surrogatepass"), "sha256")
+        tag = hmac.digest(self.derived("tag"), text.encode("utf-8", "surrogatepass"), "sha256")
         return base64.b64encode(tag[:16]).decode()
 
     def seal(self, purpose: str, bound: str, data: bytes) -> bytes:
@@ -49,7 +49,7 @@ class DeploymentKey:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = os.urandom(_NONCE_BYTES)
-        return _VERSION + nonce + AESGCM(self._derived(purpose)).encrypt(nonce, data, _aad(bound))
+        return _VERSION + nonce + AESGCM(self.derived(purpose)).encrypt(nonce, data, _aad(bound))
 
     def open(self, purpose: str, bound: str, sealed: bytes) -> bytes:
         """Return what was sealed. Raises SecretError `secret.tampered` for anything else."""
@@ -61,7 +61,7 @@ class DeploymentKey:
         try:
             if sealed[:start] != _VERSION:
                 raise InvalidTag
-            return AESGCM(self._derived(purpose)).decrypt(nonce, rest, _aad(bound))
+            return AESGCM(self.derived(purpose)).decrypt(nonce, rest, _aad(bound))
         except (InvalidTag, ValueError):
             raise SecretError(
                 "secret.tampered",
@@ -69,7 +69,8 @@ class DeploymentKey:
                 hint="the same key_file of [cluster] in host.toml on every machine",
             ) from None
 
-    def _derived(self, purpose: str) -> bytes:
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 bytes that only who has the key can make, the same on every machine."""
         # HKDF-Expand (RFC 5869) for one block: the root is uniform already.
         return hmac.digest(self.root, f"yoi deployment {purpose}\x01".encode(), "sha256")
 

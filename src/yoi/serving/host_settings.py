@@ -161,9 +161,13 @@ class HostSettings:
         return None if self.key_file is None else DeploymentKey.read(self.key_file)
 
     def over(self, settings: ServingSettings) -> ServingSettings:
-        """Return `settings` of a workspace with the tables of this machine in place of its own."""
+        """Return `settings` of a workspace with the tables of this machine in place of its own.
+
+        Raises SecretError where the key of its cluster cannot be read.
+        """
         return replace(
             settings,
+            deployment_key=self.deployment_key if settings.clustered else None,
             backend=self.backend or settings.backend,
             runtime=self.runtime or settings.runtime,
         )

@@ -15,6 +15,7 @@ import msgspec
 from yoi.errors import ServingError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import KEY_BYTES, KEY_ID_BYTES, CursorKeys
+from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.private import PrivateFile
 
 FILE_NAME = "observation.keys"
@@ -48,6 +49,15 @@ class ObservationKeys:
     def fresh(cls) -> "ObservationKeys":
         """Return random keys that are kept nowhere."""
         return cls((Key.fresh(),), Key.fresh())
+
+    @classmethod
+    def of_deployment(cls, key: DeploymentKey) -> "ObservationKeys":
+        """Return keys that are the same at every backend of a deployment."""
+        cursor, session = (
+            Key(key.derived(f"{what} id")[:KEY_ID_BYTES], key.derived(f"{what} key"))
+            for what in ("cursors", "sessions")
+        )
+        return cls((cursor,), session)
 
     @property
     def cursor_keys(self) -> CursorKeys:

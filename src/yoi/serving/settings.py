@@ -19,6 +19,7 @@ from yoi.display import printable
 from yoi.errors import EnablementError, UrlRefused
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
+from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.names import ListenerNames, url_of
 from yoi.toml import (
     Bad,
@@ -143,6 +144,8 @@ class ServingSettings:
     runtimes: tuple[RemoteRuntime, ...] = ()
     clustered: bool = False
     """Whether there is a `[cluster]` table: `yoi.cluster` reads it."""
+    deployment_key: DeploymentKey | None = field(default=None, repr=False)
+    """The key that the machines of that cluster share."""
 
     @classmethod
     def load(

@@ -82,6 +82,7 @@ function readRuntime(raw) {
     since: raw?.since ?? null,
     workers: rows(raw?.workers).map((one) => ({
       id: one.id,
+      machine: word(one.machine),
       status: word(one.status) || "unknown",
       engine: word(one.engine),
       waiting: number(one.waiting),
@@ -92,6 +93,7 @@ function readRuntime(raw) {
     })),
     services: rows(raw?.services).map((one) => ({
       id: one.id,
+      machine: word(one.machine),
       lifecycle: word(one.lifecycle) || "unknown",
       health: word(one.health) || word(one.lifecycle) || "unknown",
       reference: word(one.reference),

@@ -206,6 +206,7 @@ function serviceCard(one) {
   return card(
     one,
     one.health,
+    fact("machine", printable(one.machine, 48)),
     fact("connections", one.connections ? `${one.open} of ${one.connections} open` : "none"),
     fact("last frame", ago(one.lastFrameAt) || (one.connections ? "none yet" : "")),
     fact("in", one.connections ? count(one.framesIn) : ""),
@@ -218,6 +219,7 @@ function workerCard(one) {
   return card(
     one,
     one.status,
+    fact("machine", printable(one.machine, 48)),
     fact("model", printable(one.engine, 48)),
     fact("waiting", one.waiting ? many(one.waiting, "input") : ""),
     fact("approvals", one.approvals ? count(one.approvals) : ""),

@@ -1,0 +1,235 @@
+"""`ClusterSource`: all runtimes of a deployment as one, which clients know by its name.
+
+A stream is asked for at the runtime that has its service or worker. When that moves, the attempt is
+lost and the next one goes to where it is then: clients keep their socket, and hear
+`upstream_resync` with a fresh snapshot, for a stream begins anew on its new machine.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from msgspec import structs
+
+from yoi.backend.remote_source import RemoteSource
+from yoi.backend.source import (
+    Availability,
+    Inventory,
+    Link,
+    Loss,
+    LossKind,
+    Resume,
+    ServiceSummary,
+    Sink,
+    Standing,
+    WorkerSummary,
+)
+from yoi.cluster.bucket import UNSURE
+from yoi.cluster.directory import Address, Directory
+from yoi.limits import LIMITS, Limits
+from yoi.protocol.cursors import Position
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.types import Clock, Secret
+
+_log = structlog.get_logger("yoi.backend")
+_MEMBERS = (SubjectKind.SERVICE, SubjectKind.WORKER)
+S = TypeVar("S", WorkerSummary, ServiceSummary)
+
+
+class Remote(Protocol):
+    """One runtime (`RemoteSource`)."""
+
+    @property
+    def availability(self) -> Availability:
+        """Return whether it answers."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """Return what it has."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to ask for the inventory."""
+        ...
+
+    async def close(self) -> None:
+        """Stop."""
+        ...
+
+    def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
+        """Begin one attempt."""
+        ...
+
+
+class ClusterSource:
+    """See the module docstring. `token` is what every runtime of the deployment takes."""
+
+    def __init__(
+        self,
+        name: str,
+        directory: Directory,
+        token: Secret,
+        clock: Clock,
+        limits: Limits = LIMITS,
+        remote: Callable[[Address], Remote] | None = None,
+    ) -> None:
+        self.runtime_id = name
+        self._directory, self._token, self._clock, self._limits = directory, token, clock, limits
+        self._remote = self._dialled if remote is None else remote
+        self._remotes: dict[str, tuple[Address, Remote]] = {}
+        self._standing = Standing(clock.wall_ms)
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def availability(self) -> Availability:
+        """Return whether any runtime answers."""
+        self._judge()
+        return self._standing.availability
+
+    @property
+    def since_ms(self) -> int:
+        """Return since when."""
+        self._judge()
+        return self._standing.since_ms
+
+    @property
+    def inventory(self) -> Inventory:
+        """Return what the runtimes have, each with its machine; what moved is listed once."""
+        workers: dict[str, WorkerSummary] = {}
+        services: dict[str, ServiceSummary] = {}
+        for session, (address, remote) in self._remotes.items():
+            mine = self._directory.members_of(session)
+            workers |= _owned("worker", remote.inventory.workers, mine, address.machine)
+            services |= _owned("service", remote.inventory.services, mine, address.machine)
+        return Inventory(list(workers.values()), list(services.values()))
+
+    async def start(self) -> None:
+        """Begin to look for runtimes."""
+        self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def close(self) -> None:
+        """Stop, and let go of all runtimes."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await asyncio.gather(*(remote.close() for _, remote in self._remotes.values()))
+
+    def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
+        """Begin one attempt at the runtime that has `subject` now."""
+        owner = self._owner(subject)
+        if owner is not None and owner in self._remotes:
+            moving = _Moving(sink, lambda: self._owner(subject))
+            return self._remotes[owner][1].open(subject, moving, resume)
+        # It is on its way from one machine to another, or gone, or nobody ever had it.
+        return _Nowhere(sink, LossKind.UNREACHABLE if owner else LossKind.NOT_FOUND)
+
+    def _owner(self, subject: Subject) -> str | None:
+        if subject.kind not in _MEMBERS:
+            return None
+        return self._directory.owner_of(f"{subject.kind}:{subject.name}")
+
+    async def _look(self) -> None:
+        told = False
+        while True:
+            try:
+                await self._directory.look()
+                await self._take(self._directory.addresses)
+                told = False
+            except UNSURE as exc:
+                if not told:
+                    _log.warning("the runtimes of a deployment are not known", reason=str(exc))
+                told = True
+            await asyncio.sleep(self._limits.publication_ms / 1000)
+
+    async def _take(self, addresses: Mapping[str, Address]) -> None:
+        for session, (address, remote) in list(self._remotes.items()):
+            # Also one whose certificate was renewed.
+            if addresses.get(session) != address:
+                del self._remotes[session]
+                await remote.close()
+        for session, address in addresses.items():
+            if session not in self._remotes:
+                remote = self._remote(address)
+                await remote.start()
+                self._remotes[session] = address, remote
+
+    def _dialled(self, address: Address) -> RemoteSource:
+        return RemoteSource(
+            self.runtime_id,
+            address.url,
+            lambda: self._token,
+            tls=_pinned(address.certificate) if address.certificate else None,
+            clock=self._clock,
+            limits=self._limits,
+        )
+
+    def _judge(self) -> None:
+        states = {remote.availability for _, remote in self._remotes.values()}
+        for one in (Availability.AVAILABLE, Availability.CONNECTING):
+            if one in states:
+                self._standing.becomes(one)
+                return
+        if self._looking is not None and self._remotes:
+            self._standing.becomes(Availability.UNAVAILABLE)
+
+
+class _Moving:
+    """A `Sink` for which the end of a stream on one machine is not the end of it."""
+
+    def __init__(self, sink: Sink, owner: Callable[[], str | None]) -> None:
+        self._sink, self._owner = sink, owner
+
+    def snapshot(self, at: Position, cursor: str, event: Any) -> None:
+        """Hear of all state as of `at`."""
+        self._sink.snapshot(at, cursor, event)
+
+    def resumed(self) -> None:
+        """Hear that what follows comes next."""
+        self._sink.resumed()
+
+    def event(self, at: Position, cursor: str, event: Any, raw: bytes) -> None:
+        """Hear of one event."""
+        self._sink.event(at, cursor, event, raw)
+
+    def caught_up(self) -> None:
+        """Hear that what comes next is live."""
+        self._sink.caught_up()
+
+    def lost(self, loss: Loss) -> None:
+        """Hear that the attempt is over: as long as a machine has the stream, it goes on."""
+        kind = loss.kind
+        if kind in (LossKind.ENDED, LossKind.NOT_FOUND):
+            kind = LossKind.UNREACHABLE if self._owner() else LossKind.NOT_FOUND
+        self._sink.lost(Loss(kind, loss.retry_after_ms))
+
+
+class _Nowhere:
+    """An attempt that finds no runtime."""
+
+    def __init__(self, sink: Sink, kind: LossKind) -> None:
+        self._handle = asyncio.get_running_loop().call_soon(sink.lost, Loss(kind))
+
+    def close(self) -> None:
+        """Give it up."""
+        self._handle.cancel()
+
+
+def _owned(kind: str, found: Iterable[S], mine: frozenset[str], machine: str) -> dict[str, S]:
+    return {
+        one.id: structs.replace(one, machine=machine) for one in found if f"{kind}:{one.id}" in mine
+    }
+
+
+def _pinned(certificate: str) -> ssl.SSLContext:
+    """Return a context that accepts this certificate, by its bytes, and no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # The certificate itself is the anchor; who may show it was said under the deployment's key.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    context.load_verify_locations(cadata=certificate)
+    return context

@@ -1,0 +1,113 @@
+"""Where the runtimes of a deployment can be watched, and which of them has what.
+
+Each runtime renews one key of the bucket of machines, sealed with the deployment's key: an address
+that somebody else put there is not believed. What lapses is gone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import msgspec
+
+from yoi.cluster.bucket import UNSURE, Bucket, Taken
+from yoi.cluster.records import Book
+from yoi.errors import SecretError
+from yoi.secrets.deployment import DeploymentKey
+
+_KIND = "runtime."
+_PURPOSE = "address of a runtime"
+
+
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one runtime listens for backends."""
+
+    machine: str
+    url: str
+    """`ws(s)://HOST:PORT`."""
+    certificate: str = ""
+    """PEM: the one that the listener shows, and that a backend accepts; empty without TLS."""
+
+
+@contextlib.asynccontextmanager
+async def registered(
+    bucket: Bucket,
+    key: DeploymentKey,
+    session: str,
+    address: Callable[[], Address],
+    renew: float,
+) -> AsyncIterator[None]:
+    """Let backends find what `address` says while entered; asked again every `renew` seconds."""
+    renewing = asyncio.ensure_future(_renew(bucket, key, session, address, renew))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+        with contextlib.suppress(Taken, *UNSURE):
+            found = await bucket.last(_KIND + session)
+            if found is not None:
+                await bucket.drop(_KIND + session, found.revision)
+
+
+async def _renew(
+    bucket: Bucket,
+    key: DeploymentKey,
+    session: str,
+    address: Callable[[], Address],
+    renew: float,
+) -> None:
+    revision, told = 0, await asyncio.to_thread(address)
+    while True:
+        # A certificate that is just being written is looked at the next time.
+        with contextlib.suppress(OSError, ValueError):
+            told = await asyncio.to_thread(address)
+        data = key.seal(_PURPOSE, session, msgspec.json.encode(told))
+        try:
+            revision = await bucket.put(_KIND + session, data, revision)
+        except Taken:
+            # A renewal of unknown end was stored after all, or the key has lapsed.
+            with contextlib.suppress(*UNSURE):
+                found = await bucket.last(_KIND + session)
+                revision = 0 if found is None else found.revision
+            await asyncio.sleep(renew / 4)
+            continue
+        except UNSURE:
+            pass
+        await asyncio.sleep(renew)
+
+
+class Directory:
+    """What is known of the deployment's runtimes, as of the last `look`."""
+
+    def __init__(self, machines: Bucket, units: Bucket, key: DeploymentKey) -> None:
+        self._machines, self._key = machines, key
+        self._book = Book(units)
+        self.addresses: Mapping[str, Address] = {}
+        """By session: what a runtime is known by, for as long as its process lives."""
+
+    async def look(self) -> None:
+        """Read what the servers know. Raises UNSURE."""
+        found = {}
+        for one in await self._machines.since():
+            session = one.key.removeprefix(_KIND)
+            if one.key.startswith(_KIND) and one.data:
+                # Somebody else's is not there for us.
+                with contextlib.suppress(SecretError, msgspec.DecodeError):
+                    data = self._key.open(_PURPOSE, session, one.data)
+                    found[session] = msgspec.json.decode(data, type=Address)
+        self.addresses = found
+        await self._book.look()
+
+    def owner_of(self, member: str) -> str | None:
+        """Return the session of the runtime that has `member`; "" where none has it now.
+
+        None: no machine has ever had it.
+        """
+        known = self._book.of(member)
+        return known.record.session if known.revision else None
+
+    def members_of(self, session: str) -> frozenset[str]:
+        """Return what the runtime of this session has."""
+        known = self._book.known.items()
+        return frozenset(name for name, one in known if one.record.session == session)

@@ -1,0 +1,174 @@
+"""M5: which runtimes a backend finds, and that it believes no address that others put there."""
+
+import asyncio
+import ssl
+
+import pytest
+import trustme
+from tests.journal.nats import running, settings_of
+
+from yoi.backend.cluster_source import ClusterSource, _pinned
+from yoi.backend.source import Availability, Inventory, Loss, LossKind, ServiceSummary
+from yoi.cluster.bucket import Bucket
+from yoi.cluster.directory import Address, Directory, registered
+from yoi.cluster.records import Book, Record
+from yoi.journal.jetstream_server import connected
+from yoi.protocol.observation import Subject, SubjectKind
+from yoi.secrets.deployment import DeploymentKey
+from yoi.testing.clock import ManualClock
+from yoi.types import Secret
+
+KEY = DeploymentKey(b"k" * 32)
+ECHO = Subject(SubjectKind.SERVICE, "echo", "desk")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("nats")) as made:
+        yield made
+
+
+@pytest.fixture
+async def buckets(server):
+    settings = settings_of(server)
+    client = await connected(settings)
+    names = (f"{settings.prefix}_leases", f"{settings.prefix}_units")
+    yield [
+        await Bucket.open(client, name, ttl, 1) for name, ttl in zip(names, (60, 0), strict=True)
+    ]
+    await client.close()
+
+
+def at(machine):
+    return Address(machine, f"ws://127.0.0.1:1/{machine}")
+
+
+async def found(directory, wanted):
+    async with asyncio.timeout(30):
+        while {one.machine for one in directory.addresses.values()} != wanted:
+            await directory.look()
+
+
+async def test_who_registers_is_found_until_it_leaves_and_others_are_not(buckets):
+    machines, units = buckets
+    directory = Directory(machines, units, KEY)
+    # In clear, with another key, and an address of ours under another session.
+    await machines.put("runtime.planted", b'{"machine":"x","url":"ws://evil"}', 0)
+    others = DeploymentKey(b"o" * 32)
+    async with (
+        registered(machines, others, "other", lambda: at("x"), 1),
+        registered(machines, KEY, "s1", lambda: at("a"), 1),
+    ):
+        async with registered(machines, KEY, "s2", lambda: at("b"), 1):
+            await found(directory, {"a", "b"})
+            copied = await machines.last("runtime.s1")
+            await machines.put("runtime.s3", copied.data, 0)
+            await directory.look()
+            assert set(directory.addresses) == {"s1", "s2"}
+        await found(directory, {"a"})
+    await found(directory, set())
+
+
+class Remote:
+    """A runtime that has `names`."""
+
+    availability = Availability.AVAILABLE
+
+    def __init__(self, address):
+        self.address, self.asked, self.closed = address, [], False
+        self.inventory = Inventory([], [ServiceSummary(id="echo"), ServiceSummary(id="old")])
+
+    async def start(self):
+        pass
+
+    async def close(self):
+        self.closed = True
+
+    def open(self, subject, sink, resume):
+        self.asked.append(sink)
+        return self
+
+
+class Sink:
+    """Notes how attempts ended."""
+
+    def __init__(self):
+        self.losses = []
+
+    def lost(self, loss):
+        self.losses.append(loss.kind)
+
+
+async def test_a_stream_is_asked_for_where_it_is_and_ends_only_where_no_machine_has_it(buckets):
+    machines, units = buckets
+    book, made = Book(units), []
+    directory = Directory(machines, units, KEY)
+
+    def remote(address):
+        made.append(Remote(address))
+        return made[-1]
+
+    source = ClusterSource("desk", directory, Secret("t", "t"), ManualClock(), remote=remote)
+
+    async def look():
+        await directory.look()
+        await source._take(directory.addresses)
+
+    async def attempt():
+        sink = Sink()
+        source.open(ECHO, sink, None)
+        await asyncio.sleep(0)
+        return sink
+
+    assert (await attempt()).losses == [LossKind.NOT_FOUND]
+    async with registered(machines, KEY, "s1", lambda: at("a"), 1):
+        await found(directory, {"a"})
+        await book.write("service:echo", Record("s1", "a", 1))
+        await look()
+        assert [(one.id, one.machine) for one in source.inventory.services] == [("echo", "a")]
+        sink = await attempt()
+        [asked] = made[0].asked
+        # Handed over, and taken by a machine that this backend has not found yet.
+        await book.write("service:echo", Record("s2", "b", 2, moved_from="a"))
+        await look()
+        asked.lost(Loss(LossKind.ENDED))
+        assert sink.losses == [LossKind.UNREACHABLE]
+        assert (await attempt()).losses == [LossKind.UNREACHABLE]
+        assert source.inventory.services == []
+        async with registered(machines, KEY, "s2", lambda: at("b"), 1):
+            await found(directory, {"a", "b"})
+            await look()
+            assert [(one.id, one.machine) for one in source.inventory.services] == [("echo", "b")]
+            sink = await attempt()
+            # Switched off everywhere.
+            await book.write("service:echo", Record("", "b", 2))
+            await look()
+            made[1].asked[0].lost(Loss(LossKind.ENDED))
+            assert sink.losses == [LossKind.NOT_FOUND]
+            assert (await attempt()).losses == [LossKind.NOT_FOUND]
+    await found(directory, set())
+    await look()
+    assert all(one.closed for one in made)
+
+
+async def test_the_certificate_that_was_registered_is_accepted_and_no_other():
+    authority = trustme.CA()
+    mine, other = (authority.issue_cert("runtime.example.com") for _ in range(2))
+
+    async def handshake(shown):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        shown.configure_cert(context)
+
+        async def serve(reader, writer):
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            pinned = _pinned(mine.cert_chain_pems[0].bytes().decode())
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=pinned)
+            writer.close()
+
+    await handshake(mine)
+    # Of the same authority, with the same name.
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await handshake(other)

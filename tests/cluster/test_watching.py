@@ -1,0 +1,132 @@
+"""M5: backends find the runtimes of a deployment, follow what moves, and serve a client in turn."""
+
+import asyncio
+import json
+import signal
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.cluster.test_takeover import LEASE_MS, Gateway, HostProcess
+from tests.journal.nats import running
+from tests.runtime.conftest import compiled_runner
+from websockets.asyncio.client import connect
+
+from yoi.client import Server, fetch
+from yoi.decisions.port import WholeWorkspace
+from yoi.host.backend_host import BackendHost
+from yoi.limits import LIMITS
+from yoi.secrets.deployment import DeploymentKey
+from yoi.serving.host_settings import HostSettings
+from yoi.types import Secret
+
+__all__ = ["compiled_runner"]
+WAIT_SECONDS = 90.0
+STREAM = "/api/runtimes/desk/services/echo/events/ws"
+
+
+class Machine(HostProcess):
+    """`yoi runtime` on a machine of its own, with the deployment's key."""
+
+    def __init__(self, folder, gateway, nats, key_file):
+        super().__init__(folder, gateway, nats, "desk")
+        host_toml = folder / "config/yoi/host.toml"
+        host_toml.write_text(f'{host_toml.read_text()}key_file = "{key_file}"\n')
+        yoi_toml = self.folder / ".yoi/yoi.toml"
+        yoi_toml.write_text(yoi_toml.read_text().replace("[observation]", "[runtime]"))
+
+    async def start(self):
+        self._child = await self._run("runtime", "--trust-workspace", "--verbose", "--json")
+
+
+class Watcher:
+    """A client that stays on its socket."""
+
+    def __init__(self, socket):
+        self._socket = socket
+        self.frames = []
+
+    async def until(self, true):
+        """Return the next frame of which `true` is."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                self.frames.append(json.loads(await self._socket.recv()))
+                if true(self.frames[-1]):
+                    return self.frames[-1]
+
+
+@asynccontextmanager
+async def watching(host, token, cursor=None):
+    where = host.url.replace("http", "ws", 1) + STREAM
+    where += "" if cursor is None else f"?cursor={cursor}"
+    headers = {"Authorization": f"Bearer {token}"}
+    async with connect(where, additional_headers=headers, subprotocols=["yoi.observe.v1"]) as made:
+        yield Watcher(made)
+
+
+async def listed(host, token):
+    """Return the deployment's services with their machines, and its state."""
+    server = Server(host.url, Secret("session", token))
+    [runtime] = json.loads(await fetch(server, "/api/runtimes", tls=None, limits=LIMITS))
+    return {one["id"]: one["machine"] for one in runtime["services"]}, runtime["state"]
+
+
+async def until_listed(host, token, wanted):
+    async with asyncio.timeout(WAIT_SECONDS):
+        found = None
+        while found != wanted:
+            found, _ = await listed(host, token)
+
+
+def backend(folder, nats, key_file):
+    """A backend of the deployment, which knows no runtime."""
+    (folder / ".yoi").mkdir(parents=True)
+    (folder / ".yoi/yoi.toml").write_text(
+        f'[cluster]\nnats = ["{nats.url}"]\nname = "desk"\nlease_ms = {LEASE_MS}\n'
+        'size_bytes = 67108864\n\n[observation]\nlisten = "127.0.0.1:0"\n'
+    )
+    machine = HostSettings(key_file=key_file)
+    return BackendHost(folder, decisions=WholeWorkspace(), machine=machine)
+
+
+def snapshot(frame):
+    return frame["kind"] == "event" and "snapshot" in frame["envelope"]["payload"]["event"]
+
+
+@pytest.mark.slow
+async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, compiled_runner):
+    key_file = tmp_path / "key"
+    DeploymentKey.create(key_file)
+    with running(tmp_path / "nats") as nats:
+        async with Gateway() as gateway:
+            one, other = (Machine(tmp_path / name, gateway, nats, key_file) for name in "ab")
+            for machine in (one, other):
+                await machine.enable()
+            await one.start()
+            await gateway.until(lambda: gateway.open)
+            async with (
+                backend(tmp_path / "x", nats, key_file) as first,
+                backend(tmp_path / "y", nats, key_file) as second,
+            ):
+                token = first._backend.new_session().token.reveal()
+                await until_listed(first, token, {"echo": "a"})
+                assert (await listed(first, token))[1] == "available"
+                async with watching(first, token) as watcher:
+                    cursor = (await watcher.until(snapshot))["envelope"]["cursor"]
+                    # The session of one is good at the other, and so is the place.
+                    await until_listed(second, token, {"echo": "a"})
+                    async with watching(second, token, cursor) as elsewhere:
+                        assert (await elsewhere.until(lambda _: True))["kind"] == "resumed"
+                    await other.start()
+                    one.send(signal.SIGTERM)
+                    assert await one.ended() == 0
+                    # The same socket: a typed resync, and a snapshot of the new machine's.
+                    told = await watcher.until(lambda one: "upstream_resync" in json.dumps(one))
+                    assert told["diagnostic"]["action"] == "resync"
+                    await watcher.until(snapshot)
+                    await until_listed(first, token, {"echo": "b"})
+                    await gateway.until(lambda: gateway.open)
+                    await gateway.say("hello")
+                    await gateway.until(lambda: "1:hello" in gateway.heard)
+                    await watcher.until(lambda one: "service_status" in json.dumps(one))
+            other.send(signal.SIGTERM)
+            assert await other.ended() == 0
