@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import time
 from dataclasses import replace
 
@@ -182,6 +183,14 @@ async def test_a_server_that_gives_its_secret_back_is_masked_wherever_it_is_show
         assert "the key is [masked]" in told
         assert "no: [masked]" in told
         assert "died of [masked]" in told
+
+
+async def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    async with running(tmp_path, server("good"), approved=False) as servers:
+        status = servers.statuses()[0]
+        assert status.error_code == "mcp.extra"
+        assert "pip install 'yoi[mcp]'" in (status.hint or "")
 
 
 async def test_schemas_that_lie_cost_no_time_and_are_not_followed_elsewhere(tmp_path):

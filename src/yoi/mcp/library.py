@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import logging
+from pathlib import Path
 from types import ModuleType
 
 from yoi.errors import McpError
@@ -23,10 +24,34 @@ def loaded() -> ModuleType:
             f"MCP needs a library that is not installed ({exc.name})",
             hint="pip install 'yoi[mcp]'\npipx inject yoi 'mcp>=2.3,<3'",
         ) from None
-    for name in ("client", "mcp"):
-        # It logs what servers say; what matters of it is told by us, escaped and bounded.
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+    _quieten(str(Path(module.__file__ or "").parent))
     return module
+
+
+def _quieten(folder: str) -> None:
+    """Keep the SDK from logging what servers say; what matters of it is told by us, escaped.
+
+    Its client logs under a name that a program around us may use, too.
+    """
+    quiet = _NotFrom(folder)
+    for name in ("client", "mcp", "mcp.shared.jsonrpc_dispatcher"):
+        logger = logging.getLogger(name)
+        if quiet not in logger.filters:
+            logger.addFilter(quiet)
+
+
+class _NotFrom:
+    """A filter without the records that are made below `folder`."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _NotFrom) and self._folder == other._folder
+
+    def __hash__(self) -> int:
+        return hash(self._folder)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether `record` is logged."""
+        return not record.pathname.startswith(self._folder)
