@@ -72,6 +72,7 @@ class ConnectionAdapter:
         self._intake = intake
         self._offer = intake.offer
         self._ledger = ledger
+        self._counters = ledger.counters
         self._clock = clock
         self._wake = wake
         self._deferred = deferred
@@ -148,7 +149,7 @@ class ConnectionAdapter:
         offered = self._offer(frame, self._on_full)
         if offered is Offered.ACCEPTED:
             self._taken = True
-            self._ledger.counters.enqueued += 1
+            self._counters.enqueued += 1
             if self.lost:
                 self.tell_losses()
         else:
@@ -179,7 +180,7 @@ class ConnectionAdapter:
         frame = BinaryFrame(self._ingress, self._name, session, seq, data, now_ms, len(data))
         offered = self._offer(frame, self._on_full)
         if offered is Offered.ACCEPTED:
-            self._ledger.counters.enqueued += 1
+            self._counters.enqueued += 1
             if self.lost:
                 self.tell_losses()
         else:
@@ -308,7 +309,7 @@ class ConnectionAdapter:
             self._event(kind, session, payload)
         else:
             # Looked at first: a plugin may earn thousands of refusals in one answer.
-            self._ledger.counters.rejected += 1
+            self._counters.rejected += 1
             self._no_room(kind)
 
     # -- inside -------------------------------------------------------------------------------
@@ -340,7 +341,7 @@ class ConnectionAdapter:
 
     def _full(self, offered: Offered, session: SessionId) -> None:
         if offered is Offered.PAUSE:
-            self._ledger.counters.enqueued += 1
+            self._counters.enqueued += 1
             if self._reading is not None:
                 alone = self._queue.account(self._ingress).depth <= 1
                 self._reading.pause(_ONE_LARGE if alone else _SLOW)
@@ -348,9 +349,9 @@ class ConnectionAdapter:
         lost = 1
         if offered is Offered.DROPPED_OLDEST:
             lost = len(self._queue.evicted)
-            self._ledger.counters.enqueued += 1
+            self._counters.enqueued += 1
         self.drops += lost
-        self._ledger.counters.dropped += lost
+        self._counters.dropped += lost
         if not self.lost:
             self._lost_since_ms = self._since_ms(offered)
             self._ledger.note(
@@ -420,9 +421,9 @@ class ConnectionAdapter:
         event_id = f"{session or 'host'}.{secrets.token_hex(6)}"
         offered = self._offer(self._made(kind, session, payload, event_id), self._on_full)
         if offered is Offered.ACCEPTED:
-            self._ledger.counters.enqueued += 1
+            self._counters.enqueued += 1
         elif offered is not Offered.COALESCED:
-            self._ledger.counters.rejected += 1
+            self._counters.rejected += 1
             self._no_room(kind)
         self._wake()
 

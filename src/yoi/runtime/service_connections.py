@@ -52,7 +52,8 @@ class ServiceConnections:
         self._intake = intake
         self._ledger = ledger
         self._clock = clock
-        self._wake = wake
+        self.wake = wake
+        """Called after each event; who makes it may put what it leads to in its place."""
         self._masker = masker
         self._background = background
         self._senders = senders
@@ -82,7 +83,7 @@ class ServiceConnections:
                 self._intake,
                 self._ledger,
                 self._clock,
-                self._wake,
+                self.wake,
                 self._deferred,
                 self._senders,
             )

@@ -139,6 +139,8 @@ class ServiceParts:
             context.rng,
             limits,
         )
+        # Messages come by the ten thousand: they wake the dispatcher without passing the owner.
+        self.connections.wake = self.dispatcher.wake
         self.tools = ToolCalls(
             current,
             self.dispatcher,
