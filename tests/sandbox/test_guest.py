@@ -21,7 +21,7 @@ from yoi.protocol.outcomes import AnswerRefused, Commands, HandlerFailed, Reply
 from yoi.sandbox import Guest, Sandbox, direct
 from yoi.sandbox.bindings import choose
 from yoi.sandbox.direct import DirectBinding, fits
-from yoi.sandbox.guest import Instance
+from yoi.sandbox.instance import Instance
 from yoi.sandbox.plain import PlainBinding
 from yoi.sandbox.state import Stop
 from yoi.sandbox.threads import start_thread

@@ -20,7 +20,8 @@ from yoi.sandbox.binding import Binding
 from yoi.sandbox.cache import CodeCache
 from yoi.sandbox.compiler import Compiler
 from yoi.sandbox.engine import ProcessEngine
-from yoi.sandbox.guest import ComponentGuest, Guest, Instance, PythonGuest
+from yoi.sandbox.guest import ComponentGuest, Guest, PythonGuest
+from yoi.sandbox.instance import Instance
 from yoi.sandbox.linking import Linked, link
 from yoi.sandbox.package_files import PackageFiles
 from yoi.sandbox.runner import runner_component
