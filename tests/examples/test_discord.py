@@ -6,84 +6,32 @@ The gateway is held to Discord's behaviour by discord.py: tests/discord_gateway/
 import asyncio
 import random
 import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 from tests.canary import Canaries
 from tests.discord_gateway.gateway import DiscordGateway, sent
-from tests.examples.test_slack import Nobody
-from tests.runtime.heard import Heard
-from tests.runtime.hosts import watching_host
-
-from yoi.host import Host
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.packages.edits import write_enablement
-from yoi.runtime.workspace import operator_file
-from yoi.secrets import Settings, open_store
-from yoi.types import InstanceName
-
-EXAMPLE = Path(__file__).parents[2] / "examples/discord-gateway"
+from tests.examples.installed import Installed
 
 
-@dataclass
-class Bot:
-    """One workspace with the example enabled, its addresses set to the gateway's."""
+class Bot(Installed[DiscordGateway]):
+    """The example, its addresses set to the gateway's."""
 
-    folder: Path
-    discord: DiscordGateway
-    diagnostics: Heard = field(default_factory=Heard)
+    example, instance = "discord-gateway", "discord"
 
-    def keep(self, value: str) -> None:
-        """`yoi secret set discord-bot`."""
-        (self.folder / ".yoi").mkdir(exist_ok=True)
-        open_store(self.folder, Settings.load(self.folder), Nobody()).set("discord-bot", value)
-
-    def install(self) -> None:
-        source = self.folder / "source"
-        source.mkdir()
-        for path in EXAMPLE.glob("*.py"):
-            (source / path.name).write_bytes(path.read_bytes())
-        (source / "plugin.toml").write_text(self._manifest())
-        add_to_store(source, Store.project(self.folder))
-        package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
-        write_enablement(
-            operator_file(self.folder),
-            EnabledEntry(
-                reference="project:discord-gateway",
-                name=InstanceName("discord"),
-                version=package.manifest.version,
-                digest=package.digest,
-                granted=package.manifest.requested.granting({"bot": "discord-bot"}),
-                config={"prefix": "> "},
-            ),
-        )
-
-    def _manifest(self) -> str:
-        text = (EXAMPLE / "plugin.toml").read_text()
-        http, ws = self.discord.http_port, self.discord.ws_port
-        for theirs, ours in (
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        return (
             (
                 'scheme = "wss", host = "*.discord.gg"',
-                f'scheme = "ws", host = "127.0.0.1", port = {ws}',
+                f'scheme = "ws", host = "127.0.0.1", port = {self.gateway.ws_port}',
             ),
             (
                 'scheme = "https"\nhost = "discord.com"',
-                f'scheme = "http"\nhost = "127.0.0.1"\nport = {http}',
+                f'scheme = "http"\nhost = "127.0.0.1"\nport = {self.gateway.http_port}',
             ),
-        ):
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        return text
-
-    def runtime(self) -> Host:
-        return watching_host(self.folder, self.diagnostics.append)
-
-    def said(self, words: str) -> bool:
-        return any(words in entry.message for entry in self.diagnostics)
+        )
 
 
 @pytest.fixture
@@ -93,20 +41,11 @@ async def discord() -> AsyncIterator[DiscordGateway]:
 
 
 @pytest.fixture
-def bot(
-    tmp_path: Path,
-    discord: DiscordGateway,
-    compiled_runner: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Bot]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "workspace").mkdir()
-    made = Bot(tmp_path / "workspace", discord)
-    made.keep(discord.api.token)
-    made.install()
-    yield made
-    for entry in made.diagnostics:  # shown by pytest where a test fails
-        print(entry.code, entry.message)
+def bot(prepared: Any, discord: DiscordGateway) -> Bot:
+    made: Bot = prepared(Bot, discord)
+    made.keep("discord-bot", discord.api.token)
+    made.enable(made.install().granting({"bot": "discord-bot"}), prefix="> ")
+    return made
 
 
 async def test_it_signs_in_beats_and_answers_with_a_token_that_nothing_shows(bot, discord):
@@ -215,7 +154,7 @@ async def test_a_revoked_token_ends_it_and_a_new_one_begins_it_anew(bot, discord
         await bot.diagnostics.until(lambda: bot.said("yoi secret set discord-bot"))
         await bot.diagnostics.until(lambda: "connection.fatal_close" in bot.diagnostics.codes)
         dials = len(discord.sockets)
-        bot.keep(discord.api.token)
+        bot.keep("discord-bot", discord.api.token)
         await discord.ready(dials + 1)
         discord.message("two")
         await discord.answered(2)
@@ -245,15 +184,6 @@ async def test_no_session_is_begun_when_none_is_left_today(bot, discord):
     assert discord.sockets == []
 
 
-async def serving(bot: Bot) -> asyncio.subprocess.Process:
-    """Return a `yoi serve` of its own, to be killed."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=bot.folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 async def test_whatever_happens_meanwhile_each_message_is_answered_once_and_in_order(bot, discord):
     """Kills of the host at random moments, lost sockets, holes, refused posts: one IDENTIFY."""
@@ -267,7 +197,7 @@ async def test_whatever_happens_meanwhile_each_message_is_answered_once_and_in_o
         texts[channel].append(f"{channel}.{len(texts[channel])}")
         discord.message(texts[channel][-1], channel=channel, **about)
 
-    host = await serving(bot)
+    host = await bot.serve()
     try:
         await discord.ready()
         for _ in range(4):
@@ -289,7 +219,7 @@ async def test_whatever_happens_meanwhile_each_message_is_answered_once_and_in_o
             host.send_signal(signal.SIGKILL)
             await host.wait()
             say()
-            host = await serving(bot)
+            host = await bot.serve()
         await discord.answered(sum(map(len, texts.values())))
     finally:
         host.terminate()
@@ -306,7 +236,7 @@ async def test_kill_9_loses_nothing_and_answers_nothing_twice(bot, discord):
 
     texts = []
     for number in range(rounds):
-        host = await serving(bot)
+        host = await bot.serve()
         try:
             await discord.ready(len(discord.sockets) + 1)
             for part in range(8):
@@ -319,7 +249,7 @@ async def test_kill_9_loses_nothing_and_answers_nothing_twice(bot, discord):
             await host.wait()
         texts.append(f"{number}.down")
         discord.message(texts[-1])
-    host = await serving(bot)
+    host = await bot.serve()
     try:
         await discord.answered(len(texts))
         texts.append("last")

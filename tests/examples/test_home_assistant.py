@@ -5,87 +5,41 @@ The hub is held to Home Assistant's behaviour by hass-client: tests/homeassistan
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from tests.canary import Canaries
-from tests.examples.test_slack import Nobody
+from tests.examples.installed import Installed
 from tests.homeassistant.hub import Hub
-from tests.runtime.heard import Heard
-from tests.runtime.hosts import watching_host
 
 from yoi.control.client import call
 from yoi.errors import ControlError
 from yoi.host import Host
 from yoi.limits import LIMITS
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.packages.edits import write_enablement
-from yoi.runtime.workspace import operator_file
-from yoi.secrets import Settings, open_store
-from yoi.types import InstanceName
 
-EXAMPLE = Path(__file__).parents[2] / "examples/home-assistant"
 DOOR, HALL = "binary_sensor.front_door", "light.hall"
 
 
-@dataclass
-class House:
-    """One workspace with the example and its worker, its address set to the hub's."""
+class House(Installed[Hub]):
+    """The example and its worker, its address set to the hub's."""
 
-    folder: Path
-    hub: Hub
-    diagnostics: Heard = field(default_factory=Heard)
+    example = instance = "home-assistant"
 
-    def keep(self, value: str) -> None:
-        """`yoi secret set hub-token`."""
-        (self.folder / ".yoi").mkdir(exist_ok=True)
-        open_store(self.folder, Settings.load(self.folder), Nobody()).set("hub-token", value)
-
-    def install(self) -> None:
-        source = self.folder / "source"
-        source.mkdir()
-        for path in EXAMPLE.glob("*.py"):
-            text = path.read_text()
-            # Nobody waits half a minute here.
-            (source / path.name).write_text(text.replace("PING_MS = 30_000", "PING_MS = 1_000"))
-        (source / "plugin.toml").write_text(self._manifest())
-        add_to_store(source, Store.project(self.folder))
-        package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
-        write_enablement(
-            operator_file(self.folder),
-            EnabledEntry(
-                reference="project:home-assistant",
-                name=InstanceName("home-assistant"),
-                version=package.manifest.version,
-                digest=package.digest,
-                granted=package.manifest.requested.granting({"token": "hub-token"}),
-                config={"watch": [DOOR, HALL]},
-            ),
-        )
-        with operator_file(self.folder).open("a") as file:
-            file.write((EXAMPLE / "worker.toml").read_text())
-
-    def _manifest(self) -> str:
-        text = (EXAMPLE / "plugin.toml").read_text()
-        for theirs, ours in (
-            ("ws://homeassistant.local:8123", f"ws://127.0.0.1:{self.hub.port}"),
-            ('"homeassistant.local", port = 8123', f'"127.0.0.1", port = {self.hub.port}'),
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        port = self.gateway.port
+        return (
+            ("ws://homeassistant.local:8123", f"ws://127.0.0.1:{port}"),
+            ('"homeassistant.local", port = 8123', f'"127.0.0.1", port = {port}'),
             ('ready = "command"', 'ready = "command"\nbackoff = { first_ms = 100, max_ms = 200 }'),
-        ):
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        return text
+        )
 
-    def runtime(self) -> Host:
-        return watching_host(self.folder, self.diagnostics.append)
+    def source(self, text: str) -> str:
+        # A test does not wait half a minute.
+        return text.replace("PING_MS = 30_000", "PING_MS = 1_000")
 
     async def ask(self, method: str, **params: Any) -> Any:
         return await asyncio.to_thread(call, self.folder, method, **params)
@@ -133,17 +87,11 @@ async def hub() -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def house(
-    tmp_path: Path, hub: Hub, compiled_runner: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[House]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "workspace").mkdir()
-    made = House(tmp_path / "workspace", hub)
-    made.keep(hub.token)
-    made.install()
-    yield made
-    for entry in made.diagnostics:  # shown by pytest where a test fails
-        print(entry.code, entry.message)
+def house(prepared: Any, hub: Hub) -> House:
+    made: House = prepared(House, hub)
+    made.keep("hub-token", hub.token)
+    made.enable(made.install().granting({"token": "hub-token"}), watch=[DOOR, HALL])
+    return made
 
 
 async def test_a_change_runs_the_worker_and_its_call_waits_for_the_hub(house, hub):
@@ -224,7 +172,7 @@ async def test_a_revoked_token_ends_it_for_good_until_it_is_set_anew(house, hub)
         assert status.health == "degraded"
         assert hub.wrong_tokens == 1
         await hub.turn(DOOR, "on")
-        house.keep(hub.token)
+        house.keep("hub-token", hub.token)
         await hub.watched(2)
         assert await house.told(1, DOOR) == [f"{DOOR}: off -> on (seen after a break)"]
         assert hub.wrong_tokens == 1
@@ -262,17 +210,10 @@ async def test_a_ban_ends_it_until_a_person_says_so(house, hub):
 async def test_kill_9_loses_no_change_and_calls_nothing_twice(house, hub):
     """`durability = "disk"`: the host dies while a call waits, three times."""
 
-    async def serve() -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=house.folder,
-            env={**os.environ, "YOI_LOG": "error"}, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-
     expected: list[str] = []
     for number in range(1, 4):
         hub.holding = True
-        host = await serve()
+        host = await house.serve()
         try:
             await hub.watched(number)
             if expected:
@@ -285,7 +226,7 @@ async def test_kill_9_loses_no_change_and_calls_nothing_twice(house, hub):
             host.send_signal(signal.SIGKILL)
             await host.wait()
         await hub.turn(DOOR, "off")
-    host = await serve()
+    host = await house.serve()
     try:
         await hub.watched(4)
         expected.append(f"{DOOR}: on -> off (seen after a break)")

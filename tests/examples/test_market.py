@@ -6,92 +6,46 @@ The exchange is held to Binance's behaviour by their own client: tests/exchange/
 import asyncio
 import base64
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 from tests.canary import Canaries
-from tests.examples.test_slack import Nobody
+from tests.examples.installed import EXAMPLES, Installed
 from tests.exchange.gateway import Exchange
-from tests.runtime.heard import Heard
-from tests.runtime.hosts import watching_host
 
 from yoi.host import Host
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.packages.edits import write_enablement
+from yoi.packages import read_package
 from yoi.permissions import review
-from yoi.runtime.workspace import operator_file
-from yoi.secrets import Settings, open_store
-from yoi.types import InstanceName
 
-EXAMPLE = Path(__file__).parents[2] / "examples/market-feed"
 READ = {"key-id": "read-id", "account": "read-key"}
 TRADE = {"trade-id": "trade-id", "trade": "trade-key"}
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.1", "price": "99.5"}
 
 
-@dataclass
-class Bot:
-    """One workspace with the example enabled, its addresses set to the exchange's."""
+class Bot(Installed[Exchange]):
+    """The example, its addresses set to the exchange's."""
 
-    folder: Path
-    exchange: Exchange
-    diagnostics: Heard = field(default_factory=Heard)
+    example, instance = "market-feed", "market"
 
-    def keep(self, **values: str) -> None:
-        """`yoi secret set NAME`."""
-        (self.folder / ".yoi").mkdir(exist_ok=True)
-        store = open_store(self.folder, Settings.load(self.folder), Nobody())
-        for name, value in values.items():
-            store.set(name.replace("_", "-"), value)
-
-    def install(self, secrets: dict[str, str]) -> None:
-        source = self.folder / "source"
-        source.mkdir()
-        for path in EXAMPLE.glob("*.py"):
-            (source / path.name).write_bytes(path.read_bytes())
-        (source / "plugin.toml").write_text(self._manifest())
-        add_to_store(source, Store.project(self.folder))
-        package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
-        write_enablement(
-            operator_file(self.folder),
-            EnabledEntry(
-                reference="project:market-feed",
-                name=InstanceName("market"),
-                version=package.manifest.version,
-                digest=package.digest,
-                granted=package.manifest.requested.granting(secrets),
-            ),
-        )
-
-    def _manifest(self) -> str:
-        text = (EXAMPLE / "plugin.toml").read_text()
-        http, ws = self.exchange.http_port, self.exchange.ws_port
-        for theirs, ours in (
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        http, ws = self.gateway.http_port, self.gateway.ws_port
+        return (
             ("wss://stream.binance.com", f"ws://127.0.0.1:{ws}"),
             ("wss://ws-api.binance.com", f"ws://127.0.0.1:{ws}"),
             (
                 'scheme = "https"\nhost = "api.binance.com"',
                 f'scheme = "http"\nhost = "127.0.0.1"\nport = {http}',
             ),
-        ):
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        return text
+        )
 
     async def signed_in(self, times: int = 1) -> None:
         """Wait until the plugin has heard `times` times that it is signed in."""
         await self.diagnostics.until(
             lambda: sum(entry.message == "signed in" for entry in self.diagnostics) >= times
         )
-
-    def runtime(self) -> Host:
-        return watching_host(self.folder, self.diagnostics.append)
 
 
 async def asked(runtime: Host, tool: str, **values: str) -> dict:
@@ -117,25 +71,13 @@ async def exchange() -> AsyncIterator[Exchange]:
 
 
 @pytest.fixture
-def bot(
-    tmp_path: Path,
-    exchange: Exchange,
-    compiled_runner: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Bot]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("YOI_STATE_HOME", str(tmp_path / "state"))
-    (tmp_path / "workspace").mkdir()
-    made = Bot(tmp_path / "workspace", exchange)
-    made.keep(
-        read_id=exchange.key_id,
-        read_key=exchange.pem,
-        trade_id=exchange.trade_id,
-        trade_key=exchange.trade_key,
-    )
-    yield made
-    for entry in made.diagnostics:  # shown by pytest where a test fails
-        print(entry.code, entry.message)
+def bot(prepared: Any, exchange: Exchange) -> Bot:
+    made: Bot = prepared(Bot, exchange)
+    made.keep("read-id", exchange.key_id)
+    made.keep("read-key", exchange.pem)
+    made.keep("trade-id", exchange.trade_id)
+    made.keep("trade-key", exchange.trade_key)
+    return made
 
 
 async def test_it_signs_in_reads_trades_and_nothing_shows_a_key(bot, exchange):
@@ -145,7 +87,7 @@ async def test_it_signs_in_reads_trades_and_nothing_shows_a_key(bot, exchange):
     canaries.mark("account", body)
     canaries.mark("account", base64.b64decode(body)[-32:].hex())
     canaries.mark("trade", exchange.trade_key)
-    bot.install({**READ, **TRADE})
+    bot.enable(bot.install().granting({**READ, **TRADE}))
     async with bot.runtime() as runtime:
         await bot.signed_in()
         assert (await asked(runtime, "balance"))["balances"][0]["asset"] == "BTC"
@@ -165,7 +107,7 @@ async def test_it_signs_in_reads_trades_and_nothing_shows_a_key(bot, exchange):
 
 
 async def test_without_the_trading_key_nothing_is_ordered(bot, exchange):
-    bot.install(READ)
+    bot.enable(bot.install().granting(READ))
     async with bot.runtime() as runtime:
         await bot.signed_in()
         with pytest.raises(Exception, match="denied"):
@@ -176,7 +118,7 @@ async def test_without_the_trading_key_nothing_is_ordered(bot, exchange):
 
 
 def test_the_review_shows_reading_and_trading_side_by_side(bot):
-    requested = read_package(EXAMPLE).manifest.requested
+    requested = read_package(EXAMPLES / Bot.example).manifest.requested
     rows = [row for row in review(requested, requested.granting(READ)).rows if row.kind == "secret"]
     said = {row.label.split()[0]: row for row in rows}
     assert said["account"].explanation == (
@@ -192,7 +134,7 @@ def test_the_review_shows_reading_and_trading_side_by_side(bot):
 
 
 async def test_the_book_is_whole_over_gaps_lost_sockets_and_a_busy_exchange(bot, exchange):
-    bot.install(READ)
+    bot.enable(bot.install().granting(READ))
     async with bot.runtime() as runtime:
         await exchange.followed()
         await exchange.trade(bids={"100.25": "1"})
@@ -216,7 +158,7 @@ async def test_the_book_is_whole_over_gaps_lost_sockets_and_a_busy_exchange(bot,
 
 
 async def test_a_revoked_key_ends_the_account_and_a_new_one_begins_it(bot, exchange):
-    bot.install(READ)
+    bot.enable(bot.install().granting(READ))
     async with bot.runtime() as runtime:
         await bot.signed_in()
         exchange.revoked.add(exchange.key_id)
@@ -227,7 +169,7 @@ async def test_a_revoked_key_ends_the_account_and_a_new_one_begins_it(bot, excha
         assert "Invalid API-key" in (await asked(runtime, "balance"))["error"]
         exchange.key_id = "N" * 64
         before = len(exchange.on("/ws-api/v3"))
-        bot.keep(read_id=exchange.key_id)
+        bot.keep("read-id", exchange.key_id)
         await exchange.until(lambda: len(exchange.on("/ws-api/v3")) > before)
         await exchange.until(lambda: exchange.on("/ws-api/v3")[-1].account == exchange.key_id)
         # The feed went on all the while.
@@ -235,13 +177,9 @@ async def test_a_revoked_key_ends_the_account_and_a_new_one_begins_it(bot, excha
 
 
 async def test_kill_9_leaves_a_whole_book_and_no_order_twice(bot, exchange):
-    bot.install({**READ, **TRADE})
+    bot.enable(bot.install().granting({**READ, **TRADE}))
     for number in range(2):
-        host = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=bot.folder,
-            env={**os.environ, "YOI_LOG": "error"}, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        host = await bot.serve()
         try:
             await exchange.signed_in(number + 1)
         finally:

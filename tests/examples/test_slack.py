@@ -3,64 +3,27 @@
 The gateway is held to Slack's behaviour by Slack's own client: tests/slack/test_gateway.py.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 from tests.canary import Canaries
-from tests.runtime.heard import Heard
+from tests.examples.installed import EXAMPLES, Installed
 from tests.runtime.hosts import quiet_host
 from tests.slack.gateway import SlackGateway
 
 from yoi.host import Host
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.packages.edits import write_enablement
-from yoi.permissions import PermissionSet
-from yoi.runtime.workspace import operator_file
-from yoi.secrets import Settings, open_store
-from yoi.types import InstanceName
-
-EXAMPLE = Path(__file__).parents[2] / "examples/slack-socket-mode"
 
 
-class Nobody:
-    """A prompt that nobody answers: the key is in a file."""
+class Chat(Installed[SlackGateway]):
+    """The example, its addresses set to the gateway's."""
 
-    def passphrase(self) -> str:
-        raise AssertionError("asked for a passphrase")
+    example, instance = "slack-socket-mode", "slack"
 
-    new_passphrase = passphrase
-
-
-@dataclass
-class Host:
-    """One workspace with the example enabled, its addresses set to the gateway's."""
-
-    folder: Path
-    slack: SlackGateway
-    diagnostics: Heard = field(default_factory=Heard)
-
-    def keep(self, name: str, value: str) -> None:
-        """`yoi secret set NAME`."""
-        (self.folder / ".yoi").mkdir(exist_ok=True)
-        open_store(self.folder, Settings.load(self.folder), Nobody()).set(name, value)
-
-    def install(self) -> PermissionSet:
-        source = self.folder / "source"
-        source.mkdir()
-        for path in EXAMPLE.glob("*.py"):
-            (source / path.name).write_bytes(path.read_bytes())
-        (source / "plugin.toml").write_text(self._manifest())
-        add_to_store(source, Store.project(self.folder))
-        return read_package(source).manifest.requested
-
-    def _manifest(self) -> str:
-        text = (EXAMPLE / "plugin.toml").read_text()
-        http, ws = self.slack.http_port, self.slack.ws_port
-        for theirs, ours in (
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        http, ws = self.gateway.http_port, self.gateway.ws_port
+        return (
             (
                 'scheme = "wss", host = "*.slack.com"',
                 f'scheme = "ws", host = "127.0.0.1", port = {ws}',
@@ -73,31 +36,11 @@ class Host:
                 'scheme = "https"\nhost = "hooks.slack.com"',
                 f'scheme = "http"\nhost = "127.0.0.1"\nport = {http}',
             ),
-            ("overlap_ms = 10000", "overlap_ms = 1000"),  # nobody waits ten seconds here
-        ):
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        return text
-
-    def enable(self, granted: PermissionSet, **config: Any) -> None:
-        package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
-        write_enablement(
-            operator_file(self.folder),
-            EnabledEntry(
-                reference="project:slack-socket-mode",
-                name=InstanceName("slack"),
-                version=package.manifest.version,
-                digest=package.digest,
-                granted=granted,
-                config=config,
-            ),
+            ("overlap_ms = 10000", "overlap_ms = 1000"),  # a test does not wait ten seconds
         )
 
     def runtime(self) -> Host:
         return quiet_host(self.folder, self.diagnostics.append)
-
-    def said(self, words: str) -> bool:
-        return any(words in entry.message for entry in self.diagnostics)
 
 
 SECRETS = {"app": "slack-app", "bot": "slack-bot"}
@@ -110,17 +53,11 @@ async def slack() -> AsyncIterator[SlackGateway]:
 
 
 @pytest.fixture
-def host(
-    tmp_path: Path, slack: SlackGateway, compiled_runner: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Host]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "workspace").mkdir()
-    made = Host(tmp_path / "workspace", slack)
+def host(prepared: Any, slack: SlackGateway) -> Chat:
+    made: Chat = prepared(Chat, slack)
     made.keep("slack-app", slack.app_token)
     made.keep("slack-bot", slack.bot_token)
-    yield made
-    for entry in made.diagnostics:  # shown by pytest where a test fails
-        print(entry.code, entry.message)
+    return made
 
 
 def posts(slack: SlackGateway) -> list[str]:
@@ -133,7 +70,7 @@ def mention(text: str) -> dict[str, Any]:
 
 def test_the_host_has_not_one_line_about_a_vendor():
     """W10: what a vendor does is said in plugins; the gateways to test them are in tests/."""
-    source = EXAMPLE.parents[1] / "src/yoi"
+    source = EXAMPLES.parent / "src/yoi"
     # A list of packages that cannot be imported in the sandbox, of whomever they are.
     names = {source / "packages" / "guest_library.py"}
     files = [path for path in source.rglob("*.py") if path not in names]
@@ -231,7 +168,7 @@ async def test_without_its_secret_nothing_leaves_the_host(host, slack, missing):
     """P4, W9: a secret that was not granted, or is not in the store."""
     requested = host.install()
     if missing == "unset":
-        open_store(host.folder, Settings.load(host.folder), Nobody()).remove("slack-app")
+        host.lose("slack-app")
         host.enable(requested.granting(SECRETS))
     else:
         host.enable(requested.granting({}))

@@ -2,47 +2,32 @@
 
 import asyncio
 import json
-import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
-from tests.runtime.heard import Heard
+from tests.examples.installed import Installed
 from tests.runtime.hosts import quiet_host
 
 from yoi.control.client import call
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.packages.edits import write_enablement
+from yoi.host import Host
 from yoi.protocol.events import RunEnd
-from yoi.runtime.workspace import operator_file
-from yoi.types import InstanceName
 
-EXAMPLE = Path(__file__).parents[2] / "examples/triage-agent"
 FRAMES = 12
 
 
-def enable(folder: Path, port: int) -> None:
-    source = folder / "triage-agent"
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", "test_*"))
-    manifest = source / "plugin.toml"
-    manifest.write_text(manifest.read_text().replace("127.0.0.1:8765", f"127.0.0.1:{port}"))
-    add_to_store(source, Store.project(folder))
-    package = read_package(next(Store.project(folder).path.iterdir()), "project")
-    write_enablement(
-        operator_file(folder),
-        EnabledEntry(
-            reference="project:triage-agent",
-            name=InstanceName("triage-agent"),
-            version=package.manifest.version,
-            digest=package.digest,
-            granted=package.manifest.requested,
-        ),
-    )
-    with operator_file(folder).open("a") as file:
-        file.write((EXAMPLE / "worker.toml").read_text())
+class Triage(Installed[int]):
+    """The example and its worker, its address set to the gateway's port."""
+
+    example = instance = "triage-agent"
+
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        return (("127.0.0.1:8765", f"127.0.0.1:{self.gateway}"),)
+
+    def runtime(self) -> Host:
+        return quiet_host(self.folder, self.diagnostics.append)
 
 
-async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, compiled_runner):
+async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, prepared):
     gateway = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "yoi.testing.demo_gateway",
         "--state", str(tmp_path / "gateway"), "--frames", str(FRAMES), "--max-seconds", "60",
@@ -52,9 +37,9 @@ async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, com
     try:
         async with asyncio.timeout(60):
             port = json.loads(await gateway.stdout.readline())["port"]
-            enable(tmp_path, port)
-            heard = Heard()
-            async with quiet_host(tmp_path, heard.append) as runtime:
+            triage = prepared(Triage, port)
+            triage.enable(triage.install())
+            async with triage.runtime() as runtime:
                 ended = asyncio.Event()
                 runtime.workers["triage"].bus.listen(
                     lambda event: ended.set() if isinstance(event, RunEnd) else None
@@ -63,7 +48,7 @@ async def test_a_question_of_the_gateway_is_answered_by_the_worker(tmp_path, com
                 await ended.wait()
 
                 async def ask(method: str, **params: Any) -> Any:
-                    return await asyncio.to_thread(call, tmp_path, method, **params)
+                    return await asyncio.to_thread(call, triage.folder, method, **params)
 
                 (worker,) = await ask("worker.list")
                 items = (await ask("worker.history", name="triage"))["items"]
