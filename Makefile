@@ -31,7 +31,7 @@ endif
 
 # What `make evidence-short` runs, one after the other: minutes in all. Each is a target below that ends
 # with one line of JSON and fails where it found anything.
-EVIDENCE := chaos-short workers-short fuzz-short hostile-short crash-short faults-short
+EVIDENCE := chaos-short workers-short fuzz-short hostile-short crash-short faults-short cluster-short
 
 .DELETE_ON_ERROR:
 .PHONY: setup demo test check peers latest lock dist bench networks sizes compliance chaos fuzz hostile floods crash faults workers cluster evidence-short \
@@ -227,6 +227,10 @@ crash-short: $(STAMP)
 faults-short: $(STAMP)
 	@echo "== connections broken four hundred times, or for a minute"
 	@$(VENV)/bin/python -m faults.run --disconnects 400 --lanes 4 --minutes 1
+
+cluster-short: $(STAMP)
+	@echo "== machines of a cluster broken for half a minute"
+	@$(VENV)/bin/python -m takeovers.run --faults 12 --machines 2 --lanes 3 --lease-ms 3000 --minutes 0.5
 
 format: $(STAMP)
 	$(VENV)/bin/python -m ruff format .
