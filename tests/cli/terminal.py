@@ -9,7 +9,11 @@ from pathlib import Path
 
 
 def at_terminal(
-    workspace: Path, answer: bytes, *arguments: str, before_answer: Callable[[], object] = bool
+    workspace: Path,
+    answer: bytes,
+    *arguments: str,
+    before_answer: Callable[[], object] = bool,
+    question: bytes = b"[y/N]",
 ) -> tuple[int, str]:
     """Run a command on a terminal and answer its question; return its status and the screen."""
     ours, theirs = pty.openpty()
@@ -24,7 +28,7 @@ def at_terminal(
     try:
         while data := _read(ours):
             screen += data
-            if b"[y/N]" in screen and not answered:
+            if question in screen and not answered:
                 answered = True
                 before_answer()
                 os.write(ours, answer)

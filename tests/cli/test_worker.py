@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from tests.cli.terminal import at_terminal
 from tests.control.served import served
 from tests.redactors import NoRedaction
 from tests.workers.test_tools import Plugins
@@ -139,6 +140,22 @@ def test_grants_of_all_workers_are_listed_and_taken_back(yoi, workspace):
         )
         command = listed[2].split("hint: yoi ")[1].split()
         assert yoi(*command).out.strip() == nothing
+
+
+def test_a_person_at_the_terminal_is_asked_and_grants_from_the_prompt(yoi, workspace):
+    tools = [{"plugin": "chat", "tool": "reply"}]
+    with host(workspace, profile(tools=tools, script=SCRIPT)):
+        typed = b"what?\nm text\n"
+        status, screen = at_terminal(
+            workspace, typed, "worker", "run", "w", "help", question=b"[n]o"
+        )
+        assert status == 0
+        assert "that is no answer" in screen
+        assert "decided by operator" in screen
+        assert "run finished" in screen
+        (one,) = json.loads(yoi("worker", "approvals", "--json").out)["workers"]
+        assert [g["matches"] for g in one["grants"]] == [[{"at": "/text", "equals": "coming"}]]
+        assert "run finished" in yoi("worker", "run", "w", "help").out  # granted: nobody is asked
 
 
 def test_pause_resume_compact_list_and_refusals(yoi, workspace):

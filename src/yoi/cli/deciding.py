@@ -1,5 +1,6 @@
 """What a person typed about a call that waits, as the decision that the host reads."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,37 @@ def decision(
     if lasts is not None:
         made["lasts_s"] = seconds(lasts)
     return made
+
+
+PROMPT = "[y]es, [r] for this run, [e]xact call for 8 h, [m ARGUMENT ...] where these stay, [n]o"
+
+
+def typed(line: str, arguments: str) -> dict[str, Any] | None:
+    """Return the decision that a person typed at the prompt about a call; None for an empty line.
+
+    Raises UsageError for anything that is no answer.
+    """
+    word, *names = line.split()[:16] or [""]
+    answer = {"y": "once", "yes": "once", "r": "run", "e": "exact", "m": "matching"}.get(word)
+    if not word:
+        return None
+    if word in ("n", "no") and not names:
+        return decision("once", (), None, deny=True)
+    if answer is None or bool(names) != (answer == "matching"):
+        raise UsageError("usage.arguments", f"that is no answer: {PROMPT}")
+    made = decision(answer, (), None, deny=False)
+    if names:
+        made["matches"] = [_stays(name, arguments) for name in names]
+    return made
+
+
+def _stays(name: str, arguments: str) -> dict[str, Any]:
+    """Return the match of later calls whose argument `name` is as it is in `arguments`."""
+    try:
+        value = json.loads(arguments)[name]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError("usage.arguments", f"the call has no argument {name!r}") from None
+    return {"at": "/" + name.replace("~", "~0").replace("/", "~1"), "equals": value}
 
 
 def seconds(text: str) -> int:

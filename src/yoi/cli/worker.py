@@ -16,7 +16,9 @@ from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
 
 if TYPE_CHECKING:
+    from yoi.cli.questions import Questions
     from yoi.cli.worker_history import Conversation
+    from yoi.cli.worker_stream import WorkerStream
 
 app = typer.Typer(help="See and steer the workers of the running host.", rich_markup_mode=None)
 
@@ -59,7 +61,8 @@ def show(name: Name, workspace: Workspace = None, as_json: Json = False) -> None
 def run(name: Name, text: Words, workspace: Workspace = None, as_json: JsonLines = False) -> int:
     """Send a message and follow the worker live until it has answered.
 
-    Exits with 1 when the run failed, was cancelled or reached a limit.
+    On a terminal it asks you about a call that waits for a person. Exits with 1 when the run
+    failed, was cancelled or reached a limit.
     """
     from yoi.cli.worker_stream import WorkerStream
 
@@ -68,8 +71,11 @@ def run(name: Name, text: Words, workspace: Workspace = None, as_json: JsonLines
     stream = WorkerStream(output, name)
     with _following(folder, name) as (_, events):
         seq = ask(folder, "worker.send", name=name, text=text)["seq"]
+        questions = _questions(folder, name, stream, output)
         for event in events:
             stream.hear(event)
+            if questions is not None:
+                questions.hear(event)
             if event["event"] == "run_end" and event["data"]["result"] != "paused":
                 result = _result_of(folder, name, seq)
                 if result is not None:
@@ -357,6 +363,19 @@ def _result_of(folder: Path, name: str, seq: int) -> str | None:
         if taken and item["type"] == "run_end":
             return str(item["result"])
     return None
+
+
+def _questions(
+    folder: Path, name: str, stream: "WorkerStream", output: Output
+) -> "Questions | None":
+    """Return what asks the person at this terminal about calls that wait; None for a program."""
+    import sys
+
+    if output.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    from yoi.cli.questions import Questions
+
+    return Questions(lambda decision: ask(folder, "worker.approve", name=name, **decision), stream)
 
 
 @contextlib.contextmanager
