@@ -69,7 +69,11 @@ def test_nothing_is_decided_unread(arguments, yoi, workspace):
     assert decided(workspace) == set()
 
 
-@pytest.mark.parametrize(("answer", "status"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)])
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    # The last one is the end of the input, as a terminal says it that was closed half way.
+    [(b"y\n", 0), (b"n\n", 1), (b"\n", 1), (b"\x04", 130)],
+)
 def test_a_person_is_asked_once_and_only_yes_means_yes(answer, status, workspace):
     write(workspace, WORKER + EVIL)
     code, screen = at_terminal(workspace, answer, "trust")
