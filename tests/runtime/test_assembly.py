@@ -17,6 +17,7 @@ from tests.runtime.fakes import NoSecrets
 
 from yoi.connections import RequestClient, SystemResolver
 from yoi.core.captures import HandleTable
+from yoi.decisions.paired import PairedSenders
 from yoi.errors import ManifestError
 from yoi.journal.state import StateStore
 from yoi.limits import LIMITS, MIB
@@ -30,6 +31,7 @@ from yoi.packages import (
 from yoi.permissions import Authority
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
+from yoi.runtime.pairing import Pairings
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.service_spec import ServiceSpec
 from yoi.runtime.signer import NoNonces
@@ -72,6 +74,7 @@ def assembler() -> Assembler:
         handles=HandleTable(LIMITS),
         state=state,
         nonces=NoNonces(),
+        pairings=Pairings(PairedSenders(Path("paired.json"), Path("w"), LIMITS), clock, LIMITS, lambda *_: None),
         pull=PullDialler(connector, resolver, clock, LIMITS, ManualTimers(clock).call_later),
         waiting=nullcontext,
     )
