@@ -65,8 +65,8 @@ async def _run(cases: list[Case]) -> int:
         "escapes": len(escapes),
         "host_crashes": crashes,
         "untyped": len(bad) + len(missing),
-        "neighbourp99_ms": p99(busy),
-        "quietp99_ms": p99(quiet),
+        "neighbour_p99_ms": p99(busy),
+        "quiet_p99_ms": p99(quiet),
         "rss_mb": rss_mb,
         "seconds": round(time.monotonic() - begun),
     }

@@ -74,7 +74,9 @@ def assembler() -> Assembler:
         handles=HandleTable(LIMITS),
         state=state,
         nonces=NoNonces(),
-        pairings=Pairings(PairedSenders(Path("paired.json"), Path("w"), LIMITS), clock, LIMITS, lambda *_: None),
+        pairings=Pairings(
+            PairedSenders(Path("paired.json"), Path("w"), LIMITS), clock, LIMITS, lambda *_: None
+        ),
         pull=PullDialler(connector, resolver, clock, LIMITS, ManualTimers(clock).call_later),
         waiting=nullcontext,
     )
