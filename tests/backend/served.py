@@ -71,6 +71,7 @@ class Runtime:
         return {
             "workers": [{"id": name, "last_error": "it broke", **row} for name in self.names],
             "services": [],
+            "boards": [],
         }
 
     async def start(self) -> None:

@@ -22,6 +22,7 @@ from yoi.errors import JournalError, SecretError
 from yoi.journal.jetstream_server import (
     NatsSettings,
     connected,
+    denied,
     finish_copy,
     prepare,
     prepare_copy,
@@ -296,7 +297,8 @@ class JetStreamJournal:
                     self._forget(puts)
                     raise JournalError(
                         "journal.io",
-                        f"whether a commit was stored is not known: {exc or 'timeout'}",
+                        f"whether a commit was stored is not known: "
+                        f"{denied(self._client) or exc or 'timeout'}",
                     ) from None
                 doubtful = True
             await asyncio.sleep(_AGAIN_SECONDS)
@@ -409,7 +411,8 @@ class JetStreamJournal:
                 return _answer(answer.data)
             except (TimeoutError, nats.errors.Error) as exc:
                 if self._closed or self._now() >= until:
-                    words = f"NATS did not answer {what.partition('.')[0]}: {exc or 'timeout'}"
+                    why = denied(self._client) or exc or "timeout"
+                    words = f"NATS did not answer {what.partition('.')[0]}: {why}"
                     raise JournalError("journal.io", words) from None
             await asyncio.sleep(_AGAIN_SECONDS)
 

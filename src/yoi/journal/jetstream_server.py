@@ -173,6 +173,8 @@ async def _stream(
     }
     told = await asked(client, f"STREAM.INFO.{settings.stream}", {}, limits)
     if told.get("error", {}).get("err_code") == _NO_STREAM:
+        if _COPYING not in marks:
+            await _check_never_run(client, settings, limits)
         told = await asked(client, f"STREAM.CREATE.{settings.stream}", wanted, limits)
     error = told.get("error")
     if error:
@@ -197,6 +199,29 @@ async def _stream(
         )
     check_seal(settings, config)
     return config
+
+
+async def _check_never_run(client: Client, settings: NatsSettings, limits: Limits) -> None:
+    """Raise ClusterError `cluster.stream` where machines have run, and their logs are gone."""
+    units = f"{settings.prefix}_units"
+    told = await asked(client, f"STREAM.INFO.KV_{units}", {}, limits)
+    if told.get("state", {}).get("messages", 0):
+        raise ClusterError(
+            "cluster.stream",
+            f"machines have run as {settings.prefix}, and the stream {settings.stream} of their "
+            "logs is gone: what they had accepted is in it",
+            hint=f"put it back: nats stream restore {settings.stream} DIR\n"
+            'or begin anew with empty logs: another name in [cluster], such as name = "yoi-2"',
+        )
+
+
+def denied(client: Client) -> str | None:
+    """Return what the servers last refused this account, None where nothing.
+
+    A refused publish is not answered: it looks like a server that is silent.
+    """
+    told = str(client.last_error or "")
+    return told if "permissions violation" in told.lower() else None
 
 
 def check_seal(settings: NatsSettings, config: Mapping[str, Any]) -> None:
@@ -240,7 +265,7 @@ async def asked(client: Client, what: str, request: Any, limits: Limits) -> dict
             return told
         except (nats.errors.Error, TimeoutError, OSError) as exc:
             if loop.time() >= until:
-                raise _silent(what, exc) from None
+                raise _silent(client, what, exc) from None
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
@@ -263,7 +288,15 @@ async def _check(client: Client, settings: NatsSettings, limits: Limits) -> None
         )
 
 
-def _silent(what: str, exc: Exception) -> ClusterError:
+def _silent(client: Client, what: str, exc: Exception) -> ClusterError:
+    refused = denied(client)
+    if refused is not None:
+        return ClusterError(
+            "cluster.credentials",
+            f"the account on the NATS servers may not do what hosts do: {refused}",
+            hint="give the user of [cluster] its own account, or these rights; then: "
+            "yoi cluster doctor",
+        )
     if isinstance(exc, nats.errors.NoRespondersError):
         return ClusterError(
             "cluster.no_jetstream",
