@@ -9,7 +9,7 @@ from tests.workers.worlds import World, tool
 from yoi.errors import McpError
 from yoi.limits import LIMITS
 from yoi.mcp.client_engine import ClientEngine, asking_text
-from yoi.mcp.clients import McpClients
+from yoi.mcp.clients import WORKERS, McpClients
 from yoi.mcp.settings import McpSettings, ServedTool
 from yoi.protocol import events as ev
 from yoi.workers import items as it
@@ -37,9 +37,13 @@ class Desk:
 
     async def __aenter__(self):
         await self.world.worker.start()
-        await self.clients.apply(self.settings, self.world.worker)
+        await self.apply()
         self.session = (await self.ask("open", client="c 1"))["session"]
         return self
+
+    async def apply(self):
+        name = WORKERS[self.settings.tools[0].approval]
+        await self.clients.apply(self.settings, {name: self.world.worker})
 
     async def __aexit__(self, *_):
         await self.clients.stop()
@@ -140,7 +144,7 @@ async def test_a_call_that_waited_when_the_host_ended_is_not_made_afterwards():
         desk.clients._sessions.clear()  # the host that knew them is gone
         await desk.world.restart()
         assert len(desk.world.worker.status().approvals) == 1
-        await desk.clients.apply(desk.settings, desk.world.worker)
+        await desk.apply()
         await desk.world.until(ev.RunEnd, 2)
         assert desk.world.worker.status().approvals == []
         stored = await desk.world.worker.history(0, 100)
@@ -152,7 +156,7 @@ async def test_the_history_of_calls_is_summed_up_before_it_is_full():
     async with Desk() as desk:
         desk.world.setup = replace(desk.world.setup, window=2_000, compact_at=80)
         await desk.world.restart()
-        await desk.clients.apply(desk.settings, desk.world.worker)
+        await desk.apply()
         for _ in range(8):
             assert (await desk.result(await desk.begin({"text": "x" * 2_000})))["outcome"] == (
                 "returned"

@@ -8,7 +8,6 @@ from typing import Any
 from yoi.errors import SandboxError, SecretError, YoiError
 from yoi.host.parts import Placing, Plans, Preparing
 from yoi.host.runtime_parts import RuntimeParts
-from yoi.mcp.clients import WORKER as CLIENTS
 from yoi.packages import PythonRuntime
 from yoi.protocol.diagnostics import Diagnostic
 from yoi.runtime.containment import contained_work
@@ -127,9 +126,7 @@ class PlanApplier:
         # After the services: a worker that goes on with a run finds its tools.
         await runtime.workers.apply(here.workers, plan.faulty_workers)
         runtime.events.granted = plan.mcp.events
-        workers = runtime.workers
-        own = workers[CLIENTS] if CLIENTS in workers and plan.mcp.tools else None
-        await runtime.clients.apply(plan.mcp, own)
+        await runtime.clients.apply(plan.mcp, {one.name: one for one in runtime.workers})
         return applied
 
     async def _prepare(self) -> None:

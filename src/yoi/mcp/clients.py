@@ -10,6 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,36 +24,41 @@ from yoi.protocol import events as ev
 from yoi.types import Clock
 from yoi.workers import items as it
 from yoi.workers.engine import Engine
+from yoi.workers.items import Approval
 from yoi.workers.profile import ModelChoice, WorkerProfile
 from yoi.workers.tools import PluginTools, ToolChoice
 from yoi.workers.worker import Worker
 
-WORKER = "mcp-clients"
-"""The worker that carries out what clients call; people approve there."""
+WORKERS: Mapping[Approval, str] = {"ask": "mcp-clients", "auto": "mcp-clients-auto"}
+"""The workers that carry out what clients call, by who approves: no call waits behind a person who
+decides about another tool."""
 _WINDOW = 100_000
 
 
-def clients_profile(settings: McpSettings) -> WorkerProfile | None:
-    """Return the worker for what `settings` offer to clients, None where that is nothing."""
-    if not settings.tools:
-        return None
-    return WorkerProfile(
-        name=WORKER,
-        model=ModelChoice(MODEL),
-        max_turns=2,
-        window=_WINDOW,
-        tools=tuple(
+def clients_profiles(settings: McpSettings) -> list[WorkerProfile]:
+    """Return the workers for what `settings` offer to clients."""
+    found = []
+    for approval, name in WORKERS.items():
+        tools = tuple(
             # The operator's word about the tool is the whole word: its own answers are outside
             # text, so the default would ask from the second call on.
             ToolChoice(one.plugin, one.tool, one.name, one.approval, "allow")
             for one in settings.tools
-        ),
-    )
+            if one.approval == approval
+        )
+        if tools:
+            found.append(
+                WorkerProfile(
+                    name=name, model=ModelChoice(MODEL), max_turns=2, window=_WINDOW, tools=tools
+                )
+            )
+    return found
 
 
 @dataclass(slots=True)
 class _Call:
     asked: Asked
+    worker: Worker
     started: bool = False
     """Whether the worker has taken it up."""
 
@@ -76,10 +82,9 @@ class McpClients:
         self._clock = clock
         self._limits = limits
         self._settings = McpSettings()
-        self._worker: Worker | None = None
+        self._workers: dict[str, tuple[Worker, Callable[[ev.Event], None]]] = {}
         self._sessions: dict[str, _Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener = self._hear  # one bound method: it is dropped by identity
 
     @property
     def methods(self) -> Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
@@ -97,22 +102,22 @@ class McpClients:
         """Return the engine for `profile`, None where it is another worker's."""
         return ClientEngine(self._wanted) if profile.model.model == MODEL else None
 
-    async def apply(self, settings: McpSettings, worker: Worker | None) -> None:
-        """Offer what `settings` say, through `worker`: call it after the workers were applied."""
+    async def apply(self, settings: McpSettings, workers: Mapping[str, Worker]) -> None:
+        """Offer what `settings` say, through `workers`: call it after the workers were applied."""
         self._settings = settings
-        if worker is self._worker:
-            return
-        if self._worker is not None:
-            self._worker.bus.drop(self._listener)
-            for session in self._sessions.values():
-                for call_id in tuple(session.calls):
-                    self._ended(call_id, "interrupted", "the host's configuration changed")
-        self._worker = worker
-        if worker is not None:
-            worker.bus.listen(self._listener)
-            if worker.status().approvals:
-                # Its client went with the host before this one.
-                await _cancelled(worker)
+        for name in WORKERS.values():
+            known, worker = self._workers.get(name), workers.get(name)
+            if known is not None and known[0] is not worker:
+                del self._workers[name]
+                known[0].bus.drop(known[1])
+                self._end_all(known[0], "interrupted", "the host's configuration changed")
+            if worker is not None and name not in self._workers:
+                listener = partial(self._hear, worker)
+                self._workers[name] = (worker, listener)
+                worker.bus.listen(listener)
+                if worker.status().approvals:
+                    # Its client went with the host before this one.
+                    await _cancelled(worker)
 
     async def stop(self) -> None:
         """Wait for nothing more; who still asks is answered."""
@@ -147,7 +152,8 @@ class McpClients:
 
     async def _begin(self, params: dict[str, Any]) -> Any:
         session, name = self._session(params), params["tool"]
-        if all(one.name != name for one in self._usable()):
+        tool = next((one for one in self._usable() if one.name == name), None)
+        if tool is None:
             raise McpError(
                 "mcp.unknown",
                 f"no tool called {printable(str(name), 64)!r} is offered to MCP clients",
@@ -162,13 +168,15 @@ class McpClients:
                 "mcp.too_large",
                 f"the arguments have more than {self._limits.tool_arguments_bytes} bytes",
             )
-        if self._worker is None:
-            raise McpError("mcp.unavailable", f"the worker {WORKER} does not run now")
+        carrying = WORKERS[tool.approval]
+        if carrying not in self._workers:
+            raise McpError("mcp.unavailable", f"the worker {carrying} does not run now")
+        worker, _ = self._workers[carrying]
         call_id = f"mcp-{secrets.token_hex(12)}"
-        session.calls[call_id] = _Call(Asked(name, arguments))
+        session.calls[call_id] = _Call(Asked(name, arguments), worker)
         session.asked_at = self._clock.monotonic()
         try:
-            await self._worker.send(asking_text(session.client, name, call_id))
+            await worker.send(asking_text(session.client, name, call_id))
         except BaseException:
             session.calls.pop(call_id, None)
             raise
@@ -187,7 +195,7 @@ class McpClients:
         session.asked_at = self._clock.monotonic()
         session.news.clear()
         done, session.done = session.done, {}
-        return {"done": done, "waiting": len(session.calls), "worker": WORKER}
+        return {"done": done, "waiting": len(session.calls)}
 
     async def _cancel(self, params: dict[str, Any]) -> Any:
         await self._give_up(self._session(params), str(params["call"]))
@@ -195,6 +203,7 @@ class McpClients:
     async def _close(self, params: dict[str, Any]) -> Any:
         session = self._sessions.pop(str(params["session"]), None)
         if session is not None:
+            session.news.set()  # who still waits for it is answered
             await self._give_up_all(session)
 
     # What comes of it
@@ -220,18 +229,15 @@ class McpClients:
                 return call.asked
         return None
 
-    def _hear(self, event: ev.Event) -> None:
+    def _hear(self, worker: Worker, event: ev.Event) -> None:
         match event:
             case ev.ToolResult(data):
-                self._do(self._read(data.id, data.seq or 0))
+                self._do(self._read(worker, data.id, data.seq or 0))
             case ev.ApprovalRequest(data) if self._owner(data.id) is None:
                 # Its client gave up just before: nobody is to decide for nobody.
-                if self._worker is not None:
-                    self._do(_cancelled(self._worker))
+                self._do(_cancelled(worker))
             case ev.RunEnd(data) if data.result in ("cancelled", "failed"):
-                for session in self._sessions.values():
-                    for call_id in [key for key, call in session.calls.items() if call.started]:
-                        self._ended(call_id, "cancelled", "the run of the call was ended")
+                self._end_all(worker, "cancelled", "the run of the call was ended", started=True)
             case _:
                 pass
 
@@ -240,12 +246,12 @@ class McpClients:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _read(self, call_id: str, seq: int) -> None:
+    async def _read(self, worker: Worker, call_id: str, seq: int) -> None:
         """Take the whole result from the history: events carry it as people read it."""
-        if self._worker is None or self._owner(call_id) is None:
+        if self._owner(call_id) is None:
             return
         try:
-            stored = await self._worker.history(seq - 1, 1)
+            stored = await worker.history(seq - 1, 1)
         except YoiError as exc:
             self._ended(call_id, "failed", str(exc))
             return
@@ -255,6 +261,13 @@ class McpClients:
 
     def _owner(self, call_id: str) -> _Session | None:
         return next((one for one in self._sessions.values() if call_id in one.calls), None)
+
+    def _end_all(self, worker: Worker, outcome: str, output: str, *, started: bool = False) -> None:
+        """Let the calls of `worker` have ended, with `started` only those that it has taken up."""
+        for session in self._sessions.values():
+            for call_id, call in tuple(session.calls.items()):
+                if call.worker is worker and (call.started or not started):
+                    self._ended(call_id, outcome, output)
 
     def _ended(self, call_id: str, outcome: str, output: str) -> None:
         session = self._owner(call_id)
@@ -268,11 +281,8 @@ class McpClients:
     async def _give_up(self, session: _Session, call_id: str) -> None:
         """Forget a call; where it waits for a person, nobody needs to decide any more."""
         call = session.calls.pop(call_id, None)
-        worker = self._worker
-        if call is None or worker is None:
-            return
-        if any(one.id == call_id for one in worker.status().approvals):
-            await _cancelled(worker)
+        if call is not None and any(one.id == call_id for one in call.worker.status().approvals):
+            await _cancelled(call.worker)
 
     async def _give_up_all(self, session: _Session) -> None:
         for call_id in tuple(session.calls):

@@ -6,7 +6,7 @@ from typing import Any
 
 from yoi.errors import EnablementError, WorkerError, YoiError
 from yoi.limits import LIMITS
-from yoi.mcp.clients import WORKER as CLIENTS
+from yoi.mcp.clients import WORKERS as CLIENTS
 from yoi.toml import is_safe_id
 from yoi.workers.profile import WorkerProfile
 
@@ -53,8 +53,8 @@ def workers_of(document: Mapping[str, Any]) -> WorkerPlan:
         except YoiError as exc:
             faults.append(WorkerFault(_name_of(row, at), exc, at))
             continue
-        if profile.name == CLIENTS:
-            words = f"the name {CLIENTS} is the host's own, for what MCP clients call"
+        if profile.name in CLIENTS.values():
+            words = f"the name {profile.name} is the host's own, for what MCP clients call"
             faults.append(
                 WorkerFault(at, WorkerError("worker.profile", words, at=f"{at}.name"), at)
             )

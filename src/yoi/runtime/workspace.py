@@ -14,7 +14,7 @@ from yoi.decisions.port import Decisions, InForce, Undisturbed
 from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.mcp.clients import clients_profile
+from yoi.mcp.clients import clients_profiles
 from yoi.mcp.settings import McpSettings
 from yoi.packages import (
     EnabledEntry,
@@ -259,7 +259,6 @@ def _plan(
     workers = workers_of(document)
     faults = workers_of(file.document).faults or workers.faults
     mcp = McpSettings.read(document)
-    own = clients_profile(mcp)
     problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
     faulty = faulty_workers(faults, file.content, at)
     return Plan(
@@ -272,7 +271,7 @@ def _plan(
                 for one in found.pending
             ),
         ),
-        workers=(*workers.profiles, *([] if own is None else [own])),
+        workers=(*workers.profiles, *clients_profiles(mcp)),
         mcp=mcp,
         faulty_workers=faulty,
         pending=tuple(pending_rows(found.pending)),
