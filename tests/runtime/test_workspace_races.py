@@ -220,7 +220,7 @@ def test_a_command_at_any_moment_of_a_look_stops_and_narrows_nothing(before, tur
         assert (world.recorded, world.said) == (turns, turns)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_in_force_at_the_end_was_decided_and_stands_in_the_file(data):
     writers = data.draw(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=4))
