@@ -17,6 +17,7 @@ from tests.runtime.heard import Heard
 from tests.runtime.hosts import FreshPlans, quiet_host, watching_host
 
 import yoi
+from yoi.client import Target, affordances, command
 from yoi.control.client import call
 from yoi.decisions.port import WholeWorkspace
 from yoi.errors import (
@@ -33,6 +34,7 @@ from yoi.limits import LIMITS
 from yoi.protocol.board_events import BoardSnapshot, TicketChanged
 from yoi.protocol.events import RunEnd, Snapshot, UserMessage
 from yoi.runtime.workspace import Plan, operator_file
+from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.tickets.store import Change, TicketStore
 from yoi.types import SystemClock
 
@@ -71,6 +73,32 @@ def test_importing_yoi_loads_no_room_and_each_name_when_it_is_asked_for():
 
 
 # -- what it opens and offers ----------------------------------------------------------------------
+
+
+async def test_a_token_s_commands_reach_the_workers_of_this_process_alone(workspace):
+    with operator_file(workspace).open("a") as file:
+        file.write('[[workers]]\nname = "w"\nmodel = "scripted"\nscript = [{ say = "hi" }]\n')
+    async with whole(workspace) as host:
+        tokens = TokenStore(tokens_file(workspace))
+        _, secret = tokens.create("ops", commands=["send", "pause"])
+        target = Target.worker(host.url, "w", token=secret)
+        assert await affordances(target) == ["pause", "send"]
+        ended = asyncio.Event()
+        worker = host.workers["w"]
+        worker.bus.listen(lambda event: ended.set() if isinstance(event, RunEnd) else None)
+        assert await command(target, "send", {"text": "hello"}) == {"seq": 1}
+        async with asyncio.timeout(20):
+            await ended.wait()
+        assert (await worker.history(0, 1))[0].item.by == "token:ops"
+        elsewhere = Target.worker(host.url, "w", token=secret, runtime_id="other")
+        for asked, name in ((elsewhere, "send"), (target, "cancel")):
+            with pytest.raises(ObserveError) as caught:
+                await command(asked, name)
+            assert caught.value.code in ("observe.not_found", "observe.forbidden")
+        tokens.revoke("ops")
+        with pytest.raises(ObserveError) as caught:
+            await command(target, "pause")
+        assert caught.value.code == "observe.unauthorized"
 
 
 async def test_a_host_can_be_asked_watched_and_left(workspace):
