@@ -1,4 +1,4 @@
-"""Escape text that nobody trusts before a person sees it.
+"""Escape untrusted text before a person sees it.
 
 Everything that comes from a package, a gateway, a guest or a model is data on every screen. This
 module is the one place that turns such text into something a terminal, a log or a page may print.

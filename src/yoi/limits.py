@@ -522,9 +522,13 @@ class Limits:
 
     # a backend's upstreams
     upstreams: int = bound(2048, "streams of runtimes open at once; each is a socket")
-    upstreams_parked: int = bound(64, "streams nobody watches that are kept for who comes back")
+    upstreams_parked: int = bound(
+        64, "streams without a watcher that are kept for one who comes back"
+    )
     upstream_first_ms: int = bound(5_000, "a new watcher waits for the runtime; then it is told")
-    upstream_linger_ms: int = bound(30_000, "nobody watches; a page that reloads is back by then")
+    upstream_linger_ms: int = bound(
+        30_000, "without a watcher; a page that reloads is back by then"
+    )
     upstream_backoff_first_ms: int = bound(250, "ceiling of the first wait before a reconnect")
     upstream_backoff_max_ms: int = bound(10_000, "and of the last: a runtime that is back is seen")
     upstream_steady_ms: int = bound(5_000, "a connection that held this long forgives failures")

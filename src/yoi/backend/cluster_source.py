@@ -123,7 +123,7 @@ class ClusterSource:
         if owner is not None and owner in self._remotes:
             moving = _Moving(sink, lambda: self._owner(subject))
             return self._remotes[owner][1].open(subject, moving, resume)
-        # It is on its way from one machine to another, or gone, or nobody ever had it.
+        # It is on its way from one machine to another, or gone, or it never existed.
         return _Nowhere(sink, LossKind.UNREACHABLE if owner else LossKind.NOT_FOUND)
 
     def _owner(self, subject: Subject) -> str | None:

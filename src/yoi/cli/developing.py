@@ -114,7 +114,7 @@ class Approval:
         self._given = granted_at_start
 
     def ask(self, package: "Package", before: "PermissionSet | None") -> bool:
-        """Return whether the person agrees. With nobody to ask, the answer is no."""
+        """Return whether the person agrees; without a terminal to ask at, the answer is no."""
         self._output.before(lambda: _review(package, before, self._secrets))
         if self._given:
             # Given on the command line, once: it cannot speak for a later save.

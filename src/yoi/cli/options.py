@@ -42,7 +42,7 @@ def workspace_folder(chosen: Path | None) -> Path:
     """Return the workspace as an absolute path.
 
     Raises UsageError where there is no folder, and TrustError (`trust.folder`) where a folder into
-    which Yoi writes leads out of it: whoever brings a workspace does not choose where that is.
+    which Yoi writes leads out of it: the author of a workspace does not choose where that is.
     """
     folder = (chosen or Path.cwd()).absolute()
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""What a watcher is handed: what happened to the subject, and what happened to the watching.
+"""What a watcher receives: what happened to the subject, and to the connection that shows it.
 
 Snapshot      all state; whatever was known before is void
 Event         what follows it, each once, in order

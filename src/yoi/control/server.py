@@ -38,7 +38,7 @@ def claimed(workspace: Path, part: str = HOST) -> Iterator[None]:
 
 
 class ControlServer:
-    """Serves `methods` to the account that runs the host, and to nobody else.
+    """Serves `methods` to the account that runs the host, and to no other.
 
     The workspace must be `claimed` for as long as it listens.
     """
@@ -123,7 +123,7 @@ class ControlServer:
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
-            pass  # too slow, too long, or gone: nobody is there to be told
+            pass  # too slow, too long, or gone: the client cannot be told
         finally:
             self._clients.discard(writer)
             writer.close()
@@ -178,7 +178,7 @@ def _failure(code: str, message: str, hint: str | None = None) -> Answer:
 
 
 def _private_folder(path: Path) -> None:
-    """Make sure that `path` is a folder of this account that nobody else can use.
+    """Make sure that `path` is a folder of this account that no other account can use.
 
     A project may come from a stranger and `/tmp` is everybody's, so a link or a folder of another
     account is refused rather than changed.

@@ -2,7 +2,7 @@
 
     OPEN ─▶ ANSWERED      the plugin completed it, with a result or an error
       ├───▶ TIMED_OUT     its time is over
-      ├───▶ CANCELLED     whoever called waits no longer
+      ├───▶ CANCELLED     the caller waits no longer
       └───▶ INTERRUPTED   the instance, or the session of its question, is gone
 
 A call is kept while it is open; of one that has ended only the id and the end are remembered, so
@@ -137,7 +137,7 @@ class DeferredCalls:
             call.session = session
 
     def answered(self, call_id: str) -> None:
-        """That answer has come: the rest is the plugin's, whatever becomes of the session."""
+        """The server has answered: the plugin completes the call, even if the session ends."""
         call = self._open.get(call_id)
         if call is not None:
             call.session = None

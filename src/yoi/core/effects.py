@@ -170,7 +170,7 @@ class EffectLedger:
         self._unknown: deque[tuple[str, str, str, str, str | None, str, int]] = deque(
             maxlen=max(1, limits.command_results // 4)
         )
-        """The last of which nobody knows whether they happened: others must not hide them."""
+        """The last unknown ones: may have happened or not, and must not be pushed out by others."""
 
     @property
     def waiting(self) -> int:

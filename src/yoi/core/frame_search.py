@@ -1,6 +1,6 @@
 """Finds the values at some positions in text frames, at a bounded cost. Sans-I/O.
 
-Whoever sends a frame chooses its size and shape, and the event loop reads it: so each object or
+The sender of a frame chooses its size and shape, and the event loop reads it: so each object or
 list on the way to a place is gone through once, whatever is watched for there, the rest is skipped
 over and never built, and what one frame may cost is bounded.
 

@@ -115,7 +115,7 @@ def _refuse_others(found: os.stat_result, path: Path) -> None:
             hint=f"look at it, then: sudo chown {os.geteuid()} {path}",
             at="",
         )
-    # A group of its own for each account (umask 002) is usual, and holds nobody else.
+    # A group of its own for each account (umask 002) is usual, and has no other member.
     others = stat.S_IWOTH | (0 if found.st_gid == os.getegid() else stat.S_IWGRP)
     if found.st_mode & others and stat.S_ISREG(found.st_mode):
         raise EnablementError(

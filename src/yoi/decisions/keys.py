@@ -1,4 +1,4 @@
-"""Each key of yoi.toml, and when another value of it is less than what was decided.
+"""Which keys of yoi.toml may be narrowed without a decision, and what counts as narrower.
 
 A key that is not here is a setting: any other value waits for a decision. A test compares this
 table with what the parsers of yoi.toml accept, so that no key is forgotten.

@@ -80,7 +80,7 @@ class Decisions(QueueDecisions, Protocol):
         ...
 
     def undisturbed(self, workspace: Path) -> AbstractContextManager["Undisturbed"]:
-        """Yield what is decided while no command is between yoi.toml and its decision."""
+        """Yield the decisions while no command has yet to record what it wrote to yoi.toml."""
         ...
 
     def identity(self, workspace: Path) -> str | None:
@@ -88,7 +88,7 @@ class Decisions(QueueDecisions, Protocol):
         ...
 
     def signature(self, workspace: Path) -> Hashable:
-        """Return what differs once something else is decided, or it cannot be read any more."""
+        """Return a text that changes with the decisions, or when they cannot be read any more."""
         ...
 
 
@@ -127,7 +127,7 @@ class AccountDecisions(_AccountQueue):
 
     @contextlib.contextmanager
     def undisturbed(self, workspace: Path) -> Iterator[Undisturbed]:
-        """Yield what the store says, with its lock where that is to be had."""
+        """Yield what the store says, holding its lock where it can be taken in time."""
         with self.store.undisturbed(workspace) as found:
 
             def narrow(one: InForce) -> None:
@@ -187,7 +187,7 @@ class GivenDigest(_AccountQueue):
         return self.store.identity(workspace)
 
     def signature(self, workspace: Path) -> None:
-        """Return None: what was given stays as long as the process."""
+        """Return None: what was given does not change while the process runs."""
 
 
 class WholeWorkspace:

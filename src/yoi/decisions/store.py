@@ -88,18 +88,18 @@ class DecisionStore:
             for entry, content in changes.items():
                 before = decided.entries.get(entry)
                 if content is None or (before and before.get("digest") == content.get("digest")):
-                    # Nobody has decided about what ran before since.
+                    # What ran before has had no decision since.
                     _change_earlier(decided, {entry: None})
             _change(decided, changes)
             decided.reviewed = True
 
     @contextlib.contextmanager
     def undisturbed(self, workspace: Path) -> Iterator["HeldDecisions"]:
-        """Yield what is decided while no command is between yoi.toml and its decision.
+        """Yield the decisions while no command has yet to record what it wrote to yoi.toml.
 
-        Where the lock is not to be had, what is there is yielded all the same, and nothing can be
-        narrowed: a process that hangs must not keep a host from seeing what was withdrawn. Raises
-        TrustError as `read`.
+        Where the lock cannot be taken in time, the decisions are yielded all the same and nothing
+        can be narrowed: a process that hangs must not keep a host from seeing what was withdrawn.
+        Raises TrustError as `read`.
         """
         if not check(self.folder, workspace):
             yield HeldDecisions(self, None, None)

@@ -321,7 +321,7 @@ SENDERS = TableSpec(
             "pair",
             Parsed(Text(LIMITS.pointer_chars), JsonPointer.parse, "JSON pointer"),
             "where an unlisted sender may say the code of `yoi worker pair`",
-            default_words="nobody is let in by a code",
+            default_words="no code lets anyone in",
         ),
     ),
     _sender_rule,

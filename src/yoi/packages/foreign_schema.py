@@ -2,7 +2,7 @@
 
 Followed are types, enumerations, objects, lists, bounds, `anyOf`, `oneOf`, `allOf`, and references
 inside the document. Everything else (`pattern`, `format`, `not`, conditions, references elsewhere)
-refuses nothing here: whoever wrote the schema checks that. Steps are counted, whatever the schema.
+refuses nothing here: the author of the schema checks that. Steps are counted, whatever the schema.
 """
 
 from collections.abc import Iterator, Mapping

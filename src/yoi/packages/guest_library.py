@@ -86,7 +86,7 @@ CALLS = {
         """,
         f"no files here: {FILES}",
     ),
-    "input": "nobody types here: settings come as ctx.config",
+    "input": "a plugin has no keyboard: settings come as ctx.config",
     "time.sleep": f"a handler must not wait; {TIMER}",
     "asyncio.sleep": f"a handler must not wait; {TIMER}",
     **_each(

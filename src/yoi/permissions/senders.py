@@ -19,7 +19,7 @@ class SenderRule:
     at: JsonPointer
     listed: tuple[Scalar, ...]
     pair: JsonPointer | None = None
-    """Where a stranger may say a pairing code; None: nobody is let in by one."""
+    """Where a stranger may say a pairing code; None: no stranger is let in by a code."""
 
     @property
     def key(self) -> str:

@@ -37,7 +37,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 
 
 class Data(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """The base of every payload. Listeners share it: nobody changes one."""
+    """The base of every payload. Listeners share it, so it is never changed."""
 
 
 class Segment(Data):

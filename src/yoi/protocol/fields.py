@@ -200,6 +200,6 @@ class Fields:
         return found
 
     def done(self) -> None:
-        """Refuse what nobody asked for."""
+        """Refuse each field that was not read."""
         for key in self._left:
             raise self.malformed(f"there is no field {key!r}")

@@ -1,4 +1,4 @@
-"""What a tool answered: output for whoever called it, and commands for its own service (S7).
+"""What a tool answered: output for its caller, and commands for its own service (S7).
 
 What a call's commands answer is not the guest's to say, so they come without an envelope:
 

@@ -358,7 +358,7 @@ class Dispatcher:
         if error.code == "sandbox.deadline":
             counters.timed_out += 1
         if len(events) > 1:
-            # Nobody knows which event it was: each is delivered again, alone.
+            # Which event it was is not known: each is delivered again, alone.
             for event in events:
                 event.attempt += 1
             counters.retried += len(events)

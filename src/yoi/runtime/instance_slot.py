@@ -22,7 +22,7 @@ class InstanceSlot:
     def __init__(self, spec: ServiceSpec, context: HostContext, ledger: Ledger) -> None:
         self.instance: Instance | None = None
         self.gone: Callable[[], None] = lambda: None
-        """Called when an instance is stopped or lost: what it had begun is nobody's."""
+        """Called when an instance is stopped or lost: what it had begun ends with it."""
         self._prepared: Instance | None = None
         self._spec = spec
         self._turns = context.turns

@@ -1,4 +1,4 @@
-"""Where code that nobody trusts runs: engine, guests, limits, and the threads they run on."""
+"""Where untrusted code runs: engine, guests, limits, and the threads they run on."""
 
 from yoi.sandbox.guest import Guest
 from yoi.sandbox.output import LogLine

@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
 
 
 def _end_with_parent() -> None:
-    """Have the system end this process when the host goes: nobody waits for it any more."""
+    """Have the system end this process when the host ends, which alone waits for it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -142,7 +142,7 @@ class Sandbox:
     def close(self) -> None:
         """Forget compiled components. Guests that still run keep theirs."""
         self._closed = True
-        # Whoever compiles holds the lock for seconds; nothing is worth waiting for that.
+        # A thread that compiles holds the lock for seconds; nothing is worth waiting for that.
         if self._lock.acquire(blocking=False):
             self._runner = None
             self._foreign.clear()

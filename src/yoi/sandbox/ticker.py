@@ -95,7 +95,7 @@ class EpochTicker:
     def arm(self, key: Any, deadline: float, set_ticks: Callable[[int], None]) -> None:
         """Have `set_ticks` interrupt at `deadline` (monotonic seconds), never earlier."""
         if self._periodic.parked:
-            # Nobody runs: leave out the time slept instead of ticking through it.
+            # No guest runs: leave out the time slept instead of ticking through it.
             self._zero = time.monotonic() - self._epoch * self._tick_s
         self._periodic.enter(key)
         while True:

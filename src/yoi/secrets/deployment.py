@@ -36,7 +36,7 @@ class DeploymentKey:
 
     @property
     def id(self) -> str:
-        """What tells this key from another one, and helps nobody find it."""
+        """What tells this key from another one, and does not help to find it."""
         return self.derived("id")[:_ID_BYTES].hex()
 
     def tag(self, text: str) -> str:

@@ -50,7 +50,7 @@ class HeldSecrets:
         """Store a credential that an answer brought, and hold it.
 
         Raises SecretError (`secret.conflict`) when the secret was changed meanwhile, by a person or
-        another rotation; what is held is fresh then too.
+        another rotation; the newer value is held then.
         """
         held = self._held.get(name)
         if held is not None and held.version != expected_version:

@@ -43,7 +43,7 @@ class Unlock(Protocol):
         ...
 
     def new_root(self, salt: bytes) -> bytes:
-        """Return them for a store that is being made; a key that is missing is made too."""
+        """Return the root key of a new store; where there is no key yet, it is made."""
         ...
 
 

@@ -36,7 +36,8 @@ class NonceStore:
         """Return a number larger than every one that was returned for the key `name` in `unit`.
 
         It is the time `now_ms` in `unit` where that is larger. Raises SignatureError
-        (`signature.nonce`) where what was used is not known, or cannot be kept.
+        (`signature.nonce`) where the numbers used before are not known, or the new one cannot be
+        kept.
         """
         entry = f"{name}.{unit}"
         number = max(self._last.get(entry, 0) + 1, now_ms * _PER_S[unit] // 1000)
@@ -48,7 +49,7 @@ class NonceStore:
     def begin(self, name: str, beyond: int) -> None:
         """Give out only numbers over `beyond` for the key `name` from now on, in every unit.
 
-        It is what a person says when what was used is not known. Raises SignatureError.
+        A person gives it where the numbers used before are not known. Raises SignatureError.
         """
         if not 0 <= beyond < _MOST:
             raise SignatureError("signature.nonce", f"a number must be from 0 to {_MOST - 1}")

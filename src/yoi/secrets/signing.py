@@ -69,9 +69,9 @@ def signing_key(value: str, encoding: KeyEncoding, algorithm: Algorithm) -> Sign
 
 
 def other_spellings(value: str, encoding: KeyEncoding) -> tuple[str, ...]:
-    """Return how else the key in `value` may be written, for what masks it; empty for no such key.
+    """Return other ways to write the private key in `value`, for the masker; else nothing.
 
-    A key that is text has no other spelling than those that are masked of every secret.
+    Of a key that is plain text, the masker knows every spelling already.
     """
     if encoding is KeyEncoding.UTF8:
         return ()

@@ -30,9 +30,9 @@ class PrivateFile:
         self._limits = limits
 
     def read(self) -> bytes | None:
-        """Return the content, None when it is not there; what is not private is refused.
+        """Return the content, or None where there is no file; one open to others is refused.
 
-        Refused is the file of another workspace, too.
+        So is the file of another workspace.
         """
         try:
             data = read_owned(self.path, self.most + (_MARK_BYTES if self._owner else 0))

@@ -138,7 +138,7 @@ class Journal:
             for line in data[:whole].splitlines():
                 self.account.apply(json.loads(line))
             if whole:
-                # Whatever was under way then has no connection any more; nobody saw when it broke.
+                # What was under way then has lost its connection; when is not known.
                 self.record("restarted", now_ms)
                 self.record("broke", None)
         except BaseException:

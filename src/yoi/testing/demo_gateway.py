@@ -3,13 +3,13 @@
     python -m yoi.testing.demo_gateway --state FILE [--port P] [--frames N] [--rate R]
         [--outstanding W] [--try-other ID] [--hold-at N] [--max-seconds S]
 
-Whoever connects is sent numbered frames, at most W unanswered at a time, and answers each:
+Each client is sent numbered frames, at most W unanswered at a time, and answers each:
 
     gateway  {"type": "message", "id": 7, "channel": "general", "user": "...", "text": "..."}
     client   {"type": "reply", "to": 7, ...}
 
 Frame `ID` of `--try-other` has the type "try_other" and is answered like any other; the example
-plugin also attempts a send that nobody granted when it sees it. A frame is sent once: one that was
+plugin also attempts a send that was not granted when it sees it. A frame is sent once: one that was
 unanswered when its connection broke stays in the account as lost, with the time it was sent.
 
 With `--hold-at` a gateway sends N frames and waits to be killed: one that is started again goes on.

@@ -27,7 +27,7 @@ class Fault:
 
 
 class Faults:
-    """Collects the faults of one reading; at most `toml_faults` are kept, the rest is counted."""
+    """Collects the faults of one reading; those beyond `toml_faults` are only counted."""
 
     def __init__(self) -> None:
         self._found: list[Fault] = []
