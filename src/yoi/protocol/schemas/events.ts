@@ -21,11 +21,14 @@ export interface ApprovalDone {
   data: ApprovalDoneData;
 }
 
-/** A person decided; `by` says who. */
+/** A person decided; `by` says who, `scope` which later calls are covered, `seq` by which item. `until_ms` is when that ends, 0 for with the run. */
 export interface ApprovalDoneData {
   id: string;
   approved: boolean;
   by: string;
+  scope?: string;
+  until_ms?: number;
+  seq?: number | null;
 }
 
 /** A tool call waits for a person. */
@@ -34,12 +37,15 @@ export interface ApprovalRequest {
   data: ApprovalRequestData;
 }
 
-/** The run waits for a person: `yoi worker approve`. */
+/** The run waits for a person: `yoi worker approve`. `item` is the question's place. */
 export interface ApprovalRequestData {
   id: string;
   name: string;
   arguments: string;
   redacted?: boolean;
+  item?: number;
+  after_outside?: boolean;
+  times?: number;
 }
 
 /** A summary was committed. */
