@@ -111,7 +111,7 @@ async def test_three_empty_folders(tmp_path, compiled_runner, capsys, monkeypatc
             monkeypatch.setattr("sys.stdin", io.StringIO(TOKEN))
             await desk.yoi("secret", "set", "gate", "--stdin")
             await desk.yoi(*enable)
-            await desk.yoi("cluster", "publish")
+            await desk.yoi("cluster", "publish", "--days", "4")
             publisher = (await desk.yoi("cluster", "key"))["publisher"]
             for machine in (one, other):
                 machine.write("w/.yoi/yoi.toml", cluster)
@@ -134,13 +134,14 @@ async def test_three_empty_folders(tmp_path, compiled_runner, capsys, monkeypatc
             await desk.yoi("cluster", "publish")
             await gateway.until(lambda: not gateway.open)
             await desk.yoi(*enable)
-            await desk.yoi("cluster", "publish")
+            await desk.yoi("cluster", "publish", "--days", "4")
             await gateway.until(lambda: gateway.open)
             await gateway.say("again")
             await gateway.until(lambda: "2:again" in gateway.heard)
 
             [lease] = (await desk.yoi("cluster", "leases"))["leases"]
             owner, other = (one, other) if lease["machine"] == "b" else (other, one)
+            assert "ends in" in json.dumps(await owner.line(code("cluster.expired")))
             owner.send(signal.SIGKILL)
             await owner.ended()
             await gateway.until(lambda: len(gateway.sockets) == 3)

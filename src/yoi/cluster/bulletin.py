@@ -38,6 +38,14 @@ class Bulletin:
         self._bucket = f"{settings.prefix}_conf"
         self._objects = f"{settings.prefix}_packages"
 
+    async def revision(self) -> int:
+        """Return the revision of the newest publication; 0 where there was never one.
+
+        It says whether to `read` again, at little cost. Raises ClusterError `cluster.unreachable`.
+        """
+        told = await asked(self._client, f"STREAM.INFO.KV_{self._bucket}", {}, self._limits)
+        return int(told.get("state", {}).get("last_seq", 0))
+
     async def read(self) -> tuple[int, bytes] | None:
         """Return the publication and its revision, None where nothing was ever published.
 

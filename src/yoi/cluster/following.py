@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from yoi.cluster.bulletin import Bulletin
 from yoi.cluster.kept import Kept
-from yoi.cluster.publication import Expected, Publication, Verified, secrets_of, verify
+from yoi.cluster.publication import Expected, Publication, Verified, check_time, secrets_of, verify
 from yoi.errors import ClusterError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.packages.package import Package
 from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey
+
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,18 @@ class Following:
         self._stale_after = stale_after
         self._wall_ms, self._monotonic = wall_ms, monotonic
         self._in_force: InForce | None = None
-        self._fresh_at = 0.0
+        self._revision, self._fresh_at = 0, 0.0
 
     @property
     def in_force(self) -> InForce:
         """Return what the machine goes by. Only after a first `look`."""
         assert self._in_force is not None, "looked"
         return self._in_force
+
+    @property
+    def days_left(self) -> float:
+        """Return for how many days what is in force is so. Only after a first `look`."""
+        return (self.in_force.publication.expires_at_ms - self._wall_ms()) / _DAY_MS
 
     async def look(self) -> None:
         """Take what is published for true, or raise.
@@ -64,6 +71,11 @@ class Following:
         stays so.
         """
         begun = self._monotonic()
+        revision = await self._bulletin.revision()
+        if self._in_force is not None and revision == self._revision:
+            check_time(self._in_force.publication, self._wall_ms(), self._limits)
+            self._fresh_at = begun
+            return
         found = await self._bulletin.read()
         if found is None:
             raise ClusterError(
@@ -74,7 +86,9 @@ class Following:
         if self._expected.seen is None:
             seen = await asyncio.to_thread(self._kept.seen)
             self._expected = replace(self._expected, seen=seen)
-        verified = verify(found[1], self._expected, self._wall_ms(), self._limits)
+        verified = await asyncio.to_thread(
+            verify, found[1], self._expected, self._wall_ms(), self._limits
+        )
         before = self._in_force
         if before is None or verified.publication != before.publication:
             secrets = secrets_of(verified.publication, self._sealed_with)
@@ -83,6 +97,7 @@ class Following:
             await asyncio.to_thread(self._kept.keep, verified.seen)
             self._expected = replace(self._expected, seen=verified.seen)
             self._in_force = InForce(verified.publication, packages, secrets)
+        self._revision = found[0]
         self._fresh_at = begun
 
     async def follow(

@@ -129,6 +129,12 @@ def verify(data: bytes, expected: Expected, now_ms: int, limits: Limits = LIMITS
             serial=publication.serial,
             seen=before.serial,
         )
+    check_time(publication, now_ms, limits)
+    return Verified(publication, seen)
+
+
+def check_time(publication: Publication, now_ms: int, limits: Limits = LIMITS) -> None:
+    """Raise ClusterError unless it is in force at `now_ms`: `cluster.clock`, `cluster.expired`."""
     if publication.issued_at_ms > now_ms + limits.cluster_skew_ms:
         ahead = (publication.issued_at_ms - now_ms) // 1000
         raise clock_is_off(f"the publication was signed {ahead} s from now, by this clock")
@@ -139,7 +145,6 @@ def verify(data: bytes, expected: Expected, now_ms: int, limits: Limits = LIMITS
             f"the publication has expired {ago} s ago, by this machine's clock",
             hint="publish again, where a person decides: yoi cluster publish",
         )
-    return Verified(publication, seen)
 
 
 def opened(data: bytes, key: PublicKey, limits: Limits = LIMITS) -> tuple[Publication, Seen]:

@@ -18,7 +18,7 @@ from yoi.decisions.entries import Content, Entries, document_of
 from yoi.decisions.file import Check, OperatorFile, look
 from yoi.decisions.port import Decisions, InForce, Undisturbed, judge
 from yoi.defects import defect
-from yoi.errors import YoiError
+from yoi.errors import ClusterError, YoiError
 from yoi.host.clustered import SUSPENSION_COUNTS, servers_of
 from yoi.host.deployment_secrets import DeploymentSecrets
 from yoi.host.opened import Opened, following
@@ -40,6 +40,9 @@ PUBLISHED = ("plugin", "worker", "mcp")
 def is_published(entry: str) -> bool:
     """Return whether the entry of this name is one that is published."""
     return entry.partition(":")[0] in PUBLISHED
+
+
+_SOON_DAYS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +135,28 @@ class Published:
                 except Exception as exc:
                     tell(defect(exc, "applying what was published", str(exc)))
 
-        async def rotating() -> None:
+        async def looking_after() -> None:
+            warned = 0
             while True:
                 await asyncio.sleep(self.limits.publication_ms / 1000)
                 if secrets is not None and await secrets.moved():
                     waiting.set()
+                serial = self.following.in_force.publication.serial
+                if self.following.days_left < _SOON_DAYS and warned != serial:
+                    tell(self._ends_soon())
+                    warned = serial
 
         # Apart: starting plugins may take longer than what is in force may go unconfirmed.
-        async with following(reloading), following(rotating):
+        async with following(reloading), following(looking_after):
             await self.following.follow(changed, tell, over)
+
+    def _ends_soon(self) -> YoiError:
+        return ClusterError(
+            "cluster.expired",
+            f"what is published ends in {self.following.days_left:.1f} days: then all machines "
+            "that go by it stop",
+            hint="publish again, where a person decides: yoi cluster publish",
+        )
 
 
 class PublishedFiles:
