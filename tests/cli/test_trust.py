@@ -205,10 +205,18 @@ def test_a_secret_store_that_a_stranger_chose_is_not_opened(yoi, workspace):
     assert not (workspace / "committed.key").exists()
 
 
-@pytest.mark.parametrize("command", ["serve", "runtime", "backend"])
-def test_a_digest_of_something_else_starts_nothing(command, yoi, workspace):
+@pytest.mark.parametrize(
+    ("command", "digest"),
+    [
+        ("serve", "sha256:" + "0" * 64),
+        ("serve", ""),  # a variable that is not set
+        ("runtime", "sha256:" + "0" * 64),
+        ("backend", "sha256:" + "0" * 64),
+    ],
+)
+def test_a_digest_of_something_else_starts_nothing(command, digest, yoi, workspace):
     write(workspace, WORKER)
-    ran = yoi(command, "--trust-digest", "sha256:" + "0" * 64)
+    ran = yoi(command, "--trust-digest", digest)
     assert ran.status == 1
     assert "trust.changed" in ran.err
     assert not (workspace / ".yoi" / "journal.db").exists()

@@ -116,6 +116,8 @@ BAD = {
     "mismatched": (mismatched, "secret.certificate_key"),
     "without key": (without_key, "secret.certificate"),
     "garbage": (lambda: "x" * 9000, "secret.certificate"),
+    "no text": (lambda: "\ud800" + pem_of(OURS)[30:], "secret.certificate"),
+    "a zero": (lambda: "\0" + pem_of(OURS), "secret.certificate"),
     "empty": (lambda: "", "secret.certificate"),
     "cut": (lambda: pem_of(OURS)[:-200], "secret.certificate"),
     "broken inside": (lambda: re.sub("[A-Z]{3}", "!!!", pem_of(OURS)), "secret.certificate"),

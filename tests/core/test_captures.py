@@ -53,7 +53,9 @@ def test_an_absent_place_is_a_typed_failure_and_hides_nothing(document, at):
     assert not taken.values
 
 
-@pytest.mark.parametrize("value", [True, False, {"x": "canary"}, ["canary"], "", "x" * 8193])
+@pytest.mark.parametrize(
+    "value", [True, False, {"x": "canary"}, ["canary"], "", "x" * 8193, "canary\ud800"]
+)
 def test_the_wrong_type_is_a_typed_failure_and_is_taken_out_all_the_same(value):
     taken = take_captures({"a": value, "b": 1}, declare("/a"))
     assert taken.document == {"a": None, "b": 1}

@@ -28,7 +28,7 @@ class ClientCertificate:
 
     def __init__(self, name: str, pem: str) -> None:
         self._secret = Secret(name, pem)
-        self.digest = hashlib.sha256(pem.encode()).digest()
+        self.digest = hashlib.sha256(pem.encode("utf-8", "surrogatepass")).digest()
         """Tells one from another."""
         self.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
@@ -38,7 +38,7 @@ class ClientCertificate:
     def load_into(self, context: ssl.SSLContext) -> None:
         """Have `context` present it to servers that ask."""
         try:
-            with _as_file(self._secret.reveal().encode()) as path:
+            with _as_file(self._secret.reveal().encode("utf-8", "surrogatepass")) as path:
                 context.load_cert_chain(path, password=_no_passphrase)
         except _LockedError:
             raise self._refused(

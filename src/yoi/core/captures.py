@@ -110,7 +110,11 @@ def _problem(found: Json, limits: Limits) -> str | None:
     if isinstance(found, str):
         if not found:
             return "is empty"
-        if len(found.encode("utf-8", "surrogatepass")) > limits.handle_value_bytes:
+        try:
+            size = len(found.encode())
+        except UnicodeEncodeError:
+            return "has half of a surrogate pair, which is not text"
+        if size > limits.handle_value_bytes:
             return f"is over {limits.handle_value_bytes} bytes"
     return None
 
