@@ -259,7 +259,7 @@ def _work(root, name, seed, done):
     store, rng, said = TicketStore(root, ManualClock(), LIMITS), random.Random(seed), []
     ticket = store.listing()[0].id
     me = Change(name, "2026-01-01T00:00:00Z")
-    for number in range(12):
+    for number in range(8):
         kind = rng.choice(["comment", "title", "move"])
         to = rng.choice(list(TicketState))
         try:
@@ -409,6 +409,21 @@ def test_relations_of_thousands_are_read_once(store, monkeypatch):
     few = TicketStore(store.root.parents[1], ManualClock(), replace(LIMITS, ticket_relations_all=9))
     refused("ticket.bounds", few.graph)
     assert [one.what for one in examine(few, in_force)] == ["relation"]
+
+
+def test_a_thread_of_20_mb_is_shown_and_added_to(store):
+    item = store.new("A", BODY, ME)
+    path = store.root / item.id / "thread.md"
+    event = "<!-- event: note author: ed -->\n" + "a line of some length\n" * 9_000
+    path.write_text(path.read_text() + event * (20_000_000 // len(event)))
+    before = path.read_bytes()
+    store.comment(item.id, "the last", ME)
+    assert path.read_bytes().startswith(before)
+    thread = store.thread(item.id, 2)
+    assert [one.kind for one in thread.events] == ["note", "comment"]
+    assert (thread.events[1].text, thread.left_out) == ("## Comment\n\nthe last", 100)
+    few = TicketStore(store.root.parents[1], ManualClock(), replace(LIMITS, ticket_thread_bytes=99))
+    refused("ticket.too_large", lambda: few.comment(item.id, "x", ME))
 
 
 def test_a_state_is_read_from_the_head_alone(store):
