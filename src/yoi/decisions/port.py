@@ -51,10 +51,6 @@ class InForce:
         return {one.entry: one.keep for one in self.verdicts if one.narrowed}
 
 
-def _forgotten(changes: Mapping[str, Content | None]) -> None:
-    """Keep nothing: what ran before does not outlive the host."""
-
-
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
     """What is decided about one workspace, while no command of Yoi changes it or yoi.toml."""
@@ -68,8 +64,8 @@ class Undisturbed:
     """
     earlier: Mapping[str, Content] = field(default_factory=dict)
     """What was decided of plugins before what is decided now, while that has handled nothing."""
-    keep_earlier: Callable[[Mapping[str, Content | None]], None] = _forgotten
-    """Changes `earlier`; None forgets one. Raises TrustError where it cannot be kept."""
+    keep_earlier: Callable[[Mapping[str, Content | None]], None] | None = None
+    """Changes `earlier`; None forgets one. Raises TrustError. None: nothing is recorded here."""
 
 
 class Decisions(QueueDecisions, Protocol):

@@ -41,6 +41,8 @@ class EarlierVersions:
 
         Where it cannot be kept, it does not outlive the host.
         """
+        if decisions.keep_earlier is None:
+            return {}
         made: dict[str, ResolvedPlugin] = {}
         running: dict[str, _Running] = {}
         changes: dict[str, Content | None] = {}
@@ -82,7 +84,7 @@ class EarlierVersions:
             for entry, content in changes.items()
             if content is not None or entry in decisions.earlier
         }
-        if not changes:
+        if not changes or decisions.keep_earlier is None:
             return
         with contextlib.suppress(TrustError):
             decisions.keep_earlier(changes)
