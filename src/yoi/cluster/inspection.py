@@ -132,7 +132,7 @@ async def release(
             raise ClusterError(
                 "cluster.unit_unknown",
                 f"no machine has ever run {member}",
-                hint="yoi cluster leases   # names are service:NAME and worker:NAME",
+                hint="yoi cluster leases",
             )
         if known.record.barred:
             await book.write(member, structs.replace(known.record, barred="", takeovers=0))

@@ -186,7 +186,7 @@ class Units:
             raise ClusterError(
                 "cluster.unit_unknown",
                 f"{name} does not run on this machine",
-                hint="yoi cluster leases   # names are service:NAME and worker:NAME",
+                hint="yoi cluster leases",
             )
         self._moved[unit.name] = self._monotonic() + self._tenure.lease.times.ttl
         async with self._acting:

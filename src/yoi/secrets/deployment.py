@@ -72,7 +72,8 @@ class DeploymentKey:
     def derived(self, purpose: str) -> bytes:
         """Return 32 bytes that only who has the key can make, the same on every machine."""
         # HKDF-Expand (RFC 5869) for one block: the root is uniform already.
-        return hmac.digest(self.root, f"yoi deployment {purpose}\x01".encode(), "sha256")
+        label = b"yoi deployment " + purpose.encode() + b"\x01"
+        return hmac.digest(self.root, label, "sha256")
 
 
 def _aad(bound: str) -> bytes:
