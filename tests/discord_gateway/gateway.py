@@ -17,20 +17,19 @@ import json
 import secrets
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.changing import Changing
 from tests.discord_gateway.web_api import APPLICATION, BOT_USER, DiscordApi
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from yoi.testing.http_server import HttpServer
 
-WAIT_SECONDS = 120.0
-"""What is waited for comes within this time or never: then TimeoutError."""
 USER = {"id": "3000000000000000001", "username": "ada", "discriminator": "0000", "avatar": None}
 CHANNEL = "4000000000000000001"
 
@@ -109,12 +108,15 @@ class Session:
         self.socket.send(0, data, seq, kind)
 
 
-class DiscordGateway:
+class DiscordGateway(Changing):
     """See the module docstring. Listens on free ports of 127.0.0.1."""
+
+    wait_seconds = 120.0
 
     def __init__(
         self, *, token: str = "MTAw.Yoi.aaaaaaaaaaaaaaaaaaaaaaaa", interval_ms: int = 41_250
     ) -> None:
+        super().__init__()
         self.interval_ms = interval_ms
         self.left = 1000
         """IDENTIFYs of the day."""
@@ -133,7 +135,6 @@ class DiscordGateway:
         self.over: list[tuple[int, int | None]] = []
         """Each socket that ended, with the client's close code."""
         self._ids = itertools.count(5000000000000000001)
-        self._change = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -149,12 +150,6 @@ class DiscordGateway:
     def socket(self) -> Socket:
         """Return the newest socket."""
         return self.sockets[-1]
-
-    async def until(self, true: Callable[[], object]) -> None:
-        """Wait until `true()` is; it is asked again after everything that happens here."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not true():
-                await self._change.wait()
 
     async def answered(self, count: int) -> None:
         """Wait until `count` messages were made."""
@@ -209,10 +204,6 @@ class DiscordGateway:
         self._server.close()
         await self._server.wait_closed()
         await self._http.__aexit__(kind, value, trace)
-
-    def _changed(self) -> None:
-        past, self._change = self._change, asyncio.Event()
-        past.set()
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None

@@ -8,7 +8,6 @@
 `cryptography` and `hmac`, by what their documents say.
 """
 
-import asyncio
 import base64
 import contextlib
 import hashlib
@@ -16,7 +15,6 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -25,12 +23,12 @@ from urllib.parse import parse_qsl, urlsplit
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.changing import Changing
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from yoi.testing.http_server import HttpAnswer, HttpRequest, HttpServer
 
-WAIT_SECONDS = 30.0
 _WINDOW_MS = 5_000
 
 
@@ -96,10 +94,13 @@ class Socket:
         self._socket.transport.abort()
 
 
-class Exchange:
+class Exchange(Changing):
     """See the module docstring. Listens on free ports of 127.0.0.1."""
 
+    wait_seconds = 30.0
+
     def __init__(self) -> None:
+        super().__init__()
         self.key_id, self.key = "K" * 64, Ed25519PrivateKey.generate()
         self.trade_id, self.trade_key = "T" * 64, "s3cr3t-" * 8
         self.revoked: set[str] = set()
@@ -118,7 +119,6 @@ class Exchange:
         self._http = HttpServer(self._answer)
         self._server: Server | None = None
         self.ws_port = 0
-        self._change = asyncio.Event()
 
     @property
     def pem(self) -> str:
@@ -129,12 +129,6 @@ class Exchange:
     def http_port(self) -> int:
         """Return the port of the HTTP half."""
         return self._http.port
-
-    async def until(self, true: Callable[[], object]) -> None:
-        """Wait until `true()` is; it is asked again after everything that happens here."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not true():
-                await self._change.wait()
 
     def on(self, path: str) -> list[Socket]:
         """Return the sockets at `path`, oldest first."""
@@ -189,10 +183,6 @@ class Exchange:
 
     def _following(self) -> list[Socket]:
         return [socket for socket in self.sockets if socket.streams]
-
-    def _changed(self) -> None:
-        past, self._change = self._change, asyncio.Event()
-        past.set()
 
     # -- sockets ----------------------------------------------------------------------------------
 

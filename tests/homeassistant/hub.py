@@ -7,23 +7,23 @@
 `test_hub.py` runs a client made by others against it, unmodified.
 """
 
-import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from tests.changing import Changing
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 VERSION = "2026.11.2"
-WAIT_SECONDS = 20.0
-"""What is waited for comes within this time or never: then TimeoutError."""
 SERVICES = {
     "light.turn_on": "on",
     "light.turn_off": "off",
@@ -56,10 +56,11 @@ class HubConnection:
         self.socket.transport.abort()
 
 
-class Hub:
+class Hub(Changing):
     """See the module docstring. Listens on a port of 127.0.0.1 that it keeps."""
 
     def __init__(self, token: str = "eyJhbGciOiJIUzI1NiJ9.a-long-lived-token.0001") -> None:
+        super().__init__()
         self.token = token
         self.port = 0
         self.states: dict[str, tuple[str, float]] = {
@@ -79,7 +80,6 @@ class Hub:
         """Whether service calls wait for `release` before they are answered."""
         self._held: list[Callable[[], Any]] = []
         self._clock = itertools.count(1_700_000_001)
-        self._change = asyncio.Event()
         self._server: Server | None = None
 
     @property
@@ -146,12 +146,6 @@ class Hub:
         """Return the connections that are open and signed in."""
         return [one for one in self.connections if one.last_id >= 0 and one.socket.state == 1]
 
-    async def until(self, true: Callable[[], object]) -> None:
-        """Wait until `true()` is; it is asked again after everything that happens here."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not true():
-                await self._change.wait()
-
     async def watched(self, times: int = 1) -> HubConnection:
         """Wait until entities were subscribed to on `times` connections; return the last."""
 
@@ -175,10 +169,6 @@ class Hub:
     ) -> None:
         if self._server is not None:
             await self.stop()
-
-    def _changed(self) -> None:
-        past, self._change = self._change, asyncio.Event()
-        past.set()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if self.refusing is None and request.path == "/api/websocket":

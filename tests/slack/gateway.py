@@ -16,7 +16,6 @@ import secrets
 import ssl
 import uuid
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.changing import Changing
 from tests.slack.web_api import APP, BOT_USER, TEAM, SlackApi
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -113,7 +113,7 @@ class Delivery:
         return self._answer.done()
 
 
-class SlackGateway:
+class SlackGateway(Changing):
     """See the module docstring. Listens on free ports of 127.0.0.1.
 
     `tls` makes both halves TLS. An envelope that is not acknowledged within `ack_seconds` is sent
@@ -128,13 +128,13 @@ class SlackGateway:
         tls: ssl.SSLContext | None = None,
         ack_seconds: float = 3.0,
     ) -> None:
+        super().__init__()
         self.app_token, self.bot_token = app_token, bot_token
         self._tls = tls
         self._ack_seconds = ack_seconds
         self.tickets: deque[str] = deque(maxlen=_KEPT)
         """Every ticket that was given out."""
         self._unspent: deque[str] = deque(maxlen=_TICKETS)
-        self._change = asyncio.Event()
         self.api = SlackApi(app_token, bot_token, self._new_url, self._changed)
         self._http = HttpServer(self.api.answer, tls=tls)
         self._server: Server | None = None
@@ -164,12 +164,6 @@ class SlackGateway:
     def response_url(self, kind: str = "commands") -> str:
         """Return a URL to answer to: `commands` or `actions`."""
         return f"{self._http.url}/{kind}/{TEAM}/{secrets.token_hex(8)}"
-
-    async def until(self, true: Callable[[], object]) -> None:
-        """Wait until `true()` is; it is asked again after everything that happens here."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not true():
-                await self._change.wait()
 
     async def connected(self, number: int = 1) -> SlackConnection:
         """Wait for the connection `number`, counted from 1; return it."""
@@ -245,10 +239,6 @@ class SlackGateway:
         self._server.close()
         await self._server.wait_closed()
         await self._http.__aexit__(kind, value, trace)
-
-    def _changed(self) -> None:
-        past, self._change = self._change, asyncio.Event()
-        past.set()
 
     def _new_url(self) -> str:
         ticket = str(uuid.uuid4())

@@ -15,7 +15,7 @@ from yoi.display import printable
 from yoi.errors import RequestFailure
 from yoi.limits import LIMITS
 from yoi.permissions import DEFAULT_PORTS, REQUEST_SCHEMES, Url
-from yoi.permissions.targets import METHODS
+from yoi.permissions.methods import METHODS
 
 
 class Redirects(StrEnum):

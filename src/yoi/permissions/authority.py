@@ -9,12 +9,13 @@ from yoi.errors import PermissionDenied, PermissionMalformed
 from yoi.limits import LIMITS
 from yoi.permissions import hints, uses
 from yoi.permissions.addresses import classify, looks_routed, may_dial, undialable
+from yoi.permissions.methods import METHODS
 from yoi.permissions.permission import Permission, PermissionKind
 from yoi.permissions.places import Position
 from yoi.permissions.pointers import JsonPointer
 from yoi.permissions.reviews import Review, review
 from yoi.permissions.secrets import CLIENT_CERTIFICATE
-from yoi.permissions.targets import METHODS, TargetKind, UrlTarget
+from yoi.permissions.targets import TargetKind, UrlTarget
 from yoi.toml import is_safe_id
 
 if TYPE_CHECKING:

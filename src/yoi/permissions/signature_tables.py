@@ -4,6 +4,7 @@ from typing import Any, Literal, TypeVar
 
 from yoi.display import printable
 from yoi.limits import LIMITS
+from yoi.permissions.methods import METHODS
 from yoi.permissions.places import POINTER
 from yoi.permissions.pointers import JsonPointer, PointerFault
 from yoi.permissions.signatures import (
@@ -58,7 +59,8 @@ _KEYS = {
     ),
     **dict.fromkeys((Algorithm.RS256, Algorithm.ES256), (KeyEncoding.PEM,)),
 }
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_SIGNED = tuple(method for method in METHODS if method != "OPTIONS")
+"""What asks for options is asked without a key."""
 
 
 class PartTable(Kind[Part]):
@@ -262,7 +264,7 @@ SIGN = TableSpec(
         Key("of", _enum(Subject), "what is signed", required=True),
         Key(
             "methods",
-            ListOf(Choice(_METHODS), len(_METHODS)),
+            ListOf(Choice(_SIGNED), len(_SIGNED)),
             "the methods of requests that may be signed",
             default=(),
         ),

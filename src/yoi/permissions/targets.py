@@ -10,6 +10,7 @@ from yoi.errors import UrlRefused
 from yoi.limits import LIMITS, MIB
 from yoi.permissions.addresses import AddressClass, classify, undialable
 from yoi.permissions.hosts import Host, HostPattern
+from yoi.permissions.methods import METHODS, one_method, some_methods
 from yoi.permissions.secrets import CAPTURE, Capture
 from yoi.permissions.url import DEFAULT_PORTS, REQUEST_SCHEMES, WEBSOCKET_SCHEMES, Url
 from yoi.toml import (
@@ -33,7 +34,6 @@ from yoi.toml import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LABEL_CHARS = 512
 _PLAIN_PREFIX = re.compile(r"/[^?#]*\Z")
 
@@ -357,18 +357,6 @@ def _one_host(written: str) -> Host:
     return host
 
 
-def _method(written: str) -> str:
-    if written.upper() not in METHODS or not written.isascii():
-        raise ValueError(f"must be one of {', '.join(METHODS)}, not {printable(written, 40)!r}")
-    return written.upper()
-
-
-def _methods(found: tuple[str, ...]) -> tuple[str, ...]:
-    if not found:
-        raise ValueError('must name at least one method, such as ["GET"]')
-    return tuple(method for method in METHODS if method in found)
-
-
 def _prefix(written: str) -> str:
     if not _PLAIN_PREFIX.match(written):
         raise ValueError(
@@ -459,10 +447,10 @@ TARGETS = {
                 "methods",
                 Parsed(
                     ListOf(
-                        Parsed(Text(16), _method, " or ".join(f"`{one}`" for one in METHODS)),
+                        Parsed(Text(16), one_method, " or ".join(f"`{one}`" for one in METHODS)),
                         2 * len(METHODS),
                     ),
-                    _methods,
+                    some_methods,
                 ),
                 "what may be asked",
                 required=True,
