@@ -219,7 +219,7 @@ class History:
             status = await self._control(runtime, "worker.status", name=worker)
             for one in status["approvals"]:
                 await self._control(
-                    runtime, "worker.approve", name=worker, call_id=one["id"], approved=True
+                    runtime, "worker.approve", name=worker, item=one["item"], approved=True
                 )
             if status["paused_by"] is not None or status["status"] == "paused":
                 with contextlib.suppress(YoiError):
