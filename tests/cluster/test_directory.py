@@ -10,7 +10,7 @@ from tests.journal.nats import running, settings_of
 from yoi.backend.cluster_source import ClusterSource, _pinned
 from yoi.backend.source import Availability, Inventory, Loss, LossKind, ServiceSummary
 from yoi.cluster.bucket import Bucket
-from yoi.cluster.directory import Address, Directory, registered
+from yoi.cluster.directory import Address, Directory, registered, this_network
 from yoi.cluster.records import Book, Record
 from yoi.journal.jetstream_server import connected
 from yoi.protocol.observation import Subject, SubjectKind
@@ -40,7 +40,7 @@ async def buckets(server):
 
 
 def at(machine):
-    return Address(machine, f"ws://127.0.0.1:1/{machine}")
+    return Address(machine, f"ws://127.0.0.1:1/{machine}", network=this_network())
 
 
 async def found(directory, wanted):
@@ -55,7 +55,9 @@ async def test_who_registers_is_found_until_it_leaves_and_others_are_not(buckets
     # In clear, with another key, and an address of ours under another session.
     await machines.put("runtime.planted", b'{"machine":"x","url":"ws://evil"}', 0)
     others = DeploymentKey(b"o" * 32)
+    away = Address("x", "ws://127.0.0.1:1", network="another machine's")
     async with (
+        registered(machines, KEY, "away", lambda: away, 1),
         registered(machines, others, "other", lambda: at("x"), 1),
         registered(machines, KEY, "s1", lambda: at("a"), 1),
     ):

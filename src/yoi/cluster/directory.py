@@ -6,7 +6,10 @@ that somebody else put there is not believed. What lapses is gone.
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -27,6 +30,17 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`ws(s)://HOST:PORT`."""
     certificate: str = ""
     """PEM: the one that the listener shows, and that a backend accepts; empty without TLS."""
+    network: str = ""
+    """Without TLS: of which machine's loopback the address is."""
+
+
+def this_network() -> str:
+    """Return what tells this machine's (or container's) loopback from another one's."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{os.stat('/proc/self/ns/net').st_ino}"
+    except OSError:
+        return socket.gethostname()
 
 
 @contextlib.asynccontextmanager
@@ -81,7 +95,7 @@ class Directory:
     """What is known of the deployment's runtimes, as of the last `look`."""
 
     def __init__(self, machines: Bucket, units: Bucket, key: DeploymentKey) -> None:
-        self._machines, self._key = machines, key
+        self._machines, self._key, self._network = machines, key, this_network()
         self._book = Book(units)
         self.addresses: Mapping[str, Address] = {}
         """By session: what a runtime is known by, for as long as its process lives."""
@@ -95,7 +109,10 @@ class Directory:
                 # Somebody else's is not there for us.
                 with contextlib.suppress(SecretError, msgspec.DecodeError):
                     data = self._key.open(_PURPOSE, session, one.data)
-                    found[session] = msgspec.json.decode(data, type=Address)
+                    address = msgspec.json.decode(data, type=Address)
+                    # At another machine's loopback address something else listens here.
+                    if address.certificate or address.network == self._network:
+                        found[session] = address
         self.addresses = found
         await self._book.look()
 

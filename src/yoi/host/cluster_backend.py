@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 from yoi.backend.cluster_source import ClusterSource
-from yoi.cluster.directory import Address, Directory, registered
+from yoi.cluster.directory import Address, Directory, registered, this_network
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.units import buckets_of
 from yoi.decisions.port import Decisions
@@ -49,7 +49,9 @@ def registration(
 
     def address() -> Address:
         # Read again each time: a certificate may have been renewed.
-        return Address(tenure.machine, where, "" if tls is None else _first(tls.certificate))
+        if tls is None:
+            return Address(tenure.machine, where, network=this_network())
+        return Address(tenure.machine, where, _first(tls.certificate))
 
     return registered(tenure.bucket, key, tenure.session, address, tenure.lease.times.renew)
 

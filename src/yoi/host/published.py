@@ -177,7 +177,7 @@ class PublishedFiles:
         if reading.fault is not None:
             return reading, own
         publication = self.obeyed.publication
-        entries = {**_own(own.entries), **publication.entries}
+        entries = {**_own(own.entries), **_published(publication.entries)}
         # Another publication is another content, never the beginning of the last one.
         content = f"# publication {publication.serial}\n".encode() + own.content
         found = OperatorFile(self._workspace, content, document_of(entries))
@@ -228,7 +228,7 @@ class PublishedDecisions:
 
     def _judged(self, here: InForce, file: Entries) -> InForce:
         published: Mapping[str, Content] = self._files.obeyed.publication.entries
-        return judge({**_own(here.decided), **published}, file)
+        return judge({**_own(here.decided), **_published(published)}, file)
 
     def identity(self, workspace: Path) -> str | None:
         """Return the id that the host's own files carry."""
@@ -249,6 +249,11 @@ class PublishedDecisions:
 
 def _own(entries: Mapping[str, Content]) -> Entries:
     return {name: one for name, one in entries.items() if not is_published(name)}
+
+
+def _published(entries: Mapping[str, Content]) -> Entries:
+    """Return what may be published of a publication's entries: a machine's own settings stay."""
+    return {name: one for name, one in entries.items() if is_published(name)}
 
 
 def _anything(document: Mapping[str, object]) -> None:
