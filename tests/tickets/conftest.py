@@ -21,5 +21,5 @@ def store(tmp_path):
 @pytest.fixture
 def corpus(tmp_path):
     """The corpus, writable: git keeps no empty folder, so artifacts/ may be missing."""
-    shutil.copytree(CORPUS, tmp_path / ".yoi/tickets", ignore=shutil.ignore_patterns("README.md"))
+    shutil.copytree(CORPUS, tmp_path / ".yoi/tickets")
     return TicketStore(tmp_path, ManualClock(), LIMITS)

@@ -185,6 +185,7 @@ def swap(path, make):
 def test_a_link_or_a_strange_name_is_no_item(store, tmp_path):
     store.new("good", BODY, ME)
     (store.root / "not an id").mkdir()
+    (store.root / "README.md").write_text("what these are")
     (store.root / id_of_ms(9)).symlink_to(tmp_path)
     (store.root / id_of_ms(10)).write_text("a file")
     (tmp_path / "relations.json").write_text('{"version": 1, "relations": []}')

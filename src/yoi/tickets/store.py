@@ -411,7 +411,7 @@ class TicketStore:
     def _names(self) -> list[str]:
         try:
             with os.scandir(self.root) as entries:
-                names = [one.name for one in entries if not one.name.startswith(".")]
+                names = [one.name for one in entries if _may_be_item(one)]
         except FileNotFoundError:
             return []
         except OSError as exc:
@@ -447,6 +447,13 @@ class TicketStore:
                     f"the items have more than {self._limits.ticket_relations_all} relations",
                 )
             yield from found
+
+
+def _may_be_item(entry: "os.DirEntry[str]") -> bool:
+    """Return whether this is an item, or what should be one: a README beside them is not."""
+    if entry.name.startswith("."):
+        return False
+    return is_id(entry.name) or not entry.is_file(follow_symlinks=False)
 
 
 def _event(kind: str, more: list[tuple[str, str]], title: str, text: str, by: Change) -> str:
