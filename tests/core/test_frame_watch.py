@@ -128,6 +128,15 @@ def test_equality_is_json_s(one, other):
         assert not json_equal(one, other)
 
 
+def test_values_that_are_nested_without_end_are_compared():
+    """The plugin says with what, the server what: together they may not end the session."""
+    deep = json.loads("[" * 900 + "1" + "]" * 900)
+    watch = watching(ack=Match(at("/a"), (deep,)))
+    assert watch.look('{"a":' + "[" * 900 + "1" + "]" * 900 + "}")[0] is True
+    assert watch.look('{"a":' + "[" * 900 + "2" + "]" * 900 + "}")[0] is False
+    assert not json_equal(deep, deep[0])
+
+
 def test_a_container_is_gone_through_once_whatever_is_watched_in_it(monkeypatch):
     parsed = []
     real = frame_search._parsed

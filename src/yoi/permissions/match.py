@@ -46,11 +46,24 @@ class Match:
 
 
 def json_equal(one: Json, other: Json) -> bool:
-    """Return whether two JSON values are equal: numbers by value, true and false only as such."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(json_equal(one[k], other[k]) for k in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(json_equal, one, other))
-    return bool(one == other)
+    """Return whether two JSON values are equal: numbers by value, true and false only as such.
+
+    However deep they are: both may come from people who want the comparison to fail.
+    """
+    left = [(one, other)]
+    while left:
+        one, other = left.pop()
+        if isinstance(one, bool) or isinstance(other, bool):
+            if one is not other:
+                return False
+        elif isinstance(one, dict) and isinstance(other, dict):
+            if one.keys() != other.keys():
+                return False
+            left += [(one[key], other[key]) for key in one]
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            left += zip(one, other, strict=True)
+        elif one != other:
+            return False
+    return True

@@ -28,13 +28,16 @@ def _match(row: Row) -> Match:
 
 
 def _is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_json, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    if isinstance(value, float):
-        return value - value == 0
-    return isinstance(value, str | int)
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+        elif not isinstance(one, str | int) and not (isinstance(one, float) and one - one == 0):
+            return False
+    return True
 
 
 MATCH = TableSpec(
