@@ -226,6 +226,31 @@ async def test_what_could_not_be_stopped_at_once_is_handed_over_when_it_can_be(w
     assert set(moved) <= a.running()
 
 
+async def test_a_unit_that_no_machine_may_run_is_told_once_and_runs_where_it_may(world):
+    wanted = units_of([Member("service:a"), Member("service:b", runs_on=("big-*",))])
+    small = await world.machine("small")
+    small.units.wanted(wanted)
+    await small.settle()
+    await small.settle()
+    assert small.running() == {"service:a"}
+    assert small.told.count("notice.unit_homeless") == 1
+    big = await world.machine("big-1")
+    big.units.wanted(wanted)
+    await big.settle()
+    assert big.running() == {"service:b"}
+    # Decided otherwise: it is handed over to a machine that may run it.
+    other = units_of([Member("service:a", runs_on=("big-1",)), Member("service:b")])
+    for one in (small, big, small):
+        one.units.wanted(other)
+        await one.settle()
+    assert small.running() == frozenset()
+    big.now += 100
+    await big.settle()
+    big.now += 100
+    await big.settle()
+    assert big.running() == {"service:a", "service:b"}
+
+
 async def test_what_does_well_is_not_counted(world):
     previous = await world.machine("m0")
     await previous.settle()

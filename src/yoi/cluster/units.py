@@ -108,6 +108,8 @@ class Units:
         """When a unit beyond this machine's share may be claimed, by its name."""
         self._moved: dict[str, float] = {}
         """Until when units that a person moved away are left to others, by name."""
+        self._homeless: set[str] = set()
+        """Units that no machine there is may run, of which was told."""
         self._draining = False
         self._again = asyncio.Event()
         self._acting = asyncio.Lock()
@@ -245,6 +247,7 @@ class Units:
         if self._draining or not self._tenure.lives:
             return changed
         living[self._tenure.session] = self._tenure.machine
+        self._tell_homeless(living)
         barred = frozenset(name for name, one in self.book.known.items() if one.record.barred)
         wanted = take(self._units, Standing(self._tenure.session, living, owners, barred))
         known = {name for one in self._units for name in one.members}
@@ -292,6 +295,18 @@ class Units:
                 due.append(unit)
         self._waits = waits
         return due[:1]
+
+    def _tell_homeless(self, living: dict[str, str]) -> None:
+        """Tell once of each unit that no machine there is may run."""
+        names = set(living.values())
+        homeless = {
+            one.name for one in self._units if not any(one.may_run_on(name) for name in names)
+        }
+        for name in sorted(homeless - self._homeless):
+            self._tell.notice(
+                "notice.unit_homeless", f"{name} runs nowhere: runs_on fits none of {sorted(names)}"
+            )
+        self._homeless = homeless
 
     # -- claiming ---------------------------------------------------------------------------------
 

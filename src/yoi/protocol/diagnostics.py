@@ -26,6 +26,7 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
 NOTICES: dict[str, str] = {
     "notice.standby": "other machines run everything; this one takes over when one is gone",
     "notice.unit_taken": "this machine runs a unit of the cluster from now on",
+    "notice.unit_homeless": "no machine that is there may run a unit: its runs_on fits none",
     "notice.unit_given": "this machine handed a unit of the cluster over",
     "notice.published": "which publication of the operator's the host goes by",
     "notice.lifecycle": "a service changed its state",
