@@ -272,3 +272,20 @@ async def test_a_bucket_that_was_removed_ends_the_machine(world):
     await a.units.follow(a)
     assert a.tenure.over.is_set()
     assert a.told[-1] == "cluster.stream"
+
+
+async def test_servers_that_take_nothing_are_told_once_and_it_goes_on_when_they_do(world):
+    a = await world.machine("a")
+    bucket, put = a.units.book._bucket, a.units.book._bucket.put
+
+    async def refused(key, data, expected):
+        raise TimeoutError("maximum bytes exceeded")
+
+    bucket.put = refused
+    for _ in range(9):
+        await a.settle()
+    assert not a.running()
+    assert a.told.count("cluster.unreachable") == 1
+    bucket.put = put
+    await a.settle()
+    assert len(a.running()) == 7

@@ -27,6 +27,7 @@ from yoi.limits import LIMITS, Limits
 
 _SETTLED_TTLS = 4
 """A unit that ran for so many times to live has made progress, whatever it handled."""
+_FAULTS_TOLD = 5
 _LATER = 1.0
 """How many renewals a machine waits that has its share already, and as much again at random."""
 
@@ -108,6 +109,8 @@ class Units:
         """When a unit beyond this machine's share may be claimed, by its name."""
         self._moved: dict[str, float] = {}
         """Until when units that a person moved away are left to others, by name."""
+        self._faults = 0
+        """Requests in a row that the servers did not carry out."""
         self._homeless: set[str] = set()
         """Units that no machine there is may run, of which was told."""
         self._draining = False
@@ -242,7 +245,8 @@ class Units:
             changed |= await self._return_late(runner)
             await self._note_progress(runner)
             owners = await self._owners(living)
-        except UNSURE:
+        except UNSURE as exc:
+            self._unsure(exc)
             return False
         if self._draining or not self._tenure.lives:
             return changed
@@ -257,7 +261,10 @@ class Units:
         self._moved = {name: at for name, at in self._moved.items() if at > self._monotonic()}
         free = [one for one in wanted.now if one.name not in self._moved]
         beyond = [one for one in wanted.later if one.name not in self._moved]
+        before = self._faults
         taken = await self._claim_some([*free, *self._due(beyond)])
+        if self._faults == before:
+            self._faults = 0
         if taken:
             await self._place(runner)
             names = ", ".join(one.name for one in taken)
@@ -295,6 +302,18 @@ class Units:
                 due.append(unit)
         self._waits = waits
         return due[:1]
+
+    def _unsure(self, fault: BaseException) -> None:
+        """Tell once where the servers refuse, or do not answer, one round after the other."""
+        self._faults += 1
+        if self._faults == _FAULTS_TOLD:
+            self._tell.error(
+                ClusterError(
+                    "cluster.unreachable",
+                    f"units cannot be claimed or followed: {fault or 'the servers do not answer'}",
+                    hint="yoi cluster status",
+                )
+            )
 
     def _tell_homeless(self, living: dict[str, str]) -> None:
         """Tell once of each unit that no machine there is may run."""
@@ -353,8 +372,11 @@ class Units:
             )
             try:
                 await self.book.write(member, wanted)
-            except (Taken, *UNSURE):
+            except Taken:
+                break
+            except UNSURE as exc:
                 # Where it was written after all, it is found, and given back or run.
+                self._unsure(exc)
                 break
             self._hold(member, wanted)
             claimed.append(member)
