@@ -334,7 +334,9 @@ async def test_hostile_text_is_shown_and_does_nothing(world, visit):
         "id": "c", "name": HOSTILE, "summary": HOSTILE, "output": HOSTILE * 3, "is_error": True,
         **told.place(),
     })  # fmt: skip
-    world.service("hostile-too", {**scenes.service_status(), "last_error": HOSTILE}).tell(
+    may = dict.fromkeys(scenes.PERMISSIONS[0], HOSTILE) | {"broad": [HOSTILE, 1, None]}
+    bad = {"last_error": HOSTILE, "permissions": [may, 1], "permissions_left_out": HOSTILE}
+    world.service("hostile-too", {**scenes.service_status(), **bad}).tell(
         "diagnostic", {"code": HOSTILE, "message": HOSTILE, "hint": HOSTILE, "scope": HOSTILE}
     )
     one = await visit()
