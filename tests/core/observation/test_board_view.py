@@ -3,7 +3,7 @@
 from typing import get_args
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.observation.strategies import struct
 
@@ -43,6 +43,7 @@ def tried(view, event):
         assert be.encode_board_event(view.snapshot()) == before
 
 
+@settings(max_examples=40)
 @given(st.lists(EVENTS, max_size=15), st.lists(EVENTS, max_size=8))
 def test_a_fold_goes_on_from_its_snapshot_and_from_a_copy(before, after):
     view = BoardView(SMALL)
