@@ -46,7 +46,7 @@ class TicketAssigner:
         bounds = replace(limits, ticket_thread_bytes=thread_bytes)
         self._store = TicketStore(workspace, clock, bounds)
         # Not the loop's own threads: a lock that somebody holds must not keep others waiting.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="yoi-tickets")
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix="yoi-tickets")
         self._tools = TicketTools(workspace, self._store, decisions, clock, limits, self._on_thread)
         self.board = TicketBoard(self._store, workspace, decisions, limits, self._on_thread)
         """What observers are shown of the items."""
