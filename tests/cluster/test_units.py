@@ -289,3 +289,25 @@ async def test_servers_that_take_nothing_are_told_once_and_it_goes_on_when_they_
     bucket.put = put
     await a.settle()
     assert len(a.running()) == 7
+
+
+async def test_a_claim_whose_answer_was_lost_is_given_back_and_made_again(world):
+    a = await world.machine("a")
+    bucket, put = a.units.book._bucket, a.units.book._bucket.put
+    lost = ["service.a", "service.c"]
+
+    async def unanswered(key, data, expected):
+        revision = await put(key, data, expected)
+        if key in lost:
+            lost.remove(key)
+            raise TimeoutError
+        return revision
+
+    bucket.put = unanswered
+    await a.units._round(a)
+    assert not lost
+    # It owns by the book what it does not run, and runs nothing that it is not sure of.
+    assert not {"service:a", "worker:w", "service:c"} & a.running()
+    while len(a.running()) < 7:
+        await a.settle()
+    assert a.units.epoch("service:c") > a.units.epoch("service:d")
