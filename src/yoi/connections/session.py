@@ -69,6 +69,7 @@ class Session:
         """When a message came that is neither an acknowledgement nor a fixed text it answers."""
         self._owner = owner
         self._sink = sink
+        self._text = sink.text
         self._status = status
         self._rate = rate
         self._clock = clock
@@ -228,7 +229,7 @@ class Session:
         self.delivered += 1
         if not self._watching:
             self.last_news = self.last_message
-            self._sink.text(session, text, size)
+            self._text(session, text, size)
             return
         acked, due, answers = self._look(text)
         if not (acked or any(one.reply.when.fixed for one in due)):

@@ -69,11 +69,12 @@ class MemoryOutbox:
 
     def __init__(self, executor: EffectExecutor) -> None:
         self._executor = executor
+        self._start = executor.start
 
     def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
         """Carry out `effects` now."""
         for effect in effects:
-            self._executor.start(effect, event)
+            self._start(effect, event)
 
     async def answered(
         self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands
