@@ -160,8 +160,9 @@ class HostProcess:
     async def ended(self) -> int:
         assert self._child is not None
         assert self._child.stdout is not None
-        await self._child.stdout.read()
-        return await self._child.wait()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self._child.stdout.read()
+            return await self._child.wait()
 
 
 @pytest.fixture
