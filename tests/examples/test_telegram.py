@@ -3,73 +3,34 @@
 The API is held to Telegram's behaviour by a client made by others: tests/telegram/test_gateway.py.
 """
 
-import asyncio
-import os
 import signal
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from tests.canary import Canaries
-from tests.examples.test_slack import Nobody
-from tests.runtime.heard import Heard
-from tests.runtime.hosts import watching_host
+from tests.examples.installed import EXAMPLES, Installed
 from tests.telegram.gateway import TelegramGateway
 
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.packages.edits import write_enablement
+from yoi.packages import read_package
 from yoi.permissions import review
-from yoi.runtime.workspace import operator_file
-from yoi.secrets import Settings, open_store
-from yoi.types import InstanceName
 
-EXAMPLE = Path(__file__).parents[2] / "examples/telegram-bot"
 OTHER = "110201543:BBHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
+SECRETS = {"bot": "telegram-bot"}
 
 
-@dataclass
-class Bot:
-    """One workspace with the example enabled, its address set to the gateway's."""
+class Bot(Installed[TelegramGateway]):
+    """The example, its address set to the gateway's."""
 
-    folder: Path
-    telegram: TelegramGateway
-    diagnostics: Heard = field(default_factory=Heard)
+    example, instance = "telegram-bot", "telegram"
 
-    def keep(self, token: str) -> None:
-        """`yoi secret set telegram-bot`."""
-        (self.folder / ".yoi").mkdir(exist_ok=True)
-        open_store(self.folder, Settings.load(self.folder), Nobody()).set("telegram-bot", token)
-
-    def install(self) -> None:
-        source = self.folder / "source"
-        source.mkdir()
-        for path in EXAMPLE.glob("*.py"):
-            (source / path.name).write_bytes(path.read_bytes())
-        theirs = 'scheme = "https"\nhost = "api.telegram.org"'
-        ours = f'scheme = "http"\nhost = "127.0.0.1"\nport = {self.telegram.port}'
-        manifest = (EXAMPLE / "plugin.toml").read_text()
-        assert theirs in manifest
-        (source / "plugin.toml").write_text(manifest.replace(theirs, ours))
-        add_to_store(source, Store.project(self.folder))
-        package = read_package(next(Store.project(self.folder).path.iterdir()), "project")
-        write_enablement(
-            operator_file(self.folder),
-            EnabledEntry(
-                reference="project:telegram-bot",
-                name=InstanceName("telegram"),
-                version=package.manifest.version,
-                digest=package.digest,
-                granted=package.manifest.requested.granting({"bot": "telegram-bot"}),
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        return (
+            (
+                'scheme = "https"\nhost = "api.telegram.org"',
+                f'scheme = "http"\nhost = "127.0.0.1"\nport = {self.gateway.port}',
             ),
         )
-
-    def runtime(self):
-        return watching_host(self.folder, self.diagnostics.append)
-
-    def said(self, words: str) -> bool:
-        return any(words in entry.message for entry in self.diagnostics)
 
 
 @pytest.fixture
@@ -79,15 +40,11 @@ async def telegram():
 
 
 @pytest.fixture
-def bot(tmp_path, telegram, compiled_runner, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "workspace").mkdir()
-    made = Bot(tmp_path / "workspace", telegram)
-    made.keep(telegram.token)
-    made.install()
-    yield made
-    for entry in made.diagnostics:  # shown by pytest where a test fails
-        print(entry.code, entry.message)
+def bot(prepared: Any, telegram: TelegramGateway) -> Bot:
+    made: Bot = prepared(Bot, telegram)
+    made.keep("telegram-bot", telegram.token)
+    made.enable(made.install().granting(SECRETS))
+    return made
 
 
 async def test_from_nothing_to_an_answer_over_limits_restarts_and_a_revoked_token(bot, telegram):
@@ -108,7 +65,7 @@ async def test_from_nothing_to_an_answer_over_limits_restarts_and_a_revoked_toke
         telegram.says("with another token")
         await bot.diagnostics.until(lambda: bot.said("yoi secret set telegram-bot"))
         assert telegram.strangers
-        bot.keep(OTHER)
+        bot.keep("telegram-bot", OTHER)
         await runtime.reload()
         service = runtime.services["telegram"]
         traces = canaries.grep_everything(
@@ -126,11 +83,7 @@ async def test_from_nothing_to_an_answer_over_limits_restarts_and_a_revoked_toke
 
 async def test_kill_9_loses_no_message_and_answers_none_twice(bot, telegram):
     """What a crash left open is not sent again: it is counted, and a person is told."""
-    host = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=bot.folder,
-        env={**os.environ, "YOI_LOG": "error"}, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    host = await bot.serve()
     try:
         telegram.says("one")
         # The question after the one that brought it: its answer is written, sent or about to be.
@@ -148,6 +101,6 @@ async def test_kill_9_loses_no_message_and_answers_none_twice(bot, telegram):
 
 
 def test_the_review_says_where_the_token_goes():
-    asked = read_package(EXAMPLE).manifest.requested
-    shown = str(review(asked, asked.granting({"bot": "telegram-bot"})))
+    asked = read_package(EXAMPLES / Bot.example).manifest.requested
+    shown = str(review(asked, asked.granting(SECRETS)))
     assert "/path/0" in shown
