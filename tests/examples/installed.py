@@ -101,7 +101,8 @@ class Installed(Generic[G]):
     async def serve(self) -> asyncio.subprocess.Process:
         """Return a `yoi serve` of its own, to be killed."""
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "yoi", "serve", "--trust-workspace", cwd=self.folder,
+            sys.executable, "-m", "yoi", "serve", "--trust-workspace", "--port", "0",
+            cwd=self.folder,
             env={**os.environ, "YOI_LOG": "error"}, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
