@@ -175,6 +175,12 @@ class GuestRefused(SandboxError):
     """The guest is alive, but its answer was refused."""
 
 
+def run_elsewhere(name: str, machine: str) -> str:
+    """Return why a command about `name` is refused: `machine` runs it, or none yet where empty."""
+    where = f"runs on {machine}" if machine else "is run by no machine yet"
+    return f"{name} {where}: this command is given there"
+
+
 class ServiceError(YoiError):
     """A service cannot do what was asked in the state it is in."""
 

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tests.journal.nats import NatsServer, running
@@ -106,6 +107,9 @@ class Gateway:
 class HostProcess:
     """`yoi serve` on a machine of its own: another folder, another account's state."""
 
+    children: ClassVar[list[asyncio.subprocess.Process]] = []
+    """What a test has started; `tests/cluster/conftest.py` ends what it leaves."""
+
     def __init__(self, folder: Path, gateway: Gateway, nats: NatsServer, prefix: str) -> None:
         self.folder = folder / "w"
         self._env = {
@@ -136,10 +140,12 @@ class HostProcess:
         self._child = await self._run("serve", "--trust-workspace", "--verbose", "--json")
 
     async def _run(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
+        child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "yoi", *arguments, cwd=self.folder, env=self._env,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
+        self.children.append(child)
+        return child
 
     async def line(self, true: Callable[[dict], object]) -> dict:
         """Return the next line that it prints of which `true` is."""

@@ -1,9 +1,10 @@
 """M3: units on two machines with real hosts and NATS: where they run, and how they are moved."""
 
+import asyncio
 import json
 import signal
 
-from tests.cluster.test_takeover import MANIFEST, Gateway, HostProcess, code, nats
+from tests.cluster.test_takeover import MANIFEST, WAIT_SECONDS, Gateway, HostProcess, code, nats
 from tests.runtime.conftest import compiled_runner
 
 __all__ = ["compiled_runner", "nats"]
@@ -59,6 +60,15 @@ class Machine(HostProcess):
         await child.wait()
         return said
 
+    async def told(self, *command, words):
+        """Ask until the refusal has these words: a machine looks now and then who runs what."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                refused = (await self.call(*command))["error"]
+                assert refused["code"] == "service.elsewhere"
+                if words in refused["message"]:
+                    return
+
 
 async def test_units_move_one_by_one_and_nothing_is_lost(tmp_path, nats, compiled_runner):
     async with Gateway() as first, Gateway() as second:
@@ -86,9 +96,7 @@ async def test_units_move_one_by_one_and_nothing_is_lost(tmp_path, nats, compile
         assert moved == "from a"
         since, until = gap.split()
         assert since < until
-        refused = await a.call("service", "restart", "echo")
-        assert refused["error"]["code"] == "service.elsewhere"
-        assert "runs on b" in refused["error"]["message"]
+        await a.told("service", "restart", "echo", words="runs on b")
         owners = (await a.call("cluster", "leases"))["leases"]
         assert [(one["name"], one["machine"]) for one in owners] == [
             ("service:echo", "b"),

@@ -12,7 +12,6 @@ from yoi.permissions.headers import HeaderRefused, check_name
 from yoi.serving.settings import FILE_NAME, malformed
 from yoi.toml import (
     Bad,
-    Choice,
     Faults,
     Key,
     ListOf,
@@ -24,6 +23,7 @@ from yoi.toml import (
     Text,
 )
 from yoi.workers.items import Approval
+from yoi.workers.profile import APPROVAL
 
 TABLE = "mcp"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -250,12 +250,7 @@ SERVED_TOOL = TableSpec(
         Key("plugin", SafeId(), "the instance's name", required=True),
         Key("tool", Text(), "the tool's name in its manifest", required=True),
         Key("name", Text(), "what clients call it", default_words="the tool's name"),
-        Key(
-            "approval",
-            Choice(("auto", "ask", "deny")),
-            "whether a call runs by itself, waits for a person, or is not offered",
-            default="ask",
-        ),
+        APPROVAL,
     ),
     _served_tool,
     about="A tool of a plugin that MCP clients of this account may call, with `yoi mcp`.",

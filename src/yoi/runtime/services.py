@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from yoi.defects import defect
-from yoi.errors import ServiceError
+from yoi.errors import ServiceError, run_elsewhere
 from yoi.protocol.status import Alert, Counters, ServiceStatus
 from yoi.runtime.service import Service
 
@@ -40,10 +40,9 @@ class Services:
         except KeyError:
             machine = self.machine_of(name)
             if machine is not None:
-                where = f"runs on {machine}" if machine else "is run by no machine yet"
                 raise ServiceError(
                     "service.elsewhere",
-                    f"{name} {where}: this command is given there",
+                    run_elsewhere(name, machine),
                     hint="yoi cluster leases",
                     machine=machine,
                 ) from None

@@ -236,6 +236,14 @@ FALLBACK = TableSpec(
 _POINTER = Parsed(
     Text(LIMITS.pointer_chars), lambda text: str(JsonPointer.parse(text)), "JSON pointer"
 )
+_AFTER_OUTSIDE = Choice(("allow", "ask", "deny"))
+APPROVAL = Key(
+    "approval",
+    Choice(("auto", "ask", "deny")),
+    "whether a call runs by itself, waits for a person, or is not offered",
+    # A plugin's own word about what its tool does is no reason to run it unasked.
+    default="ask",
+)
 SAME = TableSpec(
     (
         Key("arg", _POINTER, "a position in the call's arguments", required=True),
@@ -250,16 +258,10 @@ TOOL = TableSpec(
         Key("plugin", SafeId(), "the instance's name", required=True),
         Key("tool", Text(), "the tool's name in its manifest", required=True),
         Key("name", Text(), "what the model calls it", default_words="the tool's name"),
-        Key(
-            "approval",
-            Choice(("auto", "ask", "deny")),
-            "whether a call runs by itself, waits for a person, or is not offered",
-            # A plugin's own word about what its tool does is no reason to run it unasked.
-            default="ask",
-        ),
+        APPROVAL,
         Key(
             "after_outside",
-            Choice(("allow", "ask", "deny")),
+            _AFTER_OUTSIDE,
             "what becomes of a call once the worker has read text from outside",
             default_words="`ask` where the tool writes to the outside, else `allow`",
         ),
@@ -324,17 +326,11 @@ TICKETS = TableSpec(
     about="What the worker may do with the [work items](../how-to/tickets.md) of the workspace; "
     "one table at most.",
 )
-_AFTER_OUTSIDE = Choice(("allow", "ask", "deny"))
 MCP_TOOL = TableSpec(
     (
         Key("tool", Text(), "the tool's name as its server says it", required=True),
         Key("name", Text(), "what the model calls it", default_words="`SERVER_TOOL`"),
-        Key(
-            "approval",
-            Choice(("auto", "ask", "deny")),
-            "whether a call runs by itself, waits for a person, or is not offered",
-            default="ask",
-        ),
+        APPROVAL,
         Key(
             "after_outside",
             _AFTER_OUTSIDE,

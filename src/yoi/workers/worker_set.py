@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from yoi.errors import WorkerError, YoiError
+from yoi.errors import WorkerError, YoiError, run_elsewhere
 from yoi.journal.log import Journal
 from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.limits import LIMITS, Limits
@@ -118,10 +118,9 @@ class WorkerSet:
                 raise self._failed[name].refusal() from None
             machine = self.machine_of(name)
             if machine is not None:
-                where = f"runs on {machine}" if machine else "is run by no machine yet"
                 raise WorkerError(
                     "worker.elsewhere",
-                    f"{name} {where}: this command is given there",
+                    run_elsewhere(name, machine),
                     hint="yoi cluster leases",
                     machine=machine,
                 ) from None
