@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import http.server
 import json
+import multiprocessing
 import secrets
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from websockets.asyncio.server import serve
@@ -181,15 +182,24 @@ class _Api(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def _serve_api(port: Connection) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api)
+    port.send(server.server_address[1])
+    server.serve_forever()
+
+
 @contextlib.contextmanager
 def _api() -> Iterator[int]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    """Yield the port of the server, a process: its threads do not hold up what measures."""
+    spawning = multiprocessing.get_context("spawn")
+    here, there = spawning.Pipe(duplex=False)
+    server = spawning.Process(target=_serve_api, args=(there,), daemon=True)
+    server.start()
     try:
-        yield server.server_address[1]
+        yield here.recv()
     finally:
-        server.shutdown()
-        server.server_close()
+        server.terminate()
+        server.join()
 
 
 async def _measured(case: Case, seconds: float) -> tuple[float, float]:
