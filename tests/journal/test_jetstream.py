@@ -13,7 +13,7 @@ from tests.peers import PYTHON
 
 from yoi.errors import ClusterError, JournalError
 from yoi.journal.jetstream import JetStreamJournal
-from yoi.journal.jetstream_server import connected
+from yoi.journal.jetstream_server import _most_telling, connected
 from yoi.journal.log import Append, LogBounds, Record
 from yoi.limits import Limits
 
@@ -214,6 +214,13 @@ async def test_wrong_credentials_are_said(tmp_path):
         await journal.commit([put("a", 0, b"x")])
         await journal.close()
         assert "p" not in repr(right).split("user='u'")[1]
+
+
+def test_a_refused_sign_in_is_told_before_the_cut_that_follows():
+    faults = ["'Authorization Violation'", "nats: unexpected EOF"]
+    assert _most_telling(faults, "") == _most_telling(faults[:1], "reset") == faults[0]
+    assert _most_telling([], "reset") == "reset"
+    assert _most_telling([], "") == "no server answered"
 
 
 async def test_a_server_without_jetstream_is_said(tmp_path):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ _NO_STREAM, _NO_ROOM = 10059, 10047
 _AGAIN_SECONDS = 0.2
 _COPYING = "yoi-copying"
 """In the stream's metadata while it is being copied into."""
+_REFUSED = "uthorization"
+"""In what servers and client say of a sign-in that was refused, however it is spelt."""
 _SEAL = "yoi-seal"
 """In the stream's metadata: the id of the key with which records are sealed."""
 
@@ -90,12 +92,18 @@ async def connected(settings: NatsSettings, limits: Limits = LIMITS) -> Client:
         await _check(client, settings, limits)
     except (TimeoutError, nats.errors.Error, OSError, ValueError) as exc:
         await client.close()
-        why = str(exc) or (faults[-1] if faults else "no server answered")
-        raise _unreachable(settings, why) from None
+        raise _unreachable(settings, _most_telling(faults, str(exc))) from None
     except BaseException:
         await client.close()
         raise
     return client
+
+
+def _most_telling(faults: Sequence[str], last: str) -> str:
+    """Return why no server took us: a refused sign-in before what a cut connection says of it."""
+    heard = [why for why in (*faults, last) if why]
+    refused = [why for why in heard if _REFUSED in why]
+    return (refused or heard or ["no server answered"])[-1]
 
 
 async def prepare(client: Client, settings: NatsSettings, limits: Limits = LIMITS) -> None:
@@ -308,7 +316,7 @@ def _silent(client: Client, what: str, exc: Exception) -> ClusterError:
 
 
 def _unreachable(settings: NatsSettings, why: str) -> ClusterError:
-    code = "cluster.credentials" if "uthorization" in why else "cluster.unreachable"
+    code = "cluster.credentials" if _REFUSED in why else "cluster.unreachable"
     return ClusterError(
         code,
         f"{', '.join(settings.servers)}: {why}",
