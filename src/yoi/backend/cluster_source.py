@@ -31,6 +31,7 @@ from yoi.cluster.directory import Address, Directory
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import Position
 from yoi.protocol.observation import Subject, SubjectKind
+from yoi.tasks import ended
 from yoi.types import Clock, Secret
 
 _log = structlog.get_logger("yoi.backend")
@@ -113,8 +114,7 @@ class ClusterSource:
     async def close(self) -> None:
         """Stop, and let go of all runtimes."""
         if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+            await ended(self._looking)
         await asyncio.gather(*(remote.close() for _, remote in self._remotes.values()))
 
     def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:

@@ -17,6 +17,7 @@ from yoi.cluster.bucket import UNSURE, Bucket, Taken
 from yoi.cluster.records import Book
 from yoi.errors import SecretError
 from yoi.secrets.deployment import DeploymentKey
+from yoi.tasks import ended
 
 _KIND = "runtime."
 _PURPOSE = "address of a runtime"
@@ -56,8 +57,7 @@ async def registered(
     try:
         yield
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+        await ended(renewing)
         with contextlib.suppress(Taken, *UNSURE):
             found = await bucket.last(_KIND + session)
             if found is not None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from yoi.cluster.bucket import UNSURE, Bucket, Entry, Taken
 from yoi.core.lease import Lease, LeaseState, LeaseTimes
 from yoi.errors import ClusterError
+from yoi.tasks import ended
 
 _KIND = "host."
 
@@ -183,6 +184,5 @@ async def kept(tenure: Tenure) -> AsyncIterator[Tenure]:
     try:
         yield tenure
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        await ended(keeping)
         await tenure.release()

@@ -34,6 +34,7 @@ from yoi.runtime.workspace import Plan
 from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.secrets import WorkspaceSecrets
+from yoi.tasks import ended
 from yoi.toml import is_safe_id
 from yoi.types import Clock, rfc3339
 
@@ -149,9 +150,7 @@ class Membership:
         try:
             yield
         finally:
-            for task in (following, listening):
-                task.cancel()
-            await asyncio.gather(following, listening, return_exceptions=True)
+            await ended(following, listening)
             if not self.over.is_set():
                 await units.drain(runner)
 

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from yoi.defects import described
 from yoi.errors import YoiError
+from yoi.tasks import ended
 
 T = TypeVar("T")
 
@@ -98,8 +99,7 @@ async def following(follow: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIte
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 @asynccontextmanager
