@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ from websockets.exceptions import ConnectionClosed
 
 from yoi.control.client import call
 from yoi.decisions.recording import enable
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
-from yoi.types import InstanceName
+from yoi.packages import Store, add_to_store, read_package
+from yoi.testing.trusting import entry_as_requested
 
 MANIFEST = """\
 schema_version = 1
@@ -141,13 +142,7 @@ class Operator:
         (self._source / "plugin.toml").write_text(manifest)
         (self._source / "plugin.py").write_text(PLUGIN.replace("{version}", str(version)))
         package = read_package(self._source)
-        entry = EnabledEntry(
-            reference=f"project:{package.id}",
-            name=InstanceName("swapped"),
-            version=package.manifest.version,
-            digest=package.digest,
-            granted=package.manifest.requested,
-        )
+        entry = replace(entry_as_requested(package, "swapped"), reference=f"project:{package.id}")
         copying = partial(add_to_store, self._source, self._store)
         return enable(self.workspace, entry, copying=copying)
 

@@ -14,7 +14,7 @@ from chaos.plan import RUNTIMES, WORKERS
 from yoi.packages import Store, add_to_store
 from yoi.serving.principals import Redaction
 from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
-from yoi.testing.trusting import trust_workspace, workspace_id
+from yoi.testing.trusting import entry_as_requested, trust_workspace, workspace_id
 
 _PLUGIN = ROOT / "chaos" / "plugin"
 _LONG = " ".join(f"{number % 10}" for number in range(500))
@@ -45,16 +45,9 @@ def free_ports(count: int) -> list[int]:
 def write_runtime(folder: Path, runtime: str, port: int, names: list[str], model: int) -> str:
     """Write a runtime's workspace; return the token for backends and the witness."""
     package = add_to_store(_PLUGIN, Store.project(folder))
-    identity = {
-        "id": package.reference,
-        "version": package.manifest.version,
-        "digest": package.digest,
-    }
-    requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
-    entry = {**identity, "name": "notes", "grants": {**identity, **requested}}
     document = {
         "runtime": {"listen": f"127.0.0.1:{port}", "names": names},
-        "plugins": {"enabled": [entry]},
+        "plugins": {"enabled": [entry_as_requested(package, "notes").to_table()]},
         "workers": [_worker(name, model) for name in WORKERS[runtime]],
     }
     _write(folder, document)

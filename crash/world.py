@@ -25,7 +25,7 @@ from yoi.core.service_fold import ServicePicture
 from yoi.journal.sqlite import SqliteJournal
 from yoi.packages import Store, add_to_store
 from yoi.runtime.service_log import folded
-from yoi.testing.trusting import trust_workspace
+from yoi.testing.trusting import entry_as_requested, trust_workspace
 from yoi.workers.items import SystemItem, decode_item
 
 _PLUGINS = Path(__file__).parent
@@ -235,13 +235,7 @@ class World:
         for path in (_PLUGINS / name).glob("plugin.*"):
             (source / path.name).write_text(path.read_text().replace("PORT", str(port)))
         package = add_to_store(source, Store.project(self.workspace))
-        identity = {
-            "id": package.reference,
-            "version": package.manifest.version,
-            "digest": package.digest,
-        }
-        requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
-        return {**identity, "name": name, "grants": {**identity, **requested}}
+        return entry_as_requested(package, name).to_table()
 
 
 def private_home(folder: Path) -> None:

@@ -22,8 +22,8 @@ from faults.network import Fault, Names, Proxy, Way
 from yoi.decisions.port import WholeWorkspace
 from yoi.decisions.recording import enable
 from yoi.host import Host
-from yoi.packages import EnabledEntry, Store, add_to_store
-from yoi.types import InstanceName
+from yoi.packages import Store, add_to_store
+from yoi.testing.trusting import entry_as_requested
 
 HERE = Path(__file__).parent
 _OUTSTANDING = 32
@@ -241,14 +241,7 @@ class World:
                 text = text.replace('id = "faults-', f'id = "{lane.name}-')
             (source / path.name).write_text(text)
         package = add_to_store(source, Store.project(self.workspace))
-        entry = EnabledEntry(
-            reference=package.reference,
-            name=InstanceName(lane.name),
-            version=package.manifest.version,
-            digest=package.digest,
-            granted=package.manifest.requested,
-        )
-        enable(self.workspace, entry)
+        enable(self.workspace, entry_as_requested(package, lane.name))
 
 
 def leftovers() -> tuple[int, int]:

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hostile.cases import Case
 from yoi.control.client import call
 from yoi.errors import CODES, YoiError
 from yoi.packages import Store, add_to_store
-from yoi.testing.trusting import trust_workspace
+from yoi.testing.trusting import entry_as_requested, trust_workspace
 
 NEIGHBOUR = "neighbour"
 _PATIENCE_S = 90.0
@@ -191,15 +192,10 @@ class World:
             except YoiError as exc:
                 self.found[case.name] = exc.code
                 continue
-            identity = {
-                "id": package.reference,
-                "version": package.manifest.version,
-                "digest": package.digest,
-            }
             chosen = {name: name for name in case.secrets}
-            requested = package.manifest.requested.granting(chosen).to_tables()
-            grants = {**identity, **{key: value for key, value in requested.items() if value}}
-            rows.append({**identity, "name": case.name, "grants": grants})
+            granted = package.manifest.requested.granting(chosen)
+            entry = replace(entry_as_requested(package, case.name), granted=granted)
+            rows.append(entry.to_table())
             if case.name != NEIGHBOUR:
                 taken.append(case)
         file = self.workspace / ".yoi" / "yoi.toml"

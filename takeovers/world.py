@@ -31,6 +31,7 @@ from takeovers.network import Cut, free_port, owner_of
 from yoi.control.wire import HOST, socket_path
 from yoi.journal.jetstream_server import NatsSettings
 from yoi.packages import Store, add_to_store
+from yoi.testing.trusting import entry_as_requested
 
 HERE = Path(__file__).parent
 NAME = "run"
@@ -424,13 +425,7 @@ class World:
             text = text.replace('"TELLS"', '"yes"' if worker else '"no"')
             (source / path.name).write_text(text.replace("WORKER", worker or "nobody"))
         package = add_to_store(source, Store.project(machine.workspace))
-        identity = {
-            "id": package.reference,
-            "version": package.manifest.version,
-            "digest": package.digest,
-        }
-        requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
-        return {**identity, "name": name, "grants": {**identity, **requested}}
+        return entry_as_requested(package, name).to_table()
 
 
 def _middle(times: list[float]) -> float | None:

@@ -6,7 +6,7 @@ import tomlkit
 
 from harness.instruments import HERE
 from yoi.packages import Store, add_to_store, read_package
-from yoi.testing.trusting import trust_workspace
+from yoi.testing.trusting import entry_as_requested, trust_workspace
 
 PLUGIN = HERE / "plugin"
 
@@ -27,15 +27,8 @@ def write_workspace(folder: Path, port: int, instances: int, durability: str = "
         (source / name).write_bytes(data)
     package = add_to_store(source, Store.project(folder))
     assert package.digest == read_package(source).digest
-    identity = {
-        "id": package.reference,
-        "version": package.manifest.version,
-        "digest": package.digest,
-    }
-    requested = {k: rows for k, rows in package.manifest.requested.to_tables().items() if rows}
     entries = [
-        {**identity, "name": f"bench-{index}", "grants": {**identity, **requested}}
-        for index in range(instances)
+        entry_as_requested(package, f"bench-{index}").to_table() for index in range(instances)
     ]
     toml = tomlkit.dumps({"plugins": {"enabled": entries}})
     (folder / ".yoi" / "yoi.toml").write_text(toml)

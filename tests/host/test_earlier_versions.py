@@ -10,9 +10,10 @@ from yoi.decisions.port import AccountDecisions
 from yoi.decisions.recording import enable
 from yoi.host import Host, Parts
 from yoi.host.showing import to_nobody
-from yoi.packages import EnabledEntry, Store, add_to_store, read_package
+from yoi.packages import Store, add_to_store, read_package
 from yoi.serving.watching import Watch
-from yoi.types import InstanceName, SystemClock
+from yoi.testing.trusting import entry_as_requested
+from yoi.types import SystemClock
 
 MANIFEST = """
 schema_version = 1
@@ -64,13 +65,7 @@ class Operator:
         (source / "plugin.toml").write_text(MANIFEST.format(version=version))
         (source / "plugin.py").write_text(PLUGIN.format(version=version, start=start))
         package = read_package(source)
-        entry = EnabledEntry(
-            reference=f"project:{package.id}",
-            name=InstanceName("greeter"),
-            version=package.manifest.version,
-            digest=package.digest,
-            granted=package.manifest.requested,
-        )
+        entry = replace(entry_as_requested(package, "greeter"), reference=f"project:{package.id}")
         store = Store.project(self.workspace)
         enable(self.workspace, entry, copying=lambda: add_to_store(source, store))
 

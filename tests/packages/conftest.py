@@ -17,7 +17,7 @@ from yoi.packages import (
     resolve,
 )
 from yoi.packages.edits import write_enablement
-from yoi.types import InstanceName
+from yoi.testing.trusting import entry_as_requested
 
 TOML = (Path(__file__).parent / "echo.toml").read_text()
 
@@ -47,14 +47,7 @@ class Workspace:
 
     def entry(self, package: Package, **changes) -> EnabledEntry:
         """Return an entry that grants all that the package asks for."""
-        made = EnabledEntry(
-            reference=package.reference,
-            name=InstanceName(package.id),
-            version=package.manifest.version,
-            digest=package.digest,
-            granted=package.manifest.requested,
-        )
-        return replace(made, **changes)
+        return replace(entry_as_requested(package, package.id), **changes)
 
     def enable(self, package: Package, **changes) -> EnabledEntry:
         entry = self.entry(package, **changes)

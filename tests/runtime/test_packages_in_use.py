@@ -5,11 +5,11 @@ import pytest
 from yoi.decisions.port import AccountDecisions
 from yoi.decisions.recording import enable
 from yoi.decisions.store import DecisionStore
-from yoi.packages import EnabledEntry, Store, add_to_store
+from yoi.packages import Store, add_to_store
 from yoi.packages.templates import create_from_template
 from yoi.runtime.workspace import WorkspacePlans
 from yoi.testing.clock import ManualClock
-from yoi.types import InstanceName
+from yoi.testing.trusting import entry_as_requested
 
 
 class World:
@@ -28,14 +28,7 @@ class World:
         return add_to_store(self.source, Store.project(self.folder))
 
     def enable(self, package):
-        entry = EnabledEntry(
-            reference=package.reference,
-            name=InstanceName("adder"),
-            version=package.manifest.version,
-            digest=package.digest,
-            granted=package.manifest.requested,
-        )
-        enable(self.folder, entry, self.decisions)
+        enable(self.folder, entry_as_requested(package, "adder"), self.decisions)
 
     def after(self, seconds):
         self.clock.advance(seconds)

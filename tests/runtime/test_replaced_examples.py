@@ -11,9 +11,9 @@ from tests.runtime.test_frame_path import Workspace, gateway, link
 
 from yoi.decisions.recording import enable
 from yoi.errors import GuestTrapped
-from yoi.packages import EnabledEntry, Store, add_to_store
+from yoi.packages import Store, add_to_store
 from yoi.packages.templates import create_from_template
-from yoi.types import InstanceName
+from yoi.testing.trusting import entry_as_requested
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -55,16 +55,7 @@ async def test_it_answers_on_the_same_socket_when_its_instance_was_lost(
         text = manifest.read_text().replace("127.0.0.1:8765", f"127.0.0.1:{server.port}")
         manifest.write_text(text)
         package = add_to_store(source, Store.project(workspace.folder))
-        enable(
-            workspace.folder,
-            EnabledEntry(
-                reference=package.reference,
-                name=InstanceName("mine"),
-                version=package.manifest.version,
-                digest=package.digest,
-                granted=package.manifest.requested,
-            ),
-        )
+        enable(workspace.folder, entry_as_requested(package, "mine"))
         async with workspace.runtime() as host:
             await server.until(lambda: server.clients)
             await server.ask(asked(1))

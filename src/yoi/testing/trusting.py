@@ -1,9 +1,22 @@
-"""`trust_workspace`: decide what a yoi.toml says, as `yoi trust` does after the review."""
+"""What a person does before a plugin runs, for tests: grant what it asks for, decide yoi.toml."""
 
 from pathlib import Path
 
 from yoi.decisions.file import read_file
 from yoi.decisions.port import AccountDecisions
+from yoi.packages import EnabledEntry, Package
+from yoi.types import InstanceName
+
+
+def entry_as_requested(package: Package, name: str) -> EnabledEntry:
+    """Return the entry that enables `package` as `name` and grants all that it asks for."""
+    return EnabledEntry(
+        reference=package.reference,
+        name=InstanceName(name),
+        version=package.manifest.version,
+        digest=package.digest,
+        granted=package.manifest.requested,
+    )
 
 
 def trust_workspace(workspace: Path) -> None:
