@@ -21,6 +21,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.mcp.client_engine import MODEL, Asked, ClientEngine, asking_text
 from yoi.mcp.settings import McpSettings, ServedTool
 from yoi.protocol import events as ev
+from yoi.tasks import ended
 from yoi.types import Clock
 from yoi.workers import items as it
 from yoi.workers.engine import Engine
@@ -123,9 +124,7 @@ class McpClients:
         """Wait for nothing more; who still asks is answered."""
         for session in self._sessions.values():
             session.news.set()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
 
     # What clients ask
 

@@ -21,6 +21,7 @@ from yoi.limits import Limits
 from yoi.mcp.settings import ServerSettings
 from yoi.mcp.wire import Inbound, Streams, Wire
 from yoi.permissions import Decision, Url
+from yoi.tasks import ended
 from yoi.types import Clock, Secret
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class McpHttp:
         try:
             yield Streams(read, write)
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            await ended(sending)
             for stream in (to_session, read, write, from_session):
                 stream.close()
             await talk.end()
@@ -105,9 +105,7 @@ class _Conversation:
                 if not isinstance(one.message, JSONRPCRequest):
                     await asyncio.wait({task})  # what follows may depend on it
         finally:
-            for task in tuple(under_way):
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await ended(*under_way)
 
     async def end(self) -> None:
         """Tell the server that the session is over; it need not hear it."""

@@ -17,6 +17,7 @@ from yoi.display import printable
 from yoi.errors import McpError
 from yoi.limits import Limits
 from yoi.mcp.wire import Inbound, Streams, Wire
+from yoi.tasks import ended
 from yoi.types import Clock
 
 if TYPE_CHECKING:
@@ -199,9 +200,7 @@ async def _end(
 ) -> None:
     """Close the server's input; what does not end then is killed, its whole group with it."""
     assert process.stdin is not None
-    for task in tasks[:2]:
-        task.cancel()
-    await asyncio.gather(*tasks[:2], return_exceptions=True)
+    await ended(*tasks[:2])
     with contextlib.suppress(OSError, RuntimeError):
         process.stdin.close()
     with contextlib.suppress(TimeoutError):
@@ -213,9 +212,7 @@ async def _end(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_KILLED_S):
             await _exited(process)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(*tasks)
     # Where something that left the group holds the pipes, they are closed on this side.
     process._transport.close()  # type: ignore[attr-defined]
 

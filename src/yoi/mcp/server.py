@@ -18,6 +18,7 @@ from yoi.mcp.listing import ListedTool, Standing, ToolStanding, listed_tools, st
 from yoi.mcp.results import result_text
 from yoi.mcp.settings import ServerSettings
 from yoi.mcp.wire import Streams, Wire
+from yoi.tasks import ended
 from yoi.types import Clock, Secret, rfc3339_ms
 from yoi.version import __version__
 
@@ -324,9 +325,7 @@ class McpServer:
                     raise wire.fault
                 await working
             finally:
-                for task in (working, ending):
-                    task.cancel()
-                await asyncio.gather(working, ending, return_exceptions=True)
+                await ended(working, ending)
         self._session = session
         self._fault = None
         self._transition(State.RUNNING)
