@@ -8,10 +8,11 @@ import asyncio
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+
+from tests.changing import Changing
 
 from yoi.testing.http_server import HttpAnswer, HttpRequest, HttpServer
 
@@ -29,10 +30,13 @@ class Call:
     status: int
 
 
-class TelegramGateway:
+class TelegramGateway(Changing):
     """`async with TelegramGateway() as telegram:` listens on a free port."""
 
+    wait_seconds = 60.0
+
     def __init__(self) -> None:
+        super().__init__()
         self.calls: deque[Call] = deque(maxlen=1000)
         self.token = TOKEN
         """The token that is good now."""
@@ -44,7 +48,6 @@ class TelegramGateway:
         self._numbers = itertools.count(41)
         self._sent = itertools.count(1)
         self._failures: dict[str, deque[HttpAnswer]] = {}
-        self._changed = asyncio.Event()
         self._polls = 0
         self._server = HttpServer(self._answer)
 
@@ -69,7 +72,7 @@ class TelegramGateway:
         trace: TracebackType | None,
     ) -> None:
         self._polls += 1  # ends what waits
-        self._wake()
+        self._changed()
         await self._server.__aexit__(kind, value, trace)
 
     def says(self, text: str, chat: int = 7) -> None:
@@ -83,7 +86,7 @@ class TelegramGateway:
             "from": {"id": chat, "is_bot": False, "first_name": "Ann"},
         }
         self._updates.append({"update_id": number, "message": message})
-        self._wake()
+        self._changed()
 
     def fail_next(self, method: str, status: int, retry_after: int | None = None) -> None:
         """Answer the next call of `method` with an error."""
@@ -97,18 +100,11 @@ class TelegramGateway:
             if call.method == "sendMessage" and call.status == 200
         ]
 
-    async def until(self, holds: Callable[[], object]) -> None:
-        """Wait until `holds` is true; it is asked again after every call."""
-        async with asyncio.timeout(60):
-            while not holds():
-                self._changed.clear()
-                await self._changed.wait()
-
     async def _answer(self, request: HttpRequest) -> HttpAnswer:
         found = _PATH.fullmatch(request.path)
         if found is None or found[1] != self.token:
             self.strangers += 1
-            self._wake()
+            self._changed()
             return _error(401 if found else 404)
         method = found[2]
         try:
@@ -117,7 +113,7 @@ class TelegramGateway:
             values = {}
         answer = await self._judged(method, values)
         self.calls.append(Call(method, values, answer.status))
-        self._wake()
+        self._changed()
         return answer
 
     async def _judged(self, method: str, values: dict[str, Any]) -> HttpAnswer:
@@ -139,13 +135,12 @@ class TelegramGateway:
         self._polls += 1
         mine, offset = self._polls, int(values.get("offset", 0))
         self.offsets.append(offset)
-        self._wake()
+        self._changed()
         self._updates = [one for one in self._updates if one["update_id"] >= offset]
         try:
             async with asyncio.timeout(int(values.get("timeout", 0))):
                 while not self._updates and mine == self._polls:
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._change.wait()
         except TimeoutError:
             pass
         if mine != self._polls:
@@ -158,9 +153,6 @@ class TelegramGateway:
         chat = {"id": int(values["chat_id"]), "type": "private", "first_name": "Ann"}
         made = {"message_id": next(self._sent), "date": 1_700_000_001, "from": _ME}
         return _result({**made, "chat": chat, "text": values["text"]})
-
-    def _wake(self) -> None:
-        self._changed.set()
 
 
 _WORDS = {

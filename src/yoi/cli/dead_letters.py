@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from yoi.cli.dead_letter_view import DeadLetterView, parse_letters
+from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
 
 Act = Literal["replay", "discard"]
@@ -14,7 +15,7 @@ Act = Literal["replay", "discard"]
 def listed(workspace: Path, name: str) -> tuple[list[DeadLetterView], bool]:
     """Return the dead letters of the service `name`, and whether a host runs that has them."""
     try:
-        return parse_letters(_ask(workspace, "service.dead_letters", name=name)), True
+        return parse_letters(ask(workspace, "service.dead_letters", name=name)), True
     except ControlError as exc:
         if exc.code != "control.unreachable":
             raise
@@ -37,14 +38,8 @@ def act(
         asyncio.run(_decided(workspace, what, name, wanted))
         return wanted, False
     for event_id in wanted:
-        _ask(workspace, f"service.{what}", name=name, event_id=event_id)
+        ask(workspace, f"service.{what}", name=name, event_id=event_id)
     return wanted, True
-
-
-def _ask(workspace: Path, method: str, **params: Any) -> Any:
-    from yoi.control.client import call
-
-    return call(workspace, method, **params)
 
 
 async def _stopped(workspace: Path, name: str) -> list[dict[str, Any]]:

@@ -49,11 +49,13 @@ def typed(line: str, arguments: str) -> dict[str, Any] | None:
 
 def _stays(name: str, arguments: str) -> dict[str, Any]:
     """Return the match of later calls whose argument `name` is as it is in `arguments`."""
+    from yoi.permissions.pointers import JsonPointer
+
     try:
         value = json.loads(arguments)[name]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError("usage.arguments", f"the call has no argument {name!r}") from None
-    return {"at": "/" + name.replace("~", "~0").replace("/", "~1"), "equals": value}
+    return {"at": str(JsonPointer((name,))), "equals": value}
 
 
 def seconds(text: str) -> int:

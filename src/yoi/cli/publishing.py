@@ -7,7 +7,7 @@ import typer
 
 from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
-from yoi.types import rfc3339_ms
+from yoi.types import SystemClock, rfc3339_ms
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,7 +49,6 @@ def publish(
     in force here any more stops there.
     """
     import asyncio
-    import time
 
     from yoi.cluster.settings import missing_client
     from yoi.decisions.port import AccountDecisions
@@ -64,7 +63,7 @@ def publish(
     output = Output("cluster publish", as_json)
     signing = _signing_key(key_file)
     sealing = HostSettings.load(host_config).deployment_key
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = SystemClock().wall_ms()
     with output.working("publishing"):
         if taking_over:
             asyncio.run(take_over(folder, AccountDecisions(), signing))

@@ -15,12 +15,12 @@ from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
 from yoi.errors import ClusterError
-from yoi.journal.jetstream_server import asked
+from yoi.journal.jetstream_server import found_or_made
 from yoi.limits import LIMITS, Limits
 
 UNSURE = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
 """What a request may raise whose end is then not known."""
-_NO_STREAM, _NO_MESSAGE, _NO_ROOM = 10059, 10037, 10047
+_NO_STREAM, _NO_MESSAGE = 10059, 10037
 _WRONG_SEQUENCE, _IN_FLIGHT = 10071, 10164
 _PAGE = 512
 
@@ -75,15 +75,7 @@ class Bucket:
             "deny_delete": True,
             "duplicate_window": min(age, 120_000_000_000) or 120_000_000_000,
         }
-        told = await asked(client, f"STREAM.INFO.{bucket._stream}", {}, limits)
-        if told.get("error", {}).get("err_code") == _NO_STREAM:
-            told = await asked(client, f"STREAM.CREATE.{bucket._stream}", config, limits)
-        error = told.get("error")
-        if error:
-            code = "cluster.full" if error.get("err_code") == _NO_ROOM else "cluster.stream"
-            raise ClusterError(
-                code, f"the bucket {name} cannot be used: {error.get('description')}"
-            )
+        told = await found_or_made(client, config, f"the bucket {name} cannot be used", limits)
         found = told["config"]
         if found.get("max_age", 0) != age or not found.get("allow_direct"):
             raise ClusterError(

@@ -18,6 +18,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import KeyWrongLastSequenceError
 from nats.js.object_store import ObjectStore
 
+from yoi.cluster.bucket import UNSURE
 from yoi.cluster.publication import PublishedPackage
 from yoi.errors import ClusterError
 from yoi.journal.jetstream_server import NatsSettings, asked, wall_ms
@@ -27,7 +28,6 @@ from yoi.limits import LIMITS, Limits
 _KEY = "publication"
 _HEADER_BYTES = 4096
 _NO_STREAM, _NO_MESSAGE = 10059, 10037
-_WAYS_TO_FAIL = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
 
 
 class Bulletin:
@@ -95,7 +95,7 @@ class Bulletin:
                 "somebody else published meanwhile; nothing of this was published",
                 hint="look at what is there, then again: yoi cluster publish",
             ) from None
-        except _WAYS_TO_FAIL as exc:
+        except UNSURE as exc:
             raise self._failed(str(exc) or "timeout") from None
 
     async def put_packages(self, packages: Iterable[tuple[PublishedPackage, bytes]]) -> None:
@@ -109,7 +109,7 @@ class Bulletin:
                 found = await _info(store, package)
                 if found is None or found.digest != _object_digest(data):
                     await store.put(_name(package), data)
-        except _WAYS_TO_FAIL as exc:
+        except UNSURE as exc:
             raise self._failed(str(exc) or "timeout") from None
 
     async def package(self, package: PublishedPackage) -> bytes:
@@ -131,7 +131,7 @@ class Bulletin:
                 taken = _Bounded(self._limits.package_bytes)
                 await store.get(_name(package), writeinto=taken)
                 return taken.getvalue()
-        except _WAYS_TO_FAIL as exc:
+        except UNSURE as exc:
             raise self._failed(f"{package.reference}: {exc or 'timeout'}") from None
 
     async def drop_packages(self, but: Iterable[PublishedPackage]) -> None:

@@ -1,11 +1,9 @@
 """What one machine can say of a deployment: who runs, how the servers are, what is wrong."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from msgspec import structs
@@ -17,7 +15,8 @@ from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import machines_of
 from yoi.cluster.units import buckets_of
 from yoi.errors import ClusterError, YoiError
-from yoi.journal.jetstream_server import NatsSettings, asked, connected
+from yoi.journal.jetstream_server import NatsSettings, asked, connected, wall_ms
+from yoi.journal.server_clock import skew_ms
 from yoi.limits import LIMITS, Limits
 from yoi.types import rfc3339_ms
 
@@ -217,15 +216,7 @@ def _remarks(
         if one.get("offline") or not one.get("current")
     ]
     found += [f"the copy on {name} is not up to date" for name in behind]
-    skew = _skew_ms(told.get("ts"))
+    skew = skew_ms(told, wall_ms())
     if skew is not None and abs(skew) > _SKEW_MS:
         found.append(f"the clock of the servers is {skew} ms away from this machine's")
     return found
-
-
-def _skew_ms(told: str | None) -> int | None:
-    try:
-        there = datetime.fromisoformat(f"{(told or '')[:26].rstrip('Z')}+00:00")
-    except ValueError:
-        return None
-    return int(there.timestamp() * 1000) - time.time_ns() // 1_000_000

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
+from msgspec import structs
 from nats.aio.client import Client
 
 from yoi.cluster.bucket import UNSURE, Bucket, Taken
@@ -396,7 +396,7 @@ class Units:
             f"taken over {record.takeovers} times from machines that died, "
             f"the last of them {record.machine}, and nothing was handled"
         )
-        barred = replace_record(record, session="", takeovers=0, barred=why)
+        barred = structs.replace(record, session="", takeovers=0, barred=why)
         try:
             await self.book.write(member, barred)
         except (Taken, *UNSURE):
@@ -444,7 +444,7 @@ class Units:
         known = self.book.of(member)
         if known.record.session == self._tenure.session:
             try:
-                await self.book.write(member, replace_record(known.record, session=""))
+                await self.book.write(member, structs.replace(known.record, session=""))
             except (Taken, *UNSURE):
                 return False
         return True
@@ -478,7 +478,7 @@ class Units:
         known = await self.book.again(member)
         if known.record.session != self._tenure.session:
             return
-        record = replace_record(known.record, epoch=max(known.record.epoch, epoch + 1))
+        record = structs.replace(known.record, epoch=max(known.record.epoch, epoch + 1))
         try:
             await self.book.write(member, record)
         except Taken:
@@ -505,7 +505,7 @@ class Units:
             for member in doubtful:
                 known: Known = self.book.of(member)
                 try:
-                    await self.book.write(member, replace_record(known.record, takeovers=0))
+                    await self.book.write(member, structs.replace(known.record, takeovers=0))
                 except Taken:
                     continue
 
@@ -526,8 +526,3 @@ async def buckets_of(
     ttl, replicas = settings.lease_ms / 1000, settings.replicas
     machines = await Bucket.open(client, f"{settings.name}_leases", ttl, replicas, limits)
     return machines, await Bucket.open(client, f"{settings.name}_units", 0, replicas, limits)
-
-
-def replace_record(record: Record, **changes: object) -> Record:
-    """Return `record` with `changes`."""
-    return msgspec.structs.replace(record, **changes)

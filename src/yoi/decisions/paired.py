@@ -70,8 +70,9 @@ class PairedSenders:
     def remove(self, plugin: str, sender: str) -> list[PairedSender]:
         """Forget each `sender` of `plugin` that is written so, and return them."""
         with self._held():
-            found = [o for o in self._read() if o.plugin == plugin and str(o.sender) == sender]
-            self._write([one for one in self._read() if one not in found])
+            there = self._read()
+            found = [one for one in there if one.plugin == plugin and str(one.sender) == sender]
+            self._write([one for one in there if one not in found])
         return found
 
     def _read(self) -> tuple[PairedSender, ...]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,30 @@ async def _mark(
         )
 
 
+async def found_or_made(
+    client: Client,
+    config: Mapping[str, Any],
+    refused: str,
+    limits: Limits,
+    before_making: Callable[[], Awaitable[None]] | None = None,
+) -> dict[str, Any]:
+    """Return what the servers know of the stream `config` names; a missing one is made.
+
+    `before_making` may still refuse that. Raises ClusterError `cluster.full` and `cluster.stream`,
+    whose message begins with `refused`, and `cluster.unreachable`.
+    """
+    told = await asked(client, f"STREAM.INFO.{config['name']}", {}, limits)
+    if told.get("error", {}).get("err_code") == _NO_STREAM:
+        if before_making is not None:
+            await before_making()
+        told = await asked(client, f"STREAM.CREATE.{config['name']}", dict(config), limits)
+    error = told.get("error")
+    if error:
+        code = "cluster.full" if error.get("err_code") == _NO_ROOM else "cluster.stream"
+        raise ClusterError(code, f"{refused}: {error.get('description')}")
+    return told
+
+
 async def _stream(
     client: Client, settings: NatsSettings, limits: Limits, marks: dict[str, str]
 ) -> dict[str, Any]:
@@ -179,17 +203,13 @@ async def _stream(
         "duplicate_window": 120_000_000_000,
         "metadata": {**marks, **({} if settings.seal is None else {_SEAL: settings.seal.id})},
     }
-    told = await asked(client, f"STREAM.INFO.{settings.stream}", {}, limits)
-    if told.get("error", {}).get("err_code") == _NO_STREAM:
+
+    async def check() -> None:
         if _COPYING not in marks:
             await _check_never_run(client, settings, limits)
-        told = await asked(client, f"STREAM.CREATE.{settings.stream}", wanted, limits)
-    error = told.get("error")
-    if error:
-        code = "cluster.full" if error.get("err_code") == _NO_ROOM else "cluster.stream"
-        raise ClusterError(
-            code, f"the stream {settings.stream} cannot be made: {error.get('description')}"
-        )
+
+    refused = f"the stream {settings.stream} cannot be made"
+    told = await found_or_made(client, wanted, refused, limits, check)
     # Timers are of wall time: an hour off, they fire an hour too soon or too late.
     check_clock(told, wall_ms(), limits)
     config: dict[str, Any] = told["config"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
+from yoi.packages.digest import is_digest
 from yoi.permissions import REQUEST_SCHEMES, Url
 from yoi.permissions.headers import HeaderRefused, check_name
 from yoi.serving.settings import FILE_NAME, malformed
@@ -23,12 +24,11 @@ from yoi.toml import (
     Text,
 )
 from yoi.workers.items import Approval
-from yoi.workers.profile import APPROVAL
+from yoi.workers.profile import APPROVAL, PLUGIN
+from yoi.workers.tools import TOOL_NAME
 
 TABLE = "mcp"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TOOL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _header(text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    if _DIGEST.fullmatch(text) is None:
+    if not is_digest(text):
         raise ValueError("must be sha256: and 64 hexadecimal digits, as `yoi mcp approve` writes")
     return text
 
@@ -144,10 +144,8 @@ def _server(row: Row) -> ServerSettings:
     if row["headers"] and row["url"] is None:
         row.fault("value", "headers", "go only with url")
     url: Url | None = row["url"]
-    if url is not None and row["headers"] and not url.secure:
-        local = url.host == "localhost" or (url.ip is not None and url.ip.is_loopback)
-        if not local:
-            row.fault("value", "url", "is plain http: to another machine, and headers hold secrets")
+    if url is not None and row["headers"] and not (url.secure or url.local):
+        row.fault("value", "url", "is plain http: to another machine, and headers hold secrets")
     return ServerSettings(
         name=row["name"],
         command=row["command"] or (),
@@ -235,7 +233,7 @@ SERVER = TableSpec(
 
 def _served_tool(row: Row) -> ServedTool:
     name = row["name"] or row["tool"]
-    if _TOOL.fullmatch(name) is None:
+    if TOOL_NAME.fullmatch(name) is None:
         row.fault(
             "value",
             "name",
@@ -247,7 +245,7 @@ def _served_tool(row: Row) -> ServedTool:
 
 SERVED_TOOL = TableSpec(
     (
-        Key("plugin", SafeId(), "the instance's name", required=True),
+        PLUGIN,
         Key("tool", Text(), "the tool's name in its manifest", required=True),
         Key("name", Text(), "what clients call it", default_words="the tool's name"),
         APPROVAL,
@@ -265,7 +263,7 @@ def _mcp(row: Row) -> McpSettings:
 
 
 SERVED_EVENTS = TableSpec(
-    (Key("plugin", SafeId(), "the instance's name", required=True),),
+    (PLUGIN,),
     lambda row: row["plugin"],
     about="A plugin whose service MCP clients of this account may watch, as a resource.",
 )

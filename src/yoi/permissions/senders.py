@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from yoi.permissions.match import Match
@@ -21,11 +21,14 @@ class SenderRule:
     pair: JsonPointer | None = None
     """Where a stranger may say a pairing code; None: no stranger is let in by a code."""
 
-    @property
-    def key(self) -> str:
-        """Return what tells the rule apart from one that reads other messages or senders."""
+    key: str = field(init=False, repr=False, compare=False)
+    """What tells the rule apart from one that reads other messages or senders."""
+
+    def __post_init__(self) -> None:
+        # Once: a paired sender is looked up by it at each message.
         about = {"when": self.when.to_table(), "at": str(self.at)}
-        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        object.__setattr__(self, "key", digest.hexdigest()[:16])
 
     def to_table(self) -> dict[str, Any]:
         """Return the TOML-able table; reading it gives an equal rule."""

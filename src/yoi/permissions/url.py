@@ -137,6 +137,11 @@ class Url:
         return self.scheme in ("wss", "https")
 
     @property
+    def local(self) -> bool:
+        """Whether it is this machine, by its name or its address."""
+        return self.host == "localhost" or (self.ip is not None and self.ip.is_loopback)
+
+    @property
     def display(self) -> str:
         """The URL for a person: bounded, escaped, punycode beside Unicode, and no query values."""
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"

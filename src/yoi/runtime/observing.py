@@ -202,7 +202,7 @@ class Observing:
         rows: Callable[[], list[dict[str, Any]]],
     ) -> None:
         """Show the stream of the work items; `rows` returns what the inventory says of them."""
-        self.hub.add(stream, _encode_board)
+        self.hub.add(stream, _encode)
         self._boards = rows
 
     def follow_services(self) -> None:
@@ -294,7 +294,7 @@ class Observing:
         stream: Stream[Event | UnknownEvent] = Stream(
             Subject(SubjectKind.WORKER, name), view, secrets.token_bytes(EPOCH_BYTES), self._limits
         )
-        self.hub.add(stream, _encode_worker)
+        self.hub.add(stream, _encode)
         return WorkerTap(stream, self._limits)
 
     def _service_tap(self, name: str, shown: dict[str, Any]) -> ServiceTap:
@@ -304,7 +304,7 @@ class Observing:
             secrets.token_bytes(EPOCH_BYTES),
             self._limits,
         )
-        self.hub.add(stream, _encode_service)
+        self.hub.add(stream, _encode)
         return ServiceTap(stream, shown, self._limits)
 
 
@@ -316,15 +316,7 @@ def shown_status(status: ServiceStatus) -> dict[str, Any]:
     return shown
 
 
-def _encode_worker(event: Event | UnknownEvent) -> bytes:
-    return msgspec.json.encode(event)
-
-
-def _encode_service(event: ServiceEvent | UnknownEvent) -> bytes:
-    return msgspec.json.encode(event)
-
-
-def _encode_board(event: BoardEvent | UnknownEvent) -> bytes:
+def _encode(event: Event | ServiceEvent | BoardEvent | UnknownEvent) -> bytes:
     return msgspec.json.encode(event)
 
 

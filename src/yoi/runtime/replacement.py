@@ -143,15 +143,11 @@ class Replacements:
         if self._trial is not None:
             written(partial(self._keep_after, self._trial))
 
-    def handled(self) -> None:
-        """The version that runs has answered a tool call: it is kept."""
-        self._prove()
-
     def _keep_after(self, trial: _Trial) -> None:
         if self._trial is trial:
-            self._prove()
+            self.prove()
 
-    def _prove(self) -> None:
+    def prove(self) -> None:
         """Keep the version on trial: it has done well, also for the next host."""
         trial = self._trial
         if trial is not None:
@@ -289,7 +285,7 @@ class Replacements:
         limits = self._context.limits
         self._timer = self._context.loop.call_later(
             limits.replacement_trial_ms / 1000,
-            contained("the end of a trial", self._prove, self._owner.guest_lost),
+            contained("the end of a trial", self.prove, self._owner.guest_lost),
         )
         parts.start_events.tell(self._life.restarts)
         if slot.instance is not None:
@@ -298,7 +294,7 @@ class Replacements:
         self._context.observer.follow_services()
         if not spec.ingresses:
             # It has no first event: that it started is all that it can show.
-            self._prove()
+            self.prove()
 
     async def _hear_of_it(self) -> None:
         """Wait until the trial has ended, for a bounded time; it may go on."""

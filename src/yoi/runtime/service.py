@@ -156,7 +156,7 @@ class Service(ServiceLife):
         await self._replacements.calls_may_go()
         require_offered(self._spec.tools, self.name, name)
         output = await self._parts.tools.call(self._running(), name, arguments)
-        self._replacements.handled()
+        self._replacements.prove()
         return output
 
     async def ask_status(self) -> None:

@@ -55,10 +55,11 @@ class TicketBoard:
         self._limits = limits
         self._on_thread = on_thread
         self._view = BoardView(limits)
+        """The stream's own, which folds into it what is published."""
         self._noticed = asyncio.Event()
         self.stream: Stream[BoardEvent | UnknownEvent] = Stream(
             Subject(SubjectKind.BOARD, BOARD_NAME),
-            self._view.copy(),
+            self._view,
             secrets.token_bytes(EPOCH_BYTES),
             limits,
         )
@@ -86,7 +87,7 @@ class TicketBoard:
         if len(found) > self._limits.board_burst:
             self._view = await self._on_thread(lambda: self._folded(found))
             epoch = secrets.token_bytes(EPOCH_BYTES)
-            self.stream.restart(self._view.copy(), epoch, "upstream_resync")
+            self.stream.restart(self._view, epoch, "upstream_resync")
             return
         for event in found:
             self._publish(event)
@@ -112,7 +113,6 @@ class TicketBoard:
         """Publish `event`; one that cannot be shown is left out (O10)."""
         try:
             raw = on_one_line(encode_board_event(event), self._limits)
-            self._view.apply(event)
             self.stream.publish(event, raw)
         except ProtocolMalformed as exc:
             _log.warning("a work item cannot be shown", code=exc.code, reason=exc.message)

@@ -102,8 +102,7 @@ def endpoint(text: str, what: str) -> Url:
     Tokens pass there, so it is https; http is for this machine alone.
     """
     url = Url.parse(text, REQUEST_SCHEMES)
-    local = url.host == "localhost" or (url.ip is not None and url.ip.is_loopback)
-    if url.scheme != "https" and not local:
+    if url.scheme != "https" and not url.local:
         raise _bad(f"the {what} {url.display} is not https; a token would be read on the way")
     return url
 

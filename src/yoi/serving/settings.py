@@ -316,8 +316,7 @@ def _origin(text: str) -> str:
 
 def _remote(row: Row) -> RemoteRuntime:
     url: Url = row["url"]
-    local = url.host == "localhost" or (url.ip is not None and url.ip.is_loopback)
-    if not url.secure and not local and not row["insecure"]:
+    if not url.secure and not url.local and not row["insecure"]:
         row.fault(
             "value",
             "url",

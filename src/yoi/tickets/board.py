@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from yoi.core.ticket_states import TicketState
 from yoi.display import printable
 from yoi.errors import TicketError, TrustError
@@ -127,7 +129,9 @@ class BoardReader:
             and queued is not None
             and queued.get(name) != item.digest
         )
-        row = _replaced(item.row, undecided, thread)
+        row = structs.replace(
+            item.row, undecided=undecided, thread_damage=thread.damage, events=thread.count
+        )
         self._known[name] = _Known(item, thread, row)
         changed = [TicketChanged(row)] if known is None or row != known.row else []
         # An item's first row comes before what stands in its thread, a later one after it.
@@ -171,8 +175,9 @@ class BoardReader:
         except UnicodeDecodeError:
             damage = "thread.md is not UTF-8 text"
             return replace(known, signature=signature, damage=damage), []
-        grown = hashlib.sha256(data[: known.size]).digest() == known.digest
-        if self._doubts(not grown or len(data) < known.size, (name, THREAD), doubted):
+        seen = hashlib.sha256(memoryview(data)[: known.size])
+        grown = seen.digest() == known.digest
+        if self._doubts(not grown, (name, THREAD), doubted):
             return known, []
         read = parse_thread(text, self._limits.board_thread_entries)
         entries = self._entries(shown, read)
@@ -187,10 +192,11 @@ class BoardReader:
             found.append(ThreadRewritten(TicketName(id=shown)))
             entries_told = entries
         found += map(ThreadAdded, entries_told)
+        seen.update(memoryview(data)[known.size :])
         now = _Thread(
             signature,
             len(data),
-            hashlib.sha256(data).digest(),
+            seen.digest(),
             read.count,
             entries[-1] if entries else None,
             _line(f"thread.md, line {read.damage[0][0]}: {read.damage[0][1]}")
@@ -222,20 +228,6 @@ class BoardReader:
             text=said,
             cut=cut,
         )
-
-
-def _replaced(row: BoardItem, undecided: bool, thread: _Thread) -> BoardItem:
-    return BoardItem(
-        id=row.id,
-        title=row.title,
-        state=row.state,
-        assignee=row.assignee,
-        updated_at=row.updated_at,
-        damage=row.damage,
-        undecided=undecided,
-        thread_damage=thread.damage,
-        events=thread.count,
-    )
 
 
 def _line(message: str) -> str:

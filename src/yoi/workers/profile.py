@@ -237,9 +237,11 @@ _POINTER = Parsed(
     Text(LIMITS.pointer_chars), lambda text: str(JsonPointer.parse(text)), "JSON pointer"
 )
 _AFTER_OUTSIDE = Choice(("allow", "ask", "deny"))
+_APPROVAL = Choice(("auto", "ask", "deny"))
+PLUGIN = Key("plugin", SafeId(), "the instance's name", required=True)
 APPROVAL = Key(
     "approval",
-    Choice(("auto", "ask", "deny")),
+    _APPROVAL,
     "whether a call runs by itself, waits for a person, or is not offered",
     # A plugin's own word about what its tool does is no reason to run it unasked.
     default="ask",
@@ -255,7 +257,7 @@ SAME = TableSpec(
 )
 TOOL = TableSpec(
     (
-        Key("plugin", SafeId(), "the instance's name", required=True),
+        PLUGIN,
         Key("tool", Text(), "the tool's name in its manifest", required=True),
         Key("name", Text(), "what the model calls it", default_words="the tool's name"),
         APPROVAL,
@@ -285,7 +287,7 @@ TOOL = TableSpec(
 )
 NOTIFY = TableSpec(
     (
-        Key("plugin", SafeId(), "the instance's name", required=True),
+        PLUGIN,
         Key("start_run", Flag(), "whether a notification starts a run by itself", default=False),
         Key(
             "per_minute",
@@ -308,7 +310,7 @@ TICKETS = TableSpec(
         *(
             Key(
                 name,
-                Choice(("auto", "ask", "deny")),
+                _APPROVAL,
                 f"whether a call of `ticket_{name}` runs by itself, waits for a person, or is not "
                 "offered",
                 default="ask",
@@ -349,7 +351,7 @@ MCP = TableSpec(
         Key("server", SafeId(), "a name of `[[mcp.servers]]`", required=True),
         Key(
             "approval",
-            Choice(("auto", "ask", "deny")),
+            _APPROVAL,
             "as for a tool, for those without a table of their own",
             default="ask",
         ),

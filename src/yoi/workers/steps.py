@@ -155,9 +155,10 @@ def _before_asking(
 ) -> Step:
     """Return the question to a person, or what makes it needless."""
     call, run = pending.call, transcript.run
-    if run is not None and (call.name, canonical(call.arguments)) in run.denied:
+    same = (call.name, canonical(call.arguments))
+    if run is not None and same in run.denied:
         return Refuse(pending, "denied", "the same call was not approved before in this run")
-    shared = None if run is None else run.shared.get((call.name, canonical(call.arguments)))
+    shared = None if run is None else run.shared.get(same)
     if shared is not None:
         return Covered(pending, f"{shared.by}, asked at item {shared.question}")
     for grant in transcript.grants.values():

@@ -21,7 +21,7 @@ from yoi.protocol.depth import more_values_than
 from yoi.workers.items import AfterOutside, Approval, Call, Origin, Outcome, Same, ToolSpec
 from yoi.workers.text import clipped
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """What every provider accepts as a tool's name."""
 
 
@@ -101,7 +101,7 @@ class ToolRegistry:
     def add(self, tool: Tool) -> None:
         """Add `tool`. Raises WorkerError `worker.tool` or `worker.duplicate`."""
         spec = tool.spec
-        if _NAME.fullmatch(spec.name) is None:
+        if TOOL_NAME.fullmatch(spec.name) is None:
             raise WorkerError(
                 "worker.tool",
                 "a tool's name is 1 to 64 letters, digits, '_' or '-', the first no digit or '-', "
