@@ -150,6 +150,7 @@ async def test_a_stream_is_asked_for_where_it_is_and_ends_only_where_no_machine_
             assert (await attempt()).losses == [LossKind.NOT_FOUND]
     await found(directory, set())
     await look()
+    await asyncio.gather(*source._closing)
     assert all(one.closed for one in made)
 
 
@@ -174,3 +175,26 @@ async def test_the_certificate_that_was_registered_is_accepted_and_no_other():
     # Of the same authority, with the same name.
     with pytest.raises(ssl.SSLCertVerificationError):
         await handshake(other)
+
+
+async def test_a_runtime_that_is_let_go_holds_up_no_look(buckets):
+    directory, made, may_end = Directory(*buckets, KEY), [], asyncio.Event()
+
+    class Watched(Remote):
+        async def close(self):
+            # What is watched on its sockets goes on.
+            await may_end.wait()
+            await super().close()
+
+    def remote(address):
+        made.append(Watched(address))
+        return made[-1]
+
+    source = ClusterSource("desk", directory, Secret("t", "t"), ManualClock(), remote=remote)
+    async with asyncio.timeout(30):
+        await source._take({"s1": at("a")})
+        await source._take({"s1": at("b")})
+    assert [one.address for one in made] == [at("a"), at("b")]
+    may_end.set()
+    await source.close()
+    assert not source._closing

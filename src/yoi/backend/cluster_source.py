@@ -81,6 +81,7 @@ class ClusterSource:
         self._directory, self._token, self._clock, self._limits = directory, token, clock, limits
         self._remote = self._dialled if remote is None else remote
         self._remotes: dict[str, tuple[Address, Remote]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._standing = Standing(clock.wall_ms)
         self._looking: asyncio.Task[None] | None = None
 
@@ -115,7 +116,9 @@ class ClusterSource:
         """Stop, and let go of all runtimes."""
         if self._looking is not None:
             await ended(self._looking)
-        await asyncio.gather(*(remote.close() for _, remote in self._remotes.values()))
+        for session in list(self._remotes):
+            self._let_go(session)
+        await asyncio.gather(*self._closing)
 
     def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
         """Begin one attempt at the runtime that has `subject` now."""
@@ -145,16 +148,22 @@ class ClusterSource:
             await asyncio.sleep(self._limits.publication_ms / 1000)
 
     async def _take(self, addresses: Mapping[str, Address]) -> None:
-        for session, (address, remote) in list(self._remotes.items()):
+        for session, (address, _) in list(self._remotes.items()):
             # Also one whose certificate was renewed.
             if addresses.get(session) != address:
-                del self._remotes[session]
-                await remote.close()
+                self._let_go(session)
         for session, address in addresses.items():
             if session not in self._remotes:
                 remote = self._remote(address)
                 await remote.start()
                 self._remotes[session] = address, remote
+
+    def _let_go(self, session: str) -> None:
+        """Close a runtime beside the looking: what is still watched there ends in its own time."""
+        _, remote = self._remotes.pop(session)
+        task = asyncio.get_running_loop().create_task(remote.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _dialled(self, address: Address) -> RemoteSource:
         return RemoteSource(
