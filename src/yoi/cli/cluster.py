@@ -9,7 +9,6 @@ from yoi.cli import publishing
 from yoi.cli.exits import Exit
 from yoi.cli.options import HostConfig, Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
-from yoi.errors import ClusterError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,13 +98,8 @@ async def _settings(folder: "Path") -> "tuple[ClusterSettings, NatsSettings]":
     from yoi.decisions.port import AccountDecisions
 
     decisions = AccountDecisions()
-    settings = await asyncio.to_thread(ClusterSettings.load, folder, decisions)
-    if settings is None:
-        raise ClusterError(
-            "cluster.none",
-            "this workspace has no [cluster] in force: it runs on one machine",
-            hint="docs/how-to/several-machines.md; after an edit: yoi trust",
-        )
+    why, page = "it runs on one machine", "docs/how-to/several-machines.md"
+    settings = await asyncio.to_thread(ClusterSettings.needed, folder, decisions, why, page)
     try:
         from yoi.host.clustered import servers_of
     except ModuleNotFoundError as exc:

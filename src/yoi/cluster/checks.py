@@ -30,8 +30,6 @@ _TRIES = 20
 _SLOW_MS = 250
 _SKEW_MS = 1_000
 _FULL = 0.8
-_DAY_MS = 86_400_000
-_SOON_DAYS = 5
 _NO_DUPLICATES_OF_OURS = 120_000_000_000
 _FIX_STREAM = "nats stream edit, or another name in [cluster] and yoi journal copy"
 
@@ -307,8 +305,8 @@ async def _publication(
             await bulletin.package(package)
     except YoiError as exc:
         return Finding("publication", "fail", exc.message, exc.hint or "")
-    left = (publication.publication.expires_at_ms - wall_ms()) / _DAY_MS
-    words = f"serial {publication.publication.serial}, for {left:.0f} more days"
-    if left < _SOON_DAYS:
+    published, now_ms = publication.publication, wall_ms()
+    words = f"serial {published.serial}, for {published.days_left(now_ms):.0f} more days"
+    if published.ends_soon(now_ms):
         return Finding("publication", "warn", words, "publish again: yoi cluster publish")
     return Finding("publication", "ok", words)

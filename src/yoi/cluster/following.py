@@ -17,8 +17,6 @@ from yoi.packages.package import Package
 from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey
 
-_DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True, slots=True)
 class InForce:
@@ -61,7 +59,12 @@ class Following:
     @property
     def days_left(self) -> float:
         """Return for how many days what is in force is so. Only after a first `look`."""
-        return (self.in_force.publication.expires_at_ms - self._wall_ms()) / _DAY_MS
+        return self.in_force.publication.days_left(self._wall_ms())
+
+    @property
+    def ends_soon(self) -> bool:
+        """Return whether a person should publish again by now. Only after a first `look`."""
+        return self.in_force.publication.ends_soon(self._wall_ms())
 
     async def look(self) -> None:
         """Take what is published for true, or raise.

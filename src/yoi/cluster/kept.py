@@ -1,6 +1,5 @@
 """What a machine keeps of publications, in the folder of its account: keys, serials, packages."""
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from yoi.cluster.publication import PublishedPackage, Seen
-from yoi.decisions.folder import check, decisions_folder, prepare
+from yoi.decisions.folder import check, decisions_folder, prepare, workspace_key
 from yoi.errors import ClusterError, SecretError, YoiError
 from yoi.packages.digest import package_digest
 from yoi.packages.package import SUFFIX, Package, read_package
@@ -28,7 +27,7 @@ class Kept:
     def __init__(self, workspace: Path, folder: Path | None = None) -> None:
         self._workspace = workspace
         self._folder = state_folder() if folder is None else folder
-        name = hashlib.sha256(os.fsencode(os.path.realpath(workspace))).hexdigest()[:32]
+        name = workspace_key(workspace)
         self._file = self._folder / f"{name}.json"
         self._packages = self._folder / name
 

@@ -19,6 +19,9 @@ from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey, PublisherKey
 
 _FORMAT = 1
+_DAY_MS = 86_400_000
+_SOON_DAYS = 5
+"""Before the end of a publication a person is told."""
 _SECRETS = "secrets"
 _DOMAIN = b"yoi-publication-v1\0"
 """Signed before the content, so that a signature made for something else is none of ours."""
@@ -49,6 +52,14 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     packages: tuple[PublishedPackage, ...] = ()
     sealed: bytes | None = None
     """The secrets that the entries name, by name, sealed with the deployment's key."""
+
+    def days_left(self, now_ms: int) -> float:
+        """Return for how many days machines still go by it."""
+        return (self.expires_at_ms - now_ms) / _DAY_MS
+
+    def ends_soon(self, now_ms: int) -> bool:
+        """Return whether a person should publish again by now."""
+        return self.days_left(now_ms) < _SOON_DAYS
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):

@@ -42,6 +42,23 @@ class ClusterSettings:
         return cls.read(read_file(workspace, limits).in_force(decisions).document)
 
     @classmethod
+    def needed(
+        cls, workspace: Path, decisions: Decisions, why: str, page: str, limits: Limits = LIMITS
+    ) -> "ClusterSettings":
+        """Return what of the table is in force, for a command that means nothing without it.
+
+        Raises as `load`, and ClusterError `cluster.none` with `why` and the `page` to read.
+        """
+        settings = cls.load(workspace, decisions, limits)
+        if settings is None:
+            raise ClusterError(
+                "cluster.none",
+                f"this workspace has no [cluster] in force: {why}",
+                hint=f"{page}; after an edit: yoi trust",
+            )
+        return settings
+
+    @classmethod
     def read(cls, document: Mapping[str, Any]) -> "ClusterSettings | None":
         """Return what the table of a decoded document says."""
         if _TABLE not in document:

@@ -1,5 +1,6 @@
 """Where decisions are kept: a folder of this account alone, beside no workspace."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -21,6 +22,11 @@ def decisions_folder(environment: Mapping[str, str], home: Path) -> Path:
     base = environment.get("XDG_STATE_HOME", "")
     state = Path(base) if base.startswith("/") else home / ".local" / "state"
     return state / "yoi" / "decisions"
+
+
+def workspace_key(workspace: Path | str) -> str:
+    """Return the name under which this account's folders keep what is about `workspace`."""
+    return hashlib.sha256(os.fsencode(os.path.realpath(workspace))).hexdigest()[:32]
 
 
 def prepare(folder: Path, workspace: Path) -> None:

@@ -1,10 +1,9 @@
 """Where the numbers of signatures are kept: beside the workspace's secrets, and by this account."""
 
-import hashlib
 import os
 from pathlib import Path
 
-from yoi.decisions.folder import decisions_folder
+from yoi.decisions.folder import decisions_folder, workspace_key
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.nonces import NonceStore
 
@@ -12,6 +11,7 @@ from yoi.secrets.nonces import NonceStore
 def nonce_store(workspace: Path, limits: Limits = LIMITS) -> NonceStore:
     """Return the store of the keys of `workspace`: one file there, one in the account's folder."""
     real = os.path.realpath(workspace)
-    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
     account = decisions_folder(os.environ, Path.home()).parent / "nonces"
-    return NonceStore(Path(real) / ".yoi" / "nonces.json", account / f"{name}.json", limits)
+    return NonceStore(
+        Path(real) / ".yoi" / "nonces.json", account / f"{workspace_key(workspace)}.json", limits
+    )

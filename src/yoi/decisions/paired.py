@@ -1,6 +1,5 @@
 """The senders that were let in by a pairing code: kept by this account, outside the workspace."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from yoi.decisions.folder import decisions_folder, prepare
+from yoi.decisions.folder import decisions_folder, prepare, workspace_key
 from yoi.errors import TrustError, WorkerError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.senders import Scalar
@@ -41,10 +40,9 @@ class PairedSenders:
     @classmethod
     def of(cls, workspace: Path, limits: Limits = LIMITS) -> "PairedSenders":
         """Return those of `workspace`; none before `reload`."""
-        real = os.path.realpath(workspace)
-        name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
         folder = decisions_folder(os.environ, Path.home()).parent / "paired"
-        return cls(folder / f"{name}.json", Path(real), limits)
+        file = folder / f"{workspace_key(workspace)}.json"
+        return cls(file, Path(os.path.realpath(workspace)), limits)
 
     def of_plugin(self, plugin: str) -> tuple[PairedSender, ...]:
         """Return the senders of `plugin`, oldest first."""

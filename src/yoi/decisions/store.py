@@ -1,7 +1,6 @@
 """`DecisionStore`: what the operator of this account decided, one file for each workspace."""
 
 import contextlib
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 
 from yoi.decisions.entries import Content, Entries
-from yoi.decisions.folder import check, decisions_folder, prepare
+from yoi.decisions.folder import check, decisions_folder, prepare, workspace_key
 from yoi.errors import SecretError, TrustError
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.files import locked, read_owned, write_private
@@ -216,7 +215,7 @@ class DecisionStore:
         return found
 
     def _path(self, real: str) -> Path:
-        return self.folder / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+        return self.folder / f"{workspace_key(real)}.json"
 
     def _make_room(self) -> None:
         """Forget workspaces whose folder is gone, where there are too many."""

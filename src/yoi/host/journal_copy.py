@@ -45,13 +45,10 @@ async def copy_journal(
     meanwhile is kept out. Raises ControlError `control.in_use`, ClusterError, JournalError,
     TrustError.
     """
-    settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
-    if settings is None:
-        raise ClusterError(
-            "cluster.none",
-            "this workspace has no [cluster] in force: it says which servers are meant",
-            hint="docs/how-to/move-the-journal.md; after an edit: yoi trust",
-        )
+    why, page = "it says which servers are meant", "docs/how-to/move-the-journal.md"
+    settings = await asyncio.to_thread(
+        ClusterSettings.needed, workspace, decisions, why, page, limits
+    )
     servers = await servers_of(settings, workspace, decisions, seal)
     owner = await asyncio.to_thread(decisions.identity, workspace)
     with claimed(workspace):

@@ -42,9 +42,6 @@ def is_published(entry: str) -> bool:
     return entry.partition(":")[0] in PUBLISHED
 
 
-_SOON_DAYS = 5
-
-
 @dataclass(frozen=True, slots=True)
 class Published:
     """What a host that obeys a publisher goes by."""
@@ -142,7 +139,7 @@ class Published:
                 if secrets is not None and await secrets.moved():
                     waiting.set()
                 serial = self.following.in_force.publication.serial
-                if self.following.days_left < _SOON_DAYS and warned != serial:
+                if self.following.ends_soon and warned != serial:
                     tell(self._ends_soon())
                     warned = serial
 

@@ -141,13 +141,10 @@ async def _bulletin(
     workspace: Path, decisions: Decisions, limits: Limits
 ) -> AsyncIterator[tuple[Bulletin, str]]:
     """Give the bulletin of the workspace's deployment, and the deployment's name."""
-    settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
-    if settings is None:
-        raise ClusterError(
-            "cluster.none",
-            "this workspace has no [cluster] in force: it says to which servers to publish",
-            hint="docs/how-to/several-machines.md; after an edit: yoi trust",
-        )
+    why, page = "it says to which servers to publish", "docs/how-to/several-machines.md"
+    settings = await asyncio.to_thread(
+        ClusterSettings.needed, workspace, decisions, why, page, limits
+    )
     servers = await servers_of(settings, workspace, decisions)
     client = await connected(servers, limits)
     try:
