@@ -1,7 +1,6 @@
 """Moves a workspace's logs between the file that one host uses and the servers of a `[cluster]`."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -12,6 +11,7 @@ from yoi.cluster.holders import lease_holders
 from yoi.cluster.settings import ClusterSettings
 from yoi.control.server import claimed
 from yoi.decisions.port import Decisions
+from yoi.durable import sync_folder
 from yoi.errors import ClusterError, JournalError
 from yoi.host.clustered import servers_of
 from yoi.journal.copying import Copied, copy
@@ -131,11 +131,7 @@ def _put_in_place(made: Path, path: Path) -> None:
     """Give `made` the name `path` in one step, so that no half copy ever has it."""
     try:
         made.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as exc:
         raise JournalError("journal.io", f"{path} could not be put in place: {exc}") from None
 

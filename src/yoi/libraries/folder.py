@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yoi.durable import replace_file
 from yoi.errors import PackageError
 from yoi.libraries.index import Index, Pin
 from yoi.libraries.resolution import Wheel, check_newest, requirement, resolve
@@ -24,7 +25,6 @@ from yoi.packages.libraries import (
 )
 from yoi.packages.manifest import MANIFEST_NAME, Manifest
 from yoi.packages.package import read_file
-from yoi.packages.stores import write_atomically
 from yoi.packages.writer import build_archive
 
 
@@ -153,8 +153,8 @@ class LibraryFolder:
                 archive.unlink(missing_ok=True)
                 return
             # The lock last: an archive without its lock is refused, not taken for another.
-            write_atomically(archive, change.archive, 0o644)
-            write_atomically(lock, change.lock.text().encode(), 0o644)
+            replace_file(archive, change.archive, 0o644)
+            replace_file(lock, change.lock.text().encode(), 0o644)
         except OSError as exc:
             raise io_error(exc, str(self._folder)) from None
 

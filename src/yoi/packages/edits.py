@@ -15,12 +15,12 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, Comment, Item, Table, Whitespace
 
+from yoi.durable import replace_file
 from yoi.errors import EnablementError, PackageError
 from yoi.limits import LIMITS
 from yoi.packages.enablement import EnabledEntry, Enablement
 from yoi.packages.folder import io_error
 from yoi.packages.package import read_file
-from yoi.packages.stores import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -335,6 +335,6 @@ def _by_hand(path: "Path", why: str) -> EnablementError:
 def _replace(path: "Path", text: str) -> None:
     try:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _NEW_MODE
-        write_atomically(path, text.encode(), mode)
+        replace_file(path, text.encode(), mode)
     except OSError as exc:
         raise io_error(exc, str(path)) from None

@@ -6,9 +6,9 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Table
 
+from yoi.durable import replace_file
 from yoi.errors import ManifestError
 from yoi.packages.manifest import MANIFEST_NAME, Manifest
-from yoi.packages.stores import write_atomically
 from yoi.packages.tool_source import ToolSource, form, merged
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_tools(folder: "Path", tools: list[ToolSource]) -> list[str]:
             "manifest.value", f"{MANIFEST_NAME}: the tools cannot be written: {exc}", at="tools"
         ) from None
     Manifest.parse(text.encode())
-    write_atomically(path, text.encode(), mode=path.stat().st_mode & 0o777)
+    replace_file(path, text.encode(), mode=path.stat().st_mode & 0o777)
     return changed
 
 

@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from yoi.durable import replace_file
 from yoi.errors import PackageError
 from yoi.packages.archive import read_archive
 from yoi.packages.folder import io_error
 from yoi.packages.inspection import static_problems
 from yoi.packages.package import SUFFIX, Package, read_package
-from yoi.packages.stores import write_atomically
 from yoi.packages.writer import build_archive
 
 
@@ -46,7 +46,7 @@ def pack(folder: Path, output: Path | None = None, *, replace: bool = False) -> 
     if read_archive(data) != package.files:
         raise PackageError("package.malformed", "the archive does not read back as it was written")
     try:
-        write_atomically(target, data, 0o644)
+        replace_file(target, data, 0o644)
     except OSError as exc:
         raise io_error(exc, str(target)) from None
     return PackResult(target, package, len(data))

@@ -1,13 +1,12 @@
 """Stores: the folders in which packages are looked for, and how one gets in."""
 
-import contextlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yoi.display import printable
+from yoi.durable import replace_file
 from yoi.errors import PackageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.folder import io_error
@@ -184,31 +183,7 @@ def add_to_store(package_path: Path, store: Store) -> Package:
     try:
         store.path.mkdir(parents=True, exist_ok=True)
         if not target.exists() or read_file(target, LIMITS.package_bytes) != data:
-            write_atomically(target, data, 0o644)
+            replace_file(target, data, 0o644)
     except OSError as exc:
         raise io_error(exc, str(target)) from None
     return read_package(target, store.source)
-
-
-def write_atomically(path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` by a file with `data` in one step, durable before it is visible.
-
-    A link at `path` is replaced, never written through. Raises OSError; then nothing has changed.
-    """
-    fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

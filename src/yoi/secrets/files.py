@@ -3,12 +3,12 @@
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from yoi.durable import replace_file, sync_folder, write_beside
 from yoi.errors import SecretError
 from yoi.limits import Limits
 
@@ -99,23 +99,17 @@ def _owned(found: os.stat_result, path: Path) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data` in one step that survives a power cut; mode 0600."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write_new(beside, data)
-        os.replace(beside, path)
-        _sync_folder(path.parent)
+        replace_file(path, data, _PRIVATE)
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise failed(exc, path) from None
 
 
 def create_private(path: Path, data: bytes) -> bool:
     """Write `data` to `path`, whole, unless something is there; return whether it was written."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        _write_new(beside, data)
+        beside = write_beside(path, data, _PRIVATE)
         try:
             # A link, not a rename: it fails where another process was first.
             os.link(beside, path)
@@ -123,7 +117,7 @@ def create_private(path: Path, data: bytes) -> bool:
             return False
         finally:
             beside.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as exc:
         raise failed(exc, path) from None
     return True
@@ -172,19 +166,3 @@ def _read_up_to(handle: int, most: int) -> bytes:
             break
         data += part
     return bytes(data)
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, _PRIVATE), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

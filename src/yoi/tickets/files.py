@@ -11,11 +11,11 @@ import errno
 import fcntl
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from yoi.durable import discard, write_beside
 from yoi.errors import TicketError
 
 _AT_FDCWD = -100
@@ -156,16 +156,10 @@ def change(path: Path, most: int, make: Callable[[bytes | None], bytes]) -> byte
 def _swapped(path: Path, before: bytes | None, after: bytes) -> bool:
     """Put `after` in place of `before`; return False where something else stood there."""
     try:
-        fd, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        new = write_beside(path, after, _mode(path))
     except OSError as exc:
         raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
-    new = Path(name)
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(after)
-            os.fchmod(file.fileno(), _mode(path))
-            file.flush()
-            os.fsync(file.fileno())
         if before is None:
             # A link fails where a file has appeared, a rename would replace it.
             os.link(new, path)
@@ -176,8 +170,7 @@ def _swapped(path: Path, before: bytes | None, after: bytes) -> bool:
     except OSError as exc:
         raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
+        discard(new)
 
 
 def _exchanged(new: Path, path: Path, before: bytes) -> bool:
