@@ -71,7 +71,7 @@ def test_what_the_person_says_no_to_is_not_written(yoi, workspace, wheels, monke
     wheel(wheels, "greet", "1.1", requires=["word"])
     before = (workspace / "relay" / "plugin.lock").read_bytes()
     asked = []
-    monkeypatch.setattr("yoi.cli.plugin_libraries.sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("yoi.cli.plugin_libraries.check_can_ask", lambda **_: None)
     monkeypatch.setattr("typer.confirm", lambda question, **_: asked.append(question) or False)
     ran = yoi("plugin", "update", "-d", "relay", "--find-links", wheels)
     assert (ran.status, asked) == (1, ["Write this?"])

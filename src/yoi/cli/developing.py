@@ -1,11 +1,11 @@
 """`yoi plugin dev`: the printing and asking part; `yoi.host.dev` does the work."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yoi.cli.asking import can_ask
 from yoi.cli.enabling import check_flags
 from yoi.cli.options import JsonLines, workspace_folder
 from yoi.cli.output import Output
@@ -120,7 +120,7 @@ class Approval:
             # Given on the command line, once: it cannot speak for a later save.
             self._given = False
             return True
-        if self._output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not can_ask(as_json=self._output.as_json):
             return False
         self._output.note("Nothing of it runs while you read.")
         # What is told meanwhile follows the answer: the question stays the last line.

@@ -1,13 +1,13 @@
 """`yoi plugin enable` and `disable`: the review, the question, the grant."""
 
 import contextlib
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yoi.cli.asking import check_can_ask, confirm
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.proposal import (
@@ -190,18 +190,11 @@ def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
             "--yes approves without asking, so it must say what: add --grant-requested or "
             "--grant FILE",
         )
-    if not yes and (as_json or not (sys.stdin.isatty() and sys.stderr.isatty())):
-        raise UsageError(
-            "usage.arguments",
-            "nobody can be asked here (no terminal, or --json)",
+    if not yes:
+        check_can_ask(
+            as_json=as_json,
             hint="say it on the command line: --yes with --grant-requested or --grant FILE",
         )
-
-
-def confirm(question: str) -> None:
-    """Ask on the terminal; raises UsageError `usage.aborted` unless the answer is yes."""
-    if not typer.confirm(question, default=False, err=True):
-        raise UsageError("usage.aborted", "nothing was changed")
 
 
 def _package(reference: str, workspace: Path) -> "tuple[Package, Path | None]":

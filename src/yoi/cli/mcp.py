@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -111,14 +110,13 @@ def approve(
             hint=f"yoi mcp approve {server} --show",
         )
     if digest is None:
-        if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise UsageError(
-                "usage.arguments",
-                "nobody can be asked here (no terminal, or --json)",
-                hint=f"read it with: yoi mcp approve {server} --show; then: "
-                f"yoi mcp approve {server} --digest D",
-            )
-        from yoi.cli.enabling import confirm
+        from yoi.cli.asking import check_can_ask, confirm
+
+        check_can_ask(
+            as_json=as_json,
+            hint=f"read it with: yoi mcp approve {server} --show; then: "
+            f"yoi mcp approve {server} --digest D",
+        )
 
         output.before(lambda: _review(server, chosen, standing, found))
         confirm("Let workers use these tools?")

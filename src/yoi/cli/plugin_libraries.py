@@ -1,6 +1,5 @@
 """`yoi plugin add`, `remove`, `update` and `libraries`: Python libraries of a plugin."""
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yoi.cli.enabling import confirm
+from yoi.cli.asking import check_can_ask, confirm
 from yoi.cli.options import Json
 from yoi.cli.output import Output, shown
 from yoi.errors import UsageError
@@ -94,12 +93,11 @@ def update(
 
     plugin, change = _changed(output, folder, find_links, index_url, change_of)
     if not change.nothing and not yes:
-        if as_json or not sys.stdin.isatty():
-            raise UsageError(
-                "usage.arguments",
-                f"{_counted(change)}; nobody can be asked here (no terminal, or --json)",
-                hint=f"yoi plugin update --dir {folder} --yes",
-            )
+        check_can_ask(
+            as_json=as_json,
+            hint=f"yoi plugin update --dir {folder} --yes",
+            before=f"{_counted(change)}; ",
+        )
         output.before(lambda: _difference(change))
         confirm("Write this?")
     plugin.apply(change)

@@ -1,13 +1,13 @@
 """`yoi trust`: decide what a workspace's yoi.toml says, after reading it."""
 
 import secrets
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yoi.cli.asking import check_can_ask, confirm
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, read_whole, shown
 from yoi.errors import TrustError, UsageError, YoiError
@@ -71,16 +71,13 @@ def trust(
         return
     if digest is not None:
         _same(file, digest)
-    elif as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "usage.arguments",
-            "nobody can be asked here (no terminal, or --json)",
-            hint="read it with: yoi trust --show; then: yoi trust --digest D",
-        )
     else:
+        check_can_ask(
+            as_json=as_json, hint="read it with: yoi trust --show; then: yoi trust --digest D"
+        )
         output.before(lambda: _review(folder, file, found, changed, foreign))
         if changed or (adopt and foreign):
-            _ask()
+            confirm("Put this in force?")
             # Read again: what was shown is decided, and nothing that was written meanwhile.
             _same(read_file(folder), file.digest)
     account.store.record(folder, {one.entry: file.entries.get(one.entry) for one in changed})
@@ -95,12 +92,6 @@ def trust(
         },
         lambda: _done(changed, adopted, host),
     )
-
-
-def _ask() -> None:
-    from yoi.cli.enabling import confirm
-
-    confirm("Put this in force?")
 
 
 def _foreign(folder: Path, account: "AccountDecisions") -> list[Path]:
