@@ -47,9 +47,16 @@ class Outbox:
 
     def pump(self, now_ms: int, ctx: Context) -> list[Command]:
         """Return the requests that may be sent now, or when to look again."""
+        made: list[Command]
+        if self._held <= now_ms:
+            made = self._next()
+        else:
+            made = [TimerSet(OUTBOX_TIMER, self._held - now_ms)] if self._waiting else []
+        # Written with the requests: after a crash it is known what was on its way.
         ctx.state["sending"] = [*self._flying.values(), *self._earlier]
-        if self._held > now_ms:
-            return [TimerSet(OUTBOX_TIMER, self._held - now_ms)] if self._waiting else []
+        return made
+
+    def _next(self) -> list[Command]:
         made: list[Command] = []
         flying = {*self._flying.values(), *self._earlier}
         busy = {self._waiting[one]["chat_id"] for one in flying if one in self._waiting}
@@ -59,8 +66,6 @@ class Outbox:
             busy.add(message["chat_id"])  # what follows in the chat waits its turn
             if len(self._flying) < AT_ONCE:
                 made.append(self._request(number, message))
-        # Written with the requests: after a crash it is known what was on its way.
-        ctx.state["sending"] = [*self._flying.values(), *self._earlier]
         return made
 
     def heard(self, event: ResponseEvent, now_ms: int, ctx: Context) -> list[Command]:

@@ -131,6 +131,8 @@ def test_true_is_not_one():
     assert validate_config(schema, {"a": True}) == {"a": True}
     schema["properties"]["a"] = {"type": "integer", "enum": [1]}
     assert fault({"a": True}, schema).fields["at"] == "config.a"
+    schema["properties"]["a"] = {"type": "array", "enum": [[1]]}
+    assert fault({"a": [True]}, schema).fields["at"] == "config.a"
 
 
 JSON = st.recursive(

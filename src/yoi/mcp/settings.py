@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yoi.errors import UrlRefused
 from yoi.limits import LIMITS
 from yoi.packages.digest import is_digest
 from yoi.permissions import REQUEST_SCHEMES, Url
 from yoi.permissions.headers import HeaderRefused, check_name
-from yoi.serving.settings import FILE_NAME, malformed
+from yoi.serving.settings import FILE_NAME, configured_url, malformed
 from yoi.toml import (
     Bad,
     Faults,
@@ -109,11 +108,7 @@ def _command(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _url(text: str) -> Url:
-    try:
-        return Url.parse(text, REQUEST_SCHEMES)
-    except UrlRefused as exc:
-        # Not the words: they repeat the URL.
-        raise ValueError(f"is not acceptable ({exc.code})") from None
+    return configured_url(text, REQUEST_SCHEMES)
 
 
 def _variable(text: str) -> str:

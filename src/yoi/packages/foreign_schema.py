@@ -12,6 +12,7 @@ from typing import Any
 from yoi.display import printable
 from yoi.limits import LIMITS, Limits
 from yoi.packages.schema import SchemaProblem
+from yoi.permissions.match import json_equal
 
 _MAX_PROBLEMS = 16
 _DEPTH = 48
@@ -168,10 +169,10 @@ def _schemas(value: Any) -> list[Any]:
 def _own(node: Mapping[str, Any], value: Any, at: str) -> Iterator[SchemaProblem]:
     """Yield what is wrong with `value` by itself."""
     enum = node.get("enum")
-    if isinstance(enum, list) and not any(_same(value, one) for one in enum):
+    if isinstance(enum, list) and not any(json_equal(value, one) for one in enum):
         shown = ", ".join(printable(repr(one), 64) for one in enum[:8])
         yield SchemaProblem(at, f"must be one of {shown}")
-    if "const" in node and not _same(value, node["const"]):
+    if "const" in node and not json_equal(value, node["const"]):
         yield SchemaProblem(at, f"must be {printable(repr(node['const']), 64)}")
     size, keys, unit = _measure(value)
     if keys is None or size is None:
@@ -224,8 +225,3 @@ def _is(kind: Any, value: Any) -> bool:
             return isinstance(value, dict)
         case _:
             return True  # a type that we do not know refuses nothing
-
-
-def _same(left: Any, right: Any) -> bool:
-    # JSON keeps true and 1 apart; Python does not.
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)

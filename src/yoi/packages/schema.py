@@ -14,6 +14,7 @@ import msgspec
 from yoi.display import printable
 from yoi.errors import ConfigError
 from yoi.limits import LIMITS
+from yoi.permissions.match import json_equal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -231,7 +232,7 @@ def _value_faults(
         yield SchemaProblem(at, f"must be of type {kind}")
         return
     enum = schema.get("enum")
-    if isinstance(enum, list) and not any(_same(value, allowed) for allowed in enum):
+    if isinstance(enum, list) and not any(json_equal(value, allowed) for allowed in enum):
         shown = ", ".join(printable(repr(allowed), 64) for allowed in enum[:8])
         yield SchemaProblem(at, f"must be one of {shown}")
     if kind == "string":
@@ -285,8 +286,3 @@ def _has_type(value: Any, kind: str) -> bool:
     if kind == "number":
         return type(value) in (int, float)
     return type(value) is {"string": str, "array": list, "object": dict}.get(kind)
-
-
-def _same(left: Any, right: Any) -> bool:
-    # JSON keeps true and 1 apart; Python does not.
-    return type(left) is type(right) and bool(left == right)

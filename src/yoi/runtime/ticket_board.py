@@ -7,7 +7,6 @@ seconds; notification by the operating system only makes that quicker.
 import asyncio
 import contextlib
 import secrets
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from yoi.protocol.board_events import BoardEvent, encode_board_event
 from yoi.protocol.cursors import EPOCH_BYTES
 from yoi.protocol.observation import BOARD_NAME, Subject, SubjectKind
 from yoi.tickets.board import BoardReader
+from yoi.tickets.files import is_folder
 from yoi.tickets.store import TicketStore
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class TicketBoard:
         limits: Limits,
         on_thread: OnThread,
     ) -> None:
-        self._root = store.root
+        self._store = store
         self._reader = BoardReader(store, lambda: decisions.queued(workspace), limits)
         self._limits = limits
         self._on_thread = on_thread
@@ -164,15 +164,15 @@ class TicketBoard:
     def _folders(self) -> list[Path]:
         """Return the folders to hear of: that of all items, and those of the newest."""
         try:
-            names = sorted(one.name for one in self._root.iterdir())
-        except OSError:
+            names = self._store.names()[-self._limits.board_heard :]
+        except TicketError:
             return []
-        newest = [self._root / name for name in names[-self._limits.board_heard :]]
-        return [self._root, *(one for one in newest if _is_folder(one))]
+        newest = [self._store.root / name for name in names]
+        return [self._store.root, *(one for one in newest if _can_be_heard(one))]
 
 
-def _is_folder(path: Path) -> bool:
+def _can_be_heard(folder: Path) -> bool:
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
+        return is_folder(folder)
+    except TicketError:
         return False

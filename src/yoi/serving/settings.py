@@ -8,7 +8,7 @@ Read strictly, as every table of the operator. No endpoint of a runtime is in an
 
 import difflib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -329,12 +329,16 @@ def _remote(row: Row) -> RemoteRuntime:
     return RemoteRuntime(id=row["id"], url=url.href.rstrip("/"), token=row["token"], ca=row["ca"])
 
 
-def _remote_url(text: str) -> Url:
+def configured_url(text: str, schemes: Collection[str]) -> Url:
+    """Return the URL that a setting gives. Raises ValueError, without the URL in its words."""
     try:
-        url = Url.parse(text, WEBSOCKET_SCHEMES)
+        return Url.parse(text, schemes)
     except UrlRefused as exc:
-        # Not the words: they repeat the URL.
         raise ValueError(f"is not acceptable ({exc.code})") from None
+
+
+def _remote_url(text: str) -> Url:
+    url = configured_url(text, WEBSOCKET_SCHEMES)
     if url.query:
         raise ValueError("must have no query")
     return url

@@ -7,7 +7,6 @@ item.md: a crash between the two leaves an event that `doctor` reports, never a 
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -398,14 +397,10 @@ class TicketStore:
 
     def _folder(self, ticket: TicketId) -> Path:
         folder = self.root / ticket
-        try:
-            is_folder = stat.S_ISDIR(folder.lstat().st_mode)
-        except FileNotFoundError:
+        if not is_folder(folder):
             raise TicketError(
                 "ticket.unknown", f"there is no ticket {ticket}", hint="yoi ticket list"
-            ) from None
-        if not is_folder:
-            raise TicketError("ticket.file", f"{ticket} is not a folder")
+            )
         return folder
 
     def _names(self) -> list[str]:
