@@ -71,6 +71,24 @@ async def test_who_registers_is_found_until_it_leaves_and_others_are_not(buckets
     await found(directory, set())
 
 
+async def test_owners_of_a_bucket_that_was_removed_are_forgotten(buckets):
+    machines, units = buckets
+    book, directory = Book(units), Directory(machines, units, KEY)
+    await book.write("service:echo", Record("s1", "a", 1))
+    await book.write("service:old", Record("s1", "a", 1))
+    await directory.look()
+    assert directory.owner_of("service:echo") == "s1"
+    await units._client.request(f"$JS.API.STREAM.DELETE.KV_{units.name}", b"")
+    await directory.look()
+    assert directory.owner_of("service:echo") is None
+    # Made anew by a machine that started: revisions begin again.
+    anew = await Bucket.open(units._client, units.name, 0, 1)
+    await Book(anew).write("service:echo", Record("s2", "b", 1))
+    await directory.look()
+    assert directory.owner_of("service:echo") == "s2"
+    assert directory.members_of("s1") == frozenset()
+
+
 class Remote:
     """A runtime that has `names`."""
 

@@ -233,6 +233,22 @@ async def test_what_somebody_with_the_servers_alone_can_do(person, machine, clie
     assert one.following.in_force.publication.serial == 3
 
 
+async def test_a_bucket_made_anew_with_as_many_entries_is_read(person, machine, client):
+    await person.publish()
+    one = machine()
+    await one.following.look()
+    js = client.jetstream()
+    old = (await (await js.key_value("desk_conf")).get("publication")).value
+    last = (await js.stream_info("KV_desk_conf")).state.last_seq
+    await js.delete_key_value("desk_conf")
+    bucket = await js.create_key_value(bucket="desk_conf", history=1)
+    for _ in range(last - 1):
+        await bucket.put("publication", old)
+    await bucket.put("publication", b"rubbish")
+    assert (await js.stream_info("KV_desk_conf")).state.last_seq == last
+    assert await one.refused() == "cluster.publication"
+
+
 async def test_two_deployments_with_one_name_and_wrong_keys_and_clocks(
     person, machine, tmp_path, server, capsys, monkeypatch
 ):

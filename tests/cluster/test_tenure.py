@@ -61,6 +61,7 @@ async def test_machines_live_side_by_side_until_they_leave(bucket):
     assert one._ends.armed is None
     assert one.lease.state(0) is LeaseState.LOST
     assert list(machines_of(await bucket.since()).values()) == ["other"]
+    # It left by itself: at once, however young the bucket is.
     assert await end(bucket, one.session, "other")
 
 
@@ -76,6 +77,24 @@ async def test_a_kept_lease_outlives_its_time_and_another_does_not(bucket):
         await silent._renew()
         assert silent.lease.state(0) is LeaseState.LOST
         assert list(machines_of(await bucket.since()).values()) == ["a"]
+
+
+async def test_a_key_that_is_missing_in_a_bucket_made_anew_has_not_lapsed(server, client):
+    name = f"{settings_of(server).prefix}_leases"
+    bucket = await Bucket.open(client, name, 60.0, 1)
+    alive = tenure(bucket)
+    await alive.claim()
+    await client.request(f"$JS.API.STREAM.DELETE.KV_{name}", b"")
+    anew = await Bucket.open(client, name, 60.0, 1)
+    # It may still act, for as long as its last renewal lets it.
+    assert not await end(anew, alive.session, "other")
+    assert not await end(anew, alive.session, "other")
+    assert not await end(bucket, alive.session, "itself")
+    # It does not come back, whatever revision it names.
+    await alive._renew()
+    assert alive.lease.state(0) is LeaseState.LOST
+    anew.ttl = 0.0  # as old as keys get
+    assert await end(anew, alive.session, "other")
 
 
 async def test_a_renewal_whose_answer_was_lost_is_taken_for_ours(bucket):

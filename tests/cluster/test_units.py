@@ -67,6 +67,7 @@ class Machine:
         self.client = await connected(settings)
         machines = await Bucket.open(self.client, f"{settings.prefix}_leases", TIMES.ttl, 1)
         units = await Bucket.open(self.client, f"{settings.prefix}_units", 0, 1)
+        machines.ttl = 0  # as a bucket that is older than its keys get
         loop = asyncio.get_running_loop()
         self.tenure = Tenure(machines, self.name, TIMES, loop.time, Ends())
         await self.tenure.claim()

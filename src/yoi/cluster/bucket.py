@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -15,7 +16,7 @@ from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
 from yoi.errors import ClusterError
-from yoi.journal.jetstream_server import found_or_made
+from yoi.journal.jetstream_server import found_or_made, wall_ms
 from yoi.limits import LIMITS, Limits
 
 UNSURE = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
@@ -38,6 +39,16 @@ class Entry:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """When a bucket was made, as the servers say it: another time means another bucket."""
+
+    made: str
+    """Empty where there is no bucket."""
+    age: float
+    """For how many seconds it has been there, by the servers' clock."""
+
+
 class Bucket:
     """See the module docstring. `open` makes it where it is missing."""
 
@@ -49,7 +60,9 @@ class Bucket:
         self._prefix = f"$KV.{name}."
         self._timeout = limits.journal_request_ms / 1000
         self.made = ""
-        """When it was made, as the server says: another time means another bucket."""
+        """When the bucket that was opened was made (`Origin.made`)."""
+        self.ttl = 0.0
+        """After how many seconds a key lapses; 0: never."""
 
     @classmethod
     async def open(
@@ -73,6 +86,9 @@ class Bucket:
             "allow_direct": True,
             "allow_rollup_hdrs": True,
             "deny_delete": True,
+            # Revisions of a bucket that was removed are never met again in one made later: a write
+            # that names one of them is refused.
+            "first_seq": wall_ms(),
             "duplicate_window": min(age, 120_000_000_000) or 120_000_000_000,
         }
         told = await found_or_made(client, config, f"the bucket {name} cannot be used", limits)
@@ -83,11 +99,15 @@ class Bucket:
                 f"the bucket {name} has other times than lease_ms says, or is not one of ours",
                 hint="the same lease_ms on every machine, or another name in [cluster]",
             )
-        bucket.made = str(told.get("created", ""))
+        bucket.made, bucket.ttl = str(told.get("created", "")), ttl
         return bucket
 
     async def is_the_same(self) -> bool:
         """Return whether the bucket is still the one that was opened. Raises UNSURE."""
+        return bool(self.made) and (await self.origin()).made == self.made
+
+    async def origin(self) -> Origin:
+        """Return when the bucket that is there now was made. Raises UNSURE."""
         answer = await self._client.request(
             f"$JS.API.STREAM.INFO.{self._stream}", b"", timeout=self._timeout
         )
@@ -95,9 +115,10 @@ class Bucket:
         error = told.get("error")
         if error:
             if error.get("err_code") == _NO_STREAM:
-                return False
+                return Origin("", 0.0)
             raise TimeoutError(error.get("description"))
-        return str(told.get("created", "")) == self.made
+        made, now = str(told.get("created", "")), str(told.get("ts", ""))
+        return Origin(made, _seconds(now) - _seconds(made))
 
     async def put(self, key: str, data: bytes, expected: int) -> int:
         """Write `key`, whose revision is `expected` (0: it is not there); return the new one.
@@ -176,3 +197,11 @@ class Bucket:
                     return found
         finally:
             await heard.unsubscribe()
+
+
+def _seconds(told: str) -> float:
+    """Return a time of the servers in Unix seconds. Raises TimeoutError for one that is none."""
+    try:
+        return datetime.fromisoformat(f"{told[:26].rstrip('Z')}+00:00").timestamp()
+    except ValueError:
+        raise TimeoutError(f"the servers told no time: {told[:40]!r}") from None

@@ -38,13 +38,15 @@ class Bulletin:
         self._bucket = f"{settings.prefix}_conf"
         self._objects = f"{settings.prefix}_packages"
 
-    async def revision(self) -> int:
-        """Return the revision of the newest publication; 0 where there was never one.
+    async def mark(self) -> str:
+        """Return what differs once something else may be published; empty where nothing ever was.
 
-        It says whether to `read` again, at little cost. Raises ClusterError `cluster.unreachable`.
+        It says whether to `read` again, at little cost: of which bucket, which revision. Raises
+        ClusterError `cluster.unreachable`.
         """
         told = await asked(self._client, f"STREAM.INFO.KV_{self._bucket}", {}, self._limits)
-        return int(told.get("state", {}).get("last_seq", 0))
+        last = told.get("state", {}).get("last_seq", 0)
+        return f"{told.get('created')} {last}" if last else ""
 
     async def read(self) -> tuple[int, bytes] | None:
         """Return the publication and its revision, None where nothing was ever published.

@@ -96,6 +96,7 @@ class Directory:
 
     def __init__(self, machines: Bucket, units: Bucket, key: DeploymentKey) -> None:
         self._machines, self._key, self._network = machines, key, this_network()
+        self._units = units
         self._book = Book(units)
         self.addresses: Mapping[str, Address] = {}
         """By session: what a runtime is known by, for as long as its process lives."""
@@ -114,7 +115,11 @@ class Directory:
                     if address.certificate or address.network == self._network:
                         found[session] = address
         self.addresses = found
-        await self._book.look()
+        if not await self._book.look():
+            # Removed, and perhaps made anew: what stood in it says nothing of who has what.
+            self._units.made = (await self._units.origin()).made
+            self._book = Book(self._units)
+            await self._book.look()
 
     def owner_of(self, member: str) -> str | None:
         """Return the session of the runtime that has `member`; "" where none has it now.

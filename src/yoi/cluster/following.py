@@ -48,7 +48,7 @@ class Following:
         self._stale_after = stale_after
         self._wall_ms, self._monotonic = wall_ms, monotonic
         self._in_force: InForce | None = None
-        self._revision, self._fresh_at = 0, 0.0
+        self._mark, self._fresh_at = "", 0.0
 
     @property
     def in_force(self) -> InForce:
@@ -74,8 +74,8 @@ class Following:
         stays so.
         """
         begun = self._monotonic()
-        revision = await self._bulletin.revision()
-        if self._in_force is not None and revision == self._revision:
+        mark = await self._bulletin.mark()
+        if self._in_force is not None and mark == self._mark:
             check_time(self._in_force.publication, self._wall_ms(), self._limits)
             self._fresh_at = begun
             return
@@ -100,7 +100,7 @@ class Following:
             await asyncio.to_thread(self._kept.keep, verified.seen)
             self._expected = replace(self._expected, seen=verified.seen)
             self._in_force = InForce(verified.publication, packages, secrets)
-        self._revision = found[0]
+        self._mark = mark
         self._fresh_at = begun
 
     async def follow(

@@ -164,17 +164,23 @@ def machines_of(entries: Iterable[Entry]) -> dict[str, str]:
 async def end(bucket: Bucket, session: str, by: str) -> bool:
     """Have `session` be over for ever, where its key has lapsed; return whether it is over.
 
-    Its own renewal is refused from then on. Raises UNSURE.
+    Its own renewal is refused from then on. In a bucket that was removed and made anew a missing
+    key has not lapsed: until the bucket is as old as keys get, its process may still act. Raises
+    UNSURE.
     """
     key = _KIND + session
     found = await bucket.last(key)
-    if found is not None:
-        return not found.data or "machine" not in json.loads(found.data)
-    try:
-        await bucket.put(key, json.dumps({"ended_by": by}).encode(), 0)
-    except Taken:
+    if found is None:
+        try:
+            await bucket.put(key, json.dumps({"ended_by": by}).encode(), 0)
+        except Taken:
+            return False
+    elif not found.data:
+        return True
+    elif "machine" in json.loads(found.data):
         return False
-    return True
+    origin = await bucket.origin()
+    return origin.made == bucket.made and origin.age >= bucket.ttl
 
 
 @contextlib.asynccontextmanager
