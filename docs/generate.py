@@ -182,6 +182,21 @@ _YOI_TOML = (
 )
 
 
+_FAULTS = (
+    "| where the fault is | what it does |",
+    "|---|---|",
+    "| a table of `[[plugins.enabled]]`, `[[workers]]`, `[[mcp.servers]]`, `[[mcp.tools]]` or "
+    "`[[mcp.events]]` | that one is off and told; the others run |",
+    "| a key of `[mcp]` itself, `workers` that are no tables | it is told; the others run |",
+    "| `[secrets]` | no secret is there, and each plugin that needs one says why; the others run |",
+    "| `[[secrets.authorize]]` | `yoi secret authorize` refuses it; nothing else reads it |",
+    "| `[observation]`, `[runtime]`, `[[backend.runtimes]]`, `[cluster]`, an unknown table "
+    "| a host does not start; one that runs goes on as it was started |",
+    "| a key of `[plugins]` itself, text that is not TOML | a host does not start; for one that "
+    "runs, what the file said before stays in force, and an alert says so |",
+)
+
+
 def yoi_toml() -> str:
     """Return docs/reference/yoi-toml.md."""
     return _tables(
@@ -198,6 +213,10 @@ def yoi_toml() -> str:
             "```",
             "",
             "This page is generated from the tables that the parsers use.",
+            "",
+            "## A fault in the file",
+            "",
+            *_FAULTS,
         ],
         _YOI_TOML,
     )

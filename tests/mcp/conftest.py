@@ -9,7 +9,7 @@ from pathlib import Path
 
 from yoi.limits import LIMITS
 from yoi.mcp.servers import McpServers
-from yoi.mcp.settings import EnvironmentSecret, ServerSettings
+from yoi.mcp.settings import EnvironmentSecret, McpSettings, ServerSettings
 from yoi.types import Secret, SystemClock
 
 PROGRAM = str(Path(__file__).with_name("server.py"))
@@ -45,9 +45,9 @@ async def running(folder, *wanted: ServerSettings, limits=QUICK, secrets=None, a
     """Run `wanted`, with all tools approved that they list."""
     servers = McpServers(folder, Store(secrets or {}), SystemClock(), limits)
     try:
-        await servers.apply(wanted)
+        await servers.apply(McpSettings(wanted))
         if approved:
-            await servers.apply([approving(servers, one) for one in wanted])
+            await servers.apply(McpSettings(tuple(approving(servers, one) for one in wanted)))
         yield servers
     finally:
         await servers.stop()

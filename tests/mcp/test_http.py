@@ -70,8 +70,8 @@ async def using(url, limits=QUICK):
     http = McpHttp(client, clock, limits)
     servers = McpServers(None, Store({"token": TOKEN}), clock, limits, http.streams)
     try:
-        await servers.apply([settings])
-        await servers.apply([approving(servers, settings)])
+        await servers.apply(McpSettings((settings,)))
+        await servers.apply(McpSettings((approving(servers, settings),)))
         yield servers._servers["far"]
     finally:
         await servers.stop()

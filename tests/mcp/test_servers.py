@@ -15,7 +15,7 @@ from yoi.errors import McpError
 from yoi.limits import LIMITS
 from yoi.mcp.listing import Standing
 from yoi.mcp.server import State
-from yoi.mcp.settings import ServerSettings
+from yoi.mcp.settings import McpSettings, ServerSettings
 from yoi.packages.foreign_schema import foreign_value_problems
 from yoi.workers import items as it
 from yoi.workers.profile import McpRule, McpToolRule, WorkerProfile
@@ -52,7 +52,7 @@ async def test_a_tool_is_offered_as_it_was_approved_and_called(tmp_path):
         assert offered(servers) == ({}, [])  # nobody approved anything
         standing = {one.name: one.standing for one in servers.statuses()[0].tools}
         assert set(standing.values()) == {Standing.NEW}
-        await servers.apply([approving(servers, settings)])
+        await servers.apply(McpSettings((approving(servers, settings),)))
         rule = McpToolRule("say", "auto", "allow")
         tools, problems = offered(servers, echo=rule)
         assert problems == []
@@ -109,9 +109,26 @@ async def test_a_tool_that_changes_is_refused_before_it_is_called_again(tmp_path
         assert "yoi mcp approve files" in offered(servers)[1][0]
         (alert,) = servers.conditions()
         assert (alert.scope, alert.hint) == ("mcp:files", "yoi mcp approve files")
-        await servers.apply([approving(servers, servers._servers["files"].settings)])
+        now = approving(servers, servers._servers["files"].settings)
+        await servers.apply(McpSettings((now,)))
         assert servers.conditions() == []
         assert await offered(servers)[0]["echo"].function({"text": "three"}) == "three"
+
+
+async def test_a_table_with_a_fault_is_shown_and_alerted_and_stops_no_other_server(tmp_path):
+    async with running(tmp_path, server("good", tmp_path / "calls")) as servers:
+        written = McpSettings.read({"mcp": {"servers": [{"name": "off"}]}})
+        await servers.apply(replace(written, servers=(servers._servers["files"].settings,)))
+        states = {one.name: (one.state, one.error_code) for one in servers.statuses()}
+        assert states == {"files": ("running", None), "off": ("stopped", "enablement.malformed")}
+        (alert,) = servers.conditions()
+        assert (alert.scope, alert.hint) == (
+            "mcp:off",
+            "mend its table mcp.servers[0] of .yoi/yoi.toml, then: yoi trust",
+        )
+        with pytest.raises(McpError) as caught:
+            await servers.methods["mcp.server"]({"name": "off"})
+        assert "mcp.servers[0].command" in caught.value.message
 
 
 HOSTILE = {

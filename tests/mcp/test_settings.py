@@ -5,7 +5,6 @@ import copy
 import pytest
 
 from yoi.decisions.compare import compare
-from yoi.errors import EnablementError
 from yoi.mcp.names import model_name
 from yoi.mcp.settings import McpSettings
 
@@ -102,10 +101,44 @@ def test_clients_are_not_given_more_by_an_edit():
     ],
 )
 def test_what_no_server_can_be_is_refused_with_its_place(server, at):
-    with pytest.raises(EnablementError) as caught:
-        McpSettings.read({"mcp": {"servers": [server]}})
-    assert caught.value.fields["at"] == at
-    assert "u:p" not in str(caught.value)
+    (fault,) = McpSettings.read({"mcp": {"servers": [server]}}).faults
+    assert (fault.name, fault.at, fault.error.fields["at"]) == ("a", "mcp.servers[0]", at)
+    assert "u:p" not in str(fault.error)
+
+
+def test_a_table_with_a_fault_is_off_and_the_others_count():
+    good = {"name": "good", "command": ["a"]}
+    read = McpSettings.read(
+        {
+            "mcp": {
+                "servers": [good, {"name": "bad"}, 5, {"name": "bad", "command": ["b"]}],
+                "tools": [
+                    {"plugin": "chat", "tool": "reply"},
+                    {"plugin": "chat", "tool": "send", "name": "1"},
+                    {"plugin": "one", "tool": "same"},
+                    {"plugin": "other", "tool": "same"},
+                ],
+                "events": [{"plugin": "chat"}, {"plugin": "bank"}, {"plugin": "bank"}, {}],
+                "server": [],
+            }
+        }
+    )
+    # Of two servers called "bad" either may be meant, though only one of them is well-formed.
+    assert [one.name for one in read.servers] == ["good"]
+    assert [one.name for one in read.tools] == ["reply"]
+    assert read.events == ("chat",)
+    assert [one.name for one in read.faults] == [
+        "mcp.server",
+        "bad",
+        "mcp.servers[2]",
+        "mcp.tools[1]",
+        "mcp.tools[3]",
+        "mcp.events[3]",
+        "mcp.events[2]",
+    ]
+    for whole in (5, [], "x"):
+        (fault,) = McpSettings.read({"mcp": whole}).faults
+        assert fault.name == "mcp"
 
 
 def test_a_model_knows_each_tool_by_a_name_that_providers_take():

@@ -2,7 +2,6 @@
 
 import pytest
 
-from yoi.errors import EnablementError
 from yoi.limits import LIMITS
 from yoi.runtime.worker_profiles import workers_of
 from yoi.toml import parse_toml
@@ -41,7 +40,9 @@ def test_of_two_with_one_name_neither_runs():
         b"[[workers]]\n" * (LIMITS.workers + 1),
     ],
 )
-def test_a_file_that_cannot_be_read_changes_nothing(toml):
-    with pytest.raises(EnablementError) as caught:
-        workers_of(parse_toml(toml))
-    assert caught.value.code == "enablement.malformed"
+def test_tables_that_are_none_make_no_worker_and_one_fault(toml):
+    plan = workers_of(parse_toml(toml))
+    assert plan.profiles == ()
+    assert [(one.name, one.error.code) for one in plan.faults] == [
+        ("workers", "enablement.malformed")
+    ]

@@ -22,6 +22,8 @@ modle = "x"
 
 [observation]
 port = 1
+  [[workers.tools]]
+  plugin = 8
 """
 
 
@@ -32,6 +34,7 @@ port = 1
         ("workers[1].modle", 8),
         ("workers[1].tools[1].plugin", 12),
         ("workers[1].tools[0]", 9),
+        ("workers[1].tools[2].plugin", 17),
         ("workers[0].missing", 2),
         ("workers[1]", 6),
         ("observation.port", 15),

@@ -122,7 +122,7 @@ class PlanApplier:
         for name in applied.restarted:
             # Made anew: there is no way back.
             runtime.services.proven(name, runtime.services[name].spec.digest)
-        await runtime.mcp.apply(plan.mcp.servers)
+        await runtime.mcp.apply(plan.mcp)
         # After the services: a worker that goes on with a run finds its tools.
         await runtime.workers.apply(here.workers, plan.faulty_workers)
         runtime.events.granted = plan.mcp.events

@@ -201,6 +201,8 @@ def _decided(workspace: Path, decisions: Decisions, limits: Limits) -> _Decided:
         raise problem.error
     for fault in workers_of(found.document).faults:
         raise fault.error
+    for off in McpSettings.read(found.document).faults:
+        raise off.error
     archives = {}
     for plugin in resolved.plugins:
         data = build_archive(plugin.package.files)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from yoi.mcp.listing import ListedTool, Standing
 from yoi.mcp.names import model_name
 from yoi.mcp.process import process_streams
 from yoi.mcp.server import McpServer, Opening, ServerStatus, State
-from yoi.mcp.settings import ServerSettings
+from yoi.mcp.settings import McpFault, McpSettings, ServerSettings
 from yoi.mcp.wire import Wire
 from yoi.types import Clock, Secret, SecretSource
 from yoi.workers.items import Origin, ToolSpec
@@ -46,18 +46,21 @@ class McpServers:
         self._values: dict[str, tuple[str, ...]] = {}
         self._missing: dict[str, McpError] = {}
         self._named: dict[str, ServerSettings] = {}
+        self._faults: dict[str, McpFault] = {}
+        """The tables of yoi.toml that are off for a fault in them, by server or by place."""
 
     @property
     def methods(self) -> Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
         """Return the methods of the control socket by name."""
         return {"mcp.servers": self._list, "mcp.server": self._show}
 
-    async def apply(self, wanted: Iterable[ServerSettings]) -> None:
-        """Run exactly the servers in `wanted`; one that cannot run stops no other.
+    async def apply(self, settings: McpSettings) -> None:
+        """Run exactly the servers in `settings`; one that cannot run stops no other.
 
         Returns when each has listed its tools or failed, or after `mcp_settle_ms`.
         """
-        named = {one.name: one for one in wanted}
+        named = {one.name: one for one in settings.servers}
+        self._faults = {one.name: one for one in settings.faults}
         for name in [name for name in self._servers if name not in named]:
             await self._end(name)
         self._named, self._missing = named, {}
@@ -78,13 +81,18 @@ class McpServers:
         await asyncio.gather(*(self._end(name) for name in list(self._servers)))
 
     def statuses(self) -> list[ServerStatus]:
-        """Return what is shown of each server, by name."""
-        return [self._status(name) for name in sorted(self._named)]
+        """Return what is shown of each server, and of each table with a fault, by name."""
+        return [self._status(name) for name in sorted({*self._named, *self._faults})]
 
     def conditions(self) -> list[Condition]:
         """Return what needs a person, for the host's alerts."""
         found = []
         for one in self.statuses():
+            fault = self._faults.get(one.name)
+            if fault is not None:
+                scope = f"mcp:{one.name}"
+                found.append(Condition(AlertKind.MCP, scope, fault.words, fault.hint))
+                continue
             odd = [
                 f"{tool.name} ({tool.standing})"
                 for tool in one.tools
@@ -117,11 +125,11 @@ class McpServers:
         for rule in profile.mcp:
             server = self._servers.get(rule.server)
             if server is None:
-                why = self._missing.get(rule.server)
+                why = self._why_not(rule.server)
                 problems.append(
                     f"MCP server {rule.server} is in no table [[mcp.servers]] that is in force"
                     if why is None
-                    else why.message
+                    else why
                 )
                 continue
             problems += _problems(server)
@@ -139,7 +147,7 @@ class McpServers:
         found: list[ServerShown] = []
         for rule in profile.mcp:
             name = rule.server
-            if name not in self._named:
+            if name not in self._named and name not in self._faults:
                 words = "no table [[mcp.servers]] of this name is in force"
                 found.append(ServerShown(name=name, state="unknown", error=words))
                 continue
@@ -232,6 +240,16 @@ class McpServers:
         server = self._servers.get(name)
         if server is not None:
             return server.status()
+        off = self._faults.get(name)
+        if off is not None:
+            return ServerStatus(
+                name=name,
+                where="",
+                state=State.STOPPED.value,
+                error=off.words,
+                error_code=off.error.code,
+                hint=off.hint,
+            )
         settings, fault = self._named[name], self._missing.get(name)
         return ServerStatus(
             name=name,
@@ -242,12 +260,22 @@ class McpServers:
             hint=None if fault is None else fault.hint,
         )
 
+    def _why_not(self, name: str) -> str | None:
+        """Return why the server does not run, None where no table is about it."""
+        if name in self._faults:
+            return self._faults[name].words
+        missing = self._missing.get(name)
+        return None if missing is None else missing.message
+
     async def _list(self, params: dict[str, Any]) -> Any:
         return msgspec.to_builtins(self.statuses())
 
     async def _show(self, params: dict[str, Any]) -> Any:
         """Return one server with all that its tools say, as of now where it runs."""
         name = params["name"]
+        if name in self._faults:
+            fault = self._faults[name]
+            raise McpError("mcp.unavailable", fault.words, hint=fault.hint)
         if name not in self._named:
             raise McpError(
                 "mcp.unknown", f"no MCP server is called {name!r} here", hint="yoi mcp servers"

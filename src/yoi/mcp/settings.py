@@ -3,14 +3,17 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from yoi.display import printable
+from yoi.errors import EnablementError
 from yoi.limits import LIMITS
 from yoi.packages.digest import is_digest
 from yoi.permissions import REQUEST_SCHEMES, Url
 from yoi.permissions.headers import HeaderRefused, check_name
-from yoi.serving.settings import FILE_NAME, configured_url, malformed
+from yoi.serving.settings import FILE_NAME, configured_url, fault_error, malformed
 from yoi.toml import (
+    AnyValue,
     Bad,
     Faults,
     Key,
@@ -21,11 +24,13 @@ from yoi.toml import (
     SafeId,
     TableSpec,
     Text,
+    is_safe_id,
 )
 from yoi.workers.items import Approval
 from yoi.workers.profile import APPROVAL, PLUGIN
 from yoi.workers.tools import TOOL_NAME
 
+T = TypeVar("T")
 TABLE = "mcp"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -81,6 +86,27 @@ class ServedTool:
 
 
 @dataclass(frozen=True, slots=True)
+class McpFault:
+    """Why a table is not used. `name` is the server's, or else the table's place in the file."""
+
+    name: str
+    at: str
+    error: EnablementError
+    line: int | None = None
+
+    @property
+    def words(self) -> str:
+        """Return what is wrong, for people."""
+        return self.error.message
+
+    @property
+    def hint(self) -> str:
+        """Return what to do about it."""
+        where = f"its table {self.at}" if self.line is None else f"line {self.line}"
+        return f"mend {where} of .yoi/yoi.toml, then: yoi trust"
+
+
+@dataclass(frozen=True, slots=True)
 class McpSettings:
     """What the tables say."""
 
@@ -88,15 +114,56 @@ class McpSettings:
     tools: tuple[ServedTool, ...] = ()
     events: tuple[str, ...] = ()
     """The plugins whose services MCP clients may watch."""
+    faults: tuple[McpFault, ...] = ()
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "McpSettings":
-        """Return what a decoded yoi.toml says. Raises EnablementError `enablement.malformed`."""
+        """Return what a decoded yoi.toml says; a table with a fault is off, and the others count.
+
+        Of two that may not have the same name neither counts: either may be meant.
+        """
         faults = Faults()
-        read = MCP.read(document.get(TABLE, {}), TABLE, faults)
-        if isinstance(read, Bad):
-            raise malformed(faults, FILE_NAME)
-        return read
+        row = _WHOLE.row(document.get(TABLE, {}), TABLE, faults)
+        found = [McpFault(fault.at, fault.at, fault_error(fault, FILE_NAME)) for fault in faults]
+        if row is None:
+            return cls(faults=tuple(found))
+        servers = _sound(SERVER, row, "servers", "name", found)
+        faulty = {one.name for one in found}
+        return cls(
+            tuple(one for one in servers if one.name not in faulty),
+            tuple(_sound(SERVED_TOOL, row, "tools", "name", found)),
+            tuple(_sound(SERVED_EVENTS, row, "events", "plugin", found)),
+            tuple(found),
+        )
+
+
+def _sound(spec: TableSpec[T], whole: Row, key: str, unique: str, found: list[McpFault]) -> list[T]:
+    """Return the tables at `key` without a fault; those with one are added to `found`."""
+    sound: dict[str, T] = {}
+    twice: dict[str, str] = {}
+    for index, raw in enumerate(whole.get(key, ())):
+        at, faults = f"{whole.path(key)}[{index}]", Faults()
+        one = spec.read(raw, at, faults)
+        if isinstance(one, Bad):
+            found.append(McpFault(_name_of(raw, key, at), at, malformed(faults, FILE_NAME)))
+            continue
+        name = one if isinstance(one, str) else getattr(one, unique)
+        if name in sound:
+            twice[name] = at
+        sound.setdefault(name, one)
+    for name, at in sorted(twice.items()):
+        del sound[name]
+        faults = Faults()
+        faults.add("duplicate", f"{at}.{unique}", f'"{printable(name, 64)}" is declared twice')
+        shown = name if key == "servers" else at
+        found.append(McpFault(shown, at, malformed(faults, FILE_NAME)))
+    return list(sound.values())
+
+
+def _name_of(raw: Any, key: str, at: str) -> str:
+    """Return what a server's table calls itself where that is a name, else the table's place."""
+    name = raw.get("name") if key == "servers" and isinstance(raw, dict) else None
+    return name if isinstance(name, str) and is_safe_id(name) else at
 
 
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -250,19 +317,12 @@ SERVED_TOOL = TableSpec(
 )
 
 
-def _mcp(row: Row) -> McpSettings:
-    names = [tool.name for tool in row["tools"]]
-    if len(set(names)) != len(names):
-        row.fault("duplicate", "tools", "two tools have the same name")
-    return McpSettings(row["servers"], row["tools"], row["events"])
-
-
 SERVED_EVENTS = TableSpec(
     (PLUGIN,),
     lambda row: row["plugin"],
     about="A plugin whose service MCP clients of this account may watch, as a resource.",
 )
-MCP = TableSpec[McpSettings](
+MCP = TableSpec[Row](
     (
         Key(
             "servers",
@@ -273,6 +333,12 @@ MCP = TableSpec[McpSettings](
         Key("tools", Rows(SERVED_TOOL), "see `[[mcp.tools]]`", default=()),
         Key("events", Rows(SERVED_EVENTS, unique="plugin"), "see `[[mcp.events]]`", default=()),
     ),
-    _mcp,
-    about="The Model Context Protocol.",
+    lambda row: row,
+    about="The Model Context Protocol. A table with a fault is off and shown; the others count.",
 )
+_WHOLE = MCP.extended(
+    Key("servers", ListOf(AnyValue(), LIMITS.mcp_servers), "as above", default=()),
+    Key("tools", ListOf(AnyValue(), LIMITS.manifest_list_items), "as above", default=()),
+    Key("events", ListOf(AnyValue(), LIMITS.manifest_list_items), "as above", default=()),
+)
+"""The same without a look into the lists: each of their tables is read by itself."""

@@ -30,19 +30,15 @@ class WorkerPlan:
 
 
 def workers_of(document: Mapping[str, Any]) -> WorkerPlan:
-    """Return the workers in a decoded yoi.toml.
+    """Return the workers in a decoded yoi.toml: none where it has too many, or no such tables.
 
     Two of one name are both left out: either may be meant.
     """
     rows: Any = document.get("workers", [])
     if not isinstance(rows, list):
-        raise EnablementError(
-            "enablement.malformed", "yoi.toml: workers must be [[workers]] tables", at="workers"
-        )
+        return _none("workers must be [[workers]] tables")
     if len(rows) > LIMITS.workers:
-        raise EnablementError(
-            "enablement.malformed", f"yoi.toml: more than {LIMITS.workers} workers", at="workers"
-        )
+        return _none(f"more than {LIMITS.workers} workers")
     profiles: dict[str, WorkerProfile] = {}
     faults: list[WorkerFault] = []
     clashes: dict[str, str] = {}
@@ -72,6 +68,11 @@ def workers_of(document: Mapping[str, Any]) -> WorkerPlan:
             )
         )
     return WorkerPlan(tuple(profiles.values()), tuple(faults))
+
+
+def _none(why: str) -> WorkerPlan:
+    error = EnablementError("enablement.malformed", f"yoi.toml: {why}", at="workers")
+    return WorkerPlan(faults=(WorkerFault("workers", error, "workers"),))
 
 
 def _name_of(row: Any, at: str) -> str:

@@ -15,7 +15,7 @@ from yoi.decisions.words import pending_error, pending_rows
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.mcp.clients import clients_profiles
-from yoi.mcp.settings import McpSettings
+from yoi.mcp.settings import McpFault, McpSettings
 from yoi.packages import (
     EnabledEntry,
     Enablement,
@@ -236,8 +236,6 @@ class WorkspacePlans:
 def _check(document: Mapping[str, Any]) -> None:
     """Raise for a yoi.toml that cannot be used as a whole."""
     Enablement.of(document, Path("yoi.toml"))
-    workers_of(document)
-    McpSettings.read(document)
 
 
 Keep = Callable[[Resolution, Iterable[EnabledEntry]], Resolution]
@@ -258,7 +256,7 @@ def _plan(
     resolution = keep(resolution, enabled.entries)
     workers = workers_of(document)
     faults = workers_of(file.document).faults or workers.faults
-    mcp = McpSettings.read(document)
+    mcp = _mcp(file, document)
     problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
     faulty = faulty_workers(faults, file.content, at)
     return Plan(
@@ -266,6 +264,7 @@ def _plan(
         diagnostics=(
             *(_diagnosed(at, scope, error) for scope, error in problems),
             *(_worker_fault(at, one) for one in faulty),
+            *(_mcp_fault(at, one) for one in mcp.faults),
             *(
                 _diagnosed(at, _scope(one.entry), pending_error(one), "warning")
                 for one in found.pending
@@ -278,6 +277,17 @@ def _plan(
     )
 
 
+def _mcp(file: OperatorFile, document: Mapping[str, Any]) -> McpSettings:
+    """Return what of `file` is in force, `document`, with the faults that the file itself has."""
+    mcp = McpSettings.read(document)
+    text = file.content.decode(errors="replace")
+    faults = McpSettings.read(file.document).faults or mcp.faults
+    return replace(
+        mcp,
+        faults=tuple(replace(one, line=line_of(text, _place(one.error, one.at))) for one in faults),
+    )
+
+
 def faulty_workers(
     faults: Iterable[WorkerFault], content: bytes, at: str
 ) -> tuple[FailedWorker, ...]:
@@ -286,10 +296,17 @@ def faulty_workers(
 
 
 def _faulty(fault: WorkerFault, content: bytes, at: str) -> FailedWorker:
-    place = fault.error.fields.get("at")
-    text = content.decode(errors="replace")
-    line = line_of(text, place if isinstance(place, str) and place else fault.at)
+    line = line_of(content.decode(errors="replace"), _place(fault.error, fault.at))
     return FailedWorker(fault.name, fault.error, line=line, at=at)
+
+
+def _place(error: YoiError, otherwise: str) -> str:
+    place = error.fields.get("at")
+    return place if isinstance(place, str) and place else otherwise
+
+
+def _mcp_fault(at: str, one: McpFault) -> Diagnostic:
+    return diagnostic(at, one.error.code, "host", one.words, severity="error", hint=one.hint)
 
 
 def _worker_fault(at: str, one: FailedWorker) -> Diagnostic:

@@ -23,6 +23,7 @@ from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.names import ListenerNames, url_of
 from yoi.toml import (
     Bad,
+    Fault,
     Faults,
     Flag,
     Key,
@@ -219,18 +220,17 @@ _OF_THE_MACHINE = ("host", "network")
 
 def malformed(faults: Faults, file_name: str) -> EnablementError:
     """Return `faults` as the error of an operator's file."""
-    return joined(
-        [
-            EnablementError(
-                "enablement.malformed",
-                f"{file_name}: {fault.at}: {fault.message}",
-                hint=fault.hint,
-                at=fault.at,
-                kind=fault.kind,
-            )
-            for fault in faults
-        ],
-        faults.count,
+    return joined([fault_error(fault, file_name) for fault in faults], faults.count)
+
+
+def fault_error(fault: Fault, file_name: str) -> EnablementError:
+    """Return one fault as the error of an operator's file."""
+    return EnablementError(
+        "enablement.malformed",
+        f"{file_name}: {fault.at}: {fault.message}",
+        hint=fault.hint,
+        at=fault.at,
+        kind=fault.kind,
     )
 
 

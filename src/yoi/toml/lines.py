@@ -38,12 +38,10 @@ def _header(rows: list[str], first: int, last: int, path: str, index: int) -> in
 
 
 def _end(rows: list[str], first: int, last: int, path: str) -> int:
-    """Return where the table that begins before `first` ends: at a header that is not inside it."""
-    for at in range(first, last):
-        match = _HEADER.match(rows[at])
-        if match and not match[1].replace('"', "").replace(" ", "").startswith(path + "."):
-            return at
-    return last
+    """Return up to where tables inside of the one before `first` may stand: its next sibling."""
+    # Not up to the next other table: `[a.b]` may stand anywhere behind `[a]`.
+    sibling = _header(rows, first, last, path, 0)
+    return last if sibling is None else sibling
 
 
 def _key(rows: list[str], first: int, last: int, name: str) -> int | None:
