@@ -398,6 +398,7 @@ class Limits:
     cluster_claims: int = bound(32, "units that a machine takes at once")
     cluster_takeovers_at_once: int = bound(4, "the same, of a machine that died")
     cluster_drains_at_once: int = bound(4, "units that a machine hands over at once")
+    cluster_moves: int = bound(8, "changes of owner that are kept of a service or worker")
     cluster_takeovers: int = bound(3, "takeovers of a unit in a row that handled nothing")
     journal_busy_ms: int = bound(5_000, "waiting for another process's write lock")
 
@@ -533,6 +534,7 @@ class Limits:
     upstream_backoff_max_ms: int = bound(10_000, "and of the last: a runtime that is back is seen")
     upstream_steady_ms: int = bound(5_000, "a connection that held this long forgives failures")
     upstream_gone_ms: int = bound(10_000, "a restarting runtime may not know its workers yet")
+    machine_gone_ms: int = bound(600_000, "a machine may be starting again for so long")
     inventory_poll_ms: int = bound(3_000, "half to one and a half of it between two questions")
     inventory_items: int = bound(4096, "workers, and as many services, of one runtime")
     backlog_flush_ms: int = bound(50, "what was heard waits so long to be written with the rest")

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.test_tenure import Ends
 from tests.journal.nats import running
 
-from yoi.cluster.records import Book, Record
+from yoi.cluster.records import Book, Move, Record
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure
 from yoi.cluster.units import buckets_of
@@ -45,7 +45,11 @@ async def hold(url):
     tenure = Tenure(machines, "machine-a", LeaseTimes(60.0), loop.time, Ends())
     await tenure.claim()
     book = Book(units)
-    await book.write("service:echo", Record(tenure.session, "machine-a", 7, 0, "machine-b"))
+    await book.write("service:echo", Record(
+        tenure.session, "machine-a", 7, 0, "machine-b", moved=9,
+        moves=(Move(0, "machine-a", "machine-b", "moved"),
+               Move(0, "machine-b", "machine-a", "died")),
+    ))  # fmt: skip
     await book.write("worker:w", Record("gone", "machine-b", 3, 0))
     await book.write("service:bad", Record("", "machine-b", 3, 0, barred="it ends machines"))
     await client.close()
@@ -79,7 +83,12 @@ def test_who_owns_what_and_what_may_run_again(yoi, workspace, server):
         ("worker:w", "lapsed", "machine-b", 3),
     ]
     shown = yoi("cluster", "leases").out
-    assert "from machine-b" in shown
+    assert "from machine-b, which died, 1970-01-01 00:00:00 (9 moves)" in " ".join(shown.split())
+    assert [(one["source"], one["target"], one["why"]) for one in told[1]["moves"]] == [
+        ("machine-a", "machine-b", "moved"),
+        ("machine-b", "machine-a", "died"),
+    ]
+    assert told[1]["moved"] == 9
     assert "it ends machines" in shown
     assert yoi("cluster", "release", "service:bad").status == 0
     told = json.loads(yoi("cluster", "leases", "--json").out)["leases"]

@@ -457,6 +457,37 @@ def test_the_runtime_of_several_that_has_it_is_watched(yoi, access):
     assert one.paths[1] == "/api/runtimes/b/workers/w/events/ws"
 
 
+SEVERAL = has(
+    "desk",
+    services=[
+        {"id": "echo", "health": "running", "machine": "b", "connections": 0, "moved": 2, "moves": [
+            {"at": "2020-01-01T00:00:00.000Z", "source": "a", "target": "b", "why": "died"}]},
+        {"id": "bad", "health": "barred", "machine": HOSTILE, "moved": HOSTILE, "moves": [HOSTILE]},
+    ],
+    boards=[{"id": one, "machine": one, "items": 1} for one in "ba"],
+)  # fmt: skip
+
+
+def test_which_machine_has_what_and_how_it_came_there(yoi, access):
+    with server(listing(SEVERAL)) as one, access(one):
+        out = yoi("watch", "--count", "1").out
+    assert "from a, which died, 2020-01-01 00:00:00 (2 moves)" in " ".join(out.split())
+
+
+def test_the_work_items_of_one_machine_are_not_those_of_another(yoi, access):
+    with server(listing(SEVERAL)) as one, access(one):
+        ran = yoi("watch", "tickets")
+    assert (ran.status, "of its own: a, b" in ran.err, "yoi watch board:a" in ran.err) == (
+        2,
+        True,
+        True,
+    )
+    alone = {**SEVERAL, "boards": SEVERAL["boards"][:1]}
+    with server(listing(alone), says(BYE, close=4502)) as one, access(one):
+        yoi("watch", "tickets", "--runtime", "desk")
+    assert one.paths[1] == "/api/runtimes/desk/boards/b/events/ws"
+
+
 def test_an_empty_backend(yoi, access):
     with server(NONE) as one, access(one):
         assert "no runtimes" in yoi("watch", "--count", "1").out

@@ -7,12 +7,22 @@ import pytest
 import trustme
 from tests.journal.nats import running, settings_of
 
+from yoi.backend.cluster_inventory import deployment_inventory
 from yoi.backend.cluster_source import ClusterSource, _pinned
-from yoi.backend.source import Availability, Inventory, Loss, LossKind, ServiceSummary
+from yoi.backend.source import (
+    Availability,
+    BoardSummary,
+    Inventory,
+    Loss,
+    LossKind,
+    ServiceSummary,
+    WorkerSummary,
+)
 from yoi.cluster.bucket import Bucket
 from yoi.cluster.directory import Address, Directory, registered, this_network
-from yoi.cluster.records import Book, Record
+from yoi.cluster.records import Book, Move, Record
 from yoi.journal.jetstream_server import connected
+from yoi.limits import LIMITS
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.secrets.deployment import DeploymentKey
 from yoi.testing.clock import ManualClock
@@ -86,7 +96,7 @@ async def test_owners_of_a_bucket_that_was_removed_are_forgotten(buckets):
     await Book(anew).write("service:echo", Record("s2", "b", 1))
     await directory.look()
     assert directory.owner_of("service:echo") == "s2"
-    assert directory.members_of("s1") == frozenset()
+    assert set(directory.records) == {"service:echo"}
 
 
 class Remote:
@@ -96,6 +106,7 @@ class Remote:
 
     def __init__(self, address):
         self.address, self.asked, self.closed = address, [], False
+        self.subjects = []
         self.inventory = Inventory([], [ServiceSummary(id="echo"), ServiceSummary(id="old")])
 
     async def start(self):
@@ -106,6 +117,7 @@ class Remote:
 
     def open(self, subject, sink, resume):
         self.asked.append(sink)
+        self.subjects.append(subject)
         return self
 
 
@@ -154,7 +166,8 @@ async def test_a_stream_is_asked_for_where_it_is_and_ends_only_where_no_machine_
         asked.lost(Loss(LossKind.ENDED))
         assert sink.losses == [LossKind.UNREACHABLE]
         assert (await attempt()).losses == [LossKind.UNREACHABLE]
-        assert source.inventory.services == []
+        [row] = source.inventory.services
+        assert (row.id, row.machine, row.health) == ("echo", "b", "unreachable")
         async with registered(machines, KEY, "s2", lambda: at("b"), 1):
             await found(directory, {"a", "b"})
             await look()
@@ -216,3 +229,87 @@ async def test_a_runtime_that_is_let_go_holds_up_no_look(buckets):
     may_end.set()
     await source.close()
     assert not source._closing
+
+
+class Runtime:
+    """A runtime as the inventory of a deployment sees it."""
+
+    def __init__(self, inventory, availability=Availability.AVAILABLE):
+        self.inventory, self.availability = inventory, availability
+
+
+def test_what_has_an_owner_is_listed_once_with_its_machine_and_how_it_came_there():
+    move = Move(1_000, "a", "b", "died")
+    records = {
+        "service:here": Record("s2", "b", 2, moves=(move,), moved=9),
+        "service:soon": Record("s2", "b", 2),
+        "service:away": Record("s9", "c", 2),
+        "service:bad": Record("", "b", 2, barred="it ends machines"),
+        "service:off": Record("", "b", 2),
+        "worker:w": Record("s1", "a", 2),
+    }
+    both = Inventory([WorkerSummary(id="w")], [ServiceSummary(id="here", health="running")])
+    runtimes = {"s1": ("a", Runtime(both)), "s2": ("b", Runtime(both))}
+    found = deployment_inventory(records, runtimes)
+    assert [(one.id, one.machine, one.status) for one in found.workers] == [("w", "a", "")]
+    assert {one.id: (one.machine, one.health) for one in found.services} == {
+        "here": ("b", "running"),
+        "soon": ("b", "starting"),
+        "away": ("c", "unreachable"),
+        "bad": ("b", "barred"),
+    }
+    rows = {one.id: one for one in found.services}
+    assert rows["bad"].last_error == "it ends machines"
+    assert (rows["here"].moved, rows["here"].moves) == (9, [move.report()])
+
+
+def test_each_machine_has_a_board_of_its_own_and_no_two_folders_are_one():
+    def board(items, availability=Availability.AVAILABLE):
+        return Runtime(Inventory(boards=[BoardSummary(id="tickets", items=items)]), availability)
+
+    runtimes = {
+        "11111111aa": ("a", board(1)),
+        "22222222bb": ("b", board(2)),
+        "33333333cc": ("b", board(3, Availability.UNAVAILABLE)),
+    }
+    listed = deployment_inventory({}, runtimes).boards
+    # Of two processes of one machine the one that answers.
+    assert [(one.id, one.machine, one.items) for one in listed] == [("a", "a", 1), ("b", "b", 2)]
+    runtimes["33333333cc"] = ("b", board(3))
+    names = [(one.id, one.items) for one in deployment_inventory({}, runtimes).boards]
+    assert names == [("a", 1), ("b.22222222", 2), ("b.33333333", 3)]
+
+
+async def test_the_board_of_a_machine_that_starts_again_is_waited_for(buckets):
+    machines, units = buckets
+    clock, made = ManualClock(), []
+    directory = Directory(machines, units, KEY)
+
+    def remote(address):
+        made.append(Remote(address))
+        return made[-1]
+
+    source = ClusterSource("desk", directory, Secret("t", "t"), clock, remote=remote)
+
+    async def look(addresses):
+        await source._take(addresses)
+
+    async def attempt():
+        sink = Sink()
+        source.open(Subject(SubjectKind.BOARD, "a", "desk"), sink, None)
+        await asyncio.sleep(0)
+        return sink.losses
+
+    assert await attempt() == [LossKind.NOT_FOUND]
+    await look({"s1": at("a")})
+    assert await attempt() == []
+    assert made[0].subjects == [Subject(SubjectKind.BOARD, "tickets")]
+    await look({})
+    assert await attempt() == [LossKind.UNREACHABLE]
+    # Two processes of one name: neither is shown as the other.
+    await look({"s2": at("a"), "s3": at("a")})
+    assert await attempt() == [LossKind.UNREACHABLE]
+    await look({})
+    clock.advance(LIMITS.machine_gone_ms / 1000)
+    assert await attempt() == [LossKind.NOT_FOUND]
+    await asyncio.gather(*source._closing)

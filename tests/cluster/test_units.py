@@ -210,6 +210,41 @@ async def test_three_takeovers_without_progress_bar_a_unit_until_it_is_released(
     assert last.running() == {"service:a", "worker:w"}
 
 
+async def test_how_each_came_to_its_machine_is_kept_and_bounded(world):
+    a, b = await world.machine("a"), await world.machine("b")
+    await a.settle()
+    assert a.units.book.of("service:a").record.moved == 0
+
+    async def taken(by):
+        """Have `by` run the unit, whoever waited for it."""
+        while "service:a" not in by.running():
+            by.now += 100
+            await by.settle()
+
+    def last(of):
+        record = of.units.book.of("service:a").record
+        return [(one.source, one.target, one.why) for one in record.moves][-1], record
+
+    await a.units.move("service:a", a)
+    await taken(b)
+    assert last(b)[0] == ("a", "b", "moved")
+    await b.units.drain(b)
+    await taken(a)
+    assert last(a)[0] == ("b", "a", "drained")
+    await a.dies()
+    b.units.undrain()
+    await taken(b)
+    assert last(b)[0] == ("a", "b", "died")
+    # Nobody else is there: each time it comes back to the machine that gave it.
+    for _ in range(LIMITS.cluster_moves):
+        await b.units.move("service:a", b)
+        await taken(b)
+    move, record = last(b)
+    assert move == ("b", "b", "moved")
+    assert len(record.moves) == LIMITS.cluster_moves
+    assert record.moved == 3 + LIMITS.cluster_moves
+
+
 async def test_what_could_not_be_stopped_at_once_is_handed_over_when_it_can_be(world):
     a = await world.machine("a")
     await a.settle()

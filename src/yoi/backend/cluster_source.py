@@ -7,12 +7,12 @@ lost and the next one goes to where it is then: clients keep their socket, and h
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
-from msgspec import structs
 
+from yoi.backend.cluster_inventory import Runtime, boards_of, deployment_inventory
 from yoi.backend.remote_source import RemoteSource
 from yoi.backend.source import (
     Availability,
@@ -21,36 +21,24 @@ from yoi.backend.source import (
     Loss,
     LossKind,
     Resume,
-    ServiceSummary,
     Sink,
     Standing,
-    WorkerSummary,
 )
 from yoi.cluster.bucket import UNSURE
 from yoi.cluster.directory import Address, Directory
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import Position
-from yoi.protocol.observation import Subject, SubjectKind
+from yoi.protocol.observation import BOARD_NAME, Subject, SubjectKind
 from yoi.tasks import ended
 from yoi.types import Clock, Secret
 
 _log = structlog.get_logger("yoi.backend")
-_MEMBERS = (SubjectKind.SERVICE, SubjectKind.WORKER)
-S = TypeVar("S", WorkerSummary, ServiceSummary)
+_COMING = "coming"
+"""In the place of a session: there is none now, and may be one soon. No session is called so."""
 
 
-class Remote(Protocol):
-    """One runtime (`RemoteSource`)."""
-
-    @property
-    def availability(self) -> Availability:
-        """Return whether it answers."""
-        ...
-
-    @property
-    def inventory(self) -> Inventory:
-        """Return what it has."""
-        ...
+class Remote(Runtime, Protocol):
+    """One runtime that is followed (`RemoteSource`)."""
 
     async def start(self) -> None:
         """Begin to ask for the inventory."""
@@ -81,6 +69,8 @@ class ClusterSource:
         self._directory, self._token, self._clock, self._limits = directory, token, clock, limits
         self._remote = self._dialled if remote is None else remote
         self._remotes: dict[str, tuple[Address, Remote]] = {}
+        self._machines: dict[str, float] = {}
+        """When each machine was last there, by its name."""
         self._closing: set[asyncio.Task[None]] = set()
         self._standing = Standing(clock.wall_ms)
         self._looking: asyncio.Task[None] | None = None
@@ -100,13 +90,7 @@ class ClusterSource:
     @property
     def inventory(self) -> Inventory:
         """Return what the runtimes have, each with its machine; what moved is listed once."""
-        workers: dict[str, WorkerSummary] = {}
-        services: dict[str, ServiceSummary] = {}
-        for session, (address, remote) in self._remotes.items():
-            mine = self._directory.members_of(session)
-            workers |= _owned("worker", remote.inventory.workers, mine, address.machine)
-            services |= _owned("service", remote.inventory.services, mine, address.machine)
-        return Inventory(list(workers.values()), list(services.values()))
+        return deployment_inventory(self._directory.records, self._runtimes(), self._limits)
 
     async def start(self) -> None:
         """Begin to look for runtimes."""
@@ -125,14 +109,24 @@ class ClusterSource:
         owner = self._owner(subject)
         if owner is not None and owner in self._remotes:
             moving = _Moving(sink, lambda: self._owner(subject))
-            return self._remotes[owner][1].open(subject, moving, resume)
+            return self._remotes[owner][1].open(_there(subject), moving, resume)
         # It is on its way from one machine to another, or gone, or it never existed.
         return _Nowhere(sink, LossKind.UNREACHABLE if owner else LossKind.NOT_FOUND)
 
     def _owner(self, subject: Subject) -> str | None:
-        if subject.kind not in _MEMBERS:
-            return None
+        """Return the session that has `subject`; one that is not known here may have it soon."""
+        if subject.kind is SubjectKind.BOARD:
+            coming = _COMING if self._may_return(subject.name) else None
+            return boards_of(self._runtimes()).get(subject.name, coming)
         return self._directory.owner_of(f"{subject.kind}:{subject.name}")
+
+    def _may_return(self, machine: str) -> bool:
+        """Return whether `machine` was there a while ago: it may just be starting again."""
+        seen = self._machines.get(machine, float("-inf"))
+        return (self._clock.monotonic() - seen) * 1000 < self._limits.machine_gone_ms
+
+    def _runtimes(self) -> dict[str, tuple[str, Remote]]:
+        return {key: (address.machine, one) for key, (address, one) in self._remotes.items()}
 
     async def _look(self) -> None:
         told = False
@@ -152,6 +146,11 @@ class ClusterSource:
             # Also one whose certificate was renewed.
             if addresses.get(session) != address:
                 self._let_go(session)
+        now, long = self._clock.monotonic(), self._limits.machine_gone_ms / 1000
+        self._machines = {
+            **{name: at for name, at in self._machines.items() if now - at < long},
+            **{one.machine: now for one in addresses.values()},
+        }
         for session, address in addresses.items():
             if session not in self._remotes:
                 remote = self._remote(address)
@@ -226,10 +225,11 @@ class _Nowhere:
         self._handle.cancel()
 
 
-def _owned(kind: str, found: Iterable[S], mine: frozenset[str], machine: str) -> dict[str, S]:
-    return {
-        one.id: structs.replace(one, machine=machine) for one in found if f"{kind}:{one.id}" in mine
-    }
+def _there(subject: Subject) -> Subject:
+    """Return what the runtime itself calls `subject`: each has one board."""
+    if subject.kind is SubjectKind.BOARD:
+        return Subject(SubjectKind.BOARD, BOARD_NAME)
+    return subject
 
 
 def _pinned(certificate: str) -> ssl.SSLContext:

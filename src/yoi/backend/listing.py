@@ -14,6 +14,8 @@ from yoi.serving.principals import ANY, Principal
 from yoi.types import rfc3339_ms
 
 Row = dict[str, Any]
+_OF_SEVERAL = ("machine", "moves", "moved")
+"""Fields that only a deployment of several machines has."""
 
 
 def listing(
@@ -56,8 +58,9 @@ def _rows(
 
 def _row(one: Summary, policy: ObservationPolicy, who: Principal) -> Row:
     row: Row = msgspec.to_builtins(one)
-    if not row.get("machine"):
-        row.pop("machine", None)
+    for key in _OF_SEVERAL:
+        if not row.get(key):
+            row.pop(key, None)
     if not isinstance(one, BoardSummary) and one.last_error is not None:
         # The last error is an error event: it is hidden here where that event is hidden.
         event = ev.Error(ev.ErrorData(code="internal", message=one.last_error))

@@ -159,7 +159,7 @@ class RemoteSource:
         except (msgspec.DecodeError, RecursionError):
             raise ObserveError("observe.refused", "the inventory cannot be read") from None
         most = self._limits.inventory_items
-        return Inventory(found.workers[:most], found.services[:most])
+        return Inventory(found.workers[:most], found.services[:most], found.boards[:most])
 
     async def _follow(self, subject: Subject, sink: Sink, resume: Resume | None) -> None:
         """Pass on one connection, from its first frame to its end."""

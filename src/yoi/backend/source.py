@@ -15,6 +15,7 @@ from yoi.core.observation import BoardView, ServiceView, View, WorkerView
 from yoi.protocol.board_events import BoardSnapshot, decode_board_event, encode_board_event
 from yoi.protocol.cursors import Position
 from yoi.protocol.events import Snapshot, decode_event, encode_event
+from yoi.protocol.moves import MoveReport
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.protocol.service_events import (
     ServiceSnapshot,
@@ -107,6 +108,10 @@ class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     machine: str = ""
     """Which of several machines has it."""
+    moves: list[MoveReport] = []
+    """Its last moves between machines, newest last."""
+    moved: int = 0
+    """How often it has moved in all."""
     status: str = ""
     engine: str = ""
     waiting: int = 0
@@ -123,6 +128,10 @@ class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     machine: str = ""
     """Which of several machines has it."""
+    moves: list[MoveReport] = []
+    """Its last moves between machines, newest last."""
+    moved: int = 0
+    """How often it has moved in all."""
     lifecycle: str = ""
     health: str = ""
     reference: str = ""
@@ -143,6 +152,8 @@ class BoardSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The work items of a workspace as a list shows them: how many there are in which state."""
 
     id: str
+    machine: str = ""
+    """Whose folder they are in, where there are several machines."""
     items: int = 0
     queued: int = 0
     inprogress: int = 0

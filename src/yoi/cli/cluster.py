@@ -109,7 +109,7 @@ async def _settings(folder: "Path") -> "tuple[ClusterSettings, NatsSettings]":
 
 @app.command("leases")
 def leases(workspace: Workspace = None, as_json: Json = False) -> None:
-    """Show which machine has each service and worker, since when, and what runs nowhere."""
+    """Show which machine has each service and worker, how it came there, and what runs nowhere."""
     import asyncio
 
     found = asyncio.run(_owned(workspace_folder(workspace)))
@@ -150,13 +150,14 @@ def _machines(report: "ClusterReport") -> str:
 
 def _owners_view(found: "tuple[OwnerReport, ...]") -> "RenderableType":
     from yoi.cli.layout import table
+    from yoi.cli.move_words import moved
 
     rows = table("", "state", "machine", "since", "epoch", "")
     for one in found:
-        moved = f"from {one.moved_from}" if one.moved_from else ""
+        came = moved(one.moves, one.moved)
         rows.add_row(
             *map(shown, (one.name, one.state, one.machine, one.since, str(one.epoch))),
-            shown(one.barred or moved, 200),
+            shown(one.barred or came, 200),
         )
     return rows
 

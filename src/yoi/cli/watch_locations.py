@@ -5,6 +5,8 @@ import difflib
 import ipaddress
 import shlex
 import ssl
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -57,10 +59,9 @@ class WorkspaceLocation:
         """Ask the process. Raises ControlError when none runs."""
         access = self._access()
         server = _server(access)
-        kind, plain = _named(name)
-        runtime = self._runtime or _having(_listed(server, self.tls), kind, plain)
+        found = _found(name, lambda: _listed(server, self.tls), self._runtime)
         # What is not listed now may be later; the stream's own answer says so.
-        return Target(server, Subject(kind, plain, runtime or access.runtime_id))
+        return Target(server, replace(found, runtime_id=found.runtime_id or access.runtime_id))
 
     def locator(self, subject: Subject) -> Locate:
         """Return what asks the process again; it returns None while none runs."""
@@ -98,11 +99,10 @@ class RemoteLocation:
 
     def target(self, name: str) -> Target:
         """Return it; without a chosen runtime the backend is asked which one has it."""
-        kind, plain = _named(name)
-        runtime = self._runtime or _having(self.runtimes(), kind, plain)
-        if runtime is None:
-            raise ObserveError("observe.not_found", f"there is no {kind} {plain} there")
-        return Target(self._server, Subject(kind, plain, runtime))
+        found = _found(name, self.runtimes, self._runtime)
+        if not found.runtime_id:
+            raise ObserveError("observe.not_found", f"there is no {found.kind} {found.name} there")
+        return Target(self._server, found)
 
     def locator(self, subject: Subject) -> None:
         """Return None: it stays where it is."""
@@ -149,6 +149,35 @@ def _chosen(listed: list[RuntimeListing], runtime: str | None) -> list[RuntimeLi
 
 def _listed(server: Server, tls: ssl.SSLContext | None) -> list[RuntimeListing]:
     return asyncio.run(runtimes(server, tls=tls))
+
+
+def _found(name: str, look: Callable[[], list[RuntimeListing]], runtime: str | None) -> Subject:
+    """Return what `name` means among what is listed; of no runtime where it is not listed.
+
+    Of a chosen `runtime` only `tickets` is looked up: it may have several boards.
+    """
+    kind, plain = _named(name)
+    if runtime is not None and name != BOARD_NAME:
+        return Subject(kind, plain, runtime)
+    listed = look()
+    if name == BOARD_NAME:
+        plain = _board_name([one for one in listed if runtime in (None, one.runtime_id)])
+    return Subject(kind, plain, runtime or _having(listed, kind, plain) or "")
+
+
+def _board_name(listed: list[RuntimeListing]) -> str:
+    """Return the board that `tickets` means. Raises UsageError where each machine has its own."""
+    rows = [row for one in listed for row in one.boards]
+    machines = sorted(str(row.get("id")) for row in rows if row.get("machine"))
+    if not machines or any(row.get("id") == BOARD_NAME for row in rows):
+        return BOARD_NAME
+    if len(machines) > 1:
+        raise UsageError(
+            "usage.arguments",
+            f"each machine has work items of its own: {', '.join(machines[:8])}",
+            hint=f"yoi watch {SubjectKind.BOARD}:{shlex.quote(machines[0])}",
+        )
+    return machines[0]
 
 
 def _having(listed: list[RuntimeListing], kind: SubjectKind, name: str) -> str | None:

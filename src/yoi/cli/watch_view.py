@@ -13,6 +13,7 @@ from rich.text import Text
 from yoi.cli import diagnostic_view, service_view
 from yoi.cli.board_view import BoardContent
 from yoi.cli.layout import age, lines, many, moment, table
+from yoi.cli.move_words import moved
 from yoi.cli.output import Output, console, plain, shown
 from yoi.cli.worker_stream import WorkerStream
 from yoi.client import (
@@ -32,6 +33,7 @@ from yoi.client import (
 from yoi.protocol import diagnostics as dg
 from yoi.protocol import events as ev
 from yoi.protocol.depth import deeper_than
+from yoi.protocol.moves import MoveReport
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.protocol.service_events import (
     ServiceDiagnosed,
@@ -296,10 +298,11 @@ def overview(listed: Sequence[RuntimeListing], trouble: str = "") -> RenderableT
 
 def _workers(rows: Sequence[dict[str, Any]]) -> RenderableType:
     machine = _machine(rows)
-    grid = table("worker", *machine, "status", "model", ">waiting", ">approvals", "error")
+    came = _came(rows)
+    grid = table("worker", *machine, "status", "model", ">waiting", ">approvals", "error", *came)
     for row in rows:
         cells = _cells(row, "id status engine waiting approvals last_error")
-        grid.add_row(cells[0], *_cells(row, " ".join(machine)), *cells[1:])
+        grid.add_row(cells[0], *_cells(row, " ".join(machine)), *cells[1:], *_how(row, came))
     return grid
 
 
@@ -308,9 +311,26 @@ def _machine(rows: Sequence[dict[str, Any]]) -> list[str]:
     return ["machine"] if any(row.get("machine") for row in rows) else []
 
 
+def _came(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the column that says how each came to its machine, where one has moved."""
+    return ["came"] if any(row.get("moves") for row in rows) else []
+
+
+def _how(row: dict[str, Any], came: list[str]) -> list[Text]:
+    try:
+        moves = msgspec.convert(row.get("moves", []), list[MoveReport])
+        times = msgspec.convert(row.get("moved", 0), int)
+    except msgspec.ValidationError:
+        moves, times = [], 0
+    return [shown(moved(moves, times), 200) for _ in came]
+
+
 def _services(rows: Sequence[dict[str, Any]]) -> RenderableType:
     machine = _machine(rows)
-    grid = table("service", *machine, "state", "open", ">queue", ">dead", "last frame", "error")
+    came = _came(rows)
+    grid = table(
+        "service", *machine, "state", "open", ">queue", ">dead", "last frame", "error", *came
+    )
     for row in rows:
         cells = _cells(row, "id health open queue_depth dead_letters last_frame_at last_error")
         if not row.get("health"):
@@ -319,13 +339,16 @@ def _services(rows: Sequence[dict[str, Any]]) -> RenderableType:
         cells[2] = shown("none" if total == 0 else f"{row.get('open', '?')} of {total}")
         heard = row.get("last_frame_at")
         cells[5] = shown(age(heard) if isinstance(heard, str) else "")
-        grid.add_row(cells[0], *_cells(row, " ".join(machine)), *cells[1:])
+        grid.add_row(cells[0], *_cells(row, " ".join(machine)), *cells[1:], *_how(row, came))
     return grid
 
 
 def _boards(rows: Sequence[dict[str, Any]]) -> RenderableType:
-    names = "id items queued inprogress undecided damaged"
-    grid = table("board", ">items", ">queued", ">in progress", ">not in force", ">damaged")
+    machine = _machine(rows)
+    names = " ".join(["id", *machine, "items queued inprogress undecided damaged"])
+    grid = table(
+        "board", *machine, ">items", ">queued", ">in progress", ">not in force", ">damaged"
+    )
     for row in rows:
         grid.add_row(*_cells(row, names))
     return grid

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from yoi.cluster.bucket import UNSURE, Bucket, Taken
-from yoi.cluster.records import Book
+from yoi.cluster.records import Book, Record
 from yoi.errors import SecretError
 from yoi.secrets.deployment import DeploymentKey
 from yoi.tasks import ended
@@ -129,7 +129,7 @@ class Directory:
         known = self._book.of(member)
         return known.record.session if known.revision else None
 
-    def members_of(self, session: str) -> frozenset[str]:
-        """Return what the runtime of this session has."""
-        known = self._book.known.items()
-        return frozenset(name for name, one in known if one.record.session == session)
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """Return what is written of each service and worker that a machine has ever had."""
+        return {name: one.record for name, one in self._book.known.items()}

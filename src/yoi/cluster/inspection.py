@@ -18,6 +18,7 @@ from yoi.errors import ClusterError, YoiError
 from yoi.journal.jetstream_server import NatsSettings, asked, connected, wall_ms
 from yoi.journal.server_clock import skew_ms
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.moves import MoveReport
 from yoi.types import rfc3339_ms
 
 _FULL = 0.8
@@ -58,6 +59,10 @@ class OwnerReport:
     moved_from: str
     takeovers: int
     barred: str
+    moves: tuple[MoveReport, ...]
+    """The last of its moves, newest last."""
+    moved: int
+    """How often it has moved in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,8 @@ async def _owners(
                 moved_from=one.moved_from,
                 takeovers=one.takeovers,
                 barred=one.barred,
+                moves=tuple(move.report() for move in one.moves),
+                moved=one.moved,
             )
             for name, one in records.items()
         ),

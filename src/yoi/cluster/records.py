@@ -3,8 +3,25 @@
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import structs
 
 from yoi.cluster.bucket import Bucket, Entry
+from yoi.protocol.moves import Left, MoveReport
+from yoi.types import rfc3339_ms
+
+
+class Move(msgspec.Struct, frozen=True, array_like=True):
+    """One change of the owner."""
+
+    at_ms: int
+    source: str
+    target: str
+    why: str
+    """A `Left`; empty where the machine before did not say."""
+
+    def report(self) -> MoveReport:
+        """Return it as it is shown."""
+        return MoveReport(rfc3339_ms(self.at_ms), self.source, self.target, self.why)
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,6 +40,23 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """How often in a row it came from a machine that died, without anything being handled."""
     barred: str = ""
     """Why no machine may take it before a person lets it; empty: it may be taken."""
+    left: str = ""
+    """Why its last owner gave it back (`Left`)."""
+    moves: tuple[Move, ...] = ()
+    """The last of its moves, newest last."""
+    moved: int = 0
+    """How often it has moved in all."""
+
+    def taken_by(self, machine: str, at_ms: int, *, died: bool, most: int) -> "Record":
+        """Return the record with its move to `machine`; at most so many moves are kept.
+
+        The first machine that takes it moves nothing.
+        """
+        if not self.machine:
+            return self
+        why = Left.DIED if died else self.left
+        moves = (*self.moves, Move(at_ms, self.machine, machine, why))[-most:]
+        return structs.replace(self, left="", moves=moves, moved=self.moved + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from yoi.cluster.tenure import Tenure, end, machines_of
 from yoi.core.placement import Standing, Unit, take
 from yoi.errors import ClusterError, JournalError, YoiError
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.moves import Left
 
 _SETTLED_TTLS = 4
 """A unit that ran for so many times to live has made progress, whatever it handled."""
@@ -195,7 +196,7 @@ class Units:
             )
         self._moved[unit.name] = self._monotonic() + self._tenure.lease.times.ttl
         async with self._acting:
-            await self._give(unit.members, runner)
+            await self._give(unit.members, runner, Left.MOVED)
         return unit.members
 
     async def drain(self, runner: Runner) -> None:
@@ -213,8 +214,9 @@ class Units:
         rest = self.held.keys() - {name for one in units for name in one.members}
         groups = [units[at : at + most] for at in range(0, len(units), most)]
         for group in groups:
-            await self._give([name for one in group for name in one.members], runner)
-        await self._give(sorted(rest), runner)
+            members = [name for one in group for name in one.members]
+            await self._give(members, runner, Left.DRAINED)
+        await self._give(sorted(rest), runner, Left.DRAINED)
 
     @property
     def draining(self) -> bool:
@@ -257,7 +259,7 @@ class Units:
         known = {name for one in self._units for name in one.members}
         give = [*wanted.give, *sorted(self.held.keys() - known - set(wanted.give))]
         if give:
-            await self._give(give, runner)
+            await self._give(give, runner, Left.PLACED)
         self._moved = {name: at for name, at in self._moved.items() if at > self._monotonic()}
         free = [one for one in wanted.now if one.name not in self._moved]
         beyond = [one for one in wanted.later if one.name not in self._moved]
@@ -361,6 +363,7 @@ class Units:
                 await self._bar(unit, member, record)
                 break
             name, now_ms = self._tenure.machine, self._wall_ms()
+            moved = record.taken_by(name, now_ms, died=died, most=self._limits.cluster_moves)
             wanted = Record(
                 session=self._tenure.session,
                 machine=name,
@@ -369,6 +372,8 @@ class Units:
                 since_ms=now_ms,
                 moved_from=record.machine if record.machine != name else "",
                 takeovers=takeovers,
+                moves=moved.moves,
+                moved=moved.moved,
             )
             try:
                 await self.book.write(member, wanted)
@@ -396,7 +401,7 @@ class Units:
             f"taken over {record.takeovers} times from machines that died, "
             f"the last of them {record.machine}, and nothing was handled"
         )
-        barred = structs.replace(record, session="", takeovers=0, barred=why)
+        barred = structs.replace(record, session="", takeovers=0, barred=why, left=Left.BARRED)
         try:
             await self.book.write(member, barred)
         except (Taken, *UNSURE):
@@ -411,14 +416,14 @@ class Units:
 
     # -- giving -----------------------------------------------------------------------------------
 
-    async def _give(self, members: Iterable[str], runner: Runner) -> None:
-        """Stop `members` here, and then let other machines have them."""
+    async def _give(self, members: Iterable[str], runner: Runner, why: Left) -> None:
+        """Stop `members` here, and then let other machines have them; they read `why`."""
         names = [name for name in members if self.held.pop(name, None) is not None]
         if not names:
             return
         await self._place(runner)
         running = runner.running()
-        given = [name for name in names if name not in running and await self._release(name)]
+        given = [name for name in names if name not in running and await self._release(name, why)]
         if given:
             await self._hint()
             self._tell.notice("notice.unit_given", f"handed over: {', '.join(given)}")
@@ -439,12 +444,12 @@ class Units:
                 changed |= await self._release(member)
         return changed
 
-    async def _release(self, member: str) -> bool:
-        """Write that `member` has no owner; return whether that is certain."""
+    async def _release(self, member: str, why: str = "") -> bool:
+        """Write that `member` has no owner, and why; return whether that is certain."""
         known = self.book.of(member)
         if known.record.session == self._tenure.session:
             try:
-                await self.book.write(member, structs.replace(known.record, session=""))
+                await self.book.write(member, structs.replace(known.record, session="", left=why))
             except (Taken, *UNSURE):
                 return False
         return True

@@ -1,5 +1,6 @@
 // What runs where: asked for every few seconds, less often while there is no answer. No DOM here.
 
+import { readMoves } from "./moves.js";
 import { Unauthorized } from "./session.js";
 
 const EVERY_MS = 3000;
@@ -83,6 +84,8 @@ function readRuntime(raw) {
     workers: rows(raw?.workers).map((one) => ({
       id: one.id,
       machine: word(one.machine),
+      moves: readMoves(one.moves),
+      moved: number(one.moved),
       status: word(one.status) || "unknown",
       engine: word(one.engine),
       waiting: number(one.waiting),
@@ -94,6 +97,8 @@ function readRuntime(raw) {
     services: rows(raw?.services).map((one) => ({
       id: one.id,
       machine: word(one.machine),
+      moves: readMoves(one.moves),
+      moved: number(one.moved),
       lifecycle: word(one.lifecycle) || "unknown",
       health: word(one.health) || word(one.lifecycle) || "unknown",
       reference: word(one.reference),
@@ -110,6 +115,7 @@ function readRuntime(raw) {
     })),
     boards: rows(raw?.boards).map((one) => ({
       id: one.id,
+      machine: word(one.machine),
       items: number(one.items),
       queued: number(one.queued),
       inProgress: number(one.inprogress),

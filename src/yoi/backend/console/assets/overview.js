@@ -1,6 +1,7 @@
 // The first page: what needs a person, then every service and worker with its traffic.
 
 import { command, el, keyed, mark, name } from "./dom.js";
+import { cameWords, moveLine, newestMoves } from "./moves.js";
 import { address } from "./route.js";
 import { stateWord } from "./sidebar.js";
 import { count, lasting, many, moment, printable, shellWord, when } from "./text.js";
@@ -21,6 +22,8 @@ export class Overview {
     this._workers = el("div", { class: "links" });
     this._boards = el("div", { class: "links" });
     this._boardsTitle = el("h2", {}, "Work items");
+    this._moves = el("ol", { class: "moves", "aria-label": "Moves between machines, newest first" });
+    this._movesTitle = el("h2", {}, "Moves between machines");
     this._all = el(
       "div",
       { class: "overview-all" },
@@ -31,6 +34,8 @@ export class Overview {
       this._workers,
       this._boardsTitle,
       this._boards,
+      this._movesTitle,
+      this._moves,
     );
     this._body = el(
       "div",
@@ -67,6 +72,9 @@ export class Overview {
     rows(this._workers, workers, keyOf, workerCard);
     rows(this._boards, boards, keyOf, boardCard);
     mark(this._boardsTitle, "gone", !boards.length);
+    const moves = newestMoves([...services, ...workers]);
+    rows(this._moves, moves, (move) => `${move.at} ${keyOf(move.one)}`, (move) => moveLine(move, link(move.one)));
+    for (const node of [this._movesTitle, this._moves]) mark(node, "gone", !moves.length);
   }
 
   /** Brings ages up to date. */
@@ -116,6 +124,16 @@ function lostRuntime(runtime) {
   return { key: `runtime ${runtime.id}`, bad: true, what: el("strong", {}, name(runtime.id)), words };
 }
 
+/** States of what no machine that is known here runs. */
+const NOWHERE = ["unreachable", "barred"];
+
+function nowhere(one, state) {
+  const words = `is ${state}${one.machine ? `, last on ${printable(one.machine, 48)}` : ""}: ${printable(one.lastError, 200)}`;
+  const shell = shellWord(one.id);
+  const run = state === "barred" && shell ? `yoi cluster release ${one.kind}:${shell}` : "yoi cluster leases";
+  return { key: keyOf(one), bad: true, what: link(one), words, next: command(run) };
+}
+
 function workerCalls(one) {
   const made = [];
   if (one.approvals) {
@@ -129,7 +147,9 @@ function workerCalls(one) {
       next: next("yoi worker show", one),
     });
   }
-  if (one.status === "failed") {
+  if (NOWHERE.includes(one.status)) {
+    made.push(nowhere(one, one.status));
+  } else if (one.status === "failed") {
     const words = `does not run: ${printable(one.lastError, 200)}`;
     made.push({ key: keyOf(one), bad: true, what: link(one), words, next: next("yoi worker show", one) });
   } else if (one.lastError) {
@@ -142,7 +162,9 @@ function workerCalls(one) {
 function serviceCalls(one) {
   const made = [];
   const bad = ["failed", "quarantined"].includes(one.health);
-  if (bad || one.health === "degraded") {
+  if (NOWHERE.includes(one.health)) {
+    made.push(nowhere(one, one.health));
+  } else if (bad || one.health === "degraded") {
     const since = moment(one.downSince) === null ? "" : `, down for ${lasting(Date.now() - moment(one.downSince))}`;
     const dial = moment(one.nextDialAt) === null ? "" : `, next dial ${when(one.nextDialAt)}`;
     const why = one.lastError ? `: ${printable(one.lastError, 200)}` : "";
@@ -207,6 +229,7 @@ function serviceCard(one) {
     one,
     one.health,
     fact("machine", printable(one.machine, 48)),
+    fact("came", cameWords(one)),
     fact("connections", one.connections ? `${one.open} of ${one.connections} open` : "none"),
     fact("last frame", ago(one.lastFrameAt) || (one.connections ? "none yet" : "")),
     fact("in", one.connections ? count(one.framesIn) : ""),
@@ -220,6 +243,7 @@ function workerCard(one) {
     one,
     one.status,
     fact("machine", printable(one.machine, 48)),
+    fact("came", cameWords(one)),
     fact("model", printable(one.engine, 48)),
     fact("waiting", one.waiting ? many(one.waiting, "input") : ""),
     fact("approvals", one.approvals ? count(one.approvals) : ""),
@@ -230,6 +254,7 @@ function boardCard(one) {
   return card(
     one,
     "",
+    fact("machine", printable(one.machine, 48)),
     fact("items", count(one.items)),
     fact("queued", one.queued ? count(one.queued) : ""),
     fact("in progress", one.inProgress ? count(one.inProgress) : ""),

@@ -20,6 +20,8 @@ const LEVELS = {
   paused: "warn",
   degraded: "warn",
   unavailable: "bad",
+  unreachable: "bad",
+  barred: "bad",
   failed: "bad",
   quarantined: "bad",
 };
@@ -254,11 +256,14 @@ function boardLine(one) {
   ];
 }
 
+const machineWords = (one) => (one.machine ? ` · on ${printable(one.machine, 48)}` : "");
+
 function workerLine(one) {
   return [
     one.approvals ? el("span", { class: "chip ask" }, many(one.approvals, "approval")) : null,
     one.waiting ? `${many(one.waiting, "input")} waiting` : printable(one.engine, 48),
     one.lastError && !one.approvals ? el("span", { class: "bad" }, " · had an error") : null,
+    machineWords(one),
   ];
 }
 
@@ -267,5 +272,6 @@ function serviceLine(one) {
     one.connections ? `${one.open} of ${one.connections} open` : "no connections",
     one.queueDepth ? ` · ${one.queueDepth} queued` : "",
     one.deadLetters ? el("span", { class: "bad" }, ` · ${many(one.deadLetters, "dead letter")}`) : null,
+    machineWords(one),
   ];
 }
