@@ -16,6 +16,7 @@ from yoi.limits import LIMITS
 from yoi.mcp.listing import Standing
 from yoi.mcp.server import State
 from yoi.mcp.settings import McpSettings, ServerSettings
+from yoi.packages import foreign_schema
 from yoi.packages.foreign_schema import foreign_value_problems
 from yoi.workers import items as it
 from yoi.workers.profile import McpRule, McpToolRule, WorkerProfile
@@ -210,13 +211,17 @@ async def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch
         assert "pip install 'yoi[mcp]'" in (status.hint or "")
 
 
-async def test_schemas_that_lie_cost_no_time_and_are_not_followed_elsewhere(tmp_path):
+async def test_schemas_that_lie_cost_no_time_and_are_not_followed_elsewhere(tmp_path, monkeypatch):
     async with running(tmp_path, server("lying")) as servers:
         standing = {one.name: (one.standing, one.problem) for one in servers.statuses()[0].tools}
         bad = {name for name, (how, _) in standing.items() if how is Standing.UNUSABLE}
         assert {"twice", "elsewhere", "long"} < bad
         tools, _ = offered(servers)
         assert set(tools) == {"echo", "maze"}
+        with monkeypatch.context() as patch:
+            # They were checked when they were listed; a run that begins does not do it again.
+            patch.setattr(foreign_schema, "_walk", lambda schema: pytest.fail("checked again"))
+            assert len(ToolRegistry(tools.values()).specs) == 2
         # A pattern is the server's business; an answer is not judged by the schema it chose.
         assert await tools["echo"].function({"text": "a" * 40 + "!"}) == "a" * 40 + "!"
         begun = time.process_time()

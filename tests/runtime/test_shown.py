@@ -146,6 +146,7 @@ async def test_the_status_says_what_the_plugin_may_do_under_the_grants_in_force(
     assert [(one.kind, one.state) for one in status.permissions] == [("websocket", "covered")] * 2
     assert [bool(one.broad) for one in status.permissions] == [True, False]
     assert status.permissions_left_out == 1
+    assert bench.service.status().permissions is status.permissions, "made anew without a change"
     bench.service.spec.authority.regrant(PermissionSet())
     now = bench.service.status().permissions
     assert [one.state for one in now] == ["denied", "denied"]

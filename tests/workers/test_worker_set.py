@@ -1,6 +1,7 @@
 """Several workers of one host, made from profiles."""
 
 import asyncio
+import threading
 
 import pytest
 from tests.redactors import NoRedaction
@@ -110,6 +111,20 @@ async def test_one_workers_failure_stops_no_other(worker_set):
     assert list(change.failed) == ["x"]
     assert "worker.secret" in change.failed["x"]
     assert change.started == ["y"]
+
+
+async def test_the_list_of_prices_is_read_beside_the_loop(worker_set, monkeypatch):
+    """Loading it takes half a second, in which no connection would be read."""
+    threads = []
+
+    def priced(profile):
+        threads.append(threading.current_thread())
+        return profile.budget
+
+    monkeypatch.setattr("yoi.workers.worker_set.priced", priced)
+    await worker_set.apply([profile()])
+    assert threading.main_thread() not in threads
+    assert len(threads) == 1
 
 
 async def test_a_tool_that_is_not_there_is_told_once_and_the_worker_runs(worker_set):

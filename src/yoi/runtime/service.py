@@ -188,7 +188,7 @@ class Service(ServiceLife):
             self._ledger,
             self._context.clock,
             None if self.refused is None else self.refused.status,
-            self._context.limits,
+            self._parts.permissions,
         )
 
     @property

@@ -26,6 +26,7 @@ from yoi.runtime.plugin_status import PluginStatus
 from yoi.runtime.request_watch import report_to
 from yoi.runtime.service_connections import ServiceConnections
 from yoi.runtime.service_spec import HostContext, Instance, ServiceSpec
+from yoi.runtime.shown_permissions import ShownPermissions
 from yoi.runtime.start_events import StartEvents
 from yoi.runtime.tool_calls import ToolCalls
 
@@ -62,6 +63,7 @@ class ServiceParts:
         current.slot.gone = self.instance_gone
         self.deferred = DeferredCalls(limits)
         self.plugin_status = PluginStatus(spec.name, self.ledger, clock, limits)
+        self.permissions = ShownPermissions(limits)
         self.loop_budget = LoopBudget(clock.monotonic(), limits)
         dedupe = {one.name: one.dedupe for one in spec.ingresses if one.dedupe is not None}
         self.repeats = Repeats(dedupe, limits)

@@ -9,11 +9,9 @@ from yoi.core.effects import EffectLedger
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.lifecycle import Lifecycle, ServiceLifecycle
 from yoi.core.loop_budget import LoopBudget
-from yoi.limits import Limits
 from yoi.protocol.status import (
     ConnectionStatus,
     DeferredCallStatus,
-    PermissionStatus,
     RefusedVersion,
     ServiceStatus,
 )
@@ -22,6 +20,7 @@ from yoi.runtime.ledger import Ledger
 from yoi.runtime.plugin_status import PluginStatus
 from yoi.runtime.service_connections import ServiceConnections
 from yoi.runtime.service_spec import ServiceSpec
+from yoi.runtime.shown_permissions import ShownPermissions
 from yoi.types import Clock, rfc3339_ms
 
 DEGRADED = "degraded"
@@ -52,11 +51,11 @@ def service_status(
     ledger: Ledger,
     clock: Clock,
     refused: RefusedVersion | None,
-    limits: Limits,
+    permissions: ShownPermissions,
 ) -> ServiceStatus:
     """Return the status of the service made of these parts, as it is now."""
     events, size = queue.capacity
-    rows = spec.authority.review().rows
+    permissions.show(spec.authority.review())
     error = life.last_error
     statuses, missing = connections.statuses(), spec.injector.missing()
 
@@ -104,16 +103,7 @@ def service_status(
             )
             for one in deferred.open
         ],
-        permissions=tuple(
-            PermissionStatus(
-                label=row.label,
-                kind=row.kind,
-                state=row.state,
-                explanation=row.explanation,
-                broad=row.broad,
-            )
-            for row in rows[: limits.status_permissions]
-        ),
-        permissions_left_out=max(0, len(rows) - limits.status_permissions),
+        permissions=permissions.rows,
+        permissions_left_out=permissions.left_out,
         diagnostics=ledger.diagnostics,
     )

@@ -15,8 +15,8 @@ import msgspec
 
 from yoi.errors import WorkerError, YoiError
 from yoi.limits import LIMITS, Limits
-from yoi.packages.foreign_schema import foreign_schema_problems, foreign_value_problems
-from yoi.packages.schema import SchemaProblem, schema_problems, value_problems
+from yoi.packages.foreign_schema import foreign_value_problems
+from yoi.packages.schema import schema_problems, value_problems
 from yoi.protocol.depth import more_values_than
 from yoi.workers.items import AfterOutside, Approval, Call, Origin, Outcome, Same, ToolSpec
 from yoi.workers.text import clipped
@@ -112,7 +112,13 @@ class ToolRegistry:
             raise WorkerError("worker.duplicate", f"two tools are called {spec.name}")
         if len(self._tools) >= self._limits.worker_tools:
             raise WorkerError("worker.tool", f"more than {self._limits.worker_tools} tools")
-        for problem in _schema_problems(spec):
+        # What a server says was checked when it was listed; a run begins with many of them.
+        if spec.origin.kind != "mcp":
+            self._check_schema(spec)
+        self._tools[spec.name] = tool
+
+    def _check_schema(self, spec: ToolSpec) -> None:
+        for problem in schema_problems(spec.input_schema):
             raise WorkerError(
                 "worker.tool", f"tool {spec.name}: its schema: {problem.at} {problem.message}"
             )
@@ -121,7 +127,6 @@ class ToolRegistry:
                 "worker.tool",
                 f"tool {spec.name}: its schema is over {self._limits.tool_schema_bytes} bytes",
             )
-        self._tools[spec.name] = tool
 
     @property
     def specs(self) -> list[ToolSpec]:
@@ -176,13 +181,6 @@ def read_arguments(call: Call, spec: ToolSpec, limits: Limits = LIMITS) -> dict[
         told = "; ".join(f"{problem.at} {problem.message}" for problem in problems)
         return f"the arguments do not fit the tool's schema: {told}"
     return dict(value)
-
-
-def _schema_problems(spec: ToolSpec) -> list[SchemaProblem]:
-    """Return what keeps the tool's schema from being used; one from a server may say more."""
-    if spec.origin.kind == "mcp":
-        return foreign_schema_problems(spec.input_schema)
-    return schema_problems(spec.input_schema)
 
 
 def plugin_tool(tool: PluginTool, choice: ToolChoice, plugins: PluginTools) -> Tool:

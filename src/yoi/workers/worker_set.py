@@ -181,7 +181,8 @@ class WorkerSet:
 
     async def _begin(self, profile: WorkerProfile) -> None:
         around = self._around
-        budget = priced(profile)
+        # The list of prices takes half a second to load.
+        budget = await asyncio.to_thread(priced, profile)
         worker = self._made(
             profile,
             budget,
