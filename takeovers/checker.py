@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from struct import unpack_from
-from typing import Any
+from typing import Any, Protocol
 
 import nats.errors
 from nats.aio.client import Client
 
+from takeovers.records import Answer, Signing
 from yoi.cluster.bucket import Bucket
 from yoi.errors import YoiError
 from yoi.journal.jetstream_server import NatsSettings, connected
@@ -135,31 +137,31 @@ class Stream:
                 case log.Begun() as entry:
                     lane.begun.append((at, entry.epoch))
                 case log.Accepted(frame=log.Frame() as frame) as entry:
-                    lane.accepted.setdefault(entry.event_id, json.loads(frame.text)["number"])
+                    lane.accepted.setdefault(
+                        entry.event_id, json.loads(frame.text).get("number", 0)
+                    )
                 case log.Handled() as entry:
                     lane.handled.append(entry.event_id)
                 case log.Dead() as entry:
                     lane.dead.add(entry.event_id)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A message of a plugin as a gateway got it."""
+class Noted(Protocol):
+    """What a gateway has noted."""
 
-    at: float
-    pid: int
-    """The process that sent it."""
-    number: int
-    count: int
+    answers: list[Answer]
+
+    @property
+    def signing(self) -> Signing | None:
+        """Return the account of its sessions, where it has any."""
 
 
-def judge(stream: Stream, answers: dict[str, list[Answer]]) -> dict[str, float]:
+def judge(stream: Stream, gateways: Mapping[str, Noted]) -> dict[str, float]:
     """Return the account of a run."""
     found: dict[str, float] = defaultdict(float)
     for name, lane in sorted(stream.lanes.items()):
-        frames = [one for one in lane.accepted if one in set(lane.handled) | lane.dead]
         found["accepted"] += len(lane.accepted)
-        found["lost"] += len(lane.accepted) - len(frames)
+        found["lost"] += len(lane.accepted.keys() - lane.dead - set(lane.handled))
         found["unread"] += lane.missed
         order = {event: place for place, event in enumerate(lane.accepted)}
         places = [order[one] for one in lane.handled if one in order]
@@ -168,10 +170,12 @@ def judge(stream: Stream, answers: dict[str, list[Answer]]) -> dict[str, float]:
         epochs = [epoch for _, epoch in lane.begun]
         found["epochs_decreasing"] += sum(b < a for a, b in pairwise(epochs))
         found["owners"] += len(epochs)
-        said = answers[name]
-        numbers = [one.number for one in said]
+        # What was held on its way was sent before what another socket brought meanwhile.
+        said = sorted(gateways[name].answers, key=lambda one: one.at)
+        once = [one for one in said if not one.merged]
+        numbers = [one.number for one in once]
         found["effects_repeated"] += len(numbers) - len(set(numbers))
-        found["count_went_back"] += sum(b.count <= a.count for a, b in pairwise(said))
+        found["count_went_back"] += sum(b.count <= a.count for a, b in pairwise(once))
         pids = {epoch: stream.pids.get(stream.owners.get((name, epoch), ""), 0) for epoch in epochs}
         unknown = [epoch for epoch, pid in pids.items() if not pid]
         if unknown:
@@ -180,10 +184,24 @@ def judge(stream: Stream, answers: dict[str, list[Answer]]) -> dict[str, float]:
         stale, double_ms = _overlaps(lane, said, pids)
         found["sends_by_stale_owner"] += stale
         found["double_owner_ms_max"] = max(found["double_owner_ms_max"], double_ms)
+    for one in gateways.values():
+        if one.signing is not None:
+            _add(found, one.signing)
     for told in stream.notified.values():
         found["notified"] += len(told)
         found["notifies_repeated"] += len(told) - len(set(told))
     return dict(found)
+
+
+def _add(found: dict[str, float], signing: Signing) -> None:
+    """Add the account of the sessions of one gateway."""
+    found["identifies"] += signing.identifies
+    found["identifies_unneeded"] += signing.identifies_unneeded
+    found["resumes"] += signing.resumes
+    found["resumed_wrongly"] += signing.resumed_wrongly + signing.wrong_tokens
+    found["unanswered"] += len(signing.unanswered)
+    found["answered_twice"] += signing.answered_twice
+    found["merged"] += signing.merged
 
 
 def _overlaps(lane: Lane, answers: list[Answer], pids: dict[int, int]) -> tuple[int, float]:
@@ -193,5 +211,8 @@ def _overlaps(lane: Lane, answers: list[Answer], pids: dict[int, int]) -> tuple[
     for (began, epoch), ended in zip(lane.begun, ends, strict=True):
         theirs = [one for one in answers if began <= one.at < ended and one.pid != pids[epoch]]
         longest = max([longest, *((one.at - began) * 1000 for one in theirs)])
-        stale += sum(one.at > began + SLACK_S for one in theirs)
+        late = [one for one in theirs if one.at > began + SLACK_S]
+        if late:
+            print(f"{len(late)} answers of others than {pids[epoch]} since {began}: {late[:3]}")
+        stale += len(late)
     return stale, round(longest, 1)

@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from takeovers.world import World
+from takeovers.servers import binary_of, version_of
+from takeovers.world import Size, World
 
 _WRONG = (
     "lost",
@@ -26,6 +27,10 @@ _WRONG = (
     "owners_unknown",
     "epochs_decreasing",
     "count_went_back",
+    "identifies_unneeded",
+    "resumed_wrongly",
+    "unanswered",
+    "answered_twice",
 )
 
 
@@ -34,25 +39,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--machines", type=int, default=3)
-    parser.add_argument("--lanes", type=int, default=6)
+    parser.add_argument("--lanes", type=int, default=30, help="services, each with a gateway")
+    parser.add_argument("--workers", type=int, default=10)
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3), help="NATS servers")
+    parser.add_argument("--server-version", help="of nats-server: one that is installed here")
     parser.add_argument("--lease-ms", type=int, default=15_000)
     parser.add_argument("--minutes", type=float, default=240.0, help="break no longer than this")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
     parser.add_argument("--folder", type=Path, help="keep everything there")
     given = parser.parse_args()
+    binary = binary_of(given.server_version)
     print(f"{given.faults} faults --seed {given.seed}", flush=True)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="yoi-takeovers-") as name:
-        world = World(
-            given.folder or Path(name),
-            random.Random(given.seed),
+        size = Size(
             lease_ms=given.lease_ms,
             machines=given.machines,
             lanes=given.lanes,
+            workers=given.workers,
             nodes=given.nodes,
         )
+        rng = random.Random(given.seed)
+        world = World(given.folder or Path(name), rng, size, binary)
         found = asyncio.run(world.run(given.faults, begun + given.minutes * 60))
+    found["server_version"] = version_of(binary)
     found["seconds"] = round(time.monotonic() - begun)
     print(json.dumps(found))
     return int(any(found.get(key) for key in _WRONG) or not found.get("accepted"))

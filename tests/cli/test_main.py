@@ -152,6 +152,25 @@ def test_the_reader_may_stop_reading(workspace):
     assert ran.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ("plugin list >/dev/full", 1, "usage.output"),
+        ("plugin show nope --json >/dev/full", 1, "usage.output"),
+        ("--version >/dev/full 2>/dev/full", 1, ""),
+        ("plugin list >&- 2>&- <&-", 0, ""),
+    ],
+)
+def test_an_answer_that_nothing_takes_is_no_defect(words, status, said, workspace):
+    """A full disk below `yoi ... > FILE`, and a process that was started without streams."""
+    ran = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m yoi.cli {words}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, "Traceback" in ran.stderr) == (status, False)
+    assert said in ran.stderr
+
+
 def test_exit_statuses():
     assert exit_for(ControlError("control.unreachable", "x")) is Exit.NO_HOST
     assert exit_for(ControlError("control.refused", "x")) is Exit.FAILED

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from yoi.cli.layout import age, many, moment, pairs, size, table
-from yoi.cli.output import document, json_line, shown
+from yoi.cli.output import HostOutput, document, json_line, shown
 
 
 @given(st.text())
@@ -99,3 +99,21 @@ def test_one_is_singular():
         "2 events",
         "0 entries",
     ]
+
+
+@pytest.mark.parametrize("fault", [BrokenPipeError, OSError])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_host_goes_on_where_its_output_is_not_taken(as_json, fault, monkeypatch, tmp_path):
+    class Taken(io.StringIO):
+        def write(self, text):
+            raise fault(28, "no")
+
+        def fileno(self):
+            return there.fileno()
+
+    with (tmp_path / "there").open("w") as there:
+        monkeypatch.setattr("sys.stdout", Taken())
+        monkeypatch.setattr("sys.stderr", Taken())
+        output = HostOutput("serve", as_json)
+        output.line({"event": "ready"}, lambda: shown("ready"))
+        output.note("beside it")

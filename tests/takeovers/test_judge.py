@@ -2,8 +2,14 @@
 
 import pytest
 
-from takeovers.checker import SLACK_S, Answer, Lane, Stream, judge
+from takeovers.checker import SLACK_S, Lane, Stream, judge
+from takeovers.records import Answer, Signing
 from yoi.journal.jetstream_server import NatsSettings
+
+
+class Noted:
+    def __init__(self, answers, signing=None):
+        self.answers, self.signing = answers, signing
 
 
 def a_run():
@@ -24,7 +30,7 @@ def a_run():
 
 def test_good_order_is_good():
     stream, _, answers = a_run()
-    found = judge(stream, {"lane": answers})
+    found = judge(stream, {"lane": Noted(answers)})
     assert (found["accepted"], found["owners"], found["notified"]) == (3, 2, 1)
     wrong = {key: value for key, value in found.items() if value}
     assert set(wrong) == {"accepted", "owners", "notified"}
@@ -81,4 +87,67 @@ def unread(stream, lane, answers):
 def test_each_fault_is_seen(fault):
     stream, lane, answers = a_run()
     fault(stream, lane, answers)
-    assert judge(stream, {"lane": answers})[fault.__name__] > 0
+    assert judge(stream, {"lane": Noted(answers)})[fault.__name__] > 0
+
+
+def test_what_is_held_on_its_way_was_sent_before():
+    stream, lane, answers = a_run()
+    # Sent by the first owner before it ended its socket, and heard after the second one's.
+    lane.accepted["b.2"] = 4
+    lane.handled.append("b.2")
+    answers[:] = [Answer(101.0, 11, 1, 1), Answer(201.0, 22, 4, 3), Answer(150.0, 11, 2, 2)]
+    found = judge(stream, {"lane": Noted(answers)})
+    assert not found["count_went_back"]
+    assert not found["sends_by_stale_owner"]
+
+
+def signed_in():
+    """Return the account of a session in good order."""
+    signing = Signing()
+    signing.began(acknowledged=False)
+    for number, nonce in ((1, "n1"), (2, "n2")):
+        signing.said(number)
+        assert not signing.answered(number, nonce)
+    return signing
+
+
+def identifies_unneeded(signing):
+    signing.began(acknowledged=True)
+
+
+def resumed_wrongly(signing):
+    signing.resumed_wrongly += 1
+
+
+def unanswered(signing):
+    signing.said(3)
+    signing.began(acknowledged=True)
+
+
+def answered_twice(signing):
+    signing.answered(1, "another")
+
+
+@pytest.mark.parametrize(
+    "fault", [identifies_unneeded, resumed_wrongly, unanswered, answered_twice]
+)
+def test_each_fault_of_a_session_is_seen(fault):
+    stream, _, answers = a_run()
+    signing = signed_in()
+    fault(signing)
+    assert judge(stream, {"lane": Noted(answers, signing)})[fault.__name__] > 0
+
+
+def test_an_answer_that_is_repeated_under_its_nonce_is_merged():
+    stream, _, answers = a_run()
+    signing = signed_in()
+    assert signing.answered(2, "n2")
+    answers.append(Answer(202.0, 22, 2, 2, merged=True))
+    # Said within a session of which no client had heard yet: it ends with that session.
+    fresh = Signing()
+    fresh.began(acknowledged=False)
+    fresh.said(1)
+    fresh.began(acknowledged=False)
+    found = judge(stream, {"lane": Noted(answers, signing), "other": Noted([], fresh)})
+    assert found["merged"] == 1
+    assert not any(found[key] for key in ("answered_twice", "effects_repeated", "unanswered"))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Workspace, workspace_folder
-from yoi.cli.output import Output, shown
+from yoi.cli.output import HostOutput, shown
 from yoi.cli.pending import mention_pending
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
@@ -34,7 +34,7 @@ def backend(
 
     configure_logs(log_format, level=log_level)
     folder = workspace_folder(workspace)
-    output = Output("backend", as_json)
+    output = HostOutput("backend", as_json)
     machine = HostSettings.load(host_config)
     decisions = decisions_of(trust_digest, trust_workspace, folder, output)
     if not trust_workspace:

@@ -1,5 +1,6 @@
 """Printing what went wrong: the message, its stable code, and the next thing to do."""
 
+import contextlib
 from typing import Any
 
 import typer
@@ -42,6 +43,14 @@ def defect(error: Exception) -> YoiError:
         f"a defect in Yoi: {described(error)}: {printable(str(error), 300)}",
         hint="run it again with YOI_TRACEBACK=1 and report what it prints",
     )
+
+
+def unwritten(error: OSError) -> Exit:
+    """Say on stderr that stdout took no more, where that can be said; return the exit status."""
+    said = UsageError("usage.output", f"the output cannot be written: {error.strerror or error}")
+    with contextlib.suppress(OSError, ValueError):
+        _print_words(said)
+    return exit_for(said)
 
 
 def _print_words(error: YoiError) -> None:

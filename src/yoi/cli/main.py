@@ -6,7 +6,6 @@ imports the rooms it needs when it runs.
 
 import contextlib
 import importlib
-import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,8 @@ from typing import Annotated
 import typer
 
 from yoi.cli.exits import Exit
-from yoi.cli.failures import defect, from_typer, report
+from yoi.cli.failures import defect, from_typer, report, unwritten
+from yoi.cli.streams import Unwritten, open_streams
 from yoi.errors import YoiError
 from yoi.version import __version__
 
@@ -84,7 +84,21 @@ def _yoi(
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line and return its exit status; never raises for what it met."""
     arguments = list(arguments) or ["--help"]
-    as_json = _wants_json(arguments)
+    try:
+        return _carry_out(arguments, as_json=_wants_json(arguments))
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has closed it (typer makes a SystemExit of a broken pipe, and of
+        # nothing else here).
+        _write_no_more()
+        return Exit.OK
+    except Unwritten as exc:
+        # What the command did is done; its answer is lost.
+        _write_no_more()
+        return unwritten(exc)
+
+
+def _carry_out(arguments: list[str], *, as_json: bool) -> int:
+    """Carry out one command line; raises only what writing to stdout or stderr raises."""
     try:
         program = typer.main.get_command(command_line(_needed(arguments)))
         answer = program.main(arguments, prog_name="yoi", standalone_mode=False)
@@ -96,26 +110,25 @@ def run(arguments: Sequence[str]) -> int:
         return report(from_typer(exc, _named(arguments)), as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except (BrokenPipeError, SystemExit):
-        # The reader of our output has closed it (typer makes a SystemExit of a broken pipe, and of
-        # nothing else here). Nothing more may be written, not even at exit.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+    except (BrokenPipeError, Unwritten):
+        raise
     except Exception as exc:
         if os.environ.get("YOI_TRACEBACK"):
             raise
         return report(defect(exc), as_json=as_json)
 
 
+def _write_no_more() -> None:
+    """Have what is held back go nowhere, so that not even the end of the process writes it."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run the process's own command line and exit."""
     # Whatever the account's umask: nothing that Yoi makes can be changed by everybody.
     os.umask(os.umask(0o077) | 0o002)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a character must not end the command.
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from yoi.display import printable
@@ -83,6 +83,24 @@ class Output:
             yield
         finally:
             timer.cancel()
+
+
+_NOT_PRINTED = (OSError, SystemExit)
+"""SystemExit is what rich makes of a pipe that nobody reads any more."""
+
+
+class HostOutput(Output):
+    """What a running host prints: it goes on where that is not read, or a full disk takes none."""
+
+    def line(self, data: Mapping[str, Any], render: "Callable[[], RenderableType]") -> None:
+        """Print one line, as far as it can be printed."""
+        with suppress(*_NOT_PRINTED):
+            super().line(data, render)
+
+    def note(self, words: str, style: str = "dim") -> None:
+        """Tell a person something on stderr, as far as it can be told."""
+        with suppress(*_NOT_PRINTED):
+            super().note(words, style)
 
 
 def shown(value: object, max_chars: int = 512, style: str = "") -> "Text":

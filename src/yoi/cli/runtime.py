@@ -6,7 +6,7 @@ import typer
 
 from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
 from yoi.cli.options import HostConfig, Json, JsonLines, Verbose, Workspace, workspace_folder
-from yoi.cli.output import Output, shown
+from yoi.cli.output import HostOutput, Output, shown
 from yoi.cli.serve import QUIET, Printer
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.errors import ClusterError, ControlError
@@ -40,7 +40,7 @@ def runtime(
     configure_logs(log_format, level=log_level)
     folder = workspace_folder(workspace)
     hidden = frozenset[str]() if verbose else QUIET
-    output = Output("runtime", as_json)
+    output = HostOutput("runtime", as_json)
     printer = Printer(output, folder, hidden, "for backends")
     host = Host.runtime(
         folder,

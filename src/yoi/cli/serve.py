@@ -9,7 +9,7 @@ import typer
 
 from yoi.cli.logs import LogDetail, LogFormat, LogLevel, LogLines, configure_logs
 from yoi.cli.options import HostConfig, JsonLines, Verbose, Workspace, workspace_folder
-from yoi.cli.output import Output, shown
+from yoi.cli.output import HostOutput, Output, shown
 from yoi.cli.trusting import TrustDigest, TrustWorkspace, decisions_of
 from yoi.cli.watching_address import watching_address
 
@@ -51,7 +51,7 @@ def serve(
     """
     configure_logs(log_format, level=log_level)
     folder = workspace_folder(workspace)
-    output = Output("serve", as_json)
+    output = HostOutput("serve", as_json)
     printer = Printer(output, folder, frozenset() if verbose else QUIET)
     from yoi.host import Host
     from yoi.host.process import run

@@ -1,0 +1,114 @@
+"""What goes wrong: with a machine, with its ways to others, or with the servers."""
+
+import asyncio
+import random
+import signal
+from enum import StrEnum
+
+from takeovers.machine import Machine
+from takeovers.network import Cut
+from takeovers.servers import Servers
+
+
+class Fault(StrEnum):
+    """What happens to a machine, or to the servers."""
+
+    KILL = "kill"
+    STOP = "stop"
+    """It stands still for longer than its lease, and goes on."""
+    PAUSE = "pause"
+    """It stands still for less than its lease."""
+    TERM = "term"
+    CUT = "cut"
+    """It reaches no server for longer than its lease."""
+    BLIP = "blip"
+    """It reaches no server for a moment."""
+    GATEWAY_CUT = "gateway_cut"
+    """It reaches no gateway until its plugins' connections have been given up."""
+    GATEWAY_BLIP = "gateway_blip"
+    """It reaches no gateway for a moment, and its connections live on."""
+    DRAIN = "drain"
+    SERVER_KILL = "server_kill"
+    SERVER_STOP = "server_stop"
+    SERVER_PAUSE = "server_pause"
+    LEADER_KILL = "leader_kill"
+    """The server that leads the logs, the leases or the owners."""
+    LEADER_PAUSE = "leader_pause"
+
+
+TAKES_AWAY = frozenset({Fault.KILL, Fault.STOP, Fault.CUT})
+HANDS_OVER = frozenset({Fault.TERM, Fault.DRAIN})
+ENDS = TAKES_AWAY | {Fault.TERM}
+_OF_THREE = frozenset({Fault.LEADER_KILL, Fault.LEADER_PAUSE})
+PING_S = 2.0
+"""The keepalive of the plugins' connections: a pong is waited for as long again."""
+
+
+class Breaking:
+    """Carries out faults, drawn from a seed."""
+
+    def __init__(self, rng: random.Random, lease_s: float, servers: Servers) -> None:
+        self._rng, self._lease_s, self._servers = rng, lease_s, servers
+        alone = len(servers.all) == 1
+        self._faults = [one for one in Fault if not (alone and one in _OF_THREE)]
+
+    def draw(self) -> Fault:
+        """Return what happens next."""
+        return self._rng.choice(self._faults)
+
+    async def carry_out(self, fault: Fault, machine: Machine) -> None:
+        """Do it, until it is over."""
+        rng = self._rng
+        match fault:
+            case Fault.KILL:
+                machine.send(signal.SIGKILL)
+            case Fault.TERM:
+                machine.send(signal.SIGTERM)
+            case Fault.STOP:
+                await self._stand_still(machine, 1.2, 2.0)
+            case Fault.PAUSE:
+                await self._stand_still(machine, 0.05, 0.5)
+            case Fault.CUT:
+                await _cut(machine.cuts, self._lease_s * rng.uniform(1.2, 2.0))
+            case Fault.BLIP:
+                await _cut(machine.cuts, self._lease_s * rng.uniform(0.05, 0.3))
+            case Fault.GATEWAY_CUT:
+                await _cut([machine.proxy], PING_S * rng.uniform(2.5, 5.0))
+            case Fault.GATEWAY_BLIP:
+                await _cut([machine.proxy], PING_S * rng.uniform(0.1, 0.5))
+            case Fault.DRAIN:
+                await machine.command("runtime", "drain")
+                await asyncio.sleep(rng.uniform(0, 1))
+                await machine.command("runtime", "drain", "--undo")
+            case _:
+                await self._break_a_server(fault)
+
+    async def _stand_still(self, machine: Machine, least: float, most: float) -> None:
+        machine.send(signal.SIGSTOP)
+        await asyncio.sleep(self._lease_s * self._rng.uniform(least, most))
+        machine.send(signal.SIGCONT)
+
+    async def _break_a_server(self, fault: Fault) -> None:
+        rng = self._rng
+        if fault in _OF_THREE:
+            one = await self._servers.leader_of(rng.choice(self._servers.streams))
+        else:
+            one = rng.choice(self._servers.all)
+        if fault in (Fault.SERVER_PAUSE, Fault.LEADER_PAUSE):
+            await asyncio.to_thread(one.pause)
+            await asyncio.sleep(self._lease_s * rng.uniform(0.05, 0.3))
+            one.go_on()
+            return
+        await asyncio.to_thread(
+            one.stop, signal.SIGTERM if fault is Fault.SERVER_STOP else signal.SIGKILL
+        )
+        await asyncio.sleep(rng.uniform(0, 0.5))
+        await asyncio.to_thread(one.start)
+
+
+async def _cut(ways: list[Cut], seconds: float) -> None:
+    for one in ways:
+        one.cut()
+    await asyncio.sleep(seconds)
+    for one in ways:
+        one.mend()
