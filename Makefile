@@ -230,7 +230,7 @@ faults-short: $(STAMP)
 
 cluster-short: $(STAMP)
 	@echo "== machines of a cluster broken for half a minute"
-	@$(VENV)/bin/python -m takeovers.run --faults 12 --machines 2 --lanes 3 --workers 2 --lease-ms 3000 --minutes 0.5
+	@$(VENV)/bin/python -m takeovers.run --faults 12 --machines 2 --lanes 3 --workers 2 --backends 0 --lease-ms 3000 --minutes 0.5
 
 format: $(STAMP)
 	$(VENV)/bin/python -m ruff format .

@@ -81,8 +81,9 @@ class Stream:
 
     async def _look_at_owners(self, client: Client) -> None:
         for one in await Bucket(client, f"{self._servers.prefix}_leases").since():
-            if one.data and "pid" in (told := json.loads(one.data)):
-                self.pids[one.key.removeprefix("host.")] = told["pid"]
+            kind, _, session = one.key.partition(".")
+            if kind == "host" and one.data and "pid" in (told := json.loads(one.data)):
+                self.pids[session] = told["pid"]
         for one in await Bucket(client, f"{self._servers.prefix}_units").since(self._revision):
             self._revision = one.revision
             told = json.loads(one.data)
@@ -112,8 +113,10 @@ class Stream:
             self._next, count = number + 1, count + 1
             name = headers["Nats-Subject"].removeprefix(self._servers.logs)
             at = datetime.fromisoformat(headers["Nats-Time-Stamp"][:26].rstrip("Z") + "+00:00")
-            head = int(headers["Yoi-Status"].split()[0])
-            self._take(name, head, at.timestamp(), message.data)
+            status, data = headers["Yoi-Status"], message.data
+            if self._servers.seal is not None:
+                data = self._servers.seal.open(f"log {name}", status, data)
+            self._take(name, int(status.split()[0]), at.timestamp(), data)
 
     def _take(self, name: str, head: int, at: float, data: bytes) -> None:
         records, place = [], 0

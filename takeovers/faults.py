@@ -3,11 +3,14 @@
 import asyncio
 import random
 import signal
+from collections.abc import Sequence
 from enum import StrEnum
 
 from takeovers.machine import Machine
 from takeovers.network import Cut
+from takeovers.process import YoiProcess
 from takeovers.servers import Servers
+from takeovers.watching import Watching
 
 
 class Fault(StrEnum):
@@ -34,12 +37,21 @@ class Fault(StrEnum):
     LEADER_KILL = "leader_kill"
     """The server that leads the logs, the leases or the owners."""
     LEADER_PAUSE = "leader_pause"
+    RUNTIME_CUT = "runtime_cut"
+    """No backend reaches what it runs, for long or for a moment."""
+    BACKEND_KILL = "backend_kill"
+    BACKEND_PAUSE = "backend_pause"
+    CLIENTS_MOVE = "clients_move"
+    """Every client loses its connection, and is led to another backend."""
 
 
 TAKES_AWAY = frozenset({Fault.KILL, Fault.STOP, Fault.CUT})
 HANDS_OVER = frozenset({Fault.TERM, Fault.DRAIN})
 ENDS = TAKES_AWAY | {Fault.TERM}
 _OF_THREE = frozenset({Fault.LEADER_KILL, Fault.LEADER_PAUSE})
+_OF_WATCHING = frozenset(
+    {Fault.RUNTIME_CUT, Fault.BACKEND_KILL, Fault.BACKEND_PAUSE, Fault.CLIENTS_MOVE}
+)
 PING_S = 2.0
 """The keepalive of the plugins' connections: a pong is waited for as long again."""
 
@@ -47,10 +59,17 @@ PING_S = 2.0
 class Breaking:
     """Carries out faults, drawn from a seed."""
 
-    def __init__(self, rng: random.Random, lease_s: float, servers: Servers) -> None:
+    def __init__(
+        self, rng: random.Random, lease_s: float, servers: Servers, watching: Watching | None
+    ) -> None:
         self._rng, self._lease_s, self._servers = rng, lease_s, servers
-        alone = len(servers.all) == 1
-        self._faults = [one for one in Fault if not (alone and one in _OF_THREE)]
+        self._watching = watching
+        without: set[Fault] = set()
+        if len(servers.all) == 1:
+            without |= _OF_THREE
+        if watching is None:
+            without |= _OF_WATCHING
+        self._faults = [one for one in Fault if one not in without]
 
     def draw(self) -> Fault:
         """Return what happens next."""
@@ -80,13 +99,29 @@ class Breaking:
                 await machine.command("runtime", "drain")
                 await asyncio.sleep(rng.uniform(0, 1))
                 await machine.command("runtime", "drain", "--undo")
+            case Fault.RUNTIME_CUT:
+                if machine.listener is not None:
+                    await _cut([machine.listener], self._lease_s * rng.uniform(0.05, 1.5))
+            case Fault.BACKEND_KILL | Fault.BACKEND_PAUSE | Fault.CLIENTS_MOVE:
+                if self._watching is not None:
+                    await self._break_watching(fault, self._watching)
             case _:
                 await self._break_a_server(fault)
 
-    async def _stand_still(self, machine: Machine, least: float, most: float) -> None:
+    async def _stand_still(self, machine: YoiProcess, least: float, most: float) -> None:
         machine.send(signal.SIGSTOP)
         await asyncio.sleep(self._lease_s * self._rng.uniform(least, most))
         machine.send(signal.SIGCONT)
+
+    async def _break_watching(self, fault: Fault, watching: Watching) -> None:
+        if fault is Fault.CLIENTS_MOVE:
+            watching.shared.move()
+            return
+        backend = self._rng.choice(watching.backends)
+        if fault is Fault.BACKEND_KILL:
+            backend.send(signal.SIGKILL)
+        else:
+            await self._stand_still(backend, 0.2, 1.5)
 
     async def _break_a_server(self, fault: Fault) -> None:
         rng = self._rng
@@ -106,7 +141,7 @@ class Breaking:
         await asyncio.to_thread(one.start)
 
 
-async def _cut(ways: list[Cut], seconds: float) -> None:
+async def _cut(ways: Sequence[Cut], seconds: float) -> None:
     for one in ways:
         one.cut()
     await asyncio.sleep(seconds)

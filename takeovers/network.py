@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -24,23 +25,22 @@ class Source:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Cut:
-    """A listener before one server that passes bytes on, unless it is cut: then nothing passes.
+class Cut(ABC):
+    """A listener before others that passes bytes on, unless it is cut: then nothing passes.
 
     A cut looks like a network that is gone: what is open stays open, nobody answers, and what was
     sent meanwhile arrives when it is mended.
     """
 
-    def __init__(self, target: int = 0, port: int = 0) -> None:
-        self.port = port
-        self._target = target
+    def __init__(self) -> None:
+        self.port = 0
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -71,10 +71,9 @@ class Cut:
         finally:
             writer.close()
 
+    @abstractmethod
     async def _lead_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._flowing.wait()
-        answers, there = await asyncio.open_connection("127.0.0.1", self._target)
-        await self._between(reader, writer, answers, there, None)
+        """Find out where the connection leads, and serve it."""
 
     async def _between(
         self,
@@ -111,6 +110,19 @@ class Cut:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+
+class Forward(Cut):
+    """Leads to one port."""
+
+    def __init__(self, target: int) -> None:
+        super().__init__()
+        self.target = target
+
+    async def _lead_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
+        answers, there = await asyncio.open_connection("127.0.0.1", self.target)
+        await self._between(reader, writer, answers, there, None)
 
 
 class Proxy(Cut):

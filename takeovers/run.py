@@ -31,6 +31,7 @@ _WRONG = (
     "resumed_wrongly",
     "unanswered",
     "answered_twice",
+    "silent_gaps",
 )
 
 
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--machines", type=int, default=3)
     parser.add_argument("--lanes", type=int, default=30, help="services, each with a gateway")
     parser.add_argument("--workers", type=int, default=10)
+    parser.add_argument("--backends", type=int, default=2, help="0: machines run `yoi serve`")
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3), help="NATS servers")
     parser.add_argument("--server-version", help="of nats-server: one that is installed here")
     parser.add_argument("--lease-ms", type=int, default=15_000)
@@ -58,6 +60,7 @@ def main() -> int:
             lanes=given.lanes,
             workers=given.workers,
             nodes=given.nodes,
+            backends=given.backends,
         )
         rng = random.Random(given.seed)
         world = World(given.folder or Path(name), rng, size, binary)

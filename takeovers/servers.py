@@ -15,6 +15,7 @@ from tests.journal.nats import BINARY, NatsServer
 from takeovers.network import free_port
 from yoi.errors import YoiError
 from yoi.journal.jetstream_server import NatsSettings, connected
+from yoi.secrets.deployment import DeploymentKey
 
 REPO = Path(__file__).parents[1]
 _FOUND = re.compile(r"v(\d+\.\d+\.\d+)")
@@ -44,8 +45,10 @@ def version_of(binary: Path) -> str:
 class Servers:
     """The servers, started once entered."""
 
-    def __init__(self, folder: Path, nodes: int, binary: Path, name: str) -> None:
-        self._name = name
+    def __init__(
+        self, folder: Path, nodes: int, binary: Path, name: str, seal: DeploymentKey | None
+    ) -> None:
+        self._name, self._seal = name, seal
         routes = [free_port() for _ in range(nodes)]
         words = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
         extra = (
@@ -65,7 +68,7 @@ class Servers:
     @property
     def settings(self) -> NatsSettings:
         """Return how they are reached without a proxy."""
-        return NatsSettings(tuple(one.url for one in self.all), self._name)
+        return NatsSettings(tuple(one.url for one in self.all), self._name, seal=self._seal)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

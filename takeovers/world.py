@@ -1,15 +1,15 @@
 """Machines that share a deployment, the servers between them, gateways, and what goes wrong.
 
-Each machine is `yoi serve` in a folder of its own, started again whenever it ends. It reaches each
-NATS server and all gateways through proxies of its own, so that it alone can be cut off. Nothing
-here believes a machine: who sent a message is asked of the system (whose socket it is), what was
-stored is read from the servers.
+Each machine is `yoi serve`, or `yoi runtime` where there are backends, in a folder of its own,
+started again whenever it ends. It reaches each NATS server and all gateways through proxies of its
+own, so that it alone can be cut off, and backends reach it through another one. Nothing here
+believes a machine: who sent a message is asked of the system (whose socket it is), what was stored
+is read from the servers.
 """
 
 import asyncio
 import contextlib
 import random
-import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -22,8 +22,10 @@ from takeovers.deciding import Decided, decide
 from takeovers.faults import ENDS, HANDS_OVER, TAKES_AWAY, Breaking
 from takeovers.gateways import Gateway, SignInGateway
 from takeovers.machine import Machine
-from takeovers.network import Cut, Proxy, Source
+from takeovers.network import Forward, Proxy, Source, free_port
 from takeovers.servers import Servers
+from takeovers.watching import Watching
+from yoi.secrets.deployment import DeploymentKey
 
 NAME = "run"
 _A_SECOND = 90
@@ -41,6 +43,7 @@ class Size:
     lanes: int
     workers: int
     nodes: int
+    backends: int
 
 
 class World:
@@ -48,9 +51,15 @@ class World:
 
     def __init__(self, folder: Path, rng: random.Random, size: Size, binary: Path) -> None:
         self._folder, self._rng, self._size = folder, rng, size
-        self._servers = Servers(folder, size.nodes, binary, NAME)
-        self._breaking = Breaking(rng, size.lease_ms / 1000, self._servers)
-        self.machines = [Machine(folder, f"m{number}") for number in range(size.machines)]
+        watched = size.backends > 0
+        self._watching = _watching(folder, size) if watched else None
+        self._key_file = folder / "deployment.key" if watched else None
+        key = None if self._key_file is None else DeploymentKey.create(self._key_file)
+        self._servers = Servers(folder, size.nodes, binary, NAME, key)
+        self._breaking = Breaking(rng, size.lease_ms / 1000, self._servers, self._watching)
+        self.machines = [
+            Machine(folder, f"m{number}", watched=watched) for number in range(size.machines)
+        ]
         sources: dict[int, Source] = {}
         # Every third is one where a service signs in.
         kinds = (Gateway, SignInGateway, Gateway)
@@ -73,6 +82,8 @@ class World:
             for machine in self.machines:
                 await self._lead_to(machine, stack)
             stream = Stream(self._servers.settings)
+            if self._watching is not None:
+                await stack.enter_async_context(await self._watched(self._watching, stack))
             async with self._going(), _followed(stream):
                 await self._all_answer(_START_S)
                 # The others have started meanwhile, or stand by.
@@ -80,19 +91,34 @@ class World:
                 while self.faults.total() < faults and time.monotonic() < until:
                     await self._suffer()
                 await self._rest()
-            await stream.look()
-            await stream.close()
         return self._account(judge(stream, self.gateways))
 
     async def _lead_to(self, machine: Machine, stack: contextlib.AsyncExitStack) -> None:
         """Make the machine, and its ways to the servers and the gateways."""
         for one in self._servers.all:
-            cut = await stack.enter_async_context(Cut(int(one.url.rpartition(":")[2])))
+            cut = await stack.enter_async_context(Forward(int(one.url.rpartition(":")[2])))
             machine.cuts.append(cut)
         await stack.enter_async_context(machine.proxy)
+        if self._watching is not None:
+            machine.listener = await stack.enter_async_context(Forward(free_port()))
+        await asyncio.to_thread(decide, machine, self.gateways, self._decided)
+
+    async def _watched(
+        self, watching: Watching, stack: contextlib.AsyncExitStack
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """Make the backends and their clients; return what keeps them running."""
+        assert self._key_file is not None, "machines that are watched share a key"
+        await stack.enter_async_context(watching.shared)
+        cluster = self._decided.cluster(
+            int(one.url.rpartition(":")[2]) for one in self._servers.all
+        )
+        token = await asyncio.to_thread(watching.decide, cluster, self._key_file)
+        return watching.going(token)
+
+    @property
+    def _decided(self) -> Decided:
         size = self._size
-        decided = Decided(NAME, size.lease_ms, size.nodes, size.workers)
-        await asyncio.to_thread(decide, machine, self.gateways, decided)
+        return Decided(NAME, size.lease_ms, size.nodes, size.workers, self._key_file)
 
     @contextlib.asynccontextmanager
     async def _going(self) -> AsyncIterator[None]:
@@ -102,9 +128,7 @@ class World:
             yield
         finally:
             for machine in self.machines:
-                machine.stopping = True
-                machine.send(signal.SIGCONT)
-                machine.send(signal.SIGTERM)
+                machine.stop()
             await asyncio.gather(*running)
 
     def _account(self, found: dict[str, float]) -> dict[str, Any]:
@@ -114,6 +138,7 @@ class World:
             **{key: int(value) for key, value in found.items() if key != "double_owner_ms_max"},
             "double_owner_ms_max": found.get("double_owner_ms_max", 0.0),
             "answers": sum(len(one.answers) for one in self.gateways.values()),
+            **({} if self._watching is None else self._watching.account()),
             "takeover_p50_s": _middle(self.takeovers),
             "takeover_max_s": max(self.takeovers, default=None),
             "handover_p50_s": _middle(self.handovers),
@@ -182,7 +207,13 @@ class World:
 
     async def _rest(self) -> None:
         """Let all be handled that was said."""
+        begun = time.time()
         await self._all_answer(_PATIENCE_S, "the last fault")
+        if self._watching is not None:
+            watchers = self._watching.watchers
+            await self._until(
+                lambda: all(one.heard_at > begun for one in watchers), "all, watching"
+            )
         for gateway in self.gateways.values():
             gateway.speaking = False
         end = time.monotonic() + _PATIENCE_S
@@ -204,9 +235,21 @@ class World:
             await asyncio.sleep(0.05)
 
 
+def _watching(folder: Path, size: Size) -> Watching:
+    """Return backends and clients: one for each worker, and for some of the services."""
+    told = min(size.workers, -(-size.lanes // 3))  # a third of the services has one
+    workers = [f"workers/ops-{number}" for number in range(told)]
+    services = [f"services/lane-{number}" for number in range(0, size.lanes, 3)]
+    paths = [f"/api/runtimes/{NAME}/{one}" for one in workers + services]
+    return Watching(folder, size.backends, paths)
+
+
 @contextlib.asynccontextmanager
 async def _followed(stream: Stream) -> AsyncIterator[None]:
-    """Read the stream for as long as the block lasts, and for a second more."""
+    """Read the stream for as long as the block lasts, and to its end.
+
+    Machines that stop afterwards trim what they have handled.
+    """
     reading = asyncio.create_task(stream.follow())
     try:
         yield
@@ -214,6 +257,8 @@ async def _followed(stream: Stream) -> AsyncIterator[None]:
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+    await stream.look()
+    await stream.close()
 
 
 def _middle(times: list[float]) -> float | None:

@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import asynccontextmanager
 
-from takeovers.network import Cut, Proxy
+from takeovers.network import Forward, Proxy
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def a_server():
 
 
 async def test_what_is_sent_while_it_is_cut_arrives_when_it_is_mended():
-    async with a_server() as (port, heard), Cut(port) as cut:
+    async with a_server() as (port, heard), Forward(port) as cut:
         reader, writer = await asyncio.open_connection("127.0.0.1", cut.port)
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"
