@@ -400,6 +400,17 @@ class Limits:
     cluster_drains_at_once: int = bound(4, "units that a machine hands over at once")
     cluster_moves: int = bound(8, "changes of owner that are kept of a service or worker")
     cluster_takeovers: int = bound(3, "takeovers of a unit in a row that handled nothing")
+    cluster_command_ms: int = bound(9_000, "a command on another machine; below control_ms")
+    cluster_hello_ms: int = bound(2_000, "a machine saying that it takes a command")
+    cluster_challenge_ms: int = bound(5_000, "a command after the machine said so; then refused")
+    cluster_commands: int = bound(4_096, "of other machines within cluster_challenge_ms")
+    cluster_messages: int = bound(500, "of other machines in a second; then a second of silence")
+    cluster_message_bytes: int = bound(16 * MIB, "the same")
+    cluster_asked: int = bound(64, "machines asked for one list; the others are named")
+    cluster_asked_at_once: int = bound(8, "the same, at once")
+    cluster_list_ms: int = bound(5_000, "for one list; machines that take longer are named")
+    cluster_list_bytes: int = bound(4 * MIB, "one machine's part of a list")
+    cluster_part_bytes: int = bound(512 * KIB, "one message of an answer, or less: max_payload")
     journal_busy_ms: int = bound(5_000, "waiting for another process's write lock")
 
     # workers

@@ -134,7 +134,7 @@ def test_a_defect_is_reported_without_a_traceback(yoi, workspace, monkeypatch):
     def broken(*_):
         raise RuntimeError("boom \x1b[2J")
 
-    monkeypatch.setattr("yoi.control.client.call", broken)
+    monkeypatch.setattr("yoi.control.client.answer_of", broken)
     ran = yoi("service", "list")
     assert ran.status == 70
     assert "a defect in Yoi: RuntimeError" in ran.err

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from yoi.cli.dead_letter_view import DeadLetterView, parse_letters
+from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
 
 Act = Literal["replay", "discard"]
@@ -13,10 +14,8 @@ Act = Literal["replay", "discard"]
 
 def listed(workspace: Path, name: str) -> tuple[list[DeadLetterView], bool]:
     """Return the dead letters of the service `name`, and whether a host runs that has them."""
-    from yoi.control.client import call
-
     try:
-        return parse_letters(call(workspace, "service.dead_letters", name=name)), True
+        return parse_letters(ask(workspace, "service.dead_letters", name=name)), True
     except ControlError as exc:
         if exc.code != "control.unreachable":
             raise
@@ -38,10 +37,8 @@ def act(
     if not running:
         asyncio.run(_decided(workspace, what, name, wanted))
         return wanted, False
-    from yoi.control.client import call
-
     for event_id in wanted:
-        call(workspace, f"service.{what}", name=name, event_id=event_id)
+        ask(workspace, f"service.{what}", name=name, event_id=event_id)
     return wanted, True
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from yoi.cli.elsewhere import ELSEWHERE
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, report, unwritten
 from yoi.cli.streams import Unwritten, open_streams
@@ -99,6 +100,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _carry_out(arguments: list[str], *, as_json: bool) -> int:
     """Carry out one command line; raises only what writing to stdout or stderr raises."""
+    ELSEWHERE.forget()
     try:
         program = typer.main.get_command(command_line(_needed(arguments)))
         answer = program.main(arguments, prog_name="yoi", standalone_mode=False)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from yoi.cli.elsewhere import ELSEWHERE
 from yoi.display import printable
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ class Output:
     def show(self, data: Mapping[str, Any], render: "Callable[[], RenderableType]") -> None:
         """Print the answer: `data` for programs, what `render` returns for people."""
         if self.as_json:
-            print(document({"command": self.command, **data}))
+            print(document({"command": self.command, **data, **ELSEWHERE.document()}))
         else:
             self.before(render)
+            self._name_machines()
 
     def before(self, render: "Callable[[], RenderableType]") -> None:
         """Print what a person should read before the answer; programs get it in the answer."""
@@ -51,6 +53,7 @@ class Output:
         if self.as_json:
             print(json_line(data), flush=True)
             return
+        self._name_machines()
         shape = render()
         # A line of text stays one line, so that a log can be searched.
         console().print(shape, soft_wrap=isinstance(shape, Text), crop=False)
@@ -59,6 +62,10 @@ class Output:
         """Tell a person something beside the answer, on stderr; programs are not told."""
         if not self.as_json:
             error_console().print(shown(words, 2048, style), soft_wrap=True)
+
+    def _name_machines(self) -> None:
+        for words, style in ELSEWHERE.news():
+            self.note(words, style)
 
     @contextmanager
     def working(self, words: str) -> "Iterator[None]":

@@ -66,8 +66,9 @@ def drain(
 ) -> None:
     """Hand over what the running host owns to the other machines of its cluster.
 
-    What a unit has read is handled first, and nothing accepted is lost. Drained of all, the host
-    takes nothing until --undo or its next start; of a unit, others may take it for a while first.
+    A service or worker that is named is handed over wherever it runs. What a unit has read is
+    handled first, and nothing accepted is lost. Drained of all, the host takes nothing until --undo
+    or its next start; of a unit, others may take it for a while first.
     """
     from yoi.cli.service import ask
 
@@ -86,4 +87,4 @@ def drain(
 
 def _drained(answer: dict[str, Any]) -> Any:
     given = ", ".join(answer["handed_over"]) or "nothing"
-    return shown(f"handed over: {given}; this machine owns {len(answer['owns'])}", 1024)
+    return shown(f"handed over: {given}; {answer['machine']} owns {len(answer['owns'])}", 1024)

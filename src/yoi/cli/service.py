@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yoi.cli.elsewhere import ELSEWHERE
 from yoi.cli.machine_words import mention_host
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
@@ -46,7 +47,7 @@ def _overview(statuses: "Sequence[ServiceStatus]", host: dict[str, Any]) -> "Ren
 
     if not statuses and host.get("starting"):
         return shown("no services yet")
-    return service_view.overview(statuses)
+    return service_view.overview(statuses, ELSEWHERE.machines)
 
 
 @app.command("status")
@@ -87,7 +88,14 @@ def watch(
     def look() -> Any:
         return service_view.parse_all(ask(folder, "service.list"))
 
-    follow(look, service_view.overview, Output("service watch", as_json), every, count)
+    follow(
+        look,
+        lambda found: service_view.overview(found, ELSEWHERE.machines),
+        Output("service watch", as_json),
+        every,
+        count,
+        lambda found: {"services": found, **ELSEWHERE.document()},
+    )
 
 
 @app.command("restart")
@@ -238,16 +246,41 @@ def call(
 
 
 def ask(workspace: Path, method: str, **params: Any) -> Any:
-    """Return the running host's answer; raises ControlError."""
-    from yoi.control.client import call
+    """Return the answer of the running host, or of the machine that it has asked.
 
-    return call(workspace, method, **params)
+    Where only `yoi backend` of a cluster runs, that asks. Raises ControlError.
+    """
+    from yoi.control.client import answer_of
+    from yoi.control.wire import BACKEND, HOST
+
+    try:
+        answer = answer_of(HOST, workspace, method, params)
+    except ControlError as exc:
+        if exc.code != "control.unreachable" or not _backend_asks(workspace):
+            raise
+        answer = answer_of(BACKEND, workspace, method, params)
+    ELSEWHERE.hear(answer)
+    return answer.ok
+
+
+def _backend_asks(workspace: Path) -> bool:
+    """Return whether a backend runs here that asks the machines of a cluster."""
+    from yoi.control.client import ask_part
+    from yoi.control.wire import BACKEND
+
+    try:
+        ask_part(BACKEND, workspace, "host.status", {})
+    except ControlError:
+        return False
+    return True
 
 
 def host_runs(workspace: Path) -> bool:
     """Return whether a host answers in `workspace`, even if only with a refusal."""
+    from yoi.control.client import call
+
     try:
-        ask(workspace, "host.status")
+        call(workspace, "host.status")
     except ControlError as exc:
         return exc.code != "control.unreachable"
     return True

@@ -1,7 +1,7 @@
 """Services as tables and lines for people. What the host answers is parsed before it is shown."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from yoi.cli.diagnostic_view import counted, diagnostic_line, hint_lines, trace_lines
+from yoi.cli.elsewhere import HERE, NO_MACHINES
 from yoi.cli.layout import Indented, Rows, age, lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.core.halts import HOW
@@ -49,14 +50,19 @@ def parse_all(answer: Any) -> list[ServiceStatus]:
     return statuses
 
 
-def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
-    """Return one row per service."""
+def overview(
+    statuses: Sequence[ServiceStatus], machines: Mapping[str, str] = NO_MACHINES
+) -> RenderableType:
+    """Return one row per service, with the other machine that has it, by `machines`."""
     if not statuses:
         return Group(
             Text("no services: nothing is enabled in this workspace"),
             Text("  hint: yoi plugin list", style="cyan"),
         )
-    grid = table("service", "state", "connections", ">queue", ">in", ">out", "last frame", "why")
+    column = ["machine"] if machines else []
+    grid = table(
+        "service", *column, "state", "connections", ">queue", ">in", ">out", "last frame", "why"
+    )
     for one in statuses:
         connections = one.connections
         heard = max(
@@ -65,6 +71,7 @@ def overview(statuses: Sequence[ServiceStatus]) -> RenderableType:
         )
         grid.add_row(
             shown(one.name, style="bold"),
+            *(shown(machines.get(one.name, HERE)) for _ in column),
             state_of(one),
             shown(open_words(connections)),
             shown(one.queue_depth),

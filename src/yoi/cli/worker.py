@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yoi.cli.elsewhere import ELSEWHERE
 from yoi.cli.exits import Exit
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
@@ -45,7 +46,10 @@ def list_(workspace: Workspace = None, as_json: Json = False) -> None:
     output = Output("worker list", as_json)
     workers = worker_view.parse_all(ask(folder, "worker.list"))
     pending = mention_pending(folder, output)
-    output.show({"workers": workers, "pending": pending}, lambda: worker_view.overview(workers))
+    output.show(
+        {"workers": workers, "pending": pending},
+        lambda: worker_view.overview(workers, ELSEWHERE.machines),
+    )
 
 
 @app.command("show")

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from yoi.cli.elsewhere import HERE, NO_MACHINES
 from yoi.cli.layout import lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import shown
 from yoi.display import printable
@@ -44,18 +45,25 @@ def parse_all(answer: Any) -> list[WorkerStatus]:
     return [parse(each) for each in answer]
 
 
-def overview(workers: Sequence[WorkerStatus]) -> RenderableType:
-    """Return one row per worker."""
+def overview(
+    workers: Sequence[WorkerStatus], machines: Mapping[str, str] = NO_MACHINES
+) -> RenderableType:
+    """Return one row per worker, with the other machine that has it, by `machines`."""
     if not workers:
         return Group(
             Text("no workers: none is configured in this workspace"),
             Text("  hint: add [[workers]] to .yoi/yoi.toml", style="cyan"),
         )
-    made = table("worker", "status", "model", ">waiting", ">approvals", ">calls", "tokens", "error")
+    column = ["machine"] if machines else []
+    made = table(
+        *("worker", *column, "status", "model"),
+        *(">waiting", ">approvals", ">calls", "tokens", "error"),
+    )
     for worker in workers:
         tokens = f"{worker.input_tokens} in, {worker.output_tokens} out"
         made.add_row(
             shown(worker.name, style="bold"),
+            *(shown(machines.get(worker.name, HERE)) for _ in column),
             shown(worker.status, style=_STYLES.get(worker.status, "")),
             shown(worker.engine),
             str(worker.waiting),

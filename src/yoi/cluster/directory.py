@@ -97,7 +97,8 @@ class Directory:
     def __init__(self, machines: Bucket, units: Bucket, key: DeploymentKey) -> None:
         self._machines, self._key, self._network = machines, key, this_network()
         self._units = units
-        self._book = Book(units)
+        self.book = Book(units)
+        """Who owns what; another one where the bucket was made anew."""
         self.addresses: Mapping[str, Address] = {}
         """By session: what a runtime is known by, for as long as its process lives."""
 
@@ -115,21 +116,21 @@ class Directory:
                     if address.certificate or address.network == self._network:
                         found[session] = address
         self.addresses = found
-        if not await self._book.look():
+        if not await self.book.look():
             # Removed, and perhaps made anew: what stood in it says nothing of who has what.
             self._units.made = (await self._units.origin()).made
-            self._book = Book(self._units)
-            await self._book.look()
+            self.book = Book(self._units)
+            await self.book.look()
 
     def owner_of(self, member: str) -> str | None:
         """Return the session of the runtime that has `member`; "" where none has it now.
 
         None: no machine has ever had it.
         """
-        known = self._book.of(member)
+        known = self.book.of(member)
         return known.record.session if known.revision else None
 
     @property
     def records(self) -> Mapping[str, Record]:
         """Return what is written of each service and worker that a machine has ever had."""
-        return {name: one.record for name, one in self._book.known.items()}
+        return {name: one.record for name, one in self.book.known.items()}

@@ -22,6 +22,11 @@ def call(workspace: Path, method: str, **params: Any) -> Any:
 
 def ask_part(part: str, workspace: Path, method: str, params: dict[str, Any]) -> Any:
     """Return what that part of `workspace` answers; otherwise as `call`."""
+    return answer_of(part, workspace, method, params).ok
+
+
+def answer_of(part: str, workspace: Path, method: str, params: dict[str, Any]) -> Answer:
+    """Return the whole answer, which says also what other machines have to do with it."""
     path = socket_path(workspace, part)
     line = msgspec.json.encode(Request(method, params)) + b"\n"
     try:
@@ -60,4 +65,4 @@ def ask_part(part: str, workspace: Path, method: str, params: dict[str, Any]) ->
     if answer.error is not None:
         code = answer.error.code if answer.error.code in CODES else "control.refused"
         raise ControlError(code, answer.error.message, hint=answer.error.hint)
-    return answer.ok
+    return answer

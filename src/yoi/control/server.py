@@ -18,6 +18,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.protocol.depth import more_values_than
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
+"""Returns the answer, or all of an `Answer` where another machine has a part in it."""
 
 
 @contextlib.contextmanager
@@ -114,11 +115,7 @@ class ControlServer:
         try:
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 line = await reader.readline()
-            answer = _encoded(await self._answer(line))
-            if len(answer) >= self._limits.control_response_bytes:
-                answer = _encoded(
-                    _failure("control.refused", f"the answer has {len(answer)} bytes: too many")
-                )
+            answer = encoded(await self._answer(line), self._limits)
             writer.write(answer + b"\n")
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 await writer.drain()
@@ -137,19 +134,33 @@ class ControlServer:
             return _failure("control.refused", f"not a control request: {exc}")
         except RecursionError:
             return _failure("control.refused", "not a control request: nested too deeply")
-        method = self._methods.get(request.method)
-        if method is None:
-            return _failure("control.refused", f"there is no method {request.method!r}")
-        try:
-            return Answer(ok=await method(request.params))
-        except YoiError as exc:
-            return _failure(exc.code, exc.message, exc.hint)
-        except (TypeError, KeyError, ValueError) as exc:
-            return _failure("control.refused", f"bad parameters: {exc}")
-        except RecursionError:
-            return _too_deep()
-        except Exception as exc:
-            return _failure("usage.internal", f"{request.method} failed: {exc!r}")
+        return await carried_out(self._methods, request)
+
+
+async def carried_out(methods: Mapping[str, Method], request: Request) -> Answer:
+    """Return what the method of `request` answers; whatever it raises is the answer's error."""
+    method = methods.get(request.method)
+    if method is None:
+        return _failure("control.refused", f"there is no method {request.method!r}")
+    try:
+        found = await method(request.params)
+    except YoiError as exc:
+        return _failure(exc.code, exc.message, exc.hint)
+    except (TypeError, KeyError, ValueError) as exc:
+        return _failure("control.refused", f"bad parameters: {exc}")
+    except RecursionError:
+        return _too_deep()
+    except Exception as exc:
+        return _failure("usage.internal", f"{request.method} failed: {exc!r}")
+    return found if isinstance(found, Answer) else Answer(ok=found)
+
+
+def encoded(answer: Answer, limits: Limits) -> bytes:
+    """Return `answer` as JSON; one that is too long, or too deep, is a refusal instead."""
+    data = _encoded(answer)
+    if len(data) >= limits.control_response_bytes:
+        return _encoded(_failure("control.refused", f"the answer has {len(data)} bytes: too many"))
+    return data
 
 
 @contextlib.contextmanager

@@ -38,10 +38,16 @@ class Failure(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
-    """One answer: exactly one of the two is set."""
+    """One answer: exactly one of the first two is set."""
 
     ok: Any = None
     error: Failure | None = None
+    machine: str = ""
+    """The other machine of the deployment that carried the command out."""
+    machines: dict[str, str] = {}
+    """Of a list: the other machines' names, by the names of what they have."""
+    silent: list[str] = []
+    """Of a list: the machines that did not answer; what they have is not in it."""
 
 
 def socket_path(workspace: Path, part: str = HOST) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yoi.backend.server import Backend, remote_sources
-from yoi.control.server import ControlServer, claimed
+from yoi.control.server import ControlServer, Method, claimed
 from yoi.control.wire import BACKEND
 from yoi.decisions.port import AccountDecisions, Decisions
 from yoi.errors import SecretError
@@ -79,22 +79,38 @@ class BackendHost(EnteredOnce):
         sources: list[AnySource] = [
             *await remote_sources(settings.runtimes, secrets, clock, limits)
         ]
-        keys = None
+        keys, commands = None, None
+        answered: dict[str, Method] = {}
         if settings.clustered and settings.deployment_key is not None:
             with needing_nats():
-                from yoi.host.cluster_backend import cluster_source
-            keys = ObservationKeys.of_deployment(settings.deployment_key)
-            sources.append(
-                await cluster_source(
-                    opened, workspace, decisions, settings.deployment_key, clock, limits
+                from yoi.host.cluster_backend import (
+                    ClusterCommands,
+                    cluster_source,
+                    methods_of_cluster,
                 )
+            key = settings.deployment_key
+            keys = ObservationKeys.of_deployment(key)
+            source, forwarding = await cluster_source(
+                opened, workspace, decisions, machine, key, clock, limits
             )
+            sources.append(source)
+            commands = ClusterCommands(source.runtime_id, forwarding)
+            answered = methods_of_cluster(forwarding, workspace)
         backend = await opened.enter(
             "the backend",
-            Backend(workspace, settings.backend, sources, clock, limits, owner=owner, keys=keys),
+            Backend(
+                workspace,
+                settings.backend,
+                sources,
+                clock,
+                limits,
+                commands=commands,
+                owner=owner,
+                keys=keys,
+            ),
         )
         first = sources[0].runtime_id if sources else ""
-        methods = backend_methods(backend, first)
+        methods = {**answered, **backend_methods(backend, first)}
         await opened.enter(
             "the control socket", ControlServer(workspace, methods, limits, part=BACKEND)
         )

@@ -2,20 +2,31 @@
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from yoi.backend.cluster_source import ClusterSource
+from yoi.cluster.asking import Asking, Process
 from yoi.cluster.directory import Address, Directory, registered, this_network
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.units import buckets_of
+from yoi.control.server import Method
 from yoi.decisions.port import Decisions
-from yoi.host.clustered import Membership, servers_of
+from yoi.host.clustered import Membership, machine_name, servers_of
+from yoi.host.commands import COMMAND
+from yoi.host.forwarding import Forwarding
 from yoi.host.opened import Opened
 from yoi.host.runtime_parts import closing
 from yoi.journal.jetstream_server import connected
 from yoi.limits import Limits
+from yoi.protocol.observation import Subject, SubjectKind
 from yoi.secrets.deployment import DeploymentKey
+from yoi.serving.host_settings import HostSettings
 from yoi.serving.identity import upstream_token
+from yoi.serving.principals import Principal
 from yoi.serving.settings import TlsFiles
 from yoi.types import Clock
 
@@ -26,18 +37,59 @@ async def cluster_source(
     opened: Opened,
     workspace: Path,
     decisions: Decisions,
+    machine: HostSettings,
     key: DeploymentKey,
     clock: Clock,
     limits: Limits,
-) -> ClusterSource:
-    """Return the runtimes of the workspace's `[cluster]` as one. Raises ClusterError."""
+) -> tuple[ClusterSource, Forwarding]:
+    """Return the runtimes of the workspace's `[cluster]` as one, and the way of commands to them.
+
+    Raises ClusterError.
+    """
     settings = await asyncio.to_thread(ClusterSettings.load, workspace, decisions, limits)
     assert settings is not None, "[cluster] is there"
     client = await connected(await servers_of(settings, workspace, decisions), limits)
     await opened.enter("the cluster's connection", closing(client.close))
     machines, units = await buckets_of(client, settings, limits)
     directory = Directory(machines, units, key)
-    return ClusterSource(settings.name, directory, upstream_token(key), clock, limits)
+    this = Process("", machine.machine or machine_name())
+    asking = Asking(client, key, settings.name, machines, directory.book, this, limits)
+    source = ClusterSource(settings.name, directory, upstream_token(key), clock, limits)
+    return source, Forwarding(asking, {})
+
+
+def methods_of_cluster(forwarding: Forwarding, workspace: Path) -> dict[str, Method]:
+    """Return what the control socket of a backend answers about the machines of its cluster."""
+
+    async def status(_: dict[str, Any]) -> Any:
+        return {"pid": os.getpid(), "workspace": str(workspace), "services": 0, "starting": False}
+
+    return {**forwarding.methods, "host.status": status}
+
+
+class ClusterCommands:
+    """A `yoi.backend.commands.CommandPort` to the workers of all machines of a deployment."""
+
+    def __init__(self, deployment: str, forwarding: Forwarding) -> None:
+        self._deployment = deployment
+        self._forwarding = forwarding
+
+    def reaches(self, subject: Subject) -> bool:
+        """Return whether it is a worker of the deployment."""
+        return subject.kind is SubjectKind.WORKER and subject.runtime_id == self._deployment
+
+    async def send(
+        self, subject: Subject, command: str, arguments: dict[str, Any], principal: Principal
+    ) -> Any:
+        """Have the worker's machine carry it out; history records `principal`. Raises YoiError."""
+        params = {
+            "name": subject.name,
+            "command": command,
+            "arguments": arguments,
+            "by": str(principal),
+        }
+        told = await self._forwarding.to_owner(f"worker:{subject.name}", COMMAND, params)
+        return msgspec.json.decode(told.ok)
 
 
 def registration(

@@ -12,6 +12,8 @@ from typing import Any
 
 from nats.aio.client import Client
 
+from yoi.cluster.answering import Answering
+from yoi.cluster.asking import Asking, Process
 from yoi.cluster.bucket import UNSURE
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure, kept
@@ -22,12 +24,13 @@ from yoi.core.lease import LeaseTimes
 from yoi.core.placement import Member, units_of
 from yoi.decisions.port import Decisions
 from yoi.defects import defect
-from yoi.errors import YoiError
+from yoi.errors import ClusterError, YoiError
+from yoi.host.forwarding import DRAIN, Forwarding, answered_here, naming_the_remedy
 from yoi.host.opened import Opened
 from yoi.host.runtime_parts import RuntimeParts, closing
 from yoi.journal.jetstream import JetStreamJournal
 from yoi.journal.jetstream_server import NatsSettings, connected
-from yoi.limits import LIMITS
+from yoi.limits import LIMITS, Limits
 from yoi.permissions import PermissionSet
 from yoi.protocol.diagnostics import Diagnostic, diagnostic, failure
 from yoi.runtime.workspace import Plan
@@ -74,12 +77,56 @@ class Hints:
             await self._client.publish(self._subject, b"")
 
 
+class Commands:
+    """The way of commands between the machines of a deployment, which have a key."""
+
+    def __init__(
+        self,
+        client: Client,
+        key: DeploymentKey,
+        deployment: str,
+        tenure: Tenure,
+        units: Units,
+        told: Told,
+        limits: Limits,
+    ) -> None:
+        self._client, self._key, self._deployment = client, key, deployment
+        self._tenure, self._told, self._limits = tenure, told, limits
+        this = Process(tenure.session, tenure.machine)
+        self._asking = Asking(client, key, deployment, tenure.bucket, units.book, this, limits)
+
+    def forwarding(self, here: Mapping[str, Method]) -> Forwarding:
+        """Return `here` and what the other machines have, as one."""
+        return Forwarding(self._asking, here)
+
+    def answering(self, here: Mapping[str, Method]) -> contextlib.AbstractAsyncContextManager[None]:
+        """Let the other machines ask for what of `here` they may, while entered."""
+        return Answering(
+            self._client,
+            self._key,
+            self._deployment,
+            self._tenure.session,
+            self._tenure.machine,
+            answered_here(here),
+            self._told.error,
+            SUSPENSION_COUNTS,
+            self._limits,
+        ).running()
+
+
 class Membership:
     """This machine among those of a deployment. Made by `joined`; a `Placing` of the host."""
 
     def __init__(
-        self, journal: JetStreamJournal, tenure: Tenure, units: Units, told: Told, hints: Hints
+        self,
+        journal: JetStreamJournal,
+        tenure: Tenure,
+        units: Units,
+        told: Told,
+        hints: Hints,
+        commands: Commands | None,
     ) -> None:
+        """`commands` is None where the deployment has no key."""
         self.journal = journal
         self.units = units
         self.over = tenure.over
@@ -88,16 +135,29 @@ class Membership:
         self.tenure = tenure
         self._told = told
         self._hints = hints
+        self._commands = commands
         self._runner: HostRunner | None = None
 
-    @property
-    def methods(self) -> Mapping[str, Method]:
-        """Return what the control socket of a host of several answers besides."""
-        return {"cluster.drain": self._drain}
+    def reaching(self, here: Mapping[str, Method]) -> Mapping[str, Method]:
+        """Return `here`, the methods of this machine, as they are with those of the others.
+
+        `cluster.drain` is among them; it is for a host that is `running`.
+        """
+        own = {**here, DRAIN: self._drain}
+        if self._commands is None:
+            return naming_the_remedy(own)
+        return {**own, **self._commands.forwarding(own).methods}
+
+    def answering(self, here: Mapping[str, Method]) -> contextlib.AbstractAsyncContextManager[None]:
+        """Let the other machines ask for `here`, while entered, where they can."""
+        if self._commands is None:
+            return contextlib.nullcontext()
+        return self._commands.answering({**here, DRAIN: self._drain})
 
     async def _drain(self, params: dict[str, Any]) -> Any:
         """Hand over what `units` names, or all; with `undo`, take again what is free."""
-        assert self._runner is not None, "the host has started"
+        if self._runner is None:
+            raise ClusterError("cluster.unit_unknown", "the host is starting: it owns nothing yet")
         if params.get("undo"):
             self.units.undrain()
             return self._owned([])
@@ -227,7 +287,13 @@ async def joined(
     owned = Units(
         machines, units, tenure, told, clock.wall_ms, SUSPENSION_COUNTS, hints.give, limits
     )
-    return Membership(journal, tenure, owned, told, hints)
+    commands = None
+    if key is not None:
+        # Not the lease's: whatever comes there delays no renewal.
+        others = await connected(servers, limits)
+        await opened.enter("the connection for commands", closing(others.close))
+        commands = Commands(others, key, settings.name, tenure, owned, told, limits)
+    return Membership(journal, tenure, owned, told, hints, commands)
 
 
 def machine_name() -> str:

@@ -1,11 +1,27 @@
-"""The way of a command from a client of this process's backend to a worker of this process."""
+"""The way of a command from a client of a backend to a worker of this process."""
 
 from typing import Any
 
+from yoi.control.server import Method
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.runtime.worker_manager import WorkerManager
 from yoi.serving.principals import Principal
 from yoi.workers.commands import carry_out
+
+COMMAND = "worker.command"
+"""The method by which a backend elsewhere sends one: another machine's, no control socket's."""
+
+
+def worker_commands(workers: WorkerManager) -> Method:
+    """Return the method `worker.command`; history records the principal that it names."""
+
+    async def carried_out(params: dict[str, Any]) -> Any:
+        worker = workers[str(params["name"])]
+        return await carry_out(
+            worker, str(params["command"]), params["arguments"], str(params["by"])
+        )
+
+    return carried_out
 
 
 class LocalCommands:

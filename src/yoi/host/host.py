@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from yoi.control.server import ControlServer, claimed
+from yoi.control.server import ControlServer, Method, claimed
 from yoi.decisions.port import AccountDecisions, Decisions
 from yoi.defects import defect, described
 from yoi.errors import YoiError
 from yoi.host.applying import PlanApplier
+from yoi.host.commands import COMMAND, worker_commands
 from yoi.host.control_methods import HostMethods
 from yoi.host.machine_file import MachineFile
 from yoi.host.nats_client import needing_nats
@@ -194,22 +195,18 @@ class Host(EnteredOnce):
         applier = PlanApplier(runtime, plans, self._preparing, self._listen, self._tell, cluster)
         reloads = ReloadQueue(applier.apply)
         methods = HostMethods(workspace, runtime, applier, reloads, self._tell, clock, limits)
+        pairing = PairingMethods(runtime.pairings, runtime.workers, runtime.services, limits)
+        here: Mapping[str, Method] = {
+            **methods.methods,
+            **runtime.workers.methods,
+            **pairing.methods,
+            **runtime.mcp.methods,
+            **runtime.clients.methods,
+            **runtime.events.methods,
+        }
+        reached = here if cluster is None else cluster.reaching(here)
         control = await opened.enter(
-            "the control socket",
-            ControlServer(
-                workspace,
-                {
-                    **methods.methods,
-                    **runtime.workers.methods,
-                    **PairingMethods(
-                        runtime.pairings, runtime.workers, runtime.services, limits
-                    ).methods,
-                    **runtime.mcp.methods,
-                    **runtime.clients.methods,
-                    **runtime.events.methods,
-                },
-                limits,
-            ),
+            "the control socket", ControlServer(workspace, reached, limits)
         )
         await opened.enter("the services", closing(runtime.manager.stop))
         # Stops before the services: no worker sees its plugins' tools fail because the host goes.
@@ -235,7 +232,8 @@ class Host(EnteredOnce):
         await reloads.reload()
         if cluster is not None:
             await opened.enter("the units", cluster.running(runtime, reloads.reload))
-            await opened.enter("drains", holding(control.offering(cluster.methods)))
+            sent = {**here, COMMAND: worker_commands(runtime.workers)}
+            await opened.enter("commands of other machines", cluster.answering(sent))
             await self._register(opened, cluster, settings)
         await opened.enter("following changes", following(partial(self._follow, changes, plans)))
         if published is not None:
