@@ -90,7 +90,13 @@ class Machine:
         self.book = Book(units)
         self.process = Process(self.tenure.session, self.name)
         self.asking = Asking(
-            self.client, self.key, self.deployment, machines, self.book, self.process, self.limits
+            self.client,
+            self.key,
+            self.deployment,
+            machines,
+            lambda: self.book,
+            self.process,
+            self.limits,
         )
         self.forwarding = Forwarding(self.asking, self.methods)
         self.answering = Answering(

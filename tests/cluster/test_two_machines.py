@@ -1,4 +1,6 @@
-"""M3: units on two machines with real hosts and NATS: where they run, and how they are moved."""
+"""M3: units on two machines with real hosts and NATS: where they run, and how they are moved.
+
+M4: and commands for them, which are given on the other machine."""
 
 import asyncio
 import json
@@ -6,6 +8,8 @@ import signal
 
 from tests.cluster.test_takeover import MANIFEST, WAIT_SECONDS, Gateway, HostProcess, code, nats
 from tests.runtime.conftest import compiled_runner
+
+from yoi.secrets.deployment import DeploymentKey
 
 __all__ = ["compiled_runner", "nats"]
 
@@ -28,11 +32,16 @@ class Echo(Plugin):
 """
 
 
+NOTHING_DONE = ("service.elsewhere", "cluster.not_listening")
+
+
 class Machine(HostProcess):
     """A host with two plugins, each with a gateway; the second runs on `b` only."""
 
-    def __init__(self, folder, first, second, nats, prefix):
+    def __init__(self, folder, first, second, nats, prefix, key_file):
         super().__init__(folder, first, nats, prefix)
+        host_toml = folder / "config/yoi/host.toml"
+        host_toml.write_text(f'{host_toml.read_text()}key_file = "{key_file}"\n')
         for name, gateway in (("source", first), ("other", second)):
             source = self.folder / name
             source.mkdir(exist_ok=True)
@@ -60,19 +69,21 @@ class Machine(HostProcess):
         await child.wait()
         return said
 
-    async def told(self, *command, words):
-        """Ask until the refusal has these words: a machine looks now and then who runs what."""
+    async def until_carried_out(self, *command):
+        """Ask until it is: a machine looks now and then who runs what, and says so meanwhile."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                refused = (await self.call(*command))["error"]
-                assert refused["code"] == "service.elsewhere"
-                if words in refused["message"]:
-                    return
+                said = await self.call(*command)
+                if "error" not in said:
+                    return said
+                assert said["error"]["code"] in NOTHING_DONE
 
 
 async def test_units_move_one_by_one_and_nothing_is_lost(tmp_path, nats, compiled_runner):
     async with Gateway() as first, Gateway() as second:
-        a, b = (Machine(tmp_path / name, first, second, nats, "two") for name in "ab")
+        key = tmp_path / "key"
+        DeploymentKey.create(key)
+        a, b = (Machine(tmp_path / name, first, second, nats, "two", key) for name in "ab")
         for host in (a, b):
             await host.prepare()
         await a.start()
@@ -83,10 +94,10 @@ async def test_units_move_one_by_one_and_nothing_is_lost(tmp_path, nats, compile
         await b.line(code("notice.unit_taken"))
         await first.say("one")
         await first.until(lambda: "1|one|from None" in first.heard)
-        # Moved by a person: the other machine goes on where this one was.
-        given = await a.call("runtime", "drain", "service:echo")
+        # Moved by a person, wherever the command is given: the other goes on where this one was.
+        given = await b.until_carried_out("runtime", "drain", "service:echo")
         assert given["handed_over"] == ["service:echo"]
-        assert given["owns"] == []
+        assert (given["machine"], given["owns"]) == ("a", [])
         await first.until(lambda: len(first.sockets) == 2)
         await first.say("two")
         await first.until(lambda: len(first.heard) == 2)
@@ -96,7 +107,15 @@ async def test_units_move_one_by_one_and_nothing_is_lost(tmp_path, nats, compile
         assert moved == "from a"
         since, until = gap.split()
         assert since < until
-        await a.told("service", "restart", "echo", words="runs on b")
+        # A command is carried out by the machine that runs the service, and says which one it is.
+        restarted = await a.until_carried_out("service", "restart", "echo")
+        assert (restarted["machine"], restarted["lifecycle"]) == ("b", "running")
+        await a.call("service", "reconnect", "echo")
+        await first.until(lambda: len(first.sockets) == 3)
+        listed = await a.call("service", "list")
+        assert [one["name"] for one in listed["services"]] == ["echo", "other"]
+        assert listed["machines"] == {"echo": "b", "other": "b"}
+        assert (await a.call("service", "dead-letters", "echo"))["machine"] == "b"
         owners = (await a.call("cluster", "leases"))["leases"]
         assert [(one["name"], one["machine"]) for one in owners] == [
             ("service:echo", "b"),
@@ -106,7 +125,7 @@ async def test_units_move_one_by_one_and_nothing_is_lost(tmp_path, nats, compile
         # A machine that is told to stop hands over what another may run.
         b.send(signal.SIGTERM)
         assert await b.ended() == 0
-        await first.until(lambda: len(first.sockets) == 3)
+        await first.until(lambda: len(first.sockets) == 4)
         await first.say("three")
         await first.until(lambda: len(first.heard) == 3)
         assert first.heard[-1].startswith("3|three|from b gap ")

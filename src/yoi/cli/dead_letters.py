@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from yoi.cli.dead_letter_view import DeadLetterView, parse_letters
-from yoi.cli.service import ask
+from yoi.cli.host_calls import ask
 from yoi.errors import ControlError, UsageError
 
 Act = Literal["replay", "discard"]

@@ -282,7 +282,7 @@ class Story:
         }
 
     def _look(self) -> dict[str, Any] | None:
-        from yoi.cli.service import ask
+        from yoi.cli.host_calls import ask
 
         try:
             answer = ask(self._folder, "service.status", name="echo")

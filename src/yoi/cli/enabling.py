@@ -273,7 +273,7 @@ def _entry_or_fault(workspace: Path, name: str) -> "EnabledEntry | None":
 
 
 def _running(workspace: Path, name: str) -> dict[str, Any] | None:
-    from yoi.cli.service import ask
+    from yoi.cli.host_calls import ask
 
     try:
         answer = ask(workspace, "service.status", name=name)

@@ -30,7 +30,7 @@ def serve(context: typer.Context, workspace: Workspace = None) -> None:
         return
     import asyncio
 
-    from yoi.cli.service import ask
+    from yoi.cli.host_calls import ask
     from yoi.mcp.library import loaded
 
     folder = workspace_folder(workspace)
@@ -52,8 +52,8 @@ _STYLES = {"running": "green", "waiting": "yellow", "stopped": "red"}
 @app.command("servers")
 def servers(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the MCP servers of the running host and how their tools stand."""
+    from yoi.cli.host_calls import ask
     from yoi.cli.pending import mention_pending
-    from yoi.cli.service import ask
 
     folder = workspace_folder(workspace)
     output = Output("mcp servers", as_json)
@@ -85,8 +85,8 @@ def approve(
 
     A tool that says something else later is not offered until it is approved again.
     """
+    from yoi.cli.host_calls import ask
     from yoi.cli.reloading import reload_host
-    from yoi.cli.service import ask
     from yoi.mcp.approving import approve as record
 
     if show and digest is not None:

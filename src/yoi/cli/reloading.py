@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def reload_host(workspace: Path, entries: Sequence[str]) -> dict[str, Any]:
     """Tell a host that runs in `workspace` what was decided; return what it did, or why not."""
-    from yoi.cli.service import ask, host_runs
+    from yoi.cli.host_calls import ask, host_runs
 
     done: dict[str, Any] = {"started": [], "stopped": [], "restarted": []}
     done |= {"replaced": [], "refused": []}

@@ -70,7 +70,7 @@ def drain(
     handled first, and nothing accepted is lost. Drained of all, the host takes nothing until --undo
     or its next start; of a unit, others may take it for a while first.
     """
-    from yoi.cli.service import ask
+    from yoi.cli.host_calls import ask
 
     try:
         answer = ask(workspace_folder(workspace), "cluster.drain", units=names or [], undo=undo)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yoi.cli.elsewhere import ELSEWHERE
+from yoi.cli.host_calls import ask
 from yoi.cli.machine_words import mention_host
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.pending import mention_pending
-from yoi.errors import ControlError, UsageError
+from yoi.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -243,47 +244,6 @@ def call(
     Output("service call", as_json).show(
         {"name": name, "tool": tool, "output": answer}, lambda: service_view.tool_output(answer)
     )
-
-
-def ask(workspace: Path, method: str, **params: Any) -> Any:
-    """Return the answer of the running host, or of the machine that it has asked.
-
-    Where only `yoi backend` of a cluster runs, that asks. Raises ControlError.
-    """
-    from yoi.control.client import answer_of
-    from yoi.control.wire import BACKEND, HOST
-
-    try:
-        answer = answer_of(HOST, workspace, method, params)
-    except ControlError as exc:
-        if exc.code != "control.unreachable" or not _backend_asks(workspace):
-            raise
-        answer = answer_of(BACKEND, workspace, method, params)
-    ELSEWHERE.hear(answer)
-    return answer.ok
-
-
-def _backend_asks(workspace: Path) -> bool:
-    """Return whether a backend runs here that asks the machines of a cluster."""
-    from yoi.control.client import ask_part
-    from yoi.control.wire import BACKEND
-
-    try:
-        ask_part(BACKEND, workspace, "host.status", {})
-    except ControlError:
-        return False
-    return True
-
-
-def host_runs(workspace: Path) -> bool:
-    """Return whether a host answers in `workspace`, even if only with a refusal."""
-    from yoi.control.client import call
-
-    try:
-        call(workspace, "host.status")
-    except ControlError as exc:
-        return exc.code != "control.unreachable"
-    return True
 
 
 def _act(verb: str, name: str, workspace: Path | None, as_json: bool) -> None:

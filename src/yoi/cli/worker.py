@@ -10,10 +10,10 @@ import typer
 
 from yoi.cli.elsewhere import ELSEWHERE
 from yoi.cli.exits import Exit
+from yoi.cli.host_calls import ask
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.pending import mention_pending
-from yoi.cli.service import ask
 from yoi.errors import ControlError, UsageError
 
 if TYPE_CHECKING:

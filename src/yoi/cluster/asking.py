@@ -7,7 +7,7 @@ itself but where nothing was done.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
@@ -56,7 +56,7 @@ class _Reply(msgspec.Struct):
 
 
 class Asking:
-    """See the module docstring. `book` is kept up to date by its owner."""
+    """See the module docstring. `book` returns who owns what, kept up to date by its owner."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Asking:
         key: DeploymentKey,
         deployment: str,
         machines: Bucket,
-        book: Book,
+        book: Callable[[], Book],
         this: Process,
         limits: Limits = LIMITS,
     ) -> None:
@@ -74,7 +74,7 @@ class Asking:
 
     def elsewhere(self, member: str) -> Process | None:
         """Return the other process that has `member`; None where it is this one, or none."""
-        record = self._book.of(member).record
+        record = self._book().of(member).record
         if not record.session or record.session == self._this.session:
             return None
         return Process(record.session, record.machine)
@@ -82,7 +82,7 @@ class Asking:
     async def look_again(self, member: str) -> None:
         """Ask the servers who has `member` now."""
         with contextlib.suppress(*UNSURE):
-            await self._book.again(member)
+            await self._book().again(member)
 
     async def ask(self, to: Process, method: str, params: Mapping[str, Any]) -> Told:
         """Return what that process answers.
@@ -102,7 +102,7 @@ class Asking:
         try:
             found = machines_of(await self._machines.since())
         except (*UNSURE, ValueError):
-            known = {one.record.machine for one in self._book.known.values()}
+            known = {one.record.machine for one in self._book().known.values()}
             return [], sorted(known - {"", self._this.machine})
         others = sorted(
             (Process(*one) for one in found.items() if one[0] != self._this.session),

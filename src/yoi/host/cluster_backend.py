@@ -53,7 +53,7 @@ async def cluster_source(
     machines, units = await buckets_of(client, settings, limits)
     directory = Directory(machines, units, key)
     this = Process("", machine.machine or machine_name())
-    asking = Asking(client, key, settings.name, machines, directory.book, this, limits)
+    asking = Asking(client, key, settings.name, machines, lambda: directory.book, this, limits)
     source = ClusterSource(settings.name, directory, upstream_token(key), clock, limits)
     return source, Forwarding(asking, {})
 

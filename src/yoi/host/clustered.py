@@ -93,7 +93,9 @@ class Commands:
         self._client, self._key, self._deployment = client, key, deployment
         self._tenure, self._told, self._limits = tenure, told, limits
         this = Process(tenure.session, tenure.machine)
-        self._asking = Asking(client, key, deployment, tenure.bucket, units.book, this, limits)
+        self._asking = Asking(
+            client, key, deployment, tenure.bucket, lambda: units.book, this, limits
+        )
 
     def forwarding(self, here: Mapping[str, Method]) -> Forwarding:
         """Return `here` and what the other machines have, as one."""
