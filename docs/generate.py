@@ -119,7 +119,8 @@ def header_rules() -> str:
         "",
         "## Everything else",
         "",
-        "Any other header may be set, `User-Agent` too (`yoi/VERSION` is sent without it).",
+        "Any other header may be set, `User-Agent` too; without it, what `user_agent` of",
+        "[host.toml](host-toml.md#network) says is sent, or `yoi/VERSION`.",
         "Those of a manifest stand in the review. A request's `Accept` may not ask for an event",
         "stream.",
     ]

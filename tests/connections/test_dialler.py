@@ -292,9 +292,9 @@ def test_an_origin_is_sent_only_where_declared():
 
     def request(**changes):
         settings = settings_for("wss://example.com/ws", **changes)
-        return b"".join(
-            new_protocol(settings.handshake, DialTarget(settings.url), 1).data_to_send()
-        ).decode()
+        protocol = new_protocol(settings.handshake, DialTarget(settings.url), 1, "me/1")
+        return b"".join(protocol.data_to_send()).decode()
 
     assert "Origin" not in request()
     assert "\r\nOrigin: https://app.example.com\r\n" in request(origin="https://app.example.com")
+    assert "\r\nUser-Agent: me/1\r\n" in request()

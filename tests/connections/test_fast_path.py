@@ -77,7 +77,7 @@ class LibraryOnly(AsyncioWebSocket):
 async def outcome(kind, chunks, pause_every):
     """Return what an owner hears of `chunks`, and the close code that is written."""
     settings = settings_for("ws://127.0.0.1/")
-    protocol = new_protocol(settings.handshake, DialTarget(settings.url), MAX_BYTES)
+    protocol = new_protocol(settings.handshake, DialTarget(settings.url), MAX_BYTES, "test")
     socket = kind(protocol, "test", limits=BOUNDS, clock=ManualClock())
     pipe = Pipe()
     socket.connection_made(pipe)

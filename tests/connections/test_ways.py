@@ -49,6 +49,40 @@ def through(connect, gateway, proxy, *, far=FAR, **more):
     )
 
 
+# -- who calls -----------------------------------------------------------------------------------
+
+
+async def test_all_that_is_sent_carries_the_operators_user_agent_unless_another_is_set(
+    connect,
+):
+    network = MachineNetwork(WaysOut(user_agent="acme/1 (+https://acme.example)"))
+    calling = Ways(network, FixedResolver("127.0.0.1"), QUICK)
+    asking = RequestClient(FixedResolver("127.0.0.1"), ManualClock(), QUICK, ways=calling)
+
+    def agents(sent):
+        return [value for name, value in sent if name.lower() == "user-agent"]
+
+    async def asked(**changes):
+        async with Server(reply()) as server:
+            await asking.send(prepared(server.at("/"), **changes), lambda *_: ALLOWED)
+            return agents(server.requests[0][1])
+
+    async def dialled(**changes):
+        connector = SocketConnector(limits=QUICK, ways=calling)
+        async with FakeGateway() as gateway:
+            connect(gateway.url, connector=connector, **changes)
+            return agents((await gateway.accept()).headers)
+
+    assert await asked() == ["acme/1 (+https://acme.example)"]
+    assert await asked(headers=(("user-agent", "mine/1"),)) == ["mine/1"]
+    assert await dialled() == ["acme/1 (+https://acme.example)"]
+    assert await dialled(headers=(("User-Agent", "mine/1"),)) == ["mine/1"]
+    # In force for the next one, as all of [network].
+    network.settings = WaysOut()
+    assert (await asked())[0].startswith("yoi/")
+    assert (await dialled())[0].startswith("yoi/")
+
+
 # -- proxies that do their work -------------------------------------------------------------------
 
 

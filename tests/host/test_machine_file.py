@@ -18,9 +18,10 @@ from yoi.limits import LIMITS
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.watching import Watch
 from yoi.testing import ManualClock
+from yoi.version import __version__
 
 OLD = '[network]\nproxy = "http://old.example:3128"\n'
-NEW = '[network]\nproxy = "http://new.example:3128"\nproxy_resolves = true\n'
+NEW = '[network]\nproxy = "http://new.example:3128"\nproxy_resolves = true\nuser_agent = "me/1"\n'
 
 
 class Alerts:
@@ -157,9 +158,11 @@ async def test_a_running_host_takes_it_and_says_so_in_its_status(tmp_path):
             "proxy": "http://old.example:3128",
             "proxy_resolves": False,
             "note": None,
+            "user_agent": f"yoi/{__version__}",
         }
         path.write_text(NEW)
         await heard.until(lambda: "notice.network" in heard.codes)
         status = await asyncio.to_thread(call, workspace, "host.status")
         assert status["network"]["proxy"] == "http://new.example:3128"
         assert "the proxy, not Yoi, decides" in status["network"]["note"]
+        assert status["network"]["user_agent"] == "me/1"

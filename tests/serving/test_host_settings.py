@@ -89,6 +89,8 @@ def test_everything_said(file):
         ("[network]\nproxy = 1", "network.proxy"),
         ("[network]\nproxy_resolves = true", "network.proxy_resolves"),
         ("[network]\nno_proxy = ['.example.com']", "network.no_proxy[0]"),
+        ("[network]\nuser_agent = ' me'", "network.user_agent"),
+        ('[network]\nuser_agent = "me\\r\\nX: 1"', "network.user_agent"),
         ("[network]\nassume_public = '198.18.0.0/15'", "network.assume_public"),
         ("[network]\nassume_public = ['198.18.0.1/15']", "network.assume_public[0]"),
         ("[network]\nassume_public = ['0.0.0.0/0']", "network.assume_public[0]"),

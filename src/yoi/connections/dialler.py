@@ -56,7 +56,7 @@ class SocketConnector:
         size = decision.max_message_bytes or limits.message_bytes
 
         async def upgrade(sock: socket.socket, address: str) -> WebSocket:
-            protocol = new_protocol(handshake, target, size)
+            protocol = new_protocol(handshake, target, size, self._ways.network.user_agent)
             made = AsyncioWebSocket(protocol, address, limits=limits, clock=self._clock)
             try:
                 await sockets.attach(

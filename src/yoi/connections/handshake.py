@@ -18,15 +18,12 @@ from yoi.connections.client import Client
 from yoi.core.routes import WAIT_STATUSES, retry_after_ms
 from yoi.display import printable
 from yoi.errors import ConnectionFailure
-from yoi.version import __version__
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from yoi.connections.target import DialTarget
     from yoi.permissions.connection_settings import Handshake
-
-USER_AGENT = f"yoi/{__version__}"
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
 _STATUS_BYTES = 13
@@ -46,7 +43,9 @@ _TROUBLE = "the server is in trouble; the host dials again"
 _SILENT = logging.Logger("yoi.connections.silent", logging.CRITICAL + 1)
 
 
-def new_protocol(handshake: "Handshake", target: "DialTarget", max_message_bytes: int) -> Client:
+def new_protocol(
+    handshake: "Handshake", target: "DialTarget", max_message_bytes: int, user_agent: str
+) -> Client:
     """Return the sans-I/O client of one dial, its request already among `data_to_send()`."""
     url = target.url
     protocol = Client(
@@ -62,7 +61,7 @@ def new_protocol(handshake: "Handshake", target: "DialTarget", max_message_bytes
     request.path = url.request_target
     del request.headers["Host"]
     request.headers["Host"] = url.host_header
-    request.headers["User-Agent"] = USER_AGENT
+    request.headers["User-Agent"] = user_agent
     for name, value in (*handshake.headers, *target.headers, *target.inserted):
         # Headers are a multi-dict: without this a second one of the name would stand beside it.
         if name in request.headers:

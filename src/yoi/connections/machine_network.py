@@ -4,7 +4,9 @@ import os
 from collections.abc import Mapping
 
 from yoi.permissions.ways_out import WaysOut
+from yoi.version import __version__
 
+USER_AGENT = f"yoi/{__version__}"
 _VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -13,6 +15,11 @@ class MachineNetwork:
 
     def __init__(self, settings: WaysOut | None = None) -> None:
         self.settings = settings or WaysOut()
+
+    @property
+    def user_agent(self) -> str:
+        """Return the `User-Agent` of what is sent now, where manifest and plugin name none."""
+        return self.settings.user_agent or USER_AGENT
 
     def hint(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """Return what to say of a failed dial where the environment names a proxy in vain."""

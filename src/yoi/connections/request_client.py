@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from yoi.connections import sockets
 from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
@@ -90,6 +90,8 @@ class RequestClient:
                 )
             )
         share.users += 1
+        if prepared.user_agent != self._ways.network.user_agent:
+            prepared = replace(prepared, user_agent=self._ways.network.user_agent)
         trip = _Trip(authorise, share.routes)
         try:
             async with timeout(limits.request_ms, f"{prepared.target_url.display} did not answer"):

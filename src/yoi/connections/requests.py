@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from yoi.connections.client_certificate import ClientCertificate
-from yoi.connections.handshake import USER_AGENT
+from yoi.connections.machine_network import USER_AGENT
 from yoi.connections.request_headers import Headers, check_request_headers
 from yoi.display import printable
 from yoi.errors import RequestFailure
@@ -52,6 +52,8 @@ class PreparedRequest:
     certificate: ClientCertificate | None = field(default=None, repr=False)
     """What is presented to a server that demands one."""
     redirects: Redirects = Redirects.FOLLOW
+    user_agent: str = USER_AGENT
+    """What it carries where `headers` have none."""
     reads_stream: bool = False
     """Whether the answer may be an event stream that ends; for what the host itself asks."""
     target_url: Url = field(init=False)
@@ -93,7 +95,7 @@ class PreparedRequest:
             ("Accept-Encoding", "identity"),
         ]
         if "user-agent" not in given:
-            made.append(("User-Agent", USER_AGENT))
+            made.append(("User-Agent", self.user_agent))
         if "accept" not in given:
             made.append(("Accept", "*/*"))
         if "idempotency-key" not in given:

@@ -96,6 +96,7 @@ class HostMethods:
             "proxy": None if settings.proxy is None else settings.proxy.where,
             "proxy_resolves": settings.proxy_resolves,
             "note": settings.names_in_words(),
+            "user_agent": self._runtime.network.user_agent,
         }
 
     async def _host_reload(self, params: dict[str, Any]) -> Any:

@@ -156,6 +156,8 @@ class WaysOut:
     """Whether the proxy is given names, and looks them up itself."""
     assume_public: tuple[Network, ...] = ()
     """Networks from which a proxy that routes by name answers."""
+    user_agent: str | None = None
+    """What handshakes and requests carry as `User-Agent` where manifest and plugin name none."""
 
     def hands_over(self, url: "Url") -> bool:
         """Return whether the proxy is given the name of `url`, which is not looked up here."""

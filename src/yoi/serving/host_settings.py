@@ -17,6 +17,7 @@ from pathlib import Path
 from yoi.errors import EnablementError, SecretError
 from yoi.limits import GIB, LIMITS, MIB, Limits
 from yoi.permissions import Network, Url, assumable
+from yoi.permissions.headers import HeaderRefused, check_value
 from yoi.permissions.targets import host_pattern
 from yoi.permissions.ways_out import Proxy, Trusted, Unproxied, WaysOut
 from yoi.secrets.deployment import DeploymentKey
@@ -207,6 +208,14 @@ def _network(text: str) -> Network:
     return network
 
 
+def _user_agent(text: str) -> str:
+    try:
+        check_value(text, LIMITS.header_bytes)
+    except HeaderRefused as exc:
+        raise ValueError(exc.message) from None
+    return text
+
+
 def _ways_out(row: Row) -> WaysOut:
     if row["proxy_resolves"] and row["proxy"] is None:
         row.fault("value", "proxy_resolves", "needs a proxy beside it")
@@ -216,6 +225,7 @@ def _ways_out(row: Row) -> WaysOut:
         authorities=tuple(row["authorities"]),
         proxy_resolves=row["proxy_resolves"],
         assume_public=tuple(row["assume_public"]),
+        user_agent=row["user_agent"],
     )
 
 
@@ -292,6 +302,12 @@ NETWORK = TableSpec[WaysOut](
             Rows(AUTHORITY, LIMITS.network_entries),
             "see [`[[network.authorities]]`](#networkauthorities)",
             default=(),
+        ),
+        Key(
+            "user_agent",
+            Parsed(Text(LIMITS.header_bytes), _user_agent, "header value"),
+            "the `User-Agent` of every handshake and request whose manifest and plugin name none",
+            default_words="`yoi/VERSION`",
         ),
     ),
     _ways_out,
