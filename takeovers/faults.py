@@ -52,6 +52,7 @@ _OF_THREE = frozenset({Fault.LEADER_KILL, Fault.LEADER_PAUSE})
 _OF_WATCHING = frozenset(
     {Fault.RUNTIME_CUT, Fault.BACKEND_KILL, Fault.BACKEND_PAUSE, Fault.CLIENTS_MOVE}
 )
+_NOTICED_S = 0.5
 PING_S = 2.0
 """The keepalive of the plugins' connections: a pong is waited for as long again."""
 
@@ -116,6 +117,7 @@ class Breaking:
     async def _break_watching(self, fault: Fault, watching: Watching) -> None:
         if fault is Fault.CLIENTS_MOVE:
             watching.shared.move()
+            await asyncio.sleep(_NOTICED_S)
             return
         backend = self._rng.choice(watching.backends)
         if fault is Fault.BACKEND_KILL:

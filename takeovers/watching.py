@@ -11,9 +11,11 @@ import itertools
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import tomlkit
@@ -68,8 +70,11 @@ class Watcher:
     """Events that did not follow, and snapshots that nothing had announced."""
     events: int = 0
     snapshots: int = 0
-    resyncs: int = 0
+    resyncs: Counter[str] = field(default_factory=Counter)
+    """By the code of what was said."""
     resumed: int = 0
+    attached: bool = False
+    """Whether a backend has said something on the connection that there is."""
     heard_at: float = 0.0
     """When the last event or snapshot came."""
     _cursor: str | None = None
@@ -92,10 +97,12 @@ class Watcher:
                     ping_timeout=4,
                 ) as socket:
                     await self._hear(socket)
+            self.attached = False
             await asyncio.sleep(_AGAIN_S)
 
     async def _hear(self, socket: ClientConnection) -> None:
         async for text in socket:
+            self.attached = True
             self.take(json.loads(text))
 
     def take(self, frame: dict[str, object]) -> None:
@@ -109,8 +116,8 @@ class Watcher:
             case {"kind": "resumed", "cursor": str(cursor)}:
                 self._cursor = cursor
                 self.resumed += 1
-            case {"kind": "diagnostic", "diagnostic": {"action": "resync"}}:
-                self.resyncs += 1
+            case {"kind": "diagnostic", "diagnostic": {"action": "resync", "code": str(code)}}:
+                self.resyncs[code] += 1
                 self._may_begin = True
 
     def _place(self, name: str) -> None:
@@ -160,7 +167,7 @@ class Watching:
             file.write_text(tomlkit.dumps({"cluster": cluster, "observation": observation}))
             file.chmod(0o600)
         first, *others = self.backends
-        token = first.said("token", "create", "watcher").strip()
+        token: str = json.loads(first.said("token", "create", "watcher", "--json"))["token"]
         tokens = (first.workspace / ".yoi/tokens.toml").read_bytes()
         for one in others:
             file = one.workspace / ".yoi/tokens.toml"
@@ -183,12 +190,12 @@ class Watching:
                 one.stop()
             await asyncio.gather(*running, *watching, return_exceptions=True)
 
-    def account(self) -> dict[str, int]:
+    def account(self) -> dict[str, Any]:
         """Return what the clients have counted."""
-        keys = ("silent_gaps", "events", "snapshots", "resyncs", "resumed")
-        return {
-            ("" if key == "silent_gaps" else "watched_") + key: sum(
-                getattr(one, key) for one in self.watchers
-            )
-            for key in keys
+        counts = {
+            f"watched_{key}": sum(getattr(one, key) for one in self.watchers)
+            for key in ("events", "snapshots", "resumed")
         }
+        resyncs = sum((one.resyncs for one in self.watchers), Counter[str]())
+        silent = sum(one.silent_gaps for one in self.watchers)
+        return {"silent_gaps": silent, **counts, "watched_resyncs": dict(resyncs)}

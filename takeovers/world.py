@@ -24,7 +24,7 @@ from takeovers.gateways import Gateway, SignInGateway
 from takeovers.machine import Machine
 from takeovers.network import Forward, Proxy, Source, free_port
 from takeovers.servers import Servers
-from takeovers.watching import Watching
+from takeovers.watching import Watcher, Watching
 from yoi.secrets.deployment import DeploymentKey
 
 NAME = "run"
@@ -204,16 +204,17 @@ class World:
             return bool(last) and last[0].at > begun and last[0].pid in self._pids()
 
         await self._until(lambda: all(map(answered, self.gateways.values())), after, seconds)
+        await self._until(lambda: all(one.attached for one in self._watchers), after, seconds)
+
+    @property
+    def _watchers(self) -> list[Watcher]:
+        return [] if self._watching is None else self._watching.watchers
 
     async def _rest(self) -> None:
         """Let all be handled that was said."""
         begun = time.time()
         await self._all_answer(_PATIENCE_S, "the last fault")
-        if self._watching is not None:
-            watchers = self._watching.watchers
-            await self._until(
-                lambda: all(one.heard_at > begun for one in watchers), "all, watching"
-            )
+        await self._until(lambda: all(one.heard_at > begun for one in self._watchers), "the end")
         for gateway in self.gateways.values():
             gateway.speaking = False
         end = time.monotonic() + _PATIENCE_S
@@ -231,7 +232,8 @@ class World:
         while not true():
             if time.monotonic() > end:
                 last = {name: one.answers[-1:] for name, one in self.gateways.items()}
-                raise RuntimeError(f"after {after} not all lanes answer: {last}")
+                silent = [one.path for one in self._watchers if not one.attached]
+                raise RuntimeError(f"after {after} not all go on: {last}, {silent}")
             await asyncio.sleep(0.05)
 
 

@@ -62,6 +62,8 @@ class Machine:
         self.does_well = False
         self.fails_to_place = 0
         self._ran = frozenset()
+        self.placed = []
+        """What it ran each time that it was told to."""
 
     async def join(self, settings):
         self.client = await connected(settings)
@@ -101,6 +103,7 @@ class Machine:
             self.fails_to_place -= 1
             raise ServiceError("service.stopping", "not now")
         self._ran = frozenset(self.units.held)
+        self.placed.append(self._ran)
 
     def running(self):
         return self._ran
@@ -347,3 +350,19 @@ async def test_a_claim_whose_answer_was_lost_is_given_back_and_made_again(world)
     while len(a.running()) < 7:
         await a.settle()
     assert a.units.epoch("service:c") > a.units.epoch("service:d")
+
+
+async def test_what_a_machine_that_lives_does_not_take_is_taken_ever_faster(world):
+    """One that still starts, or hangs, keeps what is beyond the others' share waiting briefly."""
+    a = await world.machine("a")
+    await world.machine("b")  # renews its key, and takes nothing
+    await a.settle()
+    ran = [one.name for one in UNITS if one.name in a.running()]
+    a.placed.clear()
+    await a.settle()
+    assert not a.placed
+    a.now += 100
+    await a.settle()
+    units = [sum(one.name in placed for one in UNITS) - len(ran) for placed in a.placed]
+    assert units == [1, 3, len(UNITS) - len(ran)][: len(units)]
+    assert a.running() == {name for unit in UNITS for name in unit.members}

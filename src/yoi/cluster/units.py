@@ -108,6 +108,8 @@ class Units:
         """Members whose log shows this later epoch."""
         self._waits: dict[str, float] = {}
         """When a unit beyond this machine's share may be claimed, by its name."""
+        self._beyond = 1
+        """How many of them it claims the next time."""
         self._moved: dict[str, float] = {}
         """Until when units that a person moved away are left to others, by name."""
         self._faults = 0
@@ -294,7 +296,11 @@ class Units:
         return owners
 
     def _due(self, units: Iterable[Unit]) -> list[Unit]:
-        """Return those of `units` that have waited long enough for a machine with less to do."""
+        """Return those of `units` that have waited long enough for a machine with less to do.
+
+        Of them one, and then twice as many as the time before: a machine that lives and has not
+        taken them by then, because it still starts or hangs, must not keep them waiting.
+        """
         now, due = self._monotonic(), []
         waits: dict[str, float] = {}
         for unit in units:
@@ -303,7 +309,8 @@ class Units:
             if waits[unit.name] <= now:
                 due.append(unit)
         self._waits = waits
-        return due[:1]
+        at_once, self._beyond = (self._beyond, 2 * self._beyond) if due else (0, 1)
+        return due[:at_once]
 
     def _unsure(self, fault: BaseException) -> None:
         """Tell once where the servers refuse, or do not answer, one round after the other."""
