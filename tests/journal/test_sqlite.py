@@ -1,13 +1,14 @@
 """What only a file can get wrong."""
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 
 import pytest
 
 from yoi.errors import JournalError
-from yoi.journal.log import Append, LogBounds, Record
+from yoi.journal.log import Append, LogBounds, LogStatus, Record
 from yoi.journal.sqlite import SqliteJournal, Survives
 from yoi.limits import Limits
 
@@ -90,6 +91,58 @@ async def test_a_newer_format_is_refused(tmp_path):
     with pytest.raises(JournalError) as caught:
         await SqliteJournal.open(tmp_path / "j.db")
     assert caught.value.code == "journal.format"
+
+
+FORMAT_1 = """
+CREATE TABLE logs (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+  head INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL
+) STRICT;
+CREATE TABLE records (
+  log INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+INSERT INTO logs VALUES (1, 'a', 5, 3, 4), (2, 'b', 0, 0, 0);
+INSERT INTO records VALUES (1, 3, x'78'), (1, 4, x''), (1, 5, x'797a7a');
+PRAGMA application_id = 0x596F694A;
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_journal_of_the_first_format_is_gone_on_with(tmp_path):
+    path = tmp_path / "j.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.executescript(FORMAT_1)
+    for _ in range(2):
+        journal = await SqliteJournal.open(path)
+        assert await journal.read("a", 0, 9) == [Record(3, b"x"), Record(4, b""), Record(5, b"yzz")]
+        assert await journal.status("a") == LogStatus(head=5, records=3, size_bytes=4)
+        await journal.close()
+    journal = await SqliteJournal.open(path)
+    await journal.commit([Append("a", 5, [b"6", b"", b"8"], WIDE)])
+    await journal.trim("a", 6)
+    assert await journal.read("a", 0, 9) == [Record(7, b""), Record(8, b"8")]
+    assert await journal.status("a") == LogStatus(head=8, records=2, size_bytes=1)
+    await journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        # What an older Yoi looks at before it touches anything.
+        assert made.execute("PRAGMA user_version").fetchone() != (1,)
+
+
+@pytest.mark.parametrize("sizes", ["x''", "x'0100'", "x'0100000001000000'", "x'ffffffff03000000'"])
+async def test_a_row_that_does_not_add_up_is_refused(tmp_path, sizes):
+    path = tmp_path / "j.db"
+    journal = await SqliteJournal.open(path)
+    await journal.commit([Append("a", 0, [b"1", b"23"], WIDE)])
+    await journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(f"UPDATE records SET sizes = {sizes}")
+        other.commit()
+    journal = await SqliteJournal.open(path)
+    for asked in (journal.read("a", 0, 9), journal.read("a", 1, 9)):
+        with pytest.raises(JournalError) as caught:
+            await asked
+        assert caught.value.code == "journal.format"
+    await journal.close()
 
 
 async def test_a_folder_in_the_way_is_an_io_error(tmp_path):

@@ -6,6 +6,7 @@ hold a valid history that includes everything the victim was sure of. Prints a J
 """
 
 import asyncio
+import io
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from struct import iter_unpack
 
 from tests.workers.worlds import tool
 
@@ -69,14 +71,18 @@ def inspect(path: Path) -> list[Stored]:
         # Killed while the file was made: SQLite has taken that back just now.
         connection.close()
         return []
-    rows = connection.execute("SELECT seq, data FROM records ORDER BY seq").fetchall()
+    rows = connection.execute("SELECT seq, data, sizes FROM records ORDER BY seq").fetchall()
     connection.close()
     transcript = Transcript()
     stored = []
-    for seq, data in rows:
-        item = decode_item(data)
-        assert transcript.apply(item, len(data)) == seq
-        stored.append(Stored(seq, item))
+    for last, data, packed in rows:
+        sizes = [len(data)] if packed is None else [one for (one,) in iter_unpack("<I", packed)]
+        rest = io.BytesIO(data)
+        for seq, size in enumerate(sizes, last - len(sizes) + 1):
+            item = decode_item(rest.read(size))
+            assert transcript.apply(item, size) == seq
+            stored.append(Stored(seq, item))
+        assert rest.read() == b""
     model_input(stored)
     return stored
 

@@ -17,45 +17,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from yoi.errors import JournalError, TrustError
-from yoi.journal.log import (
-    Append,
-    LogStatus,
-    Record,
-    check_appends,
-    check_fit,
-    check_name,
-)
+from yoi.journal import sqlite_rows as rows
+from yoi.journal.log import Append, LogStatus, Record, check_appends, check_name
 from yoi.journal.owner import check_file, claim, closed, opened
 from yoi.limits import LIMITS, Limits
 
-_APPLICATION_ID = 0x596F694A  # "YoiJ": another program's database is refused, not altered
-_FORMAT = 1
-_SCHEMA = """
-CREATE TABLE logs (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-  head INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL
-) STRICT;
-CREATE TABLE records (
-  log INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, seq)
-) STRICT, WITHOUT ROWID;
-"""
-_FOLLOW = """
-CREATE TEMP TRIGGER follow BEFORE INSERT ON main.records BEGIN
-  UPDATE logs SET head = NEW.seq, records = records + 1, size = size + length(NEW.data)
-    WHERE id = NEW.log AND head = NEW.seq - 1;
-  SELECT RAISE(ABORT, 'conflict') WHERE changes() = 0;
-END
-"""
-"""The fence: of this connection, not of the file. A record follows the head that its log has."""
-_ROWS = 256
-"""Records in one statement. Each step of SQLite gives the interpreter up, and must get it back from
-an event loop that is busy: so a commit is one step wherever it can be."""
-_INSERT = "INSERT INTO records (log, seq, data) VALUES "
+_WAL_PAGES = 4000
+"""Of the write-ahead log, before SQLite moves it into the file: each time it waits for the disk."""
+_CACHE_KIB = 8 * 1024
 _GROUP = 256  # commits in one transaction; each keeps its own outcome
-_NOTHING = LogStatus(head=0, records=0, size_bytes=0)
 
 T = TypeVar("T")
-_Known = dict[str, tuple[int | None, LogStatus]]
 
 
 class Survives(Enum):
@@ -74,7 +46,7 @@ class _Job:
     loop: asyncio.AbstractEventLoop
     writes: bool
     alone: str | None = None
-    """The log that the work appends to in one statement, which needs no transaction around it."""
+    """The one log that the work appends to: one statement, which needs no transaction around it."""
 
 
 class SqliteJournal:
@@ -82,10 +54,10 @@ class SqliteJournal:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(limits.journal_waiting)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._known: _Known = {}
+        self._known: rows.Known = {}
         """What the thread has written last; another process may have gone on since."""
 
     @classmethod
@@ -123,24 +95,23 @@ class SqliteJournal:
     async def commit(self, appends: Sequence[Append]) -> None:
         """Append all of `appends` or nothing; returns when it is stored."""
         check_appends(appends, self._limits)
-        one = len(appends) == 1 and len(appends[0].records) <= _ROWS
         await self._do(
-            lambda connection: _commit(connection, appends, self._limits, self._known),
+            lambda connection: rows.commit(connection, appends, self._limits, self._known),
             writes=True,
-            alone=appends[0].log if one else None,
+            alone=appends[0].log if len(appends) == 1 else None,
         )
 
     async def read(self, log: str, after: int, limit: int) -> list[Record]:
         """Return the records that follow `after`."""
         check_name(log, self._limits)
         return await self._do(
-            lambda connection: _read(connection, log, after, limit, self._limits), writes=False
+            lambda connection: rows.read(connection, log, after, limit, self._limits), writes=False
         )
 
     async def status(self, log: str) -> LogStatus:
         """Return how much `log` holds."""
         check_name(log, self._limits)
-        return await self._do(lambda connection: _status(connection, log)[1], writes=False)
+        return await self._do(lambda connection: rows.status(connection, log)[1], writes=False)
 
     async def trim(self, log: str, through: int) -> None:
         """Drop the records up to `through`."""
@@ -148,7 +119,7 @@ class SqliteJournal:
 
         def work(connection: sqlite3.Connection) -> None:
             self._known.pop(log, None)
-            _trim(connection, log, through)
+            rows.trim(connection, log, through)
 
         await self._do(work, writes=True)
 
@@ -158,7 +129,7 @@ class SqliteJournal:
 
         def work(connection: sqlite3.Connection) -> None:
             self._known.pop(log, None)
-            _reset(connection, log, head, self._limits)
+            rows.reset(connection, log, head, self._limits)
 
         await self._do(work, writes=True)
 
@@ -176,8 +147,7 @@ class SqliteJournal:
         thread = self._thread
         if not self._closing:
             self._closing = True
-            # Blocks only while the queue is at its bound; the thread is emptying it.
-            await asyncio.to_thread(self._jobs.put, None)
+            self._jobs.put(None)
         if thread is not None:
             await asyncio.to_thread(thread.join)
 
@@ -186,14 +156,13 @@ class SqliteJournal:
     ) -> T:
         if self._closing:
             raise JournalError("journal.closed", "the journal is closed")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        try:
-            self._jobs.put_nowait(_Job(work, future, loop, writes, alone))
-        except queue.Full:
+        if self._jobs.qsize() >= self._limits.journal_waiting:
             raise JournalError(
                 "journal.full", f"{self._limits.journal_waiting} commits wait for the disk"
-            ) from None
+            )
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, future, loop, writes, alone))
         return await future
 
     def _serve(self, connection: sqlite3.Connection) -> None:
@@ -230,8 +199,8 @@ class SqliteJournal:
             except queue.Empty:
                 break
             if job is None:
-                # Nothing is accepted after the end marker, so the queue has room for it again.
-                self._jobs.put_nowait(None)
+                # Nothing is accepted after the end marker: it stands at the end again.
+                self._jobs.put(None)
                 break
             if not job.writes:
                 return group, job
@@ -315,10 +284,7 @@ def _connect(
         # A project folder may come from a stranger: a link would have us write elsewhere.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(
-            path,
-            isolation_level=None,
-            timeout=limits.journal_busy_ms / 1000,
-            cached_statements=2 * _ROWS,
+            path, isolation_level=None, timeout=limits.journal_busy_ms / 1000
         )
     except (OSError, sqlite3.Error) as exc:
         raise _io(exc) from None
@@ -343,116 +309,20 @@ def _prepare(
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables == 0 and application == 0:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {_FORMAT}")
-    elif application != _APPLICATION_ID or version != _FORMAT:
+        rows.make(connection)
+    elif application != rows.APPLICATION_ID or not 1 <= version <= rows.FORMAT:
         connection.execute("ROLLBACK")
         raise JournalError(
-            "journal.format", f"{path.name} is not a journal of this version (format {_FORMAT})"
+            "journal.format",
+            f"{path.name} is not a journal of this version (formats 1 to {rows.FORMAT})",
         )
     claim(connection, owner, path, fresh=tables == 0)
+    if tables:
+        rows.upgrade(connection, version)
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {survives.value}")
-    connection.execute(_FOLLOW)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    rows.fence(connection)
     opened(connection)
-
-
-def _status(connection: sqlite3.Connection, log: str) -> tuple[int | None, LogStatus]:
-    row = connection.execute(
-        "SELECT id, head, records, size FROM logs WHERE name = ?", (log,)
-    ).fetchone()
-    if row is None:
-        return None, _NOTHING
-    return row[0], LogStatus(head=row[1], records=row[2], size_bytes=row[3])
-
-
-def _commit(
-    connection: sqlite3.Connection, appends: Sequence[Append], limits: Limits, known: _Known
-) -> None:
-    for append in appends:
-        log_id, before = known.get(append.log) or _status(connection, append.log)
-        try:
-            after = check_fit(append, before)
-        except JournalError:
-            # Another process may have appended, or made room.
-            log_id, before = _status(connection, append.log)
-            after = check_fit(append, before)
-        if log_id is None:
-            log_id = _made(connection, append.log, limits)
-        _insert(connection, log_id, before.head + 1, append.records)
-        known[append.log] = log_id, after
-
-
-def _made(connection: sqlite3.Connection, log: str, limits: Limits) -> int | None:
-    """Make an empty log and return its id. Raises JournalError `journal.full`."""
-    (count,) = connection.execute("SELECT count(*) FROM logs").fetchone()
-    if count >= limits.journal_logs:
-        raise JournalError("journal.full", f"the journal holds {limits.journal_logs} logs already")
-    cursor = connection.execute(
-        "INSERT INTO logs (name, head, records, size) VALUES (?, 0, 0, 0)", (log,)
-    )
-    return cursor.lastrowid
-
-
-def _reset(connection: sqlite3.Connection, log: str, head: int, limits: Limits) -> None:
-    log_id, _ = _status(connection, log)
-    if log_id is None:
-        log_id = _made(connection, log, limits)
-    connection.execute("DELETE FROM records WHERE log = ?", (log_id,))
-    connection.execute(
-        "UPDATE logs SET head = ?, records = 0, size = 0 WHERE id = ?", (head, log_id)
-    )
-
-
-def _insert(
-    connection: sqlite3.Connection, log_id: int | None, seq: int, records: Sequence[bytes]
-) -> None:
-    """Insert `records` from position `seq` on. Raises JournalError `journal.conflict`."""
-    for at in range(0, len(records), _ROWS):
-        values: list[Any] = []
-        rows = records[at : at + _ROWS]
-        for number, record in enumerate(rows, seq + at):
-            values += (log_id, number, bytes(record))
-        try:
-            connection.execute(_INSERT + ", ".join(["(?, ?, ?)"] * len(rows)), values)
-        except sqlite3.IntegrityError:
-            raise JournalError(
-                "journal.conflict", "another writer has appended to this log meanwhile"
-            ) from None
-
-
-def _read(
-    connection: sqlite3.Connection, log: str, after: int, limit: int, limits: Limits
-) -> list[Record]:
-    found: list[Record] = []
-    size = 0
-    rows = connection.execute(
-        "SELECT seq, data FROM records WHERE log = (SELECT id FROM logs WHERE name = ?)"
-        " AND seq > ? ORDER BY seq LIMIT ?",
-        (log, after, min(limit, limits.journal_batch)),
-    )
-    for seq, data in rows:
-        size += len(data)
-        if found and size > limits.journal_batch_bytes:
-            break
-        found.append(Record(seq, data))
-    return found
-
-
-def _trim(connection: sqlite3.Connection, log: str, through: int) -> None:
-    log_id, status = _status(connection, log)
-    if log_id is None:
-        return
-    last = min(through, status.head)
-    count, size = connection.execute(
-        "SELECT count(*), coalesce(sum(length(data)), 0) FROM records WHERE log = ? AND seq <= ?",
-        (log_id, last),
-    ).fetchone()
-    connection.execute("DELETE FROM records WHERE log = ? AND seq <= ?", (log_id, last))
-    connection.execute(
-        "UPDATE logs SET records = records - ?, size = size - ? WHERE id = ?",
-        (count, size, log_id),
-    )
