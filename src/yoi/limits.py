@@ -371,6 +371,9 @@ class Limits:
     alerts_waiting: int = bound(256, "alerts on their way to the webhook")
     disk_free_bytes: int = bound(256 * MIB, "of the journal's disk; less raises an alert")
     alive_ms: int = bound(5_000, "between two marks of a durable service that it was there")
+    effect_record_ms: int = bound(
+        10, "before it is written that a command was carried out, unless another record is"
+    )
     service_log_retry_ms: int = bound(1_000, "before a log that failed is opened again; doubles")
     service_log_retry_max_ms: int = bound(30_000, "the longest such wait")
     service_checkpoint_records: int = bound(10_000, "records read again after a crash, at most")

@@ -46,7 +46,7 @@ from yoi.workers.tools import PluginTool
 ALLOWED = Decision(allowed=True)
 
 
-QUICK = Limits(retry_first_ms=0)
+QUICK = Limits(retry_first_ms=0, effect_record_ms=0)
 """Attempts follow at once: a unit test waits for nothing."""
 
 

@@ -22,8 +22,8 @@ from yoi.limits import Limits
 from yoi.permissions.connection_settings import OnFull
 from yoi.protocol.ingress import EventKind, TextFrame
 from yoi.protocol.outcomes import NO_COMMANDS, Commands, HandlerFailed, Reply
-from yoi.protocol.service_log import Accepted, decode
-from yoi.runtime.service_log import ServiceLog
+from yoi.protocol.service_log import Accepted, Done, decode
+from yoi.runtime.service_log import ServiceLog, folded
 from yoi.testing import ManualClock
 from yoi.workers.notify import Notified
 
@@ -196,6 +196,34 @@ def accepted_frames(journal):
     held = journal._logs.get("service:echo")
     found = [] if held is None else [decode(data, 1) for data in held.records]
     return [one.frame.text for one in found if isinstance(one, Accepted) and one.frame]
+
+
+async def test_what_was_carried_out_is_written_with_the_next_record_or_at_the_end():
+    """Effects: lazily. It costs no commit of its own while others come."""
+    journal, commits = DyingJournal(), []
+    store = journal.commit
+
+    async def commit(appends):
+        commits.append([decode(data, 1) for append in appends for data in append.records])
+        await store(appends)
+
+    journal.commit = commit
+    bench = World().bench(
+        journal,
+        FakeInstance(counting),
+        limits=Limits(retry_first_ms=0, effect_record_ms=600_000),
+    )
+    await bench.service.start()
+    bench.link.arrive()
+    for text in "abc":
+        bench.link.receive(text)
+        await bench.settle()
+    with_frames = [one for one in commits if any(isinstance(e, Accepted) and e.frame for e in one)]
+    kinds = [{type(entry) for entry in one} for one in with_frames[1:]]
+    assert kinds == [{Accepted, Done}] * 2
+    assert [Done] not in [[type(entry) for entry in one] for one in commits]
+    await bench.service.stop()
+    assert (await folded(journal, "service:echo", "echo")).unsettled == {}
 
 
 async def test_a_frame_is_accepted_before_the_plugin_sees_it():

@@ -17,8 +17,11 @@ VERSION = 1
 Outcome = Literal["done", "failed", "unknown"]
 
 
-class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """The base of all records. Times are Unix milliseconds of the wall clock."""
+class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
+    """The base of all records. Times are Unix milliseconds of the wall clock.
+
+    Records are trees and many: the garbage collector is spared them (`gc=False`).
+    """
 
 
 class Begun(_Record, frozen=True, tag="begun"):
@@ -30,7 +33,7 @@ class Begun(_Record, frozen=True, tag="begun"):
     version: int = VERSION
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True):
+class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A text frame, masked, as it stands in a record."""
 
     connection: str
@@ -41,7 +44,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     in_reply_to: str | None = None
 
 
-class Settles(msgspec.Struct, frozen=True, array_like=True):
+class Settles(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The command that an accepted answer settles."""
 
     event_id: str
@@ -71,7 +74,7 @@ class Accepted(_Record, frozen=True, tag="accepted"):
         return "" if self.event is None else self.event.event_id
 
 
-class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+class Command(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One allowed command, with its placeholders: no filled document is ever written."""
 
     id: str
@@ -82,7 +85,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether carrying it out again is harmless: by its identity, or by its idempotency key."""
 
 
-class TimerAt(msgspec.Struct, frozen=True, array_like=True):
+class TimerAt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A timer and when it is due; a due time of 0 clears it."""
 
     ingress: str

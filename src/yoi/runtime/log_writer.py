@@ -10,7 +10,7 @@ long a failure lasts, what waits is bounded: sessions that come and go meanwhile
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -81,6 +81,8 @@ class LogWriter:
         self._left: ServiceLog | None = None
         """The log that has failed: what it was given before that may still be committed."""
         self._turn = asyncio.Event()
+        self.along: Callable[[], Sequence[Entry]] = tuple
+        """Returns what can wait a little, and goes with what is written in any case."""
         self.closed = True
         """Whether the log was let go, or never opened: nothing is kept for it."""
 
@@ -223,6 +225,7 @@ class LogWriter:
         if log is None:
             self._open += batch
             return
+        batch += [_Open(entry, None) for entry in self.along()]
         self._under_way.append(batch)
         done = log.append([one.entry for one in batch if one.entry is not None])
         done.add_done_callback(partial(self._settle, batch))

@@ -28,7 +28,16 @@ from yoi.limits import Limits
 from yoi.protocol.depth import deeper_than
 from yoi.protocol.ingress import QueuedEvent
 from yoi.protocol.outcomes import Commands, Reply
-from yoi.protocol.service_log import Command, Done, Effected, Handled, Outcome, TimerAt, encode
+from yoi.protocol.service_log import (
+    Command,
+    Done,
+    Effected,
+    Entry,
+    Handled,
+    Outcome,
+    TimerAt,
+    encode,
+)
 from yoi.protocol.session_commands import StateSet, TimerClear, TimerSet
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.intake import DurableIntake
@@ -116,7 +125,10 @@ class DurableOutbox:
         """Ends of commands, to be written after what this turn of the loop tells of them."""
         self._done: list[tuple[str, str]] = []
         """Those that were carried out well, by event and command."""
+        self._done_due: asyncio.TimerHandle | None = None
+        """When those are written, if nothing else is before."""
         executor.effects.settled = self.settled
+        writer.along = self._take_done
 
     @property
     def has_room(self) -> bool:
@@ -174,23 +186,24 @@ class DurableOutbox:
             return
         if code in _STOPS:
             return
-        if not self._ended and not self._done:
-            asyncio.get_running_loop().call_soon(self.write_ends)
         if effect.state is EffectState.DONE:
+            if self._done_due is None:
+                self._done_due = asyncio.get_running_loop().call_later(
+                    self._limits.effect_record_ms / 1000, self.write_ends
+                )
             self._done.append((effect.event_id, effect.command_id))
             return
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self.write_ends)
         outcome: Outcome = _OUTCOMES[effect.state]
         self._ended.append(Effected(effect.event_id, effect.command_id, outcome, code))
 
     def write_ends(self) -> None:
         """Write the ends of commands; a crash before leaves them unknown, never untold."""
         ended, self._ended = self._ended, []
-        done, self._done = self._done, []
-        most = self._limits.service_part_items
-        for at in range(0, len(done), most):
-            self._writer.put(Done(tuple(done[at : at + most])))
-        for one in ended:
-            self._writer.put(one)
+        entries: list[Entry] = [*self._take_done(), *ended]
+        for entry in entries:
+            self._writer.put(entry)
 
     def take_back(self, event_ids: Sequence[str]) -> list[QueuedEvent]:
         """Return those of the events whose answers are pending, and forget all that are."""
@@ -200,9 +213,19 @@ class DurableOutbox:
     def forget(self) -> None:
         """The log is closed: what was not committed is the next host's."""
         self.pending.clear()
+        self._take_done()
         for written in tuple(self._writing):
             if not written.done():
                 written.set_exception(ServiceError("service.stopping", "the service is stopping"))
+
+    def _take_done(self) -> list[Done]:
+        """Return the records of what was carried out well; they are the writer's then."""
+        if self._done_due is not None:
+            self._done_due.cancel()
+            self._done_due = None
+        done, self._done = self._done, []
+        most = self._limits.service_part_items
+        return [Done(tuple(done[at : at + most])) for at in range(0, len(done), most)]
 
     def _committed(self, event_id: str, event: QueuedEvent, effects: Sequence[Judged]) -> None:
         self.pending.pop(event_id, None)
