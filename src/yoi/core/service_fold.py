@@ -9,6 +9,8 @@ A checkpoint is only believed when its end is there: until then the records befo
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from yoi.errors import JournalError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
@@ -18,8 +20,7 @@ from yoi.protocol.ingress import EventKind
 from yoi.protocol.service_log import Accepted, Command, Dead, Declared, Entry, TimerAt
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct):
     """An accepted event that has no end yet."""
 
     entry: Accepted

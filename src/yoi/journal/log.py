@@ -115,13 +115,14 @@ def check_appends(appends: Sequence[Append], limits: Limits = LIMITS) -> None:
         if append.log in seen:
             raise JournalError("journal.conflict", f"log {append.log} appears twice in one commit")
         seen.add(append.log)
-        for record in append.records:
-            if len(record) > limits.journal_record_bytes:
-                raise JournalError(
-                    "journal.too_large",
-                    f"a record of {len(record)} bytes; the bound is {limits.journal_record_bytes}",
-                )
-            count, size = count + 1, size + len(record)
+        sizes = list(map(len, append.records))
+        largest = max(sizes, default=0)
+        if largest > limits.journal_record_bytes:
+            raise JournalError(
+                "journal.too_large",
+                f"a record of {largest} bytes; the bound is {limits.journal_record_bytes}",
+            )
+        count, size = count + len(sizes), size + sum(sizes)
     if count > limits.journal_batch or size > limits.journal_batch_bytes:
         raise JournalError(
             "journal.too_large",

@@ -5,6 +5,7 @@ docs/design/service-log.md. A record of a type or version that is not here refus
 what it says is not known, so nothing may be concluded from it.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -234,6 +235,11 @@ def encode(entry: Entry) -> bytes:
     return _ENCODER.encode(entry)
 
 
+def encode_all(entries: Iterable[Entry]) -> list[bytes]:
+    """Return the bytes of a record for each of `entries`."""
+    return list(map(_ENCODER.encode, entries))
+
+
 def decode(data: bytes, position: int) -> Entry:
     """Return the entry in a record. Raises JournalError (`journal.format`) naming the position."""
     try:
@@ -254,9 +260,17 @@ def decode(data: bytes, position: int) -> Entry:
     return entry
 
 
-def accepted(event: QueuedEvent, **more: Any) -> Accepted:
+def accepted(
+    event: QueuedEvent,
+    *,
+    seen: str | None = None,
+    settles: Settles | None = None,
+    fires: str | None = None,
+    at_ms: int = 0,
+) -> Accepted:
     """Return the record that `event` is accepted."""
     if isinstance(event, TextFrame):
+        # By position: there is one for each message.
         frame = Frame(
             event.connection,
             event.session,
@@ -265,8 +279,10 @@ def accepted(event: QueuedEvent, **more: Any) -> Accepted:
             event.received_ms,
             event.in_reply_to,
         )
-        return Accepted(ingress=event.ingress, frame=frame, duplicate=event.duplicate, **more)
-    return Accepted(ingress=event.ingress, event=public(event), **more)
+        return Accepted(event.ingress, frame, None, seen, event.duplicate, settles, fires, at_ms)
+    return Accepted(
+        event.ingress, event=public(event), seen=seen, settles=settles, fires=fires, at_ms=at_ms
+    )
 
 
 def event_of(entry: Accepted, attempt: int) -> QueuedEvent:

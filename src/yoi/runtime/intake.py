@@ -5,6 +5,7 @@ the queue until its `accepted` record is committed; what the log cannot take slo
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Protocol
 
 from yoi.core.ingress_account import Offered
@@ -114,7 +115,6 @@ class DurableIntake:
         writer: LogWriter,
         disk: Collection[str],
         clock: Clock,
-        wake: Callable[[], None],
         limits: Limits,
     ) -> None:
         self._limits = limits
@@ -123,7 +123,6 @@ class DurableIntake:
         self._writer = writer
         self._disk = frozenset(disk)
         self._clock = clock
-        self._wake = wake
         self._forgiven: dict[str, int] = {}
         self.any_session = False
         """Whether a session was ever opened: before, no frame can be missing."""
@@ -181,10 +180,12 @@ class DurableIntake:
         if key is not None:
             self._repeats.accepted(event.ingress, key, now_ms)
         self._queue.withhold(event)
-        fires = event.payload["name"] if event.kind == EventKind.TIMER else None  # type: ignore[union-attr]
+        fires = None
+        if isinstance(event, IngressEvent) and event.kind == EventKind.TIMER:
+            fires = event.payload["name"]
         self._writer.put(
             accepted(event, seen=key, settles=settles, fires=fires, at_ms=now_ms),
-            lambda: self._admit(event),
+            partial(self._queue.admit, event),
             event.size,
         )
 
@@ -230,11 +231,7 @@ class DurableIntake:
 
     def _withhold_until(self, event: QueuedEvent, entry: Tried) -> None:
         self._queue.withhold(event)
-        self._writer.put(entry, lambda: self._admit(event))
-
-    def _admit(self, event: QueuedEvent) -> None:
-        self._queue.admit(event)
-        self._wake()
+        self._writer.put(entry, partial(self._queue.admit, event))
 
     def _write_merged(self) -> None:
         """Write what became of lifecycle events that had to make room for one another."""

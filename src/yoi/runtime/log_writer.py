@@ -12,7 +12,8 @@ long a failure lasts, what waits is bounded: sessions that come and go meanwhile
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+
+import msgspec
 
 from yoi.core.service_fold import ServicePicture
 from yoi.errors import JournalError, YoiError
@@ -30,7 +31,7 @@ _BATCH = 256
 _BATCH_BYTES = 1 << 20
 
 
-class _Open(NamedTuple):
+class _Open(msgspec.Struct, frozen=True):
     """A record that is not known to be committed, and what follows when it is."""
 
     entry: Entry | None
@@ -145,6 +146,7 @@ class LogWriter:
                 self._run(one.then)
             else:
                 self.put(entry, one.then, accepted=one.accepted)
+        self._written()
         return taken_back
 
     def put(

@@ -137,23 +137,29 @@ class DurableOutbox:
 
     def handled(self, event: QueuedEvent, effects: Sequence[Judged], answer: Any) -> None:
         """Write the answer to `event`, then carry out `effects`."""
-        effects, _, record = self._record(event, effects, _commands(event, answer), event.attempt)
+        event_id = event.event_id
+        effects, _, record = self._record(
+            event, event_id, effects, _commands(event_id, answer), event.attempt
+        )
         if record is None and not self.pending:
             self._executor.handled(event, effects)
             return
         if record is None:
             # An event that the log does not have, behind others that wait for it.
-            record = Handled(event.event_id)
+            record = Handled(event_id)
         effects, record = self._fitted(effects, record)
-        self.pending[record.event_id] = event
-        committed = partial(self._committed, record.event_id, event, effects)
+        self.pending[event_id] = event
+        committed = partial(self._committed, event_id, event, effects)
         self._writer.put(record, committed, event.size, accepted=self._intake.keeps(event))
 
     async def answered(
         self, event: QueuedEvent, effects: Sequence[Judged], answer: Commands
     ) -> list[Refused]:
         """Write the tool's record, then carry out `effects`; return what came to nothing."""
-        left, refused, record = self._record(event, effects, _commands(event, answer), 1)
+        event_id = event.event_id
+        left, refused, record = self._record(
+            event, event_id, effects, _commands(event_id, answer), 1
+        )
         if record is not None:
             left, record = self._fitted(left, record)
             written = asyncio.get_running_loop().create_future()
@@ -182,7 +188,8 @@ class DurableOutbox:
         Of what only the stop of this host has ended, the next one repeats or tells the plugin.
         """
         picture = self._writer.picture
-        if picture is not None and (effect.event_id, effect.command_id) not in picture.unsettled:
+        command = effect.event_id, effect.command_id
+        if picture is not None and command not in picture.unsettled:
             return
         if code in _STOPS:
             return
@@ -191,12 +198,12 @@ class DurableOutbox:
                 self._done_due = asyncio.get_running_loop().call_later(
                     self._limits.effect_record_ms / 1000, self.write_ends
                 )
-            self._done.append((effect.event_id, effect.command_id))
+            self._done.append(command)
             return
         if not self._ended:
             asyncio.get_running_loop().call_soon(self.write_ends)
         outcome: Outcome = _OUTCOMES[effect.state]
-        self._ended.append(Effected(effect.event_id, effect.command_id, outcome, code))
+        self._ended.append(Effected(*command, outcome, code))
 
     def write_ends(self) -> None:
         """Write the ends of commands; a crash before leaves them unknown, never untold."""
@@ -236,6 +243,7 @@ class DurableOutbox:
     def _record(
         self,
         event: QueuedEvent,
+        event_id: str,
         effects: Sequence[Judged],
         commands: dict[str, dict[str, Any]],
         attempt: int,
@@ -270,13 +278,13 @@ class DurableOutbox:
                 recorded.append(_command(effect, commands, event.ingress, repeatable=repeatable))
         if not kept:
             # Of an event that the log does not have, only a tool's commands are worth a record.
-            recorded = recorded if event.event_id.startswith("tool.") else []
+            recorded = recorded if event_id.startswith("tool.") else []
             if not state and not timers and not recorded:
                 return left, refused, None
         return (
             left,
             refused,
-            Handled(event.event_id, attempt, tuple(recorded), state, tuple(timers), now_ms),
+            Handled(event_id, attempt, tuple(recorded), state, tuple(timers), now_ms),
         )
 
     def _is_repeatable(self, effect: Effect) -> bool:
@@ -339,10 +347,10 @@ def _is_small(record: Handled, most: int) -> bool:
     return _HEAD_BYTES + 6 * chars <= most
 
 
-def _commands(event: QueuedEvent, answer: Any) -> dict[str, dict[str, Any]]:
+def _commands(event_id: str, answer: Any) -> dict[str, dict[str, Any]]:
     """Return the payloads of an answer's commands as the plugin gave them, by command id."""
     if isinstance(answer, Reply):
-        return {f"{event.event_id}:0": {"text": answer.text}}
+        return {f"{event_id}:0": {"text": answer.text}}
     return {one.command_id: one.payload for one in answer.commands}
 
 

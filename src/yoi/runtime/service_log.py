@@ -15,7 +15,7 @@ from yoi.errors import JournalError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import Dedupe
-from yoi.protocol.service_log import Begun, CheckpointEnd, Entry, decode, encode
+from yoi.protocol.service_log import Begun, CheckpointEnd, Entry, decode, encode, encode_all
 from yoi.types import Clock
 
 
@@ -57,7 +57,8 @@ class ServiceLog:
             records=limits.service_log_records, size_bytes=limits.service_log_bytes
         )
         self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
+        """How many bytes wait for their commit."""
         self._task: asyncio.Task[None] | None = None
         self._since_bytes = 0
         self._closing = False
@@ -118,22 +119,18 @@ class ServiceLog:
         done: asyncio.Future[None] = loop.create_future()
         # Looked at here: asyncio logs an error of a future that nothing waits for.
         done.add_done_callback(_looked_at)
-        records = [encode(entry) for entry in entries]
-        size = sum(map(len, records))
-        error = self._refusal(records, size)
+        records = encode_all(entries)
+        sizes = list(map(len, records))
+        size = sum(sizes)
+        error = self._refusal(size, max(sizes, default=0))
         if error is not None:
             done.set_exception(error)
             return done
         self._waiting.append(_Waiting(entries, records, size, done))
-        self._waiting_bytes += size
+        self.waiting_bytes += size
         if self._task is None:
             self._task = loop.create_task(self._write())
         return done
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Return how many bytes wait for their commit."""
-        return self._waiting_bytes
 
     async def close(self) -> None:
         """Wait until what was appended is committed or has failed; nothing is taken afterwards.
@@ -150,14 +147,13 @@ class ServiceLog:
             with contextlib.suppress(JournalError):
                 await self._checkpoint()
 
-    def _refusal(self, records: list[bytes], size: int) -> JournalError | None:
+    def _refusal(self, size: int, largest: int) -> JournalError | None:
         if self.fault is not None:
             return self.fault
         if self._closing:
             return JournalError("journal.closed", f"the log of {self.service} is closed")
-        if self._waiting_bytes + size > self._limits.service_log_waiting_bytes and self._waiting:
+        if self.waiting_bytes + size > self._limits.service_log_waiting_bytes and self._waiting:
             return JournalError("journal.full", f"the log of {self.service} does not keep up")
-        largest = max(map(len, records), default=0)
         if largest > self._limits.journal_record_bytes:
             return JournalError(
                 "journal.too_large",
@@ -198,7 +194,7 @@ class ServiceLog:
         except JournalError as exc:
             if exc.code in ("journal.full", "journal.too_large"):
                 # Refused before anything was stored. What waits behind it may not come before it.
-                waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+                waiting, self._waiting, self.waiting_bytes = self._waiting, [], 0
                 for one in waiting:
                     _fail(one.done, exc)
                 return
@@ -215,7 +211,7 @@ class ServiceLog:
 
     def _forget(self, group: list[_Waiting]) -> None:
         del self._waiting[: len(group)]
-        self._waiting_bytes -= sum(one.size for one in group)
+        self.waiting_bytes -= sum(one.size for one in group)
 
     def _is_due(self) -> bool:
         return (
@@ -268,7 +264,7 @@ class ServiceLog:
 
     def _break(self, error: JournalError) -> None:
         self.fault = error
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        waiting, self._waiting, self.waiting_bytes = self._waiting, [], 0
         for one in waiting:
             _fail(one.done, error)
         self._failed(error)

@@ -82,9 +82,7 @@ class ServiceParts:
                 dedupe,
                 context.ownership,
             )
-            intake = DurableIntake(
-                self.queue, self.repeats, writer, spec.disk, clock, owner.wake, limits
-            )
+            intake = DurableIntake(self.queue, self.repeats, writer, spec.disk, clock, limits)
         events = HostEvents(self.queue, intake, self.ledger, clock, owner.wake)
         self.connections = ServiceConnections(
             spec.connections,
