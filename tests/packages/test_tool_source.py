@@ -84,6 +84,7 @@ def test_check_says_what_differs_and_fix_writes_it(folder):
     assert write_tools(folder, found) == ["search", "set_light"]
     text = (folder / "plugin.toml").read_text()
     assert text.startswith("# mine\n")
+    assert text.count("\n\n[[tools]]\n") == 2, "each table is set apart"
     package = read_package(folder)
     assert tool_differences(package) == []
     assert [tool.name for tool in package.manifest.tools] == ["search", "set_light"]

@@ -186,7 +186,8 @@ def _difference(change: "Change") -> "RenderableType":
     rows += [
         shown(f"  - {one.label}", style="yellow") for one in change.removed if one.name not in left
     ]
-    rows.append(shown(f"  {len(change.after)} libraries, {size(len(change.archive))} in libs.zip"))
+    count = "1 library" if len(change.after) == 1 else f"{len(change.after)} libraries"
+    rows.append(shown(f"  {count}, {size(len(change.archive))} in libs.zip"))
     return lines(rows)
 
 

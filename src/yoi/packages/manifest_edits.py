@@ -26,6 +26,7 @@ def write_tools(folder: "Path", tools: list[ToolSource]) -> list[str]:
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
     rows = document.get("tools")
     if rows is None:
+        document.add(tomlkit.nl())
         rows = document["tools"] = tomlkit.aot()
     if not isinstance(rows, AoT):
         raise ManifestError(
@@ -59,6 +60,8 @@ def _put(rows: AoT, tool: ToolSource) -> bool:
         if wanted.external_write:
             row["external_write"] = True
         row["input_schema"] = _nested(wanted.input_schema)
+        if rows:
+            row.trivia.indent = "\n"
         rows.append(row)
         return True
     known = row.unwrap()

@@ -175,7 +175,7 @@ class Replacements:
         ledger.note(
             "notice.replaced",
             f"{trial.spec.name} runs {trial.spec.version} ({trial.spec.digest}); "
-            f"{len(trial.kept)} of its connections kept their sessions",
+            f"{len(trial.kept)} of its connections went on as they were",
             version=trial.spec.version,
             digest=trial.spec.digest,
             kept=trial.kept,
