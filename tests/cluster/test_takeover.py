@@ -46,7 +46,7 @@ deliver = ["text", "open", "close", "gap"]
 backoff = {{ first_ms = 100, max_ms = 300 }}
 """
 PLUGIN = """
-from yoi_pdk import Context, Plugin, StartedEvent, TextEvent
+from yoi_pdk import Context, Plugin, StartedEvent, TextEvent, ToolResult
 
 class Echo(Plugin):
     def on_text(self, event: TextEvent, ctx: Context):

@@ -11,16 +11,37 @@ from tests.journal.nats import running
 from tests.runtime.conftest import compiled_runner
 from websockets.asyncio.client import connect
 
-from yoi.client import Server, fetch
+from yoi.cli.elsewhere import ELSEWHERE
+from yoi.cli.host_calls import ask
+from yoi.client import Server, Target, affordances, approve, command, fetch
 from yoi.decisions.port import WholeWorkspace
+from yoi.errors import ObserveError
 from yoi.host.backend_host import BackendHost
 from yoi.limits import LIMITS
+from yoi.protocol.observation import Subject, SubjectKind
 from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.host_settings import HostSettings
 from yoi.types import Secret
 
 __all__ = ["compiled_runner"]
 WAIT_SECONDS = 90.0
+TOOL = """
+[[tools]]
+name = "pay"
+description = "Pay somebody"
+input_schema = { type = "object" }
+"""
+ON_TOOL = """
+    def on_tool(self, call, ctx):
+        return ToolResult("paid")
+"""
+WORKER = """
+[[workers]]
+name = "agent"
+model = "scripted"
+tools = [{ plugin = "echo", tool = "pay" }]
+script = [{ when = "pay", call = "pay" }, { say = "done" }]
+"""
 STREAM = "/api/runtimes/desk/services/echo/events/ws"
 
 
@@ -32,7 +53,11 @@ class Machine(HostProcess):
         host_toml = folder / "config/yoi/host.toml"
         host_toml.write_text(f'{host_toml.read_text()}key_file = "{key_file}"\n')
         yoi_toml = self.folder / ".yoi/yoi.toml"
-        yoi_toml.write_text(yoi_toml.read_text().replace("[observation]", "[runtime]"))
+        yoi_toml.write_text(yoi_toml.read_text().replace("[observation]", "[runtime]") + WORKER)
+        manifest = self.folder / "source/plugin.toml"
+        manifest.write_text(manifest.read_text() + TOOL)
+        plugin = self.folder / "source/plugin.py"
+        plugin.write_text(plugin.read_text() + ON_TOOL)
 
     async def start(self):
         self._child = await self._run("runtime", "--trust-workspace", "--verbose", "--json")
@@ -73,8 +98,8 @@ async def listed(host, token):
 async def until_listed(host, token, wanted):
     async with asyncio.timeout(WAIT_SECONDS):
         found = None
-        while found != wanted:
-            found, _ = await listed(host, token)
+        while found != (wanted, "available"):
+            found = await listed(host, token)
 
 
 def backend(folder, nats, key_file):
@@ -86,6 +111,35 @@ def backend(folder, nats, key_file):
     )
     machine = HostSettings(key_file=key_file)
     return BackendHost(folder, decisions=WholeWorkspace(), machine=machine)
+
+
+async def asked(folder, method, **params):
+    """Return what the commands of `yoi` ask in the folder of a backend."""
+    return await asyncio.to_thread(ask, folder, method, **params)
+
+
+async def a_call_is_approved(host, folder, token):
+    """The worker is elsewhere; its command, its approval and its history pass through a backend."""
+    await asked(folder, "worker.send", name="agent", text="pay")
+    waiting = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not waiting:
+            waiting = (await asked(folder, "worker.status", name="agent"))["approvals"]
+    worker = Target(
+        Server(host.url, Secret("t", token)), Subject(SubjectKind.WORKER, "agent", "desk")
+    )
+    assert "approve" in await affordances(worker)
+    await approve(worker, waiting[0]["item"])
+    with pytest.raises(ObserveError) as caught:
+        await command(worker, "send", {"text": 3})
+    assert caught.value.code == "worker.command"
+    said = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not any(one["type"] == "run_end" for one in said):
+            said = (await asked(folder, "worker.history", name="agent"))["items"]
+    assert "paid" in json.dumps(said)
+    [decided] = [one for one in said if one["type"] == "approval_decided"]
+    assert decided["by"] == "operator"
 
 
 def snapshot(frame):
@@ -109,7 +163,6 @@ async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, com
             ):
                 token = first._backend.new_session().token.reveal()
                 await until_listed(first, token, {"echo": "a"})
-                assert (await listed(first, token))[1] == "available"
                 async with watching(first, token) as watcher:
                     cursor = (await watcher.until(snapshot))["envelope"]["cursor"]
                     # The session of one is good at the other, and so is the place.
@@ -128,5 +181,9 @@ async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, com
                     await gateway.say("hello")
                     await gateway.until(lambda: "1:hello" in gateway.heard)
                     await watcher.until(lambda one: "service_status" in json.dumps(one))
+                    await a_call_is_approved(first, tmp_path / "x", token)
+                    listed_now = await asked(tmp_path / "x", "worker.list")
+                    assert [one["name"] for one in listed_now] == ["agent"]
+                    assert ELSEWHERE.machines == {"agent": "b"}
             other.send(signal.SIGTERM)
             assert await other.ended() == 0
