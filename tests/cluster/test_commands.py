@@ -15,8 +15,9 @@ from yoi.cluster.bucket import Bucket
 from yoi.cluster.records import Book, Record
 from yoi.cluster.sealed_commands import Hello, Seals
 from yoi.cluster.tenure import Tenure
+from yoi.control.wire import Answer
 from yoi.errors import ClusterError, ControlError, ServiceError
-from yoi.host.forwarding import DRAIN, FORWARDED, Forwarding, answered_here
+from yoi.host.forwarding import DRAIN, FORWARDED, READ_ONLY, Forwarding, answered_here
 from yoi.journal.jetstream_server import connected
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.deployment import DeploymentKey
@@ -98,10 +99,10 @@ class Machine:
             self.process,
             self.limits,
         )
-        self.forwarding = Forwarding(self.asking, self.methods)
+        self.forwarding = Forwarding(self.asking, self.methods, self.limits)
         self.answering = Answering(
             self.client, self.key, self.deployment, self.tenure.session, self.name,
-            answered_here(self.methods), self.told.append,
+            answered_here(self.methods), READ_ONLY, self.told.append,
             lambda: loop.time() if self.now is None else self.now, self.limits,
         )  # fmt: skip
         self._running = self.answering.running()
@@ -168,10 +169,6 @@ class Machine:
         return {"machine": self.name, "draining": False, "handed_over": [name], "owns": []}
 
 
-def code(told):
-    return told.value.code
-
-
 async def test_a_command_reaches_the_owner_and_says_which_machine_it_was(world):
     a, b = await world.machine("a"), await world.machine("b")
     await b.owns("service:chat", "worker:agent")
@@ -188,8 +185,10 @@ async def test_a_command_reaches_the_owner_and_says_which_machine_it_was(world):
     told = await methods["worker.poll"]({"watch": begun.ok["watch"]})
     assert json.loads(bytes(told.ok)) == {"events": ["key"]}
     assert (await methods["worker.poll"]({"watch": "own"}))["events"] == ["own"]
-    given = await methods[DRAIN]({"units": ["service:chat", "service:mine"]})
-    assert given["handed_over"] == ["service:chat", "service:mine"]
+    for member, machine in (("service:chat", "b"), ("service:mine", "a")):
+        given = await methods[DRAIN]({"units": [member]})
+        given = json.loads(bytes(given.ok)) if isinstance(given, Answer) else given
+        assert (given["handed_over"], given["machine"]) == ([member], machine)
 
 
 async def test_an_answer_of_many_parts_is_whole(world):
@@ -202,6 +201,9 @@ async def test_an_answer_of_many_parts_is_whole(world):
 
 async def test_lists_are_of_all_machines_and_name_those_that_are_silent(world):
     a, b, c = [await world.machine(name) for name in "abc"]
+    # Whoever writes to the servers adds no machine, and ends none.
+    for junk in (b"[]", b'{"machine": 1}', b"\xff", b"[" * 3_000):
+        await a.tenure.bucket.put(f"host.{len(junk):016x}", junk, 0)
     await a.owns("service:one")
     await b.owns("service:two")
     await c.owns("service:three")
@@ -252,7 +254,7 @@ async def test_what_is_known_of_a_command_is_told(world):
     # What the book calls a process may be anything: it is written by who has the servers.
     for session in ("", "a b", "*", ">", "x.y", "../..", "f" * 17):
         with pytest.raises(ClusterError):
-            await a.asking.ask(Process(session, "?"), "service.restart", {"name": "chat"})
+            await a.asking.ask(Process(session, "?"), "service.restart", {}, 1.0)
 
 
 @pytest.mark.parametrize("method", ["host.reload", "nothing", "cluster.drain.all"])
@@ -261,7 +263,7 @@ async def test_the_list_is_closed_at_both_ends(world, method):
     await b.owns("service:chat")
     assert method not in a.forwarding.methods
     with pytest.raises(ControlError) as refused:
-        await a.asking.ask(b.process, method, {"name": "chat"})
+        await a.asking.ask(b.process, method, {"name": "chat"}, 9.0)
     assert refused.value.code == "control.refused"
     assert not b.done
     assert not any(one.startswith(("host.", "mcp.", "observation.")) for one in FORWARDED)

@@ -1,5 +1,6 @@
 """`yoi runtime`: the services and workers of a workspace, watched through a backend elsewhere."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -70,10 +71,25 @@ def drain(
     handled first, and nothing accepted is lost. Drained of all, the host takes nothing until --undo
     or its next start; of a unit, others may take it for a while first.
     """
+    folder, output = workspace_folder(workspace), Output("runtime drain", as_json)
+    given: list[str] = []
+    answer: dict[str, Any] = {}
+    # One unit at a time: where the next is refused, what was handed over is told already.
+    for units in [[name] for name in names or []] or [[]]:
+        if not given or units[0] not in given:
+            answer = _ask_drain(folder, units, undo=undo)
+            given += answer["handed_over"]
+            if len(names or []) > 1:
+                output.note(f"handed over: {', '.join(answer['handed_over'])}")
+    answer = {**answer, "handed_over": sorted(given)}
+    output.show(answer, lambda: _drained(answer))
+
+
+def _ask_drain(folder: Path, names: list[str], *, undo: bool) -> dict[str, Any]:
     from yoi.cli.host_calls import ask
 
     try:
-        answer = ask(workspace_folder(workspace), "cluster.drain", units=names or [], undo=undo)
+        answer: dict[str, Any] = ask(folder, "cluster.drain", units=names, undo=undo)
     except ControlError as exc:
         if exc.code != "control.refused":
             raise
@@ -82,7 +98,7 @@ def drain(
             "the host runs by itself: there is no machine to hand over to",
             hint="docs/how-to/several-machines.md",
         ) from None
-    Output("runtime drain", as_json).show(answer, lambda: _drained(answer))
+    return answer
 
 
 def _drained(answer: dict[str, Any]) -> Any:

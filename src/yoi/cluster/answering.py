@@ -7,7 +7,7 @@ is, this process does not listen for a second, and servers tell that to who asks
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from yoi.control.wire import Answer, Failure, Request
 from yoi.core.challenges import Challenges, Verdict
 from yoi.defects import defect
 from yoi.errors import ClusterError, YoiError
+from yoi.journal.jetstream_server import denied
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.deployment import DeploymentKey
 from yoi.tasks import ended
@@ -47,7 +48,10 @@ class Counts:
 
 
 class Answering:
-    """See the module docstring. `methods` are all that may be asked for; `listen` is its task."""
+    """See the module docstring. `methods` are all that may be asked for.
+
+    Each is logged with who asked, but for those in `unlogged`.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Answering:
         session: str,
         machine: str,
         methods: Mapping[str, Method],
+        unlogged: Container[str],
         tell: Callable[[YoiError], None],
         monotonic: Callable[[], float],
         limits: Limits = LIMITS,
@@ -68,6 +73,7 @@ class Answering:
         self._client, self._subject = client, subject
         self._seals = Seals(key, deployment, session)
         self._machine, self._methods, self._tell = machine, dict(methods), tell
+        self._unlogged = unlogged
         self._monotonic, self._limits, self._sleep = monotonic, limits, sleep
         self._challenges = Challenges(
             os.urandom(_SECRET_BYTES), limits.cluster_challenge_ms, limits.cluster_commands
@@ -112,6 +118,15 @@ class Answering:
         )
         try:
             await self._client.flush(limits.journal_request_ms // 1000)
+            refused = denied(self._client)
+            if refused is not None:
+                self._tell(
+                    ClusterError(
+                        "cluster.credentials",
+                        f"commands of other machines may not come here: {refused}",
+                        hint=f"let the user of [cluster] subscribe to {self._subject[:-16]}*",
+                    )
+                )
             listening.set()
             began, messages, size = self._monotonic(), 0, 0
             async for message in heard.messages:
@@ -170,9 +185,13 @@ class Answering:
 
     async def _carried_out(self, command: Command) -> Answer:
         self.counts.carried_out += 1
-        _log.info(
-            "a command given on another machine", machine=command.machine, method=command.method
-        )
+        if command.method not in self._unlogged:
+            _log.info(
+                "a command given on another machine",
+                machine=command.machine,
+                method=command.method,
+                about=str(command.params.get("name", "")),
+            )
         return await carried_out(self._methods, Request(command.method, command.params))
 
     async def _sealed(self, request: str, number: int, data: bytes, is_last: bool) -> bytes:

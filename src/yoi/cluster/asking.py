@@ -23,6 +23,7 @@ from yoi.cluster.sealed_commands import Command, Hello, Seals, Welcome, subject_
 from yoi.cluster.tenure import machines_of
 from yoi.control.wire import Failure
 from yoi.errors import CODES, ClusterError, ControlError
+from yoi.journal.jetstream_server import denied
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.deployment import DeploymentKey
 from yoi.tasks import ended
@@ -84,15 +85,16 @@ class Asking:
         with contextlib.suppress(*UNSURE):
             await self._book().again(member)
 
-    async def ask(self, to: Process, method: str, params: Mapping[str, Any]) -> Told:
-        """Return what that process answers.
+    async def ask(
+        self, to: Process, method: str, params: Mapping[str, Any], seconds: float
+    ) -> Told:
+        """Return what that process answers within `seconds`.
 
         Raises ClusterError: `cluster.not_listening` and `cluster.unreachable`, where nothing was
         done, and `cluster.unanswered`, where that is not known; ControlError with the code of the
         method's own error.
         """
-        until = self._limits.cluster_command_ms / 1000
-        return await self._asked(to, method, params, until, self._limits.control_response_bytes)
+        return await self._asked(to, method, params, seconds, self._limits.control_response_bytes)
 
     async def ask_all(self, method: str) -> tuple[list[Told], list[str]]:
         """Return what all other processes answer to `method`, and which machines did not, by name.
@@ -101,7 +103,7 @@ class Asking:
         """
         try:
             found = machines_of(await self._machines.since())
-        except (*UNSURE, ValueError):
+        except UNSURE:
             known = {one.record.machine for one in self._book().known.values()}
             return [], sorted(known - {"", self._this.machine})
         others = sorted(
@@ -211,7 +213,7 @@ class Asking:
             raise _not_sent() from None
         except UNSURE:
             pass
-        raise _not_listening(to)
+        raise _not_listening(to, denied(self._client))
 
 
 async def _whole(
@@ -250,10 +252,11 @@ def _value(data: bytes, machine: str, method: str) -> msgspec.Raw:
     raise ControlError(code, f"on {machine}: {reply.error.message}", hint=reply.error.hint)
 
 
-def _not_listening(to: Process) -> ClusterError:
+def _not_listening(to: Process, refused: str | None = None) -> ClusterError:
+    why = "" if refused is None else f" (the servers have refused this account: {refused})"
     return ClusterError(
         "cluster.not_listening",
-        f"{to.machine or 'the other machine'} runs it, and takes no command now: nothing was done",
+        f"{to.machine or 'the other machine'} takes no command now: nothing was done{why}",
         hint="again, in some seconds; which machine has what: yoi cluster leases",
         machine=to.machine,
     )

@@ -13,12 +13,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from secrets import token_hex
 from typing import Any, Protocol
 
+import msgspec
+
 from yoi.cluster.bucket import UNSURE, Bucket, Entry, Taken
 from yoi.core.lease import Lease, LeaseState, LeaseTimes
 from yoi.errors import ClusterError
 from yoi.tasks import ended
 
 _KIND = "host."
+
+
+class _Value(msgspec.Struct):
+    machine: str = ""
 
 
 class Ends(Protocol):
@@ -154,11 +160,18 @@ def machines_of(entries: Iterable[Entry]) -> dict[str, str]:
     """Return the names of the machines that live, by session, as the keys of the bucket say."""
     found: dict[str, str] = {}
     for one in entries:
-        if one.key.startswith(_KIND) and one.data:
-            machine = json.loads(one.data).get("machine")
-            if machine:
-                found[one.key.removeprefix(_KIND)] = str(machine)
+        machine = _machine_in(one.data) if one.key.startswith(_KIND) else ""
+        if machine:
+            found[one.key.removeprefix(_KIND)] = machine
     return found
+
+
+def _machine_in(data: bytes) -> str:
+    """Return the machine that a key names; empty where it was ended, or is none of ours."""
+    try:
+        return msgspec.json.decode(data, type=_Value).machine
+    except (msgspec.DecodeError, RecursionError):
+        return ""
 
 
 async def end(bucket: Bucket, session: str, by: str) -> bool:
@@ -177,7 +190,7 @@ async def end(bucket: Bucket, session: str, by: str) -> bool:
             return False
     elif not found.data:
         return True
-    elif "machine" in json.loads(found.data):
+    elif _machine_in(found.data):
         return False
     origin = await bucket.origin()
     return origin.made == bucket.made and origin.age >= bucket.ttl

@@ -55,7 +55,7 @@ async def cluster_source(
     this = Process("", machine.machine or machine_name())
     asking = Asking(client, key, settings.name, machines, lambda: directory.book, this, limits)
     source = ClusterSource(settings.name, directory, upstream_token(key), clock, limits)
-    return source, Forwarding(asking, {})
+    return source, Forwarding(asking, {}, limits)
 
 
 def methods_of_cluster(forwarding: Forwarding, workspace: Path) -> dict[str, Method]:

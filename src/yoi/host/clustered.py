@@ -25,7 +25,7 @@ from yoi.core.placement import Member, units_of
 from yoi.decisions.port import Decisions
 from yoi.defects import defect
 from yoi.errors import ClusterError, YoiError
-from yoi.host.forwarding import DRAIN, Forwarding, answered_here, naming_the_remedy
+from yoi.host.forwarding import DRAIN, READ_ONLY, Forwarding, answered_here, naming_the_remedy
 from yoi.host.opened import Opened
 from yoi.host.runtime_parts import RuntimeParts, closing
 from yoi.journal.jetstream import JetStreamJournal
@@ -99,7 +99,7 @@ class Commands:
 
     def forwarding(self, here: Mapping[str, Method]) -> Forwarding:
         """Return `here` and what the other machines have, as one."""
-        return Forwarding(self._asking, here)
+        return Forwarding(self._asking, here, self._limits)
 
     def answering(self, here: Mapping[str, Method]) -> contextlib.AbstractAsyncContextManager[None]:
         """Let the other machines ask for what of `here` they may, while entered."""
@@ -110,6 +110,7 @@ class Commands:
             self._tenure.session,
             self._tenure.machine,
             answered_here(here),
+            READ_ONLY,
             self._told.error,
             SUSPENSION_COUNTS,
             self._limits,
@@ -139,6 +140,7 @@ class Membership:
         self._hints = hints
         self._commands = commands
         self._runner: HostRunner | None = None
+        self._moving: set[asyncio.Future[tuple[str, ...]]] = set()
 
     def reaching(self, here: Mapping[str, Method]) -> Mapping[str, Method]:
         """Return `here`, the methods of this machine, as they are with those of the others.
@@ -168,8 +170,21 @@ class Membership:
             before = sorted(self.units.held)
             await self.units.drain(self._runner)
             return self._owned(before)
-        moved = [await self.units.move(name, self._runner) for name in names]
+        moved = [await self._moved(name, self._runner) for name in names]
         return self._owned(sorted(one for members in moved for one in members))
+
+    async def _moved(self, name: str, runner: "HostRunner") -> tuple[str, ...]:
+        """Hand over the unit of `name`: to its end, also where nothing waits for that any more."""
+        moving = asyncio.ensure_future(self.units.move(name, runner))
+        self._moving.add(moving)
+        moving.add_done_callback(self._has_moved)
+        return await asyncio.shield(moving)
+
+    def _has_moved(self, moving: "asyncio.Future[tuple[str, ...]]") -> None:
+        self._moving.discard(moving)
+        if not moving.cancelled():
+            # Looked at, though what asked for it may wait no longer.
+            moving.exception()
 
     def _owned(self, given: list[str]) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ decides what may run (trust, enabling, secrets) is among them, and what is asked
 own (its settings, MCP clients, its backend) is not either.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from yoi.control.server import Method
 from yoi.control.wire import Answer
 from yoi.errors import ClusterError, ControlError, YoiError, run_elsewhere
 from yoi.host.commands import COMMAND
+from yoi.limits import LIMITS, Limits
 
 Params = Mapping[str, Any]
 _GONE = frozenset({"service.elsewhere", "worker.elsewhere", "cluster.unit_unknown"})
@@ -22,7 +24,8 @@ _GONE = frozenset({"service.elsewhere", "worker.elsewhere", "cluster.unit_unknow
 _NOT_DONE = _GONE | {"cluster.not_listening"}
 _REMEDY = (
     "yoi cluster leases\n"
-    "with a key on all machines commands are given on any of them: yoi cluster seal deployment.key"
+    "machines that had a key from the first start take commands for each other: "
+    "docs/how-to/several-machines.md"
 )
 _AT = "@"
 """Parts a follower's key from the process that has given it out."""
@@ -78,8 +81,22 @@ LISTS = ("service.list", "worker.list")
 FOLLOWED = ("worker.poll", "worker.unwatch")
 """The methods that go to the process that has given out a follower's key."""
 DRAIN = "cluster.drain"
-"""Goes to the owner of each unit that it names; without one it is of this machine."""
+"""Goes to the owner of the one unit that it names; else it is of this machine."""
 FORWARDED = frozenset({*ABOUT, *LISTS, *FOLLOWED, DRAIN, COMMAND})
+READ_ONLY = frozenset(
+    {
+        "service.status",
+        "service.dead_letters",
+        "worker.status",
+        "worker.as_sent",
+        "worker.history",
+        "worker.senders",
+        "worker.watch",
+        *LISTS,
+        *FOLLOWED,
+    }
+)
+"""Of these no line is logged: they come by the hundred, and change nothing."""
 
 
 def answered_here(methods: Mapping[str, Method]) -> dict[str, Method]:
@@ -107,9 +124,10 @@ def naming_the_remedy(methods: Mapping[str, Method]) -> dict[str, Method]:
 class Forwarding:
     """Has other machines carry out what they run. `here` are the methods of this process."""
 
-    def __init__(self, asking: Asking, here: Mapping[str, Method]) -> None:
+    def __init__(self, asking: Asking, here: Mapping[str, Method], limits: Limits = LIMITS) -> None:
         self._asking = asking
         self._here = here
+        self._seconds = limits.cluster_command_ms / 1000
 
     @property
     def methods(self) -> dict[str, Method]:
@@ -124,12 +142,14 @@ class Forwarding:
     async def to_owner(self, member: str, method: str, params: dict[str, Any]) -> Any:
         """Have whichever process has `member` carry out `method`; return its answer."""
         refused: YoiError | None = None
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
         for _ in range(2):
             owner = self._asking.elsewhere(member)
             if owner is None:
                 return await self._carried_out_here(member, method, params)
             try:
-                told = await self._asking.ask(owner, method, params)
+                told = await self._asking.ask(owner, method, params, until - loop.time())
             except (ClusterError, ControlError) as exc:
                 if exc.code not in _NOT_DONE:
                     raise
@@ -182,27 +202,19 @@ class Forwarding:
             key, at, session = str(params["watch"]).partition(_AT)
             if not at:
                 return await self._here[method](params)
-            told = await self._asking.ask(Process(session, ""), method, {"watch": key})
+            told = await self._asking.ask(
+                Process(session, ""), method, {"watch": key}, self._seconds
+            )
             return Answer(ok=told.value, machine=told.machine)
 
         return forwarded
 
     async def _drain(self, params: dict[str, Any]) -> Any:
-        """Hand over each unit that is named, wherever it is; else what this machine has."""
-        names = params.get("units") or ()
-        if not names:
+        """Hand over the unit that is named, wherever it is; else what this machine has."""
+        names = list(params.get("units") or [])
+        if len(names) != 1 or params.get("undo"):
             return await self._carried_out_here("", DRAIN, params)
-        given: list[str] = []
-        answer: dict[str, Any] = {}
-        for name in names:
-            found = await self.to_owner(str(name), DRAIN, {"units": [name]})
-            answer = (
-                msgspec.json.decode(found.ok, type=dict[str, Any])
-                if isinstance(found, Answer)
-                else found
-            )
-            given += answer["handed_over"]
-        return {**answer, "handed_over": sorted(set(given))}
+        return await self.to_owner(str(names[0]), DRAIN, {"units": [names[0]]})
 
 
 def _shown(told: Told, method: str, owner: Process) -> Answer:
