@@ -374,6 +374,7 @@ class Limits:
     effect_record_ms: int = bound(
         10, "before it is written that a command was carried out, unless another record is"
     )
+    kept_state_ms: int = bound(1_000, "state without a durable ingress is behind in a shared log")
     service_log_retry_ms: int = bound(1_000, "before a log that failed is opened again; doubles")
     service_log_retry_max_ms: int = bound(30_000, "the longest such wait")
     service_checkpoint_records: int = bound(10_000, "records read again after a crash, at most")

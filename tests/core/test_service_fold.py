@@ -163,6 +163,15 @@ def test_an_event_that_a_checkpoint_repeats_does_nothing_a_second_time():
         assert list(picture.seen.items()) == [(("events", "b"), 2), (("events", "a"), 3)]
 
 
+def test_spent_dials_only_grow_and_a_checkpoint_keeps_those_of_its_day():
+    day = 86_400_000
+    spent = [{"g": (3, 7), "old": (2, 9)}, {"g": (3, 6)}]
+    picture = folded([BEGUN, *(log.Handled("", dials=one) for one in spent)])
+    assert picture.dials == {"g": (3, 7), "old": (2, 9)}
+    records = [BEGUN, *checkpoint(picture, 3 * day), log.CheckpointEnd(2)]
+    assert folded(records).dials == {"g": (3, 7)}
+
+
 def test_ids_of_another_place_are_forgotten():
     """The manifest names another place: what stood at the old one says nothing about the new."""
     entries = [

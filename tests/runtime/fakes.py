@@ -21,6 +21,7 @@ from yoi.core.session_values import SessionValues
 from yoi.errors import ConnectionFailure, InsertionError, PermissionDenied, SecretError
 from yoi.journal.log import Journal
 from yoi.journal.memory import MemoryJournal
+from yoi.journal.ownership import Ownership, SoleOwner
 from yoi.journal.state import StateStore
 from yoi.limits import Limits
 from yoi.permissions import Authority, Decision, JsonPointer, PermissionSet, Url, own_target
@@ -294,6 +295,7 @@ class Bench:
         clock: ManualClock | None = None,
         secrets: Any = None,
         link: "type[FakeLink] | Callable[[Any], FakeLink] | None" = None,
+        ownership: Ownership | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = clock or ManualClock()
@@ -364,6 +366,7 @@ class Bench:
             limits,
             notifier or NoWorkers(),
             self.journal,
+            ownership=ownership or SoleOwner(),
         )
         self.service = Service(self.spec, self.around)
 

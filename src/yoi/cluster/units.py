@@ -128,6 +128,9 @@ class Units:
             self._units = tuple(units)
             self._again.set()
 
+    shared = True
+    """Another machine may own any of the logs next."""
+
     def epoch(self, log: str) -> int:
         """Return the epoch under which this machine owns `log`.
 

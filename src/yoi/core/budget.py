@@ -35,12 +35,23 @@ class Budget(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Spent:
-    """How many dials were made on which day: what outlives the process."""
+    """How many dials were made on which day: what outlives the process. The later is larger."""
 
     day: int
     dials: int
+
+    @property
+    def written(self) -> str:
+        """Return it as text."""
+        return f"{self.day} {self.dials}"
+
+    @classmethod
+    def read(cls, text: str | None) -> "Spent":
+        """Return what `written` has written; nothing spent for None."""
+        day, _, dials = (text or "0 0").partition(" ")
+        return cls(int(day), int(dials))
 
 
 class DailyBudget:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from yoi.core.budget import wall_day
 from yoi.errors import JournalError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import JsonPointer
@@ -34,6 +35,8 @@ class ServicePicture:
 
     service: str
     epoch: int = 0
+    earlier_epoch: int = 0
+    """The epoch of the owner before this one, where the log is open."""
     head: int = 0
     waiting: dict[str, Waiting] = field(default_factory=dict)
     """By event id, in the order in which they were accepted."""
@@ -54,6 +57,8 @@ class ServicePicture:
     alive_ms: int = 0
     missing: dict[str, int] = field(default_factory=dict)
     """Since when frames may be missing of connections that were down, by name."""
+    dials: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The day (since 1970) and the dials of it of each connection; they only grow."""
     checkpoint: int = 0
     """The position of the last closed checkpoint's start; 0: there is none."""
     since_checkpoint: int = 0
@@ -139,6 +144,8 @@ def apply(picture: ServicePicture, entry: Entry) -> None:
                     picture.state[key] = value
             for timer in entry.timers:
                 _set_timer(picture, timer)
+            if entry.dials:
+                _spend(picture, entry.dials)
             for command in entry.commands:
                 picture.unsettled[entry.event_id, command.id] = command
         case log.Effected():
@@ -217,6 +224,12 @@ def _declare(picture: ServicePicture, entry: Declared) -> None:
     picture.declared = entry
 
 
+def _spend(picture: ServicePicture, dials: dict[str, tuple[int, int]]) -> None:
+    """A count that is written late takes nothing back."""
+    for name, spent in dials.items():
+        picture.dials[name] = max(spent, picture.dials.get(name, spent))
+
+
 def _set_timer(picture: ServicePicture, timer: TimerAt) -> None:
     if timer.due_ms:
         picture.timers[timer.ingress, timer.name] = timer.due_ms
@@ -243,6 +256,7 @@ def _add_part(picture: ServicePicture, part: log.Part) -> None:
         picture.declared = part.declared
     picture.alive_ms = max(picture.alive_ms, part.alive_ms)
     picture.missing.update(part.missing)
+    _spend(picture, part.dials)
 
 
 def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> Iterator[Entry]:
@@ -253,7 +267,13 @@ def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> 
     """
     yield log.Checkpoint(picture.service, picture.epoch, at_ms)
     most = limits.service_part_items
-    yield log.Part(alive_ms=picture.alive_ms, missing=picture.missing, declared=picture.declared)
+    yield log.Part(
+        alive_ms=picture.alive_ms,
+        missing=picture.missing,
+        declared=picture.declared,
+        # Those of earlier days bind nothing: a budget is of its day.
+        dials={name: one for name, one in picture.dials.items() if one[0] >= wall_day(at_ms)},
+    )
     for chunk in _chunks(picture.state.items(), limits.service_part_bytes):
         yield log.Part(state=dict(chunk))
     timers = [TimerAt(ingress, name, due) for (ingress, name), due in picture.timers.items()]

@@ -6,6 +6,11 @@ from typing import Protocol
 class Ownership(Protocol):
     """What a host knows about the logs that it writes; asked whenever one is opened."""
 
+    @property
+    def shared(self) -> bool:
+        """Return whether another host may own the logs next."""
+        ...
+
     def epoch(self, log: str) -> int:
         """Return the epoch under which this host holds `log`: larger for each owner; 0 for none.
 
@@ -24,6 +29,8 @@ class Ownership(Protocol):
 
 class SoleOwner:
     """The ownership of a host by itself: every log is its own."""
+
+    shared = False
 
     def epoch(self, log: str) -> int:
         """Return 0."""

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from yoi.errors import JournalError, ServiceError, TrustError
@@ -38,6 +38,7 @@ class StateStore:
         self._limits = limits
         self._lock = threading.Lock()
         self._values: dict[str, dict[str, str]] = {}
+        self._listeners: dict[str, Callable[[str], None]] = {}
         try:
             self._database = _open(path, owner)
             for service, key, value in self._database.execute("SELECT * FROM state"):
@@ -58,31 +59,46 @@ class StateStore:
     def set(self, service: str, key: str, value: str | None) -> None:
         """Keep `value` under `key`; None removes it.
 
+        Whoever listens hears of it afterwards, on this thread.
         Raises ServiceError `service.state_full` when the service has too many keys or bytes,
         JournalError `journal.io` when the disk takes nothing; then the old value stays.
         """
         with self._lock:
-            mine = self._values.setdefault(service, {})
-            if value is None:
-                if key in mine:
-                    self._write("DELETE FROM state WHERE service = ? AND key = ?", service, key)
-                    del mine[key]
-                return
-            self._check(mine, key, value)
-            self._write(
-                "INSERT INTO state VALUES (?, ?, ?) "
-                "ON CONFLICT (service, key) DO UPDATE SET value = excluded.value",
-                service,
-                key,
-                value,
-            )
-            mine[key] = value
+            self._set(service, key, value)
+            heard = self._listeners.get(service)
+        if heard is not None:
+            heard(key)
+
+    def listen(self, service: str, heard: Callable[[str], None] | None) -> None:
+        """Let `heard` hear each key of `service` that is set; None: nothing hears any more."""
+        with self._lock:
+            if heard is None:
+                self._listeners.pop(service, None)
+            else:
+                self._listeners[service] = heard
 
     def close(self) -> None:
         """Close the database."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             closed(self._database)
             self._database.close()
+
+    def _set(self, service: str, key: str, value: str | None) -> None:
+        mine = self._values.setdefault(service, {})
+        if value is None:
+            if key in mine:
+                self._write("DELETE FROM state WHERE service = ? AND key = ?", service, key)
+                del mine[key]
+            return
+        self._check(mine, key, value)
+        self._write(
+            "INSERT INTO state VALUES (?, ?, ?) "
+            "ON CONFLICT (service, key) DO UPDATE SET value = excluded.value",
+            service,
+            key,
+            value,
+        )
+        mine[key] = value
 
     def _write(self, statement: str, *values: str) -> None:
         try:

@@ -95,7 +95,10 @@ class TimerAt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Handled(_Record, frozen=True, tag="handled"):
-    """The guest has handled an event: its commands, state and timers are one record."""
+    """The guest has handled an event: its commands, state and timers are one record.
+
+    Without an event it keeps what changed beside one: state, or what connections have spent.
+    """
 
     event_id: str
     attempt: int = 1
@@ -104,6 +107,8 @@ class Handled(_Record, frozen=True, tag="handled"):
     """JSON texts by key; None removes the key."""
     timers: tuple[TimerAt, ...] = ()
     at_ms: int = 0
+    dials: dict[str, tuple[int, int]] = {}
+    """How often each connection was dialled on a day: the day (since 1970) and the count."""
 
 
 class Effected(_Record, frozen=True, tag="effect"):
@@ -212,6 +217,8 @@ class Part(_Record, frozen=True, tag="part"):
     declared: Declared | None = None
     alive_ms: int = 0
     missing: dict[str, int] = {}
+    dials: dict[str, tuple[int, int]] = {}
+    """How often each connection was dialled on a day."""
 
 
 class CheckpointEnd(_Record, frozen=True, tag="checkpoint_end"):

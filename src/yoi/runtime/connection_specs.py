@@ -13,6 +13,7 @@ from yoi.packages import ResolvedPlugin
 from yoi.permissions import Authority, Decision, Permission, PermissionKind, Url
 from yoi.permissions.connection_settings import ConnectionSettings
 from yoi.runtime.connection_commands import own_target
+from yoi.runtime.kept_dials import KeptDials
 from yoi.runtime.secret_injector import SecretInjector
 from yoi.runtime.service_spec import ConnectionHandle, ConnectionSpec, SecretUses
 from yoi.types import Clock
@@ -66,17 +67,12 @@ class ConnectionSpecMaker:
         )
 
     def _budget(self, plugin: ResolvedPlugin, settings: ConnectionSettings) -> DailyBudget:
-        # Beside the plugin's own state, under a name that no instance can have.
-        owner = f"{plugin.name}#dials"
-        written = self.state.get(owner, settings.name)
-        day, _, dials = (written or "0 0").partition(" ")
+        kept = KeptDials(self.state, plugin.name)
 
         def keep(spent: Spent) -> None:
-            self.loop.run_in_executor(
-                None, self.state.set, owner, settings.name, f"{spent.day} {spent.dials}"
-            )
+            self.loop.run_in_executor(None, kept.keep, settings.name, spent)
 
-        return DailyBudget(settings.dials_per_day, Spent(int(day), int(dials)), keep)
+        return DailyBudget(settings.dials_per_day, kept.of(settings.name), keep)
 
 
 class CurrentDecision:

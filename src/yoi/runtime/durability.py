@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from yoi.core.budget import Spent
 from yoi.core.effects import Refused
 from yoi.core.ingress_queue import IngressQueue
 from yoi.core.repeats import Repeats
@@ -21,6 +22,7 @@ from yoi.runtime.dead_letters import DeadLetter, DeadLetters
 from yoi.runtime.executor import RECOVERED, EffectExecutor
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.intake import DurableIntake
+from yoi.runtime.kept_dials import KeptDials
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.log_writer import LogWriter
 from yoi.runtime.outbox import DurableOutbox, Judged
@@ -115,6 +117,8 @@ class LoggedDurability:
         self._ledger = ledger
         self._judge = judge
         self._state = context.state
+        self._shared = context.ownership.shared
+        self._dials = KeptDials(context.state, current.spec.name)
         self._clock = context.clock
         self._loop = context.loop
         self._limits = context.limits
@@ -142,6 +146,8 @@ class LoggedDurability:
             self._current.spec.calls.revert()
         if not picture.fresh:
             self._restore_state(picture)
+        if self._shared:
+            self._follow_dials(picture)
         if self._recovered:
             self._go_on(picture)
         else:
@@ -175,6 +181,7 @@ class LoggedDurability:
         if self._alive is not None:
             self._alive.cancel()
             self._alive = None
+        self._dials.listen(None)
         await self._writer.drain()
         # Also of what was carried out just now.
         self._outbox.write_ends()
@@ -247,6 +254,24 @@ class LoggedDurability:
         name = self._current.spec.name
         for key, value in changed_state(self._state.all(name), picture).items():
             self._state.set(name, key, value)
+
+    def _follow_dials(self, picture: ServicePicture) -> None:
+        """Go on with what was spent on any machine; what is spent from now on is written."""
+
+        def heard(connection: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._keep_dials, connection)
+
+        behind = self._dials.take({name: Spent(*one) for name, one in picture.dials.items()})
+        self._dials.listen(heard)
+        for connection in behind:
+            self._keep_dials(connection)
+
+    def _keep_dials(self, connection: str) -> None:
+        """Write what `connection` has spent; without a log it is written when there is one."""
+        if self._writer.picture is not None:
+            spent = self._dials.of(connection)
+            self._writer.put(Handled("", dials={connection: (spent.day, spent.dials)}))
 
     def _close_sessions(self, plan: Recovery, picture: ServicePicture) -> None:
         """Tell the end of sessions that the host has left, and where frames may be missing."""

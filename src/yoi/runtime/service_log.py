@@ -101,7 +101,7 @@ class ServiceLog:
                 if exc.code != "journal.conflict":
                     raise
                 continue  # its last owner wrote once more while the log was read
-            picture.epoch = begun.epoch
+            picture.earlier_epoch, picture.epoch = picture.epoch, begun.epoch
             picture.head += 1
             return made
         raise JournalError(

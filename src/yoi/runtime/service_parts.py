@@ -19,6 +19,7 @@ from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.instance_slot import InstanceSlot
 from yoi.runtime.intake import DurableIntake, Intake, MemoryIntake
+from yoi.runtime.kept_durability import KeptDurability
 from yoi.runtime.ledger import Ledger
 from yoi.runtime.log_writer import LogWriter
 from yoi.runtime.outbox import DurableOutbox, MemoryOutbox, Outbox
@@ -151,7 +152,9 @@ class ServiceParts:
             owner.lost_in_call,
         )
         self.durability: Durability = NoDurability()
-        if (
+        if context.ownership.shared and writer is None:
+            self.durability = KeptDurability(current, context, self.ledger)
+        elif (
             writer is not None
             and isinstance(intake, DurableIntake)
             and isinstance(outbox, DurableOutbox)
