@@ -34,7 +34,7 @@ from harness.observed import write_token
 from harness.processes import LOAD_CORE, TESTED_CORE, BenchmarkError, Pinned, free_port
 from websockets.sync.client import ClientConnection, connect
 
-from yoi.serving.tokens import TokenKind
+from yoi.serving.token_entries import TokenKind
 from yoi.testing.trusting import trust_workspace
 
 OBSERVERS = 500

@@ -18,7 +18,7 @@ from yoi.protocol.events import encode_event
 from yoi.protocol.observation import Hop
 from yoi.serving.hub import Hub
 from yoi.serving.keys import ObservationKeys
-from yoi.serving.settings import BackendSettings, Listen, ListenerSettings
+from yoi.serving.listeners import BackendSettings, Listen, ListenerSettings
 from yoi.types import SystemClock
 
 

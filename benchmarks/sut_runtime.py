@@ -15,7 +15,7 @@ from yoi.protocol.events import encode_event
 from yoi.runtime.listener import RuntimeListener
 from yoi.runtime.observing import Observing
 from yoi.serving.keys import ObservationKeys
-from yoi.serving.settings import Listen, ListenerSettings, RuntimeSettings
+from yoi.serving.listeners import Listen, ListenerSettings, RuntimeSettings
 from yoi.types import SystemClock
 
 

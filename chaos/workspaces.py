@@ -13,7 +13,8 @@ from chaos.children import ROOT, yoi
 from chaos.plan import RUNTIMES, WORKERS
 from yoi.packages import Store, add_to_store
 from yoi.serving.principals import Redaction
-from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
+from yoi.serving.token_entries import TokenKind
+from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.trusting import entry_as_requested, trust_workspace, workspace_id
 
 _PLUGIN = ROOT / "chaos" / "plugin"

@@ -19,7 +19,7 @@ from yoi.packages import connection_table, declarations, enablement, manifest, s
 from yoi.permissions import headers, secrets, signature_tables, targets
 from yoi.protocol.diagnostics import NOTICES
 from yoi.secrets import authorizations, workspace
-from yoi.serving import host_settings
+from yoi.serving import host_settings, listeners, network_settings
 from yoi.serving import settings as serving
 from yoi.toml import TableSpec, json_schema, key_rows
 from yoi.workers import profile
@@ -174,8 +174,8 @@ _YOI_TOML = (
     ("[[mcp.servers.tools]]", mcp.APPROVED),
     ("[[mcp.tools]]", mcp.SERVED_TOOL),
     ("[[mcp.events]]", mcp.SERVED_EVENTS),
-    ("[observation]", serving.OBSERVATION),
-    ("[runtime]", serving.RUNTIME),
+    ("[observation]", listeners.OBSERVATION),
+    ("[runtime]", listeners.RUNTIME),
     ("[[backend.runtimes]]", serving.UPSTREAM),
     ("[cluster]", cluster.CLUSTER),
     ("[secrets]", workspace.SECRETS),
@@ -259,9 +259,9 @@ def host_toml() -> str:
         ],
         (
             ("[host]", host_settings.HOST),
-            ("[network]", host_settings.NETWORK),
+            ("[network]", network_settings.NETWORK),
             ("[journal]", host_settings.JOURNAL),
-            ("[[network.authorities]]", host_settings.AUTHORITY),
+            ("[[network.authorities]]", network_settings.AUTHORITY),
             ("[alerts]", host_settings.ALERTS),
             ("[cluster]", host_settings.CLUSTER),
         ),

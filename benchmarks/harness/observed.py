@@ -15,7 +15,8 @@ from websockets.server import ServerProtocol
 from yoi.core.observation import Stream, WorkerView
 from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
-from yoi.serving.tokens import TokenKind, TokenStore, parse_redaction, tokens_file
+from yoi.serving.token_entries import TokenKind, parse_redaction
+from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.trusting import workspace_id
 
 GREETING = ev.Greeting(worker_name="triage", provider="none", model="none", tools=[])

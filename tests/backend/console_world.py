@@ -15,8 +15,8 @@ from yoi.protocol import events as ev
 from yoi.protocol.cursors import CursorKeys
 from yoi.protocol.observation import BOARD_NAME, Hop, Subject, SubjectKind
 from yoi.serving.hub import Hub
+from yoi.serving.listeners import BackendSettings, Listen, ListenerSettings
 from yoi.serving.principals import Principal
-from yoi.serving.settings import BackendSettings, Listen, ListenerSettings
 from yoi.types import SystemClock
 
 RUNTIME = "local"

@@ -22,10 +22,10 @@ from yoi.protocol.observation import DiagnosticFrame, Hop, Subject, SubjectKind
 from yoi.runtime.observation_app import ObservationRoutes
 from yoi.serving.authenticator import Authenticator
 from yoi.serving.hub import Hub
+from yoi.serving.listeners import BackendSettings, Listen, ListenerSettings
 from yoi.serving.names import ListenerNames
 from yoi.serving.principals import EVERYTHING, Principal, PrincipalKind, SubjectPattern
 from yoi.serving.server import ObservationServer, bind
-from yoi.serving.settings import BackendSettings, Listen, ListenerSettings
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Secret, SystemClock
 

@@ -17,7 +17,8 @@ from yoi.protocol import events as ev
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.keys import keys_file
 from yoi.serving.principals import Redaction
-from yoi.serving.tokens import TokenKind, TokenStore, tokens_file
+from yoi.serving.token_entries import TokenKind
+from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Secret
 
 WS = "/api/runtimes/r/workers/w/events/ws"

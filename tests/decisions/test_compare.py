@@ -16,6 +16,7 @@ from yoi.permissions import PermissionSet, UrlTarget, secrets, targets
 from yoi.permissions.secrets import SecretUse
 from yoi.secrets import authorizations
 from yoi.secrets import workspace as secret_settings
+from yoi.serving import listeners
 from yoi.serving import settings as serving_settings
 from yoi.workers import profile
 
@@ -219,8 +220,8 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(served["servers"].keys["tools"].keys) == set(mcp.APPROVED.keys)
     assert known(served["tools"].keys) - {"after_outside", "same"} == set(mcp.SERVED_TOOL.keys)
     assert known(served["events"].keys) == set(mcp.SERVED_EVENTS.keys)
-    assert known(SECTIONS["observation"].keys) == set(serving_settings.OBSERVATION.keys)
-    assert known(SECTIONS["runtime"].keys) == set(serving_settings.RUNTIME.keys)
+    assert known(SECTIONS["observation"].keys) == set(listeners.OBSERVATION.keys)
+    assert known(SECTIONS["runtime"].keys) == set(listeners.RUNTIME.keys)
     assert known(SECTIONS["upstream"].keys) == set(serving_settings.UPSTREAM.keys)
     assert known(SECTIONS["secrets"].keys) == set(secret_settings.SECRETS.keys)
     assert known(SECTIONS["authorize"].keys) == set(authorizations.AUTHORIZE.keys)

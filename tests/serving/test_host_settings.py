@@ -9,7 +9,8 @@ import pytest
 from yoi.errors import EnablementError
 from yoi.limits import LIMITS
 from yoi.serving.host_settings import VARIABLE, HostSettings, host_file
-from yoi.serving.settings import Listen, ServingSettings
+from yoi.serving.listeners import Listen
+from yoi.serving.settings import ServingSettings
 
 EVERYTHING = """
 [host]

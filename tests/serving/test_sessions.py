@@ -16,7 +16,8 @@ from yoi.serving.identity import AT_BACKEND, AT_METRICS, AT_RUNTIME, Identities
 from yoi.serving.keys import Key, ObservationKeys
 from yoi.serving.principals import Principal, PrincipalKind, Redaction, SubjectPattern, operator
 from yoi.serving.sessions import Sessions
-from yoi.serving.tokens import TokenKind, TokenStore
+from yoi.serving.token_entries import TokenKind
+from yoi.serving.tokens import TokenStore
 from yoi.testing.clock import ManualClock
 
 KEY = Key.fresh()

@@ -7,7 +7,8 @@ from tests.canary import Canaries
 
 from yoi.decisions.port import WholeWorkspace
 from yoi.errors import EnablementError
-from yoi.serving.settings import Listen, ServingSettings
+from yoi.serving.listeners import Listen
+from yoi.serving.settings import ServingSettings
 from yoi.toml import parse_toml
 
 

@@ -8,7 +8,7 @@ import trustme
 
 from yoi.errors import ServingError
 from yoi.limits import Limits
-from yoi.serving.settings import TlsFiles
+from yoi.serving.listeners import TlsFiles
 from yoi.serving.tls import (
     client_context,
     keep_certificate,

@@ -13,7 +13,8 @@ from yoi.errors import TokenError
 from yoi.limits import Limits
 from yoi.protocol.observation import Subject, SubjectKind
 from yoi.serving.principals import PrincipalKind, Redaction, SubjectPattern
-from yoi.serving.tokens import TokenKind, TokenStore, parse_redaction, tokens_file
+from yoi.serving.token_entries import TokenKind, parse_redaction
+from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.testing.clock import ManualClock
 
 HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -28,12 +28,13 @@ from yoi.serving.health import Readiness, health_routes
 from yoi.serving.hub import Hub
 from yoi.serving.identity import AT_BACKEND, AT_METRICS, Identities
 from yoi.serving.keys import KeyStore, ObservationKeys, keys_file
+from yoi.serving.listeners import BackendSettings
 from yoi.serving.metrics import Families, Metrics, RuntimeFigures, UpstreamFigures
 from yoi.serving.principals import Principal, operator
 from yoi.serving.review import begin_reviewing
 from yoi.serving.server import ObservationServer, bind
 from yoi.serving.sessions import Sessions, SessionToken
-from yoi.serving.settings import BackendSettings, RemoteRuntime
+from yoi.serving.settings import RemoteRuntime
 from yoi.serving.tls import client_context, listening_tls
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock, SecretSource

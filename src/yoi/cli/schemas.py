@@ -51,7 +51,8 @@ def described() -> dict[Document, "TableSpec[Any]"]:
     from yoi.secrets.authorizations import AUTHORIZATIONS
     from yoi.secrets.workspace import SECRETS
     from yoi.serving.host_settings import HOST_FILE
-    from yoi.serving.settings import BACKEND, OBSERVATION, RUNTIME
+    from yoi.serving.listeners import OBSERVATION, RUNTIME
+    from yoi.serving.settings import BACKEND
     from yoi.toml import Key, Nested, Rows, TableSpec
     from yoi.workers.profile import WORKER
 

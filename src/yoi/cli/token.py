@@ -17,7 +17,8 @@ from yoi.types import rfc3339
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from yoi.serving.tokens import TokenEntry, TokenStore
+    from yoi.serving.token_entries import TokenEntry
+    from yoi.serving.tokens import TokenStore
 
 app = typer.Typer(help="Say who may watch, and how much of it.", rich_markup_mode=None)
 
@@ -71,7 +72,7 @@ def create(
 ) -> None:
     """Make a token and print it, this once. Only its hash is kept."""
     from yoi.serving.principals import SubjectPattern
-    from yoi.serving.tokens import TokenKind, parse_redaction
+    from yoi.serving.token_entries import TokenKind, parse_redaction
 
     if upstream and metrics:
         raise UsageError("usage.arguments", "--upstream and --metrics do not go together")
@@ -187,7 +188,7 @@ def _row(entry: "TokenEntry") -> dict[str, Any]:
 
 
 def _in_words(entry: "TokenEntry") -> str:
-    from yoi.serving.tokens import TokenKind
+    from yoi.serving.token_entries import TokenKind
 
     if entry.kind is TokenKind.METRICS:
         may = "may read /metrics"
@@ -199,7 +200,7 @@ def _in_words(entry: "TokenEntry") -> str:
 
 
 def _next(entry: "TokenEntry") -> str:
-    from yoi.serving.tokens import TokenKind
+    from yoi.serving.token_entries import TokenKind
 
     if entry.kind is TokenKind.UPSTREAM:
         return "Where the backend runs, keep it with: yoi secret set NAME"

@@ -26,8 +26,8 @@ from yoi.protocol.observation import Subject, SubjectKind
 from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.host_settings import HostSettings
 from yoi.serving.identity import upstream_token
+from yoi.serving.listeners import TlsFiles
 from yoi.serving.principals import Principal
-from yoi.serving.settings import TlsFiles
 from yoi.types import Clock
 
 _END = "-----END CERTIFICATE-----"

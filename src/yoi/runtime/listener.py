@@ -10,11 +10,11 @@ from yoi.runtime.observing import Observing
 from yoi.serving.authenticator import Authenticator
 from yoi.serving.health import Check, Readiness, health_routes
 from yoi.serving.identity import AT_METRICS, AT_RUNTIME, Identities
+from yoi.serving.listeners import RuntimeSettings
 from yoi.serving.metrics import Families, Metrics
 from yoi.serving.principals import Principal
 from yoi.serving.review import begin_reviewing
 from yoi.serving.server import ObservationServer, bind
-from yoi.serving.settings import RuntimeSettings
 from yoi.serving.tls import listening_tls
 from yoi.serving.tokens import TokenStore, tokens_file
 from yoi.types import Clock, Secret

@@ -10,7 +10,7 @@ import structlog
 
 from yoi.errors import ServingError
 from yoi.limits import LIMITS, Limits
-from yoi.serving.settings import TlsFiles
+from yoi.serving.listeners import TlsFiles
 
 _ALPN = ["http/1.1"]
 _log = structlog.get_logger("yoi.serving")
