@@ -118,9 +118,9 @@ class Limits:
     dead_letter_bytes: int = bound(1 * MIB, "of payload kept per service")
     batch_events: int = bound(64, "events in one guest call; more gains nothing measurable")
     batch_bytes: int = bound(1 * MIB, "text in one guest call")
-    loop_slice_ms: int = bound(1, "acting on one plugin's answers; then others have their turn")
+    loop_slice_us: int = bound(300, "acting on one plugin's answers; then others have their turn")
     loop_share_percent: int = bound(40, "of the event loop's time, for the answers of one plugin")
-    loop_burst_ms: int = bound(1_000, "loop time that a plugin may save up")
+    loop_burst_ms: int = bound(100, "loop time that a plugin may save up")
     batch_slice_ms: int = bound(5, "the runner starts no further event of a batch after this")
     dispatch_ms: int = bound(1_000, "default deadline of one event")
     dispatch_max_ms: int = bound(30_000, "the longest deadline a manifest may ask for")
@@ -150,7 +150,7 @@ class Limits:
 
     # output commands
     commands_per_event: int = bound(64, "more is a flood")
-    commands_at_once: int = bound(8, "of one answer; 64 requests take 5 ms of the event loop")
+    commands_at_once: int = bound(2, "of one answer; a request takes 0.1 ms of the event loop")
     outbox_events: int = bound(256, "answers of a durable service that wait for their commit")
     in_hand_events: int = bound(384, "of a durable ingress: answers that wait, and two batches")
     command_payload_bytes: int = bound(

@@ -7,7 +7,7 @@ import threading
 import pytest
 import uvloop
 
-from yoi.connections.background_work import BackgroundWork
+from yoi.connections.background_work import _SLICE_S, BackgroundWork
 
 LARGE = 1 << 20
 
@@ -68,6 +68,66 @@ def test_between_two_slices_the_loop_really_rests(monkeypatch):
         assert runner.run(BackgroundWork().in_slices(steps())) == "done"
     assert len(rests) >= 5
     assert all(round(seconds * 1000) >= 1 for seconds in rests)
+
+
+def _clocked(monkeypatch):
+    """Return a clock that only the test moves, and the list of the rests that are taken."""
+    now, rests, sleep = [0.0], [], asyncio.sleep
+
+    async def rested(seconds):
+        rests.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("yoi.connections.background_work.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("yoi.connections.background_work.asyncio.sleep", rested)
+    return now, rests
+
+
+async def test_many_short_works_leave_the_loop_as_much_rest_as_a_long_one(monkeypatch):
+    now, rests = _clocked(monkeypatch)
+    background = BackgroundWork()
+
+    def steps(count):
+        for _ in range(count):
+            now[0] += _SLICE_S / 4
+            yield
+
+    await background.in_slices(steps(40))
+    long, rests[:] = len(rests), []
+    for _ in range(40):
+        await background.in_slices(steps(1))
+    assert long - 2 <= len(rests) <= long + 2
+    assert long >= 9
+
+
+async def test_what_a_transport_took_counts_as_work(monkeypatch):
+    _, rests = _clocked(monkeypatch)
+    background = BackgroundWork()
+
+    def nothing():
+        yield
+
+    for _ in range(16):
+        await background.in_slices(nothing(), moved=64 * 1024)
+    assert 1 <= len(rests) <= 3, "a mebibyte takes some two slices"
+
+
+async def test_a_short_work_does_not_wait_for_the_end_of_a_long_one():
+    ended = []
+
+    def steps(name, count):
+        for _ in range(count):
+            yield
+        ended.append(name)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("yoi.connections.background_work._SLICE_S", 0.0)
+        patched.setattr("yoi.connections.background_work._PAUSE_S", 0.0)
+        background = BackgroundWork()
+        await asyncio.gather(
+            background.in_slices(steps("long", 50)), background.in_slices(steps("short", 2))
+        )
+    assert ended == ["short", "long"]
 
 
 async def test_threads_change_quickly_only_while_a_large_body_is_worked_on():

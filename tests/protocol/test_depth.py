@@ -127,7 +127,7 @@ def test_counting_stops_at_the_bound():
             return bytes.__getitem__(self, key)
 
     assert more_values_than(50_000, Slices(b"[" + b"[]," * 4_000_000 + b"0]"))
-    assert Slices.taken == 1
+    assert Slices.taken * depth._SLICE < 300_000, "of 12 MB"
 
 
 @pytest.mark.parametrize(

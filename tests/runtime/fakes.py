@@ -77,6 +77,7 @@ class InlineTurns:
     def __init__(self) -> None:
         self.held: deque[Callable[[], None]] | None = None
         self._only = ""
+        self.busy = False
 
     def submit(self, key: str, turn: Callable[[], None]) -> None:
         if self.held is not None and self._only in ("", key):

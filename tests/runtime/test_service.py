@@ -88,6 +88,33 @@ async def test_a_long_answer_is_acted_on_in_slices_and_others_have_their_turn():
     assert status.queue_depth == 0
 
 
+async def test_between_slices_the_loop_rests_while_other_plugins_are_at_work(monkeypatch):
+    """A loop that never waits keeps the interpreter from the threads of their guests."""
+    loop, rests = asyncio.get_running_loop(), []
+
+    def later(seconds, call, *args):
+        rests.append(seconds)
+        return loop.call_soon(call, *args)
+
+    bench = await running(FakeInstance(echo))
+
+    def slowly(session, text, send=bench.link.send_text):
+        bench.clock.advance(0.002)
+        send(session, text)
+
+    bench.link.send_text = slowly
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.service._parts.dispatcher._loop, "call_later", later, raising=False)
+        for busy in (False, True):
+            bench.turns.busy = busy
+            for number in range(4):
+                bench.link.receive(str(number))
+            await bench.settle()
+            assert len(rests) == (3 if busy else 0)
+    assert len(bench.link.sent) == 8
+    assert all(seconds >= 0.001 for seconds in rests)
+
+
 async def test_one_answer_of_many_commands_is_acted_on_in_parts_in_order_and_only_once():
     at_once, sent = Limits().commands_at_once, 30
 

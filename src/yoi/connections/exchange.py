@@ -3,18 +3,19 @@
 import asyncio
 import re
 import ssl
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import h11
 
+from yoi.connections.background_work import BackgroundWork
+from yoi.connections.pausing_reader import PausingReader
 from yoi.connections.requests import PreparedRequest
 from yoi.connections.tls_failures import tls_failure
 from yoi.errors import RequestFailure
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Url
 
-# 8 KiB of one-byte chunks take h11 some 10 ms, and the loop has heartbeats to send.
-_READ_BYTES = 8 * 1024
 _START = b"HTTP/1."
 _SWITCHING = re.compile(rb"HTTP/1\.[01] 101(?:[ \r\n]|\Z)")
 # Answers that are made to never end.
@@ -49,16 +50,19 @@ class Exchange:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
+        reader: PausingReader,
         transport: asyncio.Transport,
+        background: BackgroundWork,
         limits: Limits,
         max_answer_bytes: int,
     ) -> None:
         self._reader = reader
+        self._background = background
         self._transport = transport
         self._limits = limits
         self._most = max_answer_bytes
         self._ended = False
+        self._pieces = 0
         self._http = h11.Connection(
             h11.CLIENT, max_incomplete_event_size=limits.response_head_bytes
         )
@@ -145,15 +149,22 @@ class Exchange:
             await self._receive()
 
     async def _read_body(self, status: int) -> bytes:
-        body, pieces = bytearray(), 0
+        """Return the body, of which the loop does a little at a time: others have their turn."""
+        body, moved = bytearray(), 0
+        while not await self._background.in_slices(self._body_read(body, status), moved):
+            moved = await self._receive()
+        return bytes(body)
+
+    def _body_read(self, body: bytearray, status: int) -> Generator[None, None, bool]:
+        """Add what has arrived to `body`, a piece in each step; return whether it is whole."""
         while True:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
                 raise self._broken(exc, b"") from None
             if isinstance(event, h11.Data):
-                pieces += 1
-                if pieces > self._limits.response_pieces:
+                self._pieces += 1
+                if self._pieces > self._limits.response_pieces:
                     raise RequestFailure(
                         "request.too_large",
                         f"the answer comes in more than {self._limits.response_pieces} pieces",
@@ -163,20 +174,21 @@ class Exchange:
                 if len(body) > self._most:
                     raise _answer_too_large(status, self._most)
             elif isinstance(event, h11.EndOfMessage):
-                return bytes(body)
+                return True
             elif event is h11.NEED_DATA:
-                await self._receive()
+                return False
             else:
                 raise RequestFailure(
                     "request.lost", "the connection ended within the answer", hint=_CUT
                 )
+            yield
 
-    async def _receive(self) -> None:
-        data = await self._reader.read(_READ_BYTES)
-        # A full buffer is read without a pause: let everything else on the loop have its turn.
-        await asyncio.sleep(0)
+    async def _receive(self) -> int:
+        """Hand what arrives next to h11; return how many bytes that is, 0 at the end."""
+        data = await self._reader.read()
         self._ended = not data
         self._http.receive_data(data)
+        return len(data)
 
     def _check_stream(self, head: h11.Response) -> None:
         for name, value in head.headers:

@@ -15,6 +15,7 @@ from yoi.connections import sockets
 from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
 from yoi.connections.background_work import BackgroundWork
 from yoi.connections.exchange import Exchange, RawAnswer
+from yoi.connections.pausing_reader import PausingReader
 from yoi.connections.reach import Reach
 from yoi.connections.redirects import REDIRECTS, next_request
 from yoi.connections.request_headers import seen_by_the_guest
@@ -158,10 +159,9 @@ class RequestClient:
 
         async def open_on(
             sock: socket.socket, address: str
-        ) -> tuple[asyncio.StreamReader, asyncio.Transport]:
-            reader = asyncio.StreamReader()
-            transport, _ = await sockets.attach(
-                lambda: asyncio.StreamReaderProtocol(reader),
+        ) -> tuple[PausingReader, asyncio.Transport]:
+            transport, reader = await sockets.attach(
+                PausingReader,
                 sock,
                 url,
                 self._ways.contexts,
@@ -181,7 +181,8 @@ class RequestClient:
         try:
             trip.may_have_arrived = True
             most = decision.max_message_bytes or limits.response_body_bytes
-            return await Exchange(reader, transport, limits, most).run(request, url)
+            exchange = Exchange(reader, transport, self.background, limits, most)
+            return await exchange.run(request, url)
         finally:
             transport.abort()
 

@@ -6,6 +6,7 @@ the guest and its own arguments. One batch is out at a time: dispatch is serial 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from yoi.core.attempts import attempt_delay_ms
@@ -31,6 +32,9 @@ from yoi.runtime.thread_bridge import Mailbox, Turns
 from yoi.types import Clock
 
 Judged = Effect | Refused
+
+_REST_S = 0.001
+"""Between two slices of an answer while other plugins are at work; less is none to uvloop."""
 
 
 class Handler(Protocol):
@@ -255,8 +259,13 @@ class Dispatcher:
         else:
             acted = self._answered(events, result)
             if acted < len(result):
-                # Other plugins have their turn in between.
-                self._loop.call_soon(self._settle, handler, events[acted:], result[acted:])
+                # Other plugins have their turn in between, and their threads the interpreter,
+                # which a loop that never waits keeps from them for up to 5 ms each time.
+                go_on = partial(self._settle, handler, events[acted:], result[acted:])
+                if self._turns.busy:
+                    self._loop.call_later(_REST_S, go_on)
+                else:
+                    self._loop.call_soon(go_on)
                 return
             if self._memory_errors >= self._limits.memory_errors:
                 # It would fail with every event: what it keeps leaves no memory for the next one.
@@ -269,7 +278,7 @@ class Dispatcher:
         """Act on `outcomes` for at most a slice of time; return on how many."""
         counters, monotonic = self._ledger.counters, self._clock.monotonic
         judge_reply, handled = self._gate.judge_reply, self._outbox.handled
-        ends = monotonic() + self._limits.loop_slice_ms / 1000
+        ends = monotonic() + self._limits.loop_slice_us / 1e6
         good = settled = acted = 0
         memory_errors = self._memory_errors
         again: QueuedEvent | None = None

@@ -15,6 +15,11 @@ class Turns(Protocol):
         """Run `turn` on a worker thread, after earlier turns of `key`."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Return whether a turn of any key waits for a thread or runs."""
+        ...
+
 
 class Mailbox:
     """Calls posted by any thread and made on the loop, in order."""

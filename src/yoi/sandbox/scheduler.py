@@ -105,6 +105,14 @@ class Scheduler:
         with self._lock:
             return len(self._quick.threads), len(self._slow.threads)
 
+    @property
+    def busy(self) -> bool:
+        """Return whether a turn waits for a thread, or has one and does not wait in a host call."""
+        quick, slow = self._quick, self._slow
+        return bool(
+            quick.running or slow.running or not quick.ready.empty() or not slow.ready.empty()
+        )
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Let others have this thread's place in its lane while the block waits.
