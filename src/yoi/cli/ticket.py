@@ -1,23 +1,18 @@
 """`yoi ticket`: work items of a workspace, as files that people read."""
 
-import contextlib
 import getpass
-import os
-import shlex
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yoi.cli.editor import written_text
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
-from yoi.errors import UsageError, YoiError
+from yoi.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from yoi.decisions.store import DecisionStore
     from yoi.tickets.front_matter import Value
@@ -60,7 +55,7 @@ def new(
 ) -> None:
     """Make an item, in state planning."""
     store = _store(workspace)
-    with _text(message, _EMPTY.format(title=title), "item") as body:
+    with written_text(message, _EMPTY.format(title=title), "item") as body:
         made = store.new(title, body, _by(author), assignee)
     _tell("ticket new", made, "made", as_json)
 
@@ -150,7 +145,7 @@ def edit(
     if assignee is not None:
         changes["assignee"] = assignee or None
     if message is not None or not changes:
-        with _text(message, now.body.strip("\n"), "item") as text:
+        with written_text(message, now.body.strip("\n"), "item") as text:
             body = "\n" + text.strip("\n") + "\n"
             made = store.edit(now.id, _by(author), changes=changes, body=body)
     else:
@@ -181,7 +176,7 @@ def comment(
         )
     store = _store(workspace)
     made = store.ticket(ticket)
-    with _text(message, "", kind) as text:
+    with written_text(message, "", kind) as text:
         store.comment(made.id, text, _by(author), kind)
     _tell("ticket comment", made, "commented", as_json)
 
@@ -198,7 +193,7 @@ def review(
     """Add a review to the thread."""
     store = _store(workspace)
     made = store.ticket(ticket)
-    with _text(message, "", "review") as text:
+    with written_text(message, "", "review") as text:
         store.review(made.id, verdict, text, _by(author))
     _tell("ticket review", made, "reviewed", as_json)
 
@@ -317,7 +312,7 @@ def close(
     """Close an item with its resolution."""
     store = _store(workspace)
     kept = store.ticket(ticket).has_resolution and resolution is None
-    with _text("" if kept else resolution, "", "resolution") as text:
+    with written_text("" if kept else resolution, "", "resolution") as text:
         state(
             ticket,
             "closed",
@@ -388,48 +383,3 @@ def _by(author: str | None) -> "Change":
     from yoi.types import SystemClock
 
     return Change.now(author or getpass.getuser(), SystemClock())
-
-
-@contextlib.contextmanager
-def _text(message: str | None, template: str, what: str) -> "Iterator[str]":
-    """Yield the text that a person gave: the option, standard input for `-`, or an editor's.
-
-    What was written in an editor is kept where the command fails, and the error says where.
-    """
-    if message == "-":
-        # A byte that is no UTF-8 is refused with a word, wherever the text goes.
-        yield sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        return
-    if message is not None:
-        yield message
-        return
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor or not sys.stdin.isatty():
-        raise UsageError(
-            "usage.arguments",
-            f"no text for the {what}: there is no terminal, or $EDITOR is not set",
-            hint="give it with --message TEXT, or --message - for standard input",
-        )
-    with tempfile.NamedTemporaryFile("w", suffix=".md", delete=False) as file:
-        file.write(template)
-    path, kept = Path(file.name), False
-    try:
-        _run_editor(editor, path)
-        try:
-            yield path.read_text(encoding="utf-8", errors="surrogateescape")
-        except YoiError as exc:
-            kept = True
-            exc.hint = f"what you wrote is kept: {path}"
-            raise
-    finally:
-        if not kept:
-            path.unlink(missing_ok=True)
-
-
-def _run_editor(editor: str, path: Path) -> None:
-    try:
-        ended = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
-    except (OSError, ValueError) as exc:
-        raise UsageError("usage.arguments", f"$EDITOR cannot be run: {exc}") from None
-    if ended != 0:
-        raise UsageError("usage.arguments", f"{editor} ended with an error; nothing is changed")

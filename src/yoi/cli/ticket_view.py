@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from yoi.tickets.doctor import Oddity
-    from yoi.tickets.store import TicketStore
+    from yoi.tickets.reader import TicketReader
 
 STYLES = {
     "ready": "cyan",
@@ -45,7 +45,7 @@ class Seen:
     """What of it cannot be read: the line, where there is one, and why."""
 
     @classmethod
-    def of(cls, store: "TicketStore", name: str, most: int) -> "Seen":
+    def of(cls, store: "TicketReader", name: str, most: int) -> "Seen":
         """Return the item called `name` with its last `most` events. Raises TicketError."""
         ticket = store.ticket(name)
         graph = store.graph()

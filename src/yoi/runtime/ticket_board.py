@@ -25,7 +25,7 @@ from yoi.protocol.cursors import EPOCH_BYTES
 from yoi.protocol.observation import BOARD_NAME, Subject, SubjectKind
 from yoi.tickets.board import BoardReader
 from yoi.tickets.files import is_folder
-from yoi.tickets.store import TicketStore
+from yoi.tickets.reader import TicketReader
 
 if TYPE_CHECKING:
     from yoi.protocol.events import UnknownEvent
@@ -44,7 +44,7 @@ class TicketBoard:
 
     def __init__(
         self,
-        store: TicketStore,
+        store: TicketReader,
         workspace: Path,
         decisions: QueueDecisions,
         limits: Limits,

@@ -27,7 +27,7 @@ from yoi.protocol.board_events import (
     TicketName,
 )
 from yoi.tickets.ids import parse_id
-from yoi.tickets.store import ITEM, RESOLUTION, THREAD, TicketStore
+from yoi.tickets.reader import ITEM, RESOLUTION, THREAD, TicketReader
 from yoi.tickets.thread import Thread, ThreadEvent, parse_thread
 
 _STATE_CHARS, _NAME_CHARS, _WHY_CHARS = 32, 64, 120
@@ -70,7 +70,7 @@ class BoardReader:
     """
 
     def __init__(
-        self, store: TicketStore, queued: Callable[[], Mapping[str, str] | None], limits: Limits
+        self, store: TicketReader, queued: Callable[[], Mapping[str, str] | None], limits: Limits
     ) -> None:
         self._store = store
         self._queued = queued

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from yoi.core.ticket_states import TicketState
 from yoi.errors import TicketError
+from yoi.tickets.reader import TicketReader
 from yoi.tickets.relations import KINDS, RelationGraph
-from yoi.tickets.store import TicketStore
 from yoi.tickets.ticket import Damaged, Ticket
 
 
@@ -22,7 +22,7 @@ class Oddity:
     offer: str
 
 
-def examine(store: TicketStore, undecided: Callable[[Ticket], bool]) -> list[Oddity]:
+def examine(store: TicketReader, undecided: Callable[[Ticket], bool]) -> list[Oddity]:
     """Return what is damaged, what the files disagree about, and what else is odd.
 
     `undecided` returns whether an item is queued by its file alone.
@@ -54,7 +54,7 @@ def examine(store: TicketStore, undecided: Callable[[Ticket], bool]) -> list[Odd
     return found
 
 
-def _item(store: TicketStore, ticket: Ticket) -> Iterator[Oddity]:
+def _item(store: TicketReader, ticket: Ticket) -> Iterator[Oddity]:
     if ticket.state not in set(TicketState):
         yield Oddity(
             ticket.id,
@@ -91,7 +91,7 @@ def _item(store: TicketStore, ticket: Ticket) -> Iterator[Oddity]:
 
 
 def _relations(
-    store: TicketStore, ticket: Ticket, graph: RelationGraph, readable: Container[str]
+    store: TicketReader, ticket: Ticket, graph: RelationGraph, readable: Container[str]
 ) -> Iterator[Oddity]:
     try:
         store.own_relations(ticket.id)

@@ -1,13 +1,11 @@
-"""The items of a workspace: `.yoi/tickets/`. Everything here blocks, and reads the files anew.
+"""Changes of the items of a workspace: `.yoi/tickets/`. Everything here blocks.
 
 Each change is an event in the thread first and then, where the item itself changes, an edit of
 item.md: a crash between the two leaves an event that `doctor` reports, never a change without one.
 """
 
 import contextlib
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,33 +16,24 @@ from yoi.limits import Limits
 from yoi.tickets.files import (
     change,
     encoded,
-    is_folder,
     locked,
     make_folder,
     read_bytes,
-    read_start,
     read_text,
 )
-from yoi.tickets.front_matter import Value, edited, parse_front_matter, parse_head
-from yoi.tickets.ids import LENGTH, TicketId, id_of_ms, is_id, parse_id
+from yoi.tickets.front_matter import Value, edited, parse_front_matter
+from yoi.tickets.ids import TicketId, id_of_ms, parse_id
+from yoi.tickets.reader import ARTIFACTS, ITEM, RELATIONS, RESOLUTION, THREAD, TicketReader
 from yoi.tickets.relations import (
     DEPENDS_ON,
     KINDS,
-    Linked,
     Relation,
     RelationGraph,
-    parse_relations,
     with_relation,
 )
-from yoi.tickets.thread import Thread, open_fence, parse_thread, written
-from yoi.tickets.ticket import Damaged, Ticket, state_of
+from yoi.tickets.thread import open_fence, written
+from yoi.tickets.ticket import Ticket
 from yoi.types import Clock, rfc3339
-
-ITEM, THREAD, RESOLUTION = "item.md", "thread.md", "resolution.md"
-ARTIFACTS = "artifacts"
-RELATIONS = f"{ARTIFACTS}/relations.json"
-_HEAD_ROOM = 64
-"""Bytes for the two fences of a head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,118 +50,12 @@ class Change:
         return cls(author, rfc3339(clock.wall()).partition(".")[0].removesuffix("Z") + "Z")
 
 
-class TicketStore:
+class TicketStore(TicketReader):
     """See the module docstring."""
 
     def __init__(self, workspace: Path, clock: Clock, limits: Limits) -> None:
-        self.root = workspace / ".yoi" / "tickets"
+        super().__init__(workspace, limits)
         self._clock = clock
-        self._limits = limits
-
-    # -- reading -------------------------------------------------------------------------------
-
-    def listing(self) -> list[Ticket | Damaged]:
-        """Return every item, oldest first; those that cannot be read as `Damaged`."""
-        return self.each(self._names())
-
-    def each(self, names: Iterable[str]) -> list[Ticket | Damaged]:
-        """Return the items called `names`; those that cannot be read as `Damaged`."""
-        return [self._try(name) for name in names]
-
-    def state(self, name: str) -> str | None:
-        """Return an item's state from the head of its item.md; None where that cannot be read."""
-        try:
-            path = self._folder(parse_id(name)) / ITEM
-            head = read_start(path, self._limits.ticket_front_matter_bytes + _HEAD_ROOM)
-            return None if head is None else state_of(parse_head(head))
-        except TicketError:
-            return None
-
-    def ticket(self, name: str) -> Ticket:
-        """Return one item; raises TicketError: `ticket.id`, `ticket.unknown`, or its damage."""
-        ticket = parse_id(name)
-        folder = self._folder(ticket)
-        text = read_text(folder / ITEM, self._limits.ticket_item_bytes)
-        if text is None:
-            raise TicketError(
-                "ticket.unknown", f"there is no ticket {ticket}", hint="yoi ticket list"
-            )
-        return self._parsed(ticket, text)
-
-    def thread(self, ticket: TicketId, most: int | None = None) -> Thread:
-        """Return the item's thread, its last `most` events (None: all); empty where it has none."""
-        path = self._folder(ticket) / THREAD
-        return parse_thread(read_text(path, self._limits.ticket_thread_bytes) or "", most)
-
-    def resolution(self, ticket: TicketId) -> str:
-        """Return the item's resolution; empty where there is none."""
-        path = self._folder(ticket) / RESOLUTION
-        return read_text(path, self._limits.ticket_item_bytes) or ""
-
-    def relations(self, ticket: TicketId) -> Linked:
-        """Return what the files of all items say of this one; damaged files say nothing."""
-        return self.graph().of(ticket)
-
-    def graph(self) -> RelationGraph:
-        """Return what the files of all items say of each other; damaged files say nothing.
-
-        Raises TicketError (`ticket.bounds`) where there are too many relations.
-        """
-        return RelationGraph(self._all_relations())
-
-    def own_relations(self, ticket: TicketId) -> tuple[Relation, ...]:
-        """Return the relations in the item's own file. Raises TicketError where it is damaged."""
-        if not is_folder(self._folder(ticket) / ARTIFACTS):
-            return ()
-        path = self._folder(ticket) / RELATIONS
-        data = read_bytes(path, self._limits.ticket_relations_bytes)
-        return () if data is None else parse_relations(data)
-
-    def artifacts(self, ticket: TicketId) -> list[str]:
-        """Return the names of the files in the item's artifacts folder, sorted.
-
-        Raises TicketError where it is a link, or cannot be read.
-        """
-        folder = self._folder(ticket) / ARTIFACTS
-        if not is_folder(folder):
-            return []
-        try:
-            with os.scandir(folder) as entries:
-                return sorted(one.name for one in entries)[: self._limits.ticket_relations]
-        except OSError as exc:
-            raise TicketError("ticket.file", f"{ARTIFACTS}: {exc.strerror}") from None
-
-    def names(self) -> list[str]:
-        """Return the names of all items' folders, oldest first; they may be no ids."""
-        return self._names()
-
-    def thread_bytes(self, ticket: TicketId) -> bytes:
-        """Return the item's thread.md as it is; empty where there is none. Raises TicketError."""
-        path = self._folder(ticket) / THREAD
-        return read_bytes(path, self._limits.ticket_thread_bytes) or b""
-
-    def signature(self, name: str, file: str = ITEM) -> object:
-        """Return what is another when a file of an item has changed, without reading it.
-
-        None where it is not there; else the first of the values is when it changed.
-        """
-        try:
-            found = (self.root / name / file).lstat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-
-    def blockers(
-        self, ticket: TicketId, among: RelationGraph | None = None
-    ) -> tuple[tuple[str, str | None], ...]:
-        """Return what the item depends on, with its state; None where that item is not here.
-
-        `among` is a graph that was read already.
-        """
-        graph = self.graph() if among is None else among
-        return tuple((name, self._state_of(name)) for name in graph.depends_on(ticket))
-
-    # -- changing ------------------------------------------------------------------------------
 
     def new(self, title: str, body: str, by: Change, assignee: str | None = None) -> Ticket:
         """Make an item in state planning; return it. Raises TicketError."""
@@ -181,7 +64,7 @@ class TicketStore:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
-        if len(self._names()) >= self._limits.tickets:
+        if len(self.names()) >= self._limits.tickets:
             raise TicketError("ticket.bounds", f"there are {self._limits.tickets} tickets already")
         head: dict[str, Value] = {
             "title": title,
@@ -265,7 +148,7 @@ class TicketStore:
         if parse_id(target) == ticket:
             raise TicketError("ticket.value", "an item is not related to itself")
         self.ticket(ticket)
-        folder = self._folder(ticket)
+        folder = self.folder(ticket)
         with locked(folder, self._limits.ticket_lock_ms):
             if kind == DEPENDS_ON:
                 more = Relation(ticket, kind, target, note, by.author, by.at)
@@ -304,7 +187,7 @@ class TicketStore:
         Raises TicketError (`ticket.transition`) naming what is missing, and then nothing has
         changed.
         """
-        folder = self._folder(ticket)
+        folder = self.folder(ticket)
         with locked(folder, self._limits.ticket_lock_ms):
             now = self.ticket(ticket)
             facts = Facts(
@@ -338,24 +221,24 @@ class TicketStore:
                 change(folder / RESOLUTION, most, lambda _: content)
             self._add(ticket, event)
             # What was written, not what stands there now: a decision may be made about it.
-            return self._parsed(ticket, self._write(ticket, changes, None, digest))
+            return self.parsed(ticket, self._write(ticket, changes, None, digest))
 
     # -- inside --------------------------------------------------------------------------------
 
     def _add(self, ticket: TicketId, event: str) -> None:
         """Add `event` to the thread. Raises TicketError."""
-        path, most = self._folder(ticket) / THREAD, self._limits.ticket_thread_bytes
+        path, most = self.folder(ticket) / THREAD, self._limits.ticket_thread_bytes
         change(path, most, lambda data: _appended(ticket, data, event))
 
     def _check_add(self, ticket: TicketId, event: str) -> None:
         """Raise now what adding `event` would raise, before anything else is changed."""
         most = self._limits.ticket_thread_bytes
-        data = read_bytes(self._folder(ticket) / THREAD, most)
+        data = read_bytes(self.folder(ticket) / THREAD, most)
         if len(_appended(ticket, data, event)) > most:
             raise TicketError("ticket.too_large", f"{THREAD} would be over {most} bytes")
 
     def _locked(self, ticket: TicketId) -> contextlib.AbstractContextManager[None]:
-        return locked(self._folder(ticket), self._limits.ticket_lock_ms)
+        return locked(self.folder(ticket), self._limits.ticket_lock_ms)
 
     def _write(
         self,
@@ -367,23 +250,18 @@ class TicketStore:
         def made(data: bytes | None) -> bytes:
             before = (data or b"").decode("utf-8")
             if digest is not None:
-                self._parsed(ticket, before).must_be(digest)
+                self.parsed(ticket, before).must_be(digest)
             text = edited(before, changes)
             if body is not None:
                 text = text[: len(text) - len(parse_front_matter(text).body)] + body
             return encoded(text)
 
-        path = self._folder(ticket) / ITEM
+        path = self.folder(ticket) / ITEM
         return change(path, self._limits.ticket_item_bytes, made).decode()
-
-    def _parsed(self, ticket: TicketId, text: str) -> Ticket:
-        resolution = self.resolution(ticket)
-        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-        return Ticket(ticket, parse_front_matter(text), bool(resolution.strip()), digest)
 
     def _check_edit(self, ticket: TicketId, changes: dict[str, Value]) -> None:
         """Raise now what writing `changes` would raise, before the thread says that they are."""
-        text = read_text(self._folder(ticket) / ITEM, self._limits.ticket_item_bytes)
+        text = read_text(self.folder(ticket) / ITEM, self._limits.ticket_item_bytes)
         edited(text or "", changes)
 
     def _title(self, title: str) -> str:
@@ -394,61 +272,6 @@ class TicketStore:
                 f"a title has 1 to {self._limits.ticket_title_chars} characters on one line",
             )
         return made
-
-    def _folder(self, ticket: TicketId) -> Path:
-        folder = self.root / ticket
-        if not is_folder(folder):
-            raise TicketError(
-                "ticket.unknown", f"there is no ticket {ticket}", hint="yoi ticket list"
-            )
-        return folder
-
-    def _names(self) -> list[str]:
-        try:
-            with os.scandir(self.root) as entries:
-                names = [one.name for one in entries if _may_be_item(one)]
-        except FileNotFoundError:
-            return []
-        except OSError as exc:
-            raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
-        # What is no id comes first, as if it were older: it takes the room of no item.
-        names.sort(key=lambda name: (is_id(name), name))
-        return names[-self._limits.tickets :]
-
-    def _try(self, name: str) -> Ticket | Damaged:
-        try:
-            return self.ticket(name)
-        except TicketError as exc:
-            return Damaged(name, exc.code, exc.message, exc.fields.get("line"))
-
-    def _state_of(self, name: str) -> str | None:
-        """Return the state of another item; None where it is not here or cannot be read."""
-        if len(name) != LENGTH:
-            return None
-        found = self._try(name)
-        return found.state if isinstance(found, Ticket) else None
-
-    def _all_relations(self) -> Iterator[Relation]:
-        count = 0
-        for name in self._names():
-            try:
-                found = self.own_relations(parse_id(name))
-            except TicketError:
-                continue
-            count += len(found)
-            if count > self._limits.ticket_relations_all:
-                raise TicketError(
-                    "ticket.bounds",
-                    f"the items have more than {self._limits.ticket_relations_all} relations",
-                )
-            yield from found
-
-
-def _may_be_item(entry: "os.DirEntry[str]") -> bool:
-    """Return whether this is an item, or what should be one: a README beside them is not."""
-    if entry.name.startswith("."):
-        return False
-    return is_id(entry.name) or not entry.is_file(follow_symlinks=False)
 
 
 def _event(kind: str, more: list[tuple[str, str]], title: str, text: str, by: Change) -> str:
