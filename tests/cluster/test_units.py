@@ -71,7 +71,7 @@ class Machine:
         units = await Bucket.open(self.client, f"{settings.prefix}_units", 0, 1)
         machines.ttl = 0  # as a bucket that is older than its keys get
         loop = asyncio.get_running_loop()
-        self.tenure = Tenure(machines, self.name, TIMES, loop.time, Ends())
+        self.tenure = Tenure(machines, self.name, TIMES, loop.time, Ends(), book=units.made)
         await self.tenure.claim()
         self.units = Units(
             machines, units, self.tenure, self, lambda: 5, lambda: self.now, self.hint, LIMITS,
@@ -328,6 +328,41 @@ async def test_servers_that_take_nothing_are_told_once_and_it_goes_on_when_they_
     bucket.put = put
     await a.settle()
     assert len(a.running()) == 7
+
+
+async def test_nothing_of_a_unit_is_run_before_all_of_it_is_claimed(world):
+    a = await world.machine("a")
+    bucket, put = a.units.book._bucket, a.units.book._bucket.put
+    refused = ["worker.w"]
+
+    async def late(key, data, expected):
+        # The host reads its workspace again while a unit is being claimed.
+        await a.place()
+        if key in refused:
+            refused.remove(key)
+            raise TimeoutError
+        return await put(key, data, expected)
+
+    bucket.put = late
+    await a.units._round(a)
+    # Given back: another machine may run it at once.
+    assert a.units.book.of("service:a").record.session == ""
+    assert not {"service:a", "worker:w"} & a.running()
+    while len(a.running()) < 7:
+        await a.settle()
+
+
+async def test_a_host_that_could_not_be_placed_is_placed_when_it_can_be(world):
+    a = await world.machine("a")
+    a.fails_to_place = 3
+    await a.units._round(a)
+    await a.units._round(a)
+    assert len(a.units.held) == 7
+    assert not a.running()
+    await a.settle()
+    await a.settle()
+    assert len(a.running()) == 7
+    assert a.told.count("service.stopping") == 1
 
 
 async def test_a_claim_whose_answer_was_lost_is_given_back_and_made_again(world):

@@ -75,6 +75,11 @@ class Book:
         self._seen = 0
         self.known: dict[str, Known] = {}
 
+    @property
+    def made(self) -> str:
+        """Return when its bucket was made."""
+        return self._bucket.made
+
     async def look(self) -> bool:
         """Read what has changed; False where the bucket is not the one that was opened.
 

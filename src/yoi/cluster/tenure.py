@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ _KIND = "host."
 
 class _Value(msgspec.Struct):
     machine: str = ""
+    book: str = ""
 
 
 class Ends(Protocol):
@@ -50,8 +51,12 @@ class Tenure:
         monotonic: Callable[[], float],
         ends: Ends,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        book: str = "",
     ) -> None:
-        """`machine` is the name of this machine; several processes may have one name."""
+        """`machine` is the name of this machine; several processes may have one name.
+
+        `book` says by which bucket of owners it goes (`Bucket.made`): the others are told.
+        """
         self.lease = Lease(times)
         self.machine = machine
         self.session = token_hex(8)
@@ -60,7 +65,7 @@ class Tenure:
         """Set when this process may act no more, or will not in a moment."""
         self.bucket = bucket
         self._key = _KIND + self.session
-        self._value = json.dumps({"machine": machine, "pid": os.getpid()}).encode()
+        self._value = json.dumps({"machine": machine, "pid": os.getpid(), "book": book}).encode()
         self._monotonic = monotonic
         self._ends = ends
         self._sleep = sleep
@@ -72,7 +77,11 @@ class Tenure:
         return self.lease.may_send(self._monotonic())
 
     async def claim(self) -> None:
-        """Make the key. Raises ClusterError `cluster.unreachable` where no server does it."""
+        """Make the key.
+
+        Raises ClusterError: `cluster.unreachable` where no server does it, `cluster.stream` where
+        the bucket was removed meanwhile, and it stands in another one.
+        """
         until = self._monotonic() + self.lease.times.ttl
         expected = 0
         while True:
@@ -80,6 +89,7 @@ class Tenure:
             try:
                 try:
                     self._revision = await self.bucket.put(self._key, self._value, expected)
+                    same = await self.bucket.is_the_same()
                 except Taken:
                     # It was written although its answer was lost, when is not known: once more.
                     found = await self._mine()
@@ -92,6 +102,12 @@ class Tenure:
                     ) from None
                 await self._sleep(self.lease.times.renew)
                 continue
+            if not same:
+                raise ClusterError(
+                    "cluster.stream",
+                    "the bucket of the machines was removed while this one joined them",
+                    hint="start it again: it makes the bucket anew, or takes the one that is there",
+                )
             self.lease.claimed(self._revision, sent)
             if self.lives:
                 self._ends.arm(self.lease.stops_at - self._monotonic())
@@ -158,20 +174,27 @@ class Tenure:
 
 def machines_of(entries: Iterable[Entry]) -> dict[str, str]:
     """Return the names of the machines that live, by session, as the keys of the bucket say."""
-    found: dict[str, str] = {}
+    return {session: one.machine for session, one in _living(entries)}
+
+
+def books_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return by which bucket of owners each machine goes that says it, by session."""
+    return {session: one.book for session, one in _living(entries) if one.book}
+
+
+def _living(entries: Iterable[Entry]) -> Iterator[tuple[str, _Value]]:
     for one in entries:
-        machine = _machine_in(one.data) if one.key.startswith(_KIND) else ""
-        if machine:
-            found[one.key.removeprefix(_KIND)] = machine
-    return found
+        value = _value_in(one.data) if one.key.startswith(_KIND) else _Value()
+        if value.machine:
+            yield one.key.removeprefix(_KIND), value
 
 
-def _machine_in(data: bytes) -> str:
-    """Return the machine that a key names; empty where it was ended, or is none of ours."""
+def _value_in(data: bytes) -> _Value:
+    """Return what a key says; it names no machine where it was ended, or is none of ours."""
     try:
-        return msgspec.json.decode(data, type=_Value).machine
+        return msgspec.json.decode(data, type=_Value)
     except (msgspec.DecodeError, RecursionError):
-        return ""
+        return _Value()
 
 
 async def end(bucket: Bucket, session: str, by: str) -> bool:
@@ -190,7 +213,7 @@ async def end(bucket: Bucket, session: str, by: str) -> bool:
             return False
     elif not found.data:
         return True
-    elif _machine_in(found.data):
+    elif _value_in(found.data).machine:
         return False
     origin = await bucket.origin()
     return origin.made == bucket.made and origin.age >= bucket.ttl

@@ -17,10 +17,10 @@ from typing import Protocol
 from msgspec import structs
 from nats.aio.client import Client
 
-from yoi.cluster.bucket import UNSURE, Bucket, Taken
+from yoi.cluster.bucket import UNSURE, Bucket, Entry, Taken
 from yoi.cluster.records import Book, Known, Record
 from yoi.cluster.settings import ClusterSettings
-from yoi.cluster.tenure import Tenure, end, machines_of
+from yoi.cluster.tenure import Tenure, books_of, end, machines_of
 from yoi.core.placement import Standing, Unit, take
 from yoi.errors import ClusterError, JournalError, YoiError
 from yoi.limits import LIMITS, Limits
@@ -114,8 +114,12 @@ class Units:
         """Until when units that a person moved away are left to others, by name."""
         self._faults = 0
         """Requests in a row that the servers did not carry out."""
+        self._unplaced: str | None = None
+        """Why the host does not run what is held, as was told; None: it does."""
         self._homeless: set[str] = set()
         """Units that no machine there is may run, of which was told."""
+        self._waiting = False
+        """Whether other machines go by another bucket of owners, of which was told."""
         self._draining = False
         self._again = asyncio.Event()
         self._acting = asyncio.Lock()
@@ -199,9 +203,10 @@ class Units:
                 f"{name} does not run on this machine",
                 hint="yoi cluster leases",
             )
-        self._moved[unit.name] = self._monotonic() + self._tenure.lease.times.ttl
         async with self._acting:
             await self._give(unit.members, runner, Left.MOVED)
+            # From when it is free: stopping it may have taken long.
+            self._moved[unit.name] = self._monotonic() + self._tenure.lease.times.ttl
         return unit.members
 
     async def drain(self, runner: Runner) -> None:
@@ -247,7 +252,8 @@ class Units:
                     "the bucket of the units was removed: nothing here is known to be ours",
                     hint="start it again: it makes the bucket anew",
                 )
-            living = machines_of(await self._machines.since())
+            there = await self._machines.since()
+            living = machines_of(there)
             changed = await self._lose(runner)
             changed |= await self._return_late(runner)
             await self._note_progress(runner)
@@ -255,7 +261,7 @@ class Units:
         except UNSURE as exc:
             self._unsure(exc)
             return False
-        if self._draining or not self._tenure.lives:
+        if self._draining or not self._tenure.lives or self._other_book(living, there):
             return changed
         living[self._tenure.session] = self._tenure.machine
         self._tell_homeless(living)
@@ -297,6 +303,22 @@ class Units:
         # Only those that still own something have to be known.
         self._gone &= {one.record.session for one in self.book.known.values()}
         return owners
+
+    def _other_book(self, living: dict[str, str], there: Iterable[Entry]) -> bool:
+        """Return whether machines go by another bucket of owners, which was removed; tell it once.
+
+        What they run does not stand in this one: it is free when they have ended.
+        """
+        mine = self.book.made
+        others = sorted(living[one] for one, book in books_of(there).items() if book != mine)
+        if others and not self._waiting:
+            names = ", ".join(others)
+            self._tell.notice(
+                "notice.standby",
+                f"the bucket of the units was removed and made anew: waiting until {names} ends",
+            )
+        self._waiting = bool(others)
+        return self._waiting
 
     def _due(self, units: Iterable[Unit]) -> list[Unit]:
         """Return those of `units` that have waited long enough for a machine with less to do.
@@ -360,8 +382,12 @@ class Units:
         return any(self.book.of(name).record.session in self._gone for name in unit.members)
 
     async def _claim(self, unit: Unit) -> bool:
-        """Claim what of `unit` is not ours; where one is refused, give back the others."""
-        claimed: list[str] = []
+        """Claim what of `unit` is not ours; where one is refused, give back the others.
+
+        Nothing of it is held before all of it is ours: the host, which may read its workspace again
+        at any time, would run a part that is given back without being stopped.
+        """
+        claimed: dict[str, Record] = {}
         for member in unit.members:
             if member in self.held:
                 continue
@@ -393,12 +419,12 @@ class Units:
                 # Where it was written after all, it is found, and given back or run.
                 self._unsure(exc)
                 break
-            self._hold(member, wanted)
-            claimed.append(member)
-        if all(name in self.held for name in unit.members):
+            claimed[member] = wanted
+        if all(name in self.held or name in claimed for name in unit.members):
+            for member, record in claimed.items():
+                self._hold(member, record)
             return self._tenure.lives
         for member in claimed:
-            del self.held[member]
             await self._release(member)
         return False
 
@@ -439,14 +465,16 @@ class Units:
             self._tell.notice("notice.unit_given", f"handed over: {', '.join(given)}")
 
     async def _return_late(self, runner: Runner) -> bool:
-        """Settle what is ours by the book and not held: a claim or a release of unknown end."""
+        """Settle what is ours by the book and not held: a claim or a release of unknown end.
+
+        Where the host could not be placed before, it is placed first.
+        """
         late = [
             member
             for member, known in self.book.known.items()
             if known.record.session == self._tenure.session and member not in self.held
         ]
-        if late and runner.running() & set(late):
-            # Stopping it has failed before.
+        if self._unplaced is not None or runner.running() & set(late):
             await self._place(runner)
         running, changed = runner.running(), False
         for member in late:
@@ -525,10 +553,15 @@ class Units:
                     continue
 
     async def _place(self, runner: Runner) -> None:
+        """Have the host run what is held; where it cannot, each round tries again."""
         try:
             await runner.place()
         except YoiError as exc:
-            self._tell.error(exc)
+            if self._unplaced != exc.code:
+                self._tell.error(exc)
+            self._unplaced = exc.code
+        else:
+            self._unplaced = None
 
 
 async def buckets_of(

@@ -297,7 +297,7 @@ async def joined(
     journal = await JetStreamJournal.open(servers, limits)
     await opened.enter("the shared journal", closing(journal.close))
     name = machine.machine or machine_name()
-    tenure = Tenure(machines, name, times, SUSPENSION_COUNTS, Watchdog())
+    tenure = Tenure(machines, name, times, SUSPENSION_COUNTS, Watchdog(), book=units.made)
     await tenure.claim()
     await opened.enter("the lease", kept(tenure))
     told, hints = Told(listen, clock), Hints(client, servers.prefix)
