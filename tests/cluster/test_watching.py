@@ -40,7 +40,15 @@ WORKER = """
 name = "agent"
 model = "scripted"
 tools = [{ plugin = "echo", tool = "pay" }]
+notify = [{ plugin = "echo" }]
 script = [{ when = "pay", call = "pay" }, { say = "done" }]
+"""
+SENDERS = """
+[[plugins.enabled.senders]]
+when = { at = "/type", equals = "message" }
+at = "/author"
+in = ["ann"]
+pair = "/say"
 """
 STREAM = "/api/runtimes/desk/services/echo/events/ws"
 
@@ -58,6 +66,11 @@ class Machine(HostProcess):
         manifest.write_text(manifest.read_text() + TOOL)
         plugin = self.folder / "source/plugin.py"
         plugin.write_text(plugin.read_text() + ON_TOOL)
+
+    async def enable(self):
+        await super().enable()
+        yoi_toml = self.folder / ".yoi/yoi.toml"
+        yoi_toml.write_text(yoi_toml.read_text() + SENDERS)
 
     async def start(self):
         self._child = await self._run("runtime", "--trust-workspace", "--verbose", "--json")
@@ -142,6 +155,22 @@ async def a_call_is_approved(host, folder, token):
     assert decided["by"] == "operator"
 
 
+def says(text):
+    return json.dumps({"type": "message", "author": "bob", "say": text})
+
+
+async def a_sender_is_paired(folder, gateway):
+    """The code is made on the worker's machine, and said there; who said it stands in a log."""
+    made = await asked(folder, "worker.pair", name="agent")
+    await gateway.say(says(made["code"]))
+    paired = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not paired:
+            [of_echo] = await asked(folder, "worker.senders", name="agent")
+            paired = of_echo["paired"]
+    assert [one["sender"] for one in paired] == ["bob"]
+
+
 def snapshot(frame):
     return frame["kind"] == "event" and "snapshot" in frame["envelope"]["payload"]["event"]
 
@@ -169,6 +198,7 @@ async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, com
                     await until_listed(second, token, {"echo": "a"})
                     async with watching(second, token, cursor) as elsewhere:
                         assert (await elsewhere.until(lambda _: True))["kind"] == "resumed"
+                    await a_sender_is_paired(tmp_path / "x", gateway)
                     await other.start()
                     one.send(signal.SIGTERM)
                     assert await one.ended() == 0
@@ -180,6 +210,9 @@ async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, com
                     await gateway.until(lambda: gateway.open)
                     await gateway.say("hello")
                     await gateway.until(lambda: "1:hello" in gateway.heard)
+                    # Who was paired on the one machine is heard on the other.
+                    await gateway.say(says("it is bob"))
+                    await gateway.until(lambda: f"2:{says('it is bob')}" in gateway.heard)
                     await watcher.until(lambda one: "service_status" in json.dumps(one))
                     await a_call_is_approved(first, tmp_path / "x", token)
                     listed_now = await asked(tmp_path / "x", "worker.list")

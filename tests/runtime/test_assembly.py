@@ -31,7 +31,7 @@ from yoi.packages import (
 from yoi.permissions import Authority
 from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
-from yoi.runtime.pairing import Pairings
+from yoi.runtime.pairing import KeptHere, Pairings
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.service_spec import ServiceSpec
 from yoi.runtime.signer import NoNonces
@@ -75,7 +75,10 @@ def assembler() -> Assembler:
         state=state,
         nonces=NoNonces(),
         pairings=Pairings(
-            PairedSenders(Path("paired.json"), Path("w"), LIMITS), clock, LIMITS, lambda *_: None
+            KeptHere(PairedSenders(Path("paired.json"), Path("w"), LIMITS)),
+            clock,
+            LIMITS,
+            lambda *_: None,
         ),
         pull=PullDialler(connector, resolver, clock, LIMITS, ManualTimers(clock).call_later),
         waiting=nullcontext,

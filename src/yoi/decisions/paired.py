@@ -1,7 +1,7 @@
 """The senders that were let in by a pairing code: kept by this account, outside the workspace."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,21 +56,13 @@ class PairedSenders:
     def add(self, paired: PairedSender) -> None:
         """Keep `paired`. Raises WorkerError `worker.pairing` where it is one too many."""
         with self._held():
-            kept = [one for one in self._read() if not _same(one, paired)]
-            if sum(one.plugin == paired.plugin for one in kept) >= self._limits.paired_senders:
-                raise WorkerError(
-                    "worker.pairing",
-                    f"{paired.plugin} has {self._limits.paired_senders} paired senders already",
-                    hint=f"yoi worker senders {paired.worker}",
-                )
-            self._write([*kept, paired])
+            self._write(with_one(self._read(), paired, self._limits))
 
     def remove(self, plugin: str, sender: str) -> list[PairedSender]:
         """Forget each `sender` of `plugin` that is written so, and return them."""
         with self._held():
-            there = self._read()
-            found = [one for one in there if one.plugin == plugin and str(one.sender) == sender]
-            self._write([one for one in there if one not in found])
+            kept, found = without(self._read(), plugin, sender)
+            self._write(kept)
         return found
 
     def _read(self) -> tuple[PairedSender, ...]:
@@ -95,6 +87,28 @@ class PairedSenders:
         prepare(self._path.parent, self._workspace)
         with _told(self._path), locked(self._path.with_suffix(".lock"), self._limits):
             yield
+
+
+def with_one(
+    there: Iterable[PairedSender], paired: PairedSender, limits: Limits
+) -> list[PairedSender]:
+    """Return `there` and `paired`. Raises WorkerError `worker.pairing` where it is one too many."""
+    kept = [one for one in there if not _same(one, paired)]
+    if sum(one.plugin == paired.plugin for one in kept) >= limits.paired_senders:
+        raise WorkerError(
+            "worker.pairing",
+            f"{paired.plugin} has {limits.paired_senders} paired senders already",
+            hint=f"yoi worker senders {paired.worker}",
+        )
+    return [*kept, paired]
+
+
+def without(
+    there: Sequence[PairedSender], plugin: str, sender: str
+) -> tuple[list[PairedSender], list[PairedSender]]:
+    """Return `there` without each `sender` of `plugin` that is written so, and those."""
+    found = [one for one in there if one.plugin == plugin and str(one.sender) == sender]
+    return [one for one in there if one not in found], found
 
 
 def _same(one: PairedSender, other: PairedSender) -> bool:

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from yoi.cluster.answering import Answering
 from yoi.cluster.asking import Asking, Process
 from yoi.cluster.bucket import UNSURE
+from yoi.cluster.paired import SharedPairings
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure, kept
 from yoi.cluster.units import Units, buckets_of
@@ -128,6 +129,7 @@ class Membership:
         told: Told,
         hints: Hints,
         commands: Commands | None,
+        limits: Limits,
     ) -> None:
         """`commands` is None where the deployment has no key."""
         self.journal = journal
@@ -139,6 +141,8 @@ class Membership:
         self._told = told
         self._hints = hints
         self._commands = commands
+        self.paired = None if commands is None else SharedPairings(journal, limits)
+        """Who was paired, on all machines; None where they have no key: then it is in a file."""
         self._runner: HostRunner | None = None
         self._moving: set[asyncio.Future[tuple[str, ...]]] = set()
 
@@ -223,11 +227,12 @@ class Membership:
             self._told.notice("notice.standby", f"standing by: {others} has what there is to run")
         self._runner = runner
         following = asyncio.ensure_future(self._following(runner))
+        pairing = asyncio.ensure_future(self._follow_paired())
         listening = asyncio.ensure_future(self._hints.listen(units.look_again))
         try:
             yield
         finally:
-            await ended(following, listening)
+            await ended(following, listening, pairing)
             if not self.over.is_set():
                 await units.drain(runner)
 
@@ -239,6 +244,19 @@ class Membership:
             self._told.error(defect(exc, "following the units of the cluster"))
             self.over.set()
 
+    async def _follow_paired(self) -> None:
+        """Notice who was paired or forgotten on another machine."""
+        told = False
+        while self.paired is not None:
+            await asyncio.sleep(self.tenure.lease.times.renew)
+            try:
+                await self.paired.refresh()
+                told = False
+            except YoiError as exc:
+                if not told:
+                    self._told.error(exc)
+                told = True
+
 
 class HostRunner:
     """Runs on this host what it owns."""
@@ -249,6 +267,9 @@ class HostRunner:
 
     async def place(self) -> None:
         """Apply the plan again: what is owned runs, and nothing else."""
+        with contextlib.suppress(YoiError):
+            # Where it fails nobody is heard as paired until it is read, which `Membership` tells.
+            await self._runtime.pairings.reload()
         await self._reload()
 
     def running(self) -> frozenset[str]:
@@ -310,7 +331,7 @@ async def joined(
         others = await connected(servers, limits)
         await opened.enter("the connection for commands", closing(others.close))
         commands = Commands(others, key, settings.name, tenure, owned, told, limits)
-    return Membership(journal, tenure, owned, told, hints, commands)
+    return Membership(journal, tenure, owned, told, hints, commands, limits)
 
 
 def machine_name() -> str:

@@ -191,6 +191,7 @@ class Host(EnteredOnce):
             None if cluster is None else cluster.journal,
             None if cluster is None else cluster.units,
             secrets,
+            None if cluster is None else cluster.paired,
         )
         applier = PlanApplier(runtime, plans, self._preparing, self._listen, self._tell, cluster)
         reloads = ReloadQueue(applier.apply)

@@ -19,7 +19,7 @@ from yoi.core.captures import HandleTable
 from yoi.decisions.nonces import nonce_store
 from yoi.decisions.paired import PairedSenders
 from yoi.decisions.port import Decisions
-from yoi.errors import TrustError, WorkerError
+from yoi.errors import WorkerError, YoiError
 from yoi.host.mcp_events import McpEvents
 from yoi.host.opened import Opened
 from yoi.host.webhook import webhook
@@ -39,7 +39,7 @@ from yoi.runtime.assembly import Assembler
 from yoi.runtime.connection_specs import ConnectionSpecMaker
 from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.observing import Observing
-from yoi.runtime.pairing import Pairings
+from yoi.runtime.pairing import KeptHere, PairedStore, Pairings
 from yoi.runtime.paths import cache_dir
 from yoi.runtime.pull_sockets import PullDialler
 from yoi.runtime.service_manager import ServiceManager
@@ -105,11 +105,13 @@ async def open_parts(
     shared: Journal | None = None,
     ownership: Ownership | None = None,
     secrets: WorkspaceSecrets | None = None,
+    paired: PairedStore | None = None,
 ) -> RuntimeParts:
     """Open what services and workers need, each part registered in `opened`. Nothing runs yet.
 
     `machine` are the settings of this machine: its bounds, what a commit survives, the webhook.
-    Secrets are `secrets`, or else those of the workspace `secrets_of`. The logs are in `shared`,
+    Secrets are `secrets`, and who was paired stands in `paired`; or else they are those of the
+    workspace `secrets_of`. The logs are in `shared`,
     where one is given, and written under `ownership`.
     """
     ownership = SoleOwner() if ownership is None else ownership
@@ -185,7 +187,9 @@ async def open_parts(
         ownership=ownership,
         proven=lambda name, digest: services.proven(name, digest),
     )
-    pairings = await _pairings(secrets_of, workers, listen, clock, limits)
+    if paired is None:
+        paired = KeptHere(PairedSenders.of(secrets_of, limits))
+    pairings = await _pairings(paired, workers, listen, clock, limits)
     await opened.enter("what is paired", closing(pairings.close))
     connector = SocketConnector(limits=limits, ways=ways, clock=clock)
     assembler = Assembler(
@@ -257,17 +261,16 @@ def _shown_by(
 
 
 async def _pairings(
-    workspace: Path,
+    paired: PairedStore,
     workers: WorkerManager,
     listen: Callable[[Diagnostic], None],
     clock: Clock,
     limits: Limits,
 ) -> Pairings:
     """Return who was paired; nobody, and it is told, where that cannot be read."""
-    paired = PairedSenders.of(workspace, limits)
     try:
-        await asyncio.to_thread(paired.reload)
-    except TrustError as exc:
+        await paired.reload()
+    except YoiError as exc:
         listen(failure(rfc3339(clock.wall()), "host", exc))
 
     def tell(worker: str, level: AlertLevel, words: str) -> None:

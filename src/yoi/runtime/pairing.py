@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from yoi.core.pairing import Heard, Offer, State, new_code
 from yoi.decisions.paired import PairedSender, PairedSenders
@@ -16,6 +17,49 @@ from yoi.types import Clock
 
 Tell = Callable[[str, AlertLevel, str], object]
 """Alerts on a worker: its name, the level, the words."""
+
+
+class PairedStore(Protocol):
+    """Keeps who was paired."""
+
+    def of_plugin(self, plugin: str) -> tuple[PairedSender, ...]:
+        """Return the senders of `plugin` as of the last read or write, oldest first."""
+        ...
+
+    async def reload(self) -> None:
+        """Read them again. Raises YoiError."""
+        ...
+
+    async def add(self, paired: PairedSender) -> None:
+        """Keep `paired`. Raises YoiError."""
+        ...
+
+    async def remove(self, plugin: str, sender: str) -> list[PairedSender]:
+        """Forget each `sender` of `plugin` that is written so, and return them. Raises YoiError."""
+        ...
+
+
+class KeptHere:
+    """A `PairedStore` in a file of this account; the event loop waits for no disk."""
+
+    def __init__(self, senders: PairedSenders) -> None:
+        self._senders = senders
+
+    def of_plugin(self, plugin: str) -> tuple[PairedSender, ...]:
+        """Return the senders of `plugin` as of the last read or write, oldest first."""
+        return self._senders.of_plugin(plugin)
+
+    async def reload(self) -> None:
+        """Read them again. Raises TrustError."""
+        await asyncio.to_thread(self._senders.reload)
+
+    async def add(self, paired: PairedSender) -> None:
+        """Keep `paired`. Raises WorkerError, TrustError."""
+        await asyncio.to_thread(self._senders.add, paired)
+
+    async def remove(self, plugin: str, sender: str) -> list[PairedSender]:
+        """Forget each `sender` of `plugin` that is written so, and return them. As `add`."""
+        return await asyncio.to_thread(self._senders.remove, plugin, sender)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +81,7 @@ class PluginPairing:
 class Pairings:
     """The open codes of a host, one a plugin, and what was decided by them. Of the event loop."""
 
-    def __init__(self, store: PairedSenders, clock: Clock, limits: Limits, tell: Tell) -> None:
+    def __init__(self, store: PairedStore, clock: Clock, limits: Limits, tell: Tell) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -65,9 +109,13 @@ class Pairings:
         key = rule.key
         return [one.sender for one in self._store.of_plugin(plugin) if one.rule == key]
 
+    async def reload(self) -> None:
+        """Read again who was paired: another machine may have written. Raises YoiError."""
+        await self._store.reload()
+
     async def forget(self, plugin: str, sender: str) -> None:
         """Listen to `sender` no more. Raises WorkerError `worker.pairing` where there is none."""
-        if not await asyncio.to_thread(self._store.remove, plugin, sender):
+        if not await self._store.remove(plugin, sender):
             raise WorkerError("worker.pairing", f"{plugin} has no paired sender {sender!r}")
 
     def said(self, plugin: str, rule: SenderRule, sender: Scalar, text: str) -> None:
@@ -100,7 +148,7 @@ class Pairings:
 
     async def _keep(self, paired: PairedSender) -> None:
         try:
-            await asyncio.to_thread(self._store.add, paired)
+            await self._store.add(paired)
         except Exception as exc:
             error = defect(exc, "keeping a paired sender", str(exc))
             words = f"the pairing code was said, and nothing came of it: {error}"
