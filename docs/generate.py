@@ -22,7 +22,7 @@ from yoi.secrets import authorizations, workspace
 from yoi.serving import host_settings, listeners, network_settings
 from yoi.serving import settings as serving
 from yoi.toml import TableSpec, json_schema, key_rows
-from yoi.workers import profile
+from yoi.workers import profile, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -162,11 +162,11 @@ _YOI_TOML = (
     ("[[plugins.enabled.grants.request]]", targets.TARGETS[targets.TargetKind.REQUEST]),
     ("[[plugins.enabled.grants.secrets]]", secrets.GRANTED_SECRET),
     ("[[workers]]", profile.WORKER),
-    ("[[workers.tools]]", profile.TOOL),
-    ("[[workers.notify]]", profile.NOTIFY),
-    ("[[workers.tickets]]", profile.TICKETS),
-    ("[[workers.mcp]]", profile.MCP),
-    ("[[workers.mcp.tools]]", profile.MCP_TOOL),
+    ("[[workers.tools]]", rules.TOOL),
+    ("[[workers.notify]]", rules.NOTIFY),
+    ("[[workers.tickets]]", rules.TICKETS),
+    ("[[workers.mcp]]", rules.MCP),
+    ("[[workers.mcp.tools]]", rules.MCP_TOOL),
     ("[[workers.script]]", profile.SCRIPT),
     ("[[mcp.servers]]", mcp.SERVER),
     ("[[mcp.servers.environment]]", mcp.ENVIRONMENT),

@@ -19,6 +19,7 @@ from yoi.secrets import workspace as secret_settings
 from yoi.serving import listeners
 from yoi.serving import settings as serving_settings
 from yoi.workers import profile
+from yoi.workers import rules as worker_rules
 
 TARGET = {"scheme": "wss", "host": "*.example.com", "path_prefixes": ["/ws"]}
 NARROW = {"scheme": "wss", "host": "api.example.com", "path_prefixes": ["/ws/one"]}
@@ -210,10 +211,10 @@ def test_every_key_of_yoi_toml_is_classified():
     assert known(plugin) == set(enablement.ENTRY.keys)
     assert set(GRANT_KEYS) | {"id", "version", "digest"} == set(enablement.GRANTS.keys)
     assert known(worker) == set(profile.WORKER.keys)
-    assert known(worker["tools"].keys) == set(profile.TOOL.keys)
-    assert known(worker["notify"].keys) == set(profile.NOTIFY.keys)
-    assert known(worker["tickets"].keys) == set(profile.TICKETS.keys)
-    assert known(worker["mcp"].keys) == set(profile.MCP.keys)
+    assert known(worker["tools"].keys) == set(worker_rules.TOOL.keys)
+    assert known(worker["notify"].keys) == set(worker_rules.NOTIFY.keys)
+    assert known(worker["tickets"].keys) == set(worker_rules.TICKETS.keys)
+    assert known(worker["mcp"].keys) == set(worker_rules.MCP.keys)
     served = SECTIONS["mcp"].keys
     assert known(served) == set(mcp.MCP.keys)
     assert known(served["servers"].keys) == set(mcp.SERVER.keys)

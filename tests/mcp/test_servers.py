@@ -19,7 +19,8 @@ from yoi.mcp.settings import McpSettings, ServerSettings
 from yoi.packages import foreign_schema
 from yoi.packages.foreign_schema import foreign_value_problems
 from yoi.workers import items as it
-from yoi.workers.profile import McpRule, McpToolRule, WorkerProfile
+from yoi.workers.profile import WorkerProfile
+from yoi.workers.rules import McpRule, McpToolRule
 from yoi.workers.tools import ToolRegistry, read_arguments
 
 

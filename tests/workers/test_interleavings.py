@@ -30,7 +30,7 @@ from yoi.workers.context import ModelInput, model_input
 from yoi.workers.items import Stored, decode_item
 from yoi.workers.notify import Notification, Notifications
 from yoi.workers.phases import Phase
-from yoi.workers.profile import NotifyRule
+from yoi.workers.rules import NotifyRule
 from yoi.workers.scripted import CallTool, Fail, Line, Say, ScriptedEngine, Think
 from yoi.workers.transcript import Transcript
 from yoi.workers.view import as_sent

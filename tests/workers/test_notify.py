@@ -13,7 +13,7 @@ from yoi.limits import Limits
 from yoi.protocol import events as ev
 from yoi.workers import items as it
 from yoi.workers.notify import Notification, Notifications, Notified
-from yoi.workers.profile import NotifyRule
+from yoi.workers.rules import NotifyRule
 from yoi.workers.scripted import Say
 
 RULES = {

@@ -15,7 +15,7 @@ from yoi.workers import items as it
 from yoi.workers.approvals import Decision
 from yoi.workers.items import Origin
 from yoi.workers.notify import Notifications
-from yoi.workers.profile import NotifyRule
+from yoi.workers.rules import NotifyRule
 from yoi.workers.same import answers_where_asked
 from yoi.workers.scripted import CallTool, Say, ScriptedEngine
 from yoi.workers.tools import PluginTool, Tool, ToolChoice, plugin_tool

@@ -5,7 +5,8 @@ import pytest
 from yoi.errors import WorkerError
 from yoi.workers.context import ModelInput, ToolOutput, ToolOutputs, UserText
 from yoi.workers.engines import RuleScript
-from yoi.workers.profile import ModelChoice, NotifyRule, ScriptRule, WorkerProfile
+from yoi.workers.profile import ModelChoice, ScriptRule, WorkerProfile
+from yoi.workers.rules import NotifyRule
 from yoi.workers.scripted import CallTool, Say
 from yoi.workers.tools import ToolChoice
 

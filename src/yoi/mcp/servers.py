@@ -21,7 +21,8 @@ from yoi.mcp.settings import McpFault, McpSettings, ServerSettings
 from yoi.mcp.wire import Wire
 from yoi.types import Clock, Secret, SecretSource
 from yoi.workers.items import Origin, ToolSpec
-from yoi.workers.profile import McpRule, McpToolRule, WorkerProfile
+from yoi.workers.profile import WorkerProfile
+from yoi.workers.rules import McpRule, McpToolRule
 from yoi.workers.servers import ServerShown
 from yoi.workers.tools import Tool
 

@@ -27,7 +27,7 @@ from yoi.toml import (
     is_safe_id,
 )
 from yoi.workers.items import Approval
-from yoi.workers.profile import APPROVAL, PLUGIN
+from yoi.workers.rules import APPROVAL, PLUGIN
 from yoi.workers.tools import TOOL_NAME
 
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from yoi.tickets.thread import ThreadEvent
 from yoi.tickets.ticket import Damaged, Ticket
 from yoi.types import Clock
 from yoi.workers.items import Origin, ToolSpec
-from yoi.workers.profile import TicketRule, WorkerProfile
+from yoi.workers.profile import WorkerProfile
+from yoi.workers.rules import TicketRule
 from yoi.workers.text import clipped
 from yoi.workers.tools import Tool
 

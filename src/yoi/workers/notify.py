@@ -16,7 +16,7 @@ from yoi.limits import LIMITS, Limits
 from yoi.protocol.events import Provenance
 from yoi.types import Clock
 from yoi.workers import items as it
-from yoi.workers.profile import NotifyRule
+from yoi.workers.rules import NotifyRule
 from yoi.workers.same import Facts
 from yoi.workers.text import clipped
 from yoi.workers.worker import Worker
