@@ -58,6 +58,7 @@ def test_every_scalar_is_text_and_unknown_keys_are_kept():
         ("---\na: [" + "x," * 2000 + "]\n---\n", 2, "too many"),
         ("---\na: " + "x" * 20000 + "\n---\n", 1, "bytes"),
         ("---\na: b: c\n---\n", 2, "not YAML"),
+        ("---\na: 1\nb: \0\n---\n", 3, "special characters are not allowed \\["),
     ],
 )
 def test_what_is_refused_has_its_line(head, line, words):
@@ -76,6 +77,11 @@ def test_only_the_lines_of_changed_keys_change():
         .replace("labels:\n  - 'a'\n  - b\n", "labels: ['c']\n")
         .replace("nested: {a: 1}\n", "nested: {a: 1}\nqueued_by: 'me'\n")
     )
+
+
+def test_a_byte_order_mark_stays_where_an_editor_put_it():
+    assert parse_front_matter("\ufeff" + ITEM) == parse_front_matter(ITEM)
+    assert edited("\ufeff" + ITEM, {"title": "a"}) == "\ufeff" + edited(ITEM, {"title": "a"})
 
 
 def test_a_value_that_is_no_line_is_refused():

@@ -115,3 +115,9 @@ def test_a_number_that_is_none_is_refused(written):
     with pytest.raises(TomlFault, match="is not a finite number"):
         parse_toml(f"a = {written}\n".encode())
     assert parse_toml(b"a = 1.5e300\n") == {"a": 1.5e300}
+
+
+def test_a_byte_order_mark_is_named():
+    """Nobody sees it: without its name the fault would be about a first line that is right."""
+    with pytest.raises(TomlFault, match="line 1: begins with a byte order mark"):
+        parse_toml(b"\xef\xbb\xbfa = 1\n")

@@ -71,7 +71,10 @@ def _item(store: TicketReader, ticket: Ticket) -> Iterator[Oddity]:
     for line, message in thread.damage:
         yield Oddity(ticket.id, "thread", f"thread.md: {message}", line, "mend thread.md")
     if thread.state is None:
-        yield Oddity(ticket.id, "state", "the thread has no event about the state", None, "")
+        # That is so where nothing has happened yet.
+        if ticket.state != TicketState.PLANNING:
+            said = f"item.md says {ticket.state}, the thread has no event about the state"
+            yield Oddity(ticket.id, "state", said, None, "")
     elif thread.state != ticket.state:
         yield Oddity(
             ticket.id,

@@ -38,7 +38,8 @@ def parse_front_matter(text: str) -> FrontMatter:
     Raises TicketError (`ticket.front_matter`) with `fields["line"]`.
     """
     rows = text.splitlines(keepends=True)
-    if not rows or rows[0].rstrip("\r\n") != _FENCE:
+    # Some editors begin each file with a byte order mark.
+    if not rows or rows[0].rstrip("\r\n").removeprefix("\ufeff") != _FENCE:
         raise _damage(1, f"item.md does not begin with {_FENCE}")
     end = next((n for n, row in enumerate(rows[1:], 2) if row.rstrip("\r\n") == _FENCE), None)
     if end is None:
@@ -118,7 +119,7 @@ def _events(head: str) -> list[Any]:
                     raise _damage(line, "the front matter is more than one document")
             found.append(event)
     except yaml.YAMLError as exc:
-        raise _malformed(exc) from None
+        raise _malformed(exc, head) from None
     except (RecursionError, ValueError) as exc:
         raise _damage(2, f"the front matter cannot be read: {exc}") from None
     return found
@@ -206,10 +207,11 @@ def _quoted(text: str, quote: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _malformed(exc: yaml.YAMLError) -> TicketError:
+def _malformed(exc: yaml.YAMLError, head: str) -> TicketError:
     mark = getattr(exc, "problem_mark", None)
-    problem = getattr(exc, "problem", None) or str(exc)
-    return _damage(2 if mark is None else mark.line + 2, f"the front matter is not YAML: {problem}")
+    problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
+    above = mark.line if mark else head.count("\n", 0, getattr(exc, "position", 0))
+    return _damage(above + 2, f"the front matter is not YAML: {problem}")
 
 
 def _damage(line: int, message: str) -> TicketError:

@@ -1,5 +1,6 @@
 """Decode a TOML document; whatever is wrong with it is one kind of fault, with its line."""
 
+import codecs
 import math
 import re
 import tomllib
@@ -26,6 +27,8 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     A number that is none (`nan`, `inf`, `1e999`) is refused: JSON cannot say it, so that what was
     decided would never be what the file says.
     """
+    if data.startswith(codecs.BOM_UTF8):
+        raise TomlFault("line 1: begins with a byte order mark: save it as UTF-8 without one", 1)
     try:
         text = data.decode()
     except UnicodeDecodeError as exc:
