@@ -195,6 +195,8 @@ _FAULTS = (
     "| a host does not start; one that runs goes on as it was started |",
     "| a key of `[plugins]` itself, text that is not TOML | a host does not start; for one that "
     "runs, what the file said before stays in force, and an alert says so |",
+    "",
+    "`yoi doctor` finds them before a host starts.",
 )
 
 

@@ -4,6 +4,7 @@ import json
 import resource
 
 import pytest
+from tests.host.test_faulty_parts import OFF, REFUSED
 
 from yoi.cli import doctor_checks
 from yoi.cli.doctor_checks import CHECKS, DoctorScope, Finding
@@ -146,6 +147,23 @@ def test_a_worker_whose_table_is_faulty_is_named_with_its_line(place):
     assert (fault.level, fine.level) == ("fail", "ok")
     assert fault.message.startswith("a: line 4 of yoi.toml: workers[0].colour")
     assert "yoi trust" in fault.fix
+
+
+@pytest.mark.parametrize("part", [*OFF, *REFUSED])
+def test_a_fault_in_any_part_of_the_file_is_found_before_a_host_starts(place, part):
+    text, *_ = {**OFF, **REFUSED}[part]
+    (place.folder / "yoi.toml").write_text(text)
+    file = (doctor_checks.tables, doctor_checks.plugins, doctor_checks.workers, doctor_checks.mcp)
+    assert {"fail", "warn"} & {one.level for check in file for one in check(place)}
+
+
+def test_mcp_servers_are_counted_and_faulty_tables_named_with_their_line(place):
+    assert doctor_checks.mcp(place) == doctor_checks.tables(place) == []
+    good = '[[mcp.servers]]\nname = "a"\ncommand = ["a"]\n'
+    (place.folder / "yoi.toml").write_text(good + '[[mcp.servers]]\nname = "b"\ncomand = ["b"]\n')
+    fault, fine = doctor_checks.mcp(place)
+    assert fault.fix == "mend line 6 of .yoi/yoi.toml, then: yoi trust"
+    assert fine.message == "1 server can be started"
 
 
 def test_a_secret_that_is_granted_and_not_there_is_named_with_the_command(place):

@@ -24,6 +24,8 @@ modle = "x"
 port = 1
   [[workers.tools]]
   plugin = 8
+[[mcp.servers]]
+comand = 1
 """
 
 
@@ -38,6 +40,9 @@ port = 1
         ("workers[0].missing", 2),
         ("workers[1]", 6),
         ("observation.port", 15),
+        ("mcp.servers[0].comand", 19),
+        ("mcp.servers[0]", 18),
+        ("mcp.tools[0]", None),
         ("workers[7].name", None),
         ("nothing", None),
         ("", None),

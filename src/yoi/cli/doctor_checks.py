@@ -121,6 +121,23 @@ def workspace(scope: DoctorScope) -> list[Finding]:
     return findings or [Finding("workspace", "ok", str(scope.workspace))]
 
 
+def tables(scope: DoctorScope) -> list[Finding]:
+    """Report the first fault in tables of yoi.toml with which no host starts or opens secrets."""
+    from yoi.cluster.settings import ClusterSettings
+    from yoi.decisions.file import read_file
+    from yoi.secrets.workspace import Settings
+    from yoi.serving.settings import ServingSettings
+
+    try:
+        file = read_file(scope.workspace)
+        ServingSettings.read(file.document, scope.workspace, "yoi.toml")
+        ClusterSettings.read(file.document)
+        Settings.parse(file.entries.get("secrets", {}), scope.workspace)
+    except YoiError as exc:
+        return [_failed("yoi.toml", exc)]
+    return []
+
+
 def plugins(scope: DoctorScope) -> list[Finding]:
     """Report packages that cannot be read, and enabled plugins that will not run."""
     from yoi.cli.pending import enablement
@@ -167,6 +184,23 @@ def workers(scope: DoctorScope) -> list[Finding]:
     ]
     words = "1 worker is" if len(plan.profiles) == 1 else f"{len(plan.profiles)} workers are"
     return [*findings, Finding("workers", "ok", f"{words} configured")]
+
+
+def mcp(scope: DoctorScope) -> list[Finding]:
+    """Report tables of MCP servers, tools and events that are off for a fault in them."""
+    from yoi.decisions.file import read_file
+    from yoi.runtime.workspace import mcp_of
+
+    try:
+        file = read_file(scope.workspace)
+    except YoiError:
+        return []  # `tables` says so
+    found = mcp_of(file, file.document)
+    findings = [Finding("mcp", "fail", one.words, one.hint) for one in found.faults]
+    if found.servers:
+        words = f"{many(len(found.servers), 'server')} can be started"
+        findings.append(Finding("mcp", "ok", words))
+    return findings
 
 
 def granted_secrets(scope: DoctorScope) -> list[Finding]:
@@ -307,8 +341,10 @@ CHECKS: tuple[Callable[[DoctorScope], list[Finding]], ...] = (
     sandbox,
     machine,
     workspace,
+    tables,
     plugins,
     workers,
+    mcp,
     granted_secrets,
     decisions,
     control_socket,

@@ -172,7 +172,7 @@ def _counted(change: "Change") -> str:
 
 
 def _difference(change: "Change") -> "RenderableType":
-    from yoi.cli.layout import lines, size
+    from yoi.cli.layout import lines, many, size
 
     if change.nothing:
         return shown("the libraries stay as they are")
@@ -186,7 +186,7 @@ def _difference(change: "Change") -> "RenderableType":
     rows += [
         shown(f"  - {one.label}", style="yellow") for one in change.removed if one.name not in left
     ]
-    count = "1 library" if len(change.after) == 1 else f"{len(change.after)} libraries"
+    count = many(len(change.after), "library", "libraries")
     rows.append(shown(f"  {count}, {size(len(change.archive))} in libs.zip"))
     return lines(rows)
 

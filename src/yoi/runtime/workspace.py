@@ -256,7 +256,7 @@ def _plan(
     resolution = keep(resolution, enabled.entries)
     workers = workers_of(document)
     faults = workers_of(file.document).faults or workers.faults
-    mcp = _mcp(file, document)
+    mcp = mcp_of(file, document)
     problems = [(f"service:{one.name}", one.error) for one in resolution.diagnostics]
     faulty = faulty_workers(faults, file.content, at)
     return Plan(
@@ -277,8 +277,8 @@ def _plan(
     )
 
 
-def _mcp(file: OperatorFile, document: Mapping[str, Any]) -> McpSettings:
-    """Return what of `file` is in force, `document`, with the faults that the file itself has."""
+def mcp_of(file: OperatorFile, document: Mapping[str, Any]) -> McpSettings:
+    """Return the MCP tables of `document`, with the faults of `file`, each with its line."""
     mcp = McpSettings.read(document)
     text = file.content.decode(errors="replace")
     faults = McpSettings.read(file.document).faults or mcp.faults

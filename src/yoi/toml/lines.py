@@ -21,6 +21,8 @@ def line_of(text: str, at: str) -> int | None:
             first, found = header + 1, header
             last = _end(rows, first, last, ".".join(path))
             continue
+        if _implied(rows, first, last, ".".join(path)):
+            continue
         key = _key(rows, first, last, name)
         return (key if key is not None else found if found is not None else -1) + 1 or None
     return None if found is None else found + 1
@@ -30,11 +32,21 @@ def _header(rows: list[str], first: int, last: int, path: str, index: int) -> in
     seen = 0
     for at in range(first, last):
         match = _HEADER.match(rows[at])
-        if match and match[1].replace('"', "").replace(" ", "") == path:
+        if match and _name(match) == path:
             if seen == index:
                 return at
             seen += 1
     return None
+
+
+def _implied(rows: list[str], first: int, last: int, path: str) -> bool:
+    """Return whether a header begins a table inside of `path`, which then needs none itself."""
+    headers = (_HEADER.match(rows[at]) for at in range(first, last))
+    return any(match and _name(match).startswith(path + ".") for match in headers)
+
+
+def _name(header: re.Match[str]) -> str:
+    return header[1].replace('"', "").replace(" ", "")
 
 
 def _end(rows: list[str], first: int, last: int, path: str) -> int:
