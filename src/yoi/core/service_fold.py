@@ -193,10 +193,11 @@ def _accept(picture: ServicePicture, entry: Accepted) -> None:
         return
     picture.waiting[name] = Waiting(entry)
     told = entry.event
-    if told is not None and told.kind == EventKind.CLOSE:
-        _end_session(picture, str(told.session))
-    if told is not None and told.kind == EventKind.GAP:
-        picture.missing.pop(str(told.connection), None)
+    if told is not None:
+        if told.kind == EventKind.CLOSE:
+            _end_session(picture, str(told.session))
+        elif told.kind == EventKind.GAP:
+            picture.missing.pop(str(told.connection), None)
     if entry.settles is not None:
         picture.unsettled.pop((entry.settles.event_id, entry.settles.command_id), None)
     if entry.fires is not None:

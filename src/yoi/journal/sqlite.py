@@ -223,23 +223,35 @@ def _transact(connection: sqlite3.Connection, group: list[_Job]) -> list[Any]:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as exc:
         return [_io(exc)] * len(group)
-    outcomes: list[Any] = []
     try:
-        for job in group:
-            connection.execute("SAVEPOINT job")
-            try:
-                outcomes.append(job.work(connection))
-            except JournalError as exc:
-                connection.execute("ROLLBACK TO job")
-                outcomes.append(exc)
-            connection.execute("RELEASE job")
+        if len(group) == 1:
+            # Under a savepoint SQLite writes each page that a trim has freed.
+            outcomes = [group[0].work(connection)]
+        else:
+            outcomes = [_saved(job, connection) for job in group]
         connection.execute("COMMIT")
+    except JournalError as exc:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        return [exc]
     except sqlite3.Error as exc:
         # A full disk ends the transaction as a whole: nobody is told that anything was stored.
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         return [_io(exc)] * len(group)
     return outcomes
+
+
+def _saved(job: _Job, connection: sqlite3.Connection) -> Any:
+    """Return the outcome of one job of several; where it is refused, it has changed nothing."""
+    connection.execute("SAVEPOINT job")
+    try:
+        outcome = job.work(connection)
+    except JournalError as exc:
+        connection.execute("ROLLBACK TO job")
+        outcome = exc
+    connection.execute("RELEASE job")
+    return outcome
 
 
 def _settle(group: list[_Job], outcomes: list[Any]) -> None:

@@ -65,6 +65,7 @@ class LogWriter:
         self._clock = clock
         self._loop = loop
         self._limits = limits
+        self._busy_bytes = limits.service_log_waiting_bytes // 2
         self._failed = failed
         self._written = written
         self._broken = broken
@@ -95,9 +96,8 @@ class LogWriter:
     @property
     def busy(self) -> bool:
         """Return whether records wait for their commit, or half of the room for them is used."""
-        return self._log is None or (
-            self._log.waiting_bytes + self._size > self._limits.service_log_waiting_bytes // 2
-        )
+        log = self._log
+        return log is None or log.waiting_bytes + self._size > self._busy_bytes
 
     async def open(self) -> ServicePicture:
         """Open the log and return its fold. Raises JournalError."""
@@ -241,7 +241,8 @@ class LogWriter:
         if error is None:
             del self._under_way[index]
             for one in batch:
-                self._run(one.then)
+                if one.then is not None:
+                    self._run(one.then)
             self._written()
             return
         # Those behind it may not be written before it. One that failed later stands before it.

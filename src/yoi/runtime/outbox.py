@@ -147,7 +147,8 @@ class DurableOutbox:
         if record is None:
             # An event that the log does not have, behind others that wait for it.
             record = Handled(event_id)
-        effects, record = self._fitted(effects, record)
+        if not _is_small(answer, record, self._limits.journal_record_bytes):
+            effects, record = self._fitted(effects, record)
         self.pending[event_id] = event
         committed = partial(self._committed, event_id, event, effects)
         self._writer.put(record, committed, event.size, accepted=self._intake.keeps(event))
@@ -161,7 +162,8 @@ class DurableOutbox:
             event, event_id, effects, _commands(event_id, answer), 1
         )
         if record is not None:
-            left, record = self._fitted(left, record)
+            if not _is_small(answer, record, self._limits.journal_record_bytes):
+                left, record = self._fitted(left, record)
             written = asyncio.get_running_loop().create_future()
             self._writing.add(written)
             written.add_done_callback(self._writing.discard)
@@ -172,7 +174,7 @@ class DurableOutbox:
     def _fitted(self, effects: list[Judged], record: Handled) -> tuple[list[Judged], Handled]:
         """Return the same, or without its commands where no record can hold them."""
         deepest, most = self._limits.journal_record_depth, self._limits.journal_record_bytes
-        if _is_small(record, most) or not (
+        if not (
             any(deeper_than(one.payload, deepest) for one in record.commands)
             or len(encode(record)) > most
         ):
@@ -331,8 +333,11 @@ def _command(
     return Command(effect.command_id, effect.kind, payload, ingress, repeatable)
 
 
-def _is_small(record: Handled, most: int) -> bool:
+def _is_small(answer: Any, record: Handled, most: int) -> bool:
     """Return whether `record` surely fits: one command at most, a flat one, and no state."""
+    if isinstance(answer, Reply) and not record.state:
+        # Escaped, text grows to six times its size.
+        return _HEAD_BYTES + 6 * len(answer.text) <= most
     if not record.commands:
         return True
     if len(record.commands) > 1 or record.state or record.timers:
@@ -343,7 +348,6 @@ def _is_small(record: Handled, most: int) -> bool:
         if not isinstance(value, str):
             return False
         chars += len(key) + len(value)
-    # Escaped, text grows to six times its size.
     return _HEAD_BYTES + 6 * chars <= most
 
 
