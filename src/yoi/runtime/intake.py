@@ -123,6 +123,7 @@ class DurableIntake:
         self._writer = writer
         self._disk = frozenset(disk)
         self._clock = clock
+        self._marks = bool(repeats)
         self._forgiven: dict[str, int] = {}
         self.any_session = False
         """Whether a session was ever opened: before, no frame can be missing."""
@@ -141,8 +142,8 @@ class DurableIntake:
         if self._writer.closed:
             # Nothing could write it: the next host tells what this one did not accept.
             return Offered.REFUSED
-        key = self._repeats.mark(event, self._clock.wall_ms()) if self._repeats else None
-        if not self.keeps(event):
+        key = self._repeats.mark(event, self._clock.wall_ms()) if self._marks else None
+        if event.ingress not in self._disk and not self.keeps(event):
             offered = self._queue.offer(event, overflow)
             if key is not None and offered in _TAKEN:
                 self._repeats.accepted(event.ingress, key, self._clock.wall_ms())
