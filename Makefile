@@ -199,7 +199,7 @@ faults: $(STAMP)
 
 # Two hours: machines that share a deployment broken CLUSTER_FAULTS=200 times, with three NATS servers. The last line is JSON (takeovers/README.md).
 cluster: $(STAMP)
-	@$(VENV)/bin/python -m takeovers.run --faults $${CLUSTER_FAULTS:-200} --nodes 3
+	@$(VENV)/bin/python -m takeovers.run --faults $${CLUSTER_FAULTS:-200} --nodes 3 --slow-disks --wrong-clocks
 
 evidence-short: $(STAMP) $(PEERS_STAMP)
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(EVIDENCE)

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import signal
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from takeovers.machine import Machine
@@ -44,6 +45,11 @@ class Fault(StrEnum):
     CLIENTS_MOVE = "clients_move"
     """Every client loses its connection, and is led to another backend."""
 
+    SLOW_DISK = "slow_disk"
+    """Each write of the server that leads the logs takes long."""
+    CLOCK_JUMP = "clock_jump"
+    """Its wall clock is off, by seconds or by an hour, and then right again."""
+
 
 TAKES_AWAY = frozenset({Fault.KILL, Fault.STOP, Fault.CUT})
 HANDS_OVER = frozenset({Fault.TERM, Fault.DRAIN})
@@ -52,6 +58,7 @@ _OF_THREE = frozenset({Fault.LEADER_KILL, Fault.LEADER_PAUSE})
 _OF_WATCHING = frozenset(
     {Fault.RUNTIME_CUT, Fault.BACKEND_KILL, Fault.BACKEND_PAUSE, Fault.CLIENTS_MOVE}
 )
+_JUMPS_S = (-3600, -20, -5, 5, 20, 3600)
 _NOTICED_S = 0.5
 PING_S = 2.0
 """The keepalive of the plugins' connections: a pong is waited for as long again."""
@@ -61,11 +68,18 @@ class Breaking:
     """Carries out faults, drawn from a seed."""
 
     def __init__(
-        self, rng: random.Random, lease_s: float, servers: Servers, watching: Watching | None
+        self,
+        rng: random.Random,
+        lease_s: float,
+        servers: Servers,
+        watching: Watching | None,
+        without: Iterable[Fault],
     ) -> None:
+        self.left_out: Counter[str] = Counter()
+        """What could not be carried out here."""
         self._rng, self._lease_s, self._servers = rng, lease_s, servers
         self._watching = watching
-        without: set[Fault] = set()
+        without = set(without)
         if len(servers.all) == 1:
             without |= _OF_THREE
         if watching is None:
@@ -106,6 +120,12 @@ class Breaking:
             case Fault.BACKEND_KILL | Fault.BACKEND_PAUSE | Fault.CLIENTS_MOVE:
                 if self._watching is not None:
                     await self._break_watching(fault, self._watching)
+            case Fault.CLOCK_JUMP:
+                machine.set_clock(rng.choice(_JUMPS_S))
+                await asyncio.sleep(self._lease_s * rng.uniform(0.3, 1.5))
+                machine.set_clock(0)
+            case Fault.SLOW_DISK:
+                await self._slow_down(fault)
             case _:
                 await self._break_a_server(fault)
 
@@ -113,6 +133,15 @@ class Breaking:
         machine.send(signal.SIGSTOP)
         await asyncio.sleep(self._lease_s * self._rng.uniform(least, most))
         machine.send(signal.SIGCONT)
+
+    async def _slow_down(self, fault: Fault) -> None:
+        leads = self._servers.all[0]
+        if len(self._servers.all) > 1:
+            leads = await self._servers.leader_of(self._servers.streams[0])
+        seconds = self._lease_s * self._rng.uniform(0.3, 1.5)
+        if not await self._servers.slow_disk(leads, seconds, self._rng.randrange(20, 400)):
+            self.left_out[fault] += 1
+            print(f"LEFT OUT: {fault}: strace is not here, or is not let", flush=True)
 
     async def _break_watching(self, fault: Fault, watching: Watching) -> None:
         if fault is Fault.CLIENTS_MOVE:

@@ -22,3 +22,15 @@ class Machine(YoiProcess):
         """Before all gateways."""
         self.listener: Forward | None = None
         """Before where it listens for backends."""
+        self._wrong_by = self.folder / "clock"
+
+    def go_wrong(self, rate: float) -> None:
+        """Let its clocks run at `rate`."""
+        self.set_clock(0)
+        self.program = ("takeovers.clocks", str(rate), str(self._wrong_by))
+
+    def set_clock(self, seconds: int) -> None:
+        """Let its wall clock be off by so much."""
+        new = self._wrong_by.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(self._wrong_by)

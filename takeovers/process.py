@@ -12,6 +12,8 @@ from pathlib import Path
 
 from yoi.control.wire import socket_path
 
+REPO = Path(__file__).parents[1]
+
 
 class YoiProcess:
     """Runs `words` of Yoi. `part` names its control socket."""
@@ -25,6 +27,8 @@ class YoiProcess:
         self.ends: Counter[int] = Counter()
         """How its processes ended, by exit status."""
         self.stopping = False
+        self.program: tuple[str, ...] = ("yoi.cli",)
+        """The module that is run, with what is said to it before the words."""
         self._part, self._words = part, words
         self._child: asyncio.subprocess.Process | None = None
 
@@ -33,6 +37,7 @@ class YoiProcess:
         """Return that of its account."""
         return {
             **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")]),
             "YOI_STATE_HOME": str(self.folder / "state"),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
         }
@@ -42,7 +47,7 @@ class YoiProcess:
         with (self.folder / "host.log").open("ab") as log:
             while not self.stopping:
                 self._child = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "yoi.cli", *self._words),
+                    *(sys.executable, "-m", *self.program, *self._words),
                     *("--trust-workspace", "--json"),
                     cwd=self.workspace,
                     env=self.environment,

@@ -44,6 +44,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=10)
     parser.add_argument("--backends", type=int, default=2, help="0: machines run `yoi serve`")
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3), help="NATS servers")
+    parser.add_argument("--slow-disks", action="store_true", help="by strace, as root")
+    parser.add_argument("--wrong-clocks", action="store_true", help="fast, slow, and jumping")
     parser.add_argument("--server-version", help="of nats-server: one that is installed here")
     parser.add_argument("--lease-ms", type=int, default=15_000)
     parser.add_argument("--minutes", type=float, default=240.0, help="break no longer than this")
@@ -61,6 +63,8 @@ def main() -> int:
             workers=given.workers,
             nodes=given.nodes,
             backends=given.backends,
+            slow_disks=given.slow_disks,
+            wrong_clocks=given.wrong_clocks,
         )
         rng = random.Random(given.seed)
         world = World(given.folder or Path(name), rng, size, binary)

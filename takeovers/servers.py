@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,11 +14,12 @@ import nats.errors
 from tests.journal.nats import BINARY, NatsServer
 
 from takeovers.network import free_port
+from takeovers.process import REPO
 from yoi.errors import YoiError
 from yoi.journal.jetstream_server import NatsSettings, connected
 from yoi.secrets.deployment import DeploymentKey
 
-REPO = Path(__file__).parents[1]
+_WRITES = "pwrite64,fsync,fdatasync"
 _FOUND = re.compile(r"v(\d+\.\d+\.\d+)")
 _INFO = "$JS.API.STREAM.INFO."
 
@@ -93,6 +95,28 @@ class Servers:
                 finally:
                     await client.close()
             await asyncio.sleep(0.2)
+
+    async def slow_disk(self, server: NatsServer, seconds: float, delay_ms: int) -> bool:
+        """Let each write of the server to its files, and each sync, take `delay_ms` longer.
+
+        Returns whether it was: strace must be there, and be let.
+        """
+        inject = f"inject={_WRITES}:delay_enter={delay_ms * 1000}"
+        words = ("-f", "-qq", "-o", "/dev/null", "-e", f"trace={_WRITES}", "-e", inject)
+        try:
+            tracer = await asyncio.create_subprocess_exec(
+                *("strace", *words, "-p", str(server.pid)), stderr=asyncio.subprocess.DEVNULL
+            )
+        except FileNotFoundError:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await tracer.wait()
+            return False  # it was not let
+        except TimeoutError:
+            tracer.send_signal(signal.SIGINT)
+            await tracer.wait()
+            return True
 
     @property
     def streams(self) -> tuple[str, ...]:

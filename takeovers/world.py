@@ -19,7 +19,7 @@ from typing import Any
 
 from takeovers.checker import Stream, judge
 from takeovers.deciding import Decided, decide
-from takeovers.faults import ENDS, HANDS_OVER, TAKES_AWAY, Breaking
+from takeovers.faults import ENDS, HANDS_OVER, TAKES_AWAY, Breaking, Fault
 from takeovers.gateways import Gateway, SignInGateway
 from takeovers.machine import Machine
 from takeovers.network import Forward, Proxy, Source, free_port
@@ -30,6 +30,8 @@ from yoi.secrets.deployment import DeploymentKey
 NAME = "run"
 _A_SECOND = 90
 """Frames that all gateways say together."""
+_RATES = (1.0, 1.1, 0.9)
+"""How fast the clocks of machines run, where they are wrong."""
 _START_S = 180.0
 _PATIENCE_S = 120.0
 
@@ -44,6 +46,8 @@ class Size:
     workers: int
     nodes: int
     backends: int
+    slow_disks: bool
+    wrong_clocks: bool
 
 
 class World:
@@ -56,7 +60,14 @@ class World:
         self._key_file = folder / "deployment.key" if watched else None
         key = None if self._key_file is None else DeploymentKey.create(self._key_file)
         self._servers = Servers(folder, size.nodes, binary, NAME, key)
-        self._breaking = Breaking(rng, size.lease_ms / 1000, self._servers, self._watching)
+        options = {Fault.SLOW_DISK: size.slow_disks, Fault.CLOCK_JUMP: size.wrong_clocks}
+        self._breaking = Breaking(
+            rng,
+            size.lease_ms / 1000,
+            self._servers,
+            self._watching,
+            [fault for fault, wanted in options.items() if not wanted],
+        )
         self.machines = [
             Machine(folder, f"m{number}", watched=watched) for number in range(size.machines)
         ]
@@ -102,6 +113,8 @@ class World:
         if self._watching is not None:
             machine.listener = await stack.enter_async_context(Forward(free_port()))
         await asyncio.to_thread(decide, machine, self.gateways, self._decided)
+        if self._size.wrong_clocks:
+            machine.go_wrong(_RATES[self.machines.index(machine) % len(_RATES)])
 
     async def _watched(
         self, watching: Watching, stack: contextlib.AsyncExitStack
@@ -143,6 +156,7 @@ class World:
             "takeover_max_s": max(self.takeovers, default=None),
             "handover_p50_s": _middle(self.handovers),
             "handover_max_s": max(self.handovers, default=None),
+            "left_out": dict(self._breaking.left_out),
             "by_fault": dict(sorted(self.faults.items())),
             "ends": {str(key): value for key, value in ends.items()},
         }

@@ -50,6 +50,12 @@ class NatsServer:
         """Return where it listens."""
         return f"nats://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Return its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it listens."""
         config = self.folder / "nats.conf"
