@@ -133,7 +133,15 @@ async def asked(folder, method, **params):
 
 async def a_call_is_approved(host, folder, token):
     """The worker is elsewhere; its command, its approval and its history pass through a backend."""
+    watch = (await asked(folder, "worker.watch", name="agent"))["watch"]
     await asked(folder, "worker.send", name="agent", text="pay")
+    seen = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        while "approval_request" not in seen:
+            seen += [
+                one["event"] for one in (await asked(folder, "worker.poll", watch=watch))["events"]
+            ]
+    await asked(folder, "worker.unwatch", watch=watch)
     waiting = []
     async with asyncio.timeout(WAIT_SECONDS):
         while not waiting:

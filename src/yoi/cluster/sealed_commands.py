@@ -74,9 +74,13 @@ class Seals:
 
     def asked(self, message: bytes) -> Hello | Command | None:
         """Return what another machine asks of this process."""
-        if message[:1] == b"h":
-            return _inbox_checked(self._opened(_HELLO, "", message[1:], Hello))
-        return _inbox_checked(self._opened(_COMMAND, "", message[1:], Command))
+        match message[:1]:
+            case b"h":
+                return _inbox_checked(self._opened(_HELLO, "", message[1:], Hello))
+            case b"c":
+                return _inbox_checked(self._opened(_COMMAND, "", message[1:], Command))
+            case _:
+                return None
 
     def welcome(self, said: Welcome) -> bytes:
         """Return the message."""
