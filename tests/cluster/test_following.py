@@ -10,17 +10,19 @@ import json
 import nats
 import pytest
 from tests.cli.test_cluster import configure
-from tests.journal.nats import running
+from tests.journal.nats import journal_of, running, settings_of
 
 from yoi.cli.main import run
 from yoi.cluster.bulletin import Bulletin
 from yoi.cluster.following import Following
 from yoi.cluster.kept import Kept
-from yoi.errors import ClusterError
+from yoi.errors import ClusterError, JournalError
 from yoi.journal.jetstream_server import NatsSettings, connected
 from yoi.limits import Limits
+from yoi.runtime.service_log import ServiceLog
 from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey
+from yoi.testing import ManualClock
 
 MANIFEST = """
 schema_version = 1
@@ -231,6 +233,38 @@ async def test_what_somebody_with_the_servers_alone_can_do(person, machine, clie
     await person.publish()
     await machine("new").following.look()
     assert one.following.in_force.publication.serial == 3
+
+
+async def test_a_fresh_machine_that_is_shown_an_older_publication_owns_no_log(
+    person, machine, client, server
+):
+    await person.publish()
+    bucket = await client.jetstream().key_value("desk_conf")
+    old = (await bucket.get("publication")).value
+    await person.publish()
+    one = machine()
+    await one.following.look()
+    journal = await journal_of(settings_of(server))
+
+    async def owned(following, epoch):
+        opened = await ServiceLog.open(
+            "echo", journal, ManualClock(), print, epoch=epoch, by=following.mark
+        )
+        await opened.close()
+
+    await owned(one.following, 1)
+    # Somebody who writes to the servers: a machine without memory takes the old one for true.
+    await bucket.put("publication", old)
+    fresh = machine("fresh")
+    await fresh.following.look()
+    with pytest.raises(JournalError) as caught:
+        await owned(fresh.following, 2)
+    assert caught.value.code == "cluster.replayed"
+    assert "yoi cluster publish" in caught.value.hint
+    await person.publish()
+    await fresh.following.look()
+    await owned(fresh.following, 2)
+    await journal.close()
 
 
 async def test_a_bucket_made_anew_with_as_many_entries_is_read(person, machine, client):

@@ -16,6 +16,10 @@ from tests.journal.nats import running
 from tests.runtime.conftest import compiled_runner
 
 from yoi.cli.main import run
+from yoi.journal.jetstream import JetStreamJournal
+from yoi.journal.jetstream_server import NatsSettings
+from yoi.runtime.service_log import folded
+from yoi.secrets.deployment import DeploymentKey
 
 __all__ = ["compiled_runner"]
 pytestmark = pytest.mark.slow
@@ -149,6 +153,12 @@ async def test_three_empty_folders(tmp_path, compiled_runner, capsys, monkeypatc
             await gateway.until(lambda: "3:there" in gateway.heard)
             tokens = {socket.request.headers["authorization"] for socket in gateway.sockets}
             assert tokens == {f"Bearer {TOKEN}"}
+
+            # Each owner wrote which publication it goes by: no older one is obeyed for this log.
+            key = DeploymentKey.read(tmp_path / "deployment.key")
+            journal = await JetStreamJournal.open(NatsSettings((server.url,), "yoi", seal=key))
+            assert (await folded(journal, "service:echo", "echo")).by.serial == 3
+            await journal.close()
 
             # What cannot be confirmed is in force no longer.
             client = await nats.connect(server.url)

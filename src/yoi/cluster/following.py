@@ -14,6 +14,7 @@ from yoi.cluster.publication import Expected, Publication, Verified, check_time,
 from yoi.errors import ClusterError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.packages.package import Package
+from yoi.protocol.published import PublicationMark
 from yoi.secrets.deployment import DeploymentKey
 from yoi.secrets.publisher import PublicKey
 
@@ -55,6 +56,12 @@ class Following:
         """Return what the machine goes by. Only after a first `look`."""
         assert self._in_force is not None, "looked"
         return self._in_force
+
+    @property
+    def mark(self) -> PublicationMark:
+        """Return which publication that is, for the logs. Only after a first `look`."""
+        found = self.in_force.publication
+        return PublicationMark(found.deployment, found.serial)
 
     @property
     def days_left(self) -> float:

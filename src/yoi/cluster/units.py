@@ -25,6 +25,7 @@ from yoi.core.placement import Standing, Unit, take
 from yoi.errors import ClusterError, JournalError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.moves import Left
+from yoi.protocol.published import PublicationMark
 
 _SETTLED_TTLS = 4
 """A unit that ran for so many times to live has made progress, whatever it handled."""
@@ -94,6 +95,8 @@ class Units:
         self.book = Book(units)
         self.held: dict[str, Held] = {}
         """What this machine runs; what it hands over is taken out first."""
+        self.obeyed: Callable[[], PublicationMark | None] = lambda: None
+        """Returns the publication that is in force on this machine, if one is."""
         self._machines = machines
         self._tenure = tenure
         self._tell = tell
@@ -150,6 +153,10 @@ class Units:
         if log in self.held:
             self._doubted[log] = epoch
             self._again.set()
+
+    def publication(self) -> PublicationMark | None:
+        """Return the publication that this machine goes by."""
+        return self.obeyed()
 
     def moved_from(self, log: str) -> str | None:
         """Return the machine that had `log` before this one."""

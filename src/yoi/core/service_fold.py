@@ -18,6 +18,7 @@ from yoi.permissions import JsonPointer
 from yoi.permissions.pointers import PointerFault
 from yoi.protocol import service_log as log
 from yoi.protocol.ingress import EventKind
+from yoi.protocol.published import PublicationMark
 from yoi.protocol.service_log import Accepted, Command, Dead, Declared, Entry, TimerAt
 
 
@@ -37,6 +38,8 @@ class ServicePicture:
     epoch: int = 0
     earlier_epoch: int = 0
     """The epoch of the owner before this one, where the log is open."""
+    by: PublicationMark | None = None
+    """The publication that its last owner goes by, or went by."""
     head: int = 0
     waiting: dict[str, Waiting] = field(default_factory=dict)
     """By event id, in the order in which they were accepted."""
@@ -88,8 +91,8 @@ class ServiceFold:
             raise _broken(position, "the log's positions do not grow")
         if isinstance(entry, log.Checkpoint):
             # An earlier one that never ended is forgotten: its writer is gone.
-            self._own(position, entry.service, entry.epoch)
-            self._open = (position, ServicePicture(picture.service, entry.epoch))
+            self._own(position, entry)
+            self._open = (position, ServicePicture(picture.service, entry.epoch, by=picture.by))
         elif isinstance(entry, log.CheckpointEnd):
             self._close(position, entry)
         elif self._open is not None and isinstance(entry, log.Part):
@@ -98,7 +101,7 @@ class ServiceFold:
             raise _broken(position, "a part of a checkpoint that was never begun")
         else:
             if isinstance(entry, log.Begun):
-                self._own(position, entry.service, entry.epoch)
+                self._own(position, entry)
                 # The owner that was writing a checkpoint is not this one.
                 self._open = None
             apply(picture, entry)
@@ -107,12 +110,16 @@ class ServiceFold:
             picture.since_checkpoint += 1
         self.picture.head = position
 
-    def _own(self, position: int, service: str, epoch: int) -> None:
-        if service != self.picture.service:
-            raise _broken(position, f"this is the log of {service}, not of {self.picture.service}")
-        if epoch < self.picture.epoch:
-            raise _broken(position, f"an owner of epoch {epoch} wrote after one of a later epoch")
-        self.picture.epoch = epoch
+    def _own(self, position: int, entry: log.Begun | log.Checkpoint) -> None:
+        if entry.service != self.picture.service:
+            raise _broken(
+                position, f"this is the log of {entry.service}, not of {self.picture.service}"
+            )
+        if entry.epoch < self.picture.epoch:
+            raise _broken(
+                position, f"an owner of epoch {entry.epoch} wrote after one of a later epoch"
+            )
+        self.picture.epoch, self.picture.by = entry.epoch, entry.by or self.picture.by
 
     def _close(self, position: int, entry: log.CheckpointEnd) -> None:
         if self._open is None:
@@ -266,7 +273,7 @@ def checkpoint(picture: ServicePicture, at_ms: int, limits: Limits = LIMITS) -> 
     Old events follow the parts one by one, as `accepted` records: together they may be as large as
     the queue, and no record holds more than one event.
     """
-    yield log.Checkpoint(picture.service, picture.epoch, at_ms)
+    yield log.Checkpoint(picture.service, picture.epoch, at_ms, by=picture.by)
     most = limits.service_part_items
     yield log.Part(
         alive_ms=picture.alive_ms,

@@ -180,6 +180,7 @@ class Host(EnteredOnce):
         secrets = None
         if published is not None and cluster is not None:
             secrets = published.secrets(store, cluster.journal)
+            cluster.units.obeyed = published.mark
         runtime = await open_parts(
             opened,
             workspace,

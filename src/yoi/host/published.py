@@ -28,6 +28,7 @@ from yoi.journal.log import Journal
 from yoi.limits import LIMITS, Limits
 from yoi.packages import PackageInventory
 from yoi.protocol.diagnostics import Diagnostic, diagnostic
+from yoi.protocol.published import PublicationMark
 from yoi.runtime.workspace import WorkspacePlans
 from yoi.secrets.deployment import DeploymentKey
 from yoi.serving.host_settings import HostSettings
@@ -99,6 +100,10 @@ class Published:
             workspace, clock, PublishedDecisions(decisions, files), limits, files
         )
         return cls(obeyed, plans, key, decisions, limits)
+
+    def mark(self) -> PublicationMark:
+        """Return which publication is in force."""
+        return self.following.mark
 
     def secrets(self, store: Path, journal: Journal) -> DeploymentSecrets | None:
         """Return the secrets of the host, with the published ones; None: it has only its own."""

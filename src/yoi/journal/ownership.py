@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from yoi.protocol.published import PublicationMark
+
 
 class Ownership(Protocol):
     """What a host knows about the logs that it writes; asked whenever one is opened."""
@@ -26,6 +28,10 @@ class Ownership(Protocol):
         """Return the machine that held `log` before this one, or None where it did not move."""
         ...
 
+    def publication(self) -> PublicationMark | None:
+        """Return the publication that this host goes by now, or None where it decides itself."""
+        ...
+
 
 class SoleOwner:
     """The ownership of a host by itself: every log is its own."""
@@ -40,5 +46,9 @@ class SoleOwner:
         """Do nothing: no log of a host by itself has a later epoch."""
 
     def moved_from(self, log: str) -> str | None:
+        """Return None."""
+        return None
+
+    def publication(self) -> PublicationMark | None:
         """Return None."""
         return None

@@ -12,6 +12,7 @@ import msgspec
 
 from yoi.errors import JournalError
 from yoi.protocol.ingress import IngressEvent, QueuedEvent, TextFrame, public
+from yoi.protocol.published import PublicationMark
 from yoi.types import SessionId
 
 VERSION = 1
@@ -32,6 +33,8 @@ class Begun(_Record, frozen=True, tag="begun"):
     at_ms: int
     epoch: int = 0
     version: int = VERSION
+    by: PublicationMark | None = None
+    """The publication that the owner goes by; None: it goes by none, or is of an older Yoi."""
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -195,6 +198,7 @@ class Checkpoint(_Record, frozen=True, tag="checkpoint"):
     epoch: int
     at_ms: int
     version: int = VERSION
+    by: PublicationMark | None = None
 
 
 class Part(_Record, frozen=True, tag="part"):

@@ -110,6 +110,7 @@ class LogWriter:
                 _ignore,
                 self._dedupe,
                 epoch=self._ownership.epoch(name),
+                by=self._ownership.publication(),
                 limits=self._limits,
             )
         except JournalError as exc:

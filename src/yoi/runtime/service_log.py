@@ -15,6 +15,7 @@ from yoi.errors import JournalError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
 from yoi.permissions.connection_settings import Dedupe
+from yoi.protocol.published import PublicationMark, check_not_older
 from yoi.protocol.service_log import Begun, CheckpointEnd, Entry, decode, encode, encode_all
 from yoi.types import Clock
 
@@ -73,6 +74,7 @@ class ServiceLog:
         dedupe: Mapping[str, Dedupe] | None = None,
         *,
         epoch: int = 0,
+        by: PublicationMark | None = None,
         limits: Limits = LIMITS,
     ) -> "ServiceLog":
         """Return the log of `service`, folded, and owned from now on.
@@ -82,7 +84,8 @@ class ServiceLog:
         again, where an earlier owner has written once more. `failed` hears once that nothing more
         can be written; what `dedupe` no longer asks to know is left out of checkpoints. Raises
         JournalError, also for a log that cannot be understood, and `journal.fenced` for one whose
-        owner has a later epoch than `epoch`; then nothing is appended.
+        owner has a later epoch than `epoch`, and `cluster.replayed` for one whose owner went by a
+        newer publication than `by`; then nothing is appended.
         """
         name = f"service:{service}"
         for _ in range(_FENCE_TRIES):
@@ -94,7 +97,8 @@ class ServiceLog:
                     epoch=picture.epoch,
                 )
             made = cls(service, journal, clock, limits, picture, failed, dedupe or {})
-            begun = Begun(service, clock.wall_ms(), max(epoch, picture.epoch))
+            by_now = check_not_older(by, picture.by, name)
+            begun = Begun(service, clock.wall_ms(), max(epoch, picture.epoch), by=by_now)
             try:
                 await journal.commit([Append(name, picture.head, [encode(begun)], made._bounds)])
             except JournalError as exc:
@@ -102,6 +106,7 @@ class ServiceLog:
                     raise
                 continue  # its last owner wrote once more while the log was read
             picture.earlier_epoch, picture.epoch = picture.epoch, begun.epoch
+            picture.by = by_now
             picture.head += 1
             return made
         raise JournalError(

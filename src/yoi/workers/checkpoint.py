@@ -11,6 +11,7 @@ from collections import OrderedDict
 import msgspec
 
 from yoi.limits import Limits
+from yoi.protocol.published import PublicationMark
 from yoi.version import __version__
 from yoi.workers import items as it
 from yoi.workers.budget import Spent
@@ -19,7 +20,7 @@ from yoi.workers.items import AnyItem, Stored
 from yoi.workers.transcript import OpenRun, Transcript, Waiting
 
 Pair = tuple[str, str]
-VERSION = f"{__version__}/1"
+VERSION = f"{__version__}/2"
 """Of Yoi and of this form: another fold could add up to something else."""
 
 
@@ -39,6 +40,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     digest: str
     epoch: int
+    by: PublicationMark | None
     run: _Run | None
     paused_by: str | None
     summary_at: int | None
@@ -75,6 +77,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             head=transcript.head,
             digest=digest(newest),
             epoch=transcript.epoch,
+            by=transcript.by,
             run=kept,
             paused_by=transcript.paused_by,
             summary_at=transcript.summary_at,
@@ -99,7 +102,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def transcript(self, limits: Limits, undone: frozenset[int]) -> Transcript:
         """Return the fold that it was made of."""
         made = Transcript(limits, undone)
-        made.head, made.epoch = self.head, self.epoch
+        made.head, made.epoch, made.by = self.head, self.epoch, self.by
         made.window = [Stored(seq, item) for seq, item in self.window]
         made.window_bytes = self.window_bytes
         configs = [s.item for s in made.window if isinstance(s.item, it.Configured)]

@@ -144,7 +144,7 @@ class Driver:
             await self.history.load()
             return
         try:
-            await self.history.own(epoch, self._now())
+            await self.history.own(epoch, self._now(), ownership.publication())
         except JournalError as exc:
             if exc.code == "journal.fenced":
                 ownership.fenced(log, int(exc.fields["epoch"]))

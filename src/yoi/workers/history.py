@@ -9,6 +9,7 @@ import structlog
 from yoi.errors import JournalError, WorkerError
 from yoi.journal.log import Append, Journal, LogBounds
 from yoi.limits import LIMITS, Limits
+from yoi.protocol.published import PublicationMark, check_not_older
 from yoi.workers import checkpoint
 from yoi.workers import items as it
 from yoi.workers.checkpoint import Checkpoint
@@ -57,12 +58,13 @@ class History:
             if base is not None and min(found) <= base.head:
                 base, undone = None, frozenset()
 
-    async def own(self, epoch: int, at_ms: int) -> None:
+    async def own(self, epoch: int, at_ms: int, by: PublicationMark | None = None) -> None:
         """Read the log and append the fence of a machine that holds it under `epoch`.
 
         What an earlier owner still appends is refused from then on: it names a head that is gone.
-        Call it under `changing`. Raises as `load`, and JournalError `journal.fenced` for a log
-        with a later owner.
+        `by` is the publication that the machine goes by. Call it under `changing`. Raises as
+        `load`, and JournalError `journal.fenced` for a log with a later owner, `cluster.replayed`
+        for one whose owner went by a newer publication.
         """
         for _ in range(_FENCE_TRIES):
             await self.load()
@@ -72,10 +74,11 @@ class History:
                     f"{self._log} has an owner of epoch {self.transcript.epoch}, after {epoch}",
                     epoch=self.transcript.epoch,
                 )
-            if self.transcript.epoch == epoch:
+            by_now = check_not_older(by, self.transcript.by, self._log)
+            if (self.transcript.epoch, self.transcript.by) == (epoch, by_now):
                 return
             try:
-                await self.commit([it.Owned(at_ms=at_ms, epoch=epoch)])
+                await self.commit([it.Owned(at_ms=at_ms, epoch=epoch, by=by_now)])
             except JournalError as exc:
                 if exc.code != "journal.conflict":
                     raise

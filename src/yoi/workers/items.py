@@ -11,6 +11,7 @@ import msgspec
 
 from yoi.errors import WorkerError
 from yoi.protocol.events import InvokeKind, Provenance
+from yoi.protocol.published import PublicationMark
 
 TICKETS = "host:tickets"
 """The name recorded in place of a plugin's where the host itself hands a worker a work item."""
@@ -294,6 +295,8 @@ class Owned(Item, frozen=True, tag="owned"):
     """A machine has taken the worker over; what one of an earlier `epoch` appends is refused."""
 
     epoch: int
+    by: PublicationMark | None = None
+    """The publication that it goes by; None: it goes by none, or is of an older Yoi."""
 
 
 AnyItem = (

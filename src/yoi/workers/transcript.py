@@ -7,6 +7,7 @@ The same fold reads a stored history and follows a live one, so a restart sees w
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from yoi.errors import WorkerError
 from yoi.limits import LIMITS, Limits
@@ -15,6 +16,9 @@ from yoi.workers.budget import Spent
 from yoi.workers.context import conversation
 from yoi.workers.grants import Grant, canonical
 from yoi.workers.items import AnyItem, Stored
+
+if TYPE_CHECKING:
+    from yoi.protocol.published import PublicationMark
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class Transcript:
         self.head = 0
         self.epoch = 0
         """Of the machine that owns the log; 0 where no machine but one ever had it."""
+        self.by: PublicationMark | None = None
+        """The publication that this machine goes by, or went by."""
         self.config: it.Configured | None = None
         self.run: OpenRun | None = None
         self.paused_by: str | None = None
@@ -169,7 +175,7 @@ class Transcript:
             case it.Configured():
                 self.config = item
             case it.Owned():
-                self.epoch = item.epoch
+                self.epoch, self.by = item.epoch, item.by or self.by
             case it.UserInput():
                 self.waiting[seq] = item
             case it.SystemItem():
