@@ -208,7 +208,9 @@ async def test_the_page_can_be_followed(tmp_path, typed):
         elif kind == "toml":
             path = operator_file(tmp_path)
             path.parent.mkdir()
-            text = block.replace('"python3"', json.dumps(sys.executable))
+            # Its whole path, as the page says: the PATH of this process is not looked at.
+            assert block.count('"/home/you/.venv/bin/python"') == 1
+            text = block.replace('"/home/you/.venv/bin/python"', json.dumps(sys.executable))
             path.write_text('[observation]\nlisten = "127.0.0.1:0"\n' + text)
         else:
             commands += [shlex.split(line.removeprefix("$ yoi ")) for line in block.splitlines()]

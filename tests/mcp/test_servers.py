@@ -183,9 +183,14 @@ async def test_a_server_that_does_not_begin_says_why_and_offers_nothing(tmp_path
 async def test_a_program_that_is_not_there_and_a_secret_that_is_not_there(tmp_path):
     absent = replace(server("good"), command=("/no/such/program",))
     locked = server("good", name="locked", environment=(EnvironmentSecret("K", "key"),))
-    async with running(tmp_path, absent, locked, approved=False) as servers:
+    # The system's Python, say, in place of the one that has the server's libraries.
+    bare = ServerSettings("bare", (sys.executable, "-c", "import no_such_library_of_mine"))
+    async with running(tmp_path, absent, locked, bare, approved=False) as servers:
         codes = {one.name: one.error_code for one in servers.statuses()}
-        assert codes == {"files": "mcp.start", "locked": "mcp.secret"}
+        assert codes == {"files": "mcp.start", "locked": "mcp.secret", "bare": "mcp.lost"}
+        hints = {one.name: one.hint or "" for one in servers.statuses()}
+        assert "by its whole path" in hints["files"]
+        assert hints["bare"] == hints["files"]
 
 
 async def test_a_server_that_gives_its_secret_back_is_masked_wherever_it_is_shown(tmp_path):

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_WHOLE_PATH = (
+    f"its PATH is {_PATH}; a program elsewhere, such as the python of an environment, is named by "
+    "its whole path"
+)
 _CHUNK = 64 * 1024
 _LOOK_S = 0.1
 _KILLED_S = 10.0
@@ -93,7 +97,7 @@ async def _started(
         raise McpError(
             "mcp.start",
             f"{command[0]} cannot be started: {why}",
-            hint=f"its PATH is {_PATH}; a program elsewhere is named by its whole path",
+            hint=_WHOLE_PATH,
         ) from None
 
 
@@ -167,7 +171,13 @@ async def _over(words: _LastWords) -> McpError:
         async with asyncio.timeout(_WORDS_S):
             await words.whole.wait()
     said = str(words)
-    return McpError("mcp.lost", f"the server ended{': ' + said if said else ''}")
+    # An interpreter of the system was found in place of the one that has the server's libraries.
+    elsewhere = "ModuleNotFoundError" in said or "Cannot find module" in said
+    return McpError(
+        "mcp.lost",
+        f"the server ended{': ' + said if said else ''}",
+        hint=_WHOLE_PATH if elsewhere else None,
+    )
 
 
 def _check_size(size: int, limits: Limits) -> None:
