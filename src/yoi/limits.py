@@ -549,6 +549,9 @@ class Limits:
     upstream_backoff_max_ms: int = bound(10_000, "and of the last: a runtime that is back is seen")
     upstream_steady_ms: int = bound(5_000, "a connection that held this long forgives failures")
     upstream_gone_ms: int = bound(10_000, "a restarting runtime may not know its workers yet")
+    directory_pause_ms: int = bound(
+        100, "between two looks at who has what, where one is asked for"
+    )
     machine_gone_ms: int = bound(600_000, "a machine may be starting again for so long")
     inventory_poll_ms: int = bound(3_000, "half to one and a half of it between two questions")
     inventory_items: int = bound(4096, "workers, and as many services, of one runtime")

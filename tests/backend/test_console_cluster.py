@@ -29,10 +29,6 @@ class Owners:
     async def look(self):
         pass
 
-    def owner_of(self, member):
-        record = self.records.get(member)
-        return record and record.session
-
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def desk(tmp_path):

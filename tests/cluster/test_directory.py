@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from dataclasses import replace
 
 import pytest
 import trustme
@@ -87,15 +88,15 @@ async def test_owners_of_a_bucket_that_was_removed_are_forgotten(buckets):
     await book.write("service:echo", Record("s1", "a", 1))
     await book.write("service:old", Record("s1", "a", 1))
     await directory.look()
-    assert directory.owner_of("service:echo") == "s1"
+    assert directory.records["service:echo"].session == "s1"
     await units._client.request(f"$JS.API.STREAM.DELETE.KV_{units.name}", b"")
     await directory.look()
-    assert directory.owner_of("service:echo") is None
+    assert directory.records == {}
     # Made anew by a machine that started: revisions begin again.
     anew = await Bucket.open(units._client, units.name, 0, 1)
     await Book(anew).write("service:echo", Record("s2", "b", 1))
     await directory.look()
-    assert directory.owner_of("service:echo") == "s2"
+    assert directory.records["service:echo"].session == "s2"
     assert set(directory.records) == {"service:echo"}
 
 
@@ -142,14 +143,12 @@ async def test_a_stream_is_asked_for_where_it_is_and_ends_only_where_no_machine_
 
     source = ClusterSource("desk", directory, Secret("t", "t"), ManualClock(), remote=remote)
 
-    async def look():
-        await directory.look()
-        await source._take(directory.addresses)
+    look = source.look
 
     async def attempt():
         sink = Sink()
         source.open(ECHO, sink, None)
-        await asyncio.sleep(0)
+        await look()
         return sink
 
     assert (await attempt()).losses == [LossKind.NOT_FOUND]
@@ -173,11 +172,21 @@ async def test_a_stream_is_asked_for_where_it_is_and_ends_only_where_no_machine_
             await look()
             assert [(one.id, one.machine) for one in source.inventory.services] == [("echo", "b")]
             sink = await attempt()
-            # Switched off everywhere.
-            await book.write("service:echo", Record("", "b", 2))
+            # Drained, and taken by no machine yet: however long that lasts, it is not gone.
+            now_ms = ManualClock().wall_ms()
+            await book.write("service:echo", Record("", "b", 2).given_back("drained", now_ms))
             await look()
             made[1].asked[0].lost(Loss(LossKind.ENDED))
-            assert sink.losses == [LossKind.NOT_FOUND]
+            assert sink.losses == [LossKind.UNREACHABLE]
+            assert (await attempt()).losses == [LossKind.UNREACHABLE]
+            await book.write("service:echo", Record("s2", "b", 3))
+            await look()
+            sink = await attempt()
+            # Switched off everywhere.
+            await book.write("service:echo", Record("", "b", 2).given_back("placed", 0))
+            await look()
+            made[1].asked[1].lost(Loss(LossKind.ENDED))
+            assert sink.losses == [LossKind.UNREACHABLE]
             assert (await attempt()).losses == [LossKind.NOT_FOUND]
     await found(directory, set())
     await look()
@@ -245,18 +254,21 @@ def test_what_has_an_owner_is_listed_once_with_its_machine_and_how_it_came_there
         "service:soon": Record("s2", "b", 2),
         "service:away": Record("s9", "c", 2),
         "service:bad": Record("", "b", 2, barred="it ends machines"),
-        "service:off": Record("", "b", 2),
+        "service:moves": Record("", "b", 2).given_back("drained", 5_000),
+        "service:moved": Record("", "b", 2).given_back("drained", 0),
+        "service:off": Record("", "b", 2).given_back("placed", 5_000),
         "worker:w": Record("s1", "a", 2),
     }
     both = Inventory([WorkerSummary(id="w")], [ServiceSummary(id="here", health="running")])
     runtimes = {"s1": ("a", Runtime(both)), "s2": ("b", Runtime(both))}
-    found = deployment_inventory(records, runtimes)
+    found = deployment_inventory(records, runtimes, LIMITS.machine_gone_ms)
     assert [(one.id, one.machine, one.status) for one in found.workers] == [("w", "a", "")]
     assert {one.id: (one.machine, one.health) for one in found.services} == {
         "here": ("b", "running"),
         "soon": ("b", "starting"),
         "away": ("c", "unreachable"),
         "bad": ("b", "barred"),
+        "moves": ("b", "moving"),
     }
     rows = {one.id: one for one in found.services}
     assert rows["bad"].last_error == "it ends machines"
@@ -272,44 +284,99 @@ def test_each_machine_has_a_board_of_its_own_and_no_two_folders_are_one():
         "22222222bb": ("b", board(2)),
         "33333333cc": ("b", board(3, Availability.UNAVAILABLE)),
     }
-    listed = deployment_inventory({}, runtimes).boards
+    listed = deployment_inventory({}, runtimes, 0).boards
     # Of two processes of one machine the one that answers.
     assert [(one.id, one.machine, one.items) for one in listed] == [("a", "a", 1), ("b", "b", 2)]
     runtimes["33333333cc"] = ("b", board(3))
-    names = [(one.id, one.items) for one in deployment_inventory({}, runtimes).boards]
+    names = [(one.id, one.items) for one in deployment_inventory({}, runtimes, 0).boards]
     assert names == [("a", 1), ("b.22222222", 2), ("b.33333333", 3)]
 
 
-async def test_the_board_of_a_machine_that_starts_again_is_waited_for(buckets):
-    machines, units = buckets
-    clock, made = ManualClock(), []
-    directory = Directory(machines, units, KEY)
+class Known:
+    """A directory that says what a test wants."""
+
+    def __init__(self):
+        self.addresses, self.records, self.fails = {}, {}, False
+
+    async def look(self):
+        if self.fails:
+            raise TimeoutError
+
+
+@pytest.fixture
+def known():
+    """Return a directory, a source over it, and the runtimes that it has made."""
+    directory, made, clock = Known(), [], ManualClock()
 
     def remote(address):
         made.append(Remote(address))
         return made[-1]
 
     source = ClusterSource("desk", directory, Secret("t", "t"), clock, remote=remote)
+    return directory, source, made, clock
 
-    async def look(addresses):
-        await source._take(addresses)
 
-    async def attempt():
+async def test_the_board_of_a_machine_that_starts_again_is_waited_for(known):
+    directory, source, made, clock = known
+
+    async def attempt(**addresses):
+        """Ask where these are known, and have it answered by the next look."""
+        directory.addresses = addresses
+        await source.look()
         sink = Sink()
         source.open(Subject(SubjectKind.BOARD, "a", "desk"), sink, None)
-        await asyncio.sleep(0)
+        await source.look()
         return sink.losses
 
     assert await attempt() == [LossKind.NOT_FOUND]
-    await look({"s1": at("a")})
-    assert await attempt() == []
+    assert await attempt(s1=at("a")) == []
     assert made[0].subjects == [Subject(SubjectKind.BOARD, "tickets")]
-    await look({})
     assert await attempt() == [LossKind.UNREACHABLE]
     # Two processes of one name: neither is shown as the other.
-    await look({"s2": at("a"), "s3": at("a")})
+    assert await attempt(s2=at("a"), s3=at("a")) == [LossKind.UNREACHABLE]
     assert await attempt() == [LossKind.UNREACHABLE]
-    await look({})
     clock.advance(LIMITS.machine_gone_ms / 1000)
     assert await attempt() == [LossKind.NOT_FOUND]
-    await asyncio.gather(*source._closing)
+    await source.close()
+
+
+async def test_that_there_is_no_such_stream_is_only_said_by_what_was_read_afterwards(known):
+    directory, source, made, _ = known
+    sinks = [Sink() for _ in range(4)]
+    # A backend that starts newly, and one that the servers do not answer.
+    source.open(ECHO, sinks[0], None)
+    source.open(ECHO, sinks[1], None).close()
+    directory.fails = True
+    with pytest.raises(TimeoutError):
+        await source.look()
+    assert (sinks[0].losses, sinks[1].losses) == ([LossKind.UNREACHABLE], [])
+    directory.fails = False
+    source.open(ECHO, sinks[2], None)
+    await source.look()
+    assert sinks[2].losses == [LossKind.NOT_FOUND]
+    # Another backend has seen it already: asked for here, it is found.
+    source.open(ECHO, sinks[3], None)
+    directory.addresses = {"s1": at("a")}
+    directory.records = {"service:echo": Record("s1", "a", 1)}
+    await source.look()
+    assert sinks[3].losses == [LossKind.UNREACHABLE]
+    source.open(ECHO, sinks[3], None)
+    assert made[0].subjects == [ECHO]
+    await source.close()
+
+
+async def test_who_asks_for_what_is_not_there_has_the_servers_asked_soon(known):
+    directory, source, *_ = known
+    patient = replace(LIMITS, publication_ms=3_600_000, directory_pause_ms=1)
+    source = ClusterSource("desk", directory, Secret("t", "t"), ManualClock(), patient)
+    heard = asyncio.get_running_loop().create_future()
+
+    class Waits(Sink):
+        def lost(self, loss):
+            heard.set_result(loss.kind)
+
+    await source.start()
+    source.open(ECHO, Waits(), None)
+    async with asyncio.timeout(30):
+        assert await heard == LossKind.NOT_FOUND
+    await source.close()

@@ -1,7 +1,8 @@
 """What all runtimes of a deployment have together: each service and worker once, with its machine.
 
 A service or worker that has an owner is always listed. Where its machine cannot be watched from
-here, or has not listed it yet, the row says so; so does one that no machine may take any more.
+here, or has not listed it yet, the row says so; so do one that is between two machines and one that
+no machine may take any more.
 Work items are files of each machine: there is one board for each of them, called as the machine.
 """
 
@@ -20,10 +21,11 @@ from yoi.backend.source import (
 from yoi.cluster.records import Record
 from yoi.limits import LIMITS, Limits
 
-STARTING, UNREACHABLE, BARRED = "starting", "unreachable", "barred"
+STARTING, UNREACHABLE, MOVING, BARRED = "starting", "unreachable", "moving", "barred"
 _SESSION_CHARS = 8
 _WHY = {
     STARTING: None,
+    MOVING: "no machine has taken it yet",
     UNREACHABLE: "its machine is gone, or this backend cannot reach a runtime there",
 }
 S = TypeVar("S", WorkerSummary, ServiceSummary)
@@ -48,10 +50,14 @@ Runtimes = Mapping[str, tuple[str, Runtime]]
 
 
 def deployment_inventory(
-    records: Mapping[str, Record], runtimes: Runtimes, limits: Limits = LIMITS
+    records: Mapping[str, Record], runtimes: Runtimes, now_ms: int, limits: Limits = LIMITS
 ) -> Inventory:
     """Return what is listed of a deployment whose owners are as `records` say."""
-    owned = sorted((name, one) for name, one in records.items() if one.session or one.barred)
+    owned = [
+        (name, records[name])
+        for name in sorted(records)
+        if records[name].expected(now_ms, limits.machine_gone_ms)
+    ]
     workers = {key: _by_id(one.inventory.workers) for key, (_, one) in runtimes.items()}
     services = {key: _by_id(one.inventory.services) for key, (_, one) in runtimes.items()}
     boards = [
@@ -133,6 +139,8 @@ def _missing_service(name: str, record: Record, runtimes: Runtimes) -> ServiceSu
 def _state(record: Record, runtimes: Runtimes) -> str:
     if record.barred:
         return BARRED
+    if not record.session:
+        return MOVING
     runtime = runtimes.get(record.session)
     answers = runtime is not None and runtime[1].availability in _ANSWERS
     return STARTING if answers else UNREACHABLE

@@ -6,6 +6,7 @@ lost and the next one goes to where it is then: clients keep their socket, and h
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -74,6 +75,9 @@ class ClusterSource:
         self._closing: set[asyncio.Task[None]] = set()
         self._standing = Standing(clock.wall_ms)
         self._looking: asyncio.Task[None] | None = None
+        self._asked: list[_Asked] = []
+        """Attempts at what was not found, which the next look answers."""
+        self._again = asyncio.Event()
 
     @property
     def availability(self) -> Availability:
@@ -90,7 +94,9 @@ class ClusterSource:
     @property
     def inventory(self) -> Inventory:
         """Return what the runtimes have, each with its machine; what moved is listed once."""
-        return deployment_inventory(self._directory.records, self._runtimes(), self._limits)
+        return deployment_inventory(
+            self._directory.records, self._runtimes(), self._clock.wall_ms(), self._limits
+        )
 
     async def start(self) -> None:
         """Begin to look for runtimes."""
@@ -102,23 +108,48 @@ class ClusterSource:
             await ended(self._looking)
         for session in list(self._remotes):
             self._let_go(session)
+        self._asked.clear()
         await asyncio.gather(*self._closing)
 
     def open(self, subject: Subject, sink: Sink, resume: Resume | None) -> Link:
         """Begin one attempt at the runtime that has `subject` now."""
         owner = self._owner(subject)
         if owner is not None and owner in self._remotes:
-            moving = _Moving(sink, lambda: self._owner(subject))
-            return self._remotes[owner][1].open(_there(subject), moving, resume)
-        # It is on its way from one machine to another, or gone, or it never existed.
-        return _Nowhere(sink, LossKind.UNREACHABLE if owner else LossKind.NOT_FOUND)
+            return self._remotes[owner][1].open(_there(subject), _Moving(sink), resume)
+        # On its way from one machine to another, or gone, or new and known to other backends.
+        asked = _Asked(subject, sink)
+        self._asked.append(asked)
+        self._again.set()
+        return asked
+
+    async def look(self) -> None:
+        """Hear of runtimes and owners as they are now, and answer what was asked before.
+
+        That there is no such stream is only said by what was read after it was asked for. Raises
+        UNSURE, and then it is not said.
+        """
+        asked, self._asked = self._asked, []
+        try:
+            await self._directory.look()
+            await self._take(self._directory.addresses)
+        except UNSURE:
+            for one in asked:
+                one.lose(LossKind.UNREACHABLE)
+            raise
+        for one in asked:
+            there = self._owner(one.subject) is not None
+            one.lose(LossKind.UNREACHABLE if there else LossKind.NOT_FOUND)
 
     def _owner(self, subject: Subject) -> str | None:
         """Return the session that has `subject`; one that is not known here may have it soon."""
         if subject.kind is SubjectKind.BOARD:
             coming = _COMING if self._may_return(subject.name) else None
             return boards_of(self._runtimes()).get(subject.name, coming)
-        return self._directory.owner_of(f"{subject.kind}:{subject.name}")
+        record = self._directory.records.get(f"{subject.kind}:{subject.name}")
+        if record is None or record.session:
+            return None if record is None else record.session
+        expected = record.expected(self._clock.wall_ms(), self._limits.machine_gone_ms)
+        return _COMING if expected else None
 
     def _may_return(self, machine: str) -> bool:
         """Return whether `machine` was there a while ago: it may just be starting again."""
@@ -132,14 +163,18 @@ class ClusterSource:
         told = False
         while True:
             try:
-                await self._directory.look()
-                await self._take(self._directory.addresses)
+                await self.look()
                 told = False
             except UNSURE as exc:
                 if not told:
                     _log.warning("the runtimes of a deployment are not known", reason=str(exc))
                 told = True
-            await asyncio.sleep(self._limits.publication_ms / 1000)
+            # Also where somebody asks: no more often than this.
+            await asyncio.sleep(self._limits.directory_pause_ms / 1000)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.publication_ms / 1000):
+                    await self._again.wait()
+            self._again.clear()
 
     async def _take(self, addresses: Mapping[str, Address]) -> None:
         for session, (address, _) in list(self._remotes.items()):
@@ -187,8 +222,8 @@ class ClusterSource:
 class _Moving:
     """A `Sink` for which the end of a stream on one machine is not the end of it."""
 
-    def __init__(self, sink: Sink, owner: Callable[[], str | None]) -> None:
-        self._sink, self._owner = sink, owner
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
 
     def snapshot(self, at: Position, cursor: str, event: Any) -> None:
         """Hear of all state as of `at`."""
@@ -207,22 +242,29 @@ class _Moving:
         self._sink.caught_up()
 
     def lost(self, loss: Loss) -> None:
-        """Hear that the attempt is over: as long as a machine has the stream, it goes on."""
+        """Hear that the attempt is over: the next one finds out whether it is somewhere else."""
         kind = loss.kind
         if kind in (LossKind.ENDED, LossKind.NOT_FOUND):
-            kind = LossKind.UNREACHABLE if self._owner() else LossKind.NOT_FOUND
+            kind = LossKind.UNREACHABLE
         self._sink.lost(Loss(kind, loss.retry_after_ms))
 
 
-class _Nowhere:
-    """An attempt that finds no runtime."""
+class _Asked:
+    """An attempt at a stream that no runtime known here has."""
 
-    def __init__(self, sink: Sink, kind: LossKind) -> None:
-        self._handle = asyncio.get_running_loop().call_soon(sink.lost, Loss(kind))
+    def __init__(self, subject: Subject, sink: Sink) -> None:
+        self.subject = subject
+        self._sink: Sink | None = sink
+
+    def lose(self, kind: LossKind) -> None:
+        """Say that it came to nothing, unless it was given up."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.lost(Loss(kind))
 
     def close(self) -> None:
         """Give it up."""
-        self._handle.cancel()
+        self._sink = None
 
 
 def _there(subject: Subject) -> Subject:

@@ -122,14 +122,6 @@ class Directory:
             self.book = Book(self._units)
             await self.book.look()
 
-    def owner_of(self, member: str) -> str | None:
-        """Return the session of the runtime that has `member`; "" where none has it now.
-
-        None: no machine has ever had it.
-        """
-        known = self.book.of(member)
-        return known.record.session if known.revision else None
-
     @property
     def records(self) -> Mapping[str, Record]:
         """Return what is written of each service and worker that a machine has ever had."""

@@ -24,6 +24,10 @@ class Move(msgspec.Struct, frozen=True, array_like=True):
         return MoveReport(rfc3339_ms(self.at_ms), self.source, self.target, self.why)
 
 
+_ON_THEIR_WAY = frozenset({Left.DRAINED, Left.MOVED})
+"""Given back for another machine to take."""
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What stands at the key of one member (`service:NAME`, `worker:NAME`)."""
 
@@ -42,6 +46,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why no machine may take it before a person lets it; empty: it may be taken."""
     left: str = ""
     """Why its last owner gave it back (`Left`)."""
+    left_ms: int = 0
+    """When it did."""
     moves: tuple[Move, ...] = ()
     """The last of its moves, newest last."""
     moved: int = 0
@@ -56,7 +62,19 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
             return self
         why = Left.DIED if died else self.left
         moves = (*self.moves, Move(at_ms, self.machine, machine, why))[-most:]
-        return structs.replace(self, left="", moves=moves, moved=self.moved + 1)
+        return structs.replace(self, moves=moves, moved=self.moved + 1)
+
+    def given_back(self, why: str, at_ms: int) -> "Record":
+        """Return the record without an owner."""
+        return structs.replace(self, session="", left=why, left_ms=at_ms)
+
+    def expected(self, now_ms: int, within_ms: int) -> bool:
+        """Return whether a machine has it, or should within `within_ms` of its last owner's end.
+
+        What is barred waits for a person; what is not decided any more is not expected.
+        """
+        on_its_way = self.left in _ON_THEIR_WAY and now_ms - self.left_ms < within_ms
+        return bool(self.session or self.barred) or on_its_way
 
 
 @dataclass(frozen=True, slots=True)

@@ -494,7 +494,7 @@ class Units:
         known = self.book.of(member)
         if known.record.session == self._tenure.session:
             try:
-                await self.book.write(member, structs.replace(known.record, session="", left=why))
+                await self.book.write(member, known.record.given_back(why, self._wall_ms()))
             except (Taken, *UNSURE):
                 return False
         return True

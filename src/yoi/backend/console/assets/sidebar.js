@@ -20,6 +20,7 @@ const LEVELS = {
   paused: "warn",
   degraded: "warn",
   unavailable: "bad",
+  moving: "wait",
   unreachable: "bad",
   barred: "bad",
   failed: "bad",
