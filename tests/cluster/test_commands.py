@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 
 import nats
 import pytest
@@ -10,11 +11,13 @@ from nats.aio.msg import Msg
 from tests.cluster.test_tenure import TIMES, Ends
 from tests.journal.nats import running, settings_of
 
+from yoi.cluster import checks
 from yoi.cluster.answering import Answering
 from yoi.cluster.asking import Asking, Process
 from yoi.cluster.bucket import Bucket
 from yoi.cluster.records import Book, Record
 from yoi.cluster.sealed_commands import Hello, Seals
+from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure
 from yoi.control.wire import Answer
 from yoi.errors import ClusterError, ControlError, ServiceError
@@ -268,6 +271,26 @@ async def test_the_list_is_closed_at_both_ends(world, method):
     assert refused.value.code == "control.refused"
     assert not b.done
     assert not any(one.startswith(("host.", "mcp.", "observation.")) for one in FORWARDED)
+
+
+async def doctor(world):
+    """Return what `yoi cluster doctor` says of commands, as the level and which machines."""
+    servers = replace(world.settings, seal=KEY)
+    table = ClusterSettings(servers.servers, servers.prefix, lease_ms=round(TIMES.ttl * 1000))
+    quick = Limits(journal_settle_ms=1_000, cluster_hello_ms=300)
+    found = await checks.examine(table, servers, None, quick)
+    return [(one.level, one.message.split()[0]) for one in found if one.name == "commands"]
+
+
+async def test_the_doctor_names_machines_that_take_no_commands(world):
+    assert await doctor(world) == []
+    await world.machine("a")
+    b = await world.machine("b")
+    assert await doctor(world) == [("ok", "2")]
+    await world.machine("x", DeploymentKey(b"o" * 32))
+    await b.stop_answering()
+    assert await doctor(world) == [("warn", "b"), ("warn", "x")]
+    assert not b.done
 
 
 async def test_another_key_and_another_deployment_reach_nothing(world):

@@ -7,10 +7,10 @@ itself but where nothing was done.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
@@ -28,7 +28,9 @@ from yoi.limits import LIMITS, Limits
 from yoi.secrets.deployment import DeploymentKey
 from yoi.tasks import ended
 
+T = TypeVar("T")
 _ID_BYTES = 16
+_WELCOME_BYTES = 64 * 1024
 _FOREIGN = 100
 """So many messages that are no answer are passed over; then no answer is waited for."""
 _NOT_SENT = (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError)
@@ -102,16 +104,13 @@ class Asking:
         They are asked beside each other; how many, for how long and for how much is bounded.
         """
         try:
-            found = machines_of(await self._machines.since())
+            asked, left_out = await self._others()
         except UNSURE:
             known = {one.record.machine for one in self._book().known.values()}
             return [], sorted(known - {"", self._this.machine})
-        others = sorted(
-            (Process(*one) for one in found.items() if one[0] != self._this.session),
-            key=lambda one: (one.machine, one.session),
-        )
-        asked, left_out = others[: self._limits.cluster_asked], others[self._limits.cluster_asked :]
-        answers = await self._asked_at_once(asked, method)
+        limits = self._limits
+        seconds, most = limits.cluster_list_ms / 1000, limits.cluster_list_bytes
+        answers = await self._each(asked, lambda to: self._asked(to, method, {}, seconds, most))
         told: list[Told] = []
         silent = [one.machine for one in left_out]
         room = self._limits.control_response_bytes // 2
@@ -124,25 +123,57 @@ class Asking:
                 told.append(answer)
         return told, sorted(silent)
 
-    async def _asked_at_once(self, asked: list[Process], method: str) -> dict[Process, Told]:
-        limits = self._limits
-        gate, until = asyncio.Semaphore(limits.cluster_asked_at_once), limits.cluster_list_ms / 1000
+    async def listening(self) -> tuple[list[str], list[str]]:
+        """Return which machines would take a command now, and which would not, by name.
 
-        async def one_answers(to: Process) -> Told:
+        Nothing is done there. Raises one of UNSURE where it is not known which ones live.
+        """
+        asked, left_out = await self._others()
+        answers = await self._each(asked, self._greeted)
+        silent = [one.machine for one in (*asked, *left_out) if one not in answers]
+        return sorted(one.machine for one in answers.values()), sorted(silent)
+
+    async def _others(self) -> tuple[list[Process], list[Process]]:
+        """Return the other processes that live: those to ask, and those beyond how many may be."""
+        found = machines_of(await self._machines.since())
+        others = sorted(
+            (Process(*one) for one in found.items() if one[0] != self._this.session),
+            key=lambda one: (one.machine, one.session),
+        )
+        return others[: self._limits.cluster_asked], others[self._limits.cluster_asked :]
+
+    async def _each(
+        self, asked: list[Process], ask: Callable[[Process], Awaitable[T]]
+    ) -> dict[Process, T]:
+        """Return what each answers in time, asked beside each other, a few at once."""
+        gate = asyncio.Semaphore(self._limits.cluster_asked_at_once)
+
+        async def one_answers(to: Process) -> T:
             async with gate:
-                return await self._asked(to, method, {}, until, limits.cluster_list_bytes)
+                return await ask(to)
 
         tasks = {asyncio.ensure_future(one_answers(one)): one for one in asked}
-        answers: dict[Process, Told] = {}
         try:
             if tasks:
-                await asyncio.wait(tasks, timeout=until)
+                await asyncio.wait(tasks, timeout=self._limits.cluster_list_ms / 1000)
         finally:
             await ended(*tasks)
-        for task, one in tasks.items():
-            if not task.cancelled() and task.exception() is None:
-                answers[one] = task.result()
-        return answers
+        return {
+            one: task.result()
+            for task, one in tasks.items()
+            if not task.cancelled() and task.exception() is None
+        }
+
+    async def _greeted(self, to: Process) -> Welcome:
+        """Return the word of a process that it would take a command."""
+        subject = subject_of(self._deployment, to.session)
+        if subject is None:
+            raise _not_listening(to)
+        seals = Seals(self._key, self._deployment, to.session)
+        async with self._inbox(_WELCOME_BYTES) as (inbox, heard):
+            return await self._welcomed(
+                seals, Hello(token_hex(_ID_BYTES), inbox), to, subject, heard
+            )
 
     async def _asked(
         self, to: Process, method: str, params: Mapping[str, Any], seconds: float, most: int

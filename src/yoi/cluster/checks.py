@@ -14,14 +14,17 @@ from typing import Any, Literal
 import nats.errors
 from nats.aio.client import Client
 
+from yoi.cluster.asking import Asking, Process
 from yoi.cluster.bucket import UNSURE, Bucket, Taken
 from yoi.cluster.bulletin import Bulletin
 from yoi.cluster.publication import Expected, secrets_of, verify
+from yoi.cluster.records import Book
 from yoi.cluster.settings import ClusterSettings
 from yoi.errors import YoiError
 from yoi.journal.jetstream_server import NatsSettings, asked, check_seal, connected, wall_ms
 from yoi.journal.server_clock import skew_ms
 from yoi.limits import LIMITS, Limits
+from yoi.secrets.deployment import DeploymentKey
 
 Level = Literal["ok", "warn", "fail"]
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
@@ -126,6 +129,9 @@ async def _deployment(
             yield _seal(servers, told["config"])
             yield await _fence(client, servers, limits)
         yield await _leases(client, settings, limits)
+        if servers.seal is not None:
+            async for one in _commands(client, servers, servers.seal, limits):
+                yield one
         if obeyed is not None:
             yield await _publication(Bulletin(client, servers, limits), servers, obeyed, limits)
     except (YoiError, *UNSURE) as exc:
@@ -133,6 +139,27 @@ async def _deployment(
         yield Finding("reach", "fail", f"it could not be looked at to the end: {words}")
     finally:
         await client.close()
+
+
+async def _commands(
+    client: Client, servers: NatsSettings, key: DeploymentKey, limits: Limits
+) -> AsyncIterator[Finding]:
+    """Ask each machine whether it would take a command; none is given."""
+    machines = Bucket(client, f"{servers.prefix}_leases", limits)
+    book = Book(Bucket(client, f"{servers.prefix}_units", limits))
+    asking = Asking(client, key, servers.prefix, machines, lambda: book, Process("", ""), limits)
+    try:
+        listening, silent = await asking.listening()
+    except UNSURE:
+        return  # no machine has run yet
+    for name in silent:
+        words = (
+            f"{name} takes no commands of other machines: its key is another one, or it has none"
+        )
+        yield Finding("commands", "warn", words, "the same key_file of [cluster] in its host.toml")
+    if listening and not silent:
+        words = f"{len(listening)} machines take commands that are given on others"
+        yield Finding("commands", "ok", words)
 
 
 def _account(info: dict[str, Any]) -> list[Finding]:
