@@ -91,3 +91,14 @@ def test_both_distributions_are_of_one_version():
     assert len(versions) == 1
     licences = {path.read_text() for path in (ROOT / "LICENSE", ROOT / "pdk/python/LICENSE")}
     assert len(licences) == 1
+
+
+def test_no_page_asks_an_index_for_what_is_on_none():
+    """It would be another project's; an extra of what is installed already asks for none."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
+    asked = re.compile(
+        r"\b(?:pip|pipx|uv)\b[^`\n]* install[^`\n]* ['\"]?yoi(?:[-_]pdk)?['\"]?(?=[ `\n]|$)"
+    )
+    assert asked.search("`pip install yoi-pdk pytest`")
+    found = [page.name for page in pages if asked.search(page.read_text(encoding="utf-8"))]
+    assert found == []

@@ -90,9 +90,9 @@ async def test_held_frames_go_on_after_the_kill_and_not_before(tmp_path: Path) -
     async with gateway(tmp_path / "a", *more) as process, connect(process.url()) as client:
         for _ in range(4):
             await reply(client, (await take(client))["id"])
-        while (await process.event("progress"))["answered"] < 4:
+        while (told := await process.event("progress"))["answered"] < 4:
             pass
-        assert (await process.event("progress"))["sent"] == 4
+        assert told["sent"] == 4
     async with gateway(tmp_path / "a", *more) as process, connect(process.url()) as client:
         assert [(await take(client))["id"], (await take(client))["id"]] == [5, 6]
         for number in (5, 6):

@@ -15,10 +15,11 @@ unanswered when its connection broke stays in the account as lost, with the time
 With `--hold-at` a gateway sends N frames and waits to be killed: one that is started again goes on.
 
 Standard output carries one JSON object a line: {"event": "listening", "port"}, then {"event":
-"progress", ...} about five times a second, then {"event": "done", "complete", ...}, each with the
-account (`demo_account.Account.report`). A gateway that was killed goes on with the same numbers
-when started again with the same FILE. Exit status: 0 when every frame was sent and none is
-outstanding, 3 when `--max-seconds` ran out first or SIGTERM came, 2 for bad arguments.
+"progress", ...} when something has changed, at most five times a second, then {"event": "done",
+"complete", ...}, each with the account (`demo_account.Account.report`). A gateway that was killed
+goes on with the same numbers when started again with the same FILE. Exit status: 0 when every frame
+was sent and none is outstanding, 3 when `--max-seconds` ran out first or SIGTERM came, 2 for bad
+arguments.
 """
 
 import argparse
@@ -222,8 +223,12 @@ async def run(arguments: argparse.Namespace, emit: Callable[[dict[str, Any]], No
             waits = [asyncio.create_task(event.wait()) for event in (gateway.finished, stop)]
             deadline = loop.time() + arguments.max_seconds
             done: set[asyncio.Task[Any]] = set()
+            told: dict[str, Any] | None = None
             while not done and (left := deadline - loop.time()) > 0:
-                emit({"event": "progress", **journal.account.report()})
+                report = journal.account.report()
+                if report != told:
+                    emit({"event": "progress", **report})
+                told = report
                 done, _ = await asyncio.wait(
                     waits, timeout=min(left, PROGRESS_SECONDS), return_when=asyncio.FIRST_COMPLETED
                 )
