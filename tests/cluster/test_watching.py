@@ -93,8 +93,8 @@ class Watcher:
 
 
 @asynccontextmanager
-async def watching(host, token, cursor=None):
-    where = host.url.replace("http", "ws", 1) + STREAM
+async def watching(host, token, cursor=None, stream=STREAM):
+    where = host.url.replace("http", "ws", 1) + stream
     where += "" if cursor is None else f"?cursor={cursor}"
     headers = {"Authorization": f"Bearer {token}"}
     async with connect(where, additional_headers=headers, subprotocols=["yoi.observe.v1"]) as made:
@@ -179,6 +179,33 @@ async def a_sender_is_paired(folder, gateway):
     assert [one["sender"] for one in paired] == ["bob"]
 
 
+async def work_items_are_shown_by_machine(host, token, machine):
+    """What is a file on one machine is seen through a backend, under that machine."""
+    child = await machine._run("ticket", "new", "Pay", "-m", "now")
+    assert await child.wait() == 0
+    async with watching(host, token, stream="/api/runtimes/desk/boards/a/events/ws") as watcher:
+        await watcher.until(lambda frame: "Pay" in json.dumps(frame))
+    server = Server(host.url, Secret("session", token))
+    async with asyncio.timeout(WAIT_SECONDS):
+        boards = []
+        while not boards:
+            [runtime] = json.loads(await fetch(server, "/api/runtimes", tls=None, limits=LIMITS))
+            boards = runtime["boards"]
+    assert [(one["id"], one["machine"], one["items"]) for one in boards] == [("a", "a", 1)]
+
+
+async def a_place_of_before_is_told_to_begin_anew(host, token, cursor):
+    """Through the other backend, with what was read before the stream moved; and how it moved."""
+    async with watching(host, token, cursor) as watcher:
+        told = await watcher.until(lambda frame: frame["kind"] != "resumed")
+        assert told["diagnostic"]["action"] == "resync"
+        await watcher.until(snapshot)
+    server = Server(host.url, Secret("session", token))
+    [runtime] = json.loads(await fetch(server, "/api/runtimes", tls=None, limits=LIMITS))
+    [move] = runtime["services"][0]["moves"]
+    assert (move["source"], move["target"], move["why"]) == ("a", "b", "drained")
+
+
 def snapshot(frame):
     return frame["kind"] == "event" and "snapshot" in frame["envelope"]["payload"]["event"]
 
@@ -207,6 +234,7 @@ async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, com
                     async with watching(second, token, cursor) as elsewhere:
                         assert (await elsewhere.until(lambda _: True))["kind"] == "resumed"
                     await a_sender_is_paired(tmp_path / "x", gateway)
+                    await work_items_are_shown_by_machine(second, token, one)
                     await other.start()
                     one.send(signal.SIGTERM)
                     assert await one.ended() == 0
@@ -215,6 +243,8 @@ async def test_a_stream_is_followed_and_two_backends_serve_in_turn(tmp_path, com
                     assert told["diagnostic"]["action"] == "resync"
                     await watcher.until(snapshot)
                     await until_listed(first, token, {"echo": "b"})
+                    await until_listed(second, token, {"echo": "b"})
+                    await a_place_of_before_is_told_to_begin_anew(second, token, cursor)
                     await gateway.until(lambda: gateway.open)
                     await gateway.say("hello")
                     await gateway.until(lambda: "1:hello" in gateway.heard)
