@@ -197,7 +197,7 @@ crash: $(STAMP)
 faults: $(STAMP)
 	@$(VENV)/bin/python -m faults.run --disconnects $${FAULTS_DISCONNECTS:-10000}
 
-# Two hours: machines that share a deployment broken CLUSTER_FAULTS=200 times, with three NATS servers. The last line is JSON (takeovers/README.md).
+# An hour: machines that share a deployment broken CLUSTER_FAULTS=200 times, with three NATS servers. The last line is JSON (takeovers/README.md).
 cluster: $(STAMP)
 	@$(VENV)/bin/python -m takeovers.run --faults $${CLUSTER_FAULTS:-200} --nodes 3 --slow-disks --wrong-clocks
 

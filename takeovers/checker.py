@@ -175,10 +175,16 @@ def judge(stream: Stream, gateways: Mapping[str, Noted]) -> dict[str, float]:
         found["owners"] += len(epochs)
         # What was held on its way was sent before what another socket brought meanwhile.
         said = sorted(gateways[name].answers, key=lambda one: one.at)
-        once = [one for one in said if not one.merged]
-        numbers = [one.number for one in once]
+        numbers = [one.number for one in said if not one.merged]
+        # Of what came twice and was merged, the one that was sent first may have been held.
+        first: dict[tuple[int, int], Answer] = {}
+        for one in said:
+            first.setdefault((one.number, one.count), one)
         found["effects_repeated"] += len(numbers) - len(set(numbers))
-        found["count_went_back"] += sum(b.count <= a.count for a, b in pairwise(once))
+        back = [(a, b) for a, b in pairwise(first.values()) if b.count <= a.count]
+        if back:
+            print(f"{name}: a count went back: {back[:3]}")
+        found["count_went_back"] += len(back)
         pids = {epoch: stream.pids.get(stream.owners.get((name, epoch), ""), 0) for epoch in epochs}
         unknown = [epoch for epoch, pid in pids.items() if not pid]
         if unknown:

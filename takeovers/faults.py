@@ -55,9 +55,20 @@ TAKES_AWAY = frozenset({Fault.KILL, Fault.STOP, Fault.CUT})
 HANDS_OVER = frozenset({Fault.TERM, Fault.DRAIN})
 ENDS = TAKES_AWAY | {Fault.TERM}
 _OF_THREE = frozenset({Fault.LEADER_KILL, Fault.LEADER_PAUSE})
+OF_SERVERS = frozenset(
+    {
+        Fault.SERVER_KILL,
+        Fault.SERVER_STOP,
+        Fault.SERVER_PAUSE,
+        Fault.LEADER_KILL,
+        Fault.LEADER_PAUSE,
+        Fault.SLOW_DISK,
+    }
+)
 _OF_WATCHING = frozenset(
     {Fault.RUNTIME_CUT, Fault.BACKEND_KILL, Fault.BACKEND_PAUSE, Fault.CLIENTS_MOVE}
 )
+_PAIRED = 0.25
 _JUMPS_S = (-3600, -20, -5, 5, 20, 3600)
 _NOTICED_S = 0.5
 PING_S = 2.0
@@ -86,9 +97,12 @@ class Breaking:
             without |= _OF_WATCHING
         self._faults = [one for one in Fault if one not in without]
 
-    def draw(self) -> Fault:
-        """Return what happens next."""
-        return self._rng.choice(self._faults)
+    def draw(self) -> list[Fault]:
+        """Return what happens next: one fault, or another one of the servers at the same time."""
+        first = self._rng.choice(self._faults)
+        if first in OF_SERVERS or self._rng.random() > _PAIRED:
+            return [first]
+        return [first, self._rng.choice([one for one in self._faults if one in OF_SERVERS])]
 
     async def carry_out(self, fault: Fault, machine: Machine) -> None:
         """Do it, until it is over."""

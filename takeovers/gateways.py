@@ -15,7 +15,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from takeovers.network import Source
+from takeovers.network import Source, Sources
 from takeovers.records import Answer, Signing
 
 OUTSTANDING = 8
@@ -26,7 +26,7 @@ _PATIENCE_S = 10.0
 class Gateway:
     """Listens once entered; numbers what it says."""
 
-    def __init__(self, sources: dict[int, Source], pace_s: float) -> None:
+    def __init__(self, sources: Sources, pace_s: float) -> None:
         self.port = 0
         self.answers: list[Answer] = []
         self.sent = 0
@@ -54,7 +54,7 @@ class Gateway:
         await self._stack.aclose()
 
     async def _serve(self, socket: ServerConnection) -> None:
-        source = self._sources.get(socket.remote_address[1])
+        source = self._sources.get((socket.remote_address[1], self.port))
         if source is not None:
             with contextlib.suppress(ConnectionClosed, TimeoutError):
                 await self._talk(socket, source)
@@ -80,7 +80,7 @@ class Gateway:
 class SignInGateway(Gateway):
     """See the module docstring. One session at a time, which it never forgets by itself."""
 
-    def __init__(self, sources: dict[int, Source], pace_s: float) -> None:
+    def __init__(self, sources: Sources, pace_s: float) -> None:
         super().__init__(sources, pace_s)
         self._account = Signing()
         self._ids = itertools.count(1)

@@ -125,10 +125,14 @@ class Forward(Cut):
         await self._between(reader, writer, answers, there, None)
 
 
+Sources = dict[tuple[int, int], Source]
+"""By both ports of a connection to a gateway: one local port may lead to several gateways."""
+
+
 class Proxy(Cut):
     """The HTTP proxy through which one machine reaches all gateways, by their ports."""
 
-    def __init__(self, pids: Callable[[], list[int]], sources: dict[int, Source]) -> None:
+    def __init__(self, pids: Callable[[], list[int]], sources: Sources) -> None:
         super().__init__()
         self._pids, self._sources = pids, sources
 
@@ -140,7 +144,8 @@ class Proxy(Cut):
         await self._flowing.wait()
         port = int(asked[1].rpartition(b":")[2])
         answers, there = await asyncio.open_connection("127.0.0.1", port)
-        source = self._sources[there.get_extra_info("sockname")[1]] = Source(pid)
+        ends = (there.get_extra_info("sockname")[1], port)
+        source = self._sources[ends] = Source(pid)
         writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         await self._between(reader, writer, answers, there, source)
 

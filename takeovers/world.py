@@ -22,7 +22,7 @@ from takeovers.deciding import Decided, decide
 from takeovers.faults import ENDS, HANDS_OVER, TAKES_AWAY, Breaking, Fault
 from takeovers.gateways import Gateway, SignInGateway
 from takeovers.machine import Machine
-from takeovers.network import Forward, Proxy, Source, free_port
+from takeovers.network import Forward, Proxy, Sources, free_port
 from takeovers.servers import Servers
 from takeovers.watching import Watcher, Watching
 from yoi.secrets.deployment import DeploymentKey
@@ -71,7 +71,7 @@ class World:
         self.machines = [
             Machine(folder, f"m{number}", watched=watched) for number in range(size.machines)
         ]
-        sources: dict[int, Source] = {}
+        sources: Sources = {}
         # Every third is one where a service signs in.
         kinds = (Gateway, SignInGateway, Gateway)
         self.gateways: dict[str, Gateway] = {
@@ -83,6 +83,9 @@ class World:
         self.faults: Counter[str] = Counter()
         self.takeovers: list[float] = []
         self.handovers: list[float] = []
+        self.in_pairs: list[float] = []
+        """Takeovers and handovers while a server had a fault, too."""
+        self._pairs = 0
 
     async def run(self, faults: int, until: float) -> dict[str, Any]:
         """Let `faults` happen, or as many as there is time for; return the account."""
@@ -156,6 +159,8 @@ class World:
             "takeover_max_s": max(self.takeovers, default=None),
             "handover_p50_s": _middle(self.handovers),
             "handover_max_s": max(self.handovers, default=None),
+            "pairs": self._pairs,
+            "in_pairs_max_s": max(self.in_pairs, default=None),
             "left_out": dict(self._breaking.left_out),
             "by_fault": dict(sorted(self.faults.items())),
             "ends": {str(key): value for key, value in ends.items()},
@@ -164,31 +169,38 @@ class World:
     # -- what goes wrong --------------------------------------------------------------------------
 
     async def _suffer(self) -> None:
-        fault = self._breaking.draw()
+        faults = self._breaking.draw()
         machine = self._victim()
         victim = machine.pids[-1]
         owned = self._owned()[victim]
-        self.faults[fault] += 1
+        self.faults.update(faults)
+        self._pairs += len(faults) > 1
         begun, was_up = time.time(), machine.is_up()
-        await self._breaking.carry_out(fault, machine)
-        if fault in ENDS and was_up:
+        await asyncio.gather(*(self._breaking.carry_out(one, machine) for one in faults))
+        words = " and ".join(faults)
+        if faults[0] in ENDS and was_up:
             # A process that stood still ends as soon as it goes on; one that starts has no lease.
-            await self._until(lambda: machine.pids[-1] != victim, fault)
-        await self._all_answer(_PATIENCE_S, fault)
-        took = {
-            **dict.fromkeys(TAKES_AWAY, self.takeovers),
-            **dict.fromkeys(HANDS_OVER, self.handovers),
-        }
+            await self._until(lambda: machine.pids[-1] != victim, words)
+        await self._all_answer(_PATIENCE_S, words)
+        times = self._moved(owned, victim, begun) if faults[0] in TAKES_AWAY | HANDS_OVER else []
+        if len(faults) > 1:
+            self.in_pairs += times
+        elif faults[0] in TAKES_AWAY:
+            self.takeovers += times
+        else:
+            self.handovers += times
+        told = f": {len(times)} services after {min(times)} to {max(times)} s" if times else ""
+        print(f"{words}, {machine.name}, {time.time() - begun:.1f} s{told}", flush=True)
+
+    def _moved(self, owned: set[str], victim: int, begun: float) -> list[float]:
+        """Return after how many seconds each of `owned` answered from another process."""
         times = []
-        for name in owned if fault in took else ():
+        for name in owned:
             answers = self.gateways[name].answers
             after = next((a.at for a in answers if a.at > begun and a.pid != victim), None)
             if after is not None:
                 times.append(round(after - begun, 2))
-                took[fault].append(times[-1])
-        told = f": {len(times)} services after {min(times)} to {max(times)} s" if times else ""
-        took_s = time.time() - begun
-        print(f"{fault}, {machine.name}, {took_s:.1f} s{told}", flush=True)
+        return times
 
     def _victim(self) -> Machine:
         """Return a machine, mostly one that runs something."""

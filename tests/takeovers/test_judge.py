@@ -101,6 +101,20 @@ def test_what_is_held_on_its_way_was_sent_before():
     assert not found["sends_by_stale_owner"]
 
 
+def test_what_is_merged_counts_from_when_it_was_first_sent():
+    stream, _, _ = a_run()
+    answers = [
+        # The first socket's were held, and arrive while the second repeats them.
+        Answer(201.0, 11, 5, 5),
+        Answer(150.0, 11, 5, 5, merged=True),
+        Answer(150.0, 11, 6, 6),
+        Answer(201.1, 11, 6, 6, merged=True),
+    ]
+    assert not judge(stream, {"lane": Noted(answers)})["count_went_back"]
+    answers.append(Answer(202.0, 11, 7, 5))
+    assert judge(stream, {"lane": Noted(answers)})["count_went_back"] == 1
+
+
 def signed_in():
     """Return the account of a session in good order."""
     signing = Signing()

@@ -58,4 +58,4 @@ async def test_an_end_is_seen_while_it_is_cut():
         proxy.mend()
         line, from_port = await heard.get()
         assert line == b"late\n"
-        assert sources[from_port] is source
+        assert sources[from_port, port] is source
