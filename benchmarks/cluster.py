@@ -1,13 +1,18 @@
 """What a commit costs in each journal: commits a second, of one log and of 64 at once.
 
-    python benchmarks/cluster.py [--seconds 3]
+    python benchmarks/cluster.py [--seconds 3] [--services 300]
 
 Records of 300 bytes, one a commit, each after the one before: memory, SQLite (as it survives the
 death of the process, and a power cut), and JetStream with one server and with three on this
 machine. The servers are real ones (nats-server), their processor time is not counted.
 
 Then what units cost: how fast a machine claims 300 of them and takes them from one that died, and
-what it spends on keeping them, in requests and in processor time a second.
+what it spends on keeping them, in requests and in processor time a second; and how many leases of
+machines one core could renew.
+
+Last, with real hosts, real guests and a real server: how long a new machine takes from its start
+until all of 300 durable services are connected to a gateway, and the machine that takes them over
+when it is killed, the time of the lease included. The compiled runner is in the cache.
 """
 
 import argparse
@@ -22,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import ending
+from harness import ending, new_runtime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -177,12 +182,27 @@ async def _units(seconds: float) -> dict[str, float]:
             found["keep_300_cpu_percent"] = 100 * spent / length
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+            found["leases_per_core"] = await _leases(one, seconds)
             other = await _Machine().join(settings, "other")
             await one.dies()
             found["take_300_s"] = await other.claimed()
         for machine in (one, other):
             await machine.client.close()
         return {name: round(value, 3) for name, value in found.items()}
+
+
+async def _leases(machine: _Machine, seconds: float) -> float:
+    """Return how many machines' leases one core could renew in time."""
+    until, count, busy = time.monotonic() + seconds, 0, time.process_time()
+    while time.monotonic() < until:
+        await machine.tenure._renew()
+        count += 1
+    return round(TIMES.renew * count / (time.process_time() - busy))
+
+
+async def _services(services: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
+        return await new_runtime.measured(services, server.url)
 
 
 async def _measured(name: str, seconds: float) -> dict[str, float]:
@@ -193,7 +213,7 @@ async def _measured(name: str, seconds: float) -> dict[str, float]:
             }
 
 
-def conclusion(seconds: float) -> dict[str, Any]:
+def conclusion(seconds: float, services: int) -> dict[str, Any]:
     """Print the table; return the last line."""
     summary: dict[str, Any] = {}
     errors: dict[str, str] = {}
@@ -213,6 +233,11 @@ def conclusion(seconds: float) -> dict[str, Any]:
         summary |= asyncio.run(_units(seconds))
     except Exception as exc:
         errors["units"] = f"{type(exc).__name__}: {exc}"
+    try:
+        if services:
+            summary |= {"services": services} | asyncio.run(_services(services))
+    except Exception as exc:
+        errors["services"] = f"{type(exc).__name__}: {exc}"
     return summary | {"errors": errors} | ({"error": str(errors)} if len(errors) > 1 else {})
 
 
@@ -220,8 +245,9 @@ def main() -> None:
     """Measure, print the table, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--services", type=int, default=300, help="0: leave that part out")
     arguments = parser.parse_args()
-    ending.conclude(lambda: conclusion(arguments.seconds))
+    ending.conclude(lambda: conclusion(arguments.seconds, arguments.services))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,11 @@ class Bulletin:
             raise self._failed(str(exc) or "timeout") from None
 
     def _failed(self, why: str) -> ClusterError:
-        return ClusterError("cluster.unreachable", f"{self._bucket} on the NATS servers: {why}")
+        return ClusterError(
+            "cluster.unreachable",
+            f"{self._bucket} on the NATS servers: {why}",
+            hint="yoi cluster doctor",
+        )
 
 
 def _name(package: PublishedPackage) -> str:

@@ -151,7 +151,11 @@ class Following:
             async with asyncio.timeout(self._stale_after / 2):
                 await self.look()
         except TimeoutError:
-            return ClusterError("cluster.unreachable", "what is published was not read in time")
+            return ClusterError(
+                "cluster.unreachable",
+                "what is published was not read in time",
+                hint="yoi cluster doctor",
+            )
         except YoiError as exc:
             return exc
         return None

@@ -105,7 +105,7 @@ async def inspect(
             remarks=tuple(remarks),
         )
     except UNSURE as exc:
-        raise ClusterError("cluster.unreachable", f"JetStream: {exc}") from None
+        raise _unanswered(exc) from None
     finally:
         await client.close()
 
@@ -118,7 +118,7 @@ async def owners(
     try:
         return (await _owners(client, settings, limits))[1]
     except UNSURE as exc:
-        raise ClusterError("cluster.unreachable", f"JetStream: {exc}") from None
+        raise _unanswered(exc) from None
     finally:
         await client.close()
 
@@ -141,9 +141,17 @@ async def release(
         if known.record.barred:
             await book.write(member, structs.replace(known.record, barred="", takeovers=0))
     except (Taken, *UNSURE) as exc:
-        raise ClusterError("cluster.unreachable", f"it was not written: {exc}") from None
+        raise _unanswered(exc) from None
     finally:
         await client.close()
+
+
+def _unanswered(exc: Exception) -> ClusterError:
+    return ClusterError(
+        "cluster.unreachable",
+        f"JetStream did not carry it out: {exc or type(exc).__name__}",
+        hint="yoi cluster doctor",
+    )
 
 
 async def _owners(

@@ -98,7 +98,9 @@ class Tenure:
             except UNSURE as exc:
                 if self._monotonic() > until:
                     raise ClusterError(
-                        "cluster.unreachable", f"no lease from the servers: {exc or 'timeout'}"
+                        "cluster.unreachable",
+                        f"no lease from the servers: {exc or 'timeout'}",
+                        hint="yoi cluster doctor",
                     ) from None
                 await self._sleep(self.lease.times.renew)
                 continue
@@ -112,7 +114,11 @@ class Tenure:
             if self.lives:
                 self._ends.arm(self.lease.stops_at - self._monotonic())
                 return
-            raise ClusterError("cluster.unreachable", "the lease was granted too late to be used")
+            raise ClusterError(
+                "cluster.unreachable",
+                "the lease was granted too late to be used",
+                hint="yoi cluster doctor",
+            )
 
     async def keep(self) -> None:
         """Renew the lease until it is over; then `over` is set. Never raises but when cancelled."""

@@ -156,6 +156,7 @@ async def _mark(
         raise ClusterError(
             "cluster.stream",
             f"the stream {config['name']} cannot be marked: {told['error'].get('description')}",
+            hint="give the user of [cluster] the right to $JS.API.STREAM.UPDATE.*",
         )
 
 
@@ -178,8 +179,20 @@ async def found_or_made(
         told = await asked(client, f"STREAM.CREATE.{config['name']}", dict(config), limits)
     error = told.get("error")
     if error:
-        code = "cluster.full" if error.get("err_code") == _NO_ROOM else "cluster.stream"
-        raise ClusterError(code, f"{refused}: {error.get('description')}")
+        why = f"{refused}: {error.get('description')}"
+        if error.get("err_code") == _NO_ROOM:
+            raise ClusterError(
+                "cluster.full",
+                why,
+                hint="more room on every NATS server: jetstream { max_file: 10GB }\n"
+                "or a smaller size_bytes in [cluster]",
+            )
+        raise ClusterError(
+            "cluster.stream",
+            why,
+            hint='another name in [cluster], such as name = "yoi-2"; or look at what is there: '
+            "nats stream ls --all",
+        )
     return told
 
 
@@ -223,7 +236,9 @@ async def _stream(
             )
     if not config.get("allow_direct") or not config.get("allow_atomic"):
         raise ClusterError(
-            "cluster.stream", f"the stream {settings.stream} allows no direct gets or no batches"
+            "cluster.stream",
+            f"the stream {settings.stream} allows no direct gets or no batches",
+            hint=f"nats stream edit {settings.stream} --allow-direct --allow-batch",
         )
     check_seal(settings, config)
     return config
@@ -332,7 +347,11 @@ def _silent(client: Client, what: str, exc: Exception) -> ClusterError:
             hint="jetstream { store_dir: /var/lib/nats }   # in nats-server's configuration",
         )
     words = str(exc) or type(exc).__name__
-    return ClusterError("cluster.unreachable", f"JetStream did not answer {what}: {words}")
+    return ClusterError(
+        "cluster.unreachable",
+        f"JetStream did not answer {what}: {words}",
+        hint="a majority of the NATS servers has to be there; look at each: yoi cluster status",
+    )
 
 
 def _unreachable(settings: NatsSettings, why: str) -> ClusterError:
