@@ -134,6 +134,7 @@ class ServiceLog:
         self._waiting.append(_Waiting(entries, records, size, done))
         self.waiting_bytes += size
         if self._task is None:
+            # It begins in the next turn of the loop: what this one still appends goes with it.
             self._task = loop.create_task(self._write())
         return done
 
@@ -169,8 +170,6 @@ class ServiceLog:
     async def _write(self) -> None:
         """Commit what waits, in groups, until nothing does."""
         try:
-            # In the next turn of the loop: what this one still appends goes with it.
-            await asyncio.sleep(0)
             while self._waiting and self.fault is None:
                 await self._commit_group()
                 if self._is_due():
