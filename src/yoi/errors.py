@@ -176,9 +176,10 @@ class GuestRefused(SandboxError):
 
 
 def run_elsewhere(name: str, machine: str) -> str:
-    """Return why a command about `name` is refused: `machine` runs it, or none yet where empty."""
-    where = f"runs on {machine}" if machine else "is run by no machine yet"
-    return f"{name} {where}: this command is given there"
+    """Return why a command about `name` is refused: `machine` runs it, or none where empty."""
+    if not machine:
+        return f"{name} is run by no machine now"
+    return f"{name} runs on {machine}: this command is given there"
 
 
 class ServiceError(YoiError):

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from yoi.cluster.answering import Answering
 from yoi.cluster.asking import Asking, Process
-from yoi.cluster.bucket import UNSURE
+from yoi.cluster.hints import Hints
 from yoi.cluster.paired import SharedPairings
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure, kept
@@ -57,25 +57,6 @@ class Told:
     def error(self, error: YoiError) -> None:
         """Show a fault."""
         self._listen(failure(rfc3339(self._clock.wall()), "host", error, "error"))
-
-
-class Hints:
-    """A word between machines that something may be free: it saves a wait and decides nothing."""
-
-    def __init__(self, client: Client, prefix: str) -> None:
-        self._client = client
-        self._subject = f"{prefix}.hint"
-
-    async def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` at each word, until this is cancelled."""
-        told = await self._client.subscribe(self._subject)
-        async for _ in told.messages:
-            heard()
-
-    async def give(self) -> None:
-        """Tell the others, if that is possible now."""
-        with contextlib.suppress(*UNSURE):
-            await self._client.publish(self._subject, b"")
 
 
 class Commands:

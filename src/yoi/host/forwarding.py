@@ -213,7 +213,13 @@ class Forwarding:
         """Hand over the unit that is named, wherever it is; else what this machine has."""
         names = list(params.get("units") or [])
         if len(names) != 1 or params.get("undo"):
-            return await self._carried_out_here("", DRAIN, params)
+            if DRAIN not in self._here:
+                raise ClusterError(
+                    "cluster.unit_unknown",
+                    "this process runs nothing that it could hand over",
+                    hint="name what is to move: yoi runtime drain service:NAME",
+                )
+            return await self._here[DRAIN](params)
         return await self.to_owner(str(names[0]), DRAIN, {"units": [names[0]]})
 
 
