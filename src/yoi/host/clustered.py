@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,7 @@ class Membership:
         """Set when this machine has to stop: others may own all of it in a moment."""
         self.machine = tenure.machine
         self.tenure = tenure
+        self._limits = limits
         self._told = told
         self._hints = hints
         self._commands = commands
@@ -200,7 +201,7 @@ class Membership:
         units = self.units
         runtime.services.machine_of = lambda name: units.machine_of(f"service:{name}")
         runtime.workers.worker_set.machine_of = lambda name: units.machine_of(f"worker:{name}")
-        runner = HostRunner(runtime, reload)
+        runner = HostRunner(runtime, reload, units.held, self._limits)
         await units.settle(runner)
         if not units.held:
             names = sorted({one.record.machine for one in units.book.known.values()} - {""})
@@ -242,16 +243,33 @@ class Membership:
 class HostRunner:
     """Runs on this host what it owns."""
 
-    def __init__(self, runtime: RuntimeParts, reload: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeParts,
+        reload: Callable[[], Awaitable[object]],
+        held: Iterable[str],
+        limits: Limits,
+    ) -> None:
+        """`held` are the members that this machine owns now."""
         self._runtime = runtime
         self._reload = reload
+        self._held = held
+        self._limits = limits
 
     async def place(self) -> None:
         """Apply the plan again: what is owned runs, and nothing else."""
-        with contextlib.suppress(YoiError):
-            # Where it fails nobody is heard as paired until it is read, which `Membership` tells.
-            await self._runtime.pairings.reload()
+        if any(one not in self.running() for one in self._held):
+            await self._read_paired()
         await self._reload()
+
+    async def _read_paired(self) -> None:
+        """Read who was paired before what hears them starts here; what stops waits for nothing.
+
+        Where it fails nobody is heard as paired until it is read, which `Membership` tells.
+        """
+        with contextlib.suppress(YoiError, TimeoutError):
+            async with asyncio.timeout(self._limits.journal_request_ms / 1000):
+                await self._runtime.pairings.reload()
 
     def running(self) -> frozenset[str]:
         """Return the services and workers that are there, however they are."""
