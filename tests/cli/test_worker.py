@@ -202,7 +202,8 @@ def test_history_follows_until_the_worker_stops(yoi, workspace):
 
 
 def test_history_reads_like_a_conversation_and_says_who_approved(yoi, workspace):
-    tools = [{"plugin": "chat", "tool": "reply"}]
+    denied = {"plugin": "chat", "tool": "reply", "name": "never", "approval": "deny"}
+    tools = [{"plugin": "chat", "tool": "reply"}, denied]
     with host(workspace, profile(tools=tools, script=SCRIPT)):
         yoi("worker", "send", "w", "please help")
         while not json.loads(yoi("worker", "show", "w", "--json").out)["worker"]["approvals"]:

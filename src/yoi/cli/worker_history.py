@@ -91,7 +91,9 @@ class Conversation:
         return _lines(entry, f"{entry.get('type')} by {entry.get('by', '?')}", "", "dim")
 
     def _configured(self, entry: Entry) -> RenderableType:
-        tools = ", ".join(str(one.get("name")) for one in entry.get("tools", ())) or "no tools"
+        # What the operator denies is not put before the model.
+        offered = [one for one in entry.get("tools", ()) if one.get("approval") != "deny"]
+        tools = ", ".join(str(one.get("name")) for one in offered) or "no tools"
         return _lines(entry, f"is now {entry.get('engine')}, with {tools}", "", "dim")
 
     def _nothing(self, entry: Entry) -> None:
