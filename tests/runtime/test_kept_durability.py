@@ -184,3 +184,17 @@ async def test_a_host_by_itself_has_no_log_for_it():
     await bench.settle()
     await bench.service.stop()
     assert await journal.logs() == []
+
+
+async def test_a_host_by_itself_goes_on_with_logs_that_were_moved_to_it():
+    journal = MemoryJournal()
+    a = await Machine(journal, 1).start()
+    await a.hears("k=one")
+    await a.bench.service.stop()
+    alone = Machine(journal, 0)
+    alone.shared = False
+    await alone.start()
+    assert dict(alone.state.all("echo")) == {"k": '"one"'}
+    await alone.hears("k=two")
+    await until_logged(journal, lambda one: one.state == {"k": '"two"'})
+    await alone.bench.service.stop()

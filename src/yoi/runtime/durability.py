@@ -62,29 +62,6 @@ class Durability(Protocol):
         ...
 
 
-class NoDurability:
-    """A service whose ingresses are all in memory: it has no log."""
-
-    takes_records = True
-
-    async def open(self) -> None:
-        """Do nothing."""
-
-    async def settled(self) -> None:
-        """Do nothing."""
-
-    def after(self, then: Callable[[], None]) -> None:
-        """Run `then` now."""
-        then()
-
-    def keeps(self, event: QueuedEvent) -> bool:
-        """Return False."""
-        return False
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
 class LoggedDurability:
     """See the module docstring. `judge` asks the command gate."""
 

@@ -2,7 +2,8 @@
 
 Its events are in memory and lost with their host. Its state and the dials that it has spent are not
 its host's alone where logs are shared: they follow in its log, at most a second later, and are the
-first thing that the next owner reads. The plugin never waits for that.
+first thing that the next owner reads, also a host by itself after the logs were moved to it. The
+plugin never waits for that.
 
     open: fold ──▶ state file ──▶ (runs; what changes is written, one record at a time) ──▶ close
 """
@@ -37,6 +38,7 @@ class KeptDurability:
         self._mark = f"{self._name}#log"
         """Where the state file says under which epoch this host last owned the log."""
         self._state = context.state
+        self._journal, self._shared = context.journal, context.ownership.shared
         self._dials = KeptDials(context.state, self._name)
         self._ledger = ledger
         self._loop = context.loop
@@ -66,9 +68,13 @@ class KeptDurability:
     async def open(self) -> None:
         """Open the log and make the state what it says; nothing where it is open.
 
+        A host by itself begins no log for it, and goes on with one that is there.
+
         Raises JournalError: what was spent is not known then, and nothing may be dialled.
         """
         if self._writer.picture is not None or self._reopening is not None:
+            return
+        if not self._shared and not (await self._journal.status(f"service:{self._name}")).head:
             return
         picture = await self._writer.open()
         changes = changed_state(self._state.all(self._name), picture)

@@ -14,7 +14,7 @@ from yoi.protocol.ingress import QueuedEvent
 from yoi.runtime.current_version import CurrentVersion
 from yoi.runtime.dead_letters import DeadLetters
 from yoi.runtime.dispatcher import Dispatcher, DispatchOwner
-from yoi.runtime.durability import Durability, LoggedDurability, NoDurability
+from yoi.runtime.durability import Durability, LoggedDurability
 from yoi.runtime.executor import EffectExecutor
 from yoi.runtime.host_events import HostEvents
 from yoi.runtime.instance_slot import InstanceSlot
@@ -151,10 +151,8 @@ class ServiceParts:
             context,
             owner.lost_in_call,
         )
-        self.durability: Durability = NoDurability()
-        if context.ownership.shared and writer is None:
-            self.durability = KeptDurability(current, context, self.ledger)
-        elif (
+        self.durability: Durability = KeptDurability(current, context, self.ledger)
+        if (
             writer is not None
             and isinstance(intake, DurableIntake)
             and isinstance(outbox, DurableOutbox)
