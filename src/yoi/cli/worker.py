@@ -1,7 +1,6 @@
 """`yoi worker`: the agents of a running host, asked over its control socket."""
 
 import contextlib
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from yoi.cli.host_calls import ask
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.pending import mention_pending
+from yoi.cli.worker_following import following, items_of, messages_of, result_of
 from yoi.errors import ControlError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run(name: Name, text: Words, workspace: Workspace = None, as_json: JsonLines
     folder = workspace_folder(workspace)
     output = Output("worker run", as_json)
     stream = WorkerStream(output, name)
-    with _following(folder, name) as (_, events):
+    with following(folder, name) as (_, events):
         seq = ask(folder, "worker.send", name=name, text=text)["seq"]
         questions = _questions(folder, name, stream, output)
         for event in events:
@@ -81,7 +81,7 @@ def run(name: Name, text: Words, workspace: Workspace = None, as_json: JsonLines
             if questions is not None:
                 questions.hear(event)
             if event["event"] == "run_end" and event["data"]["result"] != "paused":
-                result = _result_of(folder, name, seq)
+                result = result_of(folder, name, seq)
                 if result is not None:
                     return Exit.OK if result == "finished" else Exit.FAILED
     raise ControlError("control.unreachable", "the worker stopped before it had answered")
@@ -319,17 +319,17 @@ def history(
             raise UsageError("usage.arguments", "--as-sent goes with neither --follow nor --after")
         from yoi.cli import worker_view
 
-        for message in _messages(folder, name):
+        for message in messages_of(folder, name):
             output.line(message, lambda m=message: worker_view.message(m))  # type: ignore[misc]
         return
     told = Conversation()
     if not follow:
-        for item in _items(folder, name, after):
+        for item in items_of(folder, name, after):
             _tell(output, told, item)
         return
     stream = WorkerStream(output, name)
-    with contextlib.suppress(KeyboardInterrupt), _following(folder, name) as (_, events):
-        for item in _items(folder, name, after):
+    with contextlib.suppress(KeyboardInterrupt), following(folder, name) as (_, events):
+        for item in items_of(folder, name, after):
             _tell(output, told, item)
         for event in events:
             stream.hear(event)
@@ -339,34 +339,6 @@ def _tell(output: Output, told: "Conversation", item: dict[str, Any]) -> None:
     shape = told.item(item)
     if output.as_json or shape is not None:
         output.line(item, lambda: shape or "")
-
-
-def _items(folder: Path, name: str, after: int) -> Iterator[dict[str, Any]]:
-    """Yield the committed items after place `after`, up to those there when the last page came."""
-    while items := ask(folder, "worker.history", name=name, after=after)["items"]:
-        yield from items
-        after = items[-1]["seq"]
-
-
-def _messages(folder: Path, name: str) -> Iterator[dict[str, Any]]:
-    """Yield what the model would be asked now: first the instructions and tools, then messages."""
-    after = 0
-    answer = ask(folder, "worker.as_sent", name=name)
-    yield {"role": "system", "text": answer["instructions"], "tools": answer["tools"]}
-    while page := answer["page"]:
-        yield from page
-        after += len(page)
-        answer = ask(folder, "worker.as_sent", name=name, after=after)
-
-
-def _result_of(folder: Path, name: str, seq: int) -> str | None:
-    """Return how the run that took input `seq` ended, or None while it has not."""
-    taken = False
-    for item in _items(folder, name, seq):
-        taken = taken or (item["type"] == "run_start" and seq in item["takes"])
-        if taken and item["type"] == "run_end":
-            return str(item["result"])
-    return None
 
 
 def _questions(
@@ -380,31 +352,6 @@ def _questions(
     from yoi.cli.questions import Questions
 
     return Questions(lambda decision: ask(folder, "worker.approve", name=name, **decision), stream)
-
-
-@contextlib.contextmanager
-def _following(
-    folder: Path, name: str
-) -> Iterator[tuple[dict[str, Any], Iterator[dict[str, Any]]]]:
-    """Give a snapshot and an endless iterator over what follows it."""
-    begun = ask(folder, "worker.watch", name=name)
-    try:
-        yield begun["snapshot"], _events(folder, begun["watch"])
-    finally:
-        with contextlib.suppress(ControlError):
-            ask(folder, "worker.unwatch", watch=begun["watch"])
-
-
-def _events(folder: Path, watch: str) -> Iterator[dict[str, Any]]:
-    while True:
-        answer = ask(folder, "worker.poll", watch=watch)
-        yield from answer["events"]
-        if answer["lagged"]:
-            raise ControlError(
-                "control.refused", "this screen is too slow for the worker; look at its history"
-            )
-        if answer["ended"]:
-            return
 
 
 def _act(verb: str, name: str, workspace: Path | None, as_json: bool, **more: str) -> None:
