@@ -3,11 +3,14 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
+from msgspec import structs
 from tests.cluster.test_tenure import TIMES, Ends
 from tests.journal.nats import running, settings_of
 
 from yoi.cluster.bucket import Bucket
+from yoi.cluster.records import Move, Record
 from yoi.cluster.tenure import Tenure
 from yoi.cluster.units import Units
 from yoi.core.placement import Member, units_of
@@ -246,6 +249,29 @@ async def test_how_each_came_to_its_machine_is_kept_and_bounded(world):
     assert move == ("b", "b", "moved")
     assert len(record.moves) == LIMITS.cluster_moves
     assert record.moved == 3 + LIMITS.cluster_moves
+
+
+async def test_a_record_that_cannot_be_read_stops_its_own_unit_until_a_person_releases_it(world):
+    a = await world.machine("a")
+    await a.settle()
+    book, before = a.units.book, a.running()
+    # As somebody who writes to the servers leaves it.
+    late, long = b'{"since_ms": 9999999999999999}', b'{"machine": "%s"}' % (b"m" * 999)
+    for data in (b'{"session": 7', b"\xff", b'{"moves": [[]]}', late, long):
+        await book._bucket.put("service.b", data, (await book.again("service:b")).revision)
+        await a.units._round(a)
+        assert a.running() == before - {"service:b"}
+    assert a.were_cut == ["service:b"]
+    known = await book.again("service:b")
+    assert "cannot be read" in known.record.barred
+    await book.write("service:b", structs.replace(known.record, barred=""))
+    while a.running() != before:
+        a.now += 100
+        await a.settle()
+    # Of what could be read only as much is shown as machines write themselves.
+    many = Record("x", "m", moves=(Move(1, "a", "b", ""),) * 99)
+    await book._bucket.put("service.c", msgspec.json.encode(many), book.of("service:c").revision)
+    assert len((await book.again("service:c")).record.moves) == LIMITS.cluster_moves
 
 
 async def test_what_could_not_be_stopped_at_once_is_handed_over_when_it_can_be(world):

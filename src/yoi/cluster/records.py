@@ -1,22 +1,29 @@
 """Who owns each service and worker of a deployment: one key each, in a bucket that never lapses."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 from msgspec import structs
 
 from yoi.cluster.bucket import Bucket, Entry
+from yoi.limits import LIMITS
 from yoi.protocol.moves import Left, MoveReport
 from yoi.types import rfc3339_ms
+
+Name = Annotated[str, msgspec.Meta(max_length=LIMITS.name_bytes)]
+Words = Annotated[str, msgspec.Meta(max_length=LIMITS.message_chars)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
+"""A moment of the wall clock, up to the last one that can be shown."""
 
 
 class Move(msgspec.Struct, frozen=True, array_like=True):
     """One change of the owner."""
 
-    at_ms: int
-    source: str
-    target: str
-    why: str
+    at_ms: Millis
+    source: Name
+    target: Name
+    why: Name
     """A `Left`; empty where the machine before did not say."""
 
     def report(self) -> MoveReport:
@@ -31,22 +38,22 @@ _ON_THEIR_WAY = frozenset({Left.DRAINED, Left.MOVED})
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What stands at the key of one member (`service:NAME`, `worker:NAME`)."""
 
-    session: str = ""
+    session: Name = ""
     """Of the machine that owns it; empty where none does."""
-    machine: str = ""
+    machine: Name = ""
     """The name of that machine, or of the one that had it last."""
     epoch: int = 0
     """Larger for each owner."""
-    since_ms: int = 0
-    moved_from: str = ""
+    since_ms: Millis = 0
+    moved_from: Name = ""
     """The other machine that had it before, where one had."""
     takeovers: int = 0
     """How often in a row it came from a machine that died, without anything being handled."""
-    barred: str = ""
+    barred: Words = ""
     """Why no machine may take it before a person lets it; empty: it may be taken."""
-    left: str = ""
+    left: Name = ""
     """Why its last owner gave it back (`Left`)."""
-    left_ms: int = 0
+    left_ms: Millis = 0
     """When it did."""
     moves: tuple[Move, ...] = ()
     """The last of its moves, newest last."""
@@ -129,11 +136,21 @@ class Book:
     def _take(self, entry: Entry) -> None:
         member = _member(entry.key)
         if entry.revision > self.of(member).revision:
-            record = msgspec.json.decode(entry.data, type=Record) if entry.data else Record()
-            self.known[member] = Known(entry.revision, record)
+            self.known[member] = Known(entry.revision, _read(entry.data))
 
 
 _NOTHING = Known(0, Record())
+
+
+def _read(data: bytes) -> Record:
+    """Return the record in `data`, within bounds; one that cannot be read bars its unit only."""
+    if not data:
+        return Record()
+    try:
+        record = msgspec.json.decode(data, type=Record)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Record(barred="what the servers hold of it cannot be read")
+    return structs.replace(record, moves=record.moves[-LIMITS.cluster_moves :])
 
 
 def _key(member: str) -> str:
