@@ -2,7 +2,8 @@
 
 Each flood is a plugin, or its server, that does what is allowed as fast as it can: everything is
 valid, and much of it. One host for each: the neighbour first alone, then beside it. The last
-line is JSON: of each flood its `p99_ms` and `quiet_p99_ms`; and `worst_ms`, `worst_times`.
+line is JSON: of each flood its `p99_ms`, `quiet_p99_ms` and the `events` of the plugin that floods
+(one that was stopped early harms nobody, and shows little); and `worst_ms`, `worst_times`.
 """
 
 import argparse
@@ -119,6 +120,9 @@ def floods(api_port: int) -> list[Case]:
 class Flood(World):
     """One flood beside the neighbour."""
 
+    events = 0
+    """What the plugin that floods was handed."""
+
     async def measure(self, seconds: float) -> tuple[float, float]:
         """Return the neighbour's p99 without and with it, in milliseconds."""
         (case,) = self.cases
@@ -138,6 +142,8 @@ class Flood(World):
                 await asyncio.sleep(seconds)
                 flooding.cancel()
                 beside = self.neighbour.taken()
+                seen = await asyncio.to_thread(self._seen, case.name)
+                self.events = 0 if seen is None else seen["handled"]
                 if not quiet or not beside:
                     raise SystemExit(f"{case.name}: the neighbour never answered")
                 return p99(quiet), p99(beside)
@@ -202,10 +208,11 @@ def _api() -> Iterator[int]:
         server.join()
 
 
-async def _measured(case: Case, seconds: float) -> tuple[float, float]:
+async def _measured(case: Case, seconds: float) -> tuple[float, float, int]:
     with tempfile.TemporaryDirectory(prefix="yoi-flood-") as name:
         private_home(Path(name))
-        return await Flood(Path(name), [case]).measure(seconds)
+        flood = Flood(Path(name), [case])
+        return *await flood.measure(seconds), flood.events
 
 
 def main() -> None:
@@ -220,9 +227,9 @@ def main() -> None:
         for case in floods(port):
             if arguments.only and case.name not in arguments.only:
                 continue
-            quiet, beside = asyncio.run(_measured(case, arguments.seconds))
-            print(f"{case.name:12} p99 {beside} ms, quiet {quiet} ms", flush=True)
-            told[case.name] = {"p99_ms": beside, "quiet_p99_ms": quiet}
+            quiet, beside, events = asyncio.run(_measured(case, arguments.seconds))
+            print(f"{case.name:12} p99 {beside} ms, quiet {quiet} ms, {events} events", flush=True)
+            told[case.name] = {"p99_ms": beside, "quiet_p99_ms": quiet, "events": events}
             worst_ms = max(worst_ms, beside)
             worst_times = max(worst_times, beside / quiet if quiet else 0.0)
     print(json.dumps(told | {"worst_ms": worst_ms, "worst_times": round(worst_times, 1)}))

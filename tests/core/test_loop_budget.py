@@ -35,8 +35,37 @@ def test_whoever_waits_as_told_has_no_more_than_its_share_and_the_burst(pieces):
     assert budget.spent <= 0.5 * now + 1.0 + max(pieces)
 
 
-def test_a_person_hears_of_it_once_a_minute():
-    budget = LoopBudget(0.0, LIMITS)
-    assert [budget.should_tell(now) for now in (0.0, 1.0, 59.0, 60.0, 61.0)] == [
-        True, False, False, True, False,
-    ]  # fmt: skip
+def _told(budget, seconds, spend_s):
+    """Spend `spend_s` in each hundredth of `seconds`, and return when a person was told."""
+    told = []
+    for at in range(round(seconds * 100)):
+        now = at / 100
+        budget.spend(spend_s, now)
+        if budget.wait(now) and budget.should_tell(now):
+            told.append(now)
+    return told
+
+
+def test_a_person_hears_once_a_minute_of_a_plugin_that_is_slowed_for_a_second():
+    budget = LoopBudget(0.0, Limits(loop_share_percent=50, loop_burst_ms=5))
+    first, second = _told(budget, 119, 0.00501)
+    assert 1.0 <= first <= 3.0
+    assert second - first >= 60
+
+
+def test_nobody_hears_of_a_few_large_answers():
+    budget = LoopBudget(0.0, Limits(loop_share_percent=50, loop_burst_ms=5))
+    for at in range(100):
+        now = at * 2.0
+        budget.spend(0.4, now)
+        assert budget.wait(now)
+        assert not budget.should_tell(now)
+    assert budget.waits == 100
+
+
+def test_one_step_that_costs_seconds_is_told_at_once():
+    budget = LoopBudget(0.0, Limits(loop_share_percent=50, loop_burst_ms=5))
+    budget.spend(2.0, 0.0)
+    assert budget.wait(0.0)
+    assert budget.should_tell(0.0)
+    assert not budget.should_tell(1.0)

@@ -6,8 +6,10 @@ a plugin that takes more than its share waits before it is handed the next event
 
 from yoi.limits import LIMITS, Limits
 
-_RESUME_S = 0.005
-"""Saved up before a plugin that had to wait goes on: short waits disturb less than long ones."""
+_RESUME_S = 0.001
+"""Saved up before a plugin that had to wait goes on: what a neighbour waits for at most."""
+_TELL_AFTER_S = 1.0
+"""What is over sooner was a few large answers at once, of which a person notices nothing."""
 _TELL_EVERY_S = 60.0
 
 
@@ -19,6 +21,8 @@ class LoopBudget:
         self._burst = limits.loop_burst_ms / 1000
         self._left = self._burst
         self._at = now
+        self._over_since: float | None = None
+        """When it first had to wait, since it last had all that may be saved up."""
         self._told = float("-inf")
         self.spent = 0.0
         """All of it, since the service was enabled."""
@@ -37,11 +41,19 @@ class LoopBudget:
         if self._left > 0:
             return 0.0
         self.waits += 1
+        if self._over_since is None:
+            self._over_since = now
         return (_RESUME_S - self._left) / self._share
 
     def should_tell(self, now: float) -> bool:
-        """Return whether a person is to hear that the plugin waits: once a minute is enough."""
-        if now - self._told < _TELL_EVERY_S:
+        """Return whether a person is to hear that the plugin waits, whose `wait` was just asked.
+
+        Only of one that is slowed for a second and more, once a minute.
+        """
+        if self._over_since is None or now - self._told < _TELL_EVERY_S:
+            return False
+        waits_until = now - self._left / self._share
+        if waits_until - self._over_since < _TELL_AFTER_S:
             return False
         self._told = now
         return True
@@ -49,3 +61,5 @@ class LoopBudget:
     def _refill(self, now: float) -> None:
         self._left = min(self._burst, self._left + (now - self._at) * self._share)
         self._at = now
+        if self._left >= self._burst:
+            self._over_since = None

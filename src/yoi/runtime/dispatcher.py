@@ -262,8 +262,9 @@ class Dispatcher:
                 # Other plugins have their turn in between, and their threads the interpreter,
                 # which a loop that never waits keeps from them for up to 5 ms each time.
                 go_on = partial(self._settle, handler, events[acted:], result[acted:])
-                if self._turns.busy:
-                    self._loop.call_later(_REST_S, go_on)
+                rest = self._loop_budget.wait(self._clock.monotonic())
+                if rest or self._turns.busy:
+                    self._loop.call_later(max(rest, _REST_S), go_on)
                 else:
                     self._loop.call_soon(go_on)
                 return

@@ -297,7 +297,7 @@ class EffectExecutor:
         self.effects.keep(effect)
         self.effects.begin(effect)
         work = contained_work("a request", self._exchange(effect, http, prepared), self._broken)
-        task = self._loop.create_task(metered(work, self._now, self._loop_budget.spend))
+        task = self._loop.create_task(metered(work, self._now, self._loop_budget))
         # The loop knows its tasks only weakly.
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)

@@ -1,17 +1,30 @@
-"""How much of the event loop's time a coroutine takes, its waiting not counted."""
+"""Has a coroutine keep to a share of the event loop's time, its waiting not counted."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
+class Budget(Protocol):
+    """What the steps are paid from; `yoi.core.loop_budget` has the real one. Times are seconds."""
+
+    def spend(self, seconds: float, now: float) -> None:
+        """Take note of a step of `seconds` that ended `now`."""
+        ...
+
+    def wait(self, now: float) -> float:
+        """Return how long to leave the loop to others before the next step; often 0."""
+        ...
+
+
 @coroutine
 def metered(
-    work: Coroutine[Any, Any, T], clock: Callable[[], float], spend: Callable[[float, float], None]
+    work: Coroutine[Any, Any, T], clock: Callable[[], float], budget: Budget
 ) -> Generator[Any, Any, T]:
-    """Await `work`, and call `spend(seconds, now)` after each of its steps."""
+    """Await `work`, whose steps are paid from `budget` and begin once there is something left."""
     step: Callable[[Any], Any] = work.send
     given: Any = None
     try:
@@ -24,9 +37,11 @@ def metered(
                 return result
             finally:
                 now = clock()
-                spend(now - begun, now)
+                budget.spend(now - begun, now)
             try:
                 step, given = work.send, (yield waits_for)
+                while wait := budget.wait(clock()):
+                    yield from asyncio.sleep(wait).__await__()
             except GeneratorExit:
                 raise
             except BaseException as exc:
