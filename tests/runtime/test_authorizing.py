@@ -88,6 +88,7 @@ async def test_by_browser(server, client):
     person = Person()
     tokens = await flow(provider(server, ways=BROWSER, **client), person).by_browser()
     assert "may be closed" in await person.page()
+    await server.until(len)
     (given,) = server.heard
     assert (tokens.access, tokens.refresh) == (given["access_token"], given["refresh_token"])
     assert (tokens.expires_in_s, tokens.scopes) == (3600, ("read", "write"))
@@ -170,6 +171,7 @@ async def test_by_device(server):
             await asyncio.to_thread(get, f"{server.url}/agree/{person.shown[0][1]}/yes")
 
     tokens = await flow(provider(server, ways=DEVICE), person, sleep).by_device()
+    await server.until(len)
     assert tokens.access == server.heard[0]["access_token"]
     assert person.shown[0][0] == f"{server.url}/agree"
     assert slept == [1, 6, 6]
