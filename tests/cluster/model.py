@@ -516,7 +516,9 @@ class Process:
                     self.world.started(self, member)
 
     async def _pass(self) -> None:
-        await asyncio.sleep(self.world.rng.uniform(0, 0.2))
+        rng, faults = self.world.rng, self.world.faults
+        slow = rng.random() < faults.slow
+        await asyncio.sleep(rng.expovariate(1 / faults.slow_s) if slow else rng.uniform(0, 0.2))
 
     def running(self) -> frozenset[str]:
         """Return what is there."""
