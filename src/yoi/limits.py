@@ -400,7 +400,7 @@ class Limits:
     publication_ms: int = bound(2_000, "between two looks at what is published")
     cluster_patterns: int = bound(16, "machines that a plugin names")
     cluster_claims: int = bound(32, "units that a machine takes at once")
-    cluster_takeovers_at_once: int = bound(4, "the same, of a machine that died")
+    cluster_takeovers_at_once: int = bound(4, "the same, of a machine that died, the first time")
     cluster_drains_at_once: int = bound(4, "units that a machine hands over at once")
     cluster_moves: int = bound(8, "changes of owner that are kept of a service or worker")
     cluster_takeovers: int = bound(3, "takeovers of a unit in a row that handled nothing")

@@ -174,6 +174,28 @@ async def test_what_a_dead_machine_had_is_taken_and_the_dead_one_learns_it(world
     assert "cluster.unit_lost" in a.told
 
 
+async def test_units_of_a_dead_machine_are_taken_ever_faster_unless_one_may_be_to_blame(world):
+    many = units_of([Member(f"service:s{number}") for number in range(30)])
+    first = await world.machine("m0")
+    for progress, steps in ((True, [4, 8, 16, 2]), (True, [4, 8, 16, 2]), (False, [4] * 7 + [2])):
+        first.does_well = progress
+        first.units.wanted(many)
+        while len(first.running()) < 30:
+            await first.settle()
+            first.now += 100
+        await first.units._round(first)
+        await first.dies()
+        first = await world.machine("next")
+        first.units.wanted(many)
+        taken = []
+        while len(first.running()) < 30:
+            before = len(first.running())
+            await first.tenure._renew()
+            await first.units._round(first)
+            taken.append(len(first.running()) - before)
+        assert [one for one in taken if one] == steps
+
+
 async def test_a_log_with_a_later_owner_is_ours_again_or_lost(world):
     a = await world.machine("a")
     await a.settle()

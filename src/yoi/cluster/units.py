@@ -111,6 +111,8 @@ class Units:
         """Members whose log shows this later epoch."""
         self._waits: dict[str, float] = {}
         """When a unit beyond this machine's share may be claimed, by its name."""
+        self._died_at_once = limits.cluster_takeovers_at_once
+        """How many units of machines that died it claims the next time."""
         self._beyond = 1
         """How many of them it claims the next time."""
         self._moved: dict[str, float] = {}
@@ -371,14 +373,19 @@ class Units:
     # -- claiming ---------------------------------------------------------------------------------
 
     async def _claim_some(self, units: Sequence[Unit]) -> list[Unit]:
-        """Claim of `units` as many as may be at once; machines begin at different ones."""
+        """Claim of `units` as many as may be at once; machines begin at different ones.
+
+        Of a machine that died a few, and twice as many each time: what was claimed before runs by
+        then. Always a few where one of them may end its machine, because it was taken over before.
+        """
         order = sorted(units, key=self._begins_with)
         died = [one for one in order if self._after_a_death(one)]
         calm = [one for one in order if one not in died]
-        chosen = [
-            *died[: self._limits.cluster_takeovers_at_once],
-            *calm[: self._limits.cluster_claims],
-        ]
+        at_once = self._died_at_once
+        chosen = [*died[:at_once], *calm[: self._limits.cluster_claims]]
+        self._died_at_once = self._limits.cluster_takeovers_at_once
+        if died and not any(self.book.of(one.name).record.takeovers for one in died):
+            self._died_at_once = min(2 * at_once, self._limits.cluster_claims)
         done = await asyncio.gather(*(self._claim(one) for one in chosen))
         return [one for one, mine in zip(chosen, done, strict=True) if mine]
 
