@@ -72,14 +72,13 @@ def note(number=1, text="hi", plugin="desk"):
     )
 
 
-PROFILE = WorkerProfile.parse(
-    {
-        "name": "w",
-        "model": "scripted",
-        "script": [{"say": "x"}],
-        "notify": [{"plugin": "desk", "start_run": False}],
-    }
-)
+TABLE = {
+    "name": "w",
+    "model": "scripted",
+    "script": [{"say": "x"}],
+    "notify": [{"plugin": "desk", "start_run": False}],
+}
+PROFILE = WorkerProfile.parse(TABLE)
 
 
 async def test_what_is_heard_before_the_workers_are_there_waits_within_bounds():
@@ -92,6 +91,33 @@ async def test_what_is_heard_before_the_workers_are_there_waits_within_bounds():
     assert caught.value.code == "worker.queue_full"
     await made.apply([PROFILE])
     assert [(await each).new for each in early[:2]] == [True, True]
+    await made.stop()
+
+
+async def test_what_a_service_tells_a_worker_that_is_still_to_come_waits_for_it():
+    """A unit that is taken over starts its services first, and then its workers."""
+    made, _ = workers()
+    other = WorkerProfile.parse({**TABLE, "name": "other"})
+    await made.apply([other])
+    with made.expecting([other, PROFILE]):
+        early = asyncio.create_task(made.notify(note()))
+        # One that runs as it is keeps nothing waiting.
+        assert (await made.notify(replace(note(), worker="other"))).new
+        assert not early.done()
+        await made.apply([other, PROFILE])
+    assert (await early).new
+    # A new rule of a worker that runs: the service that it names is started before, too.
+    wider = WorkerProfile.parse({**TABLE, "notify": [*TABLE["notify"], {"plugin": "shop"}]})
+    with made.expecting([other, wider]):
+        early = asyncio.create_task(made.notify(note(2, plugin="shop")))
+        await made.apply([other, wider])
+    with pytest.raises(ServiceError):  # it got as far as the secrets of a plugin that is not here
+        await early
+    # Where `apply` was not reached, nothing waits for ever.
+    with made.expecting([PROFILE]):
+        early = asyncio.create_task(made.notify(note(3)))
+        await asyncio.sleep(0)
+    assert (await early).new
     await made.stop()
 
 

@@ -109,6 +109,18 @@ class PlanApplier:
             # Before the services: no worker sees its plugins' tools fail because its unit moves.
             kept = [one for one in here.workers if one.name in runtime.workers]
             await runtime.workers.apply(kept, plan.faulty_workers)
+        with runtime.workers.expecting(here.workers):
+            applied = await self._run_services(plan, here)
+            await runtime.mcp.apply(plan.mcp)
+            # After the services: a worker that goes on with a run finds its tools.
+            await runtime.workers.apply(here.workers, plan.faulty_workers)
+        runtime.events.granted = plan.mcp.events
+        await runtime.clients.apply(plan.mcp, {one.name: one for one in runtime.workers})
+        return applied
+
+    async def _run_services(self, plan: Plan, here: Plan) -> Applied:
+        """Run the services of `here`, the part of `plan` that belongs here."""
+        runtime = self._runtime
         names = {one.name for one in plan.plugins} - {one.name for one in here.plugins}
         new = {one.name for one in here.plugins if one.name not in runtime.services}
         if not new.isdisjoint(plan.earlier):
@@ -122,11 +134,6 @@ class PlanApplier:
         for name in applied.restarted:
             # Made anew: there is no way back.
             runtime.services.proven(name, runtime.services[name].spec.digest)
-        await runtime.mcp.apply(plan.mcp)
-        # After the services: a worker that goes on with a run finds its tools.
-        await runtime.workers.apply(here.workers, plan.faulty_workers)
-        runtime.events.granted = plan.mcp.events
-        await runtime.clients.apply(plan.mcp, {one.name: one for one in runtime.workers})
         return applied
 
     async def _prepare(self) -> None:

@@ -1,6 +1,7 @@
 """Where workers and services meet: tools one way, notifications the other, nothing else."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -82,6 +83,11 @@ class WorkerManager:
         self._limits = limits
         self._observer = observer
         self._open = asyncio.Event()
+        self._expected: frozenset[str] = frozenset()
+        """Workers that the next `apply` starts, or starts anew."""
+        self._arrived = asyncio.Event()
+        """Set where none is expected."""
+        self._arrived.set()
         self._waiting = 0
         self._stopping = False
         self.worker_set = WorkerSet(
@@ -141,12 +147,27 @@ class WorkerManager:
                 )
             )
 
+    @contextlib.contextmanager
+    def expecting(self, profiles: Iterable[WorkerProfile]) -> Iterator[None]:
+        """Let notifications of workers that are new or changed wait for the end of the block.
+
+        The block starts services, and then calls `apply` with `profiles`: a service may hear its
+        first message, or repeat what it told a worker elsewhere, before that worker is here.
+        """
+        self._expected = frozenset(one.name for one in profiles if not self.worker_set.runs(one))
+        self._arrived.clear()
+        try:
+            yield
+        finally:
+            self._expected = frozenset()
+            self._arrived.set()
+
     async def notify(self, notification: Notification) -> Notified:
         """Commit `notification`; see `Notifications.notify`. Waits while workers are being started.
 
         A service may hear its first message before the workers are there. Raises YoiError.
         """
-        if not self._open.is_set():
+        if not self._open.is_set() or notification.worker in self._expected:
             if self._waiting >= self._limits.worker_inputs:
                 raise WorkerError(
                     "worker.queue_full",
@@ -154,6 +175,8 @@ class WorkerManager:
                 )
             self._waiting += 1
             try:
+                if notification.worker in self._expected:
+                    await self._arrived.wait()
                 await self._open.wait()
             finally:
                 self._waiting -= 1
@@ -164,5 +187,6 @@ class WorkerManager:
     async def stop(self) -> None:
         """Stop every worker; what was under way is recorded as interrupted."""
         self._stopping = True
+        self._arrived.set()
         self._open.set()
         await self.worker_set.stop()

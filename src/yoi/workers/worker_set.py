@@ -173,6 +173,11 @@ class WorkerSet:
             failed=failed,
         )
 
+    def runs(self, profile: WorkerProfile) -> bool:
+        """Return whether a worker runs with exactly this profile."""
+        running = self._running.get(profile.name)
+        return running is not None and running[0] == profile
+
     async def stop(self) -> None:
         """Stop every worker; what was under way is recorded as interrupted."""
         async with self._applying:
