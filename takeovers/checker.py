@@ -22,6 +22,7 @@ from yoi.protocol import service_log as log
 from yoi.workers import items
 
 _PAGE = 200
+_TOLD_EVERY = 20
 SLACK_S = 0.25
 """How late this process may look at a socket: both it and the servers share a busy machine."""
 
@@ -153,6 +154,8 @@ class Noted(Protocol):
     """What a gateway has noted."""
 
     answers: list[Answer]
+    tells: bool
+    """Whether its service notifies a worker of each twentieth frame."""
 
     @property
     def signing(self) -> Signing | None:
@@ -193,12 +196,20 @@ def judge(stream: Stream, gateways: Mapping[str, Noted]) -> dict[str, float]:
         stale, double_ms = _overlaps(lane, said, pids)
         found["sends_by_stale_owner"] += stale
         found["double_owner_ms_max"] = max(found["double_owner_ms_max"], double_ms)
+    told = {(plugin, event) for each in stream.notified.values() for plugin, event, _ in each}
+    for name, lane in stream.lanes.items():
+        if gateways[name].tells:
+            handled = {one for one in lane.handled if lane.accepted.get(one, 1) % _TOLD_EVERY == 0}
+            missing = [one for one in handled if (name, one) not in told]
+            if missing:
+                print(f"{name}: no worker was told of {missing[:3]}")
+            found["notifies_lost"] += len(missing)
     for one in gateways.values():
         if one.signing is not None:
             _add(found, one.signing)
-    for told in stream.notified.values():
-        found["notified"] += len(told)
-        found["notifies_repeated"] += len(told) - len(set(told))
+    for each in stream.notified.values():
+        found["notified"] += len(each)
+        found["notifies_repeated"] += len(each) - len(set(each))
     return dict(found)
 
 

@@ -60,8 +60,7 @@ def decide(machine: Machine, gateways: Mapping[str, Gateway], decided: Decided) 
     rules: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     entries = []
     for number, (name, gateway) in enumerate(gateways.items()):
-        # Every third service works with a worker, and is one unit with it.
-        worker = workers[number // 3 % decided.workers] if number % 3 == 0 else None
+        worker = workers[number // 3 % decided.workers] if gateway.tells else None
         entries.append(_enabled(machine, name, gateway, worker).to_table())
         if worker is not None:
             rules[worker].append({"plugin": name, "start_run": True, "per_minute": 6000})

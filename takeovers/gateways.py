@@ -31,6 +31,8 @@ class Gateway:
         self.answers: list[Answer] = []
         self.sent = 0
         self.speaking = True
+        self.tells = False
+        """Whether its service notifies a worker now and then, and is one unit with it."""
         self._sources, self._pace_s = sources, pace_s
         self._stack = contextlib.AsyncExitStack()
 

@@ -23,6 +23,7 @@ _WRONG = (
     "handled_twice",
     "effects_repeated",
     "notifies_repeated",
+    "notifies_lost",
     "sends_by_stale_owner",
     "owners_unknown",
     "epochs_decreasing",
@@ -32,6 +33,7 @@ _WRONG = (
     "unanswered",
     "answered_twice",
     "silent_gaps",
+    "stuck",
 )
 
 

@@ -26,6 +26,7 @@ from takeovers.network import Forward, Proxy, Sources, free_port
 from takeovers.servers import Servers
 from takeovers.watching import Watcher, Watching
 from yoi.secrets.deployment import DeploymentKey
+from yoi.tasks import ended
 
 NAME = "run"
 _A_SECOND = 90
@@ -48,6 +49,10 @@ class Size:
     backends: int
     slow_disks: bool
     wrong_clocks: bool
+
+
+class Stuck(Exception):
+    """Something does not go on for longer than it may take."""
 
 
 class World:
@@ -78,6 +83,8 @@ class World:
             f"lane-{number}": kinds[number % 3](sources, size.lanes / _A_SECOND)
             for number in range(size.lanes)
         }
+        for name in list(self.gateways)[::3]:
+            self.gateways[name].tells = True
         for machine in self.machines:
             machine.proxy = Proxy(self._pids, sources)
         self.faults: Counter[str] = Counter()
@@ -85,7 +92,7 @@ class World:
         self.handovers: list[float] = []
         self.in_pairs: list[float] = []
         """Takeovers and handovers while a server had a fault, too."""
-        self._pairs = 0
+        self._pairs = self._stuck = 0
 
     async def run(self, faults: int, until: float) -> dict[str, Any]:
         """Let `faults` happen, or as many as there is time for; return the account."""
@@ -99,13 +106,21 @@ class World:
             if self._watching is not None:
                 await stack.enter_async_context(await self._watched(self._watching, stack))
             async with self._going(), _followed(stream):
-                await self._all_answer(_START_S)
-                # The others have started meanwhile, or stand by.
-                await self._until(lambda: all(one.is_up() for one in self.machines), "the start")
-                while self.faults.total() < faults and time.monotonic() < until:
-                    await self._suffer()
-                await self._rest()
+                try:
+                    await self._break_things(faults, until)
+                except Stuck as exc:
+                    self._stuck = 1
+                    print(exc, flush=True)
         return self._account(judge(stream, self.gateways))
+
+    async def _break_things(self, faults: int, until: float) -> None:
+        """Wait for all to go, let `faults` happen, and let all be handled. Raises Stuck."""
+        await self._all_answer(_START_S)
+        # The others have started meanwhile, or stand by.
+        await self._until(lambda: all(one.is_up() for one in self.machines), "the start")
+        while self.faults.total() < faults and time.monotonic() < until:
+            await self._suffer()
+        await self._rest()
 
     async def _lead_to(self, machine: Machine, stack: contextlib.AsyncExitStack) -> None:
         """Make the machine, and its ways to the servers and the gateways."""
@@ -159,6 +174,7 @@ class World:
             "takeover_max_s": max(self.takeovers, default=None),
             "handover_p50_s": _middle(self.handovers),
             "handover_max_s": max(self.handovers, default=None),
+            "stuck": self._stuck,
             "pairs": self._pairs,
             "in_pairs_max_s": max(self.in_pairs, default=None),
             "left_out": dict(self._breaking.left_out),
@@ -259,7 +275,7 @@ class World:
             if time.monotonic() > end:
                 last = {name: one.answers[-1:] for name, one in self.gateways.items()}
                 silent = [one.path for one in self._watchers if not one.attached]
-                raise RuntimeError(f"after {after} not all go on: {last}, {silent}")
+                raise Stuck(f"after {after} not all go on: {last}, {silent}")
             await asyncio.sleep(0.05)
 
 
@@ -283,8 +299,7 @@ async def _followed(stream: Stream) -> AsyncIterator[None]:
         yield
         await asyncio.sleep(1)
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await ended(reading)
     await stream.look()
     await stream.close()
 

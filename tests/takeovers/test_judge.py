@@ -9,7 +9,7 @@ from yoi.journal.jetstream_server import NatsSettings
 
 class Noted:
     def __init__(self, answers, signing=None):
-        self.answers, self.signing = answers, signing
+        self.answers, self.signing, self.tells = answers, signing, True
 
 
 def a_run():
@@ -69,6 +69,11 @@ def notifies_repeated(stream, lane, answers):
     stream.notified["ops"] *= 2
 
 
+def notifies_lost(stream, lane, answers):
+    lane.accepted["b.2"] = 20
+    lane.handled.append("b.2")
+
+
 def sends_by_stale_owner(stream, lane, answers):
     answers.append(Answer(200.0 + SLACK_S + 0.1, 11, 3, 3))
 
@@ -81,7 +86,7 @@ def unread(stream, lane, answers):
     "fault",
     [
         lost, reordered, handled_twice, effects_repeated, count_went_back, epochs_decreasing,
-        owners_unknown, notifies_repeated, sends_by_stale_owner, unread,
+        owners_unknown, notifies_repeated, sends_by_stale_owner, unread, notifies_lost,
     ],
 )  # fmt: skip
 def test_each_fault_is_seen(fault):

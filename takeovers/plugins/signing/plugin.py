@@ -19,6 +19,7 @@ from yoi_pdk import (
     Plugin,
     Ready,
     Send,
+    StartedEvent,
     TextEvent,
     insert_secret,
 )
@@ -38,6 +39,11 @@ class Signing(Plugin):
 
     def on_event(self, event: Event, ctx: Context) -> Any:
         match event:
+            case StartedEvent() if event.connections:
+                # The host kept the socket while this instance was made anew.
+                open_one = event.connections[0]
+                self.session, self.ready = str(open_one["session"]), bool(open_one.get("ready"))
+                return self._say_again(ctx) if self.ready else [Close("gateway", code=LEAVE)]
             case OpenEvent():
                 self.session, self.ready = event.session, False
             case CloseEvent() if event.session == self.session:
@@ -78,8 +84,11 @@ class Signing(Plugin):
         if event.session != self.session:
             return []
         self.ready = True
-        waiting = ctx.state.get("waiting", {})
-        return [Ready("gateway"), *(_say(one) for one in waiting.values())]
+        return [Ready("gateway"), *self._say_again(ctx)]
+
+    def _say_again(self, ctx: Context) -> list[Command]:
+        """Say what is not confirmed: the gateway knows it by its nonce, if it has it."""
+        return [_say(one) for one in ctx.state.get("waiting", {}).values()]
 
     def _handle(self, s: int, number: int, ctx: Context) -> list[Command]:
         count = ctx.state.get("count", 0) + 1
