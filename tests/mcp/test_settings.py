@@ -3,8 +3,11 @@
 import copy
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from yoi.decisions.compare import compare
+from yoi.display import printable
 from yoi.mcp.names import model_name
 from yoi.mcp.settings import McpSettings
 
@@ -147,3 +150,33 @@ def test_a_model_knows_each_tool_by_a_name_that_providers_take():
     assert odd != other
     assert len({model_name("f", "x" * 100), model_name("f", "x" * 101)}) == 2
     assert all(len(one) <= 64 for one in (odd, model_name("f", "x" * 128)))
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["name", "command", "url", "tools", "plugin", "tool", "digest", "headers"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(["servers", "tools", "events", "x"]), _VALUES) | _VALUES)
+def test_whatever_the_tables_hold_each_is_used_or_told(table):
+    read = McpSettings.read({"mcp": table})
+    for fault in read.faults:
+        for shown in (fault.words, fault.name):
+            assert printable(shown, 4096) == shown
+    if not read.faults:
+        used = (read.servers, read.tools, read.events)
+        written = (table.get(key, ()) for key in ("servers", "tools", "events"))
+        assert [len(one) for one in used] == [len(one) for one in written]
