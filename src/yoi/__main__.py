@@ -1,6 +1,6 @@
 """`python -m yoi` is `yoi`."""
 
-from yoi.cli.main import main
+from yoi.cli.__main__ import main
 
 if __name__ == "__main__":
     main()

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -169,6 +170,24 @@ def test_an_answer_that_nothing_takes_is_no_defect(words, status, said, workspac
     )  # fmt: skip
     assert (ran.returncode, "Traceback" in ran.stderr) == (status, False)
     assert said in ran.stderr
+
+
+def test_an_interrupt_while_the_command_line_loads_prints_nothing():
+    program = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from yoi.cli.__main__ import main
+main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    # A shell says 130 of it.
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_exit_statuses():
