@@ -44,7 +44,7 @@ class Signing(Plugin):
                 open_one = event.connections[0]
                 self.session, self.ready = str(open_one["session"]), bool(open_one.get("ready"))
                 return self._say_again(ctx) if self.ready else [Close("gateway", code=LEAVE)]
-            case OpenEvent():
+            case OpenEvent() if event.reason != "still_open":
                 self.session, self.ready = event.session, False
             case CloseEvent() if event.session == self.session:
                 self.session, self.ready = None, False
