@@ -97,6 +97,7 @@ async def test_what_was_authorized_is_renewed_and_stays_unseen(server):
         command = renewal()
         payload = await requests.carry_out(requests.prepare(command, "c1"), command.capture)
         assert payload["status"] == 200
+        await server.until(lambda heard, told=round_: len(heard) > told)
         given = server.heard[round_]
         assert store.values == {
             "chat": given["access_token"],
