@@ -69,6 +69,7 @@ async def test_what_yoi_toml_declares_need_not_be_typed_once_it_is_decided(
         digest = json.loads(yoi("trust", "--show", "--json").out)["digest"]
         assert yoi("trust", "--digest", digest).status == 0
         out, err = await agreed("chat")
+        await server.until(len)
         (given,) = server.heard
     assert json.loads(out)["scopes"] == ["read"]
     assert b"the-secret-of-the-client" not in out + err
@@ -104,6 +105,7 @@ async def test_tokens_go_into_the_store_and_onto_no_screen(workspace, yoi):
         words = ["chat", "--client-id", "desktop", "--scope", "read"]
         words += ["--authorize-url", f"{url}/authorize", "--token-url", f"{url}/token"]
         out, err = await agreed(*words)
+        await server.until(len)
         (given,) = server.heard
     assert json.loads(out) == {
         "command": "secret authorize",
