@@ -408,15 +408,13 @@ async def test_what_the_servers_say_of_an_answer_is_not_believed(world):
 
     b.gate.clear()
     subject = f"{world.settings.prefix}.ask.{b.tenure.session}"
-    seen = 0
 
-    async def second(message):
-        nonlocal seen
-        seen += 1
-        if seen == 2:
+    async def hear(message):
+        # Not counted: a server may leave out a new subscription once, although it has told of it.
+        if message.data.startswith(b"c"):
             await spoil(message)
 
-    await recorder.client.subscribe(subject, cb=second)
+    await recorder.client.subscribe(subject, cb=hear)
     await recorder.client.flush()
     answer = await restart({"name": "chat"})
     assert json.loads(bytes(answer.ok))["restarted"] == "chat"
