@@ -1,9 +1,16 @@
-"""A test of several machines leaves no process behind, whatever it ends with."""
+"""A server for each module; and a test leaves no process behind, whatever it ends with."""
 
 import contextlib
 
 import pytest
 from tests.cluster.test_takeover import HostProcess
+from tests.journal.nats import running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("nats")) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

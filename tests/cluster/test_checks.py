@@ -24,12 +24,6 @@ from yoi.testing.trusting import trust_workspace
 QUICK = Limits(journal_settle_ms=1_000)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
-
-
 @pytest.fixture
 async def servers(server):
     """A deployment in which a host has run."""

@@ -9,7 +9,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 from tests.cluster.test_tenure import TIMES, Ends
-from tests.journal.nats import running, settings_of
+from tests.journal.nats import settings_of
 
 from yoi.cluster import checks
 from yoi.cluster.answering import Answering
@@ -28,12 +28,6 @@ from yoi.secrets.deployment import DeploymentKey
 
 KEY = DeploymentKey(b"k" * 32)
 IMPATIENT = Limits(cluster_command_ms=600)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import trustme
-from tests.journal.nats import running, settings_of
+from tests.journal.nats import settings_of
 
 from yoi.backend.cluster_inventory import deployment_inventory
 from yoi.backend.cluster_source import ClusterSource, _pinned
@@ -31,12 +31,6 @@ from yoi.types import Secret
 
 KEY = DeploymentKey(b"k" * 32)
 ECHO = Subject(SubjectKind.SERVICE, "echo", "desk")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from tests.journal.nats import journal_of, running, settings_of
+from tests.journal.nats import journal_of, settings_of
 
 from yoi.errors import JournalError
 from yoi.journal.log import Append, LogBounds
@@ -17,12 +17,6 @@ from yoi.workers.checkpoint import Checkpoint, decode, encode
 from yoi.workers.history import History
 
 BOUNDS = LogBounds(100, 100_000)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 @pytest.fixture

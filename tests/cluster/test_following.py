@@ -10,7 +10,7 @@ import json
 import nats
 import pytest
 from tests.cli.test_cluster import configure
-from tests.journal.nats import journal_of, running, settings_of
+from tests.journal.nats import journal_of, settings_of
 
 from yoi.cli.main import run
 from yoi.cluster.bulletin import Bulletin
@@ -127,12 +127,6 @@ def now_ms():
     from yoi.journal.jetstream_server import wall_ms
 
     return wall_ms()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 @pytest.fixture

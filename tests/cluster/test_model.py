@@ -13,7 +13,7 @@ from msgspec import structs
 from tests.cluster import model
 from tests.cluster.model import JOINED, TIMES, Faults, World, explored
 from tests.cluster.model_bucket import ModelBucket
-from tests.journal.nats import running, settings_of
+from tests.journal.nats import settings_of
 
 from yoi.cluster import units as units_module
 from yoi.cluster.bucket import Bucket, Taken
@@ -128,12 +128,6 @@ def test_takeovers_that_are_not_counted_are_found(monkeypatch):
 
 
 # -- that the model is like the servers -----------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 class Both:

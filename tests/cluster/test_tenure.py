@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from tests.journal.nats import running, settings_of
+from tests.journal.nats import settings_of
 
 from yoi.cluster.bucket import Bucket, Taken
 from yoi.cluster.tenure import Tenure, end, kept, machines_of
@@ -26,12 +26,6 @@ class Ends:
 
     def disarm(self):
         self.armed = None
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import structs
 from tests.cluster.test_tenure import TIMES, Ends
-from tests.journal.nats import running, settings_of
+from tests.journal.nats import settings_of
 
 from yoi.cluster.bucket import Bucket
 from yoi.cluster.records import Move, Record
@@ -21,12 +21,6 @@ from yoi.limits import LIMITS
 UNITS = units_of(
     [Member(f"service:{n}") for n in "abcdef"] + [Member("worker:w", frozenset({"service:a"}))]
 )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("nats")) as made:
-        yield made
 
 
 @pytest.fixture
