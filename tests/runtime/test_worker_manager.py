@@ -130,6 +130,22 @@ async def test_a_stopping_host_says_so_instead_of_denying():
     assert caught.value.code == "worker.stopped"
 
 
+async def test_a_worker_that_moves_says_so_instead_of_denying():
+    """What a durable service tells it meanwhile is told again where both go on."""
+    made, _ = workers()
+    await made.apply([PROFILE])
+    with made.moving([PROFILE.name]):
+        assert (await made.notify(note())).new, "it is still here"
+        await made.apply([])
+        with pytest.raises(YoiError) as caught:
+            await made.notify(note(2))
+        assert caught.value.code == "worker.stopped"
+    with pytest.raises(YoiError) as caught:
+        await made.notify(note(2))
+    assert caught.value.code != "worker.stopped"
+    await made.stop()
+
+
 async def test_a_granted_secret_never_enters_a_history():
     """W9, T3."""
     made, _ = workers()

@@ -105,11 +105,12 @@ class PlanApplier:
             await self._prepare()
         staying = {one.name for one in here.workers}
         leaving = [one.name for one in runtime.workers if one.name not in staying]
-        if leaving and self._placing is not None:
-            # Before the services: no worker sees its plugins' tools fail because its unit moves.
-            kept = [one for one in here.workers if one.name in runtime.workers]
-            await runtime.workers.apply(kept, plan.faulty_workers)
-        with runtime.workers.expecting(here.workers):
+        moving = set(leaving) & {one.name for one in plan.workers}
+        with runtime.workers.moving(moving), runtime.workers.expecting(here.workers):
+            if leaving and self._placing is not None:
+                # Before the services: no worker sees its plugins' tools fail as its unit moves.
+                kept = [one for one in here.workers if one.name in runtime.workers]
+                await runtime.workers.apply(kept, plan.faulty_workers)
             applied = await self._run_services(plan, here)
             await runtime.mcp.apply(plan.mcp)
             # After the services: a worker that goes on with a run finds its tools.

@@ -87,6 +87,8 @@ class WorkerManager:
         """Workers that the next `apply` starts, or starts anew."""
         self._arrived = asyncio.Event()
         """Set where none is expected."""
+        self._moving: frozenset[str] = frozenset()
+        """Workers that leave this machine together with the services that notify them."""
         self._arrived.set()
         self._waiting = 0
         self._stopping = False
@@ -162,6 +164,19 @@ class WorkerManager:
             self._expected = frozenset()
             self._arrived.set()
 
+    @contextlib.contextmanager
+    def moving(self, names: Iterable[str]) -> Iterator[None]:
+        """Let notifications of workers that move to another machine fail as those of a host's end.
+
+        The block stops them, then their services. What is refused so has no outcome yet: a service
+        with a durable ingress tells it again where it goes on.
+        """
+        self._moving = frozenset(names)
+        try:
+            yield
+        finally:
+            self._moving = frozenset()
+
     async def notify(self, notification: Notification) -> Notified:
         """Commit `notification`; see `Notifications.notify`. Waits while workers are being started.
 
@@ -182,6 +197,8 @@ class WorkerManager:
                 self._waiting -= 1
         if self._stopping:
             raise WorkerError("worker.stopped", "the host is stopping")
+        if notification.worker in self._moving and notification.worker not in self:
+            raise WorkerError("worker.stopped", f"{notification.worker} moves to another machine")
         return await self.worker_set.notifications.notify(notification)
 
     async def stop(self) -> None:
