@@ -22,7 +22,7 @@ from yoi.cluster.records import Book
 from yoi.cluster.sealed_commands import Command, Hello, Seals, Welcome, subject_of
 from yoi.cluster.tenure import machines_of
 from yoi.control.wire import Failure
-from yoi.errors import CODES, ClusterError, ControlError
+from yoi.errors import ClusterError, ControlError
 from yoi.journal.jetstream_server import denied
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.deployment import DeploymentKey
@@ -279,8 +279,7 @@ def _value(data: bytes, machine: str, method: str) -> msgspec.Raw:
         raise _unanswered(machine, method) from None
     if reply.error is None:
         return reply.ok
-    code = reply.error.code if reply.error.code in CODES else "control.refused"
-    raise ControlError(code, f"on {machine}: {reply.error.message}", hint=reply.error.hint)
+    raise reply.error.error(f"on {machine}: ")
 
 
 def _not_listening(to: Process, refused: str | None = None) -> ClusterError:

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -17,6 +16,7 @@ from nats.js.errors import Error as JetStreamError
 
 from yoi.errors import ClusterError
 from yoi.journal.jetstream_server import found_or_made, wall_ms
+from yoi.journal.server_clock import unix_seconds
 from yoi.limits import LIMITS, Limits
 
 UNSURE = (TimeoutError, OSError, nats.errors.Error, JetStreamError)
@@ -201,7 +201,7 @@ class Bucket:
 
 def _seconds(told: str) -> float:
     """Return a time of the servers in Unix seconds. Raises TimeoutError for one that is none."""
-    try:
-        return datetime.fromisoformat(f"{told[:26].rstrip('Z')}+00:00").timestamp()
-    except ValueError:
-        raise TimeoutError(f"the servers told no time: {told[:40]!r}") from None
+    found = unix_seconds(told)
+    if found is None:
+        raise TimeoutError(f"the servers told no time: {told[:40]!r}")
+    return found

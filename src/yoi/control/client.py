@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from yoi.control.wire import HOST, Answer, Request, peer_account, socket_path
-from yoi.errors import CODES, ControlError
+from yoi.errors import ControlError
 from yoi.limits import LIMITS
 
 
@@ -63,6 +63,5 @@ def answer_of(part: str, workspace: Path, method: str, params: dict[str, Any]) -
             hint="what it prints says why; try again, or start it again with: yoi serve",
         ) from None
     if answer.error is not None:
-        code = answer.error.code if answer.error.code in CODES else "control.refused"
-        raise ControlError(code, answer.error.message, hint=answer.error.hint)
+        raise answer.error.error()
     return answer

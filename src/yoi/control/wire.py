@@ -3,7 +3,8 @@
     request   {"method": "service.status", "params": {"name": "echo"}}
     answer    {"ok": ...}  or  {"error": {"code", "message", "hint"}}
 
-Only the account that runs the host can connect. There is no network form of it.
+Only the account that runs the host can connect. Between the machines of a cluster some methods go
+another way, sealed: yoi.cluster.sealed_commands.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from yoi.errors import CODES, ControlError
 
 HOST = "control"
 """The part of a workspace that runs its services and workers."""
@@ -35,6 +38,11 @@ class Failure(msgspec.Struct):
     code: str
     message: str
     hint: str | None = None
+
+    def error(self, where: str = "") -> ControlError:
+        """Return it as an error whose message begins with `where`; its code is one of ours."""
+        code = self.code if self.code in CODES else "control.refused"
+        return ControlError(code, where + self.message, hint=self.hint)
 
 
 class Answer(msgspec.Struct, omit_defaults=True):

@@ -52,7 +52,7 @@ async def cluster_source(
     await opened.enter("the cluster's connection", closing(client.close))
     machines, units = await buckets_of(client, settings, limits)
     directory = Directory(machines, units, key)
-    this = Process("", machine.machine or machine_name())
+    this = Process("", machine_name(machine))
     asking = Asking(client, key, settings.name, machines, lambda: directory.book, this, limits)
     source = ClusterSource(settings.name, directory, upstream_token(key), clock, limits)
     return source, Forwarding(asking, {}, limits)

@@ -316,7 +316,7 @@ async def joined(
     machines, units = await buckets_of(client, settings, limits)
     journal = await JetStreamJournal.open(servers, limits)
     await opened.enter("the shared journal", closing(journal.close))
-    name = machine.machine or machine_name()
+    name = machine_name(machine)
     tenure = Tenure(machines, name, times, SUSPENSION_COUNTS, Watchdog(), book=units.made)
     await tenure.claim()
     await opened.enter("the lease", kept(tenure))
@@ -333,8 +333,10 @@ async def joined(
     return Membership(journal, tenure, owned, told, hints, commands, limits)
 
 
-def machine_name() -> str:
-    """Return the system's host name, as far as it can be a name here."""
+def machine_name(machine: HostSettings) -> str:
+    """Return the name that `machine` gives; or the system's, as far as it can be a name here."""
+    if machine.machine:
+        return machine.machine
     name = "".join(one if one.isalnum() and one.isascii() else "-" for one in socket.gethostname())
     name = name.strip("-")[: LIMITS.name_bytes]
     return name if is_safe_id(name) else "machine"

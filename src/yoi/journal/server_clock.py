@@ -10,12 +10,16 @@ from yoi.limits import LIMITS, Limits
 
 def skew_ms(answer: Mapping[str, Any], now_ms: int) -> int | None:
     """Return how far the servers' clock is ahead of `now_ms`; None where the answer has no time."""
-    told = str(answer.get("ts", ""))
+    there = unix_seconds(str(answer.get("ts", "")))
+    return None if there is None else int(there * 1000) - now_ms
+
+
+def unix_seconds(told: str) -> float | None:
+    """Return a time as the servers write it in Unix seconds; None for a text that is none."""
     try:
-        there = datetime.fromisoformat(f"{told[:26].rstrip('Z')}+00:00")
+        return datetime.fromisoformat(f"{told[:26].rstrip('Z')}+00:00").timestamp()
     except ValueError:
         return None
-    return int(there.timestamp() * 1000) - now_ms
 
 
 def check_clock(answer: Mapping[str, Any], now_ms: int, limits: Limits = LIMITS) -> None:

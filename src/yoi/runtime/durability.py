@@ -6,6 +6,7 @@ open ──▶ recover ──▶ (runs; a fault of the log ──▶ `log_failed
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from yoi.core.budget import Spent
@@ -97,7 +98,7 @@ class LoggedDurability:
         self._shared = context.ownership.shared
         self._dials = KeptDials(context.state, current.spec.name)
         self._clock = context.clock
-        self._loop = context.loop
+        self._loop, self._mailbox = context.loop, context.mailbox
         self._limits = context.limits
         self._recovered = False
         self._behind = False
@@ -234,13 +235,8 @@ class LoggedDurability:
 
     def _follow_dials(self, picture: ServicePicture) -> None:
         """Go on with what was spent on any machine; what is spent from now on is written."""
-
-        def heard(connection: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._keep_dials, connection)
-
         behind = self._dials.take({name: Spent(*one) for name, one in picture.dials.items()})
-        self._dials.listen(heard)
+        self._dials.listen(partial(self._mailbox.post, self._keep_dials))
         for connection in behind:
             self._keep_dials(connection)
 

@@ -41,7 +41,7 @@ class KeptDurability:
         self._journal, self._shared = context.journal, context.ownership.shared
         self._dials = KeptDials(context.state, self._name)
         self._ledger = ledger
-        self._loop = context.loop
+        self._loop, self._mailbox = context.loop, context.mailbox
         self._clock = context.clock
         self._limits = context.limits
         self._keys: set[str] = set()
@@ -87,8 +87,9 @@ class KeptDurability:
         self._state.set(self._mark, _EPOCH, str(picture.epoch))
         logged = {name: Spent(*spent) for name, spent in picture.dials.items()}
         self._connections |= set(self._dials.take(logged))
-        self._state.listen(self._name, partial(self._heard, self._keys))
-        self._dials.listen(partial(self._heard, self._connections))
+        # Changes are heard on whichever thread makes them.
+        self._state.listen(self._name, partial(self._mailbox.post, self._note, self._keys))
+        self._dials.listen(partial(self._mailbox.post, self._note, self._connections))
         self._runs = True
         self._write()
 
@@ -124,11 +125,6 @@ class KeptDurability:
     def _owned(self, epoch: int) -> bool:
         """Return whether the owner of `epoch` was this host, before it ended or now."""
         return self._state.get(self._mark, _EPOCH) == str(epoch)
-
-    def _heard(self, changed: set[str], name: str) -> None:
-        """Hear of a change, on whichever thread made it."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._note, changed, name)
 
     def _note(self, changed: set[str], name: str) -> None:
         changed.add(name)
