@@ -233,7 +233,7 @@ class Limits:
     requests: int = bound(128, "at once on one host; each may hold one answer in memory")
     response_head_bytes: int = bound(32 * KIB, "status line and headers; real ones have 8 KiB")
     response_headers: int = bound(128, "headers of one answer")
-    response_interim: int = bound(8, "100 and 103 answers before the real one")
+    response_interim: int = bound(8, "100 and 103 answers before the real one, upgrades included")
     response_pieces: int = bound(16_384, "chunks of one answer; each costs more than its bytes")
     response_body_bytes: int = bound(1 * MIB, "default size of one answer; more is refused")
     retry_after_max_ms: int = bound(86_400_000, "a day; a server that says more means never")

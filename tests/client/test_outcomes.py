@@ -7,7 +7,7 @@ import pytest
 
 from yoi.client.outcomes import Why, bounded_ms, of_answer, of_close, of_diagnostic, of_failed_dial
 from yoi.errors import CODES
-from yoi.limits import Limits
+from yoi.limits import LIMITS, Limits
 from yoi.protocol.observation import (
     OBSERVATION_CODES,
     CloseCode,
@@ -18,7 +18,8 @@ from yoi.protocol.observation import (
 
 
 @pytest.mark.parametrize(
-    ("after", "wait"), [("3", 3000), (" 3 ", 3000), ("-1", 0), ("soon", 0), ("9" * 40, 0), ("", 0)]
+    ("after", "wait"),
+    [("3", 3000), ("-1", 0), ("soon", 0), ("9" * 40, LIMITS.retry_after_max_ms), ("", 0)],
 )
 def test_retry_after_in_seconds(after, wait):
     leave = of_answer(503, {"retry-after": after}, b"")

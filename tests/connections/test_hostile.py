@@ -4,14 +4,18 @@ import asyncio
 import dataclasses
 import socket
 import struct
+from datetime import UTC, datetime
 
 import pytest
 from tests.connections.conftest import QUICK, Sink
 from tests.connections.raw import RawServer, answer, frame, read_close, read_request, upgrade
 
+from yoi.connections.handshake import AnswerHead
 from yoi.errors import ConnectionFailure
+from yoi.limits import LIMITS
 
 SHORT = dataclasses.replace(QUICK, handshake_ms=100, connect_ms=2000, close_ms=100)
+WALL = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENT = dataclasses.replace(SHORT, handshake_ms=10_000)
 """For what fails for another reason than its time, however busy the machine is."""
 
@@ -71,6 +75,21 @@ HANDSHAKES = {
     "huge_header": (lambda a: upgrade(a, b"X-A: " + b"a" * 20_000), "handshake"),
     "many_headers": (lambda a: upgrade(a, *[b"X-A: 1"] * 5000), "handshake"),
     "megabyte_of_headers": (lambda a: upgrade(a, *[b"X-A: " + b"a" * 1000] * 1000), "handshake"),
+    "interim_without_end": (lambda a: b"HTTP/1.1 100 X\r\n\r\n" * 9 + upgrade(a), "handshake"),
+    "interim_without_blank_line": (
+        lambda a: b"HTTP/1.1 103 X\r\n" + b"Link: a\r\n" * 5000,
+        "handshake",
+    ),
+    "interim_too_large": (
+        lambda a: (b"HTTP/1.1 103 X\r\nA: " + b"a" * 6_000 + b"\r\n\r\n") * 3 + upgrade(a),
+        "handshake",
+    ),
+    "interim_then_refused": (
+        lambda a: b"HTTP/1.1 102 X\r\n\r\nHTTP/1.1 403 X\r\n\r\n",
+        "handshake",
+    ),
+    "interim_of_http_1_0": (lambda a: b"HTTP/1.0 100 X\r\n\r\n" + upgrade(a), "handshake"),
+    "status_099": (lambda a: b"HTTP/1.1 099 X\r\n\r\n", "handshake"),
     "status_200": (lambda a: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "handshake"),
     "status_404": (lambda a: b"HTTP/1.1 404 X\r\n\r\n", "handshake"),
     "status_500": (lambda a: b"HTTP/1.1 500 X\r\n\r\n", "handshake"),
@@ -110,13 +129,59 @@ async def test_a_connection_header_with_several_tokens_is_accepted(connect):
         assert sink.names()[:2] == ["opened", "text"]
 
 
+INTERIM = (
+    b"HTTP/1.1 100 Continue\r\n\r\n"
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nUpgrade: nothing\r\n\r\n"
+    b"HTTP/1.1 102 Processing\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_interim_answers_before_the_upgrade_are_passed_over(connect, size):
+    """RFC 9110 15.2: a client must be able to read them, expected or not."""
+
+    async def script(reader, writer):
+        accept, _ = await read_request(reader)
+        data = INTERIM + upgrade(accept) + frame(0x81, b"first")
+        for at in range(0, len(data), size):
+            writer.write(data[at : at + size])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with RawServer(script) as server:
+        _, sink = connect(server.url, limits=PATIENT)
+        assert (await sink.next("text"))[2] == "first"
+        assert sink.names()[:2] == ["opened", "text"]
+
+
+def test_an_answer_is_the_same_however_it_is_cut():
+    data = INTERIM + b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\nframes"
+    for one in range(len(data)):
+        for two in range(one, len(data), 9):
+            head = AnswerHead(LIMITS)
+            parts = data[:one], data[one:two], data[two:]
+            assert b"".join(head.take(part, WALL)[0] for part in parts) == data[len(INTERIM) :]
+
+
+async def test_a_server_that_hangs_up_after_an_interim_answer_has_been_heard(connect):
+    async def script(reader, writer):
+        await read_request(reader)
+        writer.write(INTERIM)
+        writer.close()
+
+    async with RawServer(script) as server:
+        _, sink = connect(server.url, limits=PATIENT)
+        _, error, _ = await sink.next("failed")
+    assert (error.code, error.fields["hung_up"]) == ("connection.handshake", False)
+
+
 async def test_a_slow_handshake_runs_out_of_time(connect):
     """Slowloris: one byte now and then never counts as progress."""
     released = asyncio.Event()
 
     async def script(reader, writer):
         await read_request(reader)
-        for byte in b"HTTP/1.1 101 Switching":
+        for byte in b"HTTP/1.1 103 X\r\n\r\nHTTP/1.1 101 Switching":
             writer.write(bytes([byte]))
             await writer.drain()
         await released.wait()
@@ -361,6 +426,7 @@ async def test_a_sink_that_raises_ends_the_session_and_not_the_host(connect):
     assert str(reported[0]["exception"]) == "boom"
 
 
+DAY_MS = LIMITS.retry_after_max_ms
 WAITS = {
     "seconds": (b"429 Too Many\r\nRetry-After: 6\r\n\r\nno", 6_000),
     "fraction": (b"503 Later\r\nretry-after:0.25\r\n\r\n", 375),
@@ -370,7 +436,8 @@ WAITS = {
     "no number": (b"429 X\r\nRetry-After: nan\r\n\r\n", 375),
     "without end": (b"429 X\r\nRetry-After: inf\r\n\r\n", 375),
     "scientific": (b"429 X\r\nRetry-After: 1e9\r\n\r\n", 375),
-    "huge": (b"429 X\r\nRetry-After: " + b"9" * 900 + b"\r\n\r\n", 375),
+    "huge": (b"429 X\r\nRetry-After: " + b"9" * 900 + b"\r\n\r\n", DAY_MS),
+    "another zone": (b"429 X\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 -1200\r\n\r\n", DAY_MS),
     "empty": (b"429 X\r\nRetry-After:\r\n\r\n", 375),
     "long ago": (b"429 X\r\nRetry-After: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n", 375),
     "no day": (b"429 X\r\nRetry-After: Foo, 99 Bar 9999 99:99:99 GMT\r\n\r\n", 375),

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
+from yoi.core.retry_after import retry_seconds_ms
 from yoi.display import printable
 from yoi.errors import ObserveError
 from yoi.limits import LIMITS, Limits
@@ -55,10 +56,9 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes) -> Leave:
     told = _told(body)
     words = f"the server answered {status}" + (f": {told.message}" if told else "")
     if status >= 500 or status in _TRY_AGAIN:
-        seconds = headers.get("retry-after", "").strip()
         # A date is a form of Retry-After as well; without a common clock it says little.
-        after = int(seconds) * 1000 if seconds.isdecimal() and len(seconds) < 8 else 0
-        return Leave(Why.BUSY, printable(words, LIMITS.message_chars), after)
+        after = retry_seconds_ms(headers.get("retry-after", ""))
+        return Leave(Why.BUSY, printable(words, LIMITS.message_chars), after or 0)
     if status == 401:
         return _final(Why.UNAUTHORIZED, "observe.unauthorized", words)
     if status == 403:

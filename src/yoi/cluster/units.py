@@ -18,6 +18,7 @@ from msgspec import structs
 from nats.aio.client import Client
 
 from yoi.cluster.bucket import UNSURE, Bucket, Entry, Taken
+from yoi.cluster.ramp import Ramp
 from yoi.cluster.records import Book, Known, Record
 from yoi.cluster.settings import ClusterSettings
 from yoi.cluster.tenure import Tenure, books_of, end, machines_of
@@ -111,10 +112,10 @@ class Units:
         """Members whose log shows this later epoch."""
         self._waits: dict[str, float] = {}
         """When a unit beyond this machine's share may be claimed, by its name."""
-        self._died_at_once = limits.cluster_takeovers_at_once
-        """How many units of machines that died it claims the next time."""
-        self._beyond = 1
-        """How many of them it claims the next time."""
+        self._beyond = Ramp(1, limits.cluster_claims)
+        """How many of them it claims at once."""
+        self._died = Ramp(limits.cluster_takeovers_at_once, limits.cluster_claims)
+        """How many units of machines that died it claims at once."""
         self._moved: dict[str, float] = {}
         """Until when units that a person moved away are left to others, by name."""
         self._faults = 0
@@ -343,8 +344,12 @@ class Units:
             if waits[unit.name] <= now:
                 due.append(unit)
         self._waits = waits
-        at_once, self._beyond = (self._beyond, 2 * self._beyond) if due else (0, 1)
-        return due[:at_once]
+        chosen = due[: self._beyond.now]
+        if due:
+            self._beyond.grow()
+        else:
+            self._beyond.restart()
+        return chosen
 
     def _unsure(self, fault: BaseException) -> None:
         """Tell once where the servers refuse, or do not answer, one round after the other."""
@@ -381,11 +386,11 @@ class Units:
         order = sorted(units, key=self._begins_with)
         died = [one for one in order if self._after_a_death(one)]
         calm = [one for one in order if one not in died]
-        at_once = self._died_at_once
-        chosen = [*died[:at_once], *calm[: self._limits.cluster_claims]]
-        self._died_at_once = self._limits.cluster_takeovers_at_once
+        chosen = [*died[: self._died.now], *calm[: self._limits.cluster_claims]]
         if died and not any(self.book.of(one.name).record.takeovers for one in died):
-            self._died_at_once = min(2 * at_once, self._limits.cluster_claims)
+            self._died.grow()
+        else:
+            self._died.restart()
         done = await asyncio.gather(*(self._claim(one) for one in chosen))
         return [one for one, mine in zip(chosen, done, strict=True) if mine]
 

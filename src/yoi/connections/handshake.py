@@ -15,7 +15,8 @@ from websockets.uri import WebSocketURI
 
 from yoi.connections import deflate
 from yoi.connections.client import Client
-from yoi.core.routes import WAIT_STATUSES, retry_after_ms
+from yoi.core.retry_after import retry_after_ms
+from yoi.core.routes import WAIT_STATUSES
 from yoi.display import printable
 from yoi.errors import ConnectionFailure
 
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from yoi.connections.target import DialTarget
+    from yoi.limits import Limits
     from yoi.permissions.connection_settings import Handshake
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([0-9]{3})[ \r]")
+_SWITCHING = re.compile(rb"HTTP/1\.1 101[ \r]")
+_INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)[0-9]{2}[ \r]")
 _STATUS_BYTES = 13
 _END = b"\r\n\r\n"
 _HINTS = {
@@ -71,8 +75,75 @@ def new_protocol(
     return protocol
 
 
+class AnswerHead:
+    """The head of the answer to an upgrade, as it arrives; used once.
+
+    A server may send interim answers before it (RFC 9110 15.2): they are passed over, a few of
+    them, within the bound on the bytes of all.
+    """
+
+    __slots__ = "_given", "_head", "_interim", "_most", "_room", "heard"
+
+    def __init__(self, limits: "Limits") -> None:
+        self.heard = False
+        """Whether the server has said anything."""
+        self._most = limits.handshake_bytes
+        self._room = limits.handshake_bytes
+        self._interim = limits.response_interim
+        self._head = bytearray()
+        self._given = 0
+
+    def take(self, data: bytes, wall: "datetime") -> tuple[bytes, bytes]:
+        """Return what in `data` belongs to the answer, and what is beyond the bound.
+
+        The former is empty until the answer's status is known. Raises ConnectionFailure as soon
+        as that is not 101. `wall` is the time now.
+        """
+        self.heard = True
+        piece, rest = data[: self._room], data[self._room :]
+        self._room -= len(piece)
+        self._head += piece
+        while _INTERIM.match(self._head):
+            end = self._head.find(_END)
+            if end < 0:
+                break
+            if not self._interim:
+                raise _refused("the server sends interim answers without end")
+            self._interim -= 1
+            del self._head[: end + len(_END)]
+        check_status(self._head, wall)
+        if not _SWITCHING.match(self._head):
+            self.require_room()
+            return b"", b""
+        at, self._given = self._given, len(self._head)
+        return bytes(self._head[at:]), rest
+
+    def require_room(self) -> None:
+        """Raise ConnectionFailure where no more may come, and the head is not whole yet."""
+        if not self._room:
+            raise _refused(f"the response headers are over {self._most} bytes")
+
+    def forget(self) -> None:
+        """Free the memory of an answer that was taken: the socket may live for months."""
+        self._head = bytearray()
+
+    def hung_up(self, wall: "datetime") -> ConnectionFailure:
+        """Return what to raise for a server that ended the socket."""
+        try:
+            check_status(bytes(self._head) + _END, wall)
+        except ConnectionFailure as exc:
+            if self._head:
+                return exc
+        return ConnectionFailure(
+            "connection.handshake",
+            "the server hung up in the handshake",
+            hint=_NO_WEBSOCKET,
+            hung_up=not self.heard,
+        )
+
+
 def check_status(head: bytes | bytearray, wall: "datetime") -> None:
-    """Raise ConnectionFailure as soon as `head`, a response's first bytes, is not a 101.
+    """Raise ConnectionFailure as soon as `head`, an answer's first bytes, is not a 101 or interim.
 
     Where the status is one that names a wait, the headers are read first; the error then has
     `retry_after_ms`. `wall` is the time now. A body is never waited for: it may be large, or never
@@ -83,14 +154,10 @@ def check_status(head: bytes | bytearray, wall: "datetime") -> None:
         if len(head) >= _STATUS_BYTES:
             # Too short for a secret that is echoed here.
             shown = printable(bytes(head[:_STATUS_BYTES]).decode("latin-1"), 80)
-            raise ConnectionFailure(
-                "connection.handshake",
-                f"the server does not answer with HTTP/1.1: {shown}",
-                hint=_NO_WEBSOCKET,
-            )
+            raise _refused(f"the server does not answer with HTTP/1.1: {shown}")
         return
     status = int(found[1])
-    if status == 101 or (status in WAIT_STATUSES and _END not in head):
+    if 100 <= status < 200 or (status in WAIT_STATUSES and _END not in head):
         return
     if 300 <= status < 400:
         raise ConnectionFailure(
@@ -114,21 +181,6 @@ def check_status(head: bytes | bytearray, wall: "datetime") -> None:
     )
 
 
-def hung_up(head: bytes | bytearray, wall: "datetime") -> ConnectionFailure:
-    """Return what to raise for a server that ended the socket after `head`."""
-    try:
-        check_status(bytes(head) + _END, wall)
-    except ConnectionFailure as exc:
-        if head:
-            return exc
-    return ConnectionFailure(
-        "connection.handshake",
-        "the server hung up in the handshake",
-        hint=_NO_WEBSOCKET,
-        hung_up=not head,
-    )
-
-
 def _wait_ms(head: bytes | bytearray, wall: "datetime") -> int | None:
     for line in bytes(head).partition(_END)[0].split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
@@ -147,13 +199,8 @@ def refusal(exc: Exception) -> ConnectionFailure:
         why = "it agrees to a subprotocol or an extension that was not offered"
     else:
         why = "it is malformed"
-    return ConnectionFailure(
-        "connection.handshake", f"the server's handshake is refused: {why}", hint=_NO_WEBSOCKET
-    )
+    return _refused(f"the server's handshake is refused: {why}")
 
 
-def head_too_large(most: int) -> ConnectionFailure:
-    """Return what to raise for an answer whose head is over `most` bytes."""
-    return ConnectionFailure(
-        "connection.handshake", f"the response headers are over {most} bytes", hint=_NO_WEBSOCKET
-    )
+def _refused(message: str) -> ConnectionFailure:
+    return ConnectionFailure("connection.handshake", message, hint=_NO_WEBSOCKET)

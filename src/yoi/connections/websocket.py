@@ -10,7 +10,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
 from yoi.connections.fragments import Fragments
-from yoi.connections.handshake import check_status, head_too_large, hung_up, refusal
+from yoi.connections.handshake import AnswerHead, refusal
 from yoi.connections.message_faults import flood, not_utf8, parser_fault, too_big
 from yoi.core.session_effects import End
 from yoi.core.token_bucket import TokenBucket
@@ -55,7 +55,7 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._owner: WebSocketOwner | None = None
-        self._head = bytearray()
+        self._answer = AnswerHead(limits)
         # Reading: bytes and events that wait because reading stopped.
         self._stopped = True
         self._reading = False
@@ -107,9 +107,9 @@ class AsyncioWebSocket(asyncio.Protocol):
         self._transport = None
         if not self.upgraded.done():
             # TLS 1.3: a server judges the client's certificate after the handshake.
-            judged = isinstance(exc, ssl.SSLError) and not self._head
+            judged = isinstance(exc, ssl.SSLError) and not self._answer.heard
             self.upgraded.set_exception(
-                exc if judged and exc is not None else hung_up(self._head, self._clock.wall())
+                exc if judged and exc is not None else self._answer.hung_up(self._clock.wall())
             )
         if exc is not None and self._error is None and self._ws.close_rcvd is None:
             self._error = ConnectionFailure("connection.lost", f"the transport failed: {exc}")
@@ -189,23 +189,19 @@ class AsyncioWebSocket(asyncio.Protocol):
         """Read the response from `data` within its bound; return what follows it."""
         if self.upgraded.done():
             return b""
-        budget = self._limits.handshake_bytes - len(self._head)
-        piece, rest = data[:budget], data[budget:]
-        self._head += piece
         try:
-            check_status(self._head, self._clock.wall())
+            piece, rest = self._answer.take(data, self._clock.wall())
             self._ws.receive_data(piece)
             if self._ws.handshake_exc is not None:
                 raise refusal(self._ws.handshake_exc)
             if self._ws.state is State.CONNECTING:
-                if rest or len(self._head) >= self._limits.handshake_bytes:
-                    raise head_too_large(self._limits.handshake_bytes)
+                self._answer.require_room()
                 return b""
         except ConnectionFailure as exc:
             self._go_deaf()
             self.upgraded.set_exception(exc)
             return b""
-        self._head = bytearray()
+        self._answer.forget()
         self.subprotocol = self._ws.subprotocol
         self._events += self._ws.events_received()
         if self._ws.writes:

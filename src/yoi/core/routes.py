@@ -4,19 +4,13 @@ Sans-I/O: times are arguments. A route is one method on one path of one named ta
 is what servers count; a plugin that is told to wait on one may go on with another.
 """
 
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import NamedTuple
 
+from yoi.core.retry_after import retry_after_ms
 from yoi.limits import LIMITS, Limits
 
 WAIT_STATUSES = frozenset({429, 503})
-# RFC 9110 10.2.3 has whole seconds; chat services send fractions.
-_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?\Z")
-_LONGEST_DATE = 64
-# In 2001, and 31 years as a wait: so large a number is a moment.
-_UNIX_TIME = 1e9
 
 
 class Route(NamedTuple):
@@ -70,30 +64,3 @@ class Routes:
         if len(self._until) >= self._limits.routes:
             del self._until[min(self._until, key=self._until.__getitem__)]
         self._until[route] = until
-
-
-def retry_after_ms(text: str, wall: datetime, limits: Limits = LIMITS) -> int | None:
-    """Return the wait that a `Retry-After` header names; None where it cannot be read.
-
-    Seconds, an HTTP date, or (as some servers write) seconds since 1970; from 0 to
-    `retry_after_max_ms`. `wall` is the time now.
-    """
-    text = text.strip(" \t")
-    if _SECONDS.match(text):
-        seconds = float(text)
-        if seconds >= _UNIX_TIME:
-            seconds = max(0.0, seconds - wall.timestamp())
-        return min(round(seconds * 1000), limits.retry_after_max_ms)
-    if len(text) > _LONGEST_DATE or not text.isascii():
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        seconds = (moment - wall).total_seconds()
-    except OverflowError:
-        return None
-    return min(max(0, round(seconds * 1000)), limits.retry_after_max_ms)
