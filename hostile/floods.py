@@ -142,7 +142,7 @@ class Flood(World):
                 connected = self.gateway.sockets
                 await self.until(lambda: len(self.neighbour.waits) > 50 and len(connected) == 2, 60)
                 self.neighbour.taken()
-                await asyncio.sleep(seconds / 2)
+                await asyncio.sleep(seconds)
                 quiet = self.neighbour.taken()
                 flooding = asyncio.create_task(self._flood(case))
                 await asyncio.sleep(seconds)
@@ -268,7 +268,7 @@ def main() -> None:
     """Measure, print each, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", help="a flood's name; may be repeated")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each flood")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each flood, and before it")
     arguments = parser.parse_args()
     told: dict[str, dict[str, float]] = {}
     worst_ms = worst_times = 0.0

@@ -118,9 +118,9 @@ class Limits:
     dead_letter_bytes: int = bound(1 * MIB, "of payload kept per service")
     batch_events: int = bound(64, "events in one guest call; more gains nothing measurable")
     batch_bytes: int = bound(1 * MIB, "text in one guest call")
-    loop_slice_us: int = bound(300, "acting on one plugin's answers; then others have their turn")
+    loop_slice_us: int = bound(150, "acting on one plugin's answers; then others have their turn")
     loop_share_percent: int = bound(30, "of the event loop's time, for the answers of one plugin")
-    loop_burst_ms: int = bound(5, "loop time that a plugin may save up; a neighbour waits for it")
+    loop_burst_ms: int = bound(2, "loop time that a plugin may save up; a neighbour waits for it")
     batch_slice_ms: int = bound(5, "the runner starts no further event of a batch after this")
     dispatch_ms: int = bound(1_000, "default deadline of one event")
     dispatch_max_ms: int = bound(30_000, "the longest deadline a manifest may ask for")
@@ -235,6 +235,10 @@ class Limits:
     response_headers: int = bound(128, "headers of one answer")
     response_interim: int = bound(8, "100 and 103 answers before the real one, upgrades included")
     response_pieces: int = bound(16_384, "chunks of one answer; each costs more than its bytes")
+    response_bytes_per_second: int = bound(
+        8 * MIB, "of one plugin's answers; reading more costs a neighbour milliseconds"
+    )
+    response_burst_bytes: int = bound(1 * MIB, "of a plugin's answers at once, after a rest")
     response_body_bytes: int = bound(1 * MIB, "default size of one answer; more is refused")
     retry_after_max_ms: int = bound(86_400_000, "a day; a server that says more means never")
     routes: int = bound(256, "routes of one plugin that wait for a Retry-After")

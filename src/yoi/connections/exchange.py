@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import h11
 
+from yoi.connections.answer_pace import AnswerPace
 from yoi.connections.background_work import BackgroundWork
 from yoi.connections.pausing_reader import PausingReader
 from yoi.connections.requests import PreparedRequest
@@ -53,11 +54,13 @@ class Exchange:
         reader: PausingReader,
         transport: asyncio.Transport,
         background: BackgroundWork,
+        pace: AnswerPace,
         limits: Limits,
         max_answer_bytes: int,
     ) -> None:
         self._reader = reader
         self._background = background
+        self._pace = pace
         self._transport = transport
         self._limits = limits
         self._most = max_answer_bytes
@@ -185,7 +188,9 @@ class Exchange:
 
     async def _receive(self) -> int:
         """Hand what arrives next to h11; return how many bytes that is, 0 at the end."""
+        await self._pace.ready()
         data = await self._reader.read()
+        self._pace.came(len(data))
         self._ended = not data
         self._http.receive_data(data)
         return len(data)

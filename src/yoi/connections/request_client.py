@@ -10,8 +10,10 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from yoi.connections import sockets
+from yoi.connections.answer_pace import AnswerPace
 from yoi.connections.answers import HttpAnswer, HttpFailure, read_body
 from yoi.connections.background_work import BackgroundWork
 from yoi.connections.exchange import Exchange, RawAnswer
@@ -29,6 +31,9 @@ from yoi.errors import ConnectionFailure, RequestFailure, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.permissions import Decision, Url
 from yoi.types import Clock
+
+_LOOKED_AT = 4
+"""Shares that a request looks at to forget them: more than one, or their number could grow."""
 
 Authorise = Callable[[str, Url], Decision]
 """Judges a method and a URL without query, for the named target of one request and no other."""
@@ -52,7 +57,8 @@ class RequestClient:
     """See the module docstring. One for all plugins of a host; it belongs to the event loop.
 
     At most `requests_per_plugin` of one plugin and `requests` of all are under way; others wait,
-    within their own time, `requests_waiting` of one plugin at most.
+    within their own time, `requests_waiting` of one plugin at most. The answers of one plugin are
+    read at the pace of `AnswerPace`.
     """
 
     def __init__(
@@ -70,6 +76,8 @@ class RequestClient:
         self._reach = Reach(limits, clock, self._ways.network)
         self._under_way = asyncio.Semaphore(limits.requests)
         self._shares: dict[str, _Share] = {}
+        self._resting: dict[str, None] = {}
+        """Plugins whose shares may be forgotten, the next to look at first."""
         self.background = BackgroundWork()
         """For what else is done with a large answer."""
 
@@ -82,7 +90,7 @@ class RequestClient:
         each redirect; it must answer for the target that `prepared` names and no other.
         """
         limits = self._limits
-        share = self._shares.setdefault(prepared.plugin, _Share.of(limits))
+        share = self._share_of(prepared.plugin)
         if share.users >= limits.requests_per_plugin + limits.requests_waiting:
             return HttpFailure(
                 error=RequestFailure(
@@ -93,7 +101,7 @@ class RequestClient:
         share.users += 1
         if prepared.user_agent != self._ways.network.user_agent:
             prepared = replace(prepared, user_agent=self._ways.network.user_agent)
-        trip = _Trip(authorise, share.routes)
+        trip = _Trip(authorise, share.routes, share.pace)
         try:
             async with timeout(limits.request_ms, f"{prepared.target_url.display} did not answer"):
                 self._check_allowed(prepared, trip)
@@ -109,9 +117,28 @@ class RequestClient:
             return trip.failed(exc)
         finally:
             share.users -= 1
-            share.routes.expire(self._clock.monotonic())
-            if not share.users and not share.routes:
-                self._shares.pop(prepared.plugin, None)
+            self._resting[prepared.plugin] = None
+            self._forget_rested()
+
+    def _share_of(self, plugin: str) -> "_Share":
+        share = self._shares.get(plugin)
+        if share is None:
+            share = self._shares[plugin] = _Share.of(self._limits)
+        return share
+
+    def _forget_rested(self) -> None:
+        """Forget shares that bound nothing any more: a few are looked at for each request."""
+        now = self._clock.monotonic()
+        for plugin in list(islice(self._resting, _LOOKED_AT)):
+            del self._resting[plugin]
+            share = self._shares.get(plugin)
+            if share is None or share.users:
+                continue
+            share.routes.expire(now)
+            if share.routes or not share.pace.is_rested():
+                self._resting[plugin] = None
+            else:
+                del self._shares[plugin]
 
     def _check_allowed(self, request: PreparedRequest, trip: "_Trip") -> Decision:
         """Return the decision for `request` as it is now; raises when it has to wait."""
@@ -181,7 +208,7 @@ class RequestClient:
         try:
             trip.may_have_arrived = True
             most = decision.max_message_bytes or limits.response_body_bytes
-            exchange = Exchange(reader, transport, self.background, limits, most)
+            exchange = Exchange(reader, transport, self.background, trip.pace, limits, most)
             return await exchange.run(request, url)
         finally:
             transport.abort()
@@ -215,11 +242,16 @@ class _Share:
 
     running: asyncio.Semaphore
     routes: Routes
+    pace: AnswerPace
     users: int = 0
 
     @classmethod
     def of(cls, limits: Limits) -> "_Share":
-        return cls(asyncio.Semaphore(limits.requests_per_plugin), Routes(limits))
+        return cls(
+            asyncio.Semaphore(limits.requests_per_plugin),
+            Routes(limits),
+            AnswerPace(asyncio.get_running_loop().time, limits),
+        )
 
 
 @dataclass(slots=True)
@@ -228,6 +260,7 @@ class _Trip:
 
     authorise: Authorise
     routes: Routes = field(repr=False)
+    pace: AnswerPace = field(repr=False)
     may_have_arrived: bool = False
 
     def failed(self, error: YoiError) -> HttpFailure:

@@ -4,9 +4,10 @@ Sans-I/O: times are arguments, in seconds. The runtime reports what it spent on 
 a plugin that takes more than its share waits before it is handed the next events.
 """
 
+from yoi.core.pace import Pace
 from yoi.limits import LIMITS, Limits
 
-_RESUME_S = 0.001
+_RESUME_S = 0.0005
 """Saved up before a plugin that had to wait goes on: what a neighbour waits for at most."""
 _TELL_AFTER_S = 1.0
 """What is over sooner was a few large answers at once, of which a person notices nothing."""
@@ -17,10 +18,7 @@ class LoopBudget:
     """The loop time of one plugin: a share of each second, and a burst that may be saved up."""
 
     def __init__(self, now: float, limits: Limits = LIMITS) -> None:
-        self._share = limits.loop_share_percent / 100
-        self._burst = limits.loop_burst_ms / 1000
-        self._left = self._burst
-        self._at = now
+        self._pace = Pace(limits.loop_share_percent / 100, limits.loop_burst_ms / 1000, now)
         self._over_since: float | None = None
         """When it first had to wait, since it last had all that may be saved up."""
         self._told = float("-inf")
@@ -31,19 +29,19 @@ class LoopBudget:
 
     def spend(self, seconds: float, now: float) -> None:
         """Take note of `seconds` that the loop worked for this plugin until `now`."""
-        self._refill(now)
+        self._forgive(now)
         self.spent += seconds
-        self._left -= seconds
+        self._pace.spend(seconds, now)
 
     def wait(self, now: float) -> float:
         """Return how long the plugin must wait before the loop works for it again; often 0."""
-        self._refill(now)
-        if self._left > 0:
-            return 0.0
-        self.waits += 1
-        if self._over_since is None:
-            self._over_since = now
-        return (_RESUME_S - self._left) / self._share
+        self._forgive(now)
+        wait = self._pace.wait(now, _RESUME_S)
+        if wait:
+            self.waits += 1
+            if self._over_since is None:
+                self._over_since = now
+        return wait
 
     def should_tell(self, now: float) -> bool:
         """Return whether a person is to hear that the plugin waits, whose `wait` was just asked.
@@ -52,14 +50,11 @@ class LoopBudget:
         """
         if self._over_since is None or now - self._told < _TELL_EVERY_S:
             return False
-        waits_until = now - self._left / self._share
-        if waits_until - self._over_since < _TELL_AFTER_S:
+        if now + self._pace.wait(now) - self._over_since < _TELL_AFTER_S:
             return False
         self._told = now
         return True
 
-    def _refill(self, now: float) -> None:
-        self._left = min(self._burst, self._left + (now - self._at) * self._share)
-        self._at = now
-        if self._left >= self._burst:
+    def _forgive(self, now: float) -> None:
+        if self._pace.is_rested(now):
             self._over_since = None
