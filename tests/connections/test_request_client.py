@@ -759,6 +759,7 @@ async def test_a_redirect_to_a_private_address_is_refused():
         "http://other.example:{port}/",
         "//other.example:{port}/x",
         "http://127.0.0.1:1/",
+        "https://127.0.0.1:{port}/",
     ],
 )
 @pytest.mark.parametrize(

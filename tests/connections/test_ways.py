@@ -19,6 +19,7 @@ from tests.connections.raw import RawServer
 from tests.connections.test_request_client import Server, prepared, reply
 
 from yoi.connections import MachineNetwork, RequestClient, SocketConnector, SystemResolver, Ways
+from yoi.connections.client_certificate import ClientCertificate
 from yoi.connections.lookups import Lookups
 from yoi.connections.proxies import lead
 from yoi.errors import ConnectionFailure
@@ -416,6 +417,30 @@ async def test_an_authority_of_the_operators_is_trusted_for_its_hosts_and_read_a
         await sink.next("opened")
         _, elsewhere = at_home(connect, gateway, trusting(file, "*.home.arpa"))
         assert (await elsewhere.next("failed"))[1].code == "connection.tls"
+
+
+@pytest.mark.parametrize("presents", [False, True])
+async def test_a_context_is_made_anew_for_a_changed_file_and_few_are_kept(tmp_path, presents):
+    file, authority = tmp_path / "ca.pem", trustme.CA()
+    file.write_bytes(trustme.CA().cert_pem.bytes())
+    pem = authority.issue_cert("bot@example.com").private_key_and_cert_chain_pem.bytes().decode()
+    certificate = ClientCertificate("bot", pem) if presents else None
+    each = tuple(
+        Trusted(host_pattern(f"{name}.example.com"), tmp_path / f"{name}.pem") for name in "abc"
+    )
+    for one in each:
+        one.file.write_bytes(authority.cert_pem.bytes())
+    home = Trusted(host_pattern("home.example.com"), file)
+    limits = dataclasses.replace(QUICK, certificate_contexts=2)
+    contexts = Ways(MachineNetwork(WaysOut(authorities=(home, *each))), None, limits).contexts
+    before = contexts.of("home.example.com", certificate)
+    assert contexts.of("home.example.com", certificate) is before
+    file.write_bytes(authority.cert_pem.bytes() + trustme.CA().cert_pem.bytes())
+    after = contexts.of("home.example.com", certificate)
+    assert after is not before
+    for name in "abc":
+        contexts.of(f"{name}.example.com", certificate)
+    assert contexts.of("home.example.com", certificate) is not after
 
 
 async def test_the_systems_authorities_stay_trusted_beside_it(tmp_path):

@@ -107,6 +107,17 @@ def test_a_beginning_counts_as_all_there_is_after_thirty_seconds(file):
     assert set(file.effective) == {"a"}
 
 
+def test_what_a_beginning_says_is_not_missing():
+    file = Withdrawal()
+    file.read(rows("a", "b", content=b"ab"), 0)
+    file.read(rows("a", content=b"a..."), 10)
+    file.read(rows("a", "b", content=b"a"), 11)  # a beginning of the last, and it says "b"
+    file.read(rows("a", content=b"a..."), 10 + WITHDRAW)
+    assert set(file.effective["a"].rows) == {("grants", "a"), ("grants", "b")}
+    file.read(rows("a", content=b"a..."), 10 + 2 * WITHDRAW)
+    assert set(file.effective["a"].rows) == {("grants", "a")}
+
+
 def test_other_beginnings_do_not_start_the_thirty_seconds_anew(file):
     for seconds in range(0, 30, 3):
         file.read(Reading(b"") if seconds % 2 else says("a"), 10 + seconds)

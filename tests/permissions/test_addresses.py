@@ -33,6 +33,7 @@ TABLE = [
     ("172.31.255.255", Is.PRIVATE),
     ("172.32.0.0", Is.PUBLIC),
     ("192.0.0.1", Is.RESERVED),
+    ("192.0.0.192", Is.METADATA),
     ("192.0.2.1", Is.DOCUMENTATION),
     ("192.88.99.1", Is.SIX_TO_FOUR),
     ("192.168.1.1", Is.PRIVATE),

@@ -82,6 +82,22 @@ async def test_what_waits_for_its_budget_can_be_cancelled():
     assert ended.is_set()
 
 
+def test_what_is_given_up_is_closed():
+    closed = []
+
+    async def work():
+        try:
+            await asyncio.sleep(0)
+        finally:
+            closed.append(True)
+
+    ticks = Ticks()
+    begun = metered(work(), ticks.clock, ticks)
+    begun.send(None)
+    begun.close()
+    assert closed == [True]
+
+
 async def test_what_it_raises_is_raised():
     ticks = Ticks()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 from tests.redactors import NoRedaction
 from tests.workers.test_notify import desk, note
@@ -142,7 +143,7 @@ def hears(world, **more):
         ("C1", ['{"say":"hello"}'], "chat", "denied"),
         ("C1", ["not JSON"], "chat", "denied"),
         ("C1", [TALK.replace('"C1"', '["C1"]')], "chat", "denied"),
-        ("C1", [TALK.replace('"C1"', '"' + 300 * "C" + '"')], "chat", "denied"),
+        (300 * "C", [TALK.replace("C1", 300 * "C")], "chat", "denied"),  # too long to be kept
     ],
 )
 async def test_a_call_that_answers_where_it_was_asked_needs_no_question(
@@ -206,3 +207,6 @@ def test_of_two_keys_of_one_name_the_one_that_is_sent_is_compared():
     calls = [it.Call("c", "reply", text) for text in asked]
     assert [answers_where_asked([item], replying().spec, c) for c in calls] == [True, False]
     assert not answers_where_asked([], replying().spec, calls[0])
+    # Neither says where: that is no agreement.
+    nowhere = msgspec.structs.replace(item, facts={})
+    assert not answers_where_asked([nowhere], replying().spec, it.Call("c", "reply", "{}"))
