@@ -133,6 +133,14 @@ BAD = {
         HttpAnswer(b"[" + b"[]," * 300_000 + b"[]]", headers={"content-type": "application/json"}),
         "mcp.too_large",
     ),
+    "nothing": (HttpAnswer(status=202), "mcp.protocol"),
+    "what was not asked": (
+        HttpAnswer(
+            b'data: {"jsonrpc": "2.0", "id": 987654, "result": {}}\n\n',
+            headers={"content-type": "text/event-stream"},
+        ),
+        "mcp.protocol",
+    ),
     "a page": (HttpAnswer(b"<html>", headers={"content-type": "text/html"}), "mcp.protocol"),
     "a flood": (
         HttpAnswer(
@@ -153,6 +161,27 @@ async def test_a_bad_answer_fails_the_call_and_nothing_else(how):
             await server.call("t", tool.digest, {})
         assert failed.value.code == code
         assert TOKEN not in str(failed.value)
+
+
+WORDS = "one\u2028two\u2029three\u0085four"
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+async def test_what_stands_in_an_event_streams_text_ends_no_line(line_end):
+    def answer(request):
+        known = begun(request)
+        if known is not None:
+            return known
+        content = [{"type": "text", "text": WORDS}]
+        said = {"jsonrpc": "2.0", "id": json.loads(request.body)["id"]}
+        said["result"] = {"content": content}
+        text = json.dumps(said, ensure_ascii=False)
+        body = f"\ufeffdata: {text}{line_end}{line_end}".encode()
+        return HttpAnswer(body, headers={"content-type": "text/event-stream"})
+
+    async with answering(answer) as server:
+        (tool,) = server.usable()
+        assert await server.call("t", tool.digest, {}) == WORDS
 
 
 async def test_a_token_that_is_refused_is_told_and_shown_nowhere():

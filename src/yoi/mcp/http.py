@@ -6,6 +6,7 @@ stream that ends. There is no standing stream: a changed list of tools shows at 
 
 import asyncio
 import contextlib
+import re
 import secrets as tokens
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _ACCEPT = "application/json, text/event-stream"
 _SESSION = "mcp-session-id"
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _ERRORS = 300
 """From this status on, the server has not taken the message."""
 
@@ -131,6 +133,7 @@ class _Conversation:
                 message = await self._inbound.message(line)
                 if message is not None:
                     await to_session.send(message)
+            self._inbound.check_answered(one.message)
         except McpError as exc:
             wire.end(exc)
             to_session.close()
@@ -202,7 +205,8 @@ def _messages(answer: HttpAnswer) -> Iterator[bytes]:
         yield answer.body.encode()
         return
     data: list[str] = []
-    for line in [*answer.body.splitlines(), ""]:
+    # Not `splitlines`: what else it breaks at may stand in a JSON text.
+    for line in [*_LINE_END.split(answer.body.removeprefix("\ufeff")), ""]:
         if line.startswith("data:"):
             data.append(line.removeprefix("data:").removeprefix(" "))
         elif not line and data:

@@ -62,6 +62,11 @@ class Inbound:
         if isinstance(message, JSONRPCRequest):
             self._asked.add(message.id)
 
+    def check_answered(self, message: object) -> None:
+        """Raise McpError where `message` is a request that was asked, and has no answer yet."""
+        if getattr(message, "id", None) in self._asked and hasattr(message, "method"):
+            raise McpError("mcp.protocol", "the server's answer holds no answer to the request")
+
     async def message(self, line: bytes) -> "SessionMessage | None":
         """Return the message in `line`, None for one that is not acted on."""
         from mcp.shared.message import SessionMessage
