@@ -523,7 +523,7 @@ CODES: dict[str, str] = {
     "journal.incomplete": "a copy into this journal was not finished",
     "journal.sealed": "a log holds what was not sealed with the deployment's key",
     "journal.differs": "what was copied is not what the source holds",
-    "journal.format": "the journal's file is of another kind or a newer version",
+    "journal.format": "the journal's file is damaged, of another kind or a newer version",
     # token
     "token.name": "a token's name is not a safe id",
     "token.exists": "there is a token of that name already",

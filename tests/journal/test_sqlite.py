@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import stat
+import subprocess
 
 import pytest
 
@@ -192,3 +193,80 @@ async def test_a_writer_that_has_written_before_is_fenced_by_another_process(tmp
     assert caught.value.code == "journal.conflict"
     await first.close()
     await second.close()
+
+
+OTHERS = {
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records; END",
+    "a view": "DROP TABLE records; CREATE VIEW records AS SELECT 1 log, 1 seq, x'' data, 1 sizes",
+    "no table": "DROP TABLE logs",
+    "loose types": "DROP TABLE records; CREATE TABLE records (log, seq, data, sizes)",
+    "a column more": "ALTER TABLE logs ADD COLUMN more TEXT",
+    "format 1 with the columns of 2": "PRAGMA user_version = 1",
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+async def test_other_tables_than_a_journals_are_refused_and_told_what_to_do(tmp_path, what):
+    path = tmp_path / "a b" / "j.db"
+    await (await SqliteJournal.open(path)).close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.executescript(OTHERS[what])
+    before = path.read_bytes()
+    with pytest.raises(JournalError) as caught:
+        await SqliteJournal.open(path)
+    assert caught.value.code == "journal.format"
+    assert path.read_bytes() == before
+    # The command that the error names is what a person does next.
+    command = caught.value.hint.splitlines()[-1]
+    await asyncio.to_thread(subprocess.run, command, shell=True, check=True)
+    await (await SqliteJournal.open(path)).close()
+    assert (path.parent / "aside" / "j.db").read_bytes() == before
+
+
+FULL = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f"UPDATE logs SET head = {FULL}; UPDATE records SET seq = {FULL}",
+        "UPDATE records SET data = zeroblob(40000000)",
+        "UPDATE records SET sizes = zeroblob(40000000)",
+    ],
+)
+async def test_a_log_that_no_journal_wrote_stops_no_other(tmp_path, damage):
+    path = tmp_path / "j.db"
+    journal = await SqliteJournal.open(path)
+    await journal.commit([Append("bad", 0, [b"1", b"23"], WIDE)])
+    await journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.executescript(damage)
+    journal = await SqliteJournal.open(path)
+    head = (await journal.status("bad")).head
+    outcomes = await asyncio.gather(
+        journal.commit([Append("good", 0, [b"1"], WIDE)]),
+        journal.commit([Append("bad", head, [b"x"], WIDE)]),
+        journal.read("bad", 0, 9),
+        return_exceptions=True,
+    )
+    assert outcomes[0] is None
+    assert "journal.format" in {getattr(one, "code", None) for one in outcomes[1:]}
+    await journal.commit([Append("good", 1, [b"2"], WIDE)])
+    assert await journal.read("good", 0, 9) == [Record(1, b"1"), Record(2, b"2")]
+    await journal.close()
+
+
+async def test_a_damaged_page_is_told_as_damage(tmp_path):
+    path = tmp_path / "j.db"
+    journal = await SqliteJournal.open(path)
+    await journal.commit([Append("a", 0, [b"1" * 2000], WIDE)])
+    await journal.close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\x55" * (len(data) - 4096)
+    path.write_bytes(data)
+    journal = await SqliteJournal.open(path)
+    with pytest.raises(JournalError) as caught:
+        await journal.read("a", 0, 9)
+    assert caught.value.code == "journal.format"
+    assert "aside" in caught.value.hint
+    await journal.close()

@@ -1,5 +1,7 @@
 """`state_set`: durable, small, and each service sees only its own keys."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 
@@ -117,3 +119,27 @@ def test_a_disk_that_takes_nothing_keeps_the_old_value(tmp_path):
         assert refused.value.code == "journal.io"
         assert store.get("echo", "k") == "1"
     store.close()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "DROP TABLE state; CREATE TABLE state (a, b, c, d); INSERT INTO state VALUES (1, 2, 3, 4)",
+        "DROP TABLE state; CREATE TABLE state (service, key, value);"
+        "INSERT INTO state VALUES (x'ff', 7, NULL)",
+        "INSERT INTO state VALUES ('s', 'k', CAST(x'ff' AS TEXT))",
+        "INSERT INTO state VALUES ('s', 'k', CAST(zeroblob(40000000) AS TEXT))",
+        "DROP TABLE state; CREATE VIEW state AS SELECT 's' service, 'k' key, '1' value",
+        "CREATE TRIGGER t AFTER INSERT ON state BEGIN DELETE FROM state; END",
+    ],
+)
+def test_what_no_state_file_holds_is_refused_and_told_what_to_do(tmp_path, planted):
+    path = tmp_path / "state.db"
+    StateStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.executescript(planted)
+    with pytest.raises(JournalError) as caught:
+        StateStore(path)
+    assert caught.value.code == "journal.format"
+    subprocess.run(caught.value.hint.splitlines()[-1], shell=True, check=True)
+    StateStore(path).close()

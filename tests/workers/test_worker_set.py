@@ -166,4 +166,7 @@ async def test_a_damaged_history_keeps_its_worker_down_and_nobody_else():
     change = await made.apply([profile("v"), profile("w")])
     assert change.started == ["v"]
     assert "worker.history_invalid" in change.failed["w"]
+    # Its table has no fault: another name is what a person can give it.
+    (failed,) = made.failed
+    assert "another name" in failed.hint
     await made.stop()

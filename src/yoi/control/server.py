@@ -116,6 +116,8 @@ class ControlServer:
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 line = await reader.readline()
             answer = encoded(await self._answer(line), self._limits)
+            if writer.is_closing():
+                return  # hung up meanwhile
             writer.write(answer + b"\n")
             async with asyncio.timeout(self._limits.control_ms / 1000):
                 await writer.drain()

@@ -20,6 +20,7 @@ from yoi.errors import JournalError, TrustError
 from yoi.journal import sqlite_rows as rows
 from yoi.journal.log import Append, LogStatus, Record, check_appends, check_name
 from yoi.journal.owner import check_file, claim, closed, opened
+from yoi.journal.sqlite_faults import aside, fault
 from yoi.limits import LIMITS, Limits
 
 _WAL_PAGES = 4000
@@ -52,7 +53,8 @@ class _Job:
 class SqliteJournal:
     """A `yoi.journal.log.Journal` in the file `path`. Open it with `SqliteJournal.open`."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
         self._limits = limits
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -71,10 +73,10 @@ class SqliteJournal:
         """Return the journal in `path`, made there if it does not exist (mode 0600).
 
         `owner` is the id of the workspace that it must be of; None accepts any. Raises
-        JournalError: `journal.io`, or `journal.format` when the file is another program's or a
-        newer Yoi's; TrustError `trust.foreign` when it is another workspace's.
+        JournalError: `journal.io`, or `journal.format` when the file is damaged, another program's
+        or a newer Yoi's; TrustError `trust.foreign` when it is another workspace's.
         """
-        journal = cls(limits)
+        journal = cls(path, limits)
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
 
@@ -83,6 +85,9 @@ class SqliteJournal:
                 connection = _connect(path, survives, limits, owner)
             except (JournalError, TrustError) as exc:
                 loop.call_soon_threadsafe(_fail, opened, exc)
+                return
+            except Exception as exc:
+                loop.call_soon_threadsafe(_fail, opened, fault(exc, path))
                 return
             loop.call_soon_threadsafe(_resolve, opened, None)
             journal._serve(connection)
@@ -170,22 +175,22 @@ class SqliteJournal:
         try:
             while (job := self._jobs.get()) is not None:
                 if not job.writes:
-                    _settle([job], [_outcome(job, connection)])
+                    _settle([job], [_outcome(job, connection, self._path)])
                     continue
                 group, following = self._gather(job)
                 outcomes = self._write(connection, group)
                 _settle(group, outcomes)
                 if following is not None:
-                    _settle([following], [_outcome(following, connection)])
+                    _settle([following], [_outcome(following, connection, self._path)])
         finally:
             closed(connection)
             connection.close()
 
     def _write(self, connection: sqlite3.Connection, group: list[_Job]) -> list[Any]:
         if len(group) == 1 and group[0].alone in self._known:
-            outcomes = [_outcome(group[0], connection)]
+            outcomes = [_outcome(group[0], connection, self._path)]
         else:
-            outcomes = _transact(connection, group)
+            outcomes = _transact(connection, group, self._path)
         if any(isinstance(one, JournalError) for one in outcomes):
             self._known.clear()
         return outcomes
@@ -208,48 +213,51 @@ class SqliteJournal:
         return group, None
 
 
-def _outcome(job: _Job, connection: sqlite3.Connection) -> Any:
+def _outcome(job: _Job, connection: sqlite3.Connection, path: Path) -> Any:
     try:
         return job.work(connection)
     except JournalError as exc:
         return exc
-    except sqlite3.Error as exc:
-        return _io(exc)
+    except Exception as exc:
+        # Whatever a damaged file holds: the thread goes on, and the caller is told.
+        return fault(exc, path)
 
 
-def _transact(connection: sqlite3.Connection, group: list[_Job]) -> list[Any]:
+def _transact(connection: sqlite3.Connection, group: list[_Job], path: Path) -> list[Any]:
     """Return each job's outcome; a refused one leaves the others as they are."""
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as exc:
-        return [_io(exc)] * len(group)
+        return [fault(exc, path)] * len(group)
     try:
         if len(group) == 1:
             # Under a savepoint SQLite writes each page that a trim has freed.
             outcomes = [group[0].work(connection)]
         else:
-            outcomes = [_saved(job, connection) for job in group]
+            outcomes = [_saved(job, connection, path) for job in group]
         connection.execute("COMMIT")
     except JournalError as exc:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         return [exc]
-    except sqlite3.Error as exc:
+    except Exception as exc:
         # A full disk ends the transaction as a whole: nobody is told that anything was stored.
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-        return [_io(exc)] * len(group)
+        return [fault(exc, path)] * len(group)
     return outcomes
 
 
-def _saved(job: _Job, connection: sqlite3.Connection) -> Any:
+def _saved(job: _Job, connection: sqlite3.Connection, path: Path) -> Any:
     """Return the outcome of one job of several; where it is refused, it has changed nothing."""
     connection.execute("SAVEPOINT job")
     try:
         outcome = job.work(connection)
-    except JournalError as exc:
+    except sqlite3.Error:
+        raise
+    except Exception as exc:
         connection.execute("ROLLBACK TO job")
-        outcome = exc
+        outcome = exc if isinstance(exc, JournalError) else fault(exc, path)
     connection.execute("RELEASE job")
     return outcome
 
@@ -282,10 +290,6 @@ def _fail(future: asyncio.Future[Any], error: JournalError | TrustError) -> None
         future.set_exception(error)
 
 
-def _io(exc: Exception) -> JournalError:
-    return JournalError("journal.io", f"the journal could not be used: {exc}")
-
-
 def _connect(
     path: Path, survives: Survives, limits: Limits, owner: str | None
 ) -> sqlite3.Connection:
@@ -299,14 +303,12 @@ def _connect(
             path, isolation_level=None, timeout=limits.journal_busy_ms / 1000
         )
     except (OSError, sqlite3.Error) as exc:
-        raise _io(exc) from None
+        raise fault(exc, path) from None
     try:
         _prepare(connection, path, survives, owner)
     except sqlite3.Error as exc:
         connection.close()
-        if isinstance(exc, sqlite3.DatabaseError) and "not a database" in str(exc):
-            raise JournalError("journal.format", f"{path.name} is not a journal") from None
-        raise _io(exc) from None
+        raise fault(exc, path) from None
     except (JournalError, TrustError):
         connection.close()
         raise
@@ -322,14 +324,23 @@ def _prepare(
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables == 0 and application == 0:
         rows.make(connection)
-    elif application != rows.APPLICATION_ID or not 1 <= version <= rows.FORMAT:
-        connection.execute("ROLLBACK")
+    elif application == rows.APPLICATION_ID and version > rows.FORMAT:
         raise JournalError(
             "journal.format",
-            f"{path.name} is not a journal of this version (formats 1 to {rows.FORMAT})",
+            f"{path.name} is of format {version}, which a newer Yoi writes; this one reads formats "
+            f"1 to {rows.FORMAT}",
+            hint=f"install the version that ran here last; or: {aside(path)}",
         )
+    elif application != rows.APPLICATION_ID or version < 1:
+        raise JournalError("journal.format", f"{path.name} is no journal", hint=aside(path))
     claim(connection, owner, path, fresh=tables == 0)
     if tables:
+        if not rows.are_ours(connection, version):
+            raise JournalError(
+                "journal.format",
+                f"{path.name} does not have the tables of a journal",
+                hint=aside(path),
+            )
         rows.upgrade(connection, version)
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")

@@ -24,6 +24,16 @@ CREATE TABLE records (
 ) STRICT, WITHOUT ROWID;
 """
 """`sizes`: four bytes for each record, the lowest first; NULL for a single one."""
+_COLUMNS = {
+    "logs": [
+        ("id", "INTEGER"),
+        ("name", "TEXT"),
+        ("head", "INTEGER"),
+        ("records", "INTEGER"),
+        ("size", "INTEGER"),
+    ],
+    "records": [("log", "INTEGER"), ("seq", "INTEGER"), ("data", "BLOB"), ("sizes", "BLOB")],
+}
 _COUNT = "coalesce(length({0}.sizes) / 4, 1)"
 _FOLLOW = f"""
 CREATE TEMP TRIGGER follow BEFORE INSERT ON main.records BEGIN
@@ -46,6 +56,27 @@ def make(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def are_ours(connection: sqlite3.Connection, version: int) -> bool:
+    """Return whether a file of format `version` has the tables that this module makes.
+
+    Strict tables hold the types that they say; a trigger or view would do what nobody asked for.
+    """
+    connection.execute("PRAGMA trusted_schema = OFF")
+    (others,) = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
+    ).fetchone()
+    columns = {
+        table: connection.execute(
+            "SELECT x.name, x.type FROM pragma_table_xinfo(?) x, pragma_table_list(?) l"
+            " WHERE l.strict AND l.schema = 'main' AND x.hidden = 0",
+            (table, table),
+        ).fetchall()
+        for table in _COLUMNS
+    }
+    expected = {**_COLUMNS, "records": _COLUMNS["records"][: 3 if version == 1 else 4]}
+    return not others and columns == expected
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
@@ -118,11 +149,16 @@ def read(
     size = 0
     most = min(limit, limits.journal_batch)
     rows = connection.execute(
-        "SELECT seq, data, sizes FROM records WHERE log = (SELECT id FROM logs WHERE name = ?)"
-        " AND seq > ? ORDER BY seq LIMIT ?",
-        (log, after, most),
+        "SELECT seq, iif(length(data) <= ? AND coalesce(length(sizes), 0) <= ?, data, NULL), sizes"
+        " FROM records WHERE log = (SELECT id FROM logs WHERE name = ?) AND seq > ?"
+        " ORDER BY seq LIMIT ?",
+        (limits.journal_batch_bytes, 4 * limits.journal_batch, log, after, most),
     )
     for last, data, sizes in rows:
+        if data is None:
+            raise JournalError(
+                "journal.format", f"record {last} of {log} is over what one append may bring"
+            )
         for record in _records(log, last, data, sizes):
             if record.seq <= after:
                 continue

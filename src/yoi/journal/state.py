@@ -13,6 +13,7 @@ from pathlib import Path
 
 from yoi.errors import JournalError, ServiceError, TrustError
 from yoi.journal.owner import check_file, claim, closed, opened
+from yoi.journal.sqlite_faults import aside, fault
 from yoi.limits import LIMITS, Limits
 
 _SCHEMA = """
@@ -35,16 +36,23 @@ class StateStore:
     def __init__(
         self, path: Path | None, limits: Limits = LIMITS, owner: str | None = None
     ) -> None:
+        self._path = path or Path(":memory:")
         self._limits = limits
         self._lock = threading.Lock()
         self._values: dict[str, dict[str, str]] = {}
         self._listeners: dict[str, Callable[[str], None]] = {}
         try:
             self._database = _open(path, owner)
-            for service, key, value in self._database.execute("SELECT * FROM state"):
-                self._values.setdefault(service, {})[key] = value
         except (OSError, sqlite3.Error) as exc:
-            raise _failed(exc) from None
+            raise self._failed(exc) from None
+        try:
+            self._read()
+        except sqlite3.Error as exc:
+            self.close()
+            raise self._failed(exc) from None
+        except JournalError:
+            self.close()
+            raise
 
     def get(self, service: str, key: str) -> str | None:
         """Return the JSON text under `key`, or None."""
@@ -83,6 +91,33 @@ class StateStore:
             closed(self._database)
             self._database.close()
 
+    def _read(self) -> None:
+        """Read all values. Raises JournalError for what this module does not write."""
+        kind, other = self._database.execute(
+            "SELECT max(type), count(*) FROM sqlite_schema WHERE name = 'state' OR type NOT IN"
+            " ('table', 'index')"
+        ).fetchone()
+        most = 4 * self._limits.state_bytes  # in characters, of four bytes at most
+        if (kind, other) != ("table", 1):
+            raise self._foreign()
+        for service, key, value in self._database.execute(
+            "SELECT service, key, iif(length(CAST(value AS BLOB)) <= ?, value, NULL) FROM state",
+            (most,),
+        ):
+            if not all(isinstance(one, str) for one in (service, key, value)):
+                raise self._foreign()
+            self._values.setdefault(service, {})[key] = value
+
+    def _foreign(self) -> JournalError:
+        return JournalError(
+            "journal.format",
+            f"{self._path.name} holds what no state file of Yoi holds",
+            hint=aside(self._path),
+        )
+
+    def _failed(self, exc: OSError | sqlite3.Error) -> JournalError:
+        return fault(exc, self._path)
+
     def _set(self, service: str, key: str, value: str | None) -> None:
         mine = self._values.setdefault(service, {})
         if value is None:
@@ -104,7 +139,7 @@ class StateStore:
         try:
             self._database.execute(statement, values)
         except sqlite3.Error as exc:
-            raise _failed(exc) from None
+            raise self._failed(exc) from None
 
     def _check(self, mine: dict[str, str], key: str, value: str) -> None:
         held = sum(len(k) + len(v) for k, v in mine.items() if k != key)
@@ -140,10 +175,3 @@ def _open(path: Path | None, owner: str | None) -> sqlite3.Connection:
         database.close()
         raise
     return database
-
-
-def _failed(exc: OSError | sqlite3.Error) -> JournalError:
-    if "not a database" in str(exc):
-        return JournalError("journal.format", "the state file is not a state file of Yoi")
-    reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-    return JournalError("journal.io", f"the plugins' state could not be kept: {reason}")

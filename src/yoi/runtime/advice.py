@@ -22,6 +22,8 @@ _ADVICE = {
     "request.rate_limited": "the plugin asks again before the time that the server named",
     "request.busy": "the plugin asks for more than it waits for",
     "journal.io": "is the disk full, read-only or locked? Yoi tries again by itself",
+    "journal.format": "put a copy of the workspace's journal in its place, or begin without what "
+    "it holds: docs/how-to/operate.md",
     "journal.full": "nothing more is accepted until there is room: yoi service status NAME",
     "sandbox.load": "yoi plugin check finds most of these; a library is put into the package with: "
     "yoi plugin add NAME",

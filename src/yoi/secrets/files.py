@@ -78,7 +78,11 @@ def _read(path: Path, most: int, check: Callable[[os.stat_result, Path], None]) 
     finally:
         os.close(handle)
     if len(data) > most:
-        raise SecretError("secret.io", f"{path} is over {most} bytes")
+        raise SecretError(
+            "secret.io",
+            f"{path} is over {most} bytes",
+            hint=f"that is no file of Yoi's: put a good copy in its place, or move it away: {path}",
+        )
     return data
 
 

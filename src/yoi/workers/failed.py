@@ -7,6 +7,11 @@ import msgspec
 from yoi.errors import WorkerError, YoiError
 from yoi.types import Clock, rfc3339
 
+_HISTORY = (
+    "put a copy of the workspace's journal in its place (docs/how-to/operate.md); or give the "
+    "worker another name in .yoi/yoi.toml: it begins with an empty history, after: yoi trust"
+)
+
 
 class WorkerFaultStatus(msgspec.Struct, kw_only=True):
     """Why a worker does not run, as a person or a script sees it."""
@@ -40,7 +45,11 @@ class FailedWorker:
         """Return what to do about it."""
         if self.line is not None:
             return f"mend line {self.line} of .yoi/yoi.toml, then: yoi trust"
-        return self.error.hint or "mend its [[workers]] table in .yoi/yoi.toml, then: yoi trust"
+        if self.error.hint is not None:
+            return self.error.hint
+        if self.error.family == "journal" or self.error.code == "worker.history_invalid":
+            return _HISTORY
+        return "mend its [[workers]] table in .yoi/yoi.toml, then: yoi trust"
 
     @property
     def fault(self) -> WorkerFaultStatus:
