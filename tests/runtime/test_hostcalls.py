@@ -126,6 +126,31 @@ async def test_a_lost_socket_says_why(desk, gateway):
     closed = await desk.ok("websocket.recv", handle, 5000)
     assert (closed["type"], closed["code"], closed["clean"]) == ("closed", 1006, False)
     assert closed["error"]["code"] == "connection.lost"
+    await until(lambda: [error.code for error in desk.refused] == ["connection.lost"])
+
+
+async def test_an_open_that_times_out_is_told_to_the_operator_too():
+    """N12: only a `recv` that waited as it was asked to is no failure."""
+    gone = asyncio.Event()
+    async with raw_server(lambda reader, writer: gone.wait()) as port:
+        desk = Desk(having(PULL, websocket=[target(port)]), handshake_ms=20)
+        url = f"ws://127.0.0.1:{port}/"
+        assert await desk.code("websocket.open", {"url": url}) == "connection.timeout"
+        gone.set()
+        await until(lambda: [error.code for error in desk.refused] == ["connection.timeout"])
+        await desk.end()
+
+
+@pytest.mark.parametrize(("again_s", "times"), [(60.0, 1), (0.0, 3)])
+async def test_a_failure_that_comes_back_is_told_again_after_a_while(
+    desk, monkeypatch, again_s, times
+):
+    monkeypatch.setattr("yoi.runtime.hostcalls._TELL_AGAIN_S", again_s)
+    for _ in range(3):
+        assert await desk.code("websocket.recv", 99, 1) == "service.handle"
+    await desk.code("state.get", "")  # told last, so all before it was
+    await until(lambda: desk.refused[-1:] and desk.refused[-1].code == "service.call_malformed")
+    assert [error.code for error in desk.refused].count("service.handle") == times
 
 
 async def test_a_secret_that_the_server_echoes_is_masked(desk, gateway):

@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 import pytest
 from tests.runtime.test_authorizing import BROWSER, Person, flow, provider, server
 
-from yoi.connections import RequestClient
+from yoi.connections import HttpAnswer, RequestClient
+from yoi.connections.answers import BodyKind
 from yoi.connections.resolver import SystemResolver
 from yoi.core.captures import HandleTable
-from yoi.errors import RequestFailure
+from yoi.errors import RequestFailure, SecretError
 from yoi.permissions import Authority, PermissionSet
 from yoi.protocol.session_commands import Request
 from yoi.runtime.secret_injector import SecretInjector
@@ -82,11 +83,11 @@ def renewal(**more):
     )
 
 
-def service(url, store):
+def service(url, store, send=None):
     authority = Authority(*sets(url), plugin="mine")
     injector = SecretInjector("mine", authority, store, HandleTable(), SystemClock())
     client = RequestClient(SystemResolver(), SystemClock())
-    return ServiceRequests("mine", authority, injector, client.send, store)
+    return ServiceRequests("mine", authority, injector, send or client.send, store)
 
 
 async def test_what_was_authorized_is_renewed_and_stays_unseen(server):
@@ -105,6 +106,35 @@ async def test_what_was_authorized_is_renewed_and_stays_unseen(server):
         }
         assert given["access_token"] not in str(payload)
         assert given["refresh_token"] not in str(payload)
+
+
+async def test_what_cannot_be_captured_or_stored_is_told_to_plugin_and_operator():
+    """N12: once when it begins, once when it is over, and in status meanwhile."""
+    store, told = Store({"chat": "a", "chat.refresh": "b"}), []
+    bodies = [{"access_token": "c"}, {"access_token": "c"}, {"access_token": 1}]
+    bodies += [{"access_token": "c", "refresh_token": "d"}] * 2
+
+    async def send(prepared, authorise):
+        body = bodies.pop(0)
+        return HttpAnswer(status=200, headers={}, body=body, body_kind=BodyKind.JSON)
+
+    async def full(name, value):
+        raise SecretError("secret.io", "no room")
+
+    requests = service("http://127.0.0.1:1", store, send)
+    requests.watch.tell = lambda change: told.append(change.code)
+    prepared = requests.prepare(renewal(), "c1")
+    heard = []
+    for _ in range(5):
+        payload = await requests.carry_out(prepared, ("access", "refresh"))
+        heard.append(sorted(one["code"] for one in payload.get("capture_errors", {}).values()))
+        (status,) = requests.watch.statuses()
+        assert (status.code in heard[-1]) == bool(heard[-1])
+        store.replace = full if len(bodies) == 1 else Store.replace.__get__(store)
+    assert heard[:2] == [["capture.absent"]] * 2
+    assert heard[2:] == [["capture.absent", "capture.type"], [], ["secret.io", "secret.io"]]
+    assert told == ["capture.absent", None, "secret.io"]
+    assert (status.requests, status.failed) == (5, 4)
 
 
 @pytest.mark.parametrize("body", [["a"], {"a": 1}, {"a": {"b": "c"}}, {"a": "\ud800"}, "text"])

@@ -48,7 +48,8 @@ Waiting = Callable[[], AbstractContextManager[None]]
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 _TOLD = 32
-"""Refusals of one instance that its operator is told of: one per operation and code."""
+"""Refusals of one instance that its operator is told of: so many operations and codes."""
+_TELL_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class ServiceHostCalls:
         self._superseded = False
         self._in_tool = False
         self._tell: Callable[[YoiError], None] = lambda _: None
-        self._told: set[tuple[str, str]] = set()
+        self._told: dict[tuple[str, str], float] = {}
+        """When the operator last heard of an operation and code."""
         self._under_way: set[asyncio.Task[Any]] = set()
 
     # -- for the service -------------------------------------------------------------------------
@@ -221,11 +223,14 @@ class ServiceHostCalls:
             self._under_way.discard(task)
 
     def _note(self, op: str, error: YoiError) -> None:
-        """Let the operator hear of a refusal, once per instance, operation and code."""
+        """Let the operator hear of a refusal: of each operation and code once a minute."""
         seen = (op, error.code)
-        if error.code in _ORDINARY or seen in self._told or len(self._told) >= _TOLD:
+        if error.code in _ORDINARY or seen == _NOTHING_CAME:
             return
-        self._told.add(seen)
+        now, told = self._loop.time(), self._told.get(seen)
+        if len(self._told) >= _TOLD if told is None else now - told < _TELL_AGAIN_S:
+            return
+        self._told[seen] = now
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._tell, error)
 
@@ -308,7 +313,10 @@ class ServiceHostCalls:
         return {"sent": True, "bytes": self._sockets.send(handle, raw)}
 
     async def _recv(self, handle: int, timeout_ms: int) -> str | bytes | PullClosed:
-        return await self._sockets.receive(handle, timeout_ms)
+        got = await self._sockets.receive(handle, timeout_ms)
+        if isinstance(got, PullClosed) and got.error is not None:
+            self._note("websocket.recv", got.error)
+        return got
 
     async def _close(self, handle: int) -> Json:
         return {"closed": self._sockets.close(handle)}
@@ -399,5 +407,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 """Every host call but `log`; docs/reference/host-api.md lists them."""
 
-_ORDINARY = frozenset({"connection.timeout", "sandbox.deadline", "service.stopping"})
+_ORDINARY = frozenset({"sandbox.deadline", "service.stopping"})
 """Refusals that say nothing about the plugin or its grant."""
+_NOTHING_CAME = ("websocket.recv", "connection.timeout")
+"""A wait that ended as it was asked to; any other timeout is a failure."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from yoi.connections import HttpAnswer, HttpFailure
+from yoi.errors import YoiError
 from yoi.protocol.status import RequestStatus
 from yoi.runtime.advice import advice
 from yoi.runtime.ledger import Ledger
@@ -37,8 +38,16 @@ class RequestWatch:
         """Hears of each change; set by the service, before its plugin can ask for anything."""
         self._targets: dict[str, RequestStatus] = {}
 
-    def heard(self, target: str, outcome: HttpAnswer | HttpFailure) -> None:
-        """Take note of how one request to `target` ended. A status of 400 or more is a failure."""
+    def heard(
+        self,
+        target: str,
+        outcome: HttpAnswer | HttpFailure,
+        uncaptured: YoiError | None = None,
+    ) -> None:
+        """Take note of how one request to `target` ended. A status of 400 or more is a failure.
+
+        So is `uncaptured`: a value of the answer that was not found, or could not be stored.
+        """
         name = target or BY_URL
         entry = self._targets.setdefault(name, RequestStatus(target=name))
         entry.requests += 1
@@ -49,6 +58,9 @@ class RequestWatch:
             hint = outcome.error.hint
         elif outcome.status >= 400:
             entry.code, entry.message = "request.status", f"the answer is {outcome.status}"
+        elif uncaptured is not None:
+            entry.code, entry.message = uncaptured.code, uncaptured.message
+            hint = uncaptured.hint
         entry.failed += entry.code is not None
         # The words of a failure may name another port or time; those of a status are the status.
         same = entry.code == was[0] and (entry.code != "request.status" or entry.message == was[1])

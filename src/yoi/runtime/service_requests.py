@@ -161,9 +161,9 @@ class ServiceRequests:
             failure = answer.masked(self._injector.masker())
             self.watch.heard(prepared.target, failure)
             return failure.to_payload()
-        self.watch.heard(prepared.target, answer)
         self._hear_clock(prepared.target, answer)
         if not prepared.target:
+            self.watch.heard("", answer)
             return (await self._masked(answer)).to_payload()
         target = self._target(prepared.target)
         relieved, taken = answer.relieved_of(target.captures)
@@ -172,15 +172,15 @@ class ServiceRequests:
             self._injector.hide(value)
         payload = (await self._masked(relieved)).to_payload()
         captured: dict[str, str] = {}
-        failed: dict[str, Json] = {
-            name: _error(exc) for name, exc in taken.failed.items() if name in wanted
+        failed: dict[str, YoiError] = {
+            name: exc for name, exc in taken.failed.items() if name in wanted
         }
         for name in wanted:
             if target.capture(name) is None:
-                failed[name] = {
-                    "code": "denied.not_requested",
-                    "message": f"the request {prepared.target} declares no such capture",
-                }
+                failed[name] = PermissionDenied(
+                    "denied.not_requested",
+                    f"the request {prepared.target} declares no such capture",
+                )
         for name, value in taken.values.items():
             try:
                 decision = self._authority.rotation(prepared.target, name).require()
@@ -189,11 +189,12 @@ class ServiceRequests:
                 else:
                     captured[name] = self._injector.keep(prepared.target, value)
             except YoiError as exc:
-                failed[name] = _error(exc)
+                failed[name] = exc
+        self.watch.heard(prepared.target, answer, next(iter(failed.values()), None))
         if captured:
             payload["captured"] = captured
         if failed:
-            payload["capture_errors"] = failed
+            payload["capture_errors"] = {name: _error(exc) for name, exc in failed.items()}
         return payload
 
     def _hear_clock(self, target: str, answer: HttpAnswer) -> None:
