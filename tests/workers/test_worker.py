@@ -429,6 +429,30 @@ async def test_an_approval_does_not_reach_a_tool_that_changed_meanwhile():
         assert (result.outcome, "changed" in result.output) == ("refused", True)
 
 
+async def test_summaries_of_summaries_are_undone_one_after_the_other():
+    script = answers([Say("hi")], [Say("one")], [Say("two")], [Say("three")], [Say("four")])
+    async with World(script) as world:
+        await world.run("order 17")
+        seen = [world.worker.as_sent()]
+        for number in (1, 2):
+            await world.worker.compact()
+            await world.until(ev.CompactDone, number)
+            seen.append(world.worker.as_sent())
+        for before in (seen[1], seen[0]):
+            await world.worker.uncompact("ann")
+            assert world.worker.as_sent() == before
+            await world.restart()
+            assert world.worker.as_sent() == before
+        with pytest.raises(WorkerError) as caught:
+            await world.worker.uncompact("ann")
+        assert caught.value.code == "worker.transition"
+        await world.worker.compact()
+        await world.until(ev.CompactDone, 3)
+        await world.worker.uncompact("ann")
+        await world.restart()
+        assert world.worker.as_sent() == seen[0]
+
+
 async def test_a_summary_is_undone_and_made_again_with_other_words():
     script = answers([Say("hi")], [Say("short")], [Say("order 17 is open")], [Say("yes")])
     async with World(script) as world:

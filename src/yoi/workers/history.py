@@ -117,7 +117,8 @@ class History:
     ) -> frozenset[int]:
         """Read the log once after `base`, keeping what the compactions `undone` replaced.
 
-        Returns the places of the compactions that the log says are undone.
+        Returns the places of the compactions that the log says are undone. From the first that is
+        not in `undone` only they are looked for: what follows was said of another state.
         """
         transcript = (
             Transcript(self._limits, undone)
@@ -125,18 +126,17 @@ class History:
             else base.transcript(self._limits, undone)
         )
         said: set[int] = set()
-        while records := await self._journal.read(
-            self._log, transcript.head, self._limits.journal_batch
-        ):
+        head = transcript.head
+        while records := await self._journal.read(self._log, head, self._limits.journal_batch):
             for record in records:
-                if record.seq != transcript.head + 1:
-                    raise WorkerError(
-                        "worker.history_invalid", f"item {transcript.head + 1} is missing"
-                    )
+                head += 1
+                if record.seq != head:
+                    raise WorkerError("worker.history_invalid", f"item {head} is missing")
                 item = decode_item(record.data)
                 if isinstance(item, it.Uncompacted):
                     said.add(item.place)
-                transcript.apply(item, len(record.data))
+                if said <= undone:
+                    transcript.apply(item, len(record.data))
         self.transcript = transcript
         return frozenset(said)
 

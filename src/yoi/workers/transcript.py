@@ -73,6 +73,8 @@ class Transcript:
     def __init__(self, limits: Limits = LIMITS, undone: frozenset[int] = frozenset()) -> None:
         self.undone = undone
         """The compactions that a later item undoes; see `History.load`."""
+        self.not_yet_undone: list[int] = []
+        """Those of them that were read, and the item that undoes each was not."""
         self.head = 0
         self.epoch = 0
         """Of the machine that owns the log; 0 where no machine but one ever had it."""
@@ -214,6 +216,8 @@ class Transcript:
             case it.Uncompacted():
                 if item.place == self.summary_at:
                     self.summary_at = None
+                else:
+                    self.not_yet_undone.pop()
             case it.Usage():
                 self.context_tokens = item.input_tokens + item.output_tokens
                 self.llm_calls = max(self.llm_calls, item.llm_call)
@@ -224,8 +228,11 @@ class Transcript:
                 self._apply_to_run(seq, item)
         self.window.append(Stored(seq, item))
         self.window_bytes += size
-        if isinstance(item, it.Compaction) and seq not in self.undone:
-            self._compact(seq, item, size)
+        if isinstance(item, it.Compaction):
+            if seq in self.undone:
+                self.not_yet_undone.append(seq)
+            else:
+                self._compact(seq, item, size)
         return seq
 
     def _apply_to_run(self, seq: int, item: AnyItem) -> None:
@@ -322,7 +329,7 @@ class Transcript:
                 if self.run is not None or self.compacting:
                     return "a run is open"
                 # While a history is read, what it undoes is known before.
-                in_force = item.place == self.summary_at or item.place in self.undone
+                in_force = item.place in (self.summary_at, *self.not_yet_undone[-1:])
                 return None if in_force else "no such compaction is in force"
             case it.SetAside() if not item.places or self.aside & set(item.places):
                 return "it is set aside already"
