@@ -611,6 +611,7 @@ CODES: dict[str, str] = {
     "ticket.bounds": "there are as many tickets as a workspace may have",
     # usage
     "usage.arguments": "the arguments do not go together",
+    "usage.completion": "the shell's own files cannot be changed",
     "usage.output": "what the command prints cannot be written, on a full disk for example",
     "usage.aborted": "the person said no",
     "usage.internal": "a defect in Yoi; the report says what to send",

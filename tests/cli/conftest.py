@@ -1,6 +1,7 @@
 """Run a command in this process, serve a control socket, compare with golden files."""
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -19,8 +20,12 @@ from tests.control.served import served
 
 from yoi.cli import layout
 from yoi.cli.main import run
+from yoi.cli.output import Output
 
 GOLDEN = Path(__file__).parent / "golden"
+JSON_KEYS: dict[str, dict[str, list[str]]] = json.loads((GOLDEN / "json-keys.json").read_text())
+"""The keys of each command's answer beside `command`, by what makes it another; `?`: sometimes."""
+ELSEWHERE_KEYS = {"machine", "machines", "silent"}
 _VOLATILE = re.compile(r"python runner 1 \(CPython [0-9.]+, sources [0-9a-f]+\)")
 
 Method = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -42,6 +47,30 @@ def _plain_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     # Ages on the screen are counted from here.
     monkeypatch.setattr(layout, "now", lambda: datetime(2026, 1, 2, 3, 5, 30, tzinfo=UTC))
+
+
+@pytest.fixture(autouse=True)
+def _documented_keys(monkeypatch):
+    """Each document that a command prints has the keys that docs/reference/cli.md lists."""
+    show = Output.show
+
+    def checked(self, data, render):
+        said = set(data) - ELSEWHERE_KEYS
+        shapes = JSON_KEYS.get(self.command, {}).values()
+        assert any(required(keys) <= said <= possible(keys) for keys in shapes), (
+            f"tests/cli/golden/json-keys.json knows no such answer of {self.command}: {list(data)}"
+        )
+        show(self, data, render)
+
+    monkeypatch.setattr(Output, "show", checked)
+
+
+def required(keys):
+    return {key for key in keys if not key.endswith("?")} - ELSEWHERE_KEYS
+
+
+def possible(keys):
+    return {key.rstrip("?") for key in keys}
 
 
 @pytest.fixture(autouse=True)

@@ -60,6 +60,7 @@ def test_who_runs_and_what_to_look_at(yoi, workspace, server):
     before = json.loads(yoi("cluster", "status", "--json").out)
     assert before["machines"] == []
     assert any("no host has run yet" in one for one in before["remarks"])
+    assert "yoi cluster publish" in yoi("cluster", "leases").out
     asyncio.run(hold(server.url))
     told = json.loads(yoi("cluster", "status", "--json").out)
     assert [(one["name"], one["owns"]) for one in told["machines"]] == [("machine-a", 1)]
@@ -70,6 +71,7 @@ def test_who_runs_and_what_to_look_at(yoi, workspace, server):
         assert any(words in one for one in told["remarks"])
     shown = yoi("cluster", "status").out
     assert "machine-a (1)" in shown
+    assert "of 64 MiB, 1 copy" in shown
     assert "one copy" in shown
 
 

@@ -106,6 +106,21 @@ def test_completion_offers_the_commands(monkeypatch):
         assert ran.stdout.split() == [wanted]
 
 
+def test_completion_that_cannot_be_installed_says_what_to_do_instead(yoi, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    ran = yoi("--install-completion", "bash")
+    assert ran.status == 1
+    assert "[usage.completion]" in ran.err
+    assert "yoi --show-completion" in ran.err
+
+
+def test_what_a_wrong_command_line_may_say_stands_on_one_line(yoi):
+    said = yoi("journal", "copy").err.splitlines()[0]
+    assert said.endswith("Choose from: jetstream, sqlite  [usage.arguments]")
+
+
 @pytest.mark.parametrize(
     "arguments", [["nope"], ["plugin"], ["plugin", "nope"], ["plugin", "show"], ["--nope"]]
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.cli.conftest import JSON_KEYS
 
 from yoi.cli.exits import MEANING, Exit
 from yoi.cli.main import command_line
@@ -21,10 +22,11 @@ the same.
 
 Output is for people unless `--json` is given: then stdout holds exactly one JSON document (one
 object a line for `serve`, `service watch`, `watch`, `worker run`, `worker history`, `plugin dev`
-and `demo`), its keys are stable, and it is plain ASCII. A failure is
-`{"error": {"code", "message", "hint", "fields"}}` there, and words on stderr otherwise. Codes are
-listed in [errors.md](errors.md), exit statuses in [exit-codes.md](exit-codes.md). Colours appear on
-a terminal only; `NO_COLOR` switches them off.
+and `demo`), its keys are stable and listed below, and it is plain ASCII. In a cluster there are
+also `machine` (which one carried it out), `machines` (by name of what is listed) and `silent`. A
+failure is `{"error": {"code", "message", "hint", "fields"}}` there, and words on stderr otherwise.
+Codes are listed in [errors.md](errors.md), exit statuses in [exit-codes.md](exit-codes.md). Colours
+appear on a terminal only; `NO_COLOR` switches them off.
 Text that came from a package, a gateway or a plugin is escaped before it is printed. A table that
 does not fit the screen is printed as rows below each other.
 
@@ -89,10 +91,35 @@ def section(words, command):
         value = f" {one.metavar}" if one.metavar else ""
         default = f" (default: {one.default})" if one.metavar and one.default else ""
         lines.append(f"- `{', '.join(one.opts)}{value}`: {one.help}{default}")
-    if name in JSON_OF:
-        keys = ", ".join(f"`{key}`" for key in json.loads((GOLDEN / JSON_OF[name]).read_text()))
-        lines += ["", f"JSON: {keys}. Example: `tests/cli/golden/{JSON_OF[name]}`."]
+    for shape in JSON_KEYS.get(name, {}).items():
+        lines += ["", json_keys(name, *shape)]
     return "\n".join(lines) + "\n"
+
+
+def json_keys(name, when, keys):
+    own = [] if name == "schema" else ["command"]
+    words = ", ".join(
+        f"`{key.rstrip('?')}`" + " (not always)" * key.endswith("?") for key in [*own, *keys]
+    )
+    example = (
+        "" if when or name not in JSON_OF else f" Example: `tests/cli/golden/{JSON_OF[name]}`."
+    )
+    return f"JSON{when and ' '}{when}: {words}.{example}"
+
+
+def one_document(command):
+    (option,) = [one for one in command.params if "--json" in one.opts] or [None]
+    return option is not None and option.help.startswith("Print one JSON document")
+
+
+def test_the_keys_of_each_document_are_listed():
+    assert {" ".join(words) for words, one in commands() if one_document(one)} == set(JSON_KEYS)
+
+
+@pytest.mark.parametrize("name", JSON_OF)
+def test_the_examples_have_these_keys(name):
+    example = json.loads((GOLDEN / JSON_OF[name]).read_text())
+    assert list(example) == ["command", *JSON_KEYS[name][""]]
 
 
 def expected(name):

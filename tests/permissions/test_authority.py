@@ -205,6 +205,20 @@ def test_answers_are_remembered_within_a_bound():
     assert authority.websocket(URL).allowed
 
 
+def test_other_grants_make_every_answer_and_the_review_anew():
+    full = having(CONNECTION, PULL, websocket=[GATEWAY])
+    authority = Authority(full, full)
+    before = authority.review()
+    assert authority.connection("gateway", URL).allowed
+    assert authority.websocket(URL).allowed
+    for granted in (PermissionSet(), having(PULL, websocket=[GATEWAY]), full):
+        authority.regrant(granted)
+        fresh = Authority(full, granted)
+        assert authority.connection("gateway", URL) == fresh.connection("gateway", URL)
+        assert authority.websocket(URL) == fresh.websocket(URL)
+        assert (authority.review() == before) == (granted is full)
+
+
 def test_require_returns_or_raises():
     full = having(PULL, websocket=[GATEWAY])
     assert Authority(full, full).websocket(URL).require().allowed

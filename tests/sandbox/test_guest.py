@@ -321,6 +321,8 @@ def test_a_component_that_needs_more_memory_than_the_bound(sandbox: Sandbox) -> 
 
 
 EMPTY = "(core module $e)"
+REMEMBERING = "(core module $m (memory 1))"
+OWN_MEMORY = "(core instance (instantiate $m))"
 
 
 @pytest.mark.parametrize(
@@ -328,6 +330,8 @@ EMPTY = "(core module $e)"
     [
         ({"functions": "(table 1 funcref)" * LIMITS.guest_table_count}, False),
         ({"functions": "(table 1 funcref)" * (LIMITS.guest_table_count + 1)}, True),
+        ({"lowered": REMEMBERING + OWN_MEMORY * (LIMITS.guest_memories - 1)}, False),
+        ({"lowered": REMEMBERING + OWN_MEMORY * LIMITS.guest_memories}, True),
         ({"lowered": EMPTY + "(core instance (instantiate $e))" * 40}, False),
         ({"lowered": EMPTY + "(core instance (instantiate $e))" * LIMITS.guest_instances}, True),
     ],

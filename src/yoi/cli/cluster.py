@@ -152,6 +152,8 @@ def _owners_view(found: "tuple[OwnerReport, ...]") -> "RenderableType":
     from yoi.cli.layout import table
     from yoi.cli.move_words import moved
 
+    if not found:
+        return "no machine has run anything yet: yoi cluster publish, then yoi serve on a machine"
     rows = table("", "state", "machine", "since", "epoch", "")
     for one in found:
         came = moved(one.moves, one.moved)
@@ -165,17 +167,18 @@ def _owners_view(found: "tuple[OwnerReport, ...]") -> "RenderableType":
 def _view(report: "ClusterReport") -> "RenderableType":
     from rich.text import Text
 
-    from yoi.cli.layout import lines, pairs, table
+    from yoi.cli.layout import lines, many, pairs, size, table
 
     servers = table("server", "nats-server", "")
     for one in report.servers:
         servers.add_row(shown(one.url), shown(one.version or "-"), shown(one.fault or "", 200))
-    used = f"{report.records_bytes} of {report.size_bytes} bytes, {report.replicas} copies"
+    used = f"{size(report.records_bytes)} of {size(report.size_bytes)}"
+    kept = "" if not report.replicas else f", {many(report.replicas, 'copy', 'copies')}"
     parts: list[RenderableType] = [
         pairs(
             [
                 ("machines", shown(_machines(report) or "no machine lives")),
-                ("logs", shown(f"{report.logs}; {used}")),
+                ("logs", shown(f"{report.logs}; {used}{kept}")),
             ]
         ),
         servers,

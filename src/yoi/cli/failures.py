@@ -33,7 +33,18 @@ def to_json(error: YoiError) -> dict[str, Any]:
 
 def from_typer(error: typer.TyperException, command: str) -> UsageError:
     """Return what the argument parser refused, as one of ours."""
-    return UsageError("usage.arguments", error.format_message(), hint=f"{command} --help")
+    # The parser lists choices below each other.
+    words = " ".join(error.format_message().split())
+    return UsageError("usage.arguments", words, hint=f"{command} --help")
+
+
+def no_completion(error: OSError) -> UsageError:
+    """Return that the shell's own files could not be changed."""
+    return UsageError(
+        "usage.completion",
+        f"{error.filename} cannot be changed: {error.strerror}",
+        hint="yoi --show-completion prints what to add where your shell reads it",
+    )
 
 
 def defect(error: Exception) -> YoiError:

@@ -15,7 +15,7 @@ import typer
 
 from yoi.cli.elsewhere import ELSEWHERE
 from yoi.cli.exits import Exit
-from yoi.cli.failures import defect, from_typer, report, unwritten
+from yoi.cli.failures import defect, from_typer, no_completion, report, unwritten
 from yoi.cli.streams import Unwritten, open_streams
 from yoi.errors import YoiError
 from yoi.version import __version__
@@ -115,6 +115,8 @@ def _carry_out(arguments: list[str], *, as_json: bool) -> int:
     except (BrokenPipeError, Unwritten):
         raise
     except Exception as exc:
+        if isinstance(exc, OSError) and "--install-completion" in arguments:
+            return report(no_completion(exc), as_json=as_json)
         if os.environ.get("YOI_TRACEBACK"):
             raise
         return report(defect(exc), as_json=as_json)

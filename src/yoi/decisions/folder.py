@@ -52,25 +52,25 @@ def check(folder: Path, workspace: Path) -> bool:
     except OSError as exc:
         raise _unusable(folder, exc.strerror or type(exc).__name__) from None
     if stat.S_ISLNK(found.st_mode):
-        raise _unusable(folder, "is a link")
+        raise _unusable(folder, "it is a link")
     if not stat.S_ISDIR(found.st_mode):
-        raise _unusable(folder, "is not a folder")
+        raise _unusable(folder, "it is not a folder")
     if found.st_uid != os.geteuid():
-        raise _unusable(folder, "belongs to another account")
+        raise _unusable(folder, "it belongs to another account")
     if found.st_mode & 0o077:
-        raise _unusable(folder, "is open to other accounts", f"chmod 700 {folder}")
+        raise _unusable(folder, "it is open to other accounts", f"chmod 700 {folder}")
     return True
 
 
 def _outside(folder: Path, workspace: Path) -> None:
     real = Path(os.path.realpath(folder))
     if real.is_relative_to(os.path.realpath(workspace)):
-        raise _unusable(folder, "lies inside the workspace, which could then decide for itself")
+        raise _unusable(folder, "it lies inside the workspace, which could then decide for itself")
 
 
 def _unusable(folder: Path, why: str, hint: str | None = None) -> TrustError:
     return TrustError(
         "trust.folder",
-        f"what was decided cannot be kept in {folder}: it {why}",
-        hint=hint or f"name another folder: {VARIABLE}=/var/lib/yoi-decisions yoi serve",
+        f"what was decided cannot be kept in {folder}: {why}",
+        hint=hint or f"name another folder, for each command: export {VARIABLE}=/var/lib/yoi",
     )

@@ -36,7 +36,9 @@ class CodeCache:
                 folder.chmod(0o700)
         except OSError as exc:
             raise SandboxError(
-                "sandbox.engine", f"the code cache {folder} cannot be used: {exc.strerror}"
+                "sandbox.engine",
+                f"the code cache {folder} cannot be used: {exc.strerror}",
+                hint="set XDG_CACHE_HOME to a folder you own",
             ) from None
         self._folder = folder
         self._fingerprint = fingerprint
