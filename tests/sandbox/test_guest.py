@@ -321,8 +321,8 @@ def test_a_component_that_needs_more_memory_than_the_bound(sandbox: Sandbox) -> 
 
 
 EMPTY = "(core module $e)"
-REMEMBERING = "(core module $m (memory 1))"
-OWN_MEMORY = "(core instance (instantiate $m))"
+REMEMBERING = "(core module $own (memory 1))"
+OWN_MEMORY = "(core instance (instantiate $own))"
 
 
 @pytest.mark.parametrize(
