@@ -69,20 +69,30 @@ _ANSWERS = {
         '\']},"insert":[{"at":"/d/0","last":"zz"}]}]\' for i in range(64))',
         "]]",
     ),
-    "answers": (
-        "[[",
-        '\',\'.join([\'[null,"request",{"target":"api","method":"GET",\'\'"path":"/v1"}]\'] * 64)',
-        "]]",
-    ),
+    **{
+        name: (
+            "[[",
+            f'\',\'.join([\'[null,"request",{{"target":"api","method":"GET",\''
+            f'\'"path":"/{name}"}}]\'] * 64)',
+            "]]",
+        )
+        for name in ("answers", "small_answers", "large_answers")
+    },
 }
 """What each forges: text, an expression for the guest to make text of, and text."""
+_BODIES = {
+    "/answers": f"[{_EMPTY_LISTS}]".encode(),
+    "/small_answers": b"{}",
+    "/large_answers": b"[" + b"[]," * (4 * _MIB // 3) + b"[]]",
+}
+"""What the server answers: all containers."""
 
 
 def floods(api_port: int) -> list[Case]:
     """Return them; `api_port` is a server whose answers are all containers."""
     target = (
         f'[[request]]\nname = "api"\nscheme = "http"\nhost = "127.0.0.1"\nport = {api_port}\n'
-        'methods = ["GET"]\n'
+        f'methods = ["GET"]\nmax_answer_bytes = {8 * _MIB}\n'
     )
     asking = 'permissions = [{ kind = "host_api", api = "request" }]\n' + target
     watched = '{"s":1,"x":[' + ",".join(["[]"] * 340_000) + "]}"
@@ -103,7 +113,7 @@ def floods(api_port: int) -> list[Case]:
             Case(
                 name,
                 _FORGING.format(before=before, middle=middle, after=after),
-                tables=asking if name == "answers" else "",
+                tables=asking if "answers" in name else "",
             )
             for name, (before, middle, after) in _ANSWERS.items()
         ),
@@ -188,7 +198,7 @@ def _ask(port: int, rate: float) -> None:
         due = time.monotonic()
         while True:
             client = http.client.HTTPConnection("127.0.0.1", port)
-            client.request("GET", "/v1")
+            client.request("GET", "/answers")
             json.loads(client.getresponse().read())
             client.close()
             due += 8 / rate
@@ -213,18 +223,17 @@ async def _set_secret(workspace: Path, name: str) -> None:
 
 
 class _Api(http.server.BaseHTTPRequestHandler):
-    """Answers with half a mebibyte that is all containers."""
-
-    body = f"[{_EMPTY_LISTS}]".encode()
+    """Answers with what the path names."""
 
     def do_GET(self) -> None:
-        """Answer any request."""
+        """Answer a request of a flood."""
+        body = _BODIES[self.path]
         self.send_response(200)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(self.body)))
+        self.send_header("content-length", str(len(body)))
         self.end_headers()
         with contextlib.suppress(OSError):
-            self.wfile.write(self.body)
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
