@@ -6,6 +6,7 @@ import pytest
 
 from yoi import durable
 from yoi.durable import replace_file, write_beside
+from yoi.folders import held
 
 
 def test_a_link_is_replaced_and_never_written_through(tmp_path):
@@ -22,7 +23,7 @@ def test_a_link_is_replaced_and_never_written_through(tmp_path):
 def test_a_step_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, monkeypatch, step):
     (tmp_path / "file").write_bytes(b"before")
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(durable.os, step, full)
@@ -33,7 +34,7 @@ def test_a_step_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, monk
 
 
 def test_what_is_written_beside_is_open_to_its_mode_only(tmp_path):
-    beside = write_beside(tmp_path / "file", b"data", 0o600)
-    assert beside.parent == tmp_path
-    assert beside.stat().st_mode & 0o777 == 0o600
-    assert not (tmp_path / "file").exists()
+    with held(tmp_path) as folder:
+        beside = write_beside(folder, b"data", 0o600)
+    assert os.listdir(tmp_path) == [beside]
+    assert (tmp_path / beside).stat().st_mode & 0o777 == 0o600

@@ -227,7 +227,7 @@ def test_a_planted_link_at_the_temporary_name_cannot_be_followed(tmp_path, monke
     path = tmp_path / "yoi.toml"
     path.write_text("# mine\n")
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)

@@ -137,7 +137,7 @@ def test_a_refused_package_leaves_the_store_alone(workspace):
 def test_an_interrupted_copy_leaves_the_old_package(workspace, monkeypatch):
     old = workspace.write()
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)

@@ -248,7 +248,7 @@ def test_a_link_in_place_of_the_store_is_not_followed(store, path, tmp_path):
 def test_a_failed_write_leaves_the_old_store(store, path, monkeypatch):
     store.set("app", "old")
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)

@@ -330,10 +330,10 @@ def test_an_editor_between_our_reading_and_our_replacing(tmp_path_factory, monke
     pending = []
     real = files._swapped
 
-    def swapped(target, before, after):
+    def swapped(*change):
         while pending:
             pending.pop()()
-        return real(target, before, after)
+        return real(*change)
 
     monkeypatch.setattr(files, "_swapped", swapped)
     wanted = ["## Created"]
@@ -366,7 +366,7 @@ def test_an_editor_between_our_reading_and_our_replacing(tmp_path_factory, monke
 
 
 def test_where_names_cannot_be_swapped_a_file_is_still_replaced_whole(store, monkeypatch):
-    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(files, "_exchange", lambda *_: False)
     item = store.new("a", BODY, ME)
     store.comment(item.id, "x", ME)
     assert len(store.thread(item.id).events) == 2

@@ -122,7 +122,7 @@ def enable(
 
     def copying() -> None:
         if copies is not None:
-            copied.append(copy_to_store(copies, proposal, folder))
+            copied.append(copy_to_store(proposal, folder))
 
     entry = record(folder, proposal.entry, copying=copying)
     for place in copied:

@@ -116,15 +116,15 @@ def difference_json(proposal: Proposal) -> Any:
     return difference(proposal.before.granted, proposal.entry.granted).to_json()
 
 
-def copy_to_store(path: Path, proposal: Proposal, workspace: Path) -> Path:
-    """Put the package into the store and return its path; it must be what was reviewed."""
-    from yoi.packages import Store, add_to_store
+def copy_to_store(proposal: Proposal, workspace: Path) -> Path:
+    """Put what was reviewed into the store, whatever its path holds by now; return where it is."""
+    from yoi.packages import Store, store_package
 
-    added = add_to_store(path, Store.project(workspace))
+    added = store_package(proposal.package, Store.project(workspace))
     if added.digest != proposal.package.digest:
         raise PackageError(
             "package.digest",
-            f"{path} changed while it was being reviewed; it is in the store, but not enabled",
+            f"something else replaced {added.path} at once; nothing was enabled",
             hint=f"review it again with: yoi plugin enable {added.reference}",
         )
     return added.path

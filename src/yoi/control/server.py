@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ import msgspec
 
 from yoi.control.wire import HOST, Answer, Failure, Request, peer_account, socket_path
 from yoi.errors import ControlError, YoiError
+from yoi.folders import held, hint_of, make_folder, open_file, remove_file
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.depth import more_values_than
 
@@ -55,14 +56,17 @@ class ControlServer:
         self._methods = dict(methods)
         self._limits = limits
         self._server: asyncio.Server | None = None
+        self._folder = contextlib.ExitStack()
+        """Holds the folder of the socket for as long as it listens there."""
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         """Listen. Raises ControlError `control.socket` when the socket cannot be made."""
         with _told(self._path):
-            with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
-            await self._listen()
+            remove_file(self._path)
+            with contextlib.ExitStack() as opened:
+                await self._listen(opened.enter_context(held(self._path.parent)))
+                self._folder = opened.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,13 +83,13 @@ class ControlServer:
             for name in methods:
                 del self._methods[name]
 
-    async def _listen(self) -> None:
+    async def _listen(self, folder: int) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # The mode must be right from the first moment, not after a chmod.
             old = os.umask(0o177)
             try:
-                sock.bind(str(self._path))
+                sock.bind(_in_folder(folder, self._path))
             finally:
                 os.umask(old)
             self._server = await asyncio.start_unix_server(
@@ -104,8 +108,9 @@ class ControlServer:
                 async with asyncio.timeout(1):
                     await self._server.wait_closed()
             self._server = None
-            with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
+            with contextlib.suppress(OSError):
+                remove_file(self._path)
+            self._folder.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= self._limits.control_clients or not _same_account(writer):
@@ -171,7 +176,9 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise ControlError(
-            "control.socket", f"cannot listen at {path}: {exc.strerror or exc}"
+            "control.socket",
+            f"cannot listen at {path}: {exc.strerror or exc}",
+            hint=hint_of(exc),
         ) from None
 
 
@@ -196,22 +203,40 @@ def _private_folder(path: Path) -> None:
     A project may come from a stranger and `/tmp` is everybody's, so a link or a folder of another
     account is refused rather than changed.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent, 0o700)
     with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise ControlError(
-            "control.socket",
-            f"{path} is not a folder of this account",
-            hint=f"look at it, then remove it: ls -ld {path}",
-        )
-    path.chmod(0o700)
+        make_folder(path, 0o700)
+    try:
+        folder = open_file(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as exc:
+        if exc.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        raise _no_folder(path) from None
+    try:
+        if os.fstat(folder).st_uid != os.getuid():
+            raise _no_folder(path)
+        os.fchmod(folder, 0o700)
+    finally:
+        os.close(folder)
+
+
+def _in_folder(folder: int, path: Path) -> str:
+    """Return a path of the socket `path` that leads into the held `folder` and nowhere else."""
+    way = f"/proc/self/fd/{folder}"
+    return f"{way}/{path.name}" if os.path.isdir(way) else str(path)
+
+
+def _no_folder(path: Path) -> ControlError:
+    return ControlError(
+        "control.socket",
+        f"{path} is not a folder of this account",
+        hint=f"look at it, then remove it: ls -ld {path}",
+    )
 
 
 def _locked(path: Path) -> int:
     """Return the descriptor of a lock that ends with this process, however it ends."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -11,8 +11,9 @@ from yoi.cluster.holders import lease_holders
 from yoi.cluster.settings import ClusterSettings
 from yoi.control.server import claimed
 from yoi.decisions.port import Decisions
-from yoi.durable import sync_folder
+from yoi.durable import rename_file
 from yoi.errors import ClusterError, JournalError
+from yoi.folders import hint_of, remove_file
 from yoi.host.clustered import servers_of
 from yoi.journal.copying import Copied, copy
 from yoi.journal.jetstream import JetStreamJournal
@@ -97,7 +98,7 @@ async def _to_sqlite(
         await _check_unused(servers, limits)
         # What an interrupted copy left is not gone on with: nothing knows what of it was stored.
         for ending in ("", "-wal", "-shm", "-journal"):
-            beside.with_name(beside.name + ending).unlink(missing_ok=True)
+            remove_file(beside.with_name(beside.name + ending))
         target: CopyTarget = await SqliteJournal.open(beside, Survives.POWER_LOSS, limits, owner)
         async with _closing(target):
             # Compared at its end: a host that took a lease meanwhile and wrote fails the copy.
@@ -130,10 +131,11 @@ def _file(workspace: Path) -> Path:
 def _put_in_place(made: Path, path: Path) -> None:
     """Give `made` the name `path` in one step, so that no half copy ever has it."""
     try:
-        made.replace(path)
-        sync_folder(path.parent)
+        rename_file(made, path.name)
     except OSError as exc:
-        raise JournalError("journal.io", f"{path} could not be put in place: {exc}") from None
+        raise JournalError(
+            "journal.io", f"{path} could not be put in place: {exc}", hint=hint_of(exc)
+        ) from None
 
 
 @asynccontextmanager

@@ -365,6 +365,4 @@ def _cursor_keys(workspace: Path, owner: str | None) -> CursorKeys:
 
 
 def _open_state(workspace: Path, limits: Limits, owner: str | None) -> StateStore:
-    folder = workspace / ".yoi"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return StateStore(folder / "state.db", limits, owner)
+    return StateStore(workspace / ".yoi" / "state.db", limits, owner)

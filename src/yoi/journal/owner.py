@@ -43,9 +43,13 @@ def _check_logs(path: Path) -> None:
 
     SQLite takes what such a log says into the database when it is opened.
     """
-    rollback, ahead = (path.with_name(path.name + ending) for ending in ("-journal", "-wal"))
-    if rollback.exists():
+    rollback, ahead, index = (
+        path.with_name(path.name + ending) for ending in ("-journal", "-wal", "-shm")
+    )
+    if os.path.lexists(rollback):
         raise foreign(rollback, "was not written by a host")
+    for log in (ahead, index):
+        check_account(log)
     try:
         if not os.path.getsize(ahead):
             return
@@ -113,12 +117,12 @@ def adopt(path: Path, owner: str) -> None:
         connection.execute("COMMIT")
 
 
-def foreign(path: Path, why: str) -> TrustError:
+def foreign(path: Path, why: str, hint: str | None = None) -> TrustError:
     """Return the error about a file that is not opened."""
     return TrustError(
         "trust.foreign",
         f"{path} {why}; it is not opened",
-        hint="if you know where it comes from: yoi trust --adopt",
+        hint=hint or "if you know where it comes from: yoi trust --adopt",
         path=str(path),
     )
 

@@ -6,7 +6,6 @@ a commit that returned; losing power does not either under `POWER_LOSS`, at the 
 
 import asyncio
 import contextlib
-import os
 import queue
 import sqlite3
 import threading
@@ -19,7 +18,8 @@ from typing import Any, TypeVar
 from yoi.errors import JournalError, TrustError
 from yoi.journal import sqlite_rows as rows
 from yoi.journal.log import Append, LogStatus, Record, check_appends, check_name
-from yoi.journal.owner import check_file, claim, closed, opened
+from yoi.journal.opening import open_database
+from yoi.journal.owner import claim, closed, opened
 from yoi.journal.sqlite_faults import aside, fault
 from yoi.limits import LIMITS, Limits
 
@@ -293,15 +293,8 @@ def _fail(future: asyncio.Future[Any], error: JournalError | TrustError) -> None
 def _connect(
     path: Path, survives: Survives, limits: Limits, owner: str | None
 ) -> sqlite3.Connection:
-    if owner is not None:
-        check_file(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A project folder may come from a stranger: a link would have us write elsewhere.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(
-            path, isolation_level=None, timeout=limits.journal_busy_ms / 1000
-        )
+        connection = open_database(path, owner, limits.journal_busy_ms)
     except (OSError, sqlite3.Error) as exc:
         raise fault(exc, path) from None
     try:

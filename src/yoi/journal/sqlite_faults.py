@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from yoi.errors import JournalError
+from yoi.folders import hint_of
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_TEXT = "Could not decode to UTF-8"
@@ -14,8 +15,10 @@ _ROOM = "is the disk full, read-only or locked by another program? df; then agai
 def fault(exc: Exception, path: Path) -> JournalError:
     """Return the error for what was raised while the file was used."""
     if _is_transient(exc):
-        reason = exc.strerror if isinstance(exc, OSError) else exc
-        return JournalError("journal.io", f"{path.name} could not be used: {reason}", hint=_ROOM)
+        reason, hint = (exc.strerror, hint_of(exc)) if isinstance(exc, OSError) else (exc, None)
+        return JournalError(
+            "journal.io", f"{path.name} could not be used: {reason}", hint=hint or _ROOM
+        )
     words = "is not a database" if "not a database" in str(exc) else "is damaged"
     return JournalError("journal.format", f"{path.name} {words} ({exc})", hint=aside(path))
 

@@ -5,14 +5,14 @@ store serves one host; keys of one service are never visible to another.
 """
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from yoi.errors import JournalError, ServiceError, TrustError
-from yoi.journal.owner import check_file, claim, closed, opened
+from yoi.journal.opening import open_database
+from yoi.journal.owner import claim, closed, opened
 from yoi.journal.sqlite_faults import aside, fault
 from yoi.limits import LIMITS, Limits
 
@@ -42,7 +42,7 @@ class StateStore:
         self._values: dict[str, dict[str, str]] = {}
         self._listeners: dict[str, Callable[[str], None]] = {}
         try:
-            self._database = _open(path, owner)
+            self._database = _open(path, owner, limits.journal_busy_ms)
         except (OSError, sqlite3.Error) as exc:
             raise self._failed(exc) from None
         try:
@@ -153,16 +153,11 @@ class StateStore:
             )
 
 
-def _open(path: Path | None, owner: str | None) -> sqlite3.Connection:
+def _open(path: Path | None, owner: str | None, busy_ms: int) -> sqlite3.Connection:
     if path is None:
         database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
     else:
-        if owner is not None:
-            check_file(path)
-        # A project folder may come from a stranger: a link would have us write elsewhere.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
-        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        database = open_database(path, owner, busy_ms)
     try:
         if path is not None:
             (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -31,7 +31,14 @@ from yoi.packages.resolve import (
 )
 from yoi.packages.schema import SchemaProblem, schema_problems, validate_config
 from yoi.packages.source import PythonEntry
-from yoi.packages.stores import PackageInventory, Store, Unreadable, add_to_store, package_inventory
+from yoi.packages.stores import (
+    PackageInventory,
+    Store,
+    Unreadable,
+    add_to_store,
+    package_inventory,
+    store_package,
+)
 from yoi.packages.templates import TEMPLATES, Created, create_from_template
 
 __all__ = [
@@ -85,5 +92,6 @@ __all__ = [
     "resolve_entry",
     "resolve_package",
     "schema_problems",
+    "store_package",
     "validate_config",
 ]

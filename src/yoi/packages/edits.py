@@ -5,6 +5,7 @@ says anything else differently than before, nothing is written.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -17,10 +18,10 @@ from tomlkit.items import AoT, Array, Comment, Item, Table, Whitespace
 
 from yoi.durable import replace_file
 from yoi.errors import EnablementError, PackageError
+from yoi.folders import held, make_folder, open_file
 from yoi.limits import LIMITS
 from yoi.packages.enablement import EnabledEntry, Enablement
-from yoi.packages.folder import io_error
-from yoi.packages.package import read_file
+from yoi.packages.folder import io_error, read_open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,12 +130,12 @@ def _set_apart(text: str) -> str:
 @contextlib.contextmanager
 def _locked(path: "Path") -> "Iterator[None]":
     """Hold the folder of `path` against other edits; the lock leaves no file behind."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise io_error(exc, str(path.parent)) from None
-    try:
+    with contextlib.ExitStack() as opened:
+        try:
+            make_folder(path.parent)
+            folder = opened.enter_context(held(path.parent))
+        except OSError as exc:
+            raise io_error(exc, str(path.parent)) from None
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -144,21 +145,23 @@ def _locked(path: "Path") -> "Iterator[None]":
                 hint="try again when it is done",
             ) from None
         yield
-    finally:
-        os.close(folder)
 
 
 def _read(path: "Path") -> str:
-    if path.is_symlink():
+    try:
+        opened = open_file(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        if exc.errno != errno.ELOOP:
+            raise io_error(exc, str(path)) from None
         raise EnablementError(
             "enablement.malformed",
             f"{path} is a symbolic link and is not written through",
             hint="edit the file it points to, or replace the link by the file itself",
-        )
-    if not path.exists():
-        return ""
+        ) from None
     try:
-        data = read_file(path, LIMITS.operator_config_bytes)
+        data = read_open_file(opened, LIMITS.operator_config_bytes, str(path))
     except PackageError as exc:
         raise EnablementError("enablement.malformed", exc.message) from None
     # Refuses what is not TOML, with its line.
@@ -334,7 +337,14 @@ def _by_hand(path: "Path", why: str) -> EnablementError:
 
 def _replace(path: "Path", text: str) -> None:
     try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _NEW_MODE
-        replace_file(path, text.encode(), mode)
+        replace_file(path, text.encode(), _mode(path))
     except OSError as exc:
         raise io_error(exc, str(path)) from None
+
+
+def _mode(path: "Path") -> int:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return _NEW_MODE
+    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else _NEW_MODE

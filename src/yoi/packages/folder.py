@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from yoi.display import printable
 from yoi.errors import PackageError
+from yoi.folders import hint_of
 from yoi.limits import LIMITS
 from yoi.packages.paths import PathSet, check_path
 
@@ -78,15 +79,19 @@ def read_folder(root: "Path") -> FolderContent:
 
 def io_error(exc: OSError, what: str) -> PackageError:
     """Return `exc` as a PackageError that says what could not be read or written, and why."""
-    return PackageError("package.io", f"{what}: {(exc.strerror or 'I/O error').lower()}")
+    why = exc.strerror or "i/o error"
+    return PackageError("package.io", f"{what}: {why[:1].lower()}{why[1:]}", hint=hint_of(exc))
 
 
 def read_open_file(fd: int, max_bytes: int, what: str) -> bytes:
     """Return the content of the regular file behind `fd`, at most `max_bytes`, and close it."""
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise PackageError("package.unsupported", f"{what} is not a regular file")
-        content = file.read(max_bytes + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    finally:
+        os.close(fd)
     if len(content) > max_bytes:
         raise PackageError("package.bounds", f"{what} is over {max_bytes} bytes")
     return content

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from yoi.display import printable
 from yoi.durable import replace_file
 from yoi.errors import PackageError, YoiError
+from yoi.folders import make_folder
 from yoi.limits import LIMITS
 from yoi.packages.folder import io_error
 from yoi.packages.package import SUFFIX, Package, read_file, read_package
@@ -170,7 +171,11 @@ def add_to_store(package_path: Path, store: Store) -> Package:
     nothing; an older version of the same package under that name is replaced (and what was enabled
     by its digest stays disabled until it is reviewed). Raises PackageError, ManifestError.
     """
-    package = read_package(package_path)
+    return store_package(read_package(package_path), store)
+
+
+def store_package(package: Package, store: Store) -> Package:
+    """Put `package` into `store` as it was read before, and return it; see `add_to_store`."""
     target = store.path / f"{package.id}{SUFFIX}"
     for other in PackageInventory.of(store).packages:
         if (other.id == package.id) != (other.path.name.casefold() == target.name.casefold()):
@@ -181,7 +186,7 @@ def add_to_store(package_path: Path, store: Store) -> Package:
             )
     data = build_archive(package.files)
     try:
-        store.path.mkdir(parents=True, exist_ok=True)
+        make_folder(store.path)
         if not target.exists() or read_file(target, LIMITS.package_bytes) != data:
             replace_file(target, data, 0o644)
     except OSError as exc:

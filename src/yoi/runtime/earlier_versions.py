@@ -14,6 +14,7 @@ from yoi.decisions.entries import Content
 from yoi.decisions.port import InForce, Undisturbed
 from yoi.decisions.recording import plugin_entry
 from yoi.errors import SecretError, TrustError, YoiError
+from yoi.folders import make_folder, remove_file
 from yoi.packages import Enablement, Package, ResolvedPlugin, read_package, resolve_package
 from yoi.packages.writer import build_archive
 from yoi.secrets.files import write_private
@@ -91,7 +92,7 @@ class EarlierVersions:
         for entry, content in changes.items():
             if content is None:
                 with contextlib.suppress(OSError):
-                    self._path(entry.partition(":")[2]).unlink()
+                    remove_file(self._path(entry.partition(":")[2]))
 
     def _resolved(self, name: str, content: Content) -> ResolvedPlugin | None:
         """Return what was decided about the version before; None where its package is not that."""
@@ -105,7 +106,7 @@ class EarlierVersions:
 
     def _written(self, name: str, package: Package) -> bool:
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            make_folder(self._folder, 0o700)
             write_private(self._path(name), build_archive(package.files))
         except (SecretError, OSError, YoiError):
             return False

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from yoi.durable import replace_file, sync_folder, write_beside
+from yoi.durable import discard, replace_file, write_beside
 from yoi.errors import SecretError
+from yoi.folders import held, hint_of, make_folder, open_file
 from yoi.limits import Limits
 
 _PRIVATE = 0o600
@@ -64,8 +65,7 @@ def _unforgeable(found: os.stat_result, path: Path) -> None:
 
 def _read(path: Path, most: int, check: Callable[[os.stat_result, Path], None]) -> bytes | None:
     try:
-        # Without O_NONBLOCK a planted FIFO would wait for ever.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = open_file(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     except OSError as exc:
@@ -112,16 +112,17 @@ def write_private(path: Path, data: bytes) -> None:
 def create_private(path: Path, data: bytes) -> bool:
     """Write `data` to `path`, whole, unless something is there; return whether it was written."""
     try:
-        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        beside = write_beside(path, data, _PRIVATE)
-        try:
-            # A link, not a rename: it fails where another process was first.
-            os.link(beside, path)
-        except FileExistsError:
-            return False
-        finally:
-            beside.unlink()
-        sync_folder(path.parent)
+        make_folder(path.parent, _PRIVATE_FOLDER)
+        with held(path.parent) as folder:
+            beside = write_beside(folder, data, _PRIVATE)
+            try:
+                # A link, not a rename: it fails where another process was first.
+                os.link(beside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except FileExistsError:
+                return False
+            finally:
+                discard(folder, beside)
+            os.fsync(folder)
     except OSError as exc:
         raise failed(exc, path) from None
     return True
@@ -134,8 +135,8 @@ def locked(path: Path, limits: Limits) -> Iterator[None]:
     Raises SecretError (`secret.busy`) when `secret_lock_ms` pass.
     """
     try:
-        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
+        make_folder(path.parent, _PRIVATE_FOLDER)
+        handle = open_file(path, os.O_RDWR | os.O_CREAT, _PRIVATE)
     except OSError as exc:
         raise failed(exc, path) from None
     try:
@@ -159,7 +160,8 @@ def locked(path: Path, limits: Limits) -> Iterator[None]:
 
 def failed(exc: OSError, path: Path) -> SecretError:
     """Return what the operating system said about `path`."""
-    return SecretError("secret.io", f"{path}: {exc.strerror or type(exc).__name__}")
+    why = exc.strerror or type(exc).__name__
+    return SecretError("secret.io", f"{path}: {why}", hint=hint_of(exc))
 
 
 def _read_up_to(handle: int, most: int) -> bytes:

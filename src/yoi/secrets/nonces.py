@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from yoi.errors import SecretError, SignatureError
+from yoi.folders import hint_of, make_folder
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.files import locked, read_private, write_private
 
@@ -89,12 +90,14 @@ class NonceStore:
         """Hold both files against other processes."""
         try:
             with locked(self._files[1].with_suffix(".lock"), self._waits):
-                self._files[0].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(self._files[0].parent, 0o700)
                 yield
         except SecretError as exc:
             raise SignatureError("signature.nonce", exc.message, hint=exc.hint) from None
         except OSError as exc:
-            raise SignatureError("signature.nonce", f"{self._files[0]}: {exc.strerror}") from None
+            raise SignatureError(
+                "signature.nonce", f"{self._files[0]}: {exc.strerror}", hint=hint_of(exc)
+            ) from None
 
     def _read(self, path: Path) -> dict[str, int] | None:
         """Return what `path` holds; None where it is missing."""

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from yoi.durable import discard, write_beside
 from yoi.errors import TicketError
+from yoi.folders import held, hint_of, open_file
+from yoi.folders import make_folder as make
 
-_AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _TRIES = 20
 _LOCK_PAUSE_S = 0.02
@@ -52,9 +53,9 @@ def make_folder(path: Path) -> None:
     """Make the folder `path`, where it is not there. Raises TicketError (`ticket.file`)."""
     if not is_folder(path):
         try:
-            path.mkdir()
+            make(path)
         except OSError as exc:
-            raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+            raise failed(exc, path) from None
 
 
 def read_text(path: Path, most: int) -> str | None:
@@ -89,20 +90,14 @@ def read_start(path: Path, most: int) -> bytes | None:
     Raises TicketError (`ticket.file`) for a link, another kind of file, or one that cannot be read.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = open_file(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise TicketError("ticket.file", f"{path.name} is a link") from None
-        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise TicketError("ticket.file", f"{path.name} is not a file")
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return file.read(most)
-    finally:
-        os.close(fd)
+        raise failed(exc, path) from None
+    return _content(fd, path.name, most)
 
 
 @contextlib.contextmanager
@@ -112,9 +107,9 @@ def locked(folder: Path, wait_ms: int) -> Iterator[None]:
     Raises TicketError (`ticket.busy`) when it is held by another for `wait_ms`.
     """
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_file(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as exc:
-        raise TicketError("ticket.file", f"{folder.name}: {exc.strerror}") from None
+        raise failed(exc, folder) from None
     try:
         _lock(fd, folder, wait_ms)
         yield
@@ -143,56 +138,80 @@ def change(path: Path, most: int, make: Callable[[bytes | None], bytes]) -> byte
     meanwhile, with the new content. The folder must be locked. Raises TicketError; then the file is
     as others left it.
     """
-    for _ in range(_TRIES):
-        before = read_bytes(path, most)
-        after = make(before)
-        if len(after) > most:
-            raise TicketError("ticket.too_large", f"{path.name} would be over {most} bytes")
-        if after == before or _swapped(path, before, after):
-            return after
+    try:
+        with held(path.parent) as folder:
+            for _ in range(_TRIES):
+                before = read_bytes(path, most)
+                after = make(before)
+                if len(after) > most:
+                    raise TicketError("ticket.too_large", f"{path.name} would be over {most} bytes")
+                if after == before or _swapped(folder, path.name, before, after):
+                    return after
+    except OSError as exc:
+        raise failed(exc, path) from None
     raise TicketError("ticket.busy", f"{path.name} is being changed by something else all the time")
 
 
-def _swapped(path: Path, before: bytes | None, after: bytes) -> bool:
+def failed(exc: OSError, path: Path) -> TicketError:
+    """Return what the operating system said about `path`."""
+    return TicketError("ticket.file", f"{path.name}: {exc.strerror}", hint=hint_of(exc))
+
+
+def _swapped(folder: int, name: str, before: bytes | None, after: bytes) -> bool:
     """Put `after` in place of `before`; return False where something else stood there."""
-    try:
-        new = write_beside(path, after, _mode(path))
-    except OSError as exc:
-        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
+    new = write_beside(folder, after, _mode(folder, name))
     try:
         if before is None:
             # A link fails where a file has appeared, a rename would replace it.
-            os.link(new, path)
+            os.link(new, name, src_dir_fd=folder, dst_dir_fd=folder)
             return True
-        return _exchanged(new, path, before)
+        return _exchanged(folder, new, name, before)
     except FileExistsError:
         return False
-    except OSError as exc:
-        raise TicketError("ticket.file", f"{path.name}: {exc.strerror}") from None
     finally:
-        discard(new)
+        discard(folder, new)
 
 
-def _exchanged(new: Path, path: Path, before: bytes) -> bool:
-    """Swap the two files; swap back and return False where `path` did not hold `before`."""
-    if not _exchange(new, path):
+def _exchanged(folder: int, new: str, name: str, before: bytes) -> bool:
+    """Swap the two files; swap back and return False where `name` did not hold `before`."""
+    if not _exchange(folder, new, name):
         # Without an exchange a change within these few microseconds would be lost.
-        if path.read_bytes() != before:
+        if not _holds(folder, name, before):
             return False
-        os.replace(new, path)
+        os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
         return True
-    if new.read_bytes() == before:
+    if _holds(folder, new, before):
         return True
-    _exchange(new, path)
+    _exchange(folder, new, name)
     return False
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _holds(folder: int, name: str, data: bytes) -> bool:
+    """Return whether the file `name`, which something else may have put there, is `data`."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return _content(os.open(name, flags, dir_fd=folder), name, len(data) + 1) == data
+    except (OSError, TicketError):
+        return False
+
+
+def _content(fd: int, name: str, most: int) -> bytes:
+    """Return the first `most` bytes of the regular file behind `fd`, and close it."""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise TicketError("ticket.file", f"{name} is not a file")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(fd)
+
+
+def _exchange(folder: int, one: str, other: str) -> bool:
     """Swap two names in one step (renameat2); return whether this system can."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False
-    done = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    done = renameat2(folder, os.fsencode(one), folder, os.fsencode(other), _RENAME_EXCHANGE)
     if done == 0:
         return True
     code = ctypes.get_errno()
@@ -201,8 +220,9 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code))
 
 
-def _mode(path: Path) -> int:
+def _mode(folder: int, name: str) -> int:
     try:
-        return stat.S_IMODE(path.lstat().st_mode)
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return _MODE
+    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else _MODE

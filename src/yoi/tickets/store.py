@@ -5,17 +5,20 @@ item.md: a crash between the two leaves an event that `doctor` reports, never a 
 """
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from yoi import folders
 from yoi.core.ticket_states import Facts, TicketState, refusal
 from yoi.errors import TicketError
 from yoi.limits import Limits
 from yoi.tickets.files import (
     change,
     encoded,
+    failed,
     locked,
     make_folder,
     read_bytes,
@@ -61,9 +64,9 @@ class TicketStore(TicketReader):
         """Make an item in state planning; return it. Raises TicketError."""
         title = self._title(title)
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            folders.make_folder(self.root)
         except OSError as exc:
-            raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
+            raise failed(exc, self.root) from None
         if len(self.names()) >= self._limits.tickets:
             raise TicketError("ticket.bounds", f"there are {self._limits.tickets} tickets already")
         head: dict[str, Value] = {
@@ -84,12 +87,13 @@ class TicketStore(TicketReader):
         while True:
             ticket = id_of_ms(ms)
             try:
-                (self.root / ticket).mkdir()
+                with folders.held(self.root) as root:
+                    os.mkdir(ticket, dir_fd=root)
                 break
             except FileExistsError:
                 ms += 1
             except OSError as exc:
-                raise TicketError("ticket.file", f"{self.root}: {exc.strerror}") from None
+                raise failed(exc, self.root) from None
         folder = self.root / ticket
         make_folder(folder / ARTIFACTS)
         with locked(folder, self._limits.ticket_lock_ms):
