@@ -4,7 +4,10 @@ Everything that comes from a package, a gateway, a guest or a model is data on e
 module is the one place that turns such text into something a terminal, a log or a page may print.
 """
 
+import os
+import re
 import unicodedata
+from pathlib import PurePath
 
 ELLIPSIS = "…"
 # Unicode general categories that may move a cursor, hide text or reorder it.
@@ -27,6 +30,39 @@ def printable(text: str, max_chars: int = 512) -> str:
         if len(text) > max_chars:
             text, cut = text[: max(0, max_chars - 1)], True
     return text + ELLIPSIS if cut else text
+
+
+def shell_word(value: object) -> str:
+    """Return `value` as one word of a command that a person pastes into a shell.
+
+    A path that begins with `-` would be an option, and gets `./`. What a screen would escape is
+    written in octal, which bash, zsh and ksh read, so that the word survives `printable`.
+    """
+    text = str(value)
+    if isinstance(value, PurePath) and text.startswith("-"):
+        text = f".{os.sep}{text}"
+    if _PLAIN_WORD.fullmatch(text):
+        return text
+    if printable(text, len(text) + 1) == text:
+        return "'" + text.replace("'", "'\"'\"'") + "'"
+    return "$'" + "".join(map(_octal, os.fsencode(text))) + "'"
+
+
+def shell_argument(text: str) -> str:
+    """Return `text` as the next argument of a printed command, never as an option of it.
+
+    Options have to stand before it.
+    """
+    return f"-- {shell_word(text)}" if text.startswith("-") else shell_word(text)
+
+
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*")
+"""zsh replaces a word that begins with `=`."""
+
+
+def _octal(byte: int) -> str:
+    char = chr(byte)
+    return char if char.isascii() and char.isprintable() and char not in "\\'!" else f"\\{byte:03o}"
 
 
 def escape_invisible(text: str) -> str:

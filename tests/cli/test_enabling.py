@@ -323,3 +323,35 @@ def test_a_grant_file_names_its_secrets(yoi, workspace, asking):
     assert yoi(*arguments).status == 0
     assert entries(workspace)[0]["grants"]["secrets"][0]["secret"] == "slack-app"
     assert yoi(*arguments, "--secret", "app=x").status == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["plugin", "enable", "./nothing"], "package.io", "nothing: no such file"),
+        (["plugin", "enable", "./relay"], "config.value", "config.channel"),
+        (["plugin", "enable", "./relay", "--as=-x"], "usage.arguments", "'-x' cannot name"),
+        (
+            ["plugin", "enable", "./relay", "-c", "channel=a", "--grant", "no"],
+            "enablement.malformed",
+            "no",
+        ),
+        (["plugin", "dev", "./nothing"], "usage.arguments", "nothing is not a folder"),
+        (["plugin", "dev", "./relay", "-c", "nonsense"], "usage.arguments", "nonsense"),
+        (["plugin", "update", "--dir", "./nothing"], "package.io", "nothing/plugin.toml"),
+        (["mcp", "approve", "-x"], "usage.arguments", "-x"),
+        (["ticket", "comment", "none"], "ticket.id", "none"),
+        (["ticket", "review", "none", "maybe"], "usage.arguments", "maybe"),
+        (["ticket", "new", "\x00"], "ticket.value", "a title"),
+        (["secret", "set", "a b"], "secret.name", "a b"),
+        (["trust", "-w", "./nothing"], "usage.arguments", "nothing is not a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_is_wrong_with_the_input_is_said_before_a_terminal_is_missed(
+    arguments, code, words, yoi, workspace, relay
+):
+    ran = yoi(*arguments)
+    assert f"[{code}]" in ran.err
+    assert words in ran.err
+    assert "terminal" not in ran.err

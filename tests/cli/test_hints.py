@@ -1,7 +1,7 @@
 """Every command that Yoi prints exists, with the options and arguments that are printed with it.
 
 All strings of the source are read, so that a hint cannot be forgotten. What an f-string fills in
-stands as NAME.
+stands as NAME. What it fills in is a word of the shell, whatever the name or path holds.
 """
 
 import ast
@@ -20,6 +20,41 @@ COMMANDS = typer.main.get_command(cli.command_line())
 _COMMAND = re.compile(r"(?<![\w./-])yoi ([a-z]+(?: [^;,()`\"\n|<>]*)?)")
 _OWN_NAMES = {"tickets/store.py", "runtime/authorizing.py"}
 """Where a command's bare name says who acts: in a commit message and as a client's name."""
+
+
+_SHELL = re.compile(r"(?<![\w./-])(?:yoi [a-z]|(?:chmod|chown|cp|mkdir|mv|rm) )[^;,()`\n]*\Z")
+"""A command that is being printed, up to what is filled in next."""
+_QUOTING = {"shell_word", "shell_argument", "as_path"}
+_PARSED = {
+    "id", "member", "name", "plugin", "rotates", "service", "setup", "state", "ticket", "worker",
+    "event_id", "version",
+}  # fmt: skip
+"""Names whose grammar needs no quotes, where they were parsed; cli/ has what a person typed."""
+_PUT_TOGETHER = {"sender", "shown", "there", "wanted", "word", "words"}
+"""Made of quoted words in the lines before."""
+
+
+def filled_in():
+    """Yield (where, the expression) of all that is filled into a printed command."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        where = path.relative_to(SOURCE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.JoinedStr):
+                continue
+            before = ""
+            for part in node.values:
+                if isinstance(part, ast.Constant):
+                    before += part.value
+                    continue
+                if _SHELL.search(before):
+                    yield where, part.value
+                before += "NAME"
+
+
+FILLED_IN = [
+    pytest.param(where, value, id=f"{where} {ast.unparse(value)[:40]}")
+    for where, value in filled_in()
+]
 
 
 def strings(tree):
@@ -92,6 +127,23 @@ def test_a_printed_command_exists_with_its_options(words, whole):
     assert used - {"-", "--"} <= known
     if whole and group is None and "--help" not in rest:
         complete(command, context, rest)
+
+
+def test_there_are_words_to_judge():
+    assert len(FILLED_IN) > 100
+
+
+@pytest.mark.parametrize(("where", "value"), FILLED_IN)
+def test_what_a_printed_command_is_filled_with_is_one_word(where, value):
+    if isinstance(value, ast.Call):
+        made = ast.unparse(value.func)
+        assert made in _QUOTING | {"min", "os.geteuid", "_shown_name", "'|'.join"}
+        return
+    while isinstance(value, ast.Subscript):
+        value = value.value
+    named = (value.id if isinstance(value, ast.Name) else value.attr).lstrip("_")
+    allowed = _PUT_TOGETHER if where.startswith("cli/") else _PUT_TOGETHER | _PARSED | {"fits"}
+    assert named in allowed | {"BOARD"}, "a word of the shell has to be quoted: shell_word(...)"
 
 
 def complete(command, context, rest):

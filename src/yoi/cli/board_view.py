@@ -9,6 +9,7 @@ from rich.text import Text
 from yoi.cli.layout import lines, moment, table
 from yoi.cli.output import Output, console, shown
 from yoi.cli.ticket_view import STYLES, block
+from yoi.display import shell_word
 from yoi.protocol.board_events import (
     BoardEntry,
     BoardItem,
@@ -78,7 +79,9 @@ class BoardContent:
         for row in block(entry.text, _TEXT_LINES, "    "):
             console().print(row, soft_wrap=True, crop=False)
         if entry.cut and is_id(entry.ticket):  # a backend elsewhere may say anything
-            self._print(shown(f"    ... more: yoi ticket show {entry.ticket}", 200, "dim"))
+            self._print(
+                shown(f"    ... more: yoi ticket show {shell_word(entry.ticket)}", 200, "dim")
+            )
 
     def _print(self, line: Text) -> None:
         console().print(line, soft_wrap=True, crop=False)

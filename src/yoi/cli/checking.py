@@ -10,6 +10,7 @@ from yoi.cli.layout import lines, whole
 from yoi.cli.output import shown
 from yoi.cli.plugin_view import findings_block, identity, review_block, warning_lines
 from yoi.cli.sources import as_path, runs_in
+from yoi.display import shell_word
 from yoi.errors import UsageError, YoiError
 from yoi.packages import (
     EnabledEntry,
@@ -59,10 +60,10 @@ class Checked:
     def next_steps(self) -> list[str]:
         """Return the commands a person would run now."""
         if not self.sound:
-            return [f"fix what is listed, then: yoi plugin check {self.path}"]
+            return [f"fix what is listed, then: yoi plugin check {shell_word(self.path)}"]
         wanted = " --config KEY=VALUE" if self.config_needed else ""
         return [
-            *([f"yoi plugin pack {self.path}"] if self.path.is_dir() else []),
+            *([f"yoi plugin pack {shell_word(self.path)}"] if self.path.is_dir() else []),
             f"yoi plugin enable {as_path(self.path)}{wanted}",
         ]
 

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from yoi.cli.layout import lines, many, moment, pairs, table
 from yoi.cli.output import plain, shown
 from yoi.cli.service_view import PAYLOAD_LINES, converted
+from yoi.display import shell_word
 
 
 class DeadLetterView(msgspec.Struct):
@@ -48,9 +49,11 @@ def letter_table(name: str, letters: Sequence[DeadLetterView]) -> RenderableType
     return lines(
         [
             grid,
-            shown(f"  see one:      yoi service dead-letters {name} EVENT", style="cyan"),
-            shown(f"  deliver one:  yoi service replay {name} EVENT", style="cyan"),
-            shown(f"  throw away:   yoi service discard {name} EVENT", style="cyan"),
+            shown(
+                f"  see one:      yoi service dead-letters {shell_word(name)} EVENT", style="cyan"
+            ),
+            shown(f"  deliver one:  yoi service replay {shell_word(name)} EVENT", style="cyan"),
+            shown(f"  throw away:   yoi service discard {shell_word(name)} EVENT", style="cyan"),
         ]
     )
 

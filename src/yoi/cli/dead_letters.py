@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from yoi.cli.dead_letter_view import DeadLetterView, parse_letters
 from yoi.cli.host_calls import ask
+from yoi.display import shell_word
 from yoi.errors import ControlError, UsageError
 
 Act = Literal["replay", "discard"]
@@ -30,7 +31,7 @@ def act(
         raise UsageError(
             "usage.arguments",
             f"name the events to {what}, or say --all",
-            hint=f"yoi service dead-letters {name}",
+            hint=f"yoi service dead-letters {shell_word(name)}",
         )
     letters, running = listed(workspace, name)
     wanted = list(event_ids) or [one.event_id for one in letters]

@@ -18,6 +18,7 @@ import typer
 from yoi.cli.exits import Exit
 from yoi.cli.options import JsonLines
 from yoi.cli.output import Output, console, json_line, shown
+from yoi.display import shell_word
 from yoi.errors import YoiError
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ class Story:
         sys.stdout.flush()
         quiet = subprocess.DEVNULL if self._output.as_json else None
         command = [sys.executable, "-m", "yoi.cli", *map(str, arguments)]
-        self._say("$ yoi " + " ".join(str(one) for one in arguments))
+        self._say("$ yoi " + " ".join(map(shell_word, arguments)))
         if subprocess.run(command, cwd=self._folder, stdout=quiet, check=False).returncode:
             raise YoiError("usage.internal", f"yoi {arguments[0]} {arguments[1]} failed")
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yoi.cli.asking import can_ask
-from yoi.cli.enabling import check_flags
+from yoi.cli.enabling import check_can_approve, check_flags
 from yoi.cli.options import JsonLines, workspace_folder
 from yoi.cli.output import Output
+from yoi.display import shell_word
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def dev(
     from yoi.packages import read_package
     from yoi.permissions import PermissionSet
 
-    check_flags(yes=yes, explicit=grant_requested, as_json=as_json)
+    check_flags(yes=yes, explicit=grant_requested)
     if not folder.is_dir():
         raise UsageError(
             "usage.arguments", f"{folder} is not a folder", hint="yoi plugin new --help"
@@ -74,6 +75,8 @@ def dev(
     manifest = read_package(folder).manifest
     values = read_config(config or [], config_file, manifest.config_schema)
     secrets = read_secrets(secret or [], manifest.requested, PermissionSet())
+    if not yes:
+        check_can_approve(as_json=as_json)
     printer = Printer(output, folder, frozenset())
     from yoi.host import Host
     from yoi.host.dev import DevSession, developing
@@ -82,7 +85,9 @@ def dev(
 
     def ready(host: "Host") -> None:
         printer.ready(host)
-        output.note(f"save a file to run it again; look inside: yoi service list -w {folder}")
+        output.note(
+            f"save a file to run it again; look inside: yoi service list -w {shell_word(folder)}"
+        )
 
     clock, source = SystemClock(), folder.resolve()
     approval = Approval(output, secrets, printer, granted_at_start=yes)

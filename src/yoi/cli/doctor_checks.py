@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from yoi.cli.layout import many
+from yoi.display import shell_word
 from yoi.errors import ControlError, YoiError
 from yoi.limits import LIMITS
 
@@ -111,7 +112,7 @@ def workspace(scope: DoctorScope) -> list[Finding]:
                     "fail",
                     f"everyone on this machine may write {path}: they could grant themselves "
                     "anything",
-                    f"chmod o-w {path}",
+                    f"chmod o-w {shell_word(path)}",
                 )
             )
     if not os.access(scope.workspace, os.W_OK):
@@ -221,7 +222,7 @@ def granted_secrets(scope: DoctorScope) -> list[Finding]:
             "secrets",
             "warn",
             f"{wanted[name]} may use {name}, and the store has none of that name",
-            f"yoi secret set {name}",
+            f"yoi secret set {shell_word(name)}",
         )
         for name in missing
     ]
@@ -262,7 +263,10 @@ def control_socket(scope: DoctorScope) -> list[Finding]:
     if stat.S_IMODE(mode) & 0o077:
         return [
             Finding(
-                "host", "fail", f"others may use the control socket {path}", f"chmod 600 {path}"
+                "host",
+                "fail",
+                f"others may use the control socket {path}",
+                f"chmod 600 {shell_word(path)}",
             )
         ]
     try:
@@ -360,7 +364,9 @@ def _private(name: str, folder: Path) -> Finding:
     except OSError as exc:
         return Finding(name, "warn", f"{folder}: {exc.strerror}", "set XDG_CACHE_HOME")
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        return Finding(name, "fail", f"others may read or change {folder}", f"chmod 700 {folder}")
+        return Finding(
+            name, "fail", f"others may read or change {folder}", f"chmod 700 {shell_word(folder)}"
+        )
     return Finding(name, "ok", str(folder))
 
 

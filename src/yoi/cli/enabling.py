@@ -20,6 +20,7 @@ from yoi.cli.proposal import (
     will_change,
 )
 from yoi.cli.reloading import done, reload_host
+from yoi.display import shell_word
 from yoi.errors import EnablementError, UsageError, YoiError
 from yoi.types import InstanceName
 
@@ -73,7 +74,7 @@ def enable(
     from yoi.packages import EnabledEntry, validate_config
     from yoi.permissions import PermissionSet
 
-    check_flags(yes=yes, explicit=grant_requested or grant is not None, as_json=as_json)
+    check_flags(yes=yes, explicit=grant_requested or grant is not None)
     if grant_requested and grant is not None:
         raise UsageError("usage.arguments", "--grant-requested and --grant exclude each other")
     if secret and grant is not None:
@@ -86,7 +87,7 @@ def enable(
     package, copies = _package(reference, folder)
     if copies is None:
         _mention_folder(reference, package, output)
-    instance = _instance_name(name or package.id)
+    instance = _instance_name(package.id if name is None else name)
     before = _before(folder, instance)
     values = dict(before.config) if before is not None else {}
     values |= read_config(config or [], config_file, package.manifest.config_schema)
@@ -112,6 +113,8 @@ def enable(
         copies,
     )
     refuse_unsound(proposal)
+    if not yes:
+        check_can_approve(as_json=as_json)
     output.before(lambda: review(proposal, folder))
     running = _running(folder, instance)
     if running is not None and proposal.changes:
@@ -173,7 +176,7 @@ def disable(
     running = _running(folder, name)
     output.note(_will_close(name, entry, running), style="")
     if not yes and running is not None:
-        check_flags(yes=False, explicit=True, as_json=as_json)
+        check_can_ask(as_json=as_json, hint=f"yoi plugin disable {shell_word(name)} --yes")
         confirm(f"Disable {name}?")
     fault = record(folder, name)
     if fault is not None:
@@ -182,7 +185,7 @@ def disable(
     output.show({"instance": name, "host": host}, lambda: done(f"disabled {name}", host))
 
 
-def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
+def check_flags(*, yes: bool, explicit: bool) -> None:
     """Refuse options that would approve something which no person has read."""
     if yes and not explicit:
         raise UsageError(
@@ -190,11 +193,14 @@ def check_flags(*, yes: bool, explicit: bool, as_json: bool) -> None:
             "--yes approves without asking, so it must say what: add --grant-requested or "
             "--grant FILE",
         )
-    if not yes:
-        check_can_ask(
-            as_json=as_json,
-            hint="say it on the command line: --yes with --grant-requested or --grant FILE",
-        )
+
+
+def check_can_approve(*, as_json: bool) -> None:
+    """Refuse to go on to a question about grants where no person can be asked."""
+    check_can_ask(
+        as_json=as_json,
+        hint="say it on the command line: --yes with --grant-requested or --grant FILE",
+    )
 
 
 def _package(reference: str, workspace: Path) -> "tuple[Package, Path | None]":
@@ -224,12 +230,12 @@ def _mention_folder(reference: str, package: "Package", output: Output) -> None:
 
 
 def _instance_name(text: str) -> InstanceName:
-    from yoi.toml import is_safe_id
+    from yoi.toml import SAFE_ID_WORDS, is_safe_id
 
     if not is_safe_id(text):
         raise UsageError(
             "usage.arguments",
-            f"{text!r} cannot name an instance: use letters, digits, '-', '_' and '.'",
+            f"{text!r} cannot name an instance: it must be {SAFE_ID_WORDS}",
         )
     return InstanceName(text)
 

@@ -11,6 +11,7 @@ import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
+from yoi.display import shell_word
 from yoi.errors import McpError, UsageError
 
 if TYPE_CHECKING:
@@ -107,15 +108,15 @@ def approve(
         raise McpError(
             "mcp.changed",
             f"what {server} says of its tools is not what was shown: its digest is {found}",
-            hint=f"yoi mcp approve {server} --show",
+            hint=f"yoi mcp approve {shell_word(server)} --show",
         )
     if digest is None:
         from yoi.cli.asking import check_can_ask, confirm
 
         check_can_ask(
             as_json=as_json,
-            hint=f"read it with: yoi mcp approve {server} --show; then: "
-            f"yoi mcp approve {server} --digest D",
+            hint=f"read it with: yoi mcp approve {shell_word(server)} --show; then: "
+            f"yoi mcp approve {shell_word(server)} --digest D",
         )
 
         output.before(lambda: _review(server, chosen, standing, found))
@@ -226,7 +227,7 @@ def _overview(found: Sequence[Mapping[str, Any]]) -> "RenderableType":
         if one["hint"]:
             notes.append(whole(shown(f"  hint: {one['hint']}", 1024, "cyan")))
         if {"new", "changed"} & set(standing):
-            notes.append(shown(f"  hint: yoi mcp approve {one['name']}", style="cyan"))
+            notes.append(shown(f"  hint: yoi mcp approve {shell_word(one['name'])}", style="cyan"))
         notes += [
             shown(f"  {one['name']}: {tool['name']} cannot be used: {tool['problem']}", 1024)
             for tool in one["tools"]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from yoi.display import shell_word
 from yoi.errors import TrustError, UsageError
 
 _WRITTEN = (".yoi", ".yoi/tickets", ".yoi/plugins", ".yoi/run")
@@ -49,7 +50,7 @@ def workspace_folder(chosen: Path | None) -> Path:
         raise UsageError(
             "usage.arguments",
             f"the workspace {folder} is not a folder",
-            hint=f"mkdir -p {folder}",
+            hint=f"mkdir -p {shell_word(folder)}",
         )
     real = os.path.realpath(folder)
     for name in _WRITTEN:
@@ -58,6 +59,6 @@ def workspace_folder(chosen: Path | None) -> Path:
             raise TrustError(
                 "trust.folder",
                 f"{folder / name} leads out of the workspace, to {leads_to}",
-                hint=f"put a folder in its place: rm {folder / name}",
+                hint=f"put a folder in its place: rm {shell_word(folder / name)}",
             )
     return folder

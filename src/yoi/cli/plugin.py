@@ -10,6 +10,7 @@ from yoi.cli.exits import Exit
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.pending import enablement, mention_pending
+from yoi.display import shell_word
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,8 +53,8 @@ def new(
 
     created = create_from_template(template, destination, plugin_id)
     steps = [
-        f"yoi plugin check {destination}",
-        f"yoi plugin dev {destination}",
+        f"yoi plugin check {shell_word(destination)}",
+        f"yoi plugin dev {shell_word(destination)}",
         f"yoi plugin enable {as_path(destination)}",
     ]
     Output("plugin new", as_json).show(

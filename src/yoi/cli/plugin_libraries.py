@@ -11,6 +11,7 @@ import typer
 from yoi.cli.asking import check_can_ask, confirm
 from yoi.cli.options import Json
 from yoi.cli.output import Output, shown
+from yoi.display import shell_word
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def update(
     if not change.nothing and not yes:
         check_can_ask(
             as_json=as_json,
-            hint=f"yoi plugin update --dir {folder} --yes",
+            hint=f"yoi plugin update --dir {shell_word(folder)} --yes",
             before=f"{_counted(change)}; ",
         )
         output.before(lambda: _difference(change))
@@ -149,7 +150,7 @@ def _answer(output: Output, folder: Path, change: "Change", status: str) -> None
         return lines(
             [
                 _difference(change),
-                whole(shown(f"  next: yoi plugin check {folder}", 2048, "cyan")),
+                whole(shown(f"  next: yoi plugin check {shell_word(folder)}", 2048, "cyan")),
             ]
         )
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from yoi.cli.layout import Indented, lines, pairs, size, table, whole
 from yoi.cli.output import read_whole, shown
 from yoi.cli.sources import as_path
+from yoi.display import shell_word
 from yoi.packages import Inspection, Package, Surface
 from yoi.permissions import PermissionSet, Review, ReviewRow, ReviewState, review
 
@@ -184,8 +185,8 @@ def inspection(one: Inspection, runs_in: str) -> RenderableType:
     if one.instance is None:
         package = one.package
         stored = package.source in ("project", "user")
-        name = package.reference if stored else as_path(package.path)
-        parts.append(_next(f"enable it: yoi plugin enable {name}"))
+        word = shell_word(package.reference) if stored else as_path(package.path)
+        parts.append(_next(f"enable it: yoi plugin enable {word}"))
     return lines(parts)
 
 
@@ -256,7 +257,7 @@ def packed(result: "PackResult") -> RenderableType:
     if package.left_out:
         parts.append(shown("left out", style="bold"))
         parts += [shown(f"  {one.path}  ({one.reason})") for one in package.left_out]
-    parts.append(_next(f"enable it: yoi plugin enable {result.path}"))
+    parts.append(_next(f"enable it: yoi plugin enable {shell_word(result.path)}"))
     return lines(parts)
 
 

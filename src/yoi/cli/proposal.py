@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoi.cli.output import shown
+from yoi.display import shell_word
 from yoi.errors import PackageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def refuse_unsound(proposal: Proposal) -> None:
         raise PackageError(
             fault.code if fault.code.startswith("package.") else "package.malformed",
             fault.message,
-            hint=fault.hint or f"yoi plugin check {proposal.package.path}",
+            hint=fault.hint or f"yoi plugin check {shell_word(proposal.package.path)}",
         )
 
 
@@ -125,7 +126,7 @@ def copy_to_store(proposal: Proposal, workspace: Path) -> Path:
         raise PackageError(
             "package.digest",
             f"something else replaced {added.path} at once; nothing was enabled",
-            hint=f"review it again with: yoi plugin enable {added.reference}",
+            hint=f"review it again with: yoi plugin enable {shell_word(added.reference)}",
         )
     return added.path
 

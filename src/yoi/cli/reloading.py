@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoi.cli.output import shown
+from yoi.display import shell_word
 from yoi.errors import ControlError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def done(words: str, host: dict[str, Any], missing: Sequence[str] = ()) -> "Rend
     parts: list[RenderableType] = [shown(words, style="bold green")]
     for name in missing:
         parts.append(shown(f"  it lacks the secret {name}", style="yellow"))
-        parts.append(shown(f"  hint: yoi secret set {name}", style="cyan"))
+        parts.append(shown(f"  hint: yoi secret set {shell_word(name)}", style="cyan"))
     return lines([*parts, *host_lines(host)])
 
 
@@ -70,7 +71,7 @@ def host_lines(host: Mapping[str, Any]) -> "Sequence[RenderableType]":
             words = (
                 f"  {one['name']} {one['version']} could not take over ({one['code']}: "
                 f"{one['message']}); the version before it goes on. To try again: "
-                f"yoi service restart {one['name']}"
+                f"yoi service restart {shell_word(one['name'])}"
             )
             parts.append(shown(words, 1024, style="yellow"))
     return parts

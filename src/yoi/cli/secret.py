@@ -11,6 +11,7 @@ from yoi.cli import authorizing, nonces
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.secret_store import hidden, open_workspace_store
+from yoi.display import shell_word
 from yoi.errors import UsageError
 from yoi.limits import LIMITS
 
@@ -92,7 +93,7 @@ def _from_prompt(name: str) -> str:
         raise UsageError(
             "usage.arguments",
             "there is no terminal to ask on",
-            hint=f"yoi secret set {name} --stdin < FILE",
+            hint=f"yoi secret set {shell_word(name)} --stdin < FILE",
         )
     return hidden(f"Value of {name}: ")
 

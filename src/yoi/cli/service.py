@@ -12,6 +12,7 @@ from yoi.cli.machine_words import mention_host
 from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
 from yoi.cli.pending import mention_pending
+from yoi.display import shell_argument, shell_word
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def dead_letters(
         raise UsageError(
             "usage.arguments",
             f"{name} has no dead letter {event_id!r}",
-            hint=f"yoi service dead-letters {name}",
+            hint=f"yoi service dead-letters {shell_word(name)}",
         )
     output.show(
         {"name": name, "dead_letter": found, "host_runs": running},
@@ -238,7 +239,8 @@ def call(
         raise UsageError(
             "usage.arguments",
             "the tool's input must be a JSON object",
-            hint=f'yoi service call {name} {tool} \'{{"key": "value"}}\'',
+            hint=f"yoi service call {shell_word(name)} {shell_argument(tool)} "
+            '\'{"key": "value"}\'',
         )
     answer = ask(workspace_folder(workspace), "service.call", name=name, tool=tool, input=value)
     Output("service call", as_json).show(

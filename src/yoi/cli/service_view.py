@@ -13,6 +13,7 @@ from yoi.cli.elsewhere import HERE, NO_MACHINES
 from yoi.cli.layout import Indented, Rows, age, lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import plain, shown
 from yoi.core.halts import HOW
+from yoi.display import shell_word
 from yoi.errors import ControlError
 from yoi.protocol.status import (
     ConnectionStatus,
@@ -98,7 +99,8 @@ def why(one: ServiceStatus) -> str:
     if one.refused_version is not None:
         return f"{one.refused_version.version} is enabled and was refused"
     if one.missing_secrets:
-        return f"no secret {one.missing_secrets[0]}: yoi secret set {one.missing_secrets[0]}"
+        name = one.missing_secrets[0]
+        return f"no secret {name}: yoi secret set {shell_word(name)}"
     for connection in one.connections:
         if connection.down_since is not None:
             # The time itself: a watcher prints a line whenever it has changed.
@@ -137,13 +139,15 @@ def details(one: ServiceStatus) -> RenderableType:
     if refused is not None:
         words = f"{refused.version} {refused.digest}, which could not take over: {refused.message}"
         rows.append(("enabled is", shown(f"{words} [{refused.code}]", style="red")))
-        rows.append(("  try again", shown(f"yoi service restart {one.name}")))
+        rows.append(("  try again", shown(f"yoi service restart {shell_word(one.name)}")))
     for name in one.missing_secrets:
-        rows.append(("missing", shown(f"secret {name}  (yoi secret set {name})", style="red")))
+        rows.append(
+            ("missing", shown(f"secret {name}  (yoi secret set {shell_word(name)})", style="red"))
+        )
     for alert in one.alerts:
         rows.append(("alert", shown(f"{alert.message}, since {moment(alert.since)}", style="red")))
     if one.dead_letters:
-        where = f"yoi service dead-letters {one.name}"
+        where = f"yoi service dead-letters {shell_word(one.name)}"
         rows.append(("dead letters", shown(f"{one.dead_letters}  ({where})", style="yellow")))
     if one.last_error is not None:
         over = one.lifecycle == "running"  # what is over must not look like what is wrong now
@@ -176,7 +180,7 @@ def details(one: ServiceStatus) -> RenderableType:
 
 def _whole_elsewhere(name: str) -> Text:
     """Return where a person finds what is cut off here."""
-    return shown(f"whole in: yoi service status {name} --json", style="cyan")
+    return shown(f"whole in: yoi service status {shell_word(name)} --json", style="cyan")
 
 
 def now_is(one: ServiceStatus) -> RenderableType:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yoi.display import shell_word
 from yoi.errors import PackageError, YoiError
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ def is_path(text: str) -> bool:
 
 
 def as_path(path: Path) -> str:
-    """Return `path` as words that name it and never a package in a store."""
-    return str(path) if is_path(str(path)) else f".{os.sep}{path}"
+    """Return `path` as a word of a command that names it and never a package in a store."""
+    return shell_word(path if is_path(str(path)) else f".{os.sep}{path}")
 
 
 def find_package(text: str, inventory: "PackageInventory") -> "Package":

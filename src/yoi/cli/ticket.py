@@ -9,6 +9,8 @@ import typer
 from yoi.cli.editor import written_text
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output
+from yoi.core.ticket_states import Verdict
+from yoi.display import shell_word
 from yoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def new(
 ) -> None:
     """Make an item, in state planning."""
     store = _store(workspace)
+    title = store.checked_title(title)
     with written_text(message, _EMPTY.format(title=title), "item") as body:
         made = store.new(title, body, _by(author), assignee)
     _tell("ticket new", made, "made", as_json)
@@ -184,7 +187,7 @@ def comment(
 @app.command("review")
 def review(
     ticket: Id,
-    verdict: Annotated[str, typer.Argument(metavar="approve|request_changes")],
+    verdict: Annotated[Verdict, typer.Argument(metavar="approve|request_changes")],
     message: Words = None,
     author: Author = None,
     workspace: Workspace = None,
@@ -243,7 +246,7 @@ def state(
         raise UsageError(
             "usage.arguments",
             f"{to!r} is not a state",
-            hint=f"yoi ticket state {ticket} {'|'.join(TicketState)}",
+            hint=f"yoi ticket state {shell_word(ticket)} {'|'.join(TicketState)}",
         ) from None
     if wanted is TicketState.QUEUED:
         queue(ticket, reason=reason, author=author, workspace=workspace, as_json=as_json)

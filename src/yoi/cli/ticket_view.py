@@ -9,6 +9,7 @@ from rich.text import Text
 
 from yoi.cli.layout import lines, moment, pairs, table, whole
 from yoi.cli.output import shown
+from yoi.display import shell_word
 from yoi.errors import TicketError
 from yoi.tickets.relations import Linked, Relation
 from yoi.tickets.thread import Thread
@@ -152,7 +153,9 @@ def details(seen: Seen, undecided: Container[str] = frozenset()) -> RenderableTy
     rows += [(shown(kind, 32).plain, shown(to)) for kind, to in seen.relations.others]
     if seen.artifacts:
         rows.append(("artifacts", shown(", ".join(seen.artifacts), 600)))
-    command = f"  next: yoi ticket queue {ticket.id} --digest {ticket.digest}"
+    command = (
+        f"  next: yoi ticket queue {shell_word(ticket.id)} --digest {shell_word(ticket.digest)}"
+    )
     decide = [whole(Text(command, style="cyan"))] if ticket.id in undecided else []
     parts: list[RenderableType] = [
         Text.assemble(shown(ticket.id, style="bold"), "  ", shown(ticket.title, 200, "bold")),

@@ -10,7 +10,7 @@ import typer
 
 from yoi.cli.options import Json, Workspace, workspace_folder
 from yoi.cli.output import Output, shown
-from yoi.display import printable
+from yoi.display import printable, shell_word
 from yoi.errors import TokenError, UsageError
 from yoi.types import rfc3339
 
@@ -204,7 +204,7 @@ def _next(entry: "TokenEntry") -> str:
 
     if entry.kind is TokenKind.UPSTREAM:
         return "Where the backend runs, keep it with: yoi secret set NAME"
-    return f"Take it back with: yoi token revoke {entry.name}"
+    return f"Take it back with: yoi token revoke {shell_word(entry.name)}"
 
 
 def _listed(values: Any) -> str:

@@ -1,6 +1,5 @@
 """`yoi watch`: follow a worker, a service or the work items live, or see all there are."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,7 @@ import typer
 
 from yoi.cli.options import JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output, console
+from yoi.display import shell_word
 from yoi.errors import ControlError, ObserveError, UsageError
 
 if TYPE_CHECKING:
@@ -157,4 +157,4 @@ def _command() -> str:
         if not skip and word != "--cursor" and not word.startswith("--cursor="):
             kept.append(word)
         skip = word == "--cursor"
-    return shlex.join(kept)
+    return " ".join(map(shell_word, kept))

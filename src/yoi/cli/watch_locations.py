@@ -3,7 +3,6 @@
 import asyncio
 import difflib
 import ipaddress
-import shlex
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ import msgspec
 
 from yoi.cli.console import ask_backend
 from yoi.client import Locate, RuntimeListing, Server, Target, runtimes, trusting
+from yoi.display import shell_argument, shell_word
 from yoi.errors import ControlError, ObserveError, SecretError, UsageError, YoiError
 from yoi.limits import LIMITS
 from yoi.protocol.observation import BOARD_NAME, Subject, SubjectKind
@@ -129,7 +129,8 @@ def instead(location: Location, name: str) -> str | None:
         if (kinds[found], found) != (kind, plain):
             kind_of = kinds[found]
             prefix = "" if _named(found)[0] is kind_of else f"{kind_of}:"
-            there = shlex.quote(prefix + found)  # the name comes from elsewhere
+            # The name comes from elsewhere.
+            there = shell_argument(prefix + found)
             return f"there is a {kinds[found]} {found}: yoi watch {there}"
     return None
 
@@ -175,7 +176,7 @@ def _board_name(listed: list[RuntimeListing]) -> str:
         raise UsageError(
             "usage.arguments",
             f"each machine has work items of its own: {', '.join(machines[:8])}",
-            hint=f"yoi watch {SubjectKind.BOARD}:{shlex.quote(machines[0])}",
+            hint=f"yoi watch {SubjectKind.BOARD}:{shell_word(machines[0])}",
         )
     return machines[0]
 

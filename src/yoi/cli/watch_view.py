@@ -30,6 +30,7 @@ from yoi.client import (
     Snapshot,
     Value,
 )
+from yoi.display import shell_word
 from yoi.protocol import diagnostics as dg
 from yoi.protocol import events as ev
 from yoi.protocol.depth import deeper_than
@@ -162,7 +163,7 @@ class WorkerContent:
             fresh = fresh[-_RECENT:]
         cut = len(fresh) < len(data.entries) if not self._begun else data.left_out > self._seq
         if cut or (data.left_out and not self._begun):
-            stream.line(f"... earlier: yoi worker history {self._name}", "dim")
+            stream.line(f"... earlier: yoi worker history {shell_word(self._name)}", "dim")
         for entry in fresh:
             stream.entry(entry)
         for call in data.waiting:

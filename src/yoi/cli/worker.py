@@ -14,6 +14,7 @@ from yoi.cli.options import Json, JsonLines, Workspace, workspace_folder
 from yoi.cli.output import Output
 from yoi.cli.pending import mention_pending
 from yoi.cli.worker_following import following, items_of, messages_of, result_of
+from yoi.display import shell_word
 from yoi.errors import ControlError, UsageError
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def approve(
         raise UsageError(
             "usage.arguments",
             f"{len(waiting)} calls of {name} wait" if len(chosen) > 1 else "no such call waits",
-            hint=f"yoi worker show {name}",
+            hint=f"yoi worker show {shell_word(name)}",
         )
     ask(folder, "worker.approve", name=name, item=chosen[0].item, **decision)
     Output("worker approve", as_json).show(

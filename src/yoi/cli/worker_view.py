@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from shlex import quote
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from rich.text import Text
 from yoi.cli.elsewhere import HERE, NO_MACHINES
 from yoi.cli.layout import lines, many, moment, pairs, size, table, whole
 from yoi.cli.output import shown
-from yoi.display import printable
+from yoi.display import printable, shell_argument, shell_word
 from yoi.errors import ControlError
 from yoi.protocol.events import ApprovalRequestData
 from yoi.types import rfc3339
@@ -124,14 +123,22 @@ def details(worker: WorkerStatus) -> RenderableType:
         today += f", {worker.money_today} by its price"
     rows.append(("today", shown(today)))
     if worker.grants:
-        rows.append(("grants", shown(f"{len(worker.grants)}: yoi worker approvals {worker.name}")))
+        rows.append(
+            (
+                "grants",
+                shown(f"{len(worker.grants)}: yoi worker approvals {shell_word(worker.name)}"),
+            )
+        )
     if worker.outside:
         rows.append(("outside text", shown("its model reads text from outside", style="yellow")))
     rows += [("MCP server", _server(one)) for one in worker.servers]
     if worker.set_aside:
         places = ", ".join(map(str, worker.set_aside))
         rows.append(
-            ("set aside", shown(f"item {places}: yoi worker restore {worker.name} ITEM", 1024))
+            (
+                "set aside",
+                shown(f"item {places}: yoi worker restore {shell_word(worker.name)} ITEM", 1024),
+            )
         )
     if worker.again_at_ms is not None:
         rows.append(("tried again", shown(_moment(worker.again_at_ms), 64)))
@@ -149,7 +156,7 @@ def details(worker: WorkerStatus) -> RenderableType:
 def _server(one: ServerShown) -> Text:
     words = f"{one.name}: {one.state}, {many(one.approved, 'approved tool')}"
     if one.changed:
-        words += f", {one.changed} changed: yoi mcp approve {one.name}"
+        words += f", {one.changed} changed: yoi mcp approve {shell_word(one.name)}"
     if one.error is not None:
         words += f"; {one.error}"
     return shown(words, 1024, "yellow" if one.changed or one.error else "")
@@ -167,9 +174,9 @@ def approval(name: str, call: ApprovalRequestData) -> RenderableType:
         rows.append(shown(f"  {AFTER_OUTSIDE}", 512, "yellow"))
     rows.append(
         shown(
-            f"  hint: yoi worker approve {name} {call.id}   "
+            f"  hint: yoi worker approve {shell_word(name)} {shell_argument(call.id)}   "
             "(or --deny, --for run, --for exact, --for matching)",
-            512,
+            2048,
             "cyan",
         )
     )
@@ -193,7 +200,8 @@ def approvals(workers: Sequence[WorkerStatus]) -> RenderableType:
             parts.append(shown(f"item {grant.item}: {words}", 4096))
             parts.append(
                 shown(
-                    f"  hint: yoi worker approvals {worker.name} --revoke {grant.item}",
+                    f"  hint: yoi worker approvals {shell_word(worker.name)} "
+                    f"--revoke {shell_word(grant.item)}",
                     512,
                     "cyan",
                 )
@@ -261,7 +269,8 @@ def pairing_words(name: str, made: Mapping[str, Any]) -> str:
     """Say what a pairing code does."""
     return (
         f"say it where {made['plugin']} listens, within {made['minutes']} minutes: whoever says it "
-        f"first is heard from then on ({made['tries']} tries); see: yoi worker senders {name}"
+        f"first is heard from then on ({made['tries']} tries); "
+        f"see: yoi worker senders {shell_word(name)}"
     )
 
 
@@ -281,9 +290,12 @@ def senders(name: str, plugins: Sequence[Mapping[str, Any]]) -> RenderableType:
         for paired in one["paired"]:
             when = _moment(paired["at_ms"])
             parts.append(shown(f"  {paired['sender']} (paired {when})", 512))
-            sender = quote(str(paired["sender"]))
-            hint = f"yoi worker senders {name} --plugin {plugin} --forget {sender}"
+            sender = shell_word(paired["sender"])
+            hint = (
+                f"yoi worker senders {shell_word(name)} --plugin {shell_word(plugin)} "
+                f"--forget={sender}"
+            )
             parts.append(shown(f"    hint: {hint}", 1024, "cyan"))
         if not one["listed"] and not one["paired"]:
-            parts.append(shown(f"  nobody yet: yoi worker pair {name}"))
+            parts.append(shown(f"  nobody yet: yoi worker pair {shell_word(name)}"))
     return lines(parts)

@@ -8,6 +8,7 @@ import msgspec
 
 from yoi.cluster.publication import PublishedPackage, Seen
 from yoi.decisions.folder import check, decisions_folder, prepare, workspace_key
+from yoi.display import shell_word
 from yoi.errors import ClusterError, SecretError, YoiError
 from yoi.packages.digest import package_digest
 from yoi.packages.package import SUFFIX, Package, read_package
@@ -45,7 +46,8 @@ class Kept:
             raise ClusterError(
                 "cluster.publication",
                 f"which publication was seen last cannot be read: {self._file}: {exc}",
-                hint=f"once you know that the present one is the newest: rm {self._file}",
+                hint="once you know that the present one is the newest: "
+                f"rm {shell_word(self._file)}",
             ) from None
 
     def keep(self, seen: Seen) -> None:

@@ -15,6 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Verdict(StrEnum):
+    """What a review comes to."""
+
+    APPROVE = "approve"
+    REQUEST_CHANGES = "request_changes"
+
+
 class TicketState(StrEnum):
     """Where a work item stands. Another word in a file is shown, and no step leads from it."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from yoi.core.withdrawal import Reading
 from yoi.decisions.entries import Entries, digest, entries_of, split
 from yoi.decisions.port import Decisions, InForce
+from yoi.display import shell_word
 from yoi.errors import EnablementError, SecretError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.files import read_private
@@ -84,7 +85,8 @@ def _read(workspace: Path, limits: Limits) -> bytes:
         raise EnablementError(
             "enablement.malformed",
             f"{path} leads out of the workspace, to {real}",
-            hint=f"put a copy in its place: cp --remove-destination {real} {path}",
+            hint="put a copy in its place: "
+            f"cp --remove-destination {shell_word(real)} {shell_word(path)}",
             at="",
         )
     try:
@@ -112,7 +114,7 @@ def _refuse_others(found: os.stat_result, path: Path) -> None:
         raise EnablementError(
             "enablement.malformed",
             f"{path} belongs to another account",
-            hint=f"look at it, then: sudo chown {os.geteuid()} {path}",
+            hint=f"look at it, then: sudo chown {os.geteuid()} {shell_word(path)}",
             at="",
         )
     # A group of its own for each account (umask 002) is usual, and has no other member.
@@ -121,7 +123,7 @@ def _refuse_others(found: os.stat_result, path: Path) -> None:
         raise EnablementError(
             "enablement.malformed",
             f"{path} can be written by other accounts",
-            hint=f"look at it, then: chmod go-w {path}",
+            hint=f"look at it, then: chmod go-w {shell_word(path)}",
             at="",
         )
 

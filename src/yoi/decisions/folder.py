@@ -6,6 +6,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from yoi.display import shell_word
 from yoi.errors import TrustError
 
 VARIABLE = "YOI_STATE_HOME"
@@ -58,7 +59,8 @@ def check(folder: Path, workspace: Path) -> bool:
     if found.st_uid != os.geteuid():
         raise _unusable(folder, "it belongs to another account")
     if found.st_mode & 0o077:
-        raise _unusable(folder, "it is open to other accounts", f"chmod 700 {folder}")
+        command = f"chmod 700 {shell_word(folder)}"
+        raise _unusable(folder, "it is open to other accounts", command)
     return True
 
 

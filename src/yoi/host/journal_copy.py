@@ -11,6 +11,7 @@ from yoi.cluster.holders import lease_holders
 from yoi.cluster.settings import ClusterSettings
 from yoi.control.server import claimed
 from yoi.decisions.port import Decisions
+from yoi.display import shell_word
 from yoi.durable import rename_file
 from yoi.errors import ClusterError, JournalError
 from yoi.folders import hint_of, remove_file
@@ -91,7 +92,7 @@ async def _to_sqlite(
                 raise JournalError(
                     "journal.not_empty",
                     f"{path} holds records already",
-                    hint=f"put it aside: mv {path} {path}.old",
+                    hint=f"put it aside: mv {shell_word(path)} {shell_word(path)}.old",
                 )
     beside = path.with_name("journal.copy.db")
     async with _closing(await JetStreamJournal.open(servers, limits)) as source:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yoi.display import shell_word
 from yoi.errors import EnablementError, PackageError, YoiError
 from yoi.limits import LIMITS
 from yoi.packages.digest import is_digest
@@ -249,7 +250,7 @@ def _check_bound(row: Row, grants: Row) -> None:
                     "value",
                     grants.path(key),
                     f"is not the entry's own {key}: these grants were given to another package",
-                    f"review and grant again with: yoi plugin enable {row['id']}",
+                    f"review and grant again with: yoi plugin enable {shell_word(row['id'])}",
                     "enablement.grant",
                 )
             )

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
+from yoi.display import shell_word
 from yoi.errors import PackageError
 from yoi.limits import LIMITS
 from yoi.packages.declarations import PythonRuntime
@@ -188,7 +189,7 @@ class _Module:
                 yield (
                     node.lineno,
                     f"there is no module {top} in the package or in the sandbox's library",
-                    f"a pure Python library is added with: yoi plugin add {top}",
+                    f"a pure Python library is added with: yoi plugin add {shell_word(top)}",
                 )
 
     def _call(self, node: ast.Call) -> "Iterator[tuple[int, str, str | None]]":

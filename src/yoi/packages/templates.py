@@ -8,9 +8,10 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from yoi.display import printable
 from yoi.errors import PackageError
 from yoi.packages.folder import io_error
-from yoi.toml import is_safe_id
+from yoi.toml import SAFE_ID_WORDS, is_safe_id
 
 TEMPLATES = {
     "websocket": "a service that answers messages on a host-owned WebSocket",
@@ -46,11 +47,11 @@ def create_from_template(template: str, destination: Path, plugin_id: str | None
         )
     _check_free(destination)
     target = Path(os.path.abspath(destination))
-    local_id = plugin_id or target.name
+    local_id = target.name if plugin_id is None else plugin_id
     if not is_safe_id(local_id):
         raise PackageError(
             "package.malformed",
-            f'"{local_id}" cannot be a plugin id: use ASCII letters, digits, "-", "_" and "."',
+            f'"{printable(local_id, 60)}" cannot be a plugin id: it must be {SAFE_ID_WORDS}',
             hint="name the folder differently, or give an id",
         )
     files = dict(_files(resources.files(__package__) / "_templates" / template, ""))

@@ -4,6 +4,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from yoi.display import shell_word
 from yoi.errors import PackageError
 from yoi.packages.declarations import PythonRuntime, ToolDecl
 from yoi.packages.source import parse_source
@@ -86,7 +87,7 @@ def tool_differences(package: "Package") -> list[PackageError]:
             PackageError(
                 "package.tools",
                 f"{one.path}, line {one.line}: {what}",
-                hint=f"yoi plugin check --fix {package.path}",
+                hint=f"yoi plugin check --fix {shell_word(package.path)}",
                 at=one.path,
                 line=one.line,
             )

@@ -7,6 +7,7 @@ meant stands in the exception's kind and in the author's line, which the traceba
 import re
 from dataclasses import dataclass
 
+from yoi.display import shell_word
 from yoi.packages.guest_library import ATTRIBUTES, CALLS, FILES, MODULES, THREADS
 
 
@@ -88,5 +89,7 @@ def _module(message: str, raw: str) -> Explained:
     name, top = found[1], found[1].partition(".")[0]
     instead = MODULES.get(name) or MODULES.get(top)
     if instead is None:
-        instead = f"a pure Python library is put into the package with: yoi plugin add {top}"
+        instead = (
+            f"a pure Python library is put into the package with: yoi plugin add {shell_word(top)}"
+        )
     return Explained(f"there is no module {name} in the sandbox ({raw})", instead)

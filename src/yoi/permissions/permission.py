@@ -10,6 +10,7 @@ from yoi.errors import PermissionMalformed
 from yoi.limits import LIMITS
 from yoi.toml import (
     BAD,
+    SAFE_ID_WORDS,
     Bad,
     Choice,
     Fault,
@@ -218,8 +219,8 @@ def _problem(kind: PermissionKind, name: str) -> str | None:
     tool = kind in (PermissionKind.TOOL, PermissionKind.TOOL_NAMESPACE)
     if _fits_a_tool(name) if tool else is_safe_id(name):
         return None
-    allowed = "no spaces or control characters" if tool else "letters, digits, '-', '_', '.'"
-    return f"must have 1 to {LIMITS.name_bytes} bytes, {allowed}; not {printable(name, 60)!r}"
+    bytes_ = f"1 to {LIMITS.name_bytes} bytes without spaces or control characters"
+    return f"must be {bytes_ if tool else SAFE_ID_WORDS}; not {printable(name, 60)!r}"
 
 
 def _fits_a_tool(name: str) -> bool:

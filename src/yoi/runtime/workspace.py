@@ -12,6 +12,7 @@ from yoi.decisions.entries import join
 from yoi.decisions.file import Check, OperatorFile, look, operator_file
 from yoi.decisions.port import Decisions, InForce, Undisturbed
 from yoi.decisions.words import pending_error, pending_rows
+from yoi.display import shell_word
 from yoi.errors import TrustError, YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.mcp.clients import clients_profiles
@@ -219,7 +220,7 @@ class WorkspacePlans:
                 f"{self._limits.being_written_ms // 1000} s; what it said before stays in force",
                 hint="\n".join(
                     ["put it back, or switch off what it enabled:"]
-                    + [f"yoi plugin disable {name.partition(':')[2]}" for name in names]
+                    + [f"yoi plugin disable {shell_word(name.partition(':')[2])}" for name in names]
                 ),
             )
         if self._unrecorded is not None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from yoi.display import shell_word
 from yoi.durable import discard, replace_file, write_beside
 from yoi.errors import SecretError
 from yoi.folders import held, hint_of, make_folder, open_file
@@ -55,11 +56,15 @@ def _decides(found: os.stat_result, path: Path) -> None:
 def _unforgeable(found: os.stat_result, path: Path) -> None:
     if found.st_uid not in (0, os.geteuid()):
         raise SecretError(
-            "secret.io", f"{path} belongs to another account", hint=f"chown $USER {path}"
+            "secret.io",
+            f"{path} belongs to another account",
+            hint=f"chown $USER {shell_word(path)}",
         )
     if found.st_mode & 0o022 and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
         raise SecretError(
-            "secret.io", f"{path} can be written by other accounts", hint=f"chmod go-w {path}"
+            "secret.io",
+            f"{path} can be written by other accounts",
+            hint=f"chmod go-w {shell_word(path)}",
         )
 
 
@@ -97,7 +102,7 @@ def _owned(found: os.stat_result, path: Path) -> None:
         raise SecretError("secret.io", f"{path} belongs to another account")
     if found.st_mode & 0o077:
         raise SecretError(
-            "secret.io", f"{path} is open to other accounts", hint=f"chmod 600 {path}"
+            "secret.io", f"{path} is open to other accounts", hint=f"chmod 600 {shell_word(path)}"
         )
 
 

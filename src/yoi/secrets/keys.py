@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Protocol
 
+from yoi.display import shell_word
 from yoi.errors import SecretError
 from yoi.limits import LIMITS
 from yoi.secrets.files import create_private, failed, read_private
@@ -88,7 +89,7 @@ class KeyFile:
         if found.st_uid != os.geteuid():
             raise self._bad("belongs to another account")
         if found.st_mode & 0o077:
-            raise self._bad("can be read by other accounts", f"chmod 600 {self._path}")
+            raise self._bad("can be read by other accounts", f"chmod 600 {shell_word(self._path)}")
         try:
             data = read_private(self._path, LIMITS.secret_key_file_bytes)
         except SecretError as exc:

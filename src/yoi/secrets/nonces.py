@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from yoi.display import shell_word
 from yoi.errors import SecretError, SignatureError
 from yoi.folders import hint_of, make_folder
 from yoi.limits import LIMITS, Limits
@@ -75,7 +76,8 @@ class NonceStore:
                 raise SignatureError(
                     "signature.nonce",
                     f"{gone} has lost the numbers that the key {name} was used with",
-                    hint=f"yoi secret nonces {name} --beyond N, N being one that the server took",
+                    hint=f"yoi secret nonces {shell_word(name)} --beyond N, "
+                    "N being one that the server took",
                 )
             # Another process may have kept some for itself: those are left to it.
             number = max([number, *(one + 1 for one in known if one is not None)])

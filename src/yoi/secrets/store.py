@@ -6,7 +6,7 @@ from typing import Protocol
 from yoi.display import printable
 from yoi.errors import SecretError
 from yoi.limits import LIMITS, Limits
-from yoi.permissions import is_safe_id
+from yoi.toml import SAFE_ID_WORDS, is_safe_id
 from yoi.types import Secret
 
 
@@ -67,8 +67,7 @@ def check_name(name: str) -> str:
     if not is_safe_id(name):
         raise SecretError(
             "secret.name",
-            f"a secret's name has 1 to {LIMITS.name_bytes} letters, digits, '-', '_' or '.', "
-            f"no '.' at an end; not {printable(name, 60)!r}",
+            f"a secret's name must be {SAFE_ID_WORDS}; not {printable(name, 60)!r}",
         )
     return name
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from yoi.display import shell_word
 from yoi.errors import ServingError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.cursors import KEY_BYTES, KEY_ID_BYTES, CursorKeys
@@ -116,7 +117,7 @@ class KeyStore:
     def _unusable(self, why: str) -> ServingError:
         return _fault(
             f"{self._file.path} {why}",
-            f"put a good copy back, or remove it: rm {self._file.path}\n"
+            f"put a good copy back, or remove it: rm {shell_word(self._file.path)}\n"
             "without it watchers get a fresh snapshot and browsers sign in again",
         )
 

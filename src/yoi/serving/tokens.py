@@ -22,6 +22,7 @@ from yoi.serving.principals import (
 from yoi.serving.private import PrivateFile, Stamp
 from yoi.serving.token_entries import TOKENS_FILE, TokenEntry, TokenKind, written
 from yoi.toml import (
+    SAFE_ID_WORDS,
     Bad,
     Fault,
     Faults,
@@ -130,8 +131,7 @@ class TokenStore:
         if not is_safe_id(name):
             raise TokenError(
                 "token.name",
-                f"a token's name has 1 to {LIMITS.name_bytes} letters, digits, '-', '_' or '.', "
-                f"no '.' at an end; not {printable(name, 60)!r}",
+                f"a token's name must be {SAFE_ID_WORDS}; not {printable(name, 60)!r}",
             )
         now = _whole_ms(self._clock.wall())
         if expires_at is not None and expires_at <= now:

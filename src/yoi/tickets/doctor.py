@@ -81,7 +81,9 @@ def _item(store: TicketReader, ticket: Ticket) -> Iterator[Oddity]:
             "state",
             f"item.md says {ticket.state}, the thread ends with {thread.state}; item.md counts",
             None,
-            f"yoi ticket state {ticket.id} {thread.state}",
+            f"yoi ticket state {ticket.id} {thread.state}"
+            if thread.state in set(TicketState)
+            else "",
         )
     before: datetime | None = None
     for event in thread.events:

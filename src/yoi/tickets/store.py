@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from yoi import folders
-from yoi.core.ticket_states import Facts, TicketState, refusal
+from yoi.core.ticket_states import Facts, TicketState, Verdict, refusal
 from yoi.errors import TicketError
 from yoi.limits import Limits
 from yoi.tickets.files import (
@@ -62,7 +62,7 @@ class TicketStore(TicketReader):
 
     def new(self, title: str, body: str, by: Change, assignee: str | None = None) -> Ticket:
         """Make an item in state planning; return it. Raises TicketError."""
-        title = self._title(title)
+        title = self.checked_title(title)
         try:
             folders.make_folder(self.root)
         except OSError as exc:
@@ -109,13 +109,11 @@ class TicketStore(TicketReader):
         with self._locked(ticket):
             self._add(ticket, _event(kind, [], kind.replace("_", " ").capitalize(), text, by))
 
-    def review(self, ticket: TicketId, verdict: str, text: str, by: Change) -> None:
-        """Add a review: `verdict` is approve or request_changes."""
-        if verdict not in ("approve", "request_changes"):
-            raise TicketError("ticket.value", "a review is approve or request_changes")
+    def review(self, ticket: TicketId, verdict: Verdict, text: str, by: Change) -> None:
+        """Add a review."""
         self.ticket(ticket)
         with self._locked(ticket):
-            status = [("status", verdict)]
+            status: list[tuple[str, str]] = [("status", verdict)]
             self._add(ticket, _event("review", status, f"Review: {verdict}", text, by))
 
     def edit(
@@ -129,7 +127,7 @@ class TicketStore(TicketReader):
                 hint=f"yoi ticket state {ticket} STATE",
             )
         if isinstance(title := changes.get("title"), str):
-            changes = {**changes, "title": self._title(title)}
+            changes = {**changes, "title": self.checked_title(title)}
         with self._locked(ticket):
             now = self.ticket(ticket)
             named = [key for key, value in changes.items() if now.head.values.get(key) != value]
@@ -268,7 +266,8 @@ class TicketStore(TicketReader):
         text = read_text(self.folder(ticket) / ITEM, self._limits.ticket_item_bytes)
         edited(text or "", changes)
 
-    def _title(self, title: str) -> str:
+    def checked_title(self, title: str) -> str:
+        """Return `title` on one line. Raises TicketError `ticket.value` where it cannot be one."""
         made = " ".join(title.split())
         if not 1 <= len(made) <= self._limits.ticket_title_chars or not made.isprintable():
             raise TicketError(

@@ -8,6 +8,7 @@ from yoi.toml.describe import key_rows
 from yoi.toml.faults import Fault, FaultKind, Faults, joined
 from yoi.toml.kinds import (
     BAD,
+    SAFE_ID_WORDS,
     AnyTable,
     AnyValue,
     Bad,
@@ -30,6 +31,7 @@ from yoi.toml.spec import Key, Nested, Row, Rows, TableSpec, json_schema
 
 __all__ = [
     "BAD",
+    "SAFE_ID_WORDS",
     "AnyTable",
     "AnyValue",
     "Bad",

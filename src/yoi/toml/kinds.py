@@ -12,7 +12,12 @@ from yoi.errors import YoiError
 from yoi.limits import LIMITS
 from yoi.toml.faults import FaultKind, Faults
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+_SAFE_ID = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+SAFE_ID_WORDS = (
+    f"1 to {LIMITS.name_bytes} ASCII letters, digits, '-', '_' or '.', "
+    "and not start with '-' or '.', nor end with '.'"
+)
+"""What a safe id must be, behind a `must be`."""
 _TYPE_NAMES: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -89,7 +94,7 @@ class Text(Kind[str]):
 
 
 class SafeId(Kind[str]):
-    """A safe id: a name that needs no escaping in a file, a path or a URL."""
+    """A safe id: a name that needs no escaping in a file, a path, a URL or a command line."""
 
     def read(self, value: Any, at: str, faults: Faults) -> str | Literal[Bad.BAD]:
         """Return the value, or BAD after adding at least one fault."""
@@ -99,8 +104,7 @@ class SafeId(Kind[str]):
             faults.add(
                 "value",
                 at,
-                f"must be 1 to {LIMITS.name_bytes} ASCII letters, digits, '-', '_' or '.', "
-                "and not start or end with '.'",
+                f"must be {SAFE_ID_WORDS}",
             )
             return BAD
         return str(value)
@@ -320,7 +324,10 @@ class Never(Kind[Any]):
 
 
 def is_safe_id(text: str) -> bool:
-    """Return whether `text` is 1 to 128 ASCII letters, digits, `-`, `_`, `.`, no dot at an end."""
+    """Return whether `text` is 1 to 128 ASCII letters, digits, `-`, `_` and `.`.
+
+    It does not begin with `-`, as an option does, and has no dot at either end.
+    """
     return len(text) <= LIMITS.name_bytes and _SAFE_ID.fullmatch(text) is not None
 
 
