@@ -18,7 +18,7 @@ WORKER = Subject(SubjectKind.WORKER, "alice", "here")
 SERVICE = Subject(SubjectKind.SERVICE, "slack", "here")
 AT_RUNTIME = Subject(SubjectKind.WORKER, "alice")
 
-NAMES = st.from_regex(r"[A-Za-z0-9_-]([A-Za-z0-9._-]{0,8}[A-Za-z0-9_-])?", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,8}[A-Za-z0-9_-])?", fullmatch=True)
 
 
 @pytest.mark.parametrize(
