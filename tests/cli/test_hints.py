@@ -30,7 +30,7 @@ _PARSED = {
     "event_id", "version",
 }  # fmt: skip
 """Names whose grammar needs no quotes, where they were parsed; cli/ has what a person typed."""
-_PUT_TOGETHER = {"sender", "shown", "there", "wanted", "word", "words"}
+_PUT_TOGETHER = {"files", "sender", "shown", "there", "wanted", "word", "words"}
 """Made of quoted words in the lines before."""
 
 

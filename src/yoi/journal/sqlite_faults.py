@@ -1,9 +1,9 @@
 """What is wrong with an SQLite file of the host's: the error, and what a person can do about it."""
 
-import shlex
 import sqlite3
 from pathlib import Path
 
+from yoi.display import shell_word
 from yoi.errors import JournalError
 from yoi.folders import hint_of
 
@@ -26,7 +26,7 @@ def fault(exc: Exception, path: Path) -> JournalError:
 def aside(path: Path) -> str:
     """Return what to do about a file that cannot be read, with the commands that do it."""
     folder = path.parent / "aside"
-    there, files = shlex.quote(str(folder)), shlex.quote(str(path))
+    there, files = shell_word(folder), shell_word(path)
     return (
         "stop the host, then put a copy of it in its place, or begin without what it holds:\n"
         f"mkdir -p {there} && mv {files}* {there}/"

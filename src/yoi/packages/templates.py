@@ -8,7 +8,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from yoi.display import printable
+from yoi.display import printable, shell_word
 from yoi.errors import PackageError
 from yoi.packages.folder import io_error
 from yoi.toml import SAFE_ID_WORDS, is_safe_id
@@ -20,6 +20,8 @@ TEMPLATES = {
 }
 
 _ID = b"@ID@"
+_FOLDER = b"@FOLDER@"
+"""The plugin's folder from the one above, as a word of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def create_from_template(template: str, destination: Path, plugin_id: str | None
             f'"{printable(local_id, 60)}" cannot be a plugin id: it must be {SAFE_ID_WORDS}',
             hint="name the folder differently, or give an id",
         )
+    folder = os.fsencode(shell_word(f".{os.sep}{target.name}"))
     files = dict(_files(resources.files(__package__) / "_templates" / template, ""))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +65,7 @@ def create_from_template(template: str, destination: Path, plugin_id: str | None
             for path, content in files.items():
                 file = made / path
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content.replace(_ID, local_id.encode()))
+                file.write_bytes(content.replace(_ID, local_id.encode()).replace(_FOLDER, folder))
             made.chmod(0o755)
             # Takes the place of an empty folder, and fails on anything else.
             os.rename(made, target)
