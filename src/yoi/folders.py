@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from yoi.display import shell_word
+
 NAME = ".yoi"
 """The folder of a workspace in which Yoi keeps its files; a path below it is checked."""
 
@@ -26,7 +28,7 @@ class LeadsOut(OSError):
     def __init__(self, path: Path, link: Path) -> None:
         super().__init__(errno.EXDEV, f"leads out of the workspace, to {os.path.realpath(link)}")
         self.path = path
-        self.hint = f"put a folder in its place: rm {link}"
+        self.hint = f"put a folder in its place: rm {shell_word(link)}"
 
 
 def hint_of(exc: OSError) -> str | None:

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from urllib.parse import quote
 
+from yoi.display import shell_word
 from yoi.folders import held, make_folder
 from yoi.journal.owner import check_file, foreign
 
@@ -58,10 +59,11 @@ def _made(path: Path, folder: int) -> os.stat_result:
         if not stat.S_ISREG(found.st_mode):
             raise foreign(path, "is not a regular file")
         if found.st_nlink > 1:
+            word = shell_word(path)
             raise foreign(
                 path,
                 "has a second name (a hard link), perhaps outside of the workspace",
-                hint=f"give it one of its own: cp {path} {path}.own && mv {path}.own {path}",
+                hint=f"give it one of its own: cp {word} {word}.own && mv {word}.own {word}",
             )
         if found.st_mode & 0o077 and found.st_uid == os.geteuid():
             os.fchmod(file, _PRIVATE)
@@ -78,7 +80,7 @@ def _refuse_shared(folder: os.stat_result, path: Path) -> None:
         raise foreign(
             path,
             f"lies in {path.parent}, which other accounts can write to",
-            hint=f"look at it, then: chmod go-w {path.parent}",
+            hint=f"look at it, then: chmod go-w {shell_word(path.parent)}",
         )
 
 
