@@ -254,6 +254,10 @@ class TicketError(YoiError):
 
     family = "ticket"
 
+    def __init__(self, code: str, message: str, *, hint: str | None = None, **fields: Any) -> None:
+        """`hint` may be left out where the same is to be done about each error of that code."""
+        super().__init__(code, message, hint=hint or _TICKET_HINTS.get(code), **fields)
+
 
 class UsageError(YoiError):
     """The command line cannot be carried out as written."""
@@ -262,6 +266,13 @@ class UsageError(YoiError):
     exit_status = 2
 
 
+_MEND = "mend it in an editor, or move it away; what else is odd: yoi ticket doctor"
+_TICKET_HINTS = {
+    **dict.fromkeys(("ticket.file", "ticket.utf8", "ticket.front_matter"), _MEND),
+    "ticket.relations": _MEND,
+    "ticket.too_large": "shorten it: what is long can be a file under artifacts/ of the item",
+    "ticket.busy": "again in a moment; what else changes it?",
+}
 CODES: dict[str, str] = {
     # url
     "url.malformed": "not a URL the WHATWG parser accepts",

@@ -85,6 +85,8 @@ class Limits:
     ticket_worker_thread_bytes: int = bound(
         4 * MIB, "thread.md of an item that a worker's tool reads: the host goes on meanwhile"
     )
+    ticket_damage: int = bound(100, "faults of one thread that are told one by one")
+    ticket_doctor_events: int = bound(10_000, "events of a thread whose times are looked at")
     ticket_event_bytes: int = bound(256 * KIB, "the text of one event that is added")
     ticket_front_matter_bytes: int = bound(16 * KIB, "the head of item.md")
     ticket_front_matter_nodes: int = bound(1_000, "values in it, nested ones counted")

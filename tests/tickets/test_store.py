@@ -252,6 +252,10 @@ def test_doctor_reports_and_offers(store):
     whats = [(one.what, one.offer) for one in examine(store, lambda ticket: True)]
     assert ("damaged", "mend artifacts/relations.json") in whats
     assert ("queue", f"yoi ticket show {item.id}") in whats
+    (folder / "thread.md").write_text("<!-- event: c -->\n<!-- event\n" * 5_000)
+    found = examine(store, in_force)
+    assert len(found) < 3 * LIMITS.ticket_damage  # a person reads it
+    assert "so it is with 9900 more events" in [one.message for one in found]
     refused("ticket.relations", lambda: store.relate(item.id, "related", id_of_ms(4), "", ME))
 
 

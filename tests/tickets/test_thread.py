@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yoi.errors import TicketError
+from yoi.limits import LIMITS
 from yoi.tickets.thread import Fences, open_fence, parse_thread, written
 
 from .conftest import CORPUS
@@ -62,6 +63,16 @@ def test_damage_is_told_with_its_line_and_hides_nothing(text, line, words):
     assert words in found.damage[0][1]
     if text.startswith("<!--"):
         assert len(found.events) == 1
+
+
+def test_of_much_damage_the_first_is_told_and_how_much_more_there_is():
+    found = parse_thread("<!-- event\n" * 5_000, 1)
+    assert found.count == 5_000
+    assert len(found.damage) == LIMITS.ticket_damage + 1
+    assert found.damage[-2:] == (
+        (100, "an event's comment cannot be read"),
+        (100, "and 4900 more faults below"),
+    )
 
 
 def test_the_corpus_is_read_whole():

@@ -1,13 +1,15 @@
 """What is odd about the items of a workspace. Reports; repairs nothing."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from yoi.core.ticket_states import TicketState
 from yoi.errors import TicketError
+from yoi.limits import LIMITS
 from yoi.tickets.reader import TicketReader
 from yoi.tickets.relations import KINDS, RelationGraph
+from yoi.tickets.thread import ThreadEvent
 from yoi.tickets.ticket import Damaged, Ticket
 
 
@@ -64,7 +66,7 @@ def _item(store: TicketReader, ticket: Ticket) -> Iterator[Oddity]:
             "write one of them in item.md",
         )
     try:
-        thread = store.thread(ticket.id)
+        thread = store.thread(ticket.id, LIMITS.ticket_doctor_events)
     except TicketError as exc:
         yield Oddity(ticket.id, "damaged", exc.message, exc.fields.get("line"), "mend thread.md")
         return
@@ -85,13 +87,23 @@ def _item(store: TicketReader, ticket: Ticket) -> Iterator[Oddity]:
             if thread.state in set(TicketState)
             else "",
         )
+    times = list(_times(thread.events))
+    for line, message in times[: LIMITS.ticket_damage]:
+        yield Oddity(ticket.id, "time", message, line, "")
+    more = len(times) - LIMITS.ticket_damage
+    if more > 0:
+        yield Oddity(ticket.id, "time", f"so it is with {more} more events", None, "")
+
+
+def _times(events: Iterable[ThreadEvent]) -> Iterator[tuple[int, str]]:
+    """Yield what is odd about the times of `events`, with the line."""
     before: datetime | None = None
-    for event in thread.events:
+    for event in events:
         at = _moment(event.at)
         if at is None:
-            yield Oddity(ticket.id, "time", f"an event has no time: {event.at!r}", event.line, "")
+            yield event.line, f"an event has no time: {event.at!r}"
         elif before is not None and at < before:
-            yield Oddity(ticket.id, "time", "an event is older than the one above", event.line, "")
+            yield event.line, "an event is older than the one above"
         before = at or before
 
 

@@ -203,7 +203,10 @@ class TicketStore(TicketReader):
                 why = f"it is {now.state} by now, not {only_from}"
             if why is not None:
                 raise TicketError(
-                    "ticket.transition", f"{ticket} cannot become {to}: {why}", state=now.state
+                    "ticket.transition",
+                    f"{ticket} cannot become {to}: {why}",
+                    hint=f"yoi ticket show {ticket}, then: yoi ticket edit {ticket}",
+                    state=now.state,
                 )
             now.must_be(digest)
             changes: dict[str, Value] = {"state": to.value, "updated_at": by.at}

@@ -51,7 +51,10 @@ class ThreadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread: its last events, and what is damaged anywhere in it, as (line, message)."""
+    """A thread: its last events, and what is damaged anywhere in it, as (line, message).
+
+    Of much that is damaged, the first is told, and how much more there is.
+    """
 
     events: tuple[ThreadEvent, ...]
     left_out: int
@@ -66,6 +69,28 @@ class Thread:
         return self.left_out + len(self.events)
 
 
+class _Damage:
+    """What is found to be damaged, within its bound."""
+
+    def __init__(self) -> None:
+        self._told: list[tuple[int, str]] = []
+        self._more = 0
+
+    def add(self, line: int, message: str) -> None:
+        """Take note of one fault."""
+        if len(self._told) < LIMITS.ticket_damage:
+            self._told.append((line, message))
+        else:
+            self._more += 1
+
+    def told(self) -> tuple[tuple[int, str], ...]:
+        """Return the first faults, and how many more there are at the line of the last of them."""
+        if not self._more:
+            return tuple(self._told)
+        last = self._told[-1][0]
+        return (*self._told, (last, f"and {self._more} more faults below"))
+
+
 def parse_thread(text: str, most: int | None = None) -> Thread:
     """Return what `text` holds, its last `most` events (None: all).
 
@@ -73,12 +98,12 @@ def parse_thread(text: str, most: int | None = None) -> Thread:
     code block are looked at one by one: a thread of 20 MB is read in a fraction of a second.
     """
     starts, opened_at = _layout(text)
-    damage: list[tuple[int, str]] = []
+    damage = _Damage()
     before = text[: starts[0]] if starts else text
     if before.strip():
         blank = len(before) - len(before.lstrip())
         line = before.count("\n", 0, blank) + 1
-        damage.append((line, "there is text before the first event"))
+        damage.add(line, "there is text before the first event")
     events: list[ThreadEvent] = []
     state: str | None = None
     left_out = 0 if most is None else max(0, len(starts) - most)
@@ -95,8 +120,8 @@ def parse_thread(text: str, most: int | None = None) -> Thread:
             events.append(ThreadEvent(kind, attributes, line, body))
     if opened_at is not None:
         line = text.count("\n", 0, opened_at) + 1
-        damage.append((line, "a code block is never closed"))
-    return Thread(tuple(events), left_out, state, tuple(damage))
+        damage.add(line, "a code block is never closed")
+    return Thread(tuple(events), left_out, state, damage.told())
 
 
 def open_fence(text: str) -> int | None:
@@ -156,21 +181,21 @@ class Fences:
             self._mark = ""
 
 
-def _head(row: str, number: int, damage: list[tuple[int, str]]) -> tuple[str, dict[str, str]]:
+def _head(row: str, number: int, damage: _Damage) -> tuple[str, dict[str, str]]:
     found = _HEAD.fullmatch(row)
     if found is None:
-        damage.append((number, "an event's comment cannot be read"))
+        damage.add(number, "an event's comment cannot be read")
         return "unknown", {}
     attributes: dict[str, str] = {}
     at, rest = 0, found["rest"]
     while at < len(rest):
         one = _ATTRIBUTE.match(rest, at)
         if one is None:
-            damage.append((number, "an event's attributes cannot be read to the end"))
+            damage.add(number, "an event's attributes cannot be read to the end")
             break
         name, value = one["name"], one["value"]
         if name in attributes:
-            damage.append((number, f"an event has two values of {name}"))
+            damage.add(number, f"an event has two values of {name}")
         else:
             attributes[name] = _unquoted(value)
         at = one.end()
