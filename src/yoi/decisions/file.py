@@ -13,6 +13,7 @@ from yoi.decisions.entries import Entries, digest, entries_of, split
 from yoi.decisions.port import Decisions, InForce
 from yoi.display import shell_word
 from yoi.errors import EnablementError, SecretError, YoiError
+from yoi.folders import LeadsOut, held
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.files import read_private
 from yoi.toml import TomlFault, parse_toml
@@ -80,6 +81,15 @@ def look(workspace: Path, check: Check, limits: Limits = LIMITS) -> tuple[Readin
 
 def _read(workspace: Path, limits: Limits) -> bytes:
     path = operator_file(workspace)
+    try:
+        with held(path.parent):
+            pass
+    except LeadsOut as exc:
+        raise EnablementError(
+            "enablement.malformed", f"{path.parent} {exc.strerror}", hint=exc.hint, at=""
+        ) from None
+    except OSError:
+        pass  # told below, of the file
     real = Path(_real(workspace))
     if not real.is_relative_to(os.path.realpath(workspace)):
         raise EnablementError(
