@@ -10,13 +10,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving.streams import served
 
 from yoi.cli.main import command_line
+from yoi.cluster.kept import state_folder
 from yoi.core.alerts import AlertBook
+from yoi.decisions.folder import decisions_folder
+from yoi.limits import LIMITS
 from yoi.runtime.figures import RuntimeFigures
 from yoi.runtime.services import Services
 from yoi.runtime.worker_figures import WorkerFigures
 from yoi.serving import keys, tokens
 from yoi.serving.metrics import Metrics, UpstreamFigures
 from yoi.testing import ManualClock
+from yoi.tickets.reader import TicketReader
 
 ROOT = Path(__file__).parents[2]
 OPERATE = (ROOT / "docs/how-to/operate.md").read_text(encoding="utf-8")
@@ -78,6 +82,8 @@ def test_every_file_that_is_kept_is_in_the_table():
     for name in ("yoi.toml", "journal.db", "state.db", "secrets.enc", "observed.db"):
         assert name in rows
     assert {keys.FILE_NAME, tokens.FILE_NAME} <= set(rows)
+    account = decisions_folder({}, Path("/"))
+    assert {TicketReader(Path(), LIMITS).root.name, state_folder().name, account.name} <= set(rows)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^\$ (yoi token [^#\n]+)", OPERATE + APART, re.M))
