@@ -78,7 +78,9 @@ class Desk:
         **limits: int,
     ) -> None:
         self.host = host or Host(replace(LIMITS, **limits))
-        authority = Authority(asked, asked if granted is None else granted, plugin=name)
+        self.authority = authority = Authority(
+            asked, asked if granted is None else granted, plugin=name
+        )
         self._injector = injector = SecretInjector(
             name, authority, NoSecrets(), self.host.handles, self.host.clock
         )

@@ -37,7 +37,7 @@ class Store:
         self.values[name] = value
 
 
-def sets(url):
+def sets(url, rotating=True):
     """Return what the manifest asks for and what was granted."""
     at = urlsplit(url)
     target = {
@@ -59,6 +59,8 @@ def sets(url):
     names = {"renewal": "chat.refresh", "chat": "chat"}
     granted = [{**use, "secret": names[use["name"]]} for use in uses]
     api = [{"kind": "host_api", "api": "request"}]
+    if not rotating:
+        granted = granted[:1]
     return (
         PermissionSet.parse(api, [], [target], uses),
         PermissionSet.parse(api, [], [target], granted),
@@ -83,8 +85,8 @@ def renewal(**more):
     )
 
 
-def service(url, store, send=None):
-    authority = Authority(*sets(url), plugin="mine")
+def service(url, store, send=None, rotating=True):
+    authority = Authority(*sets(url, rotating), plugin="mine")
     injector = SecretInjector("mine", authority, store, HandleTable(), SystemClock())
     client = RequestClient(SystemResolver(), SystemClock())
     return ServiceRequests("mine", authority, injector, send or client.send, store)
@@ -135,6 +137,20 @@ async def test_what_cannot_be_captured_or_stored_is_told_to_plugin_and_operator(
     assert heard[2:] == [["capture.absent", "capture.type"], [], ["secret.io", "secret.io"]]
     assert told == ["capture.absent", None, "secret.io"]
     assert (status.requests, status.failed) == (5, 4)
+
+
+async def test_a_rotation_that_was_not_granted_stores_nothing_and_gives_no_handle():
+    async def send(prepared, authorise):
+        body = {"access_token": "c", "refresh_token": "d"}
+        return HttpAnswer(status=200, headers={}, body=body, body_kind=BodyKind.JSON)
+
+    store = Store({"chat.refresh": "b"})
+    requests = service("http://127.0.0.1:1", store, send, rotating=False)
+    payload = await requests.carry_out(requests.prepare(renewal(), "c1"), ("access", "refresh"))
+    assert payload["capture_errors"]["access"]["code"] == "denied.not_granted"
+    assert "captured" not in payload
+    assert store.values == {"chat.refresh": "d"}
+    assert payload["body"] == {"access_token": None, "refresh_token": None}
 
 
 @pytest.mark.parametrize("body", [["a"], {"a": 1}, {"a": {"b": "c"}}, {"a": "\ud800"}, "text"])
