@@ -214,7 +214,7 @@ def agree(user_code, answer):
 
 @app.post("/moved")
 def moved():
-    return redirect("http://127.0.0.1:9/token", 307)
+    return redirect("/token", 307)
 
 
 @app.post("/huge")

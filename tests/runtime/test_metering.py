@@ -91,8 +91,8 @@ def test_what_is_given_up_is_closed():
         finally:
             closed.append(True)
 
-    ticks = Ticks()
-    begun = metered(work(), ticks.clock, ticks)
+    ticks, made = Ticks(), work()
+    begun = metered(made, ticks.clock, ticks)
     begun.send(None)
     begun.close()
     assert closed == [True]

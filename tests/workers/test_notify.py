@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -77,6 +78,23 @@ async def test_the_model_reads_it_as_data_it_can_not_step_out_of():
     assert frame["untrusted_text"] == attack
     assert frame["plugin"] == "chat"
     assert frame["digest"] == "sha256:ab"
+
+
+async def test_what_is_compared_later_holds_no_secret():
+    class Redactor:
+        def redact(self, plugin, text):
+            return text.replace("s3cret", "(secret)")
+
+    async with World() as world:
+        made = Notifications(Redactor(), world.clock)
+        made.open(world.worker, RULES, ["/channel", "/key", "/n"])
+        frame = '{"channel": "C1", "key": "a s3cret b", "n": 7}'
+        told = replace(note("a s3cret", plugin="feed"), frame=frame, sender="ann")
+        await made.notify(told)
+        (item,) = await world.items()
+    assert item.facts == {"/channel": "C1", "/n": 7}
+    assert item.text == "a (secret)"
+    assert item.provenance.sender == "ann"
 
 
 async def test_a_rule_without_start_run_waits_for_the_next_run():
