@@ -251,21 +251,23 @@ def test_a_person_is_asked_and_only_yes_means_yes(answer, written, workspace, re
     assert "\x1b[" in screen, "a terminal gets colours"
 
 
-def test_a_package_that_changes_while_it_is_read_is_not_enabled(yoi, workspace, relay, monkeypatch):
+def test_what_was_reviewed_is_enabled_whatever_its_folder_holds_by_then(
+    yoi, workspace, relay, monkeypatch
+):
     """What lands in the store must be what was reviewed."""
     from yoi import packages
 
-    real = packages.add_to_store
+    real = packages.store_package
 
-    def edited_meanwhile(path, store):
+    def edited_meanwhile(package, store):
         write_plugin(relay, MANIFEST.replace("1.2.0", "9.9.9"))
-        return real(path, store)
+        return real(package, store)
 
-    monkeypatch.setattr(packages, "add_to_store", edited_meanwhile)
-    ran = yoi("plugin", "enable", "./relay", *YES)
-    assert ran.status == 1
-    assert "[package.digest]" in ran.err
-    assert not configuration(workspace).exists()
+    monkeypatch.setattr(packages, "store_package", edited_meanwhile)
+    assert yoi("plugin", "enable", "./relay", *YES).status == 0
+    (entry,) = entries(workspace)
+    stored = packages.read_package(workspace / ".yoi" / "plugins" / "relay.yoi-plugin")
+    assert (entry["version"], entry["digest"]) == ("1.2.0", stored.digest)
 
 
 SECRETS = """
