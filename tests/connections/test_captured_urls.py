@@ -30,6 +30,14 @@ def test_only_the_origin_is_shown(path):
     assert "xxxxx" not in target.hide(text)
 
 
+def test_what_was_put_in_is_hidden_in_each_form_and_no_part_of_it_is_left():
+    url = Url.parse("wss://wss.example.com/link?key=a%2Bsecret+value&short=a%2Bsecret")
+    target = DialTarget(url, inserted=(("authorization", f"Bearer {VALUE}"),))
+    said = f"no {VALUE}, not Bearer {VALUE}, nor a+secret value or a%2Bsecret+value or a+secret!"
+    hidden = "no …, not …, nor … or … or …!"
+    assert target.hide(said) == hidden
+
+
 def test_a_url_of_the_plugins_own_is_shown_with_its_path():
     target = DialTarget(Url.parse("wss://wss.example.com/link?a=b"))
     assert target.shown == "wss://wss.example.com/link?…"

@@ -618,6 +618,28 @@ async def test_a_plugin_has_a_bounded_number_of_requests_under_way_and_waiting()
         assert all(answer.ok for answer in await asyncio.gather(*tasks, other))
 
 
+async def test_an_answered_request_makes_room_for_the_next():
+    limits = dataclasses.replace(LIMITS, requests_per_plugin=1, requests_waiting=0)
+    async with Server(reply(b"ok")) as server:
+        use = client(limits=limits)
+        assert [(await ask(server, use=use)).ok for _ in range(3)] == [True] * 3
+
+
+async def test_all_plugins_of_a_host_share_a_bound():
+    limits = dataclasses.replace(LIMITS, requests=1)
+    async with Silent() as server:
+        use = client(limits=limits)
+        tasks = [asyncio.create_task(ask(server, use=use, plugin=name)) for name in "ab"]
+        async with asyncio.timeout(10):
+            await server.waiting.get()
+        async with Server(reply()) as other:
+            # By then "b" would have come through, too.
+            assert [(await ask(other)).ok for _ in range(3)] == [True] * 3
+        assert server.connections == 1
+        server.gate.set()
+        assert all(answer.ok for answer in await asyncio.gather(*tasks))
+
+
 async def test_a_grant_withdrawn_while_a_request_waits_stops_it():
     """P4: what counts is the grant when the request goes out, not when it was asked for."""
     limits = dataclasses.replace(LIMITS, requests_per_plugin=1)
