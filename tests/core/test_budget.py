@@ -35,6 +35,13 @@ def test_what_was_spent_outlives_the_process_and_a_clock_set_back():
     assert budget.wait_ms(8 * DAY_MS) == 0
 
 
+def test_a_clock_set_back_within_a_day_stretches_no_pause():
+    budget, noon = DailyBudget(4), DAY_MS // 2
+    for _ in range(3):
+        budget.spend(noon)
+    assert budget.wait_ms(noon) == budget.wait_ms(0) == DAY_MS // 4
+
+
 def test_a_restart_dials_at_once_where_the_day_has_dials_left():
     budget = DailyBudget(100, Spent(7, 99))
     assert budget.wait_ms(7 * DAY_MS) == 0

@@ -550,6 +550,24 @@ def test_whatever_is_passed_the_answer_is_a_value(op, arguments):
 # -- state -----------------------------------------------------------------------------------------
 
 
+async def test_what_a_lost_call_has_set_is_undone_and_what_was_taken_stays(desk):
+    async def now():
+        return [(await desk.ok("state.get", key))["value"] for key in "ab"]
+
+    desk.calls.keep_changes()
+    await desk.ok("state.set", "a", "1")
+    assert desk.calls.take_changes() == {"a": "1"}
+    for key, value in (("a", "2"), ("b", "3"), ("a", "null"), ("a", "4")):
+        await desk.ok("state.set", key, value)
+    desk.calls.revert()
+    assert await now() == ["1", None]
+    assert desk.calls.take_changes() == {}
+    desk.calls.forget_changes()
+    await desk.ok("state.set", "b", "5")
+    desk.calls.revert()
+    assert await now() == ["1", "5"]
+
+
 async def test_state_is_each_plugins_own_and_survives_instances(gateway):
     host = Host()
     one, two = (Desk(PermissionSet(), name=name, host=host) for name in ("one", "two"))
