@@ -43,6 +43,15 @@ def kinds(status, **expected):
     return [one.kind for one in conditions(status, expected, NOW)]
 
 
+@pytest.mark.parametrize(
+    ("halt", "command"),
+    [("denied", "yoi service status echo"), ("refused", "yoi service reconnect echo gateway")],
+)
+def test_what_a_dial_would_not_mend_is_not_answered_by_dialling(halt, command):
+    (ended,) = conditions(service(links=[link("stopped", halt=halt)]), {}, NOW)
+    assert (ended.kind, ended.hint) == (AlertKind.ENDED, command)
+
+
 def result(status, at):
     return CommandResult(
         command_id="c",

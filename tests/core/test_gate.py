@@ -1,5 +1,6 @@
 """S7, P4, W4: the gate decides per command, and asks both keys each time."""
 
+import msgspec
 import pytest
 
 from yoi.core.effects import ConnectionCommand, NotifyWorker, Refused, SendMessage, SetStatus
@@ -134,6 +135,22 @@ def test_an_event_without_a_connection_must_name_one():
     effect = gate().judge_reply(Reply("x"), event)
     assert isinstance(effect, Refused)
     assert "connection" in effect.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("timer_set", {"name": "t", "after_ms": 10}),
+        ("request", {"target": "api", "method": "GET", "path": "/"}),
+    ],
+)
+def test_without_an_ingress_nothing_is_begun_that_would_have_an_answer(kind, payload):
+    command = msgspec.structs.replace(send(**payload), kind=kind)
+    assert not isinstance(gate().judge(command, EVENT), Refused)
+    tool = TextFrame("", "gateway", SessionId("s1"), 1, "hi", 0, 2)
+    refused = gate().judge(command, tool)
+    assert isinstance(refused, Refused)
+    assert "no ingress" in refused.message
 
 
 def test_status_updates_need_no_grant():

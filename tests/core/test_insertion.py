@@ -231,6 +231,14 @@ def test_each_container_on_a_way_is_copied_once(monkeypatch):
     assert len({id(one) for one in made}) == 2
 
 
+def test_text_that_is_not_known_yet_is_no_text_that_a_grant_may_name():
+    """Else a value put in before would make the place of the next one look like another."""
+    (one,) = parse_insertions([{"at": "/2", "secret": "s"}])
+    assert insertion.position(["PASS ", "x", None], one, insertion.Layout.PARTS).before == "PASS x"
+    known = insertion.position(["PASS ", None, None], one, insertion.Layout.PARTS).before
+    assert "\0" in known
+
+
 def test_a_counter_is_a_number_or_a_text_that_ends_with_it():
     (number,) = parse_insertions([{"at": "/id", "counter": "session"}])
     assert insert_into({"id": None}, [number], lambda _: 7) == {"id": 7}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from yoi.core.halts import Halt
 from yoi.errors import YoiError
 from yoi.limits import LIMITS, Limits
 from yoi.protocol.status import Alert, ConnectionStatus, ServiceStatus
@@ -120,6 +121,9 @@ def _of_connection(
     scope, name = f"connection:{service}/{connection.name}", f"{connection.name} of {service}"
     if connection.halt is not None:
         hint = f"yoi service reconnect {service} {connection.name}"
+        if connection.halt == Halt.DENIED:
+            # Dialled again it is denied again: its status says which grant it lacks.
+            hint = f"yoi service status {service}"
         yield Condition(
             AlertKind.ENDED, scope, f"{name} is not dialled again: {connection.halt}", hint
         )
