@@ -16,6 +16,7 @@ import typer
 from yoi.cli.elsewhere import ELSEWHERE
 from yoi.cli.exits import Exit
 from yoi.cli.failures import defect, from_typer, no_completion, report, unwritten
+from yoi.cli.hints import in_workspace, typed_workspace
 from yoi.cli.streams import Unwritten, open_streams
 from yoi.errors import YoiError
 from yoi.version import __version__
@@ -107,6 +108,9 @@ def _carry_out(arguments: list[str], *, as_json: bool) -> int:
         sys.stdout.flush()
         return answer if isinstance(answer, int) else Exit.OK
     except YoiError as exc:
+        workspace = typed_workspace(arguments)
+        if exc.hint and workspace is not None:
+            exc.hint = in_workspace(exc.hint, workspace, named_command)
         return report(exc, as_json=as_json)
     except typer.TyperException as exc:
         return report(from_typer(exc, _named(arguments)), as_json=as_json)
@@ -146,6 +150,15 @@ def _needed(arguments: Sequence[str]) -> Iterable[str]:
 def _wants_json(arguments: Sequence[str]) -> bool:
     before = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in before
+
+
+def named_command(name: str) -> object:
+    """Return what `yoi NAME` stands for; None where there is no such command."""
+    if name not in _COMMANDS:
+        return None
+    program = typer.main.get_command(command_line([name]))
+    # A single command is the program itself.
+    return getattr(program, "commands", {name: program}).get(name)
 
 
 def _named(arguments: Sequence[str]) -> str:
