@@ -278,6 +278,20 @@ def test_planted_files_are_named_and_taken_over_by_one_command(yoi, workspace):
     assert "planted" in yoi("token", "list").out
 
 
+def test_where_a_file_cannot_be_adopted_nothing_is_decided(yoi, workspace):
+    file(workspace).parent.mkdir(mode=0o700)
+    file(workspace).write_text(WORKER)
+    planted = file(workspace).with_name("journal.db")
+    planted.write_bytes(b"garbage" * 1000)
+    planted.chmod(0o600)
+    ran = yoi("trust", "--adopt", "--digest", shown(yoi)["digest"])
+    assert ran.status == 1
+    assert "mv " in ran.err
+    assert "worker:agent" not in shown(yoi)["in_force"]
+    planted.unlink()
+    assert yoi("trust", "--adopt", "--digest", shown(yoi)["digest"]).status == 0
+
+
 def test_a_person_is_asked_before_anything_is_adopted(yoi, workspace):
     from yoi.serving.tokens import TokenStore, tokens_file
 

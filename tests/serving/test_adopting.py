@@ -162,3 +162,19 @@ async def test_nothing_is_adopted_where_one_file_cannot_be(tmp_path):
     with pytest.raises(TrustError):
         adopt(tmp_path, MINE)
     assert len(foreign_files(tmp_path, MINE)) == 4
+
+
+@pytest.mark.parametrize("last", ["garbage", "another program"])
+async def test_where_one_cannot_be_adopted_none_is(tmp_path, last):
+    await write_all(tmp_path, THEIRS)
+    path = tmp_path / ".yoi/state.db"
+    path.write_bytes(b"garbage" * 1000 if last == "garbage" else b"")
+    if last == "another program":
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE mine (x)")
+    before = {name: (tmp_path / ".yoi" / name).read_bytes() for name in NAMES}
+    with pytest.raises(TrustError) as caught:
+        adopt(tmp_path, MINE)
+    assert caught.value.code == "trust.foreign"
+    assert "aside" in caught.value.hint
+    assert {name: (tmp_path / ".yoi" / name).read_bytes() for name in NAMES} == before

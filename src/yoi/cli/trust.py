@@ -72,14 +72,15 @@ def trust(
     if digest is not None:
         _same(file, digest)
     else:
-        check_can_ask(
-            as_json=as_json, hint="read it with: yoi trust --show; then: yoi trust --digest D"
-        )
+        how = "yoi trust --digest D --adopt" if adopt else "yoi trust --digest D"
+        check_can_ask(as_json=as_json, hint=f"read it with: yoi trust --show; then: {how}")
         output.before(lambda: _review(folder, file, found, changed, foreign))
         if changed or (adopt and foreign):
             confirm("Put this in force?")
             # Read again: what was shown is decided, and nothing that was written meanwhile.
             _same(read_file(folder), file.digest)
+    if adopt:
+        _check_adoptable(foreign)
     account.store.record(folder, {one.entry: file.entries.get(one.entry) for one in changed})
     adopted = _adopt(folder, account) if adopt else []
     host = _reload(folder, [one.entry for one in changed])
@@ -101,6 +102,13 @@ def _foreign(folder: Path, account: "AccountDecisions") -> list[Path]:
     found = account.store.read(folder)
     # Where nothing was ever decided, no file is ours.
     return foreign_files(folder, secrets.token_hex(16) if found is None else found.id)
+
+
+def _check_adoptable(foreign: list[Path]) -> None:
+    """Raise TrustError before anything is decided, where adopting would."""
+    from yoi.serving.adopting import check_adoptable
+
+    check_adoptable(foreign)
 
 
 def _adopt(folder: Path, account: "AccountDecisions") -> list[Path]:

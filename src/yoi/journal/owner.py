@@ -107,6 +107,15 @@ def is_of(path: Path, owner: str) -> bool:
         return _empty(connection) or _owner(connection) == owner
 
 
+def has_table(path: Path, table: str) -> bool:
+    """Return whether the database at `path` has `table`, or holds nothing. Raises sqlite3.Error."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        found = connection.execute(
+            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)
+        ).fetchone()
+        return found is not None or _empty(connection)
+
+
 def adopt(path: Path, owner: str) -> None:
     """Write `owner` into the database at `path`. Raises sqlite3.Error."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:

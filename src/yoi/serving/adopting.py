@@ -5,11 +5,13 @@ from pathlib import Path
 
 from yoi.errors import TrustError, YoiError
 from yoi.journal import owner
+from yoi.journal.sqlite_faults import aside
 from yoi.limits import LIMITS, Limits
 from yoi.serving import keys, tokens
 from yoi.serving.private import PrivateFile
 
-_DATABASES = ("journal.db", "state.db", "observed.db")
+_DATABASES = {"journal.db": "logs", "state.db": "state", "observed.db": "logs"}
+"""By its name, a table that each has which a host has made."""
 
 
 def foreign_files(workspace: Path, id_: str, limits: Limits = LIMITS) -> list[Path]:
@@ -20,22 +22,40 @@ def foreign_files(workspace: Path, id_: str, limits: Limits = LIMITS) -> list[Pa
 def adopt(workspace: Path, id_: str, limits: Limits = LIMITS) -> list[Path]:
     """Let every file of the host in `workspace` carry `id_`; return those that did not.
 
-    Raises TrustError for one that another account made or can open, and what reading one raises.
+    Raises as `check_adoptable`; then none is changed.
     """
     found = foreign_files(workspace, id_, limits)
-    for path in found:
-        owner.check_account(path)
+    check_adoptable(found, limits)
     for path in found:
         if path.name in _DATABASES:
             try:
                 owner.adopt(path, id_)
             except sqlite3.Error as exc:
-                raise TrustError("trust.foreign", f"{path} cannot be adopted: {exc}") from None
+                raise _not_adoptable(path, str(exc)) from None
         else:
             file = _private(path, None, limits)
             with file.locked():
                 file.adopt(id_)
     return found
+
+
+def check_adoptable(found: list[Path], limits: Limits = LIMITS) -> None:
+    """Raise TrustError where one of `found` is no file of a host's, or another account's."""
+    for path in found:
+        owner.check_account(path)
+        if path.name not in _DATABASES:
+            _private(path, None, limits).read()
+            continue
+        try:
+            known = owner.has_table(path, _DATABASES[path.name])
+        except sqlite3.Error as exc:
+            raise _not_adoptable(path, str(exc)) from None
+        if not known:
+            raise _not_adoptable(path, "it is another program's")
+
+
+def _not_adoptable(path: Path, why: str) -> TrustError:
+    return TrustError("trust.foreign", f"{path} cannot be adopted: {why}", hint=aside(path))
 
 
 def _files(workspace: Path) -> list[Path]:
