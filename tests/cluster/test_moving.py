@@ -14,6 +14,10 @@ from tests.journal.nats import running
 from tests.runtime.conftest import compiled_runner
 
 from yoi.cli.main import run
+from yoi.host import journal_copy
+from yoi.journal.jetstream import JetStreamJournal
+from yoi.journal.jetstream_server import NatsSettings
+from yoi.journal.log import Append, LogBounds
 
 __all__ = ["compiled_runner"]
 PAGE = (Path(__file__).parents[2] / "docs/how-to/move-the-journal.md").read_text()
@@ -99,3 +103,36 @@ async def test_a_lease_anywhere_keeps_the_copy_out(tmp_path, told):
         assert await told(*TO_SQLITE) == "cluster.in_use"
         assert not (workspace / ".yoi/journal.db").exists()
         assert await told(*TO_JETSTREAM) == "journal.io"
+
+
+@pytest.mark.parametrize("step", ["_remove", "_put_in_place"])
+async def test_a_folder_swapped_in_the_midst_of_a_copy_gets_nothing(
+    step, tmp_path, told, monkeypatch
+):
+    workspace, outside = tmp_path / "a/w", tmp_path / "outside"
+    workspace.mkdir(parents=True)
+    outside.mkdir()
+    planted = [outside / f"journal.copy.db{ending}" for ending in ("", "-wal")]
+    for path in planted:
+        path.write_bytes(b"of somebody else")
+    with running(tmp_path / "nats") as nats:
+        await asyncio.to_thread(configure, workspace, nats.url)
+        journal = await JetStreamJournal.open(NatsSettings((nats.url,), "desk", 1, 67108864))
+        await journal.commit([Append("a", 0, [b"x"], LogBounds(10, 10))])
+        await journal.close()
+        real = getattr(journal_copy, step)
+
+        def swapped(*paths):
+            (workspace / ".yoi").rename(workspace / "moved")
+            (workspace / ".yoi").symlink_to(outside)
+            real(*paths)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(journal_copy, step, swapped)
+            assert await told(*TO_SQLITE) == "journal.io"
+        assert sorted(outside.iterdir()) == planted
+        assert {path.read_bytes() for path in planted} == {b"of somebody else"}
+        # The folder back in its place: the same command does it all.
+        (workspace / ".yoi").unlink()
+        (workspace / "moved").rename(workspace / ".yoi")
+        assert (await told(*TO_SQLITE))["records"] == 1

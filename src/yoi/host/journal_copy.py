@@ -1,8 +1,8 @@
 """Moves a workspace's logs between the file that one host uses and the servers of a `[cluster]`."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -98,8 +98,7 @@ async def _to_sqlite(
     async with _closing(await JetStreamJournal.open(servers, limits)) as source:
         await _check_unused(servers, limits)
         # What an interrupted copy left is not gone on with: nothing knows what of it was stored.
-        for ending in ("", "-wal", "-shm", "-journal"):
-            remove_file(beside.with_name(beside.name + ending))
+        await asyncio.to_thread(_remove, beside)
         target: CopyTarget = await SqliteJournal.open(beside, Survives.POWER_LOSS, limits, owner)
         async with _closing(target):
             # Compared at its end: a host that took a lease meanwhile and wrote fails the copy.
@@ -131,12 +130,24 @@ def _file(workspace: Path) -> Path:
 
 def _put_in_place(made: Path, path: Path) -> None:
     """Give `made` the name `path` in one step, so that no half copy ever has it."""
-    try:
+    with _told(path, "could not be put in place"):
         rename_file(made, path.name)
+
+
+def _remove(made: Path) -> None:
+    """Remove a copy and the logs of SQLite beside it."""
+    with _told(made, "could not be removed"):
+        for ending in ("", "-wal", "-shm", "-journal"):
+            remove_file(made.with_name(made.name + ending))
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
-        raise JournalError(
-            "journal.io", f"{path} could not be put in place: {exc}", hint=hint_of(exc)
-        ) from None
+        why = exc.strerror or type(exc).__name__
+        raise JournalError("journal.io", f"{path} {what}: {why}", hint=hint_of(exc)) from None
 
 
 @asynccontextmanager
