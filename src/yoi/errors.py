@@ -51,7 +51,7 @@ class YoiError(Exception):
     """The root of every error Yoi raises.
 
     `code` is stable and listed in `CODES`; `hint` is the next thing to do (a manifest line or a
-    command); `fields` hold what a caller would branch on.
+    command), which some codes have by themselves; `fields` hold what a caller would branch on.
     """
 
     family: ClassVar[str] = "yoi"
@@ -60,6 +60,7 @@ class YoiError(Exception):
     def __init__(self, code: str, message: str, *, hint: str | None = None, **fields: Any) -> None:
         if code not in CODES:
             raise LookupError(f"unlisted error code: {code}")
+        hint = _HINTS.get(code) if hint is None else hint
         self.code = code
         self.message = printable(message, _MESSAGE_CHARS)
         self.hint = (
@@ -254,10 +255,6 @@ class TicketError(YoiError):
 
     family = "ticket"
 
-    def __init__(self, code: str, message: str, *, hint: str | None = None, **fields: Any) -> None:
-        """`hint` may be left out where the same is to be done about each error of that code."""
-        super().__init__(code, message, hint=hint or _TICKET_HINTS.get(code), **fields)
-
 
 class UsageError(YoiError):
     """The command line cannot be carried out as written."""
@@ -267,7 +264,9 @@ class UsageError(YoiError):
 
 
 _MEND = "mend it in an editor, or move it away; what else is odd: yoi ticket doctor"
-_TICKET_HINTS = {
+_HINTS = {
+    "observe.unreachable": "is it up, and is the address right? `yoi serve` prints it there",
+    "observe.refused": "is the address that of a backend? `yoi serve` prints it there",
     **dict.fromkeys(("ticket.file", "ticket.utf8", "ticket.front_matter"), _MEND),
     "ticket.relations": _MEND,
     "ticket.too_large": "shorten it: what is long can be a file under artifacts/ of the item",

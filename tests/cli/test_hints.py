@@ -14,6 +14,7 @@ from typer import _click as click
 
 import yoi
 from yoi.cli import main as cli
+from yoi.errors import ObserveError, TicketError
 
 SOURCE = Path(yoi.__file__).parent
 COMMANDS = typer.main.get_command(cli.command_line())
@@ -155,3 +156,10 @@ def complete(command, context, rest):
             assert isinstance(values.get(param.name), str | list | tuple), f"no {param.name}"
         if param.param_type_name == "option" and param.required:
             assert param.name in values, f"no {param.opts[0]}"
+
+
+def test_some_codes_have_a_hint_by_themselves_and_a_better_one_wins():
+    error = ObserveError("observe.unreachable", "the server answered 500")
+    assert "yoi serve" in error.hint
+    assert ObserveError("observe.unreachable", "x", hint="look there").hint == "look there"
+    assert "yoi ticket doctor" in TicketError("ticket.utf8", "item.md is no text").hint
