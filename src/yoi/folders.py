@@ -104,7 +104,7 @@ def _refuse_outside(folder: int, path: Path) -> None:
     if NAME not in parts:
         return
     below = len(parts) - parts[::-1].index(NAME)
-    workspace = os.stat(Path(*parts[: below - 1]))
+    workspace = os.stat(os.path.join(*parts[: below - 1]) if below > 1 else ".")
     if not _is_in(folder, workspace):
         ways = [Path(*parts[:count]) for count in range(below, len(parts) + 1)]
         raise LeadsOut(path, next((way for way in ways if way.is_symlink()), path))
@@ -112,17 +112,20 @@ def _refuse_outside(folder: int, path: Path) -> None:
 
 def _is_in(folder: int, above: os.stat_result) -> bool:
     """Return whether `folder` lies below the folder `above`, however it was reached."""
-    with contextlib.ExitStack() as opened:
-        found = os.fstat(folder)
-        for _ in range(_DEPTH):
-            if os.path.samestat(found, above):
-                return True
-            try:
-                folder = os.open("..", _LOOKED_UP, dir_fd=folder)
-            except OSError:
+    opened: list[int] = []
+    found = os.fstat(folder)
+    try:
+        while not os.path.samestat(found, above):
+            if len(opened) == _DEPTH:
                 return False
-            opened.callback(os.close, folder)
+            folder = os.open("..", _LOOKED_UP, dir_fd=folder)
+            opened.append(folder)
             here, found = found, os.fstat(folder)
             if os.path.samestat(here, found):
-                break
-    return False
+                return False
+        return True
+    except OSError:
+        return False
+    finally:
+        for one in opened:
+            os.close(one)
