@@ -121,7 +121,7 @@ class Limits:
     batch_events: int = bound(64, "events in one guest call; more gains nothing measurable")
     batch_bytes: int = bound(1 * MIB, "text in one guest call")
     loop_slice_us: int = bound(150, "acting on one plugin's answers; then others have their turn")
-    loop_share_percent: int = bound(30, "of the event loop's time, for the answers of one plugin")
+    loop_share_percent: int = bound(20, "of the event loop's time, for the answers of one plugin")
     loop_burst_ms: int = bound(2, "loop time that a plugin may save up; a neighbour waits for it")
     batch_slice_ms: int = bound(5, "the runner starts no further event of a batch after this")
     dispatch_ms: int = bound(1_000, "default deadline of one event")
@@ -239,6 +239,9 @@ class Limits:
     response_pieces: int = bound(16_384, "chunks of one answer; each costs more than its bytes")
     response_bytes_per_second: int = bound(
         8 * MIB, "of one plugin's answers; reading more costs a neighbour milliseconds"
+    )
+    response_cost_bytes: int = bound(
+        128 * KIB, "what each request counts for beside its answer: a connection costs as much"
     )
     response_burst_bytes: int = bound(1 * MIB, "of a plugin's answers at once, after a rest")
     response_body_bytes: int = bound(1 * MIB, "default size of one answer; more is refused")

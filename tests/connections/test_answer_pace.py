@@ -8,7 +8,11 @@ from yoi.connections.answer_pace import AnswerPace
 from yoi.limits import KIB, MIB, Limits
 
 SLOW = dataclasses.replace(
-    LIMITS, request_ms=400, response_bytes_per_second=16 * KIB, response_burst_bytes=256 * KIB
+    LIMITS,
+    request_ms=400,
+    response_bytes_per_second=16 * KIB,
+    response_cost_bytes=1,
+    response_burst_bytes=256 * KIB,
 )
 LARGE = reply(b"x" * (512 * KIB), headers=["Content-Type: text/plain"])
 
@@ -57,6 +61,15 @@ async def test_answers_one_after_the_other_save_nothing_up():
         answers = [await ask(server, use=use) for _ in range(2)]
         assert [answer.ok for answer in answers] == [True, False]
         assert answers[1].error.code == "request.timeout"
+
+
+async def test_small_answers_one_after_the_other_are_slowed_too():
+    limits = dataclasses.replace(SLOW, response_cost_bytes=128 * KIB)
+    async with Server(reply(b"small")) as server:
+        use = client(limits=limits)
+        answers = [await ask(server, use=use) for _ in range(3)]
+        assert [answer.ok for answer in answers] == [True, True, False]
+        assert answers[2].error.code == "request.timeout"
 
 
 async def test_a_plugin_at_rest_is_forgotten_and_one_that_was_read_much_is_not():

@@ -182,6 +182,8 @@ class RequestClient:
     ) -> RawAnswer:
         """Return the answer of one server; the socket is closed after it, whatever happens."""
         url, limits = request.url, self._limits
+        await trip.pace.ready()
+        trip.pace.came(limits.response_cost_bytes)
         addresses = await pin(url, decision, self._resolver.of(request.plugin), limits)
 
         async def open_on(
