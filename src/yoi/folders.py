@@ -8,6 +8,7 @@ the workspace. A folder on the way may be a link, as long as it leads to a place
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ NAME = ".yoi"
 
 _FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
 _LOOKED_UP = getattr(os, "O_PATH", os.O_RDONLY) | _FOLDER
+_ITSELF = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""A file is opened itself: what a link leads to is not, and a planted FIFO does not wait."""
 _DEPTH = 256
 """How far above a folder its workspace is looked for."""
 
@@ -51,14 +54,39 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
 
     Raises OSError: ELOOP for a link, `LeadsOut` for a folder on the way.
     """
-    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     if NAME not in path.parent.parts:
-        return os.open(path, flags, mode)
+        return os.open(path, flags | _ITSELF, mode)
     folder = _opened(path.parent, _LOOKED_UP)
     try:
-        return os.open(path.name, flags, mode, dir_fd=folder)
+        return open_in(folder, path.name, flags, mode)
     finally:
         os.close(folder)
+
+
+def open_in(folder: int, name: str, flags: int, mode: int = 0o600) -> int:
+    """Return a descriptor of the file `name` in the held `folder`, as `open_file` does."""
+    return os.open(name, flags | _ITSELF, mode, dir_fd=folder)
+
+
+def mode_of(name: str | Path, otherwise: int, folder: int | None = None) -> int:
+    """Return the permissions of the file `name`; `otherwise` where no regular file is there.
+
+    `folder` is the held folder that it lies in; None: by its path. A link is not followed.
+    """
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return otherwise
+    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else otherwise
+
+
+def others_may_write(found: os.stat_result) -> bool:
+    """Return whether the permissions of a file or folder let other accounts write.
+
+    A group of its own for each account (umask 002) is usual, and has no other member.
+    """
+    others = stat.S_IWOTH | (0 if found.st_gid == os.getegid() else stat.S_IWGRP)
+    return bool(found.st_mode & others)
 
 
 def make_folder(path: Path, mode: int = 0o777) -> None:

@@ -129,16 +129,19 @@ async def test_a_journal_of_the_first_format_is_gone_on_with(tmp_path):
         assert made.execute("PRAGMA user_version").fetchone() != (1,)
 
 
-@pytest.mark.parametrize("sizes", ["x''", "x'0100'", "x'0100000001000000'", "x'ffffffff03000000'"])
-async def test_a_row_that_does_not_add_up_is_refused(tmp_path, sizes):
-    path = tmp_path / "j.db"
+async def damaged(path, log, script):
+    """Return a journal whose `log` has two records, opened after `script` changed its file."""
     journal = await SqliteJournal.open(path)
-    await journal.commit([Append("a", 0, [b"1", b"23"], WIDE)])
+    await journal.commit([Append(log, 0, [b"1", b"23"], WIDE)])
     await journal.close()
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute(f"UPDATE records SET sizes = {sizes}")
-        other.commit()
-    journal = await SqliteJournal.open(path)
+        other.executescript(script)
+    return await SqliteJournal.open(path)
+
+
+@pytest.mark.parametrize("sizes", ["x''", "x'0100'", "x'0100000001000000'", "x'ffffffff03000000'"])
+async def test_a_row_that_does_not_add_up_is_refused(tmp_path, sizes):
+    journal = await damaged(tmp_path / "j.db", "a", f"UPDATE records SET sizes = {sizes}")
     for asked in (journal.read("a", 0, 9), journal.read("a", 1, 9)):
         with pytest.raises(JournalError) as caught:
             await asked
@@ -235,13 +238,7 @@ FULL = 2**63 - 1
     ],
 )
 async def test_a_log_that_no_journal_wrote_stops_no_other(tmp_path, damage):
-    path = tmp_path / "j.db"
-    journal = await SqliteJournal.open(path)
-    await journal.commit([Append("bad", 0, [b"1", b"23"], WIDE)])
-    await journal.close()
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.executescript(damage)
-    journal = await SqliteJournal.open(path)
+    journal = await damaged(tmp_path / "j.db", "bad", damage)
     head = (await journal.status("bad")).head
     outcomes = await asyncio.gather(
         journal.commit([Append("good", 0, [b"1"], WIDE)]),

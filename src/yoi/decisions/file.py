@@ -13,7 +13,7 @@ from yoi.decisions.entries import Entries, digest, entries_of, split
 from yoi.decisions.port import Decisions, InForce
 from yoi.display import shell_word
 from yoi.errors import EnablementError, SecretError, YoiError
-from yoi.folders import LeadsOut, held
+from yoi.folders import LeadsOut, held, others_may_write
 from yoi.limits import LIMITS, Limits
 from yoi.secrets.files import read_private
 from yoi.toml import TomlFault, parse_toml
@@ -127,9 +127,7 @@ def _refuse_others(found: os.stat_result, path: Path) -> None:
             hint=f"look at it, then: sudo chown {os.geteuid()} {shell_word(path)}",
             at="",
         )
-    # A group of its own for each account (umask 002) is usual, and has no other member.
-    others = stat.S_IWOTH | (0 if found.st_gid == os.getegid() else stat.S_IWGRP)
-    if found.st_mode & others and stat.S_ISREG(found.st_mode):
+    if others_may_write(found) and stat.S_ISREG(found.st_mode):
         raise EnablementError(
             "enablement.malformed",
             f"{path} can be written by other accounts",

@@ -12,10 +12,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from yoi.display import shell_word
-from yoi.folders import held, make_folder
+from yoi.folders import held, make_folder, open_in, others_may_write
 from yoi.journal.owner import check_file, foreign
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PRIVATE, _PRIVATE_FOLDER = 0o600, 0o700
 
 
@@ -53,7 +52,7 @@ def open_database(path: Path, owner: str | None, busy_ms: int) -> sqlite3.Connec
 
 def _made(path: Path, folder: int) -> os.stat_result:
     """Make the file where it is missing; return what it is. Raises TrustError, OSError."""
-    file = os.open(path.name, _FLAGS, _PRIVATE, dir_fd=folder)
+    file = open_in(folder, path.name, os.O_RDWR | os.O_CREAT, _PRIVATE)
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
@@ -74,9 +73,7 @@ def _made(path: Path, folder: int) -> os.stat_result:
 
 def _refuse_shared(folder: os.stat_result, path: Path) -> None:
     """Raise TrustError where another account could put a log of SQLite beside the database."""
-    # A group of its own for each account (umask 002) is usual, and has no other member.
-    others = stat.S_IWOTH | (0 if folder.st_gid == os.getegid() else stat.S_IWGRP)
-    if folder.st_mode & others:
+    if others_may_write(folder):
         raise foreign(
             path,
             f"lies in {path.parent}, which other accounts can write to",

@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from tomlkit.items import AoT, Array, Comment, Item, Table, Whitespace
 
 from yoi.durable import replace_file
 from yoi.errors import EnablementError, PackageError
-from yoi.folders import held, make_folder, open_file
+from yoi.folders import held, make_folder, mode_of, open_file
 from yoi.limits import LIMITS
 from yoi.packages.enablement import EnabledEntry, Enablement
 from yoi.packages.folder import io_error, read_open_file
@@ -337,14 +336,6 @@ def _by_hand(path: "Path", why: str) -> EnablementError:
 
 def _replace(path: "Path", text: str) -> None:
     try:
-        replace_file(path, text.encode(), _mode(path))
+        replace_file(path, text.encode(), mode_of(path, _NEW_MODE))
     except OSError as exc:
         raise io_error(exc, str(path)) from None
-
-
-def _mode(path: "Path") -> int:
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return _NEW_MODE
-    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else _NEW_MODE

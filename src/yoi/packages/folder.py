@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from yoi.display import printable
 from yoi.errors import PackageError
-from yoi.folders import hint_of
+from yoi.folders import hint_of, open_in
 from yoi.limits import LIMITS
 from yoi.packages.paths import PathSet, check_path
 
@@ -149,9 +149,8 @@ class _Walk:
                 f"the folder has more than {LIMITS.package_entries} files",
                 hint="leave out what the plugin does not need at run time",
             )
-        # Not blocking: a FIFO put there meanwhile must not hold the reader.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        content = read_open_file(os.open(name, flags, dir_fd=fd), LIMITS.package_file_bytes, shown)
+        opened = open_in(fd, name, os.O_RDONLY)
+        content = read_open_file(opened, LIMITS.package_file_bytes, shown)
         self.total += len(content)
         if self.total > LIMITS.package_bytes:
             raise PackageError(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from yoi.durable import discard, write_beside
 from yoi.errors import TicketError
-from yoi.folders import held, hint_of, open_file
+from yoi.folders import held, hint_of, mode_of, open_file, open_in
 from yoi.folders import make_folder as make
 
 _RENAME_EXCHANGE = 2
@@ -159,7 +159,7 @@ def failed(exc: OSError, path: Path) -> TicketError:
 
 def _swapped(folder: int, name: str, before: bytes | None, after: bytes) -> bool:
     """Put `after` in place of `before`; return False where something else stood there."""
-    new = write_beside(folder, after, _mode(folder, name))
+    new = write_beside(folder, after, mode_of(name, _MODE, folder))
     try:
         if before is None:
             # A link fails where a file has appeared, a rename would replace it.
@@ -188,9 +188,8 @@ def _exchanged(folder: int, new: str, name: str, before: bytes) -> bool:
 
 def _holds(folder: int, name: str, data: bytes) -> bool:
     """Return whether the file `name`, which something else may have put there, is `data`."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return _content(os.open(name, flags, dir_fd=folder), name, len(data) + 1) == data
+        return _content(open_in(folder, name, os.O_RDONLY), name, len(data) + 1) == data
     except (OSError, TicketError):
         return False
 
@@ -218,11 +217,3 @@ def _exchange(folder: int, one: str, other: str) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS):
         return False
     raise OSError(code, os.strerror(code))
-
-
-def _mode(folder: int, name: str) -> int:
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return _MODE
-    return stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else _MODE
